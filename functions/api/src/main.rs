@@ -1,0 +1,3 @@
+//! Wiring of the `api` function.
+
+fn main() {}

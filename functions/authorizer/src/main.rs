@@ -1,0 +1,3 @@
+//! Wiring of the `authorizer` function.
+
+fn main() {}

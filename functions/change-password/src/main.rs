@@ -1,0 +1,3 @@
+//! Wiring of the `change-password` function.
+
+fn main() {}

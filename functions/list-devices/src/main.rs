@@ -1,0 +1,3 @@
+//! Wiring of the `list-devices` function.
+
+fn main() {}

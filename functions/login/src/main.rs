@@ -1,0 +1,3 @@
+//! Wiring of the `login` function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Wiring of the `publish-revocations` function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Wiring of the `register` function.
+
+fn main() {}

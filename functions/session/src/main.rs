@@ -1,0 +1,3 @@
+//! Wiring of the `session` function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Wiring of the `sign-out-all` function.
+
+fn main() {}

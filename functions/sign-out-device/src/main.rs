@@ -1,0 +1,3 @@
+//! Wiring of the `sign-out-device` function.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Wiring of the `sweep` function.
+
+fn main() {}

@@ -1,0 +1,145 @@
+//! E-mail addresses, and the one form under which an account is found.
+//!
+//! An address is taken as RFC 5321 section 4.1.2 has it, without quoted local
+//! parts, comments and address literals, which no consumer mailbox uses. The
+//! normal form, by which an address is unique, is: Unicode NFC; the local part
+//! in lower case; the domain as ASCII by UTS 46 (`idna`), in lower case. Dots
+//! and `+tags` stay: they are different mailboxes at most providers.
+
+use std::fmt;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+/// The most bytes in an address (RFC 5321 section 4.5.3.1.3, less the brackets).
+pub const MAX_BYTES: usize = 254;
+const MAX_LOCAL_BYTES: usize = 64;
+
+/// An address that can be looked up; shows nothing of itself in `Debug`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EmailAddress {
+    normal: String,
+}
+
+/// Why a text is not an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnAddress {
+    /// More than 254 bytes.
+    #[error("is longer than 254 bytes")]
+    TooLong,
+    /// No local part, no `@`, or no domain with a dot.
+    #[error("is not an e-mail address")]
+    Malformed,
+}
+
+impl EmailAddress {
+    /// Reads an address and brings it into its normal form.
+    ///
+    /// # Errors
+    /// [`NotAnAddress`] says why it is none.
+    pub fn parse(text: &str) -> Result<Self, NotAnAddress> {
+        if text.len() > MAX_BYTES {
+            return Err(NotAnAddress::TooLong);
+        }
+        let (local, domain) = text.rsplit_once('@').ok_or(NotAnAddress::Malformed)?;
+        let local = ComposingNormalizerBorrowed::new_nfc()
+            .normalize(local)
+            .to_lowercase();
+        // Lower case can leave NFC, so it is applied once more.
+        let local = ComposingNormalizerBorrowed::new_nfc().normalize(&local).into_owned();
+        if local.len() > MAX_LOCAL_BYTES || !is_dot_string(&local) {
+            return Err(NotAnAddress::Malformed);
+        }
+        let domain = idna::domain_to_ascii_strict(domain).map_err(|_| NotAnAddress::Malformed)?;
+        let labels: Vec<&str> = domain.split('.').collect();
+        let top = labels.last().copied().unwrap_or_default();
+        if labels.len() < 2 || top.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NotAnAddress::Malformed);
+        }
+        let normal = format!("{local}@{domain}");
+        if normal.len() > MAX_BYTES {
+            return Err(NotAnAddress::TooLong);
+        }
+        Ok(Self { normal })
+    }
+
+    /// The form under which the account is found.
+    #[must_use]
+    pub fn as_normal(&self) -> &str {
+        &self.normal
+    }
+
+    /// The words of the address that must not make a password.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.normal
+            .split(['@', '.', '+', '-', '_'])
+            .chain(std::iter::once(self.normal.as_str()))
+            .filter(|word| word.chars().count() >= 3)
+    }
+}
+
+impl fmt::Debug for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailAddress(…)")
+    }
+}
+
+/// A dot-string of RFC 5321, with the letters of RFC 6531.
+fn is_dot_string(local: &str) -> bool {
+    local.split('.').all(|atom| {
+        !atom.is_empty()
+            && atom.chars().all(|c| {
+                c.is_ascii_alphanumeric()
+                    || "!#$%&'*+-/=?^_`{|}~".contains(c)
+                    || (!c.is_ascii() && c.is_alphanumeric())
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(text: &str) -> Option<String> {
+        EmailAddress::parse(text).ok().map(|address| address.as_normal().to_owned())
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_is_one_address() {
+        for spelling in ["Lea@Example.COM", "lea@example.com", "LEA@EXAMPLE.com"] {
+            assert_eq!(normal(spelling).as_deref(), Some("lea@example.com"));
+        }
+        assert_eq!(normal("jose\u{301}@example.com"), normal("jos\u{e9}@example.com"));
+        assert_eq!(normal("a@b\u{fc}cher.example").as_deref(), Some("a@xn--bcher-kva.example"));
+        assert_eq!(normal("a@xn--bcher-kva.example"), normal("a@B\u{fc}CHER.example"));
+    }
+
+    #[test]
+    fn a_tag_or_a_dot_makes_another_address() {
+        assert_ne!(normal("lea+tv@example.com"), normal("lea@example.com"));
+        assert_ne!(normal("l.ea@example.com"), normal("lea@example.com"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "", "@", "lea", "lea@", "@example.com", "lea@localhost", "lea@.com", "lea@example.",
+            "lea@exa mple.com", " lea@example.com", "lea@example.com ", "lea\n@example.com",
+            "a..b@example.com", ".a@example.com", "a.@example.com", "\"a b\"@example.com",
+            "lea@[127.0.0.1]", "lea@127.0.0.1", "a@b@example.com", "lea@example..com",
+            "lea@-example.com", "lea\u{0}@example.com", "lea\u{202e}@example.com",
+        ] {
+            assert_eq!(normal(text), None, "{text:?}");
+        }
+        assert_eq!(
+            EmailAddress::parse(&format!("{}@example.com", "a".repeat(300))),
+            Err(NotAnAddress::TooLong)
+        );
+        assert_eq!(normal(&format!("{}@example.com", "a".repeat(65))), None);
+    }
+
+    #[test]
+    fn an_address_does_not_show_itself_in_a_log() {
+        let address = EmailAddress::parse("lea@example.com").unwrap();
+        assert!(!format!("{address:?}").contains("lea"));
+    }
+}

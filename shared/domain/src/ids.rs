@@ -1,0 +1,175 @@
+//! Ids: UUIDs (RFC 9562) in their hyphenated lower-case text form. They name
+//! things and authenticate nobody.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::{Builder, Uuid, Variant};
+
+/// The text is not a UUID in the one accepted form (lower case, hyphenated).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not an id")]
+pub struct NotAnId;
+
+/// Reads the canonical text of a UUID and nothing else, so that one id has one
+/// spelling.
+fn parse_canonical(text: &str) -> Result<Uuid, NotAnId> {
+    let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+    let mut canonical = [0; uuid::fmt::Hyphenated::LENGTH];
+    let same = id.hyphenated().encode_lower(&mut canonical) == text;
+    if same && id.get_variant() == Variant::RFC4122 {
+        Ok(id)
+    } else {
+        Err(NotAnId)
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The 16 bytes of the id.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                parse_canonical(text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NotAnId;
+
+            fn try_from(text: String) -> Result<Self, NotAnId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0.hyphenated())
+            }
+        }
+    };
+}
+
+/// An id of 122 random bits (UUID version 4, RFC 9562 section 5.4).
+macro_rules! random_id {
+    ($name:ident) => {
+        impl $name {
+            /// Makes an id from 16 random bytes.
+            #[must_use]
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(Builder::from_random_bytes(bytes).into_uuid())
+            }
+
+            /// Takes back the bytes that [`Self::as_bytes`] gave; `None` when
+            /// they are not those of a UUID.
+            #[must_use]
+            pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+                let id = Uuid::from_bytes(bytes);
+                (id.get_variant() == Variant::RFC4122).then_some(Self(id))
+            }
+        }
+    };
+}
+
+/// An id that sorts by the time of its making (UUID version 7, RFC 9562
+/// section 5.7), so that the newest stands last in a table.
+macro_rules! timed_id {
+    ($name:ident) => {
+        impl $name {
+            /// Makes an id from the time of its making and 10 random bytes.
+            #[must_use]
+            pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+                let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+                Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+            }
+
+            /// Takes back the bytes that [`Self::as_bytes`] gave; `None` when
+            /// they are not those of a UUID.
+            #[must_use]
+            pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+                let id = Uuid::from_bytes(bytes);
+                (id.get_variant() == Variant::RFC4122).then_some(Self(id))
+            }
+        }
+    };
+}
+
+id! {
+    /// One person's or household's credentials.
+    AccountId
+}
+id! {
+    /// One installation, stable across sign-ins.
+    DeviceId
+}
+id! {
+    /// A device's present right of entry.
+    SessionId
+}
+id! {
+    /// The act of ending sessions, and its receipt.
+    SignOutId
+}
+random_id!(AccountId);
+timed_id!(DeviceId);
+random_id!(SessionId);
+timed_id!(SignOutId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = AccountId::from_random([7; 16]);
+        let text = id.to_string();
+        assert_eq!(text.parse::<AccountId>(), Ok(id));
+        assert!(text.to_uppercase().parse::<AccountId>().is_err());
+        assert!(text.replace('-', "").parse::<AccountId>().is_err());
+        assert!(format!("{{{text}}}").parse::<AccountId>().is_err());
+        assert!(format!("urn:uuid:{text}").parse::<AccountId>().is_err());
+        assert!(format!("{text} ").parse::<AccountId>().is_err());
+        assert!("".parse::<AccountId>().is_err());
+    }
+
+    #[test]
+    fn bytes_that_are_no_uuid_are_no_id() {
+        assert_eq!(AccountId::from_bytes([0; 16]), None);
+        let id = AccountId::from_random([0; 16]);
+        assert_eq!(AccountId::from_bytes(*id.as_bytes()), Some(id));
+    }
+
+    #[test]
+    fn a_later_device_sorts_after_an_earlier_one() {
+        let early = DeviceId::new(Timestamp::from_millisecond(1_000).unwrap(), [0xff; 10]);
+        let late = DeviceId::new(Timestamp::from_millisecond(1_001).unwrap(), [0; 10]);
+        assert!(early.to_string() < late.to_string());
+    }
+}

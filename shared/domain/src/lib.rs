@@ -1,0 +1,27 @@
+//! The rules of Curfew: what is a valid id, address, token, password and
+//! session, and what ends one.
+//!
+//! Owns every decision. Refuses I/O of any kind: no AWS, no HTTP, no clock, no
+//! randomness and no async; `now` and random bytes come in as values.
+
+pub mod account;
+pub mod device;
+pub mod email;
+pub mod ids;
+pub mod limits;
+pub mod password;
+pub mod session;
+pub mod sign_out;
+pub mod token;
+
+pub use account::{Account, Epoch};
+pub use device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
+pub use email::EmailAddress;
+pub use ids::{AccountId, DeviceId, SessionId, SignOutId};
+pub use limits::Limits;
+pub use session::{Admitted, Refusal, admit};
+pub use sign_out::{ByDevice, Ended, Ending, Reason, Scope, SignOut};
+pub use token::{DeviceKey, DeviceKeyHash, Token, TokenHash};
+
+/// A moment, in UTC.
+pub use jiff::Timestamp;

@@ -1,0 +1,326 @@
+//! Tokens and device keys: what is shown once, and what is stored.
+//!
+//! A token is `cft_` + base64url(account id ‖ device id ‖ 32 random bytes) +
+//! base64url(CRC-32 of all before it): 4 + 86 + 6 characters. A device key is
+//! `cfd_` + base64url(device id ‖ 32 random bytes) + the same checksum: 4 + 64 +
+//! 6. Base64url is that of RFC 4648 section 5, without padding, and only in its
+//! canonical form. The checksum tells a mistyped or cut token from a wrong one
+//! without a table, and lets secret scanners find leaked ones; it proves
+//! nothing.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+
+use crate::ids::{AccountId, DeviceId};
+
+/// The random bytes of a secret: 256 bits.
+pub const SECRET_BYTES: usize = 32;
+
+const TOKEN_PREFIX: &str = "cft_";
+const DEVICE_KEY_PREFIX: &str = "cfd_";
+const CHECKSUM_CHARS: usize = 6;
+const TOKEN_BYTES: usize = 16 + 16 + SECRET_BYTES;
+const DEVICE_KEY_BYTES: usize = 16 + SECRET_BYTES;
+
+/// The text is no token, or no device key, of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is malformed")]
+pub struct Malformed;
+
+/// The bearer secret of a session, as it is shown once and presented.
+#[derive(ZeroizeOnDrop)]
+pub struct Token {
+    #[zeroize(skip)]
+    account: AccountId,
+    #[zeroize(skip)]
+    device: DeviceId,
+    secret: [u8; SECRET_BYTES],
+}
+
+/// SHA-256 of a token's secret, as it is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+/// The secret by which a device is recognised at its next sign-in.
+#[derive(ZeroizeOnDrop)]
+pub struct DeviceKey {
+    #[zeroize(skip)]
+    device: DeviceId,
+    secret: [u8; SECRET_BYTES],
+}
+
+/// SHA-256 of a device key's secret, as it is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DeviceKeyHash([u8; 32]);
+
+impl Token {
+    /// Makes a token from random bytes.
+    #[must_use]
+    pub fn new(account: AccountId, device: DeviceId, secret: [u8; SECRET_BYTES]) -> Self {
+        Self { account, device, secret }
+    }
+
+    /// Reads a presented token. It proves nothing yet.
+    ///
+    /// # Errors
+    /// [`Malformed`] when a character is wrong, missing or too many.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let bytes = decode::<TOKEN_BYTES>(TOKEN_PREFIX, text)?;
+        Ok(Self {
+            account: AccountId::from_bytes(slice(&bytes[..16])).ok_or(Malformed)?,
+            device: DeviceId::from_bytes(slice(&bytes[16..32])).ok_or(Malformed)?,
+            secret: slice(&bytes[32..]),
+        })
+    }
+
+    /// The text to show, once.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
+        bytes[..16].copy_from_slice(self.account.as_bytes());
+        bytes[16..32].copy_from_slice(self.device.as_bytes());
+        bytes[32..].copy_from_slice(&self.secret);
+        encode(TOKEN_PREFIX, &*bytes)
+    }
+
+    /// The account that it names.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The device that it names.
+    #[must_use]
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.secret).into())
+    }
+}
+
+impl DeviceKey {
+    /// Makes a device key from random bytes.
+    #[must_use]
+    pub fn new(device: DeviceId, secret: [u8; SECRET_BYTES]) -> Self {
+        Self { device, secret }
+    }
+
+    /// Reads a presented device key. It proves nothing yet.
+    ///
+    /// # Errors
+    /// [`Malformed`] when a character is wrong, missing or too many.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let bytes = decode::<DEVICE_KEY_BYTES>(DEVICE_KEY_PREFIX, text)?;
+        Ok(Self {
+            device: DeviceId::from_bytes(slice(&bytes[..16])).ok_or(Malformed)?,
+            secret: slice(&bytes[16..]),
+        })
+    }
+
+    /// The text to show, once.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; DEVICE_KEY_BYTES]);
+        bytes[..16].copy_from_slice(self.device.as_bytes());
+        bytes[16..].copy_from_slice(&self.secret);
+        encode(DEVICE_KEY_PREFIX, &*bytes)
+    }
+
+    /// The device that it names.
+    #[must_use]
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(&self) -> DeviceKeyHash {
+        DeviceKeyHash(Sha256::digest(self.secret).into())
+    }
+}
+
+macro_rules! stored {
+    ($name:ident) => {
+        impl $name {
+            /// Takes back what [`Self::as_bytes`] gave.
+            #[must_use]
+            pub fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 32 bytes to store.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// Compares in a time that tells nothing of where they differ.
+            #[must_use]
+            pub fn matches(&self, other: &Self) -> bool {
+                self.0.ct_eq(&other.0).into()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+stored!(TokenHash);
+stored!(DeviceKeyHash);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceKey(…)")
+    }
+}
+
+fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
+    // Room for everything at once: a buffer that grows leaves a copy behind.
+    let length = prefix.len() + (bytes.len() * 4).div_ceil(3) + CHECKSUM_CHARS;
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    text.push_str(prefix);
+    URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
+    let checksum = crc32fast::hash(text.as_bytes()).to_be_bytes();
+    URL_SAFE_NO_PAD.encode_string(checksum, &mut text);
+    text
+}
+
+fn decode<const N: usize>(prefix: &str, text: &str) -> Result<Zeroizing<[u8; N]>, Malformed> {
+    let body_chars = (N * 4).div_ceil(3);
+    if text.len() != prefix.len() + body_chars + CHECKSUM_CHARS || !text.is_ascii() {
+        return Err(Malformed);
+    }
+    let (covered, checksum) = text.split_at(prefix.len() + body_chars);
+    let body = covered.strip_prefix(prefix).ok_or(Malformed)?;
+    let checksum = URL_SAFE_NO_PAD.decode(checksum).map_err(|_| Malformed)?;
+    if checksum != crc32fast::hash(covered.as_bytes()).to_be_bytes() {
+        return Err(Malformed);
+    }
+    let mut decoded = URL_SAFE_NO_PAD.decode(body).map_err(|_| Malformed)?;
+    let bytes = <[u8; N]>::try_from(decoded.as_slice()).map_err(|_| Malformed);
+    decoded.zeroize();
+    bytes.map(Zeroizing::new)
+}
+
+fn slice<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn token() -> Token {
+        Token::new(
+            AccountId::from_random([1; 16]),
+            DeviceId::new(Timestamp::UNIX_EPOCH, [2; 10]),
+            [3; 32],
+        )
+    }
+
+    #[test]
+    fn a_token_names_its_own_rows() {
+        let token = token();
+        let text = token.to_text();
+        assert!(text.starts_with("cft_"));
+        assert_eq!(text.len(), 96);
+        let read = Token::parse(&text).unwrap();
+        assert_eq!(read.account(), token.account());
+        assert_eq!(read.device(), token.device());
+        assert!(read.hash().matches(&token.hash()));
+    }
+
+    #[test]
+    fn a_token_with_any_byte_changed_is_refused() {
+        let text = token().to_text();
+        for at in 0..text.len() {
+            for byte in 0..=127_u8 {
+                let mut bytes = text.as_bytes().to_vec();
+                if bytes[at] == byte {
+                    continue;
+                }
+                bytes[at] = byte;
+                let changed = String::from_utf8(bytes).unwrap();
+                assert!(Token::parse(&changed).is_err(), "{at} {byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_cut_padded_or_in_another_case_is_refused() {
+        let text = token().to_text();
+        for end in 0..text.len() {
+            assert!(Token::parse(&text[..end]).is_err());
+            assert!(Token::parse(&text[end + 1..]).is_err());
+        }
+        for padded in [
+            format!("{}=", *text),
+            format!(" {}", *text),
+            format!("{} ", *text),
+            format!("{}\n", *text),
+            format!("{}A", *text),
+            format!("{0}{0}", *text),
+        ] {
+            assert!(Token::parse(&padded).is_err());
+        }
+        assert!(Token::parse(&text.to_uppercase()).is_err());
+        assert!(Token::parse(&text.to_lowercase()).is_err());
+    }
+
+    #[test]
+    fn a_token_in_another_encoding_of_the_same_bytes_is_refused() {
+        // The last character of the body carries four unused bits; set, with a
+        // right checksum over them, they would make a second spelling.
+        let text = token().to_text();
+        let body = &text[..90];
+        for last in ["Q", "g", "w", "x", "B"] {
+            let other = format!("{}{last}", &body[..89]);
+            if other == body {
+                continue;
+            }
+            let checksum = URL_SAFE_NO_PAD.encode(crc32fast::hash(other.as_bytes()).to_be_bytes());
+            let spelled = format!("{other}{checksum}");
+            let same = Token::parse(&spelled).is_ok_and(|read| read.hash() == token().hash());
+            assert!(!same, "{last}");
+        }
+    }
+
+    #[test]
+    fn a_device_key_is_no_token() {
+        let key = DeviceKey::new(DeviceId::new(Timestamp::UNIX_EPOCH, [2; 10]), [3; 32]);
+        let text = key.to_text();
+        assert_eq!(text.len(), 74);
+        assert!(text.starts_with("cfd_"));
+        assert!(DeviceKey::parse(&text).unwrap().hash().matches(&key.hash()));
+        assert!(Token::parse(&text).is_err());
+        assert!(DeviceKey::parse(&token().to_text()).is_err());
+    }
+
+    #[test]
+    fn secrets_do_not_show_themselves_in_a_log() {
+        let token = token();
+        let shown = format!("{token:?} {:?}", token.hash());
+        assert_eq!(shown, "Token(…) TokenHash(…)");
+    }
+}

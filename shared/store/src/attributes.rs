@@ -1,0 +1,189 @@
+//! The names of the attributes, and reading and writing single ones.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::Timestamp;
+
+use crate::error::StoreError;
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+pub(crate) const ACCOUNT_ID: &str = "account_id";
+pub(crate) const DEVICE_ID: &str = "device_id";
+pub(crate) const SIGN_OUT_ID: &str = "sign_out_id";
+pub(crate) const EMAIL: &str = "email";
+pub(crate) const PASSWORD_HASH: &str = "password_hash";
+pub(crate) const EPOCH: &str = "epoch";
+pub(crate) const KEPT_SESSION: &str = "kept_session";
+pub(crate) const DISABLED_AT: &str = "disabled_at";
+pub(crate) const CREATED_AT: &str = "created_at";
+pub(crate) const SESSION_ID: &str = "session_id";
+pub(crate) const STATE: &str = "state";
+pub(crate) const TOKEN_HASH: &str = "token_hash";
+pub(crate) const DEVICE_KEY_HASH: &str = "device_key_hash";
+pub(crate) const PREVIOUS_DEVICE_KEY_HASH: &str = "previous_device_key_hash";
+pub(crate) const DEVICE_TYPE: &str = "device_type";
+pub(crate) const NAME: &str = "device_name";
+pub(crate) const OS: &str = "os";
+pub(crate) const BROWSER: &str = "browser";
+pub(crate) const APP: &str = "app";
+pub(crate) const MODEL: &str = "model";
+pub(crate) const IP: &str = "ip";
+pub(crate) const CITY: &str = "city";
+pub(crate) const COUNTRY: &str = "country";
+pub(crate) const FIRST_SIGNED_IN_AT: &str = "first_signed_in_at";
+pub(crate) const SIGNED_IN_AT: &str = "signed_in_at";
+pub(crate) const VERIFIED_AT: &str = "verified_at";
+pub(crate) const LAST_ACTIVE_AT: &str = "last_active_at";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
+pub(crate) const SIGNED_OUT_AT: &str = "signed_out_at";
+pub(crate) const SIGNED_OUT_BY: &str = "signed_out_by";
+pub(crate) const SIGNED_OUT_BY_NAME: &str = "signed_out_by_name";
+pub(crate) const REASON: &str = "reason";
+pub(crate) const SCOPE: &str = "scope";
+pub(crate) const REQUESTED_AT: &str = "requested_at";
+pub(crate) const REQUESTED_BY: &str = "requested_by";
+pub(crate) const REQUESTED_BY_NAME: &str = "requested_by_name";
+pub(crate) const ENDED_EPOCH: &str = "ended_epoch";
+pub(crate) const REFUSED_AT: &str = "refused_at";
+/// Seconds since 1970, for the table's TTL. Nothing is decided by it.
+pub(crate) const DELETE_AT: &str = "delete_at";
+/// What wrote a device row last, so that the stream can be filtered by it.
+pub(crate) const LAST_WRITE: &str = "last_write";
+
+pub(crate) const STATE_SIGNED_IN: &str = "signed_in";
+pub(crate) const STATE_SIGNED_OUT: &str = "signed_out";
+pub(crate) const WRITE_SIGN_IN: &str = "sign_in";
+pub(crate) const WRITE_TOUCH: &str = "touch";
+pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
+pub(crate) const WRITE_SWEEP: &str = "sweep";
+
+pub(crate) fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(crate) fn bytes(value: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(value))
+}
+
+/// A moment is a number of milliseconds since 1970.
+pub(crate) fn moment(value: Timestamp) -> AttributeValue {
+    number(value.as_millisecond())
+}
+
+/// A moment for the TTL is a number of seconds, rounded up.
+pub(crate) fn ttl(value: Timestamp) -> AttributeValue {
+    number(value.as_second() + 1)
+}
+
+/// An item that is read attribute by attribute, each miss with its name.
+pub(crate) struct Reader<'a> {
+    table: &'static str,
+    item: &'a Item,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(table: &'static str, item: &'a Item) -> Self {
+        Self { table, item }
+    }
+
+    pub(crate) fn corrupt(&self, attribute: &'static str) -> StoreError {
+        StoreError::Corrupt { table: self.table, attribute }
+    }
+
+    pub(crate) fn has(&self, attribute: &'static str) -> bool {
+        self.item.contains_key(attribute)
+    }
+
+    pub(crate) fn text_if(&self, attribute: &'static str) -> Result<Option<&'a str>, StoreError> {
+        match self.item.get(attribute) {
+            None => Ok(None),
+            Some(AttributeValue::S(text)) => Ok(Some(text)),
+            Some(_) => Err(self.corrupt(attribute)),
+        }
+    }
+
+    pub(crate) fn text(&self, attribute: &'static str) -> Result<&'a str, StoreError> {
+        self.text_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+    }
+
+    pub(crate) fn owned_if(&self, attribute: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.text_if(attribute)?.map(str::to_owned))
+    }
+
+    pub(crate) fn parsed<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        parse(self.text(attribute)?).ok_or_else(|| self.corrupt(attribute))
+    }
+
+    pub(crate) fn parsed_if<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.text_if(attribute)?
+            .map(|text| parse(text).ok_or_else(|| self.corrupt(attribute)))
+            .transpose()
+    }
+
+    pub(crate) fn number_if<T: std::str::FromStr>(
+        &self,
+        attribute: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        match self.item.get(attribute) {
+            None => Ok(None),
+            Some(AttributeValue::N(digits)) => {
+                digits.parse().map(Some).map_err(|_| self.corrupt(attribute))
+            }
+            Some(_) => Err(self.corrupt(attribute)),
+        }
+    }
+
+    pub(crate) fn number<T: std::str::FromStr>(
+        &self,
+        attribute: &'static str,
+    ) -> Result<T, StoreError> {
+        self.number_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+    }
+
+    pub(crate) fn moment_if(
+        &self,
+        attribute: &'static str,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.number_if(attribute)?
+            .map(|millis| {
+                Timestamp::from_millisecond(millis).map_err(|_| self.corrupt(attribute))
+            })
+            .transpose()
+    }
+
+    pub(crate) fn moment(&self, attribute: &'static str) -> Result<Timestamp, StoreError> {
+        self.moment_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+    }
+
+    pub(crate) fn bytes_if(
+        &self,
+        attribute: &'static str,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        match self.item.get(attribute) {
+            None => Ok(None),
+            Some(AttributeValue::B(blob)) => {
+                blob.as_ref().try_into().map(Some).map_err(|_| self.corrupt(attribute))
+            }
+            Some(_) => Err(self.corrupt(attribute)),
+        }
+    }
+
+    pub(crate) fn bytes(&self, attribute: &'static str) -> Result<[u8; 32], StoreError> {
+        self.bytes_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+    }
+}

@@ -1,0 +1,383 @@
+//! Device rows: keys, conditions, item mapping. No policy: expiry lives in
+//! `domain`.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_smithy_runtime_api::client::result::SdkError;
+use domain::account::Epoch;
+use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
+use domain::sign_out::{ByDevice, Ended};
+use domain::token::{DeviceKeyHash, TokenHash};
+use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOut, Timestamp};
+
+use crate::accounts::built;
+use crate::attributes::{
+    ACCOUNT_ID, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH, DEVICE_TYPE,
+    EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, OS,
+    PREVIOUS_DEVICE_KEY_HASH, REASON, REFUSED_AT, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID,
+    SIGNED_IN_AT, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN,
+    STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, WRITE_SIGN_OUT, WRITE_SWEEP,
+    WRITE_TOUCH, bytes, moment, number, text, ttl,
+};
+use crate::error::StoreError;
+use crate::sign_outs::Written;
+use crate::{Store, retry};
+
+const TABLE: &str = "Devices";
+
+/// What came of a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// The session is there, and valid if the account's epoch is still the one
+    /// that it carries.
+    Written,
+    /// The device has had another session meanwhile, maybe this very one by an
+    /// answer that was lost; nothing was written. Read again, and sign in with
+    /// another session: this one must not be put again.
+    Changed,
+}
+
+/// What came of writing down that a device is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// It is written down.
+    Touched,
+    /// The session has ended or was replaced meanwhile; nothing was written.
+    Ended,
+}
+
+/// What came of marking a session that a sign-out-all ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// Its row and its part of the receipt say so.
+    Marked,
+    /// The row has another session, or was marked before; nothing was written.
+    Changed,
+}
+
+/// Some of an account's devices, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DevicePage {
+    /// The devices, the newest first.
+    pub devices: Vec<Device>,
+    /// The last device of this page, when more may follow.
+    pub next: Option<DeviceId>,
+}
+
+impl Store {
+    /// Puts a device's row with a new session.
+    ///
+    /// `PutItem` of Devices (`account_id`, `device_id`), only if the row still
+    /// carries the session that was read, or is still absent when none was. A
+    /// replay after a lost answer is refused by that condition, and so can't
+    /// revive a session that was ended in between. No condition on the epoch is
+    /// needed: a session that carries an old one is dead at birth.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to have been written.
+    pub async fn sign_in(
+        &self,
+        device: &Device,
+        replaced: Option<SessionId>,
+        limits: &Limits,
+    ) -> Result<SignIn, StoreError> {
+        let mut attempt = 0;
+        loop {
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.tables.devices)
+                .set_item(Some(to_item(device, limits)));
+            let put = match replaced {
+                None => put.condition_expression("attribute_not_exists(device_id)"),
+                Some(session) => put
+                    .condition_expression("session_id = :replaced")
+                    .expression_attribute_values(":replaced", text(session)),
+            };
+            return match put.send().await {
+                Ok(_) => Ok(SignIn::Written),
+                Err(SdkError::ServiceError(error))
+                    if error.err().is_conditional_check_failed_exception() =>
+                {
+                    Ok(SignIn::Changed)
+                }
+                Err(SdkError::ServiceError(error))
+                    if error.err().is_transaction_conflict_exception() =>
+                {
+                    attempt += 1;
+                    if attempt == retry::ATTEMPTS {
+                        return Err(StoreError::Contended);
+                    }
+                    retry::pause(attempt).await;
+                    continue;
+                }
+                Err(error) => Err(StoreError::from_sdk("PutItem", error)),
+            };
+        }
+    }
+
+    /// Writes down that a session is active.
+    ///
+    /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row is
+    /// still of this session and signed in; a late one never revives a session.
+    /// A replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to have been written. A row that is
+    /// busy in a transaction is left alone: the next touch will do.
+    pub async fn touch(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Touch, StoreError> {
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.tables.devices)
+            .set_key(Some(key(account, device)))
+            .update_expression("SET last_active_at = :now, last_write = :touch")
+            .condition_expression("session_id = :session AND #state = :signed_in")
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_values(":now", moment(now))
+            .expression_attribute_values(":touch", text(WRITE_TOUCH))
+            .expression_attribute_values(":session", text(session))
+            .expression_attribute_values(":signed_in", text(STATE_SIGNED_IN))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Touch::Touched),
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(Touch::Ended)
+            }
+            Err(SdkError::ServiceError(error))
+                if error.err().is_transaction_conflict_exception() =>
+            {
+                Err(StoreError::Contended)
+            }
+            Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
+        }
+    }
+
+    /// Reads some of an account's devices, the newest first.
+    ///
+    /// `Query` of Devices (`account_id`), consistent, from the cursor on.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the page could not be read.
+    pub async fn devices(
+        &self,
+        account: AccountId,
+        after: Option<DeviceId>,
+        limit: i32,
+    ) -> Result<DevicePage, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.devices)
+            .key_condition_expression("account_id = :account")
+            .expression_attribute_values(":account", text(account))
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(limit)
+            .set_exclusive_start_key(after.map(|device| key(account, device)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Query", error))?;
+        let devices = answer
+            .items
+            .unwrap_or_default()
+            .iter()
+            .map(from_item)
+            .collect::<Result<_, _>>()?;
+        let next = answer
+            .last_evaluated_key
+            .map(|last| Reader::new(TABLE, &last).parsed(DEVICE_ID, |id| id.parse().ok()))
+            .transpose()?;
+        Ok(DevicePage { devices, next })
+    }
+
+    /// Marks a session that a sign-out-all has ended: its row, and its part of
+    /// the receipt.
+    ///
+    /// One transaction of Devices (`account_id`, `device_id`), only if the row is
+    /// still of the session that was judged and signed in, and Receipts
+    /// (`account_id`, `sign_out_id#device_id`). A session never changes its
+    /// epoch, so the session that was judged is all there is to bind it to. A
+    /// replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to have been written.
+    pub async fn sweep(
+        &self,
+        device: &Device,
+        sign_out: &SignOut,
+        limits: &Limits,
+    ) -> Result<Sweep, StoreError> {
+        let ended = sign_out.ended();
+        let update = end(&self.tables.devices, device, &ended, WRITE_SWEEP);
+        let part = Put::builder()
+            .table_name(&self.tables.receipts)
+            .item(ACCOUNT_ID, text(device.account))
+            .item(SIGN_OUT_ID, text(format!("{}#{}", sign_out.id, device.id)))
+            .item(DEVICE_ID, text(device.id))
+            .item(SESSION_ID, text(device.session))
+            .item(TOKEN_HASH, bytes(device.token_hash.as_bytes()))
+            .item(STATE, text("refused"))
+            .item(REFUSED_AT, moment(sign_out.at))
+            .item(DELETE_AT, ttl(limits.sign_out_kept_until(sign_out.at)));
+        let items = vec![
+            TransactWriteItem::builder().update(update).build(),
+            TransactWriteItem::builder().put(built(part.build())).build(),
+        ];
+        // The session can be marked once only, so it names the transaction.
+        match self.transact(items, device.session.to_string()).await? {
+            Written::Done => Ok(Sweep::Marked),
+            Written::ConditionFailed => Ok(Sweep::Changed),
+        }
+    }
+}
+
+/// The update that ends one session in its own row, on condition that it is
+/// still the row's and signed in.
+pub(crate) fn end(table: &str, device: &Device, ended: &Ended, write: &str) -> Update {
+    let mut set = "SET #state = :signed_out, signed_out_at = :at, reason = :reason, \
+                   #scope = :scope, sign_out_id = :sign_out, last_write = :write"
+        .to_owned();
+    let mut update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key(device.account, device.id)))
+        .condition_expression("session_id = :session AND #state = :signed_in")
+        .expression_attribute_names("#state", STATE)
+        .expression_attribute_names("#scope", SCOPE)
+        .expression_attribute_values(":session", text(device.session))
+        .expression_attribute_values(":signed_in", text(STATE_SIGNED_IN))
+        .expression_attribute_values(":signed_out", text(STATE_SIGNED_OUT))
+        .expression_attribute_values(":at", moment(ended.at))
+        .expression_attribute_values(":reason", text(ended.reason.as_str()))
+        .expression_attribute_values(":scope", text(ended.scope.as_str()))
+        .expression_attribute_values(":sign_out", text(ended.sign_out))
+        .expression_attribute_values(":write", text(write));
+    if let Some(by) = &ended.by {
+        set.push_str(", signed_out_by = :by, signed_out_by_name = :by_name");
+        update = update
+            .expression_attribute_values(":by", text(by.id))
+            .expression_attribute_values(":by_name", text(&by.name));
+    }
+    built(update.update_expression(set).build())
+}
+
+/// The write mark of a sign-out of one device.
+pub(crate) const SIGNED_OUT_ONE: &str = WRITE_SIGN_OUT;
+
+pub(crate) fn key(account: AccountId, device: DeviceId) -> Item {
+    Item::from([
+        (ACCOUNT_ID.to_owned(), text(account)),
+        (DEVICE_ID.to_owned(), text(device)),
+    ])
+}
+
+fn to_item(device: &Device, limits: &Limits) -> Item {
+    let mut item = key(device.account, device.id);
+    let mut set = |attribute: &str, value: AttributeValue| {
+        item.insert(attribute.to_owned(), value);
+    };
+    set(DEVICE_TYPE, text(device.facts.device_type.as_str()));
+    set(NAME, text(&device.facts.name));
+    set(SESSION_ID, text(device.session));
+    set(TOKEN_HASH, bytes(device.token_hash.as_bytes()));
+    set(DEVICE_KEY_HASH, bytes(device.key_hash.as_bytes()));
+    set(EPOCH, number(device.epoch.0));
+    set(FIRST_SIGNED_IN_AT, moment(device.first_signed_in_at));
+    set(SIGNED_IN_AT, moment(device.signed_in_at));
+    set(VERIFIED_AT, moment(device.verified_at));
+    set(LAST_ACTIVE_AT, moment(device.last_active_at));
+    set(EXPIRES_AT, moment(device.expires_at));
+    set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
+    set(LAST_WRITE, text(WRITE_SIGN_IN));
+    let optional = [
+        (OS, &device.facts.os),
+        (BROWSER, &device.facts.browser),
+        (APP, &device.facts.app),
+        (MODEL, &device.facts.model),
+        (IP, &device.place.ip),
+        (CITY, &device.place.city),
+        (COUNTRY, &device.place.country),
+    ];
+    for (attribute, value) in optional {
+        if let Some(value) = value {
+            set(attribute, text(value));
+        }
+    }
+    if let Some(previous) = &device.previous_key_hash {
+        set(PREVIOUS_DEVICE_KEY_HASH, bytes(previous.as_bytes()));
+    }
+    match &device.state {
+        DeviceState::SignedIn => set(STATE, text(STATE_SIGNED_IN)),
+        DeviceState::SignedOut(ended) => {
+            set(STATE, text(STATE_SIGNED_OUT));
+            set(SIGNED_OUT_AT, moment(ended.at));
+            set(REASON, text(ended.reason.as_str()));
+            set(SCOPE, text(ended.scope.as_str()));
+            set(SIGN_OUT_ID, text(ended.sign_out));
+            if let Some(by) = &ended.by {
+                set(SIGNED_OUT_BY, text(by.id));
+                set(SIGNED_OUT_BY_NAME, text(&by.name));
+            }
+        }
+    }
+    item
+}
+
+pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
+    let row = Reader::new(TABLE, item);
+    let state = match row.text(STATE)? {
+        STATE_SIGNED_IN => DeviceState::SignedIn,
+        STATE_SIGNED_OUT => DeviceState::SignedOut(Ended {
+            at: row.moment(SIGNED_OUT_AT)?,
+            by: match row.parsed_if(SIGNED_OUT_BY, |id| id.parse().ok())? {
+                Some(id) => {
+                    let name = row.text(SIGNED_OUT_BY_NAME)?.to_owned();
+                    Some(ByDevice { id, name })
+                }
+                None => None,
+            },
+            reason: row.parsed(REASON, Reason::parse)?,
+            scope: row.parsed(SCOPE, Scope::parse)?,
+            sign_out: row.parsed(SIGN_OUT_ID, |id| id.parse().ok())?,
+        }),
+        _ => return Err(row.corrupt(STATE)),
+    };
+    Ok(Device {
+        account: row.parsed(ACCOUNT_ID, |id| id.parse().ok())?,
+        id: row.parsed(DEVICE_ID, |id| id.parse().ok())?,
+        facts: DeviceFacts {
+            device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
+            name: row.text(NAME)?.to_owned(),
+            os: row.owned_if(OS)?,
+            browser: row.owned_if(BROWSER)?,
+            app: row.owned_if(APP)?,
+            model: row.owned_if(MODEL)?,
+        },
+        place: Place {
+            ip: row.owned_if(IP)?,
+            city: row.owned_if(CITY)?,
+            country: row.owned_if(COUNTRY)?,
+        },
+        session: row.parsed(SESSION_ID, |id| id.parse().ok())?,
+        token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
+        key_hash: DeviceKeyHash::from_bytes(row.bytes(DEVICE_KEY_HASH)?),
+        previous_key_hash: row
+            .bytes_if(PREVIOUS_DEVICE_KEY_HASH)?
+            .map(DeviceKeyHash::from_bytes),
+        epoch: Epoch(row.number(EPOCH)?),
+        first_signed_in_at: row.moment(FIRST_SIGNED_IN_AT)?,
+        signed_in_at: row.moment(SIGNED_IN_AT)?,
+        verified_at: row.moment(VERIFIED_AT)?,
+        last_active_at: row.moment(LAST_ACTIVE_AT)?,
+        expires_at: row.moment(EXPIRES_AT)?,
+        state,
+    })
+}

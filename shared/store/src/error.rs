@@ -1,0 +1,87 @@
+//! What can go wrong with a table, in as many kinds as a caller can act on.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_smithy_runtime_api::client::result::SdkError;
+
+/// The SDK's own error, kept whole.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A table could not be read or written. Never a verdict about a session: the
+/// answer to each of these is "unavailable".
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The table had no room for the call, after bounded retries.
+    #[error("the table is throttled")]
+    Throttled,
+    /// Other writes to the same rows came in between each time, after bounded
+    /// retries.
+    #[error("the rows are too busy")]
+    Contended,
+    /// A row is not as this crate writes it.
+    #[error("a row of {table} has a bad {attribute}")]
+    Corrupt {
+        /// Which table.
+        table: &'static str,
+        /// Which attribute.
+        attribute: &'static str,
+    },
+    /// Anything else that the SDK reports.
+    #[error("{operation} failed")]
+    Sdk {
+        /// Which call.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl StoreError {
+    /// Sorts an error of the SDK.
+    pub(crate) fn from_sdk<E>(operation: &'static str, error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        if code.is_some_and(is_throttle) {
+            return Self::Throttled;
+        }
+        Self::Sdk { operation, source: Box::new(error) }
+    }
+}
+
+/// Whether the code of an error or of a cancellation means "later".
+pub(crate) fn is_throttle(code: &str) -> bool {
+    matches!(
+        code,
+        "ThrottlingException"
+            | "ThrottlingError"
+            | "ProvisionedThroughputExceededException"
+            | "ProvisionedThroughputExceeded"
+            | "RequestLimitExceeded"
+    )
+}
+
+/// The chain of causes, for a log: `Display` of each layer tells only its own.
+impl StoreError {
+    /// Every cause below this one, joined.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        struct Chain<'a>(&'a dyn Error);
+        impl fmt::Display for Chain<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)?;
+                let mut source = self.0.source();
+                while let Some(cause) = source {
+                    write!(f, ": {cause}")?;
+                    source = cause.source();
+                }
+                Ok(())
+            }
+        }
+        Chain(self).to_string()
+    }
+}
