@@ -1,1 +1,29 @@
-//! start
+//! Starts every function the same way: configuration, clients, logs, clock,
+//! randomness and the loop that takes requests from Lambda.
+//!
+//! Owns every read of the environment, the wall clock and the system's
+//! randomness, and every AWS client. Refuses the SDK's defaults, which cost nine
+//! tenths of a start: no `aws-config` (Lambda puts the credentials and the region
+//! into the environment), no reading of the system's certificates (Amazon's own
+//! roots are compiled in), no client before it is needed.
+
+mod clients;
+mod clock;
+mod environment;
+mod run;
+
+pub use clients::{Clients, RetryPolicy};
+pub use clock::Clock;
+pub use environment::{ConfigError, number, optional, required};
+pub use run::{Error, LambdaEvent, run};
+
+/// Fills an array with bytes from the system's CSPRNG.
+///
+/// # Panics
+/// When the system has no randomness: nothing safe can be done without.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    bytes
+}

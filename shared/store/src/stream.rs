@@ -1,9 +1,6 @@
 //! What a record of the tables' streams says: the outbox, read back.
 
-use std::collections::HashMap;
-
 use aws_lambda_events::dynamodb::EventRecord;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Device, SignOut};
 
@@ -33,7 +30,7 @@ impl Change {
     /// # Errors
     /// [`StoreError::Corrupt`] when a row is not as this crate writes it.
     pub fn from_record(record: &EventRecord) -> Result<Self, StoreError> {
-        let new = images(&record.change.new_image);
+        let new = Item::from(record.change.new_image.clone());
         let is_write = matches!(record.event_name.as_str(), "INSERT" | "MODIFY");
         if !is_write || new.is_empty() {
             return Ok(Self::Other);
@@ -43,7 +40,7 @@ impl Change {
             return receipts::from_item(&new).map(Self::SignedOut);
         }
         if new.get(LAST_WRITE) == Some(&AttributeValue::S(WRITE_SIGN_IN.to_owned())) {
-            let old = images(&record.change.old_image);
+            let old = Item::from(record.change.old_image.clone());
             let before = (!old.is_empty())
                 .then(|| devices::from_item(&old).map(Box::new))
                 .transpose()?;
