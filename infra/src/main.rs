@@ -1,3 +1,73 @@
-//! The local AWS.
+//! `cargo run`: the whole of Curfew on this machine, until Ctrl-C.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use curfew::{Options, Stack, target};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Builds Curfew, deploys it to an AWS on this machine, and says how to use it.
+#[derive(Parser)]
+#[command(name = "curfew", version)]
+struct Arguments {
+    /// The port of the API on 127.0.0.1; 0 takes any free one.
+    #[arg(long, default_value_t = 9400)]
+    port: u16,
+    /// Serve the HTTP functions through `cargo lambda watch`, which rebuilds
+    /// them when their code changes.
+    #[arg(long)]
+    watch: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { port, watch } = Arguments::parse();
+    let options = Options {
+        state: target().join("local"),
+        port,
+        watch,
+    };
+    let end = tokio::select! {
+        end = run(options) => end,
+        told = told_to_end() => told,
+    };
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts a stack, says how to use it, and keeps it until it breaks.
+async fn run(options: Options) -> Result<()> {
+    let mut stack = Stack::start(options).await?;
+    let record = stack.record();
+    println!();
+    println!("Curfew is up.");
+    println!("  API      {}", record.api_url);
+    println!(
+        "  Sign in  {}  with the password  {}",
+        record.demo.email, record.demo.password
+    );
+    println!("  Record   {}", stack.record_path().display());
+    println!("  Logs     {}", record.logs.display());
+    println!("Ctrl-C ends it.");
+    stack.broken().await
+}
+
+/// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
+async fn told_to_end() -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => (),
+        _ = terminate.recv() => (),
+        _ = hang_up.recv() => (),
+    }
+    eprintln!("Ending …");
+    Ok(())
+}

@@ -1,0 +1,299 @@
+"""Applies what the local AWS ignored of a deployed template.
+
+`complete.py STACK` reads the processed template of the stack back and creates
+or sets, by the same API calls that anybody would use, what the emulator left
+out: the routes, integrations and authorizers of an HTTP API that stand in its
+OpenAPI body, the time to live of tables, and the reserved concurrency of
+functions. Then it reads each back, ends with a word on what differs, or else
+writes one JSON document on the stack to its standard output.
+"""
+
+import json
+import re
+import sys
+
+import boto3
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
+ANY_METHOD = "x-amazon-apigateway-any-method"
+
+
+class Stack:
+    """A deployed stack, with the values that its template only refers to."""
+
+    def __init__(self, name: str) -> None:
+        cloudformation = boto3.client("cloudformation")
+        self.region = cloudformation.meta.region_name
+        self.account = boto3.client("sts").get_caller_identity()["Account"]
+        described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        self.outputs = {
+            output["OutputKey"]: output["OutputValue"]
+            for output in described.get("Outputs", [])
+        }
+        self.parameters = {
+            parameter["ParameterKey"]: parameter["ParameterValue"]
+            for parameter in described.get("Parameters", [])
+        }
+        pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+        summaries = [one for page in pages for one in page["StackResourceSummaries"]]
+        self.physical_ids = {
+            one["LogicalResourceId"]: one["PhysicalResourceId"] for one in summaries
+        }
+        template = cloudformation.get_template(StackName=name, TemplateStage="Processed")
+        body = template["TemplateBody"]
+        self.template = json.loads(body) if isinstance(body, str) else body
+        self.pseudo = {
+            "AWS::AccountId": self.account,
+            "AWS::NoValue": None,
+            "AWS::Partition": "aws",
+            "AWS::Region": self.region,
+            "AWS::StackId": described["StackId"],
+            "AWS::StackName": name,
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+
+    def resources(self, kind: str, wanted: str):
+        """Each resource of a type that was really made: its logical id, its
+        physical id and one of its properties, every reference in it resolved
+        (None where the template does not set it)."""
+        for name, resource in self.template["Resources"].items():
+            if resource["Type"] == kind and name in self.physical_ids:
+                value = self.resolved(resource.get("Properties", {}).get(wanted))
+                yield name, self.physical_ids[name], value
+
+    def resolved(self, value):
+        """The value with CloudFormation's intrinsic functions worked out, as
+        far as templates use them where the emulator looks away."""
+        if isinstance(value, list):
+            items = [self.resolved(item) for item in value]
+            return [item for item in items if item is not None]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            (function, argument), = value.items()
+            if function == "Ref":
+                return self.reference(argument)
+            if function == "Fn::GetAtt":
+                name, attribute = (
+                    argument.split(".", 1) if isinstance(argument, str) else argument
+                )
+                return self.attribute(name, attribute)
+            if function == "Fn::Sub":
+                return self.substituted(argument)
+            if function == "Fn::Join":
+                separator, parts = argument
+                return separator.join(map(str, self.resolved(parts)))
+            if function == "Fn::If":
+                condition, then, otherwise = argument
+                return self.resolved(then if self.holds(condition) else otherwise)
+            if function.startswith("Fn::"):
+                sys.exit(f"{function} is not understood here yet")
+        items = {key: self.resolved(item) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item is not None}
+
+    def reference(self, name: str):
+        if name in self.pseudo:
+            return self.pseudo[name]
+        if name in self.parameters:
+            return self.parameters[name]
+        return self.physical_ids[name]
+
+    def attribute(self, name: str, attribute: str) -> str:
+        kind = self.template["Resources"][name]["Type"]
+        physical_id = self.physical_ids[name]
+        if attribute == "Arn" and kind == "AWS::Lambda::Function":
+            return f"arn:aws:lambda:{self.region}:{self.account}:function:{physical_id}"
+        if attribute == "Arn" and kind == "AWS::IAM::Role":
+            return f"arn:aws:iam::{self.account}:role/{physical_id}"
+        sys.exit(f"{attribute} of {name} ({kind}) is not understood here yet")
+
+    def substituted(self, argument) -> str:
+        text, variables = argument if isinstance(argument, list) else (argument, {})
+
+        def value(match: re.Match) -> str:
+            name = match[1]
+            if name.startswith("!"):
+                return "${" + name[1:] + "}"
+            if name in variables:
+                return str(self.resolved(variables[name]))
+            if "." in name:
+                return self.attribute(*name.split(".", 1))
+            return str(self.reference(name))
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
+
+    def holds(self, condition) -> bool:
+        """Whether a condition of the template, or an inner part of one, holds."""
+        if isinstance(condition, str):
+            return self.holds(self.template["Conditions"][condition])
+        (function, argument), = condition.items()
+        if function == "Condition":
+            return self.holds(argument)
+        if function == "Fn::Equals":
+            first, second = (self.resolved(one) for one in argument)
+            return str(first) == str(second)
+        if function == "Fn::Not":
+            return not self.holds(argument[0])
+        if function == "Fn::And":
+            return all(self.holds(one) for one in argument)
+        if function == "Fn::Or":
+            return any(self.holds(one) for one in argument)
+        sys.exit(f"{function} is not understood here yet")
+
+
+def complete_http_api(api_id: str, body: dict) -> None:
+    """The routes of an OpenAPI body, with their integrations and authorizers."""
+    gateway = boto3.client("apigatewayv2")
+    authorizers = {
+        name: gateway.create_authorizer(
+            ApiId=api_id,
+            Name=name,
+            **authorizer_settings(scheme["x-amazon-apigateway-authorizer"]),
+        )["AuthorizerId"]
+        for name, scheme in body.get("components", {}).get("securitySchemes", {}).items()
+        if "x-amazon-apigateway-authorizer" in scheme
+    }
+    integrations: dict[str, str] = {}
+    wanted = {}
+    for path, operations in body.get("paths", {}).items():
+        for method, operation in operations.items():
+            if method not in (*METHODS, ANY_METHOD):
+                continue
+            integration = operation["x-amazon-apigateway-integration"]
+            kind = json.dumps(integration, sort_keys=True)
+            if kind not in integrations:
+                integrations[kind] = gateway.create_integration(
+                    ApiId=api_id, **integration_settings(integration)
+                )["IntegrationId"]
+            security = operation.get("security", body.get("security", []))
+            names = [name for one in security for name in one if name in authorizers]
+            wanted[route_key(path, method, operation)] = (
+                f"integrations/{integrations[kind]}",
+                authorizers[names[0]] if names else None,
+            )
+    for key, (target, authorizer) in wanted.items():
+        guard = (
+            {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer} if authorizer else {}
+        )
+        gateway.create_route(ApiId=api_id, RouteKey=key, Target=target, **guard)
+
+    routes = gateway.get_routes(ApiId=api_id, MaxResults="500")["Items"]
+    found = {
+        route["RouteKey"]: (route.get("Target"), route.get("AuthorizerId") or None)
+        for route in routes
+    }
+    expect(f"routes of the API {api_id}", found, wanted)
+
+
+def route_key(path: str, method: str, operation: dict) -> str:
+    if path in ("$default", "/$default") or operation.get("isDefaultRoute"):
+        return "$default"
+    return f"{'ANY' if method == ANY_METHOD else method.upper()} {path}"
+
+
+def integration_settings(integration: dict) -> dict:
+    settings = {
+        "IntegrationType": integration["type"].upper(),
+        "IntegrationUri": integration["uri"],
+        "IntegrationMethod": integration.get("httpMethod", "POST"),
+        "PayloadFormatVersion": str(integration.get("payloadFormatVersion", "1.0")),
+    }
+    if "timeoutInMillis" in integration:
+        settings["TimeoutInMillis"] = int(integration["timeoutInMillis"])
+    return settings
+
+
+def authorizer_settings(authorizer: dict) -> dict:
+    sources = authorizer.get("identitySource", [])
+    settings = {
+        "AuthorizerType": authorizer["type"].upper(),
+        "AuthorizerUri": authorizer["authorizerUri"],
+        "AuthorizerPayloadFormatVersion": str(
+            authorizer.get("authorizerPayloadFormatVersion", "2.0")
+        ),
+        "EnableSimpleResponses": bool(authorizer.get("enableSimpleResponses", False)),
+        "AuthorizerResultTtlInSeconds": int(
+            authorizer.get("authorizerResultTtlInSeconds", 0)
+        ),
+        "IdentitySource": (
+            [source.strip() for source in sources.split(",")]
+            if isinstance(sources, str)
+            else sources
+        ),
+    }
+    if "authorizerCredentials" in authorizer:
+        settings["AuthorizerCredentialsArn"] = authorizer["authorizerCredentials"]
+    return settings
+
+
+def complete_table(name: str, wanted: dict) -> None:
+    dynamodb = boto3.client("dynamodb")
+    described = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if described["TimeToLiveStatus"] != "ENABLED":
+        dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={
+                "AttributeName": wanted["AttributeName"],
+                "Enabled": True,
+            },
+        )
+        described = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    expect(
+        f"time to live of {name}",
+        (described["TimeToLiveStatus"], described.get("AttributeName")),
+        ("ENABLED", wanted["AttributeName"]),
+    )
+
+
+def complete_function(name: str, wanted: str | int) -> None:
+    functions = boto3.client("lambda")
+    functions.put_function_concurrency(
+        FunctionName=name, ReservedConcurrentExecutions=int(wanted)
+    )
+    found = functions.get_function_concurrency(FunctionName=name)
+    expect(
+        f"reserved concurrency of {name}",
+        found.get("ReservedConcurrentExecutions"),
+        int(wanted),
+    )
+
+
+def expect(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        sys.exit(f"{what}: the local AWS has {found}, the template says {wanted}")
+
+
+def function_facts(name: str) -> dict:
+    """What the local AWS itself says of a function, its environment resolved."""
+    found = boto3.client("lambda").get_function_configuration(FunctionName=name)
+    return {
+        "function_name": name,
+        "role_arn": found["Role"],
+        "environment": found.get("Environment", {}).get("Variables", {}),
+    }
+
+
+def main() -> None:
+    stack = Stack(sys.argv[1])
+    apis = {}
+    for name, api_id, body in stack.resources("AWS::ApiGatewayV2::Api", "Body"):
+        if body:
+            complete_http_api(api_id, body)
+        apis[name] = api_id
+    for _, table, wanted in stack.resources(
+        "AWS::DynamoDB::Table", "TimeToLiveSpecification"
+    ):
+        if wanted:
+            complete_table(table, wanted)
+    functions = {}
+    for name, function, wanted in stack.resources(
+        "AWS::Lambda::Function", "ReservedConcurrentExecutions"
+    ):
+        if wanted is not None:
+            complete_function(function, wanted)
+        functions[name] = function_facts(function)
+    json.dump({"apis": apis, "functions": functions, "outputs": stack.outputs}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Starts the local AWS (ministack), with corrections where it falls short.
+
+`emulator.py --logs DIRECTORY --temporary DIRECTORY [--without NAME]…` listens
+on a free port of 127.0.0.1, enforces IAM, and writes one line of JSON to its
+standard output once it answers: `{"port": …}`.
+
+Each correction below is for the version pinned in `requirements/aws.txt`, can
+be left out by its name, and has a test which fails once it is no longer
+needed (`tests/tests/suite/emulator.rs`).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import contextvars
+import json
+import logging
+import os
+import re
+import resource
+import socket
+import socketserver
+import sys
+
+# What our own front (and nobody else: it drops a client's copy) says of the
+# client. Must be the name in infra/src/front.rs.
+CLIENT_ADDRESS_HEADER = b"x-curfew-client-address"
+
+client_address: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "client_address", default=None
+)
+
+# What corrections do to the headers of every request before the emulator
+# sees them.
+rewrite_headers: list = []
+
+
+def answer_without_delay() -> None:
+    """A warm call takes 50 ms, most of it Nagle's algorithm waiting: the
+    runtime API writes an answer in two pieces."""
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+def fail_partly_failed_stream_batches() -> None:
+    """A stream batch of which some records failed counts as a success, and
+    those records are lost. Fail the batch, so that it is tried again."""
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function
+
+    def execute_or_fail(function: dict, event: dict, *rest: object, **more: object) -> dict:
+        result = execute(function, event, *rest, **more)
+        records = event.get("Records") if isinstance(event, dict) else None
+        if not records or records[0].get("eventSource") != "aws:dynamodb":
+            return result
+        body = result.get("body")
+        if result.get("error") or not isinstance(body, dict):
+            return result
+        failures = body.get("batchItemFailures")
+        if not failures:
+            return result
+        message = f"{len(failures)} of {len(records)} records failed"
+        return {
+            **result,
+            "error": True,
+            "body": {"errorType": "PartlyFailedBatch", "errorMessage": message},
+        }
+
+    lambda_svc._execute_function = execute_or_fail
+
+
+def tell_the_clients_address() -> None:
+    """The source address of every request is 127.0.0.1. Put the one that our
+    front tells in its place."""
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_with_config_scope
+
+    def execute_for_client(function: dict, event: dict, *rest: object, **more: object) -> dict:
+        address = client_address.get()
+        if address and isinstance(event, dict):
+            http = (event.get("requestContext") or {}).get("http")
+            if http:
+                http["sourceIp"] = address
+        return execute(function, event, *rest, **more)
+
+    def take_address(headers: list) -> list:
+        for name, value in headers:
+            if name == CLIENT_ADDRESS_HEADER:
+                client_address.set(value.decode("latin-1"))
+        return [one for one in headers if one[0] != CLIENT_ADDRESS_HEADER]
+
+    lambda_svc._execute_function_with_config_scope = execute_for_client
+    rewrite_headers.append(take_address)
+
+
+def count_as_secure() -> None:
+    """Policies that refuse whoever comes without TLS (`aws:SecureTransport`)
+    would refuse everybody. Nothing leaves this machine, so every request
+    counts as one that came by TLS; the gateway says so in the cloud too."""
+    name, value = b"x-forwarded-proto", b"https"
+    rewrite_headers.append(
+        lambda headers: [*(one for one in headers if one[0] != name), (name, value)]
+    )
+
+
+CORRECTIONS = {
+    "nagle": answer_without_delay,
+    "partial-batches": fail_partly_failed_stream_batches,
+    "client-address": tell_the_clients_address,
+    "secure-transport": count_as_secure,
+}
+
+
+def keep_logs(directory: str) -> None:
+    """Writes what each function prints to `<function>.log`; the emulator
+    itself keeps it in memory."""
+    from ministack.core.lambda_runtime import ProvidedWorker
+
+    pump = ProvidedWorker._pump_output
+
+    class Copied:
+        """The output of a function, copied to its log as it is read."""
+
+        def __init__(self, stream: object, log: object) -> None:
+            self.stream = stream
+            self.log = log
+
+        def readline(self) -> bytes:
+            line = self.stream.readline()
+            if line:
+                self.log.write(line)
+            return line
+
+        def close(self) -> None:
+            self.stream.close()
+            self.log.close()
+
+    def pump_and_keep(worker: ProvidedWorker, stream: object, queue: object) -> None:
+        path = os.path.join(directory, f"{log_name(worker.func_name)}.log")
+        # Several environments of one function append to one file: unbuffered,
+        # so that a line is one write.
+        pump(worker, Copied(stream, open(path, "ab", buffering=0)), queue)
+
+    ProvidedWorker._pump_output = pump_and_keep
+
+
+def log_name(function_name: str) -> str:
+    """`curfew-SignOutDevice-1A2B3C…`, as CloudFormation names a function, is
+    the function `sign-out-device`."""
+    named = re.fullmatch(r"[^-]+-([A-Za-z0-9]+)-[A-Za-z0-9]+", function_name)
+    if not named:
+        return function_name
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", named[1]).lower()
+
+
+def application():
+    """The emulator, behind what rewrites headers and tells when all is ready."""
+    from ministack.app import app
+
+    async def listen(scope: dict, receive, send) -> None:
+        if scope["type"] == "lifespan":
+
+            async def tell(message: dict) -> None:
+                await send(message)
+                if message["type"] == "lifespan.startup.complete":
+                    print(json.dumps({"port": int(os.environ["GATEWAY_PORT"])}), flush=True)
+
+            await app(scope, receive, tell)
+            return
+        headers = [(name.lower(), value) for name, value in scope.get("headers", [])]
+        for rewrite in rewrite_headers:
+            headers = rewrite(headers)
+        await app({**scope, "headers": headers}, receive, send)
+
+    return listen
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--logs", required=True)
+    arguments.add_argument("--temporary", required=True)
+    arguments.add_argument("--without", action="append", default=[], choices=CORRECTIONS)
+    options = arguments.parse_args()
+
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
+    port = str(listener.getsockname()[1])
+
+    # All of this is read while the emulator's modules load.
+    os.environ.update(
+        AUTH="true",
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
+        BIND_HOST="127.0.0.1",
+        GATEWAY_PORT=port,
+        IOT_MTLS_ENABLED="0",
+        MINISTACK_HOST="localhost",
+        SFTP_ENABLED="0",
+        TMPDIR=options.temporary,
+    )
+
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    for name, correct in CORRECTIONS.items():
+        if name not in options.without:
+            correct()
+    keep_logs(options.logs)
+
+    # One line a request is of no use to anybody here.
+    logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
+    with contextlib.suppress(ValueError, OSError):
+        # Every open request is several files; macOS allows 256 at first.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+    asyncio.run(serve(application(), config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

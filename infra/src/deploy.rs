@@ -1,0 +1,130 @@
+//! Brings `template.yaml` to the local AWS: `sam deploy`, and then by hand what
+//! the emulator ignores of a template (`infra/local/complete.py`).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+
+use crate::emulator::point;
+use crate::functions::built;
+use crate::process::{Tether, Tethered, run, run_logged};
+use crate::stack::{Aws, Function};
+use crate::tools::Environment;
+use crate::{program, root};
+
+/// The name of the CloudFormation stack.
+const NAME: &str = "curfew";
+
+/// What was deployed.
+#[derive(Debug, Deserialize)]
+pub struct Deployed {
+    /// The id of each API, by its logical id.
+    pub apis: BTreeMap<String, String>,
+    /// Each function, by its logical id.
+    pub functions: BTreeMap<String, Function>,
+    /// The outputs of the template.
+    pub outputs: BTreeMap<String, String>,
+}
+
+impl Deployed {
+    /// The id of the one HTTP API.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub fn api(&self) -> Result<&str> {
+        let mut ids = self.apis.values();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id),
+            _ => bail!("the template has {} HTTP APIs, not one", self.apis.len()),
+        }
+    }
+
+    /// An output of the template.
+    ///
+    /// # Errors
+    /// When the template has none of that name.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        let value = self.outputs.get(name);
+        value
+            .map(String::as_str)
+            .with_context(|| format!("template.yaml has no output {name}"))
+    }
+}
+
+/// Deploys what `cargo lambda build` built. `state` is the folder for the copy
+/// of the template and for logs.
+///
+/// # Errors
+/// When the template can't be deployed, or the local AWS does not do as it says.
+pub async fn deploy(tether: &Tether, aws: &Aws, state: &Path) -> Result<Deployed> {
+    let copy = state.join("template.json");
+    prepare(tether, &copy).await?;
+    sam_deploy(tether, aws, &copy, state).await?;
+    complete(tether, aws).await
+}
+
+/// Makes the copy of the template that is deployed.
+async fn prepare(tether: &Tether, copy: &Path) -> Result<()> {
+    let mut command = tether.command(Environment::Aws.programs().join("python"));
+    command
+        .arg(program("prepare.py"))
+        .arg(root().join("template.yaml"));
+    command.arg(built()).arg(copy);
+    run(command, "reading template.yaml").await
+}
+
+async fn sam_deploy(tether: &Tether, aws: &Aws, template: &Path, state: &Path) -> Result<()> {
+    let mut command = tether.command(Environment::Tools.programs().join("sam"));
+    command
+        .args([
+            "deploy",
+            "--stack-name",
+            NAME,
+            "--resolve-s3",
+            "--no-progressbar",
+        ])
+        .args(["--no-confirm-changeset", "--no-fail-on-empty-changeset"])
+        .args(["--capabilities", "CAPABILITY_IAM"])
+        .arg("--parameter-overrides")
+        .arg(format!("Architecture={}", architecture()?))
+        .arg("--template-file")
+        .arg(template)
+        .current_dir(state)
+        .env("SAM_CLI_TELEMETRY", "0")
+        .env("SAM_CLI_POLL_DELAY", "0.2")
+        // Where it would otherwise write into the home folder.
+        .env("__SAM_CLI_APP_DIR", state.join("sam"));
+    point(&mut command, aws);
+    run_logged(command, "sam deploy", &state.join("logs/deploy.log")).await
+}
+
+/// The architecture of this machine, as Lambda names it.
+fn architecture() -> Result<&'static str> {
+    match std::env::consts::ARCH {
+        "x86_64" => Ok("x86_64"),
+        "aarch64" => Ok("arm64"),
+        other => bail!("Lambda has no functions for {other}"),
+    }
+}
+
+async fn complete(tether: &Tether, aws: &Aws) -> Result<Deployed> {
+    let mut command = tether.command(Environment::Aws.programs().join("python"));
+    command
+        .arg(program("complete.py"))
+        .arg(NAME)
+        .stdout(Stdio::piped());
+    point(&mut command, aws);
+    let mut process = Tethered::start(command)?;
+    let mut text = String::new();
+    let mut output = process.output().context("complete.py has no output")?;
+    output.read_to_string(&mut text).await?;
+    let status = process.ended().await?;
+    if !status.success() {
+        bail!("completing the deployment failed ({status})");
+    }
+    serde_json::from_str(&text).context("complete.py said something else than it should")
+}

@@ -1,0 +1,114 @@
+//! The local AWS (ministack), started by `infra/local/emulator.py`, which
+//! corrects it where it falls short.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::process::{Tether, Tethered, append_to};
+use crate::program;
+use crate::stack::Aws;
+use crate::tools::Environment;
+
+/// How long it may take to start. Usually it takes a second.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The Region of everything local.
+const REGION: &str = "us-east-1";
+
+/// A running local AWS. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Emulator {
+    process: Tethered,
+    aws: Aws,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    port: u16,
+}
+
+impl Emulator {
+    /// Starts it on a free port, with the logs of its functions in one folder
+    /// and their unpacked code in the other, and without the corrections that
+    /// are named.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(
+        tether: &Tether,
+        logs: &Path,
+        temporary: &Path,
+        without: &[&str],
+    ) -> Result<Self> {
+        fs::create_dir_all(logs)?;
+        fs::create_dir_all(temporary)?;
+        let log = logs.join("emulator.log");
+        let mut command = tether.command(Environment::Aws.programs().join("python"));
+        command.arg(program("emulator.py"));
+        command
+            .arg("--logs")
+            .arg(logs)
+            .arg("--temporary")
+            .arg(temporary);
+        for correction in without {
+            command.args(["--without", correction]);
+        }
+        // It takes its own key and Region, and those of the functions, from
+        // here.
+        let mut aws = Aws::local(REGION);
+        command
+            .env("AWS_ACCESS_KEY_ID", &aws.access_key_id)
+            .env("AWS_SECRET_ACCESS_KEY", &aws.secret_access_key)
+            .env("MINISTACK_REGION", &aws.region)
+            .stdout(Stdio::piped())
+            .stderr(append_to(&log)?);
+        let mut process = Tethered::start(command)?;
+        let output = process.output().context("the emulator has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        let line = timeout(PATIENCE, lines.next_line())
+            .await
+            .with_context(|| format!("the local AWS does not start; see {}", log.display()))??;
+        let Some(line) = line else {
+            bail!("the local AWS did not start; see {}", log.display());
+        };
+        let ready: Ready =
+            serde_json::from_str(&line).with_context(|| format!("the local AWS said {line:?}"))?;
+        aws.endpoint_url = format!("http://127.0.0.1:{}", ready.port);
+        Ok(Self { process, aws })
+    }
+
+    /// How to reach it, with the key of its root user.
+    #[must_use]
+    pub fn aws(&self) -> &Aws {
+        &self.aws
+    }
+
+    /// Waits until it ends by itself, which it should not.
+    ///
+    /// # Errors
+    /// When the operating system can't tell.
+    pub async fn ended(&mut self) -> Result<()> {
+        self.process.ended().await.map(|_| ())
+    }
+}
+
+/// Lets a command talk to the local AWS, and to no other.
+pub fn point(command: &mut Command, aws: &Aws) {
+    command
+        .env("AWS_ENDPOINT_URL", &aws.endpoint_url)
+        .env("AWS_ACCESS_KEY_ID", &aws.access_key_id)
+        .env("AWS_SECRET_ACCESS_KEY", &aws.secret_access_key)
+        .env("AWS_REGION", &aws.region)
+        .env("AWS_DEFAULT_REGION", &aws.region)
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+}

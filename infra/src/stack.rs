@@ -1,0 +1,329 @@
+//! A whole stack: started in order, described in `stack.json` while it runs,
+//! and ended when it is dropped.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::deploy::{Deployed, deploy};
+use crate::emulator::Emulator;
+use crate::front::{Front, Upstream, listen};
+use crate::progress::step;
+use crate::tools::{Environment, find_python};
+use crate::watch::Watch;
+use crate::{demo, functions, target};
+
+/// How a stack is to be started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder for what belongs to the running stack: its record, its logs.
+    /// Two stacks need two.
+    pub state: PathBuf,
+    /// The port of the API on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// Whether `cargo lambda watch` serves the HTTP functions.
+    pub watch: bool,
+}
+
+impl Options {
+    /// A stack of one's own below `target/`, on a free port.
+    #[must_use]
+    pub fn apart(name: &str) -> Self {
+        Self {
+            state: target().join(name),
+            port: 0,
+            watch: false,
+        }
+    }
+}
+
+/// What `stack.json` says of a running stack.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Record {
+    /// Where the API is, without a slash at the end.
+    pub api_url: String,
+    /// Where the local AWS is.
+    pub aws: Aws,
+    /// The names of the tables.
+    pub tables: Tables,
+    /// The topic of the events.
+    pub topic_arn: String,
+    /// A household to sign in to.
+    pub demo: Demo,
+    /// The folder of the logs, `<function>.log` each.
+    pub logs: PathBuf,
+    /// The functions by their logical id in the template.
+    pub functions: BTreeMap<String, Function>,
+    /// The outputs of the template.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// How to reach the local AWS as its root user.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Aws {
+    /// The address of every service.
+    pub endpoint_url: String,
+    /// The Region that everything is in.
+    pub region: String,
+    /// The key's id.
+    pub access_key_id: String,
+    /// The key's secret, which guards nothing.
+    pub secret_access_key: String,
+}
+
+impl Aws {
+    /// The root key of an emulator whose address is not known yet.
+    pub(crate) fn local(region: &str) -> Self {
+        Self {
+            endpoint_url: String::new(),
+            region: region.into(),
+            access_key_id: "test".into(),
+            secret_access_key: "test".into(),
+        }
+    }
+}
+
+/// The names of the tables.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Tables {
+    /// Accounts.
+    pub accounts: String,
+    /// E-mail addresses.
+    pub identities: String,
+    /// Devices.
+    pub devices: String,
+    /// Sign-outs.
+    pub receipts: String,
+}
+
+/// The demo household.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Demo {
+    /// Its e-mail address.
+    pub email: String,
+    /// Its password, another one at each start.
+    pub password: String,
+}
+
+/// A deployed function.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Function {
+    /// Its name in the local AWS.
+    pub function_name: String,
+    /// The role that it runs in.
+    pub role_arn: String,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A running stack. It ends, with everything that it started, when this is
+/// dropped.
+#[derive(Debug)]
+pub struct Stack {
+    record: Record,
+    // Fields are dropped in order: first nobody can call, then the record goes,
+    // then the rest.
+    _front: Front,
+    written: WrittenRecord,
+    watch: Option<Watch>,
+    emulator: Emulator,
+    _lock: File,
+}
+
+impl Stack {
+    /// Starts a stack. Dropping the future half-way ends what it has started.
+    ///
+    /// # Errors
+    /// When a step fails; the message says which.
+    pub async fn start(options: Options) -> Result<Self> {
+        let Options { state, port, watch } = options;
+        fs::create_dir_all(&state)?;
+        let lock = lock(&state)?;
+        // Taken first, so that nobody waits for a build to hear that the port
+        // is taken.
+        let listener = listen(port)?;
+        let api_url = format!("http://{}", listener.local_addr()?);
+
+        let written = WrittenRecord::new(state.join("stack.json"))?;
+        let (logs, temporary) = (state.join("logs"), state.join("temporary"));
+        for left_behind in [&logs, &temporary] {
+            remove_folder(left_behind)?;
+        }
+
+        let tether = find_python()?;
+        Environment::Tools.install(&tether).await?;
+        Environment::Aws.install(&tether).await?;
+        step("Building the functions", functions::build(&tether)).await?;
+        let starting = Emulator::start(&tether, &logs, &temporary, &[]);
+        let emulator = step("Starting the local AWS", starting).await?;
+        let deployed = step(
+            "Deploying template.yaml",
+            deploy(&tether, emulator.aws(), &state),
+        )
+        .await?;
+
+        let (watch, upstream) = if watch {
+            let starting = Watch::start(&tether, emulator.aws(), &deployed);
+            let watch = step("Starting cargo lambda watch", starting).await?;
+            let authority = watch.address().to_string();
+            (
+                Some(watch),
+                Upstream {
+                    authority,
+                    prefix: String::new(),
+                },
+            )
+        } else {
+            (None, gateway(emulator.aws(), &deployed)?)
+        };
+        let front = Front::serve(listener, upstream)?;
+        let household = demo::register(&api_url);
+        let demo = step("Making the demo household", household).await?;
+
+        let record = record(api_url, emulator.aws(), deployed, demo, logs)?;
+        written.write(&record)?;
+        Ok(Self {
+            record,
+            _front: front,
+            written,
+            watch,
+            emulator,
+            _lock: lock,
+        })
+    }
+
+    /// What there is to know of it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The file that says the same while the stack runs.
+    #[must_use]
+    pub fn record_path(&self) -> &Path {
+        &self.written.path
+    }
+
+    /// Waits until a part of it ends by itself, which is an error.
+    ///
+    /// # Errors
+    /// Always, sooner or later; the message says which part has ended.
+    pub async fn broken(&mut self) -> Result<()> {
+        let watch = async {
+            match &mut self.watch {
+                Some(watch) => watch.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = self.emulator.ended() => ended?,
+            ended = watch => {
+                ended?;
+                bail!("cargo lambda watch has ended");
+            }
+        }
+        bail!(
+            "the local AWS has ended; see {}",
+            self.record.logs.join("emulator.log").display()
+        )
+    }
+}
+
+/// Where the local gateway serves the API.
+fn gateway(aws: &Aws, deployed: &Deployed) -> Result<Upstream> {
+    let authority = aws.endpoint_url.trim_start_matches("http://").to_owned();
+    let prefix = format!("/_aws/execute-api/{}/$default", deployed.api()?);
+    Ok(Upstream { authority, prefix })
+}
+
+fn record(
+    api_url: String,
+    aws: &Aws,
+    deployed: Deployed,
+    demo: Demo,
+    logs: PathBuf,
+) -> Result<Record> {
+    let output = |name| deployed.output(name).map(str::to_owned);
+    Ok(Record {
+        api_url,
+        aws: aws.clone(),
+        tables: Tables {
+            accounts: output("AccountsTable")?,
+            identities: output("IdentitiesTable")?,
+            devices: output("DevicesTable")?,
+            receipts: output("ReceiptsTable")?,
+        },
+        topic_arn: output("TopicArn")?,
+        demo,
+        logs,
+        functions: deployed.functions,
+        outputs: deployed.outputs,
+    })
+}
+
+/// Takes the folder for one stack, until the file is dropped.
+fn lock(state: &Path) -> Result<File> {
+    let file = File::create(state.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "a stack is running already; see {}",
+                state.join("stack.json").display()
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(error).context("could not lock the state folder"),
+    }
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `stack.json`, which is there only while the stack answers.
+#[derive(Debug)]
+struct WrittenRecord {
+    path: PathBuf,
+}
+
+impl WrittenRecord {
+    /// Nothing is written yet, and what a killed stack left is removed.
+    fn new(path: PathBuf) -> Result<Self> {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("could not remove {}", path.display()))
+            }
+            _ => Ok(Self { path }),
+        }
+    }
+
+    /// Writes it in one piece, for the owner's eyes: it holds a password.
+    fn write(&self, record: &Record) -> Result<()> {
+        let partial = self.path.with_extension("json.partial");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&partial)?;
+        file.write_all(&serde_json::to_vec_pretty(record)?)?;
+        fs::rename(partial, &self.path).context("could not write stack.json")
+    }
+}
+
+impl Drop for WrittenRecord {
+    fn drop(&mut self) {
+        // It may never have been written.
+        let _ = fs::remove_file(&self.path);
+    }
+}
