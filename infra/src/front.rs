@@ -176,3 +176,82 @@ fn strip(headers: &mut HeaderMap) {
 fn header_of(address: IpAddr) -> HeaderValue {
     HeaderValue::from_str(&address.to_string()).expect("an address is plain text")
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{CLIENT_ADDRESS, Front, Upstream, listen};
+
+    /// What the gateway is sent when a client sends this.
+    async fn forwarded(request: &str) -> String {
+        let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = gateway.local_addr().unwrap().to_string();
+        let listener = listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let _front = Front::serve(
+            listener,
+            Upstream {
+                authority,
+                prefix: "/api".into(),
+            },
+        )
+        .unwrap();
+
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let (mut stream, _) = gateway.accept().await.unwrap();
+        let mut seen = vec![0; 4096];
+        let length = stream.read(&mut seen).await.unwrap();
+        String::from_utf8_lossy(&seen[..length]).to_lowercase()
+    }
+
+    #[tokio::test]
+    async fn the_gateway_hears_the_clients_address_and_not_what_the_client_says() {
+        let seen = forwarded(&format!(
+            "GET /v1/session?x=1 HTTP/1.1\r\nHost: other.example\r\n{CLIENT_ADDRESS}: 6.6.6.6\r\n\r\n"
+        ))
+        .await;
+
+        assert!(
+            seen.starts_with("get /api/v1/session?x=1 http/1.1\r\n"),
+            "{seen}"
+        );
+        assert!(
+            seen.contains(&format!("{CLIENT_ADDRESS}: 127.0.0.1\r\n")),
+            "{seen}"
+        );
+        assert!(
+            !seen.contains("6.6.6.6") && !seen.contains("other.example"),
+            "{seen}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_concerns_one_connection_is_not_passed_on() {
+        let seen = forwarded(
+            "GET / HTTP/1.1\r\nHost: x\r\nConnection: X-Own\r\nX-Own: 1\r\nX-Other: 2\r\n\r\n",
+        )
+        .await;
+
+        assert!(
+            !seen.contains("x-own") && seen.contains("x-other: 2"),
+            "{seen}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let taken = listen(0).unwrap();
+        let port = taken.local_addr().unwrap().port();
+
+        let error = listen(port).unwrap_err();
+
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("port {port} of 127.0.0.1 is taken"))
+        );
+    }
+}

@@ -174,3 +174,43 @@ pub fn append_to(log: &Path) -> Result<File> {
         .open(log)
         .with_context(|| format!("could not open {}", log.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::time::timeout;
+
+    use super::{Tethered, run};
+    use crate::tools::find_python;
+
+    #[tokio::test]
+    async fn what_a_child_started_ends_with_us() {
+        let mut command = find_python().unwrap().command("sh");
+        command
+            .args(["-c", "sleep 600 & echo started; wait"])
+            .stdout(Stdio::piped());
+        let mut child = Tethered::start(command).unwrap();
+        let mut lines = BufReader::new(child.output().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().unwrap(), "started");
+
+        drop(child);
+
+        // The pipe ends when the last process that could write to it has.
+        let end = timeout(Duration::from_secs(5), lines.next_line())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(end, None);
+    }
+
+    #[tokio::test]
+    async fn a_child_learns_of_no_aws_account_and_of_no_other_cargo() {
+        let mut command = find_python().unwrap().command("sh");
+        command.args(["-c", "! env | grep -E '^(AWS_|CARGO_PKG_)'"]);
+
+        run(command, "the check").await.unwrap();
+    }
+}

@@ -132,6 +132,7 @@ pub struct Stack {
     written: WrittenRecord,
     watch: Option<Watch>,
     emulator: Emulator,
+    _temporary: TemporaryFolder,
     _lock: File,
 }
 
@@ -150,16 +151,15 @@ impl Stack {
         let api_url = format!("http://{}", listener.local_addr()?);
 
         let written = WrittenRecord::new(state.join("stack.json"))?;
-        let (logs, temporary) = (state.join("logs"), state.join("temporary"));
-        for left_behind in [&logs, &temporary] {
-            remove_folder(left_behind)?;
-        }
+        let logs = state.join("logs");
+        remove_folder(&logs)?;
+        let temporary = TemporaryFolder::new(state.join("temporary"))?;
 
         let tether = find_python()?;
         Environment::Tools.install(&tether).await?;
         Environment::Aws.install(&tether).await?;
         step("Building the functions", functions::build(&tether)).await?;
-        let starting = Emulator::start(&tether, &logs, &temporary, &[]);
+        let starting = Emulator::start(&tether, &logs, &temporary.path, &[]);
         let emulator = step("Starting the local AWS", starting).await?;
         let deployed = step(
             "Deploying template.yaml",
@@ -193,6 +193,7 @@ impl Stack {
             written,
             watch,
             emulator,
+            _temporary: temporary,
             _lock: lock,
         })
     }
@@ -287,6 +288,27 @@ fn remove_folder(folder: &Path) -> Result<()> {
             Err(error).with_context(|| format!("could not remove {}", folder.display()))
         }
         _ => Ok(()),
+    }
+}
+
+/// Where the local AWS unpacks code.
+#[derive(Debug)]
+struct TemporaryFolder {
+    path: PathBuf,
+}
+
+impl TemporaryFolder {
+    /// Removes what a killed stack left.
+    fn new(path: PathBuf) -> Result<Self> {
+        remove_folder(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What can't be removed now is removed by the next start.
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

@@ -1,1 +1,3 @@
-//! tests
+//! What the test suites share.
+
+pub mod stack;

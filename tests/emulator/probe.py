@@ -1,0 +1,269 @@
+"""Tells how the local AWS behaves where it is known to fall short.
+
+`probe.py FOLDER` deploys a small stack of its own to the local AWS that the
+environment names, tries it, and writes what it saw to its standard output as
+one JSON document. It judges nothing: that is for the tests.
+"""
+
+import io
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+
+import boto3
+
+STACK = "probe"
+DEADLINE_SECONDS = 30
+
+# A function without a library: it tells of each stream batch in a file, fails
+# the first record of the first batch, and answers a request with its event.
+FUNCTION = """#!{python}
+import http.client, json, os
+
+runtime = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+first = True
+while True:
+    runtime.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = runtime.getresponse()
+    request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
+    event = json.loads(answer.read())
+    # The emulator waits 50 ms for a function that prints nothing.
+    print("called", flush=True)
+    if "Records" in event:
+        keys = [one["dynamodb"]["Keys"]["id"]["S"] for one in event["Records"]]
+        with open({batches!r}, "a") as batches:
+            print(json.dumps(keys), file=batches)
+        failed = event["Records"][0]["dynamodb"]["SequenceNumber"]
+        failures = [{{"itemIdentifier": failed}}] if first else []
+        first = False
+        result = {{"batchItemFailures": failures}}
+    else:
+        result = {{"statusCode": 200, "body": json.dumps(event)}}
+    path = f"/2018-06-01/runtime/invocation/{{request_id}}/response"
+    runtime.request("POST", path, json.dumps(result))
+    runtime.getresponse().read()
+"""
+
+INTEGRATION = {
+    "type": "aws_proxy",
+    "httpMethod": "POST",
+    "payloadFormatVersion": "2.0",
+    "uri": {
+        "Fn::Sub": "arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31"
+        "/functions/${Function.Arn}/invocations"
+    },
+}
+
+TEMPLATE = {
+    "Resources": {
+        "Table": {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "StreamSpecification": {"StreamViewType": "NEW_IMAGE"},
+                "TimeToLiveSpecification": {"AttributeName": "delete_at", "Enabled": True},
+            },
+        },
+        "Access": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "lambda.amazonaws.com"},
+                            "Action": "sts:AssumeRole",
+                        }
+                    ],
+                },
+                "Policies": [
+                    {
+                        "PolicyName": "Stream",
+                        "PolicyDocument": {
+                            "Version": "2012-10-17",
+                            "Statement": [
+                                {
+                                    "Effect": "Allow",
+                                    "Action": [
+                                        "dynamodb:DescribeStream",
+                                        "dynamodb:GetRecords",
+                                        "dynamodb:GetShardIterator",
+                                        "dynamodb:ListStreams",
+                                    ],
+                                    "Resource": {"Fn::GetAtt": ["Table", "StreamArn"]},
+                                }
+                            ],
+                        },
+                    }
+                ],
+            },
+        },
+        "Function": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "Runtime": "provided.al2023",
+                "Handler": "bootstrap",
+                "Role": {"Fn::GetAtt": ["Access", "Arn"]},
+                "Code": {"S3Bucket": "probe-code", "S3Key": "function.zip"},
+                "ReservedConcurrentExecutions": 3,
+            },
+        },
+        "Records": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {
+                "EventSourceArn": {"Fn::GetAtt": ["Table", "StreamArn"]},
+                "FunctionName": {"Ref": "Function"},
+                "StartingPosition": "TRIM_HORIZON",
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            },
+        },
+        "Api": {
+            "Type": "AWS::ApiGatewayV2::Api",
+            "Properties": {
+                "Body": {
+                    "openapi": "3.0.1",
+                    "paths": {
+                        "/echo": {"get": {"x-amazon-apigateway-integration": INTEGRATION}},
+                        "$default": {
+                            "x-amazon-apigateway-any-method": {
+                                "isDefaultRoute": True,
+                                "x-amazon-apigateway-integration": INTEGRATION,
+                            }
+                        },
+                    },
+                },
+            },
+        },
+        "Stage": {
+            "Type": "AWS::ApiGatewayV2::Stage",
+            "Properties": {
+                "ApiId": {"Ref": "Api"},
+                "StageName": "$default",
+                "AutoDeploy": True,
+            },
+        },
+    }
+}
+
+
+def deploy(batches: pathlib.Path) -> dict:
+    """Deploys the stack; the physical id of each resource."""
+    code = FUNCTION.format(python=sys.executable, batches=str(batches))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("bootstrap", code)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="probe-code")
+    s3.put_object(Bucket="probe-code", Key="function.zip", Body=archive.getvalue())
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=json.dumps(TEMPLATE),
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=STACK, WaiterConfig={"Delay": 1}
+    )
+    resources = cloudformation.list_stack_resources(StackName=STACK)
+    return {
+        one["LogicalResourceId"]: one["PhysicalResourceId"]
+        for one in resources["StackResourceSummaries"]
+    }
+
+
+def applied(ids: dict) -> dict:
+    """What of the template has come to be."""
+    routes = boto3.client("apigatewayv2").get_routes(ApiId=ids["Api"])["Items"]
+    ttl = boto3.client("dynamodb").describe_time_to_live(TableName=ids["Table"])
+    concurrency = boto3.client("lambda").get_function_concurrency(
+        FunctionName=ids["Function"]
+    )
+    return {
+        "routes": sorted(route["RouteKey"] for route in routes),
+        "time_to_live": ttl["TimeToLiveDescription"]["TimeToLiveStatus"],
+        "reserved_concurrency": concurrency.get("ReservedConcurrentExecutions"),
+    }
+
+
+def call(ids: dict) -> tuple[dict, float]:
+    """What the function was told of a request, and how long that took, in ms."""
+    endpoint = boto3.client("sts").meta.endpoint_url
+    request = urllib.request.Request(
+        f"{endpoint}/_aws/execute-api/{ids['Api']}/$default/echo",
+        headers={"x-curfew-client-address": "203.0.113.7"},
+    )
+    begun = time.perf_counter()
+    with urllib.request.urlopen(request) as answer:
+        event = json.load(answer)
+    return event, (time.perf_counter() - begun) * 1000
+
+
+def second_batch(ids: dict, batches: pathlib.Path) -> list:
+    """The keys that the function is handed after it has failed the first."""
+    seen: list = []
+    for key in ("first", "second"):
+        boto3.client("dynamodb").put_item(
+            TableName=ids["Table"], Item={"id": {"S": key}}
+        )
+        wanted = len(seen) + 1
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while len(seen) < wanted and time.monotonic() < deadline:
+            time.sleep(0.05)
+            if batches.exists():
+                seen = batches.read_text().splitlines()
+    return json.loads(seen[1]) if len(seen) > 1 else []
+
+
+def publishes_where_tls_is_demanded() -> bool:
+    sns = boto3.client("sns")
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    topic = sns.create_topic(Name="by-tls-only")["TopicArn"]
+    principal = {"AWS": f"arn:aws:iam::{account}:root"}
+    statement = {"Principal": principal, "Action": "sns:Publish", "Resource": topic}
+    condition = {"Bool": {"aws:SecureTransport": "false"}}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", **statement},
+            {"Effect": "Deny", **statement, "Condition": condition},
+        ],
+    }
+    sns.set_topic_attributes(
+        TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps(policy)
+    )
+    try:
+        sns.publish(TopicArn=topic, Message="told")
+    except sns.exceptions.AuthorizationErrorException:
+        return False
+    return True
+
+
+def main() -> None:
+    folder, complete = map(pathlib.Path, sys.argv[1:])
+    batches = folder / "batches.txt"
+    batches.unlink(missing_ok=True)
+    ids = deploy(batches)
+    seen: dict = {"deployed": applied(ids)}
+    subprocess.run(
+        [sys.executable, complete, STACK], check=True, stdout=subprocess.DEVNULL
+    )
+    seen["completed"] = applied(ids)
+    event, _ = call(ids)
+    seen["source_address"] = event["requestContext"]["http"]["sourceIp"]
+    seen["headers"] = sorted(event["headers"])
+    seen["warm_call_ms"] = statistics.median(call(ids)[1] for _ in range(15))
+    seen["second_batch"] = second_batch(ids, batches)
+    seen["publishes_where_tls_is_demanded"] = publishes_where_tls_is_demanded()
+    json.dump(seen, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

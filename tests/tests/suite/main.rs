@@ -1,0 +1,3 @@
+//! The one integration-test binary: a file for each function and concern.
+
+mod emulator;
