@@ -217,25 +217,30 @@ impl PasswordRules {
 
     /// Why an attacker would soon guess it, if they would.
     fn guessed_as(self, text: &str, own_words: &[&str]) -> Option<Rejection> {
-        let lower = Zeroizing::new(text.to_lowercase());
-        if own_words.iter().any(|word| word.to_lowercase() == *lower) {
+        let chars = Zeroizing::new(text.chars().collect::<Vec<char>>());
+        let rest = without_own_words(&chars, own_words);
+        let is_own = rest.len() < chars.len();
+        if is_own && (rest.is_empty() || self.judge(&rest).is_some()) {
             return Some(Rejection::OwnWords);
         }
-        let own_words = own_pieces(own_words);
-        let chars = Zeroizing::new(text.chars().collect::<Vec<char>>());
+        self.judge(&chars)
+    }
+
+    /// Why the characters would soon be guessed, whosever they are.
+    fn judge(self, chars: &[char]) -> Option<Rejection> {
+        let stretches: Vec<&[char]> = chars.chunks(STRETCH).take(MAX_STRETCHES).collect();
         let mut reason = None;
-        for stretch in chars.chunks(STRETCH).take(MAX_STRETCHES) {
-            let estimate = estimate(stretch, &own_words, self.guesses_needed());
+        for stretch in &stretches {
+            let estimate = estimate(stretch);
             if estimate.guesses >= self.guesses_needed() {
                 return None;
             }
-            reason = match (reason, estimate.reason) {
-                (None, first) => Some(first),
-                (Some(Rejection::OwnWords), _) | (_, Rejection::OwnWords) => {
-                    Some(Rejection::OwnWords)
-                }
-                _ => Some(Rejection::Guessable),
-            };
+            let is_listed = estimate.is_listed && stretches.len() == 1;
+            reason = Some(if is_listed {
+                Rejection::Common
+            } else {
+                Rejection::Guessable
+            });
         }
         reason
     }
@@ -257,44 +262,32 @@ const STRETCH: usize = 28;
 /// How many stretches are judged: if all these are guessable, so is the rest.
 const MAX_STRETCHES: usize = 4;
 
-/// The most own words that are looked for.
-const MAX_OWN_WORDS: usize = 16;
+/// The most own words that are looked for, with their parts.
+const MAX_OWN_WORDS: usize = 32;
 
 struct Estimate {
     guesses: u64,
-    /// What to say, should the guesses be too few.
-    reason: Rejection,
+    /// It is one entry of a list, respelt or repeated perhaps.
+    is_listed: bool,
 }
 
-fn estimate(stretch: &[char], own_words: &[String], needed: u64) -> Estimate {
-    let own_words: Vec<&str> = own_words.iter().map(String::as_str).collect();
-    let text = Zeroizing::new(stretch.iter().collect::<String>());
-    let estimate = zxcvbn::zxcvbn(&text, &own_words);
-    let plain = guesses(estimate.sequence());
-    let reason = if uses_own_word(estimate.sequence(), &own_words) {
-        Rejection::OwnWords
-    } else if is_listed(estimate.sequence()) {
-        Rejection::Common
-    } else {
-        Rejection::Guessable
-    };
-    if plain < needed {
-        return Estimate {
-            guesses: plain,
-            reason,
-        };
-    }
+fn estimate(stretch: &[char]) -> Estimate {
+    let (guesses, is_listed) = estimate_plain(stretch.iter());
     // Two patterns dealt out in turn, as in 1q2w3e4r5t6y7u8i or 0102030405, are
     // as guessable as the two, which the estimate misses.
-    let dealt = [0, 1].map(|first| {
-        let half = Zeroizing::new(stretch.iter().skip(first).step_by(2).collect::<String>());
-        guesses(zxcvbn::zxcvbn(&half, &[]).sequence())
-    });
-    let dealt = dealt[0].saturating_mul(dealt[1]).saturating_mul(2);
+    let (even, _) = estimate_plain(stretch.iter().step_by(2));
+    let (odd, _) = estimate_plain(stretch.iter().skip(1).step_by(2));
+    let dealt = even.saturating_mul(odd).saturating_mul(2);
     Estimate {
-        guesses: plain.min(dealt),
-        reason: Rejection::Guessable,
+        guesses: guesses.min(dealt),
+        is_listed,
     }
+}
+
+fn estimate_plain<'a>(chars: impl Iterator<Item = &'a char>) -> (u64, bool) {
+    let text = Zeroizing::new(chars.collect::<String>());
+    let estimate = zxcvbn::zxcvbn(&text, &[]);
+    (guesses(estimate.sequence()), is_listed(estimate.sequence()))
 }
 
 /// The guesses for each piece and for their order. zxcvbn's own sum adds 10⁴ for
@@ -302,17 +295,8 @@ fn estimate(stretch: &[char], own_words: &[String], needed: u64) -> Estimate {
 /// `password`, `123` and `!!`.
 fn guesses(pieces: &[Match]) -> u64 {
     (1_u64..).zip(pieces).fold(1, |product, (place, piece)| {
-        product
-            .saturating_mul(place)
-            .saturating_mul(piece.guesses.unwrap_or(u64::MAX))
-    })
-}
-
-fn uses_own_word(pieces: &[Match], own_words: &[&str]) -> bool {
-    pieces.iter().any(|piece| match &piece.pattern {
-        MatchPattern::Dictionary(word) => own_words.contains(&word.matched_word.as_str()),
-        MatchPattern::Repeat(repeat) => uses_own_word(&repeat.base_matches, own_words),
-        _ => false,
+        let guesses = piece.guesses.unwrap_or(u64::MAX);
+        product.saturating_mul(place).saturating_mul(guesses)
     })
 }
 
@@ -325,26 +309,60 @@ fn is_listed(pieces: &[Match]) -> bool {
     }
 }
 
-/// The own words and the parts of them, in lower case, bounded in number and
-/// length; two letters are no word.
-fn own_pieces(own_words: &[&str]) -> Vec<String> {
-    let mut pieces: Vec<String> = Vec::new();
+/// What is left of a password once the account's own words are taken out, in
+/// whatever case, respelt as usual, or written backwards.
+fn without_own_words(chars: &[char], own_words: &[&str]) -> Zeroizing<Vec<char>> {
+    let pieces = own_pieces(own_words);
+    let folded = Zeroizing::new(chars.iter().copied().map(fold).collect::<Vec<char>>());
+    let mut rest = Zeroizing::new(Vec::with_capacity(chars.len()));
+    let mut at = 0;
+    while at < chars.len() {
+        if let Some(piece) = pieces.iter().find(|piece| folded[at..].starts_with(piece)) {
+            at += piece.len();
+        } else {
+            rest.push(chars[at]);
+            at += 1;
+        }
+    }
+    rest
+}
+
+/// The own words, their parts, and each backwards: folded, the longest first.
+/// Two letters are no word.
+fn own_pieces(own_words: &[&str]) -> Vec<Vec<char>> {
+    let mut pieces: Vec<Vec<char>> = Vec::new();
     for word in own_words {
         let parts = word.split(|c: char| !c.is_alphanumeric());
         let names = parts
             .clone()
-            .map(|part| part.trim_matches(|c: char| c.is_numeric()));
+            .map(|part| part.trim_matches(char::is_numeric));
         for piece in std::iter::once(*word).chain(parts).chain(names) {
-            let piece = piece.to_lowercase();
-            if (3..=STRETCH).contains(&piece.chars().count()) && !pieces.contains(&piece) {
+            let piece: Vec<char> = piece.chars().map(fold).take(MAX_BYTES).collect();
+            if piece.len() >= 3 && !pieces.contains(&piece) && pieces.len() < MAX_OWN_WORDS {
                 pieces.push(piece);
-            }
-            if pieces.len() == MAX_OWN_WORDS {
-                return pieces;
             }
         }
     }
+    let backwards: Vec<Vec<char>> = pieces
+        .iter()
+        .map(|piece| piece.iter().rev().copied().collect())
+        .collect();
+    pieces.extend(backwards);
+    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
     pieces
+}
+
+/// One letter for all its cases and usual respellings.
+fn fold(c: char) -> char {
+    match c.to_lowercase().next().unwrap_or(c) {
+        '4' | '@' => 'a',
+        '3' => 'e',
+        '1' | '!' | '|' | 'l' => 'i',
+        '0' => 'o',
+        '5' | '$' => 's',
+        '7' | '+' => 't',
+        other => other,
+    }
 }
 
 /// The cost of an Argon2id hash (RFC 9106 section 3.1).
@@ -473,6 +491,7 @@ impl StoredHash {
             return Err(StoredHashError::Malformed);
         };
         let kind = match *kind {
+            "" => return Err(StoredHashError::Malformed),
             "argon2id" => Kind::Argon2id(Argon2id::parse(fields)?),
             _ => return Err(StoredHashError::UnknownKind),
         };
@@ -565,14 +584,18 @@ pub enum Verdict {
 
 /// Computes hashes in one buffer, kept for its life.
 ///
-/// A fresh buffer takes more than half as long again, for its page faults. So
-/// one of these is made when a process starts, which touches every page, and
-/// each hash is computed in it and wipes what it used.
+/// A fresh buffer of 19 MiB costs 4,864 page faults, at every hash. So one of
+/// these is made when a process starts, which touches every page, and each hash
+/// is computed in it, and wipes what it used (which takes a twentieth of the
+/// hash).
 pub struct Hasher {
     params: Params,
     /// Stands in for the hash of an account that does not exist.
     absent: Argon2id,
     memory: Vec<Block>,
+    /// The work done so far, for tests: time is too coarse a measure.
+    #[cfg(test)]
+    blocks_filled: u64,
 }
 
 impl Hasher {
@@ -600,6 +623,8 @@ impl Hasher {
             params,
             absent,
             memory: Vec::new(),
+            #[cfg(test)]
+            blocks_filled: 0,
         };
         hasher.grow_to(params);
         hasher
@@ -667,11 +692,17 @@ impl Hasher {
 
     fn compute(&mut self, params: Params, password: &Password, salt: &[u8], tag: &mut [u8]) {
         self.grow_to(params);
+        #[cfg(test)]
+        let work = params.work();
         let params = params.argon2();
         let used = &mut self.memory[..params.block_count()];
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(password.normal.as_bytes(), salt, tag, &mut *used)
             .expect("the buffer fits, and salt and tag are bounded where they are taken");
+        #[cfg(test)]
+        {
+            self.blocks_filled += u64::from(work);
+        }
         // The blocks would tell a guess from the password at a fraction of the
         // cost of a hash.
         used.iter_mut().for_each(Zeroize::zeroize);
@@ -703,5 +734,641 @@ impl fmt::Debug for Hasher {
         f.debug_struct("Hasher")
             .field("params", &self.params)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: [u8; SALT_BYTES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    const CHEAP: Params = Params {
+        m_kib: 64,
+        t: 3,
+        p: 1,
+    };
+
+    /// Made by the reference implementation (argon2-cffi 25.1.0), with `SALT`.
+    const REFERENCE: &str = "$argon2id$v=19$m=64,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$vCQOGAogW9Lngs3GSYPyR+dq64+yEzrsFXC3DMzWi/8";
+
+    fn password(text: &str) -> Password {
+        Password::parse(text).unwrap()
+    }
+
+    fn stored(text: &str) -> StoredHash {
+        StoredHash::parse(text).unwrap()
+    }
+
+    fn cheap_hasher() -> Hasher {
+        Hasher::with_params(CHEAP).unwrap()
+    }
+
+    fn matches(given: &str, set: &str) -> bool {
+        let mut hasher = cheap_hasher();
+        let hash = hasher.hash(&password(set), SALT);
+        hasher.verify(&password(given), Some(&hash)) != Verdict::DoesNotMatch
+    }
+
+    fn rejections(text: &str) -> Vec<Rejection> {
+        rejections_of("lea.martin@example.com", text)
+    }
+
+    fn rejections_of(email: &str, text: &str) -> Vec<Rejection> {
+        PasswordRules::default()
+            .check(&password(text), &[email, "Curfew"])
+            .err()
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_password_of_1024_bytes_is_taken_and_a_longer_one_is_not() {
+        assert!(Password::parse(&"x".repeat(1024)).is_ok());
+        assert_eq!(
+            Password::parse(&"x".repeat(1025)).err(),
+            Some(PasswordError::TooLong)
+        );
+        assert_eq!(
+            Password::parse(&"é".repeat(513)).err(),
+            Some(PasswordError::TooLong)
+        );
+    }
+
+    #[test]
+    fn the_same_characters_typed_otherwise_are_the_same_password() {
+        assert!(matches("cafe\u{301} au lait", "caf\u{e9} au lait"));
+        assert!(matches("caf\u{e9} au lait", "cafe\u{301} au lait"));
+        assert!(matches(
+            "caf\u{e9}\u{a0}au\u{3000}lait",
+            "caf\u{e9} au lait"
+        ));
+        assert!(matches("\u{212b}ngstrom", "\u{c5}ngstrom"));
+    }
+
+    #[test]
+    fn nothing_but_the_normal_form_is_changed() {
+        for other in [
+            "Caf\u{e9} au lait",
+            " caf\u{e9} au lait",
+            "caf\u{e9} au lait ",
+            "caf\u{e9}  au lait",
+            "caf\u{e9} au lait\n",
+            "caf\u{e9} au lait\0",
+            "caf\u{e9} au\tlait",
+            "cafe au lait",
+            "\u{ff43}af\u{e9} au lait",
+            "caf\u{e9} au lait\u{200b}",
+        ] {
+            assert!(!matches(other, "caf\u{e9} au lait"), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_long_password_counts() {
+        let long = "x".repeat(1023);
+        assert!(matches(&format!("{long}y"), &format!("{long}y")));
+        assert!(!matches(&format!("{long}y"), &format!("{long}z")));
+        assert!(!matches(&long, &format!("{long}z")));
+    }
+
+    #[test]
+    fn normalising_leaves_no_copy_behind() {
+        // What NFC lengthens most, and what it shortens.
+        for text in [
+            "\u{1d160}".repeat(256),
+            "\u{fb2c}".repeat(341),
+            "e\u{301}".repeat(341),
+        ] {
+            let normal = password(&text).normal;
+            assert_eq!(normal.capacity(), 3 * text.len(), "the text was moved");
+        }
+    }
+
+    #[test]
+    fn no_secret_shows_in_debug() {
+        let mut hasher = cheap_hasher();
+        let secret = password("wxyz wxyz wxyz");
+        let hash = hasher.hash(&secret, SALT);
+        assert_eq!(format!("{secret:?}"), "Password(…)");
+        assert_eq!(format!("{hash:?}"), "StoredHash(…)");
+        assert_eq!(
+            format!("{hasher:?}"),
+            "Hasher { params: Params { m_kib: 64, t: 3, p: 1 }, .. }"
+        );
+    }
+
+    #[test]
+    fn the_minimum_is_counted_in_code_points_of_the_normal_form() {
+        let too_short = vec![Rejection::TooShort { min_length: 15 }];
+        assert_eq!(rejections("vqjxkzwpbfmhdg"), too_short);
+        assert_eq!(rejections("vqjxkzwpbfmhdgt"), []);
+        assert_eq!(rejections("vqjxkzwpbfmhd\u{e9}"), too_short);
+        assert_eq!(rejections("vqjxkzwpbfmhde\u{301}"), too_short);
+        assert_eq!(rejections("vqjxkzwpbfmhdge\u{301}"), []);
+        assert_eq!(rejections("🦊🎻🌵🧲🪁🍋🛶🔭🧵🎲🪐🦑🥁🧊🪵"), []);
+    }
+
+    #[test]
+    fn a_minimum_is_from_8_to_64() {
+        for (min_length, is_taken) in [(0, false), (7, false), (8, true), (64, true), (65, false)] {
+            assert_eq!(PasswordRules::with_min_length(min_length).is_ok(), is_taken);
+        }
+        assert_eq!(PasswordRules::default().min_length(), 15);
+        assert_eq!(PasswordRules::with_min_length(20).unwrap().min_length(), 20);
+    }
+
+    #[test]
+    fn a_good_password_may_be_as_long_as_one_is_taken() {
+        let words = "gravel otter ninety lantern ".repeat(40);
+        for length in [64, 65, 100, 101, 1024] {
+            assert_eq!(rejections(&words[..length]), [], "{length}");
+        }
+    }
+
+    #[test]
+    fn no_kind_of_character_is_asked_for() {
+        for text in [
+            "vqjxkzwpbfmhdgt",
+            "VQJXKZWPBFMHDGT",
+            "739164825017463",
+            "gravel otter lantern",
+            "graveotterlantern",
+            "мой пёс любит сыр",
+            "我家的猫昨天晚上吃了三条很大的鱼",
+            "correct horse battery staple",
+        ] {
+            assert_eq!(rejections(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listed_password_is_refused() {
+        for text in [
+            "1qaz2wsx3edc4rfv",
+            "passwordpassword",
+            "PasswordPassword",
+            "p@ssw0rdp@ssw0rd",
+            "drowssapdrowssap",
+            "iloveyouiloveyou",
+            "counterproductive",
+            "12345678900987654321",
+        ] {
+            assert_eq!(rejections(text), [Rejection::Common], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_guessable_password_is_refused() {
+        for text in [
+            "aaaaaaaaaaaaaaa",
+            "abcabcabcabcabc",
+            "abcdefghijklmnop",
+            "987654321098765",
+            "qwertyuiopasdfgh",
+            "!@#$%^&*()_+!@#",
+            "1q2w3e4r5t6y7u8i",
+            "1q2w3e4r5t6y7u8i9o",
+            "0102030405060708",
+            "11223344556677889900",
+            "a1b2c3d4e5f6g7h8",
+            "password1234567",
+            "Password123!!2024",
+            "christopher12345",
+            "manchesterunited",
+            "elephantbicycle",
+            "Summer2024Summer2024",
+            "               ",
+        ] {
+            assert_eq!(rejections(text), [Rejection::Guessable], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_of_the_accounts_own_words_is_refused() {
+        for text in [
+            "lea.martin@example.com",
+            "LEA.MARTIN@EXAMPLE.COM",
+            "leamartinexamplecom",
+            "lea-martin-curfew-1",
+            "L34-M4rt1n-Curf3w!",
+            "nitramaelwefruc!",
+            "Curfew Curfew Lea 2",
+        ] {
+            assert_eq!(rejections(text), [Rejection::OwnWords], "{text}");
+        }
+        let long = "bartholomew.featherstonehaugh@westmorland.example";
+        assert_eq!(rejections_of(long, long), [Rejection::OwnWords]);
+    }
+
+    #[test]
+    fn another_accounts_words_are_no_reason() {
+        let text = "featherstonehaugh-bartholomew";
+        let owner = "bartholomew.featherstonehaugh@example.com";
+        assert_eq!(rejections_of(owner, text), [Rejection::OwnWords]);
+        assert_eq!(rejections_of("lea@example.com", text), []);
+    }
+
+    #[test]
+    fn an_own_word_in_a_good_password_is_no_reason() {
+        assert_eq!(rejections("martin gravel otter lantern"), []);
+    }
+
+    #[test]
+    fn a_long_password_is_refused_only_if_all_of_it_is_guessable() {
+        assert_eq!(rejections(&"password".repeat(16)), [Rejection::Guessable]);
+        assert_eq!(rejections(&"a".repeat(1024)), [Rejection::Guessable]);
+        assert_eq!(
+            rejections(&format!("{}vqjxkzwpbfmhdgt", "a".repeat(28))),
+            []
+        );
+        assert_eq!(
+            rejections(&format!("{}vqjxkzwpbfmhdgt", "a".repeat(84))),
+            []
+        );
+    }
+
+    #[test]
+    fn beside_a_second_factor_eight_random_letters_pass_and_a_common_word_does_not() {
+        let rules = PasswordRules::with_min_length(8).unwrap();
+        for text in ["vqjxkzwp", "V7qjxk2w", "otterlantern"] {
+            assert_eq!(rules.check(&password(text), &[]), Ok(()), "{text}");
+        }
+        for text in [
+            "password",
+            "P@ssw0rd",
+            "password1",
+            "qwertyui",
+            "12345678",
+            "elephant1",
+        ] {
+            assert!(rules.check(&password(text), &[]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let too_short = Rejection::TooShort { min_length: 15 };
+        assert_eq!(rejections("password"), [too_short, Rejection::Common]);
+        assert_eq!(rejections("lea.martin"), [too_short, Rejection::OwnWords]);
+        assert_eq!(rejections("aaaa"), [too_short, Rejection::Guessable]);
+        assert_eq!(rejections(""), [too_short]);
+    }
+
+    #[test]
+    fn every_rejection_has_a_name_and_a_sentence() {
+        let all = [
+            Rejection::TooShort { min_length: 15 },
+            Rejection::from(PasswordError::TooLong),
+            Rejection::Common,
+            Rejection::OwnWords,
+            Rejection::Guessable,
+        ];
+        let names = all.map(Rejection::name);
+        assert_eq!(
+            names,
+            ["too_short", "too_long", "common", "own_words", "guessable"]
+        );
+        for rejection in all {
+            let sentence = rejection.to_string();
+            assert!(sentence.starts_with("The password ") && sentence.ends_with('.'));
+        }
+        assert!(all[0].to_string().contains("15"));
+    }
+
+    #[test]
+    fn no_password_makes_the_judge_fail() {
+        // A walk on a keypad that turns at every step overflows zxcvbn where it
+        // is given whole; respellings multiply; lower case can be longer.
+        let walk = "5253596259898489598489598548595745324268453632695487475955752156356";
+        let respelt = "48@({[<36910!|7$5+%2".repeat(50);
+        for text in [
+            walk,
+            &walk.repeat(15),
+            &respelt,
+            &"İ".repeat(512),
+            &"ß\u{301}".repeat(256),
+        ] {
+            let _ = rejections(text);
+        }
+        let alphabet: Vec<char> = "aA@4eE3 0oO$5sS!1iI(c<2024ßİ\u{301}🦊\0\n147895632"
+            .chars()
+            .collect();
+        let mut state = 1_u32;
+        for length in 0..400_u32 {
+            let text: String = (0..length % 60)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    alphabet[usize::try_from(state >> 16).unwrap() % alphabet.len()]
+                })
+                .collect();
+            let _ = rejections(&text);
+        }
+    }
+
+    #[test]
+    fn hashes_of_the_reference_implementation_match() {
+        let mut hasher = cheap_hasher();
+        for (text, hash) in [
+            ("correct horse battery staple", REFERENCE),
+            (
+                "correct horse battery staple",
+                "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$gYJZtjEAJqjg26xdLmknq8/bB7MiWPrE9hsYuA+SkIU",
+            ),
+            (
+                "passwörd mit Ümläut",
+                "$argon2id$v=19$m=256,t=3,p=4$AAECAwQFBgcICQoLDA0ODw$Ybc9qBL1Vw9dXVJOy76hbsqSVqqlea5e4VU7VzHZ5Ao",
+            ),
+            (
+                "correct horse battery staple",
+                "$argon2id$v=19$m=65536,t=3,p=4$AAECAwQFBgcICQoLDA0ODw$hTsnKkTbFCHAKWJmmlXrCZTzyrOF7RxMeSU+7hm6tJ4",
+            ),
+            (
+                "correct horse battery staple",
+                "$argon2id$v=19$m=64,t=1,p=1$AAECAwQFBgc$qMOW7PF01xIltPkhQfXNig",
+            ),
+        ] {
+            let verdict = hasher.verify(&password(text), Some(&stored(hash)));
+            assert_ne!(verdict, Verdict::DoesNotMatch, "{hash}");
+            let verdict = hasher.verify(
+                &password("Correct horse battery staple"),
+                Some(&stored(hash)),
+            );
+            assert_eq!(verdict, Verdict::DoesNotMatch, "{hash}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_the_phc_string_of_the_reference_implementation() {
+        let hash = cheap_hasher().hash(&password("correct horse battery staple"), SALT);
+        assert_eq!(hash.as_str(), REFERENCE);
+        assert_eq!(hash, stored(REFERENCE));
+        let hash = Hasher::new().hash(&password("correct horse battery staple"), SALT);
+        assert_eq!(
+            hash.as_str(),
+            "$argon2id$v=19$m=19456,t=2,p=1$AAECAwQFBgcICQoLDA0ODw$gYJZtjEAJqjg26xdLmknq8/bB7MiWPrE9hsYuA+SkIU"
+        );
+    }
+
+    #[test]
+    fn a_changed_salt_or_tag_does_not_match() {
+        let mut hasher = cheap_hasher();
+        let given = password("correct horse battery staple");
+        for changed in [
+            REFERENCE.replace("$AAEC", "$BAEC"),
+            REFERENCE.replace("$vCQO", "$wCQO"),
+            REFERENCE.replace("Wi/8", "Wi/4"),
+            REFERENCE.replace("t=3", "t=2"),
+            REFERENCE.replace("m=64", "m=72"),
+        ] {
+            assert_ne!(changed, REFERENCE);
+            assert_eq!(
+                hasher.verify(&given, Some(&stored(&changed))),
+                Verdict::DoesNotMatch
+            );
+        }
+    }
+
+    #[test]
+    fn no_password_matches_an_account_that_does_not_exist() {
+        let mut hasher = cheap_hasher();
+        for text in ["", "correct horse battery staple"] {
+            assert_eq!(hasher.verify(&password(text), None), Verdict::DoesNotMatch);
+        }
+    }
+
+    #[test]
+    fn a_hash_with_other_parameters_needs_a_rehash() {
+        let given = password("correct horse battery staple");
+        let mut hasher = cheap_hasher();
+        let now = hasher.verify(&given, Some(&stored(REFERENCE)));
+        assert_eq!(
+            now,
+            Verdict::Matches {
+                needs_rehash: false
+            }
+        );
+        let short = "$argon2id$v=19$m=64,t=1,p=1$AAECAwQFBgc$qMOW7PF01xIltPkhQfXNig";
+        let other = hasher.verify(&given, Some(&stored(short)));
+        assert_eq!(other, Verdict::Matches { needs_rehash: true });
+        let mut raised = Hasher::with_params(Params {
+            m_kib: 128,
+            ..CHEAP
+        })
+        .unwrap();
+        let before = raised.verify(&given, Some(&stored(REFERENCE)));
+        assert_eq!(before, Verdict::Matches { needs_rehash: true });
+    }
+
+    #[test]
+    fn every_verdict_takes_the_same_work() {
+        let params = Params {
+            m_kib: 1024,
+            t: 2,
+            p: 1,
+        };
+        let mut hasher = Hasher::with_params(params).unwrap();
+        let right = password("correct horse battery staple");
+        let current = hasher.hash(&right, SALT);
+        let cheaper = stored(REFERENCE);
+        let mut work = |given: &Password, stored: Option<&StoredHash>| {
+            let before = hasher.blocks_filled;
+            let _ = hasher.verify(given, stored);
+            hasher.blocks_filled - before
+        };
+        assert_eq!(work(&right, Some(&current)), 2048);
+        assert_eq!(work(&password("wrong"), Some(&current)), 2048);
+        assert_eq!(work(&password(""), None), 2048);
+        assert_eq!(work(&right, None), 2048);
+        assert_eq!(work(&right, Some(&cheaper)), 2048);
+        assert_eq!(work(&password("wrong"), Some(&cheaper)), 2048);
+    }
+
+    #[test]
+    fn a_hash_that_is_malformed_is_not_read() {
+        let tag = "vCQOGAogW9Lngs3GSYPyR+dq64+yEzrsFXC3DMzWi/8";
+        for text in [
+            "",
+            "$",
+            "$$",
+            "password",
+            "argon2id$v=19$m=64,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$",
+            "$argon2id",
+            "$argon2id$v=19$m=64,t=3,p=1$AAECAwQFBgcICQoLDA0ODw",
+            &format!("{REFERENCE}$"),
+            &format!("{REFERENCE}="),
+            &format!("{REFERENCE} "),
+            &format!(" {REFERENCE}"),
+            &REFERENCE.replace("Wi/8", "Wi/9"),
+            &REFERENCE.replace("Wi/8", "Wi_8"),
+            &REFERENCE.replace("v=19$", ""),
+            &REFERENCE.replace("v=19", "v=019"),
+            &REFERENCE.replace("v=19", "v=+19"),
+            &REFERENCE.replace("m=64", "m="),
+            &REFERENCE.replace("m=64", "m=-64"),
+            &REFERENCE.replace("m=64", "m=064"),
+            &REFERENCE.replace("m=64", "m=6４"),
+            &REFERENCE.replace("m=64,t=3", "t=3,m=64"),
+            &REFERENCE.replace("p=1", "p=1,data=AAAA"),
+            &REFERENCE.replace(tag, "é"),
+        ] {
+            assert_eq!(
+                StoredHash::parse(text),
+                Err(StoredHashError::Malformed),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hash_of_another_kind_is_not_read() {
+        for text in [
+            "$argon2i$v=19$m=64,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$C8W2xoWFXVw5yOZgMePINu7i1XC/kkjTfqJcYyNNb80",
+            "$2b$12$abcdefghijklmnopqrstuvabcdefghijklmnopqrstuvabcdefghijk",
+            &REFERENCE.replace("argon2id", "ARGON2ID"),
+            &REFERENCE.replace("argon2id", "argon2d"),
+            &REFERENCE.replace("v=19", "v=16"),
+        ] {
+            assert_eq!(
+                StoredHash::parse(text),
+                Err(StoredHashError::UnknownKind),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hash_that_asks_for_too_much_or_too_little_is_not_read() {
+        let (salt, tag) = (
+            "AAECAwQFBgcICQoLDA0ODw",
+            "vCQOGAogW9Lngs3GSYPyR+dq64+yEzrsFXC3DMzWi/8",
+        );
+        for text in [
+            &REFERENCE.replace("m=64", "m=65537"),
+            &REFERENCE.replace("m=64", "m=4294967295"),
+            &REFERENCE.replace("m=64", "m=4294967296"),
+            &REFERENCE.replace("m=64", "m=99999999999999999999"),
+            &REFERENCE.replace("m=64", "m=7"),
+            &REFERENCE.replace("m=64", "m=0"),
+            &REFERENCE.replace("t=3", "t=0"),
+            &REFERENCE.replace("t=3", "t=11"),
+            &REFERENCE.replace("t=3", "t=4294967295"),
+            &REFERENCE.replace("p=1", "p=0"),
+            &REFERENCE.replace("p=1", "p=5"),
+            &REFERENCE.replace("p=1", "p=4294967295"),
+            &REFERENCE.replace("m=64,t=3,p=1", "m=31,t=3,p=4"),
+            &REFERENCE.replace("m=64,t=3", "m=65536,t=5"),
+            &REFERENCE.replace(salt, "AAECAwQFBg"),
+            &REFERENCE.replace(salt, &"AAAA".repeat(22)),
+            &REFERENCE.replace(salt, ""),
+            &REFERENCE.replace(tag, "AAAAAAAAAAAAAAAAAAAA"),
+            &REFERENCE.replace(tag, &"AAAA".repeat(22)),
+            &REFERENCE.replace(tag, ""),
+            &"$".repeat(257),
+            &format!("{REFERENCE}{}", "A".repeat(1_000_000)),
+        ] {
+            let text = &text[..text.len().min(300)];
+            assert_eq!(
+                StoredHash::parse(text),
+                Err(StoredHashError::OutOfBounds),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hasher_beyond_the_bounds_is_not_made() {
+        for params in [
+            Params {
+                m_kib: 65_537,
+                t: 1,
+                p: 1,
+            },
+            Params {
+                m_kib: 64,
+                t: 0,
+                p: 1,
+            },
+            Params {
+                m_kib: 64,
+                t: 1,
+                p: 0,
+            },
+            Params {
+                m_kib: 15,
+                t: 1,
+                p: 2,
+            },
+            Params {
+                m_kib: u32::MAX,
+                t: u32::MAX,
+                p: 1,
+            },
+        ] {
+            assert_eq!(
+                Hasher::with_params(params).err(),
+                Some(ParamsError),
+                "{params:?}"
+            );
+        }
+        assert_eq!(
+            Params::default(),
+            Params {
+                m_kib: 19_456,
+                t: 2,
+                p: 1
+            }
+        );
+    }
+
+    #[test]
+    fn every_hash_is_computed_in_the_kept_buffer_and_wiped_from_it() {
+        let mut hasher = cheap_hasher();
+        let (at, blocks) = (hasher.memory.as_ptr(), hasher.memory.len());
+        let hash = hasher.hash(&password("correct horse battery staple"), SALT);
+        let _ = hasher.verify(&password("correct horse battery staple"), Some(&hash));
+        let _ = hasher.verify(&password("wrong"), None);
+        assert_eq!((hasher.memory.as_ptr(), hasher.memory.len()), (at, blocks));
+        assert!(
+            hasher
+                .memory
+                .iter()
+                .all(|block| block.as_ref().iter().all(|word| *word == 0))
+        );
+    }
+
+    #[test]
+    fn the_buffer_grows_once_for_a_larger_hash_and_never_beyond_the_bound() {
+        let mut hasher = cheap_hasher();
+        let largest = Params {
+            m_kib: Params::MAX_M_KIB,
+            t: 1,
+            p: 1,
+        };
+        let given = password("correct horse battery staple");
+        let hash = Hasher::with_params(largest).unwrap().hash(&given, SALT);
+        for _ in 0..2 {
+            let verdict = hasher.verify(&given, Some(&hash));
+            assert_eq!(verdict, Verdict::Matches { needs_rehash: true });
+            assert_eq!(hasher.memory.len(), 65_536);
+            assert_eq!(hasher.memory.capacity(), 65_536);
+        }
+    }
+
+    /// The page faults of this thread so far (proc(5), field 10 of `stat`).
+    #[cfg(target_os = "linux")]
+    fn page_faults() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, after_name) = stat.rsplit_once(") ").unwrap();
+        after_name.split(' ').nth(7).unwrap().parse().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_first_hash_touches_no_page_that_the_start_did_not() {
+        let given = password("correct horse battery staple");
+        let mut hasher = Hasher::new();
+        let before = page_faults();
+        let _ = hasher.hash(&given, SALT);
+        let faults = page_faults() - before;
+        assert!(faults < 64, "{faults} page faults");
     }
 }
