@@ -1,0 +1,981 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use domain::DeviceType::{Computer, Console, Other, Phone, Tablet, Tv};
+
+/// What a User-Agent alone says: type, system, browser or app, model, name.
+fn seen(user_agent: &str) -> String {
+    line(&describe(
+        &Claims::default(),
+        Some(user_agent),
+        &ClientHints::default(),
+    ))
+}
+
+fn line(facts: &DeviceFacts) -> String {
+    let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    format!(
+        "{} | {} | {} | {} | {} | {}",
+        facts.device_type.as_str(),
+        shown(&facts.os),
+        shown(&facts.browser),
+        shown(&facts.app),
+        shown(&facts.model),
+        facts.name,
+    )
+}
+
+fn claims(
+    name: Option<&str>,
+    device_type: Option<DeviceType>,
+    os: Option<&str>,
+    model: Option<&str>,
+    app: Option<&str>,
+) -> Claims {
+    Claims {
+        name: name.map(str::to_owned),
+        device_type,
+        os: os.map(str::to_owned),
+        model: model.map(str::to_owned),
+        app: app.map(str::to_owned),
+    }
+}
+
+fn named(name: &str) -> Claims {
+    claims(Some(name), None, None, None, None)
+}
+
+const CHROME_ON_LINUX: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+const CHROME_ON_WINDOWS: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+const CHROME_ON_ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36";
+const SAFARI_ON_IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
+const SAFARI_ON_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15";
+const SAMSUNG_TV: &str = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) AppleWebKit/537.36 (KHTML, like Gecko) 94.0.4606.31/7.0 TV Safari/537.36";
+const LG_TV: &str = "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0.4606.128 Safari/537.36 WebAppManager";
+const PLAYSTATION_5: &str = "Mozilla/5.0 (PlayStation; PlayStation 5/6.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15";
+const XBOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox Series X) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 Edge/44.18363.8131";
+
+mod user_agents {
+    use super::*;
+
+    #[test]
+    fn televisions_are_told_by_their_platform() {
+        assert_eq!(
+            seen(SAMSUNG_TV),
+            "tv | Tizen | - | - | Samsung TV | Samsung TV"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (SMART-TV; Linux; Tizen 5.0) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/2.2 Chrome/63.0.3239.84 TV Safari/537.36"
+            ),
+            "tv | Tizen | Samsung Internet | - | Samsung TV | Samsung TV"
+        );
+        assert_eq!(seen(LG_TV), "tv | webOS | - | - | LG TV | LG TV");
+        assert_eq!(
+            seen("HbbTV/1.4.1 (+DRM;LGE;43UJ620Y-ZA;WEBOS4 05.00;W4_M16;DTV_W17M;)"),
+            "tv | webOS | - | - | LG TV | LG TV"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 9; BRAVIA 4K GB Build/PTT1.190515.001.S38; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/88.0.4324.152 Mobile Safari/537.36"
+            ),
+            "tv | Android TV | - | - | BRAVIA 4K GB | Sony TV"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 14; Smart TV Pro Build/UTT3.240625; GoogleTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            ),
+            "tv | Google TV | - | - | Smart TV Pro | Google TV"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (SmartHub; SMART-TV; U; Linux/SmartTV; Maple2012) AppleWebKit/534.7 (KHTML, like Gecko) SmartTV Safari/534.7"
+            ),
+            "tv | - | - | - | Samsung TV | Samsung TV"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; U; en-us; SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.0.0 Safari/537.36"
+            ),
+            "tv | - | - | - | Smart TV | Smart TV"
+        );
+    }
+
+    #[test]
+    fn boxes_and_sticks_are_televisions() {
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 12; Chromecast Build/STTE.230319.008.H1; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/114.0.5735.130 Safari/537.36"
+            ),
+            "tv | - | - | - | Chromecast | Chromecast"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (X11; Linux armv7l) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0.4430.225 Safari/537.36 CrKey/1.56.500000 DeviceType/Chromecast"
+            ),
+            "tv | - | - | - | Chromecast | Chromecast"
+        );
+        assert_eq!(
+            seen("Dalvik/2.1.0 (Linux; U; Android 11; SHIELD Android TV Build/RQ1A.210105.003)"),
+            "tv | Android TV | - | - | SHIELD Android TV | Nvidia Shield"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 7.1.2; AFTMM Build/NS6265; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/70.0.3538.110 Mobile Safari/537.36"
+            ),
+            "tv | Fire OS | - | - | AFTMM | Fire TV"
+        );
+        assert_eq!(
+            seen("AppleTV14,1/17.4"),
+            "tv | tvOS | - | - | Apple TV | Apple TV"
+        );
+        assert_eq!(
+            seen("AppleCoreMedia/1.0.0.21L569 (Apple TV; U; CPU OS 17_4 like Mac OS X; en_us)"),
+            "tv | tvOS | - | - | Apple TV | Apple TV"
+        );
+        assert_eq!(
+            seen("Streamy/5.2.1 (com.example.streamy; build:412; tvOS 17.4.0) Alamofire/5.9.0"),
+            "tv | tvOS | - | Streamy | Apple TV | Streamy on Apple TV"
+        );
+        assert_eq!(
+            seen("Roku/DVP-12.0 (12.0.0.4182-C2)"),
+            "tv | Roku OS | - | - | Roku | Roku"
+        );
+    }
+
+    #[test]
+    fn consoles_go_by_their_own_names() {
+        assert_eq!(
+            seen(PLAYSTATION_5),
+            "console | - | - | - | PlayStation 5 | PlayStation 5"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (PlayStation 4 10.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15"
+            ),
+            "console | - | - | - | PlayStation 4 | PlayStation 4"
+        );
+        assert_eq!(
+            seen(XBOX),
+            "console | - | - | - | Xbox Series X | Xbox Series X"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/58.0.3029.110 Safari/537.36 Edge/16.16299"
+            ),
+            "console | - | - | - | Xbox One | Xbox One"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Nintendo Switch; WifiWebAuthApplet) AppleWebKit/609.4 (KHTML, like Gecko) NF/6.0.2.21.3 NintendoBrowser/5.1.0.22474"
+            ),
+            "console | - | - | - | Nintendo Switch | Nintendo Switch"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Nintendo WiiU) AppleWebKit/536.28 (KHTML, like Gecko) NX/3.0.3.12.14 NintendoBrowser/3.0.0.9561.US"
+            ),
+            "console | - | - | - | Nintendo Wii U | Nintendo Wii U"
+        );
+    }
+
+    #[test]
+    fn phones_and_tablets_are_told_apart() {
+        assert_eq!(
+            seen(SAFARI_ON_IPHONE),
+            "phone | iOS | Safari | - | iPhone | Safari on iPhone"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/126.0.6478.54 Mobile/15E148 Safari/604.1"
+            ),
+            "phone | iOS | Chrome | - | iPhone | Chrome on iPhone"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/127.0 Mobile/15E148 Safari/605.1.15"
+            ),
+            "phone | iOS | Firefox | - | iPhone | Firefox on iPhone"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+            ),
+            "phone | iOS | - | - | iPhone | iPhone"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (iPad; CPU OS 12_5_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1"
+            ),
+            "tablet | iPadOS | Safari | - | iPad | Safari on iPad"
+        );
+        assert_eq!(
+            seen(CHROME_ON_ANDROID),
+            "phone | Android | Chrome | - | - | Chrome on Android"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            ),
+            "tablet | Android | Chrome | - | - | Chrome on Android"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Mobile Safari/537.36"
+            ),
+            "phone | Android | Chrome | - | SM-S918B | Chrome on Android"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36"
+            ),
+            "phone | Android | Samsung Internet | - | - | Samsung Internet on Android"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; U; Android 10; moto g(7) power Build/QCO30.85-18; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0.0.0 Mobile Safari/537.36"
+            ),
+            "phone | Android | - | - | moto g(7) power | moto g(7) power"
+        );
+        assert_eq!(
+            seen("Mozilla/5.0 (Android 14; Mobile; rv:127.0) Gecko/127.0 Firefox/127.0"),
+            "phone | Android | Firefox | - | - | Firefox on Android"
+        );
+        assert_eq!(
+            seen("Mozilla/5.0 (Android 14; Tablet; rv:127.0) Gecko/127.0 Firefox/127.0"),
+            "tablet | Android | Firefox | - | - | Firefox on Android"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; Android 11; KFTRWI) AppleWebKit/537.36 (KHTML, like Gecko) Silk/126.3.1 like Chrome/126.0.6478.122 Safari/537.36"
+            ),
+            "tablet | Fire OS | Silk | - | KFTRWI | Silk on Fire tablet"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Linux; U; Android 13; en-us; M2101K6G Build/TKQ1.221013.002) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0.5615.136 Mobile Safari/537.36 XiaoMi/MiuiBrowser/14.5"
+            ),
+            "phone | Android | Mi Browser | - | M2101K6G | Mi Browser on Android"
+        );
+    }
+
+    #[test]
+    fn computers_go_by_browser_and_system() {
+        assert_eq!(
+            seen(CHROME_ON_LINUX),
+            "computer | Linux | Chrome | - | - | Chrome on Linux"
+        );
+        assert_eq!(
+            seen(CHROME_ON_WINDOWS),
+            "computer | Windows | Chrome | - | - | Chrome on Windows"
+        );
+        assert_eq!(
+            seen(SAFARI_ON_MAC),
+            "computer | macOS | Safari | - | - | Safari on macOS"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            ),
+            "computer | macOS | Chrome | - | - | Chrome on macOS"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            ),
+            "computer | ChromeOS | Chrome | - | - | Chrome on ChromeOS"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0"
+            ),
+            "computer | Windows | Firefox | - | - | Firefox on Windows"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0"
+            ),
+            "computer | macOS | Firefox | - | - | Firefox on macOS"
+        );
+        assert_eq!(
+            seen("Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0"),
+            "computer | Linux | Firefox | - | - | Firefox on Linux"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"
+            ),
+            "computer | Windows | Edge | - | - | Edge on Windows"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 OPR/112.0.0.0"
+            ),
+            "computer | Windows | Opera | - | - | Opera on Windows"
+        );
+        assert_eq!(
+            seen(
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15 Ddg/17.5"
+            ),
+            "computer | macOS | DuckDuckGo | - | - | DuckDuckGo on macOS"
+        );
+    }
+
+    #[test]
+    fn apps_go_by_the_name_that_they_put_first() {
+        assert_eq!(seen("okhttp/4.12.0"), "other | - | - | okhttp | - | okhttp");
+        assert_eq!(seen("curl/8.5.0"), "other | - | - | curl | - | curl");
+        assert_eq!(
+            seen("Streamy%20Kids/5.2.1 CFNetwork/1494.0.7 Darwin/23.4.0"),
+            "phone | iOS | - | Streamy Kids | - | Streamy Kids on iOS"
+        );
+        assert_eq!(
+            seen("Streamy/5.2.1 (com.example.streamy; build:412; iOS 17.4.1) Alamofire/5.9.0"),
+            "phone | iOS | - | Streamy | - | Streamy on iOS"
+        );
+        assert_eq!(
+            seen("Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/UD1A.230803.041)"),
+            "phone | Android | - | - | Pixel 8 | Pixel 8"
+        );
+    }
+
+    #[test]
+    fn nothing_is_made_of_nothing() {
+        let nothing = "other | - | - | - | - | Unknown device";
+        assert_eq!(
+            line(&describe(&Claims::default(), None, &ClientHints::default())),
+            nothing
+        );
+        assert_eq!(seen(""), nothing);
+        assert_eq!(seen("-"), nothing);
+        assert_eq!(seen("   \t "), nothing);
+        assert_eq!(seen("asdkjh !!! (((("), nothing);
+        assert_eq!(seen("Mozilla/5.0"), nothing);
+        assert_eq!(seen("))))/1.0 ;;;("), nothing);
+        assert_eq!(seen("<script>alert(1)</script>"), nothing);
+    }
+}
+
+mod client_hints {
+    use super::*;
+
+    const CHROME: &str = r#""Chromium";v="126", "Google Chrome";v="126", "Not/A)Brand";v="8""#;
+
+    fn hinted(user_agent: &str, hints: &ClientHints<'_>) -> String {
+        line(&describe(&Claims::default(), Some(user_agent), hints))
+    }
+
+    #[test]
+    fn hints_name_browser_system_and_model() {
+        let hints = ClientHints {
+            ua: Some(CHROME),
+            mobile: Some("?1"),
+            platform: Some(r#""Android""#),
+            platform_version: Some(r#""14.0.0""#),
+            model: Some(r#""Pixel 8""#),
+        };
+        assert_eq!(
+            hinted(CHROME_ON_ANDROID, &hints),
+            "phone | Android 14 | Chrome | - | Pixel 8 | Chrome on Pixel 8"
+        );
+    }
+
+    #[test]
+    fn hints_win_over_the_user_agent() {
+        let hints = ClientHints {
+            ua: Some(r#""Brave";v="126", "Chromium";v="126", "Not-A.Brand";v="24""#),
+            mobile: Some("?0"),
+            platform: Some(r#""Linux""#),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(CHROME_ON_WINDOWS, &hints),
+            "computer | Linux | Brave | - | - | Brave on Linux"
+        );
+        assert_eq!(
+            hinted(SAFARI_ON_IPHONE, &hints),
+            "computer | Linux | Brave | - | - | Brave on Linux"
+        );
+    }
+
+    #[test]
+    fn a_television_stays_one_beside_a_hint_of_what_it_is_built_on() {
+        let on = |platform| ClientHints {
+            ua: Some(r#""Chromium";v="94", " Not A;Brand";v="99""#),
+            mobile: Some("?0"),
+            platform: Some(platform),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(LG_TV, &on(r#""Linux""#)),
+            "tv | webOS | - | - | LG TV | LG TV"
+        );
+        assert_eq!(
+            hinted(XBOX, &on(r#""Windows""#)),
+            "console | - | - | - | Xbox Series X | Xbox Series X"
+        );
+        assert_eq!(
+            hinted(LG_TV, &on(r#""macOS""#)),
+            "computer | macOS | Chromium | - | - | Chromium on macOS"
+        );
+    }
+
+    #[test]
+    fn a_hinted_model_gives_a_television_away() {
+        let hints = ClientHints {
+            mobile: Some("?0"),
+            platform: Some(r#""Android""#),
+            model: Some(r#""AFTKA""#),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(CHROME_ON_ANDROID, &hints),
+            "tv | Fire OS | - | - | AFTKA | Fire TV"
+        );
+    }
+
+    #[test]
+    fn a_version_is_told_where_people_know_it() {
+        let system = |platform, version| {
+            let hints = ClientHints {
+                platform: Some(platform),
+                platform_version: Some(version),
+                ..ClientHints::default()
+            };
+            describe(&Claims::default(), None, &hints)
+                .os
+                .unwrap_or_default()
+        };
+        assert_eq!(system(r#""Windows""#, r#""15.0.0""#), "Windows 11");
+        assert_eq!(system(r#""Windows""#, r#""13.0.0""#), "Windows 11");
+        assert_eq!(system(r#""Windows""#, r#""10.0.0""#), "Windows 10");
+        assert_eq!(system(r#""Windows""#, r#""0.3.0""#), "Windows");
+        assert_eq!(system(r#""macOS""#, r#""14.5.0""#), "macOS 14");
+        assert_eq!(system(r#""Chrome OS""#, r#""14541.0.0""#), "ChromeOS");
+        assert_eq!(system(r#""Linux""#, r#""6.8.0""#), "Linux");
+        assert_eq!(system(r#""Android""#, r#""""#), "Android");
+        assert_eq!(system(r#""Android""#, r#""99999999999""#), "Android");
+    }
+
+    #[test]
+    fn a_version_in_the_system_stays_out_of_the_name() {
+        let hints = ClientHints {
+            ua: Some(CHROME),
+            mobile: Some("?0"),
+            platform: Some(r#""Windows""#),
+            platform_version: Some(r#""15.0.0""#),
+            model: Some(r#""""#),
+        };
+        assert_eq!(
+            hinted(CHROME_ON_WINDOWS, &hints),
+            "computer | Windows 11 | Chrome | - | - | Chrome on Windows"
+        );
+    }
+
+    #[test]
+    fn an_android_that_is_not_mobile_is_a_tablet() {
+        let hints = ClientHints {
+            mobile: Some("?0"),
+            platform: Some(r#""Android""#),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(CHROME_ON_LINUX, &hints),
+            "tablet | Android | Chrome | - | - | Chrome on Android"
+        );
+    }
+
+    #[test]
+    fn the_made_up_brand_and_the_order_of_brands_do_not_count() {
+        fn browser(ua: &str) -> Option<String> {
+            let hints = ClientHints {
+                ua: Some(ua),
+                ..ClientHints::default()
+            };
+            describe(&Claims::default(), None, &hints).browser
+        }
+        for made_up in [
+            "Not/A)Brand",
+            "Not_A Brand",
+            "(Not(A:Brand",
+            " Not A;Brand",
+            "Not=A?Brand",
+            r#"\\Not\"A;Brand"#,
+        ] {
+            let ua = format!(r#""{made_up}";v="8", "Chromium";v="126", "Microsoft Edge";v="126""#);
+            assert_eq!(browser(&ua).as_deref(), Some("Edge"), "{made_up}");
+        }
+        assert_eq!(
+            browser(r#""Whale";v="4", "Google Chrome";v="126", "Chromium";v="126""#).as_deref(),
+            Some("Whale")
+        );
+        assert_eq!(
+            browser(r#""Google Chrome";v="126", "Whale";v="4", "Chromium";v="126""#).as_deref(),
+            Some("Whale")
+        );
+        assert_eq!(
+            browser(r#""Yowser";v="2.5", "YaBrowser";v="24.6", "Chromium";v="124""#).as_deref(),
+            Some("Yandex Browser")
+        );
+        assert_eq!(
+            browser(r#""Chromium";v="126", "Not A Brand";v="8""#).as_deref(),
+            Some("Chromium")
+        );
+        assert_eq!(browser(r#""Not A Brand";v="8""#), None);
+    }
+
+    #[test]
+    fn a_browser_that_hides_behind_chromium_is_told_by_its_user_agent() {
+        let hints = ClientHints {
+            ua: Some(r#""Chromium";v="126""#),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(CHROME_ON_LINUX, &hints),
+            "computer | Linux | Chromium | - | - | Chromium on Linux"
+        );
+        assert_eq!(
+            hinted(&format!("{CHROME_ON_LINUX} Vivaldi/6.8"), &hints),
+            "computer | Linux | Vivaldi | - | - | Vivaldi on Linux"
+        );
+    }
+
+    #[test]
+    fn a_web_view_is_no_browser() {
+        let hints = ClientHints {
+            ua: Some(r#""Android WebView";v="126", "Chromium";v="126", "Not/A)Brand";v="8""#),
+            mobile: Some("?1"),
+            platform: Some(r#""Android""#),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(CHROME_ON_ANDROID, &hints),
+            "phone | Android | - | - | - | Android phone"
+        );
+    }
+
+    #[test]
+    fn a_header_that_is_no_structured_field_of_its_kind_counts_as_not_sent() {
+        let long = format!(r#""{}""#, "x".repeat(8192));
+        for broken in [
+            "",
+            "Linux",
+            "1",
+            r#""Linux"#,
+            r#""Linux", "Android""#,
+            r#"("Linux")"#,
+            "\"Lin\u{fc}x\"",
+            "\"Linux\n\"",
+            long.as_str(),
+        ] {
+            let hints = ClientHints {
+                ua: None,
+                mobile: Some(broken),
+                platform: Some(broken),
+                platform_version: Some(broken),
+                model: Some(broken),
+            };
+            assert_eq!(
+                hinted(CHROME_ON_WINDOWS, &hints),
+                "computer | Windows | Chrome | - | - | Chrome on Windows",
+                "{broken}"
+            );
+        }
+        for broken in [
+            "",
+            r#""Brave"#,
+            "Brave;v=",
+            r#""Brave","#,
+            "?1",
+            long.as_str(),
+        ] {
+            let hints = ClientHints {
+                ua: Some(broken),
+                ..ClientHints::default()
+            };
+            assert_eq!(
+                hinted(CHROME_ON_WINDOWS, &hints),
+                "computer | Windows | Chrome | - | - | Chrome on Windows",
+                "{broken}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_headers_are_asked_for_by_their_names() {
+        let hints = ClientHints::from_headers(|name| match name {
+            "sec-ch-ua" => Some("brands"),
+            "sec-ch-ua-mobile" => Some("mobile"),
+            "sec-ch-ua-platform" => Some("platform"),
+            "sec-ch-ua-platform-version" => Some("version"),
+            "sec-ch-ua-model" => Some("model"),
+            _ => None,
+        });
+        let expected = ClientHints {
+            ua: Some("brands"),
+            mobile: Some("mobile"),
+            platform: Some("platform"),
+            platform_version: Some("version"),
+            model: Some("model"),
+        };
+        assert_eq!(hints, expected);
+    }
+}
+
+mod names {
+    use super::*;
+
+    fn name(claims: &Claims, user_agent: &str) -> String {
+        describe(claims, Some(user_agent), &ClientHints::default()).name
+    }
+
+    #[test]
+    fn the_owners_own_name_wins() {
+        assert_eq!(name(&named("Work laptop"), CHROME_ON_LINUX), "Work laptop");
+        assert_eq!(name(&named("Hotel TV"), SAMSUNG_TV), "Hotel TV");
+        assert_eq!(
+            name(&named("Anna's iPhone"), SAFARI_ON_IPHONE),
+            "Anna's iPhone"
+        );
+        assert_eq!(name(&named("Kitchen"), CHROME_ON_ANDROID), "Kitchen");
+    }
+
+    #[test]
+    fn the_owners_own_name_is_completed_with_what_the_device_is() {
+        assert_eq!(
+            name(&named("Living room"), SAMSUNG_TV),
+            "Living room · Samsung TV"
+        );
+        assert_eq!(name(&named("Den"), PLAYSTATION_5), "Den · PlayStation 5");
+        let told = claims(
+            Some("Living room"),
+            Some(Tv),
+            Some("Tizen 7.0"),
+            Some("QE55Q80C"),
+            None,
+        );
+        assert_eq!(name(&told, "okhttp/4.12.0"), "Living room · Samsung TV");
+    }
+
+    #[test]
+    fn an_app_goes_by_its_name_and_the_device() {
+        let told =
+            |device_type, os, model| claims(None, Some(device_type), os, model, Some("Streamy"));
+        assert_eq!(
+            name(&told(Phone, Some("iOS 17.5"), Some("iPhone16,2")), ""),
+            "Streamy on iPhone"
+        );
+        assert_eq!(
+            name(&told(Phone, Some("iOS 17.5"), None), ""),
+            "Streamy on iPhone"
+        );
+        assert_eq!(
+            name(&told(Tablet, Some("iPadOS 17.5"), None), ""),
+            "Streamy on iPad"
+        );
+        assert_eq!(
+            name(&told(Phone, Some("Android 14"), Some("Pixel 8")), ""),
+            "Streamy on Pixel 8"
+        );
+        assert_eq!(
+            name(&told(Phone, Some("Android 14"), Some("SM-S918B")), ""),
+            "Streamy on Android"
+        );
+        assert_eq!(
+            name(&told(Tv, Some("webOS TV 6.0"), None), ""),
+            "Streamy on LG TV"
+        );
+        assert_eq!(
+            name(&told(Tv, Some("Android 12"), None), ""),
+            "Streamy on Android TV"
+        );
+        assert_eq!(
+            name(&told(Console, None, Some("PS5")), ""),
+            "Streamy on PlayStation 5"
+        );
+        assert_eq!(name(&told(Tv, None, None), ""), "Streamy");
+    }
+
+    #[test]
+    fn a_device_of_which_little_is_known_goes_by_its_type() {
+        let told = |device_type, os| claims(None, Some(device_type), os, None, None);
+        assert_eq!(name(&told(Tv, Some("MyOS 3")), ""), "TV");
+        assert_eq!(name(&told(Console, None), ""), "Game console");
+        assert_eq!(name(&told(Phone, None), ""), "Phone");
+        assert_eq!(
+            name(&told(Tablet, Some("Android 14")), ""),
+            "Android tablet"
+        );
+        assert_eq!(
+            name(&told(Computer, Some("Windows 11")), ""),
+            "Windows computer"
+        );
+        assert_eq!(name(&told(Other, Some("MyOS 3.1")), ""), "MyOS");
+    }
+}
+
+mod what_the_device_claims {
+    use super::*;
+
+    #[test]
+    fn claims_win_over_hints_and_user_agent_field_by_field() {
+        let hints = ClientHints {
+            ua: Some(r#""Chromium";v="126", "Google Chrome";v="126""#),
+            mobile: Some("?0"),
+            platform: Some(r#""Linux""#),
+            platform_version: None,
+            model: Some(r#""Pixel 8""#),
+        };
+        let told = claims(
+            None,
+            Some(Tablet),
+            Some("MyOS 2"),
+            Some("Slate One"),
+            Some("Streamy"),
+        );
+        assert_eq!(
+            line(&describe(&told, Some(CHROME_ON_LINUX), &hints)),
+            "tablet | MyOS 2 | Chrome | Streamy | Slate One | Streamy on Slate One"
+        );
+        let told = claims(None, Some(Tablet), None, None, None);
+        assert_eq!(
+            line(&describe(&told, Some(CHROME_ON_LINUX), &hints)),
+            "tablet | Linux | Chrome | - | Pixel 8 | Chrome on Pixel 8"
+        );
+    }
+
+    #[test]
+    fn a_claimed_type_puts_aside_a_user_agent_that_says_another() {
+        let told = claims(None, Some(Phone), None, None, None);
+        assert_eq!(
+            describe(&told, Some(SAMSUNG_TV), &ClientHints::default()).device_type,
+            Phone
+        );
+        assert_ne!(
+            describe(&told, Some(SAMSUNG_TV), &ClientHints::default())
+                .model
+                .as_deref(),
+            Some("Samsung TV")
+        );
+    }
+
+    #[test]
+    fn a_claimed_system_tells_the_type_when_nothing_else_does() {
+        let told = |os| {
+            describe(
+                &claims(None, None, Some(os), None, None),
+                Some("okhttp/4.12.0"),
+                &ClientHints::default(),
+            )
+            .device_type
+        };
+        assert_eq!(told("Windows 11"), Computer);
+        assert_eq!(told("iPadOS 17"), Tablet);
+        assert_eq!(told("iOS 17.5"), Phone);
+        assert_eq!(told("tvOS 17.5"), Tv);
+        assert_eq!(told("Plan 9"), Other);
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_blank_ones_count_as_not_said() {
+        let checked = claims(Some("  Den "), None, Some("   "), Some(""), None).validated();
+        assert_eq!(checked, Ok(named("Den")));
+    }
+
+    #[test]
+    fn a_text_of_the_longest_length_is_taken_and_one_longer_is_not() {
+        let longest = "ü".repeat(Claims::MAX_CHARS);
+        assert!(named(&longest).validated().is_ok());
+        let refused = named(&(longest + "x")).validated();
+        assert_eq!(
+            refused,
+            Err(ClaimRefused {
+                field: "name",
+                problem: ClaimProblem::TooLong
+            })
+        );
+    }
+
+    #[test]
+    fn spaces_around_a_text_count_towards_its_length() {
+        let padded = format!("{}x", " ".repeat(Claims::MAX_CHARS));
+        assert!(named(&padded).validated().is_err());
+    }
+
+    #[test]
+    fn a_control_character_is_refused_wherever_it_stands_and_the_field_is_named() {
+        let refusal = |claims: Claims| claims.validated().map_err(|refused| refused.to_string());
+        let expected = |field: &str| Err(format!("{field} has a control character"));
+        assert_eq!(refusal(named("Den\n")), expected("name"));
+        assert_eq!(
+            refusal(claims(None, None, Some("\u{0}"), None, None)),
+            expected("os")
+        );
+        assert_eq!(
+            refusal(claims(None, None, None, Some("a\tb"), None)),
+            expected("model")
+        );
+        assert_eq!(
+            refusal(claims(None, None, None, None, Some("\u{9b}31m"))),
+            expected("app")
+        );
+    }
+}
+
+mod hostile_input {
+    use super::*;
+
+    fn every_text(facts: &DeviceFacts) -> Vec<&str> {
+        let told = [&facts.os, &facts.browser, &facts.app, &facts.model];
+        let told = told.into_iter().flatten().map(String::as_str);
+        told.chain([facts.name.as_str()]).collect()
+    }
+
+    fn assert_fit_to_show(facts: &DeviceFacts) {
+        for text in every_text(facts) {
+            assert!(text.chars().count() <= MAX_NAME_CHARS, "{text:?}");
+            assert_eq!(text, text.trim());
+            let hidden = |character: char| {
+                character.is_control()
+                    || ('\u{202a}'..='\u{202e}').contains(&character)
+                    || ('\u{2066}'..='\u{2069}').contains(&character)
+            };
+            assert!(!text.contains(hidden), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn marks_that_reorder_or_hide_text_are_left_out() {
+        let told = claims(
+            Some("Den\u{202e}VT gnusmaS\u{202c}"),
+            None,
+            Some("\u{2066}Linux\u{2069}\u{feff}"),
+            Some("Mo\u{0}del\u{1b}[31m"),
+            Some("\u{200b}\u{e0041}Streamy\r\n\r\n2"),
+        );
+        let facts = describe(&told, None, &ClientHints::default());
+        assert_fit_to_show(&facts);
+        assert_eq!(facts.os.as_deref(), Some("Linux"));
+        assert_eq!(facts.model.as_deref(), Some("Model[31m"));
+        assert_eq!(facts.app.as_deref(), Some("Streamy 2"));
+    }
+
+    #[test]
+    fn an_emoji_made_of_several_stays_whole() {
+        let facts = describe(&named("👨‍👩‍👧 TV"), Some(SAMSUNG_TV), &ClientHints::default());
+        assert_eq!(facts.name, "👨‍👩‍👧 TV");
+    }
+
+    #[test]
+    fn claims_that_nobody_checked_are_cut() {
+        let long = "x".repeat(100_000);
+        let facts = describe(
+            &claims(Some(&long), None, Some(&long), Some(&long), Some(&long)),
+            None,
+            &ClientHints::default(),
+        );
+        assert_fit_to_show(&facts);
+        assert_eq!(facts.app.map(|app| app.len()), Some(Claims::MAX_CHARS));
+    }
+
+    #[test]
+    fn a_model_in_the_user_agent_is_cut_and_cleaned() {
+        let user_agent = format!(
+            "Mozilla/5.0 (Linux; Android 9; Mod\u{202e}\u{7}el {}) AppleWebKit/537.36",
+            "x".repeat(500)
+        );
+        let facts = describe(
+            &Claims::default(),
+            Some(&user_agent),
+            &ClientHints::default(),
+        );
+        assert_fit_to_show(&facts);
+        assert!(facts.model.unwrap().starts_with("Model xxx"));
+    }
+
+    #[test]
+    fn eight_kilobytes_of_anything_are_read_in_no_time() {
+        let eight = |unit: &str| unit.repeat(8192 / unit.len());
+        let inputs = [
+            eight("A"),
+            eight("("),
+            eight("Mozilla/5.0 ("),
+            eight("Android;"),
+            eight("Windows NT 10.0;"),
+            eight("rss bot crawler spider watch dog "),
+            eight("Chrome/1.1.1.1.1.1"),
+            eight("jig browser; "),
+            eight("BB10 BlackBerry1/ Version/"),
+            eight("Mozilla/5.0 (Mobile; ; ; rv:1.1) Gecko/1 Firefox/"),
+            eight("\u{202e}"),
+            eight("\u{0}"),
+            eight("👩‍👧"),
+            eight("\" "),
+            eight("a;b=c,"),
+            format!("Mozilla/5.0 (Android 9; {}", eight("g(")),
+        ];
+        // Builds the parser's expressions, which the time below is not about.
+        seen("x");
+        for input in &inputs {
+            let text = Some(input.as_str());
+            let hints = ClientHints {
+                ua: text,
+                mobile: text,
+                platform: text,
+                platform_version: text,
+                model: text,
+            };
+            let told = claims(text, None, text, text, text);
+            let started = Instant::now();
+            assert_fit_to_show(&describe(&Claims::default(), text, &ClientHints::default()));
+            assert_fit_to_show(&describe(&told, text, &hints));
+            assert!(
+                started.elapsed() < Duration::from_millis(500),
+                "{}",
+                &input[..16]
+            );
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_user_agent_does_harm() {
+        // A fixed sequence, so that a failure comes back.
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        let mut below = |limit: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed % limit as u64).unwrap()
+        };
+        let sources = [
+            SAMSUNG_TV,
+            LG_TV,
+            XBOX,
+            SAFARI_ON_IPHONE,
+            CHROME_ON_ANDROID,
+            SAFARI_ON_MAC,
+        ];
+        let pieces = [
+            "(", ")", ";", "/", " Build/", "Android ", "\u{202e}", "é", "\0", "Chrome/", "wv",
+            "\"", "%20", "",
+        ];
+        for _ in 0..2_000 {
+            let mut damaged: Vec<char> = sources[below(sources.len())].chars().collect();
+            for _ in 0..=below(6) {
+                let from = below(damaged.len() + 1);
+                let to = (from + below(9)).min(damaged.len());
+                damaged.splice(from..to, pieces[below(pieces.len())].chars());
+            }
+            let damaged: String = damaged.into_iter().collect();
+            let text = Some(damaged.as_str());
+            let hints = ClientHints {
+                ua: text,
+                mobile: text,
+                platform: text,
+                platform_version: text,
+                model: text,
+            };
+            assert_fit_to_show(&describe(&Claims::default(), text, &hints));
+        }
+    }
+}
