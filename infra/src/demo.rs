@@ -20,7 +20,10 @@ pub async fn register(api_url: &str) -> Result<Demo> {
         email: EMAIL.into(),
         password: password()?,
     };
-    let answer = Client::new()
+    // No proxy of the user's can reach an address of this machine.
+    let answer = Client::builder()
+        .no_proxy()
+        .build()?
         .post(format!("{api_url}/v1/accounts"))
         .json(&json!({ "email": demo.email, "password": demo.password }))
         .send()

@@ -110,5 +110,8 @@ pub fn point(command: &mut Command, aws: &Aws) {
         .env("AWS_DEFAULT_REGION", &aws.region)
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        .env("AWS_EC2_METADATA_DISABLED", "true");
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        // No proxy of the user's can reach an address of this machine.
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1");
 }

@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use stack::{Aws, Demo, Function, Options, Record, Stack, Tables};
+pub use stack::{Aws, Demo, Function, Options, Record, Stack, Tables, running};
 
 /// The root of the workspace, where `template.yaml` is.
 #[must_use]

@@ -235,6 +235,22 @@ impl Stack {
     }
 }
 
+/// The record of the stack that runs in a folder, if one does and answers.
+///
+/// # Errors
+/// When the record can't be read.
+pub fn running(state: &Path) -> Result<Option<Record>> {
+    let path = state.join("stack.json");
+    // A killed stack leaves its record behind, but not its lock.
+    if !path.exists() || lock(state).is_ok() {
+        return Ok(None);
+    }
+    let text = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_slice(&text)
+        .context("stack.json is no record of a stack")
+        .map(Some)
+}
+
 /// Where the local gateway serves the API.
 fn gateway(aws: &Aws, deployed: &Deployed) -> Result<Upstream> {
     let authority = aws.endpoint_url.trim_start_matches("http://").to_owned();
