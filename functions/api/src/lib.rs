@@ -1,1 +1,100 @@
-//! api
+//! `GET /v1/openapi.json`, and what no other route takes: 404, 405 and the
+//! preflights of pages. Has no right to any table.
+
+use http_api::{Answer, Edge, Event, Problem, Reply, Request, serve};
+use start::Clock;
+
+/// The document, as it is kept in the repository.
+pub const DOCUMENT: &str = include_str!("../openapi.json");
+
+/// Every path, with its methods. A part in braces stands for any.
+const PATHS: [(&str, &str); 8] = [
+    ("/v1/accounts", "POST"),
+    ("/v1/login", "POST"),
+    ("/v1/session", "GET"),
+    ("/v1/sign-out", "POST"),
+    ("/v1/devices", "GET"),
+    ("/v1/devices/{device_id}/sign-out", "POST"),
+    ("/v1/sign-out-all", "POST"),
+    ("/v1/password", "PUT"),
+];
+const DOCUMENT_PATH: &str = "/v1/openapi.json";
+
+/// What a page may send (Fetch standard, CORS protocol).
+const ALLOWED_HEADERS: &str = "authorization, content-type";
+/// How long a browser may keep the answer to a preflight, in seconds.
+const PREFLIGHT_AGE_S: &str = "600";
+
+/// What the function is made of.
+#[derive(Debug)]
+pub struct Deps {
+    /// Who may call.
+    pub edge: Edge,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Answers a request.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.edge, event, now, |request, _| async move {
+        answer(&request)
+    })
+    .await
+}
+
+fn answer(request: &Request) -> Result<Answer, Problem> {
+    let Some(methods) = methods_of(request.path()) else {
+        return Err(Problem::NotFound);
+    };
+    match request.method() {
+        "GET" if request.path() == DOCUMENT_PATH => Ok(document()),
+        "OPTIONS" => Ok(preflight(request, methods)),
+        _ => Err(Problem::MethodNotAllowed {
+            allow: format!("{methods}, OPTIONS"),
+        }),
+    }
+}
+
+/// The `OpenAPI` document of this API.
+#[utoipa::path(
+    get, path = "/v1/openapi.json", operation_id = "getOpenApi", tag = "document",
+    responses((status = 200, description = "The document.", content_type = "application/json", body = Object)),
+)]
+fn document() -> Answer {
+    Answer::raw(200, DOCUMENT).with_header("cache-control", "public, max-age=300")
+}
+
+/// Tells a browser what an allowed origin may send. The origin was checked.
+fn preflight(request: &Request, methods: &str) -> Answer {
+    let answer = Answer::empty(204).with_header("allow", &format!("{methods}, OPTIONS"));
+    if request.origin().is_none() {
+        return answer;
+    }
+    answer
+        .with_header("access-control-allow-methods", methods)
+        .with_header("access-control-allow-headers", ALLOWED_HEADERS)
+        .with_header("access-control-max-age", PREFLIGHT_AGE_S)
+}
+
+fn methods_of(path: &str) -> Option<&'static str> {
+    if path == DOCUMENT_PATH {
+        return Some("GET");
+    }
+    let found = PATHS.iter().find(|(pattern, _)| fits(pattern, path));
+    found.map(|(_, methods)| *methods)
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    let same = pattern.split('/').all(|wanted| {
+        parts.next().is_some_and(|part| {
+            if wanted.starts_with('{') {
+                !part.is_empty()
+            } else {
+                part == wanted
+            }
+        })
+    });
+    same && parts.next().is_none()
+}

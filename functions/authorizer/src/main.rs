@@ -1,3 +1,25 @@
 //! Wiring of the `authorizer` function.
 
-fn main() {}
+use authorizer::{Deps, handle};
+use start::{Clients, Clock, Error};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    start::run(deps, |deps, event| async move {
+        handle(deps, event).await.map_err(Error::from)
+    })
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: start::required("ACCOUNTS_TABLE")?,
+        devices: start::required("DEVICES_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        limits: start::limits()?,
+        edge: start::edge(),
+        clock: Clock::System,
+    })
+}

@@ -1,1 +1,184 @@
-//! change-password
+//! `PUT /v1/password`: a new password, and the end of every session, or of every
+//! other one.
+
+use std::sync::Mutex;
+
+use domain::password::{Hasher, Password, PasswordRules, Verdict};
+use domain::{
+    ByDevice, EmailAddress, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp,
+};
+use http_api::{
+    Admission, Answer, CallerError, Edge, Event, PasswordReason, Problem, Reply, Request,
+    SignOutAnswer, Transport, admit, serve,
+};
+use serde::Deserialize;
+use start::Clock;
+use store::{Act, Caller, Store, StoreError};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+/// How often a change is decided anew when rows change under it.
+const ATTEMPTS: u32 = 3;
+
+/// What the function may reach: the rows of accounts and devices, and receipts.
+pub struct Deps {
+    /// The tables.
+    pub store: Store,
+    /// How long a session lasts.
+    pub limits: Limits,
+    /// Who may call.
+    pub edge: Edge,
+    /// The clock.
+    pub clock: Clock,
+    /// What a new password must be.
+    pub rules: PasswordRules,
+    /// The buffer that hashes are computed in.
+    pub hasher: Mutex<Hasher>,
+}
+
+/// The body of the request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The password until now.
+    #[schema(value_type = String, format = Password, max_length = 1024)]
+    pub current_password: Zeroizing<String>,
+    /// The one from now on.
+    #[schema(value_type = String, format = Password, min_length = 15, max_length = 1024)]
+    pub new_password: Zeroizing<String>,
+    /// Whether this device stays signed in. Every other one is signed out either
+    /// way.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub keep_current: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller was not let in.
+    #[error(transparent)]
+    Caller(#[from] CallerError),
+    /// The request is wrong.
+    #[error("the request is not valid")]
+    Request(Problem),
+    /// The current password is wrong.
+    #[error("the current password is wrong")]
+    WrongPassword,
+    /// The new password is refused.
+    #[error("the new password is refused")]
+    Rejected(Vec<PasswordReason>),
+    /// The tables did not do their part.
+    #[error("the tables failed")]
+    Store(#[from] StoreError),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Caller(error) => error.into(),
+            Error::Request(problem) => problem,
+            Error::WrongPassword => Self::CurrentPasswordWrong,
+            Error::Rejected(reasons) => Self::PasswordRejected(reasons),
+            Error::Store(error) => http_api::unavailable(&error),
+        }
+    }
+}
+
+/// Answers a request.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.edge, event, now, |request, now| async move {
+        change(deps, &request, now).await
+    })
+    .await
+}
+
+/// Changes the password, and signs every device out, or every other one.
+#[utoipa::path(
+    put, path = "/v1/password", operation_id = "changePassword", tag = "accounts",
+    request_body = ChangePassword,
+    security(("bearer" = []), ("cookie" = [])),
+    responses((
+        status = 200, body = SignOutAnswer,
+        description = "The password is changed, and the sessions have ended.",
+    )),
+)]
+async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
+    for _ in 0..ATTEMPTS {
+        let Admission {
+            caller, transport, ..
+        } = admit(&deps.store, request, None, &deps.limits, now).await?;
+        let body: ChangePassword = request.json().map_err(Error::Request)?;
+        let current = Password::parse(&body.current_password).map_err(|error| {
+            Error::Request(Problem::invalid("current_password", error.to_string()))
+        })?;
+        let new = accepted(deps, &body, &caller.account.email)?;
+        let new_hash = {
+            let mut hasher = http_api::held(&deps.hasher);
+            match hasher.verify(&current, Some(&caller.account.password_hash)) {
+                Verdict::Matches { .. } => hasher.hash(&new, start::random()),
+                Verdict::DoesNotMatch => return Err(Error::WrongPassword),
+            }
+        };
+        let kept = body.keep_current.then_some(caller.device.session);
+        let sign_out = SignOut {
+            account: caller.account.id,
+            id: SignOutId::new(now, start::random()),
+            scope: if kept.is_some() {
+                Scope::Others
+            } else {
+                Scope::Global
+            },
+            reason: Reason::PasswordChanged,
+            at: now,
+            by: Some(ByDevice {
+                id: caller.device.id,
+                name: caller.device.facts.name.clone(),
+            }),
+            ending: Ending::Epoch {
+                ended: caller.account.epoch,
+                kept,
+            },
+        };
+        let act = deps
+            .store
+            .change_password(Caller::from(&caller), &new_hash, &sign_out, &deps.limits)
+            .await?;
+        match act {
+            Act::Done => {
+                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
+                let page_is_out = kept.is_none() && transport == Transport::Cookie;
+                return Ok(if page_is_out {
+                    answer.signing_out_the_page()
+                } else {
+                    answer
+                });
+            }
+            Act::Changed => {}
+        }
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// The new password, if the rules take it.
+fn accepted(deps: &Deps, body: &ChangePassword, email: &str) -> Result<Password, Error> {
+    let rejected = |rejection: domain::password::Rejection| PasswordReason {
+        code: rejection.name(),
+        detail: rejection.to_string(),
+    };
+    let new = Password::parse(&body.new_password)
+        .map_err(|error| Error::Rejected(vec![rejected(error.into())]))?;
+    if body.new_password == body.current_password {
+        return Err(Error::Rejected(vec![PasswordReason {
+            code: "unchanged",
+            detail: "The password is the one that you have.".to_owned(),
+        }]));
+    }
+    let email = EmailAddress::parse(email).ok();
+    let own_words: Vec<&str> = email.iter().flat_map(EmailAddress::words).collect();
+    deps.rules
+        .check(&new, &own_words)
+        .map_err(|reasons| Error::Rejected(reasons.into_iter().map(rejected).collect()))?;
+    Ok(new)
+}

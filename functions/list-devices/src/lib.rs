@@ -1,1 +1,267 @@
-//! list-devices
+//! `GET /v1/devices`: every device of the account, page by page.
+
+use domain::session::{Standing, standing};
+use domain::sign_out::first_end;
+use domain::{Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
+use http_api::{
+    Answer, CallerError, DeviceView, Edge, Event, Over, Problem, Reply, Request, admit, serve,
+};
+use serde::{Deserialize, Serialize};
+use start::Clock;
+use store::{Store, StoreError};
+use utoipa::{IntoParams, ToSchema};
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 100;
+/// How many rows are read at once, whatever the limit: some of them may not be
+/// of those that were asked for.
+const READ_AT_ONCE: i32 = 100;
+
+/// What the function may read: the rows of accounts and devices, and receipts.
+#[derive(Debug)]
+pub struct Deps {
+    /// The tables.
+    pub store: Store,
+    /// How long a session lasts.
+    pub limits: Limits,
+    /// Who may call.
+    pub edge: Edge,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Which devices to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// Those that are signed in.
+    #[default]
+    SignedIn,
+    /// Those that are not any more.
+    SignedOut,
+    /// All of them.
+    All,
+}
+
+/// The parameters of the query.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Query {
+    /// Which devices: `signed_in`, `signed_out` or `all`.
+    #[param(required = false, inline, default = "signed_in")]
+    pub status: Which,
+    /// How many devices at the most.
+    #[param(required = false, minimum = 1, maximum = 100, default = 50)]
+    pub limit: usize,
+    /// Where to go on: the `next_cursor` of the answer before.
+    #[param(required = false, value_type = String, format = Uuid)]
+    pub cursor: Option<DeviceId>,
+}
+
+/// A page of devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Devices {
+    /// The devices, the newest first.
+    pub devices: Vec<DeviceView>,
+    /// The `cursor` of the next page; `null` when this is the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller was not let in.
+    #[error(transparent)]
+    Caller(#[from] CallerError),
+    /// The request is wrong.
+    #[error("the request is not valid")]
+    Request(Problem),
+    /// The tables did not do their part.
+    #[error("the tables failed")]
+    Store(#[from] StoreError),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Caller(error) => error.into(),
+            Error::Request(problem) => problem,
+            Error::Store(error) => http_api::unavailable(&error),
+        }
+    }
+}
+
+/// Answers a request.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.edge, event, now, |request, now| async move {
+        list(deps, &request, now).await
+    })
+    .await
+}
+
+/// Lists the devices of the account.
+#[utoipa::path(
+    get, path = "/v1/devices", operation_id = "listDevices", tag = "devices",
+    params(Query),
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, description = "A page of devices, the newest first.", body = Devices)),
+)]
+async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
+    let caller = admit(&deps.store, request, None, &deps.limits, now)
+        .await?
+        .caller;
+    let query = Query::read(request).map_err(Error::Request)?;
+    let mut devices = Vec::new();
+    let mut after = query.cursor;
+    let next_cursor = loop {
+        let page = deps
+            .store
+            .devices(caller.account.id, after, READ_AT_ONCE)
+            .await?;
+        let judged = Judged::new(deps, &caller.account, &page.devices, query.status, now).await?;
+        let mut full = None;
+        for device in &page.devices {
+            let Some(view) = judged.view(device, caller.device.id) else {
+                continue;
+            };
+            if devices.len() == query.limit {
+                full = after;
+                break;
+            }
+            devices.push(view);
+            after = Some(device.id);
+        }
+        if full.is_some() || page.next.is_none() {
+            break full;
+        }
+        if devices.len() == query.limit {
+            break after;
+        }
+        after = page.next;
+    };
+    Ok(Answer::json(
+        200,
+        &Devices {
+            devices,
+            next_cursor: next_cursor.map(|id| id.to_string()),
+        },
+    ))
+}
+
+/// The devices of a page, each judged by the rule that decides validity.
+struct Judged<'a> {
+    account: &'a domain::Account,
+    limits: Limits,
+    which: Which,
+    now: Timestamp,
+    /// The sign-outs that the rows of this page don't tell of yet.
+    sign_outs: Vec<SignOut>,
+}
+
+impl<'a> Judged<'a> {
+    async fn new(
+        deps: &Deps,
+        account: &'a domain::Account,
+        devices: &[Device],
+        which: Which,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let left_behind = |device: &&Device| {
+            standing(account, device, &deps.limits, now) == Standing::EndedByEpoch
+        };
+        let oldest: Option<Epoch> = devices
+            .iter()
+            .filter(left_behind)
+            .map(|device| device.epoch)
+            .min();
+        let sign_outs = match oldest {
+            Some(epoch) if which != Which::SignedIn => {
+                deps.store.sign_outs_since(account.id, epoch).await?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            account,
+            limits: deps.limits,
+            which,
+            now,
+            sign_outs,
+        })
+    }
+
+    /// The device as it is shown; none when it was not asked for.
+    fn view(&self, device: &Device, current: DeviceId) -> Option<DeviceView> {
+        let standing = standing(self.account, device, &self.limits, self.now);
+        if standing == Standing::SignedIn {
+            return (self.which != Which::SignedOut)
+                .then(|| DeviceView::signed_in(device, current));
+        }
+        // The table's TTL may be late.
+        let kept_until = self.limits.device_kept_until(device.expires_at);
+        if self.which == Which::SignedIn || self.now >= kept_until {
+            return None;
+        }
+        let ended = match &standing {
+            Standing::SignedOut(ended) => Some(ended.clone()),
+            Standing::EndedByEpoch => {
+                first_end(&self.sign_outs, device.session, device.epoch).map(SignOut::ended)
+            }
+            Standing::SignedIn | Standing::Expired => None,
+        };
+        let over = match (&standing, &ended) {
+            (_, Some(ended)) => Over::Ended(ended),
+            (Standing::Expired, None) => Over::Expired(
+                device
+                    .expires_at
+                    .min(self.limits.idle_at(device.last_active_at)),
+            ),
+            (_, None) => Over::Forgotten,
+        };
+        Some(DeviceView::signed_out(device, current, over))
+    }
+}
+
+impl Query {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        let mut query = Self {
+            status: Which::default(),
+            limit: DEFAULT_LIMIT,
+            cursor: None,
+        };
+        let mut seen = Vec::new();
+        for (name, value) in request.query() {
+            if seen.contains(&name) {
+                return Err(Problem::invalid(name, "stands more than once"));
+            }
+            seen.push(name);
+            match name {
+                "status" => {
+                    query.status = match value {
+                        "signed_in" => Which::SignedIn,
+                        "signed_out" => Which::SignedOut,
+                        "all" => Which::All,
+                        _ => {
+                            let detail = "must be `signed_in`, `signed_out` or `all`";
+                            return Err(Problem::invalid(name, detail));
+                        }
+                    }
+                }
+                "limit" => {
+                    query.limit = value
+                        .parse()
+                        .ok()
+                        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                        .ok_or_else(|| Problem::invalid(name, "must be from 1 to 100"))?;
+                }
+                "cursor" => {
+                    let cursor = value.parse();
+                    query.cursor =
+                        Some(cursor.map_err(|_| Problem::invalid(name, "is not a cursor"))?);
+                }
+                _ => return Err(Problem::invalid(name, "is not a parameter of this path")),
+            }
+        }
+        Ok(query)
+    }
+}

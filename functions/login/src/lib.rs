@@ -1,1 +1,424 @@
-//! login
+//! `POST /v1/login`: a session for a device, against an address and a password.
+
+use std::sync::Mutex;
+
+use domain::password::{Hasher, Password, StoredHash, Verdict};
+use domain::{
+    Account, AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType,
+    EmailAddress, Limits, SessionId, Timestamp, Token,
+};
+use facts::{Claims, ClientHints};
+use http_api::{
+    AccountView, Answer, DEVICE_COOKIE, DeviceView, Edge, Event, Problem, Reply, Request,
+    SESSION_COOKIE, cookie, serve,
+};
+use serde::{Deserialize, Serialize};
+use start::Clock;
+use store::{Rehash, SignIn, Store, StoreError};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+/// How often a sign-in is decided anew when rows change under it.
+const ATTEMPTS: u32 = 4;
+
+/// What the function may reach: identities, and the rows of accounts and devices.
+pub struct Deps {
+    /// The tables.
+    pub store: Store,
+    /// How long a session lasts.
+    pub limits: Limits,
+    /// Who may call.
+    pub edge: Edge,
+    /// The clock.
+    pub clock: Clock,
+    /// The buffer that hashes are computed in.
+    pub hasher: Mutex<Hasher>,
+}
+
+/// How the token goes to the client and comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenTransport {
+    /// In the answer's body, and back in the `Authorization` header.
+    #[default]
+    Bearer,
+    /// In a cookie, for a page; no script sees it.
+    Cookie,
+}
+
+/// What a device says of itself. All of it is optional, and none of it proves
+/// anything.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = DeviceClaims)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceClaims {
+    /// The owner's own name for it.
+    #[schema(max_length = 64, example = "Living room")]
+    pub name: Option<String>,
+    /// What kind of thing it is.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<http_api::DeviceKind>)]
+    pub device_type: Option<DeviceType>,
+    /// Its operating system.
+    #[schema(max_length = 64)]
+    pub os: Option<String>,
+    /// Its model.
+    #[schema(max_length = 64, example = "Samsung QE55")]
+    pub model: Option<String>,
+    /// The app that signs in.
+    #[schema(max_length = 64)]
+    pub app: Option<String>,
+}
+
+/// The body of the request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The address, in any spelling.
+    #[schema(format = Email, max_length = 254, example = "lea@example.com")]
+    pub email: String,
+    /// The password.
+    #[schema(
+        value_type = String, format = Password, max_length = 1024,
+        example = "quiet otter borrows nine lanterns"
+    )]
+    pub password: Zeroizing<String>,
+    /// What the device says of itself.
+    #[serde(default)]
+    pub device: Option<DeviceClaims>,
+    /// The key of an earlier sign-in on this device, by which it stays the same
+    /// device. A page's comes in a cookie by itself.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
+    pub device_key: Option<Zeroizing<String>>,
+    /// How the token is to come.
+    #[serde(default)]
+    #[schema(default = "bearer")]
+    pub transport: TokenTransport,
+}
+
+/// The answer: a session.
+#[derive(Serialize, ToSchema)]
+pub struct LoggedIn {
+    /// The secret of the session, shown this once; not with `cookie`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^cft_[A-Za-z0-9_-]{92}$")]
+    pub token: Option<Zeroizing<String>>,
+    /// The key by which the device is recognised at its next sign-in; not with
+    /// `cookie`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
+    pub device_key: Option<Zeroizing<String>>,
+    /// When the session runs out at the latest.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// The device.
+    pub device: DeviceView,
+    /// The account.
+    pub account: AccountView,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request is wrong.
+    #[error("the request is not valid")]
+    Request(Problem),
+    /// Wrong password, unknown address or disabled account: answered alike.
+    #[error("the credentials are not right")]
+    Credentials,
+    /// The tables did not do their part.
+    #[error("the tables failed")]
+    Store(#[from] StoreError),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Request(problem) => problem,
+            Error::Credentials => Self::CredentialsInvalid,
+            Error::Store(error) => http_api::unavailable(&error),
+        }
+    }
+}
+
+/// Answers a request.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.edge, event, now, |request, now| async move {
+        log_in(deps, &request, now).await
+    })
+    .await
+}
+
+/// Signs a device in.
+#[utoipa::path(
+    post, path = "/v1/login", operation_id = "login", tag = "sessions",
+    request_body = Login,
+    responses((status = 200, description = "The device is signed in.", body = LoggedIn)),
+)]
+async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
+    let attempt = Attempt::read(request).map_err(Error::Request)?;
+    let found = deps.store.account_by_email(&attempt.email).await?;
+    // For an address that nobody has, the rows of an account that is not there
+    // are read and no hash is verified, at the same cost.
+    let account_id = found.unwrap_or_else(|| AccountId::from_random(start::random()));
+    let known = attempt.device_key.as_ref().map(DeviceKey::device);
+    let mut verified: Option<StoredHash> = None;
+    let mut needs_rehash = false;
+    for _ in 0..ATTEMPTS {
+        let mut rows = deps.store.rows(account_id, known.as_slice()).await?;
+        let before = known.and_then(|id| rows.take_device(id));
+        let account = rows.account;
+        let stored = account.as_ref().map(|account| &account.password_hash);
+        if verified.is_none() || verified.as_ref() != stored {
+            needs_rehash = verify(deps, request, &attempt.password, account.as_ref())?;
+            verified = stored.cloned();
+        }
+        let account = usable(request, account)?;
+        let device = NewSession::new(deps, request, &attempt, &account, before, now);
+        let replaced = device.replaced;
+        match deps
+            .store
+            .sign_in(&device.row, replaced, &deps.limits)
+            .await?
+        {
+            SignIn::Written => {
+                if needs_rehash {
+                    rehash(deps, &attempt.password, &account).await;
+                }
+                return Ok(answer(&attempt, &account, device, deps, now));
+            }
+            // Somebody else was quicker, or the answer to our own call was
+            // lost. This session must not be put again: the next round makes
+            // another.
+            SignIn::Changed => {}
+        }
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// The request, once it is known to be well-formed.
+struct Attempt {
+    email: EmailAddress,
+    password: Password,
+    claims: Claims,
+    device_key: Option<DeviceKey>,
+    transport: TokenTransport,
+}
+
+impl Attempt {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        let body: Login = request.json()?;
+        if body.transport == TokenTransport::Cookie {
+            request.require_origin()?;
+        }
+        let email = EmailAddress::parse(&body.email)
+            .map_err(|error| Problem::invalid("email", error.to_string()))?;
+        let password = Password::parse(&body.password)
+            .map_err(|error| Problem::invalid("password", error.to_string()))?;
+        let said = body.device.unwrap_or_default();
+        let claims = Claims {
+            name: said.name,
+            device_type: said.device_type,
+            os: said.os,
+            model: said.model,
+            app: said.app,
+        };
+        let claims = claims.validated().map_err(|refused| {
+            Problem::invalid(
+                format!("device.{}", refused.field),
+                refused.problem.to_string(),
+            )
+        })?;
+        let device_key = match &body.device_key {
+            Some(key) => Some(
+                DeviceKey::parse(key)
+                    .map_err(|error| Problem::invalid("device_key", error.to_string()))?,
+            ),
+            None if body.transport == TokenTransport::Cookie => from_cookie(request),
+            None => None,
+        };
+        Ok(Self {
+            email,
+            password,
+            claims,
+            device_key,
+            transport: body.transport,
+        })
+    }
+}
+
+/// The key that a page keeps in its cookie. One that can't be read is passed
+/// over: the page can't mend it, and the answer replaces it.
+fn from_cookie(request: &Request) -> Option<DeviceKey> {
+    match request.cookies(DEVICE_COOKIE).as_slice() {
+        [key] => DeviceKey::parse(key).ok(),
+        _ => None,
+    }
+}
+
+/// Verifies the password, with the same work when there is no account. Tells
+/// whether its hash was made with other parameters than are used now.
+fn verify(
+    deps: &Deps,
+    request: &Request,
+    password: &Password,
+    account: Option<&Account>,
+) -> Result<bool, Error> {
+    let stored = account.map(|account| &account.password_hash);
+    match http_api::held(&deps.hasher).verify(password, stored) {
+        Verdict::Matches { needs_rehash } => Ok(needs_rehash),
+        Verdict::DoesNotMatch => {
+            if let Some(account) = account {
+                request.note_account(account.id);
+            }
+            request.note_outcome(account.map_or("unknown-address", |_| "wrong-password"));
+            Err(Error::Credentials)
+        }
+    }
+}
+
+/// Stores the hash of the same password as it is made now. The person is signed
+/// in either way: what fails is tried again at their next sign-in.
+async fn rehash(deps: &Deps, password: &Password, account: &Account) {
+    let new = http_api::held(&deps.hasher).hash(password, start::random());
+    match deps
+        .store
+        .rehash(account.id, &account.password_hash, &new)
+        .await
+    {
+        Ok(Rehash::Rehashed | Rehash::Changed) => {}
+        Err(error) => tracing::warn!(cause = error.chain(), "A hash was not made anew."),
+    }
+}
+
+/// The account, unless it is disabled.
+fn usable(request: &Request, account: Option<Account>) -> Result<Account, Error> {
+    let account = account.ok_or(Error::Credentials)?;
+    request.note_account(account.id);
+    if account.disabled_at.is_some() {
+        request.note_outcome("account-disabled");
+        return Err(Error::Credentials);
+    }
+    Ok(account)
+}
+
+/// A session in the making: the row to put, and the secrets to show.
+struct NewSession {
+    row: Device,
+    replaced: Option<SessionId>,
+    token: Token,
+    key: DeviceKey,
+}
+
+impl NewSession {
+    /// Makes a session for the device that the key names, if it is that one's,
+    /// or else for a new device.
+    fn new(
+        deps: &Deps,
+        request: &Request,
+        attempt: &Attempt,
+        account: &Account,
+        before: Option<Device>,
+        now: Timestamp,
+    ) -> Self {
+        let presented = attempt.device_key.as_ref().map(DeviceKey::hash);
+        let before = before.filter(|row| {
+            presented.is_some_and(|key| {
+                key.matches(&row.key_hash)
+                    | row
+                        .previous_key_hash
+                        .is_some_and(|previous| key.matches(&previous))
+            })
+        });
+        let id = before
+            .as_ref()
+            .map_or_else(|| DeviceId::new(now, start::random()), |row| row.id);
+        let token = Token::new(account.id, id, start::random());
+        let key = DeviceKey::new(id, start::random());
+        let expires_at = deps.limits.expires_at(now);
+        let own_name = attempt
+            .claims
+            .name
+            .clone()
+            .or_else(|| before.as_ref().and_then(|row| row.own_name.clone()));
+        let row = Device {
+            account: account.id,
+            id,
+            facts: describe(attempt, request, own_name.clone()),
+            own_name,
+            place: request.place(),
+            session: SessionId::from_random(start::random()),
+            token_hash: token.hash(),
+            key_hash: key.hash(),
+            // The key that was used counts until the new one has been.
+            previous_key_hash: before.as_ref().and(presented),
+            epoch: account.epoch,
+            first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
+            signed_in_at: now,
+            verified_at: now,
+            last_active_at: now,
+            expires_at,
+            state: DeviceState::SignedIn,
+        };
+        request.note_device(id);
+        Self {
+            row,
+            replaced: before.map(|row| row.session),
+            token,
+            key,
+        }
+    }
+}
+
+/// What the device is. A name that its owner gave it before stays, when it says
+/// none now.
+fn describe(attempt: &Attempt, request: &Request, own_name: Option<String>) -> DeviceFacts {
+    let claims = Claims {
+        name: own_name,
+        ..attempt.claims.clone()
+    };
+    let hints = ClientHints::from_headers(|name| request.header(name));
+    facts::describe(&claims, request.header("user-agent"), &hints)
+}
+
+fn answer(
+    attempt: &Attempt,
+    account: &Account,
+    session: NewSession,
+    deps: &Deps,
+    now: Timestamp,
+) -> Answer {
+    let in_cookie = attempt.transport == TokenTransport::Cookie;
+    let NewSession {
+        row, token, key, ..
+    } = session;
+    let (token, key) = (token.to_text(), key.to_text());
+    let cookies = in_cookie.then(|| {
+        let session_s = row.expires_at.duration_since(now).as_secs();
+        let device_s = deps
+            .limits
+            .device_kept_until(row.expires_at)
+            .duration_since(now)
+            .as_secs();
+        [
+            cookie(SESSION_COOKIE, &token, session_s),
+            cookie(DEVICE_COOKIE, &key, device_s),
+        ]
+    });
+    let answer = Answer::json(
+        200,
+        &LoggedIn {
+            token: (!in_cookie).then_some(token),
+            device_key: (!in_cookie).then_some(key),
+            expires_at: row.expires_at,
+            device: DeviceView::signed_in(&row, row.id),
+            account: AccountView::from(account),
+        },
+    );
+    cookies
+        .into_iter()
+        .flatten()
+        .fold(answer, Answer::with_cookie)
+}

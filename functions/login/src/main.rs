@@ -1,3 +1,30 @@
 //! Wiring of the `login` function.
 
-fn main() {}
+use std::sync::Mutex;
+
+use domain::password::Hasher;
+use login::{Deps, handle};
+use start::{Clients, Clock, Error};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    start::run(deps, |deps, event| async move {
+        Ok::<_, Error>(handle(deps, event).await)
+    })
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: start::required("ACCOUNTS_TABLE")?,
+        identities: start::required("IDENTITIES_TABLE")?,
+        devices: start::required("DEVICES_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        limits: start::limits()?,
+        edge: start::edge(),
+        clock: Clock::System,
+        hasher: Mutex::new(Hasher::new()),
+    })
+}

@@ -1,3 +1,29 @@
 //! Wiring of the `register` function.
 
-fn main() {}
+use std::sync::Mutex;
+
+use domain::password::Hasher;
+use register::{Deps, handle};
+use start::{Clients, Clock, Error};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    start::run(deps, |deps, event| async move {
+        Ok::<_, Error>(handle(deps, event).await)
+    })
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: start::required("ACCOUNTS_TABLE")?,
+        identities: start::required("IDENTITIES_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        edge: start::edge(),
+        clock: Clock::System,
+        rules: start::password_rules()?,
+        hasher: Mutex::new(Hasher::new()),
+    })
+}

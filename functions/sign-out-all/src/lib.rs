@@ -1,1 +1,136 @@
-//! sign-out-all
+//! `POST /v1/sign-out-all`: every device, or every other one, in one step of
+//! constant cost.
+
+use domain::{ByDevice, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp};
+use http_api::{
+    Admission, Answer, CallerError, Edge, Event, Problem, Reply, Request, SignOutAnswer, Transport,
+    admit, serve,
+};
+use serde::{Deserialize, Serialize};
+use start::Clock;
+use store::{Act, Caller, Store, StoreError};
+use utoipa::ToSchema;
+
+/// How often a sign-out is decided anew when rows change under it.
+const ATTEMPTS: u32 = 3;
+
+/// What the function may reach: the rows of accounts and devices, and receipts.
+#[derive(Debug)]
+pub struct Deps {
+    /// The tables.
+    pub store: Store,
+    /// How long a session lasts.
+    pub limits: Limits,
+    /// Who may call.
+    pub edge: Edge,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Which sessions to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AllScope {
+    /// Every one but the caller's.
+    Others,
+    /// Every one, the caller's included.
+    Global,
+}
+
+/// The body of the request.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignOutAll {
+    /// Which sessions to end.
+    pub scope: AllScope,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller was not let in.
+    #[error(transparent)]
+    Caller(#[from] CallerError),
+    /// The request is wrong.
+    #[error("the request is not valid")]
+    Request(Problem),
+    /// The tables did not do their part.
+    #[error("the tables failed")]
+    Store(#[from] StoreError),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Caller(error) => error.into(),
+            Error::Request(problem) => problem,
+            Error::Store(error) => http_api::unavailable(&error),
+        }
+    }
+}
+
+/// Answers a request.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.edge, event, now, |request, now| async move {
+        sign_out(deps, &request, now).await
+    })
+    .await
+}
+
+/// Signs every device out, or every other one. From the answer on all of them
+/// are refused.
+#[utoipa::path(
+    post, path = "/v1/sign-out-all", operation_id = "signOutAll", tag = "sign-outs",
+    request_body = SignOutAll,
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, description = "They are signed out.", body = SignOutAnswer)),
+)]
+async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
+    for _ in 0..ATTEMPTS {
+        let Admission {
+            caller, transport, ..
+        } = admit(&deps.store, request, None, &deps.limits, now).await?;
+        let scope = request.json::<SignOutAll>().map_err(Error::Request)?.scope;
+        let kept = match scope {
+            AllScope::Others => Some(caller.device.session),
+            AllScope::Global => None,
+        };
+        let sign_out = SignOut {
+            account: caller.account.id,
+            id: SignOutId::new(now, start::random()),
+            scope: if kept.is_some() {
+                Scope::Others
+            } else {
+                Scope::Global
+            },
+            reason: Reason::SignedOut,
+            at: now,
+            by: Some(ByDevice {
+                id: caller.device.id,
+                name: caller.device.facts.name.clone(),
+            }),
+            ending: Ending::Epoch {
+                ended: caller.account.epoch,
+                kept,
+            },
+        };
+        match deps
+            .store
+            .sign_out_all(Caller::from(&caller), &sign_out, &deps.limits)
+            .await?
+        {
+            Act::Done => {
+                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
+                let page_is_out = kept.is_none() && transport == Transport::Cookie;
+                return Ok(if page_is_out {
+                    answer.signing_out_the_page()
+                } else {
+                    answer
+                });
+            }
+            Act::Changed => {}
+        }
+    }
+    Err(StoreError::Contended.into())
+}

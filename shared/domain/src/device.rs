@@ -106,6 +106,8 @@ pub struct Device {
     pub id: DeviceId,
     /// What it is.
     pub facts: DeviceFacts,
+    /// The name that its owner gave it, which makes part of the shown one.
+    pub own_name: Option<String>,
     /// Where it signed in.
     pub place: Place,
     /// Its session.

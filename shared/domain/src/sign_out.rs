@@ -167,12 +167,11 @@ pub struct Ended {
 
 /// The first of these sign-outs, which come in the order of their epochs, that
 /// ended the session: later ones found it dead.
-pub fn first_end(
-    sign_outs: &[SignOut],
-    session: SessionId,
-    born: Epoch,
-) -> Option<&SignOut> {
-    sign_outs.iter().find(|sign_out| sign_out.ends(session, born))
+#[must_use]
+pub fn first_end(sign_outs: &[SignOut], session: SessionId, born: Epoch) -> Option<&SignOut> {
+    sign_outs
+        .iter()
+        .find(|sign_out| sign_out.ends(session, born))
 }
 
 #[cfg(test)]
@@ -183,11 +182,18 @@ mod tests {
         SignOut {
             account: AccountId::from_random([1; 16]),
             id: SignOutId::new(Timestamp::UNIX_EPOCH, [id; 10]),
-            scope: if kept.is_some() { Scope::Others } else { Scope::Global },
+            scope: if kept.is_some() {
+                Scope::Others
+            } else {
+                Scope::Global
+            },
             reason: Reason::SignedOut,
             at: Timestamp::UNIX_EPOCH,
             by: None,
-            ending: Ending::Epoch { ended: Epoch(ended), kept },
+            ending: Ending::Epoch {
+                ended: Epoch(ended),
+                kept,
+            },
         }
     }
 
@@ -195,7 +201,11 @@ mod tests {
     fn the_first_sign_out_that_did_not_keep_a_session_ended_it() {
         let kept = SessionId::from_random([2; 16]);
         let other = SessionId::from_random([3; 16]);
-        let acts = [all(1, 1, Some(kept)), all(2, 2, Some(kept)), all(3, 3, None)];
+        let acts = [
+            all(1, 1, Some(kept)),
+            all(2, 2, Some(kept)),
+            all(3, 3, None),
+        ];
         assert_eq!(first_end(&acts, kept, Epoch(1)), Some(&acts[2]));
         assert_eq!(first_end(&acts, other, Epoch(1)), Some(&acts[0]));
         assert_eq!(first_end(&acts, other, Epoch(3)), Some(&acts[2]));

@@ -62,7 +62,11 @@ impl Token {
     /// Makes a token from random bytes.
     #[must_use]
     pub fn new(account: AccountId, device: DeviceId, secret: [u8; SECRET_BYTES]) -> Self {
-        Self { account, device, secret }
+        Self {
+            account,
+            device,
+            secret,
+        }
     }
 
     /// Reads a presented token. It proves nothing yet.

@@ -1,1 +1,25 @@
-//! http
+//! The edge: what comes in over HTTP and what goes out.
+//!
+//! Owns the request (payload format 2.0 of an API Gateway HTTP API), the caller,
+//! the problem documents (RFC 9457) and the JSON of devices and sign-outs.
+//! Refuses decisions: who may do what is decided in `domain`, by the rows that
+//! `store` reads.
+
+mod answer;
+mod caller;
+mod edge;
+mod problem;
+mod request;
+mod serve;
+mod views;
+
+pub use answer::{Answer, CLEARED_SESSION_COOKIE, Empty, SESSION_COOKIE, cookie};
+pub use caller::{Admission, CallerError, Denied, admit, check};
+pub use edge::Edge;
+pub use problem::{PasswordReason, Problem, ProblemDocument};
+pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport};
+pub use serve::{Event, Reply, held, serve, unavailable};
+pub use views::{
+    AccountView, DeviceKind, DeviceView, LocationView, Over, SignOutAnswer, SignOutView,
+    SignedOutBy, Status,
+};

@@ -10,12 +10,14 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedAsyncSleep, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Region, SharedAsyncSleep, SharedCredentialsProvider,
+};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_http_client::Builder;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -65,10 +67,22 @@ impl Clients {
             "environment",
         );
         let endpoint = optional("AWS_ENDPOINT_URL");
-        let plain = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-        let http = if plain { Builder::new().build_http() } else { https() };
+        let plain = endpoint
+            .as_deref()
+            .is_some_and(|url| url.starts_with("http://"));
+        let http = if plain {
+            Builder::new().build_http()
+        } else {
+            https()
+        };
         let region = required("AWS_REGION")?;
-        Ok(Self::new(region, credentials, endpoint, http, RetryPolicy::Standard))
+        Ok(Self::new(
+            region,
+            credentials,
+            endpoint,
+            http,
+            RetryPolicy::Standard,
+        ))
     }
 
     /// Takes everything from the caller, as tests do.

@@ -21,7 +21,10 @@ pub enum ConfigError {
 /// Reads a variable that may be unset or empty.
 #[must_use]
 pub fn optional(name: &'static str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the environment is read"
+    )]
     let value = std::env::var(name).ok();
     value.filter(|value| !value.is_empty())
 }
@@ -40,6 +43,9 @@ pub fn required(name: &'static str) -> Result<String, ConfigError> {
 /// [`ConfigError::Invalid`] when it is set to something else.
 pub fn number<T: FromStr>(name: &'static str, default: T) -> Result<T, ConfigError> {
     optional(name).map_or(Ok(default), |value| {
-        value.parse().map_err(|_| ConfigError::Invalid { name, expected: "a whole number" })
+        value.parse().map_err(|_| ConfigError::Invalid {
+            name,
+            expected: "a whole number",
+        })
     })
 }

@@ -11,11 +11,13 @@ mod clients;
 mod clock;
 mod environment;
 mod run;
+mod settings;
 
 pub use clients::{Clients, RetryPolicy};
 pub use clock::Clock;
 pub use environment::{ConfigError, number, optional, required};
 pub use run::{Error, LambdaEvent, run};
+pub use settings::{edge, limits, password_rules};
 
 /// Fills an array with bytes from the system's CSPRNG.
 ///
@@ -24,6 +26,10 @@ pub use run::{Error, LambdaEvent, run};
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where randomness is read"
+    )]
     getrandom::fill(&mut bytes).expect("the system has randomness");
     bytes
 }

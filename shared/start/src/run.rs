@@ -34,11 +34,15 @@ where
         .with_ansi(false)
         .with_max_level(Level::INFO)
         .init();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         // The process ends with the function, so its parts may live as long.
         let deps: &'static D = Box::leak(Box::new(prepare()?));
-        lambda_runtime::run(service_fn(move |event: LambdaEvent<A>| handler(deps, event.payload)))
-            .await
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<A>| {
+            handler(deps, event.payload)
+        }))
+        .await
     })
 }

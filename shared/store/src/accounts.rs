@@ -1,7 +1,7 @@
 //! Account rows and identities: keys, conditions, item mapping. No policy.
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use aws_smithy_runtime_api::client::result::SdkError;
 use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
 use domain::{AccountId, EmailAddress};
@@ -67,8 +67,12 @@ impl Store {
             .item(CREATED_AT, moment(account.created_at))
             .condition_expression("attribute_not_exists(email)");
         let items = vec![
-            TransactWriteItem::builder().put(built(account_row.build())).build(),
-            TransactWriteItem::builder().put(built(identity.build())).build(),
+            TransactWriteItem::builder()
+                .put(built(account_row.build()))
+                .build(),
+            TransactWriteItem::builder()
+                .put(built(identity.build()))
+                .build(),
         ];
         match self.transact(items, account.id.to_string()).await? {
             Written::Done => Ok(Register::Registered),
@@ -189,7 +193,10 @@ fn to_item(account: &Account) -> Item {
     let mut item = Item::from([
         (ACCOUNT_ID.to_owned(), text(account.id)),
         (EMAIL.to_owned(), text(&account.email)),
-        (PASSWORD_HASH.to_owned(), text(account.password_hash.as_str())),
+        (
+            PASSWORD_HASH.to_owned(),
+            text(account.password_hash.as_str()),
+        ),
         (EPOCH.to_owned(), number(account.epoch.0)),
         (CREATED_AT.to_owned(), moment(account.created_at)),
     ]);

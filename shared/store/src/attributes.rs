@@ -26,6 +26,7 @@ pub(crate) const DEVICE_KEY_HASH: &str = "device_key_hash";
 pub(crate) const PREVIOUS_DEVICE_KEY_HASH: &str = "previous_device_key_hash";
 pub(crate) const DEVICE_TYPE: &str = "device_type";
 pub(crate) const NAME: &str = "device_name";
+pub(crate) const OWN_NAME: &str = "own_name";
 pub(crate) const OS: &str = "os";
 pub(crate) const BROWSER: &str = "browser";
 pub(crate) const APP: &str = "app";
@@ -94,7 +95,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn corrupt(&self, attribute: &'static str) -> StoreError {
-        StoreError::Corrupt { table: self.table, attribute }
+        StoreError::Corrupt {
+            table: self.table,
+            attribute,
+        }
     }
 
     pub(crate) fn has(&self, attribute: &'static str) -> bool {
@@ -110,7 +114,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&self, attribute: &'static str) -> Result<&'a str, StoreError> {
-        self.text_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+        self.text_if(attribute)?
+            .ok_or_else(|| self.corrupt(attribute))
     }
 
     pub(crate) fn owned_if(&self, attribute: &'static str) -> Result<Option<String>, StoreError> {
@@ -141,9 +146,10 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<T>, StoreError> {
         match self.item.get(attribute) {
             None => Ok(None),
-            Some(AttributeValue::N(digits)) => {
-                digits.parse().map(Some).map_err(|_| self.corrupt(attribute))
-            }
+            Some(AttributeValue::N(digits)) => digits
+                .parse()
+                .map(Some)
+                .map_err(|_| self.corrupt(attribute)),
             Some(_) => Err(self.corrupt(attribute)),
         }
     }
@@ -152,7 +158,8 @@ impl<'a> Reader<'a> {
         &self,
         attribute: &'static str,
     ) -> Result<T, StoreError> {
-        self.number_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+        self.number_if(attribute)?
+            .ok_or_else(|| self.corrupt(attribute))
     }
 
     pub(crate) fn moment_if(
@@ -160,30 +167,29 @@ impl<'a> Reader<'a> {
         attribute: &'static str,
     ) -> Result<Option<Timestamp>, StoreError> {
         self.number_if(attribute)?
-            .map(|millis| {
-                Timestamp::from_millisecond(millis).map_err(|_| self.corrupt(attribute))
-            })
+            .map(|millis| Timestamp::from_millisecond(millis).map_err(|_| self.corrupt(attribute)))
             .transpose()
     }
 
     pub(crate) fn moment(&self, attribute: &'static str) -> Result<Timestamp, StoreError> {
-        self.moment_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+        self.moment_if(attribute)?
+            .ok_or_else(|| self.corrupt(attribute))
     }
 
-    pub(crate) fn bytes_if(
-        &self,
-        attribute: &'static str,
-    ) -> Result<Option<[u8; 32]>, StoreError> {
+    pub(crate) fn bytes_if(&self, attribute: &'static str) -> Result<Option<[u8; 32]>, StoreError> {
         match self.item.get(attribute) {
             None => Ok(None),
-            Some(AttributeValue::B(blob)) => {
-                blob.as_ref().try_into().map(Some).map_err(|_| self.corrupt(attribute))
-            }
+            Some(AttributeValue::B(blob)) => blob
+                .as_ref()
+                .try_into()
+                .map(Some)
+                .map_err(|_| self.corrupt(attribute)),
             Some(_) => Err(self.corrupt(attribute)),
         }
     }
 
     pub(crate) fn bytes(&self, attribute: &'static str) -> Result<[u8; 32], StoreError> {
-        self.bytes_if(attribute)?.ok_or_else(|| self.corrupt(attribute))
+        self.bytes_if(attribute)?
+            .ok_or_else(|| self.corrupt(attribute))
     }
 }

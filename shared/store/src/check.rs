@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use domain::{Account, AccountId, Device, DeviceId};
 
 use crate::accounts::{self, built};
-use crate::attributes::{ACCOUNT_ID, DEVICE_ID, Item, text};
+use crate::attributes::{ACCOUNT_ID, Item, text};
 use crate::error::StoreError;
 use crate::{Store, devices, retry};
 
@@ -36,11 +36,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when any of the rows could not be read: never a row less.
-    pub async fn rows(
-        &self,
-        account: AccountId,
-        devices: &[DeviceId],
-    ) -> Result<Rows, StoreError> {
+    pub async fn rows(&self, account: AccountId, devices: &[DeviceId]) -> Result<Rows, StoreError> {
         let account_key = Item::from([(ACCOUNT_ID.to_owned(), text(account))]);
         let mut ask =
             HashMap::from([(self.tables.accounts.clone(), consistent(vec![account_key]))]);

@@ -1,8 +1,8 @@
 //! Device rows: keys, conditions, item mapping. No policy: expiry lives in
 //! `domain`.
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
-use aws_smithy_runtime_api::client::result::SdkError;
 use domain::account::Epoch;
 use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
 use domain::sign_out::{ByDevice, Ended};
@@ -13,7 +13,7 @@ use crate::accounts::built;
 use crate::attributes::{
     ACCOUNT_ID, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH, DEVICE_TYPE,
     EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, OS,
-    PREVIOUS_DEVICE_KEY_HASH, REASON, REFUSED_AT, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID,
+    OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, REFUSED_AT, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID,
     SIGNED_IN_AT, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN,
     STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, WRITE_SIGN_OUT, WRITE_SWEEP,
     WRITE_TOUCH, bytes, moment, number, text, ttl,
@@ -230,7 +230,9 @@ impl Store {
             .item(DELETE_AT, ttl(limits.sign_out_kept_until(sign_out.at)));
         let items = vec![
             TransactWriteItem::builder().update(update).build(),
-            TransactWriteItem::builder().put(built(part.build())).build(),
+            TransactWriteItem::builder()
+                .put(built(part.build()))
+                .build(),
         ];
         // The session can be marked once only, so it names the transaction.
         match self.transact(items, device.session.to_string()).await? {
@@ -298,6 +300,7 @@ fn to_item(device: &Device, limits: &Limits) -> Item {
     set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
     set(LAST_WRITE, text(WRITE_SIGN_IN));
     let optional = [
+        (OWN_NAME, &device.own_name),
         (OS, &device.facts.os),
         (BROWSER, &device.facts.browser),
         (APP, &device.facts.app),
@@ -361,6 +364,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             app: row.owned_if(APP)?,
             model: row.owned_if(MODEL)?,
         },
+        own_name: row.owned_if(OWN_NAME)?,
         place: Place {
             ip: row.owned_if(IP)?,
             city: row.owned_if(CITY)?,

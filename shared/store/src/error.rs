@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_sdk_dynamodb::error::SdkError;
 
 /// The SDK's own error, kept whole.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -45,11 +45,16 @@ impl StoreError {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        let code = error
+            .as_service_error()
+            .and_then(ProvideErrorMetadata::code);
         if code.is_some_and(is_throttle) {
             return Self::Throttled;
         }
-        Self::Sdk { operation, source: Box::new(error) }
+        Self::Sdk {
+            operation,
+            source: Box::new(error),
+        }
     }
 }
 

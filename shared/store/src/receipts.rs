@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
 use domain::account::Epoch;
-use domain::sign_out::{ByDevice, Ending, SignOut};
+use domain::device::Device;
+use domain::sign_out::{ByDevice, Ended, Ending, SignOut, first_end};
 use domain::token::TokenHash;
 use domain::{AccountId, Limits, Reason, Scope};
 
@@ -57,6 +58,23 @@ impl Store {
             }
         }
     }
+
+    /// How a session that the account's epoch has left behind came to its end.
+    ///
+    /// Reads as [`Store::sign_outs_since`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be read, or when there is no record: one
+    /// is written with each epoch, and outlives the rows that it ended.
+    pub async fn end_by_epoch(&self, device: &Device) -> Result<Ended, StoreError> {
+        let sign_outs = self.sign_outs_since(device.account, device.epoch).await?;
+        first_end(&sign_outs, device.session, device.epoch)
+            .map(SignOut::ended)
+            .ok_or(StoreError::Corrupt {
+                table: TABLE,
+                attribute: ENDED_EPOCH,
+            })
+    }
 }
 
 /// The put of a header. It has a key of its own, so it needs no condition; it
@@ -77,7 +95,11 @@ pub(crate) fn put(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
         set(REQUESTED_BY_NAME, text(&by.name));
     }
     match &sign_out.ending {
-        Ending::One { device, session, token_hash } => {
+        Ending::One {
+            device,
+            session,
+            token_hash,
+        } => {
             set(DEVICE_ID, text(device));
             set(SESSION_ID, text(session));
             set(TOKEN_HASH, bytes(token_hash.as_bytes()));
@@ -89,7 +111,12 @@ pub(crate) fn put(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
             }
         }
     }
-    built(Put::builder().table_name(table).set_item(Some(item)).build())
+    built(
+        Put::builder()
+            .table_name(table)
+            .set_item(Some(item))
+            .build(),
+    )
 }
 
 pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {

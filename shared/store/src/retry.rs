@@ -11,6 +11,7 @@ const BASE: Duration = Duration::from_millis(10);
 pub(crate) async fn pause(attempt: u32) {
     let mut byte = [0; 1];
     // Without randomness the whole span is waited: slower, never wrong.
+    #[expect(clippy::disallowed_methods, reason = "jitter decides nothing")]
     let part = match getrandom::fill(&mut byte) {
         Ok(()) => u32::from(byte[0]) + 1,
         Err(_) => 256,

@@ -1,9 +1,9 @@
 //! The acts that end sessions: each one transaction of constant size, with the
 //! header of its receipt in it.
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
-use aws_smithy_runtime_api::client::result::SdkError;
 use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
 use domain::session::Admitted;
@@ -67,9 +67,18 @@ impl Store {
         limits: &Limits,
     ) -> Result<Act, StoreError> {
         let ended = sign_out.ended();
-        let update = devices::end(&self.tables.devices, device, &ended, devices::SIGNED_OUT_ONE);
-        self.act(vec![TransactWriteItem::builder().update(update).build()], sign_out, limits)
-            .await
+        let update = devices::end(
+            &self.tables.devices,
+            device,
+            &ended,
+            devices::SIGNED_OUT_ONE,
+        );
+        self.act(
+            vec![TransactWriteItem::builder().update(update).build()],
+            sign_out,
+            limits,
+        )
+        .await
     }
 
     /// Signs another device of the caller's account out.
@@ -96,9 +105,16 @@ impl Store {
             .key(ACCOUNT_ID, text(caller.account))
             .condition_expression("epoch = :epoch")
             .expression_attribute_values(":epoch", number(caller.epoch.0));
-        let update = devices::end(&self.tables.devices, target, &ended, devices::SIGNED_OUT_ONE);
+        let update = devices::end(
+            &self.tables.devices,
+            target,
+            &ended,
+            devices::SIGNED_OUT_ONE,
+        );
         let items = vec![
-            TransactWriteItem::builder().condition_check(built(same_epoch.build())).build(),
+            TransactWriteItem::builder()
+                .condition_check(built(same_epoch.build()))
+                .build(),
             self.caller_is_signed_in(caller),
             TransactWriteItem::builder().update(update).build(),
         ];
@@ -124,7 +140,12 @@ impl Store {
         limits: &Limits,
     ) -> Result<Act, StoreError> {
         let update = self.next_epoch(caller.account, caller.epoch, sign_out, Alongside::Nothing);
-        self.act(vec![update, self.caller_is_signed_in(caller)], sign_out, limits).await
+        self.act(
+            vec![update, self.caller_is_signed_in(caller)],
+            sign_out,
+            limits,
+        )
+        .await
     }
 
     /// Changes the password and ends every session, or every other one.
@@ -144,7 +165,12 @@ impl Store {
     ) -> Result<Act, StoreError> {
         let alongside = Alongside::NewPassword(new);
         let update = self.next_epoch(caller.account, caller.epoch, sign_out, alongside);
-        self.act(vec![update, self.caller_is_signed_in(caller)], sign_out, limits).await
+        self.act(
+            vec![update, self.caller_is_signed_in(caller)],
+            sign_out,
+            limits,
+        )
+        .await
     }
 
     /// Disables an account and ends every session.
@@ -215,7 +241,9 @@ impl Store {
             .expression_attribute_names("#state", STATE)
             .expression_attribute_values(":caller", text(caller.session))
             .expression_attribute_values(":signed_in", text(STATE_SIGNED_IN));
-        TransactWriteItem::builder().condition_check(built(check.build())).build()
+        TransactWriteItem::builder()
+            .condition_check(built(check.build()))
+            .build()
     }
 
     async fn act(

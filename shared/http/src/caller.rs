@@ -1,0 +1,158 @@
+//! The caller: from the presented secret to the rows it is admitted by.
+
+use domain::session::{Admitted, Refusal};
+use domain::{Device, DeviceId, Ended, Limits, Timestamp};
+use store::{Store, StoreError};
+
+use crate::problem::Problem;
+use crate::request::{Request, Transport};
+use crate::views::SignedOutBy;
+
+/// Why a caller was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum CallerError {
+    /// What was presented is missing or malformed.
+    #[error("the request is not acceptable: {}", .0.name())]
+    Unacceptable(Problem),
+    /// There is no such session.
+    #[error("there is no such session")]
+    Unknown,
+    /// The session was ended.
+    #[error("the session was signed out")]
+    SignedOut(Ended),
+    /// The session ran out.
+    #[error("the session has expired")]
+    Expired,
+    /// The rows could not be read.
+    #[error("the session could not be checked")]
+    Store(#[from] StoreError),
+}
+
+impl From<CallerError> for Problem {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Unacceptable(problem) => problem,
+            CallerError::Unknown => Self::TokenInvalid,
+            CallerError::SignedOut(ended) => Self::SessionSignedOut {
+                at: ended.at,
+                by: ended.by.as_ref().map(SignedOutBy::from),
+                reason: ended.reason.as_str(),
+            },
+            CallerError::Expired => Self::SessionExpired,
+            CallerError::Store(error) => crate::serve::unavailable(&error),
+        }
+    }
+}
+
+/// Why a check let nobody in, without how a session came to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// What was presented is missing or malformed.
+    #[error("the request is not acceptable: {}", .0.name())]
+    Unacceptable(Problem),
+    /// The rows say no.
+    #[error("the session is not valid")]
+    Refused(Refusal),
+    /// The rows could not be read.
+    #[error("the session could not be checked")]
+    Store(#[from] StoreError),
+}
+
+impl Denied {
+    /// The word for the log: of a problem, its name.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unacceptable(problem) => problem.name(),
+            Self::Refused(Refusal::Unknown) => "token-invalid",
+            Self::Refused(Refusal::SignedOut(_) | Refusal::EndedByEpoch(_)) => "session-signed-out",
+            Self::Refused(Refusal::Expired) => "session-expired",
+            Self::Store(_) => "unavailable",
+        }
+    }
+}
+
+/// A caller who was let in.
+#[derive(Debug)]
+pub struct Admission {
+    /// The rows that it was admitted by.
+    pub caller: Admitted,
+    /// The row of the other device that was asked for, if the account has it.
+    pub other: Option<Device>,
+    /// How the token came.
+    pub transport: Transport,
+}
+
+/// Lets the caller in by one round trip to the tables, or says why not. The row
+/// of another device of the same account can be read along.
+///
+/// # Errors
+/// [`CallerError`]: a table that could not be read never lets anybody in, and
+/// never tells a client that it was signed out.
+pub async fn admit(
+    store: &Store,
+    request: &Request,
+    other: Option<DeviceId>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Admission, CallerError> {
+    let denied = match check(store, request, other, limits, now).await {
+        Ok(admission) => return Ok(admission),
+        Err(denied) => denied,
+    };
+    Err(match denied {
+        Denied::Unacceptable(problem) => CallerError::Unacceptable(problem),
+        Denied::Refused(Refusal::Unknown) => CallerError::Unknown,
+        Denied::Refused(Refusal::SignedOut(ended)) => CallerError::SignedOut(ended),
+        Denied::Refused(Refusal::EndedByEpoch(device)) => {
+            CallerError::SignedOut(store.end_by_epoch(&device).await?)
+        }
+        Denied::Refused(Refusal::Expired) => CallerError::Expired,
+        Denied::Store(error) => CallerError::Store(error),
+    })
+}
+
+/// As [`admit`], without reading how a session came to its end.
+///
+/// # Errors
+/// [`Denied`], in the same cases.
+pub async fn check(
+    store: &Store,
+    request: &Request,
+    other: Option<DeviceId>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Admission, Denied> {
+    let presented = request.token().map_err(Denied::Unacceptable)?;
+    if presented.transport == Transport::Cookie && request.method() != "GET" {
+        request.require_origin().map_err(Denied::Unacceptable)?;
+    }
+    let token = presented.token;
+    let ids = [Some(token.device()), other];
+    let ids: Vec<DeviceId> = ids.into_iter().flatten().collect();
+    let mut rows = store.rows(token.account(), &ids).await?;
+    let device = rows.take_device(token.device());
+    let other = match other {
+        Some(id) if id == token.device() => device.clone(),
+        Some(id) => rows.take_device(id),
+        None => None,
+    };
+    let refusal = match domain::admit(&token, rows.account, device, limits, now) {
+        Ok(caller) => {
+            request.note_account(caller.account.id);
+            request.note_device(caller.device.id);
+            return Ok(Admission {
+                caller,
+                other,
+                transport: presented.transport,
+            });
+        }
+        Err(refusal) => refusal,
+    };
+    if refusal != Refusal::Unknown {
+        // The caller holds the secret, so the ids in its token are its own.
+        request.note_account(token.account());
+        request.note_device(token.device());
+    }
+    Err(Denied::Refused(refusal))
+}

@@ -1,0 +1,395 @@
+//! What comes in: headers, parameters, the body, and the secret presented.
+
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::{AccountId, DeviceId, Place, Token};
+use serde::de::DeserializeOwned;
+
+use crate::answer::SESSION_COOKIE;
+use crate::edge::Edge;
+use crate::problem::Problem;
+
+/// The most bytes in a body; the gateway itself lets 10 MB through.
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// The cookie that keeps a page's device key across sign-outs.
+pub const DEVICE_COOKIE: &str = "__Host-curfew-device";
+
+/// The header by which the team's own distribution proves itself.
+const DISTRIBUTION_HEADER: &str = "x-curfew-distribution";
+
+/// How the token came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// In the `Authorization` header.
+    Bearer,
+    /// In the page's cookie.
+    Cookie,
+}
+
+/// A token that was presented, and how.
+#[derive(Debug)]
+pub struct Presented {
+    /// The token.
+    pub token: Token,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// What the log tells of a request, beside its route and outcome.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Notes {
+    pub(crate) account: Option<AccountId>,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) outcome: Option<&'static str>,
+}
+
+/// A request, as the gateway hands it on.
+#[derive(Debug)]
+pub struct Request {
+    event: ApiGatewayV2httpRequest,
+    edge: Edge,
+    notes: Mutex<Notes>,
+}
+
+/// A body that was read, or the problem with it.
+pub type Body<T> = Result<T, Problem>;
+
+impl Request {
+    /// Takes what the gateway sent.
+    #[must_use]
+    pub fn new(event: ApiGatewayV2httpRequest, edge: &Edge) -> Self {
+        Self {
+            event,
+            edge: edge.clone(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.event.request_context.http.method.as_str()
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.event
+            .raw_path
+            .as_deref()
+            .or(self.event.request_context.http.path.as_deref())
+            .unwrap_or("/")
+    }
+
+    /// The id that the gateway gave the request.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.event
+            .request_context
+            .request_id
+            .as_deref()
+            .unwrap_or_default()
+    }
+
+    /// A header's value, by its name in lower case; none when it is not there or
+    /// not text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.event.headers.get(name)?.to_str().ok()
+    }
+
+    /// A part of the path, by its name in the route.
+    #[must_use]
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.event.path_parameters.get(name).map(String::as_str)
+    }
+
+    /// The parameters of the query, in their order.
+    pub fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.event.query_string_parameters.iter()
+    }
+
+    /// The web origin that the request says it comes from.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.event
+            .headers
+            .get("origin")
+            .map(|origin| origin.to_str().unwrap_or("(not text)"))
+    }
+
+    /// Refuses a request of a web origin that is not allowed.
+    pub(crate) fn check_origin(&self) -> Result<(), Problem> {
+        match self.origin() {
+            Some(origin) if !self.edge.allows(origin) => {
+                Err(Problem::invalid("Origin", "is not an allowed origin"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a request that does not say which allowed web origin it comes
+    /// from, as everything that acts by a cookie must.
+    ///
+    /// # Errors
+    /// A problem that names the header.
+    pub fn require_origin(&self) -> Result<(), Problem> {
+        if self.origin().is_none() {
+            return Err(Problem::invalid("Origin", "is needed with a cookie"));
+        }
+        self.check_origin()
+    }
+
+    /// The token that was presented, in one of the two ways.
+    ///
+    /// # Errors
+    /// `token-missing`, `token-invalid`, or `request-invalid` when it came in
+    /// both.
+    pub fn token(&self) -> Result<Presented, Problem> {
+        let headers: Vec<_> = self.event.headers.get_all("authorization").iter().collect();
+        let cookies = self.cookies(SESSION_COOKIE);
+        match (headers.as_slice(), cookies.as_slice()) {
+            ([], []) => Err(Problem::TokenMissing),
+            ([header], []) => {
+                let text = header.to_str().map_err(|_| Problem::TokenInvalid)?;
+                let (scheme, token) = text.split_once(' ').ok_or(Problem::TokenInvalid)?;
+                if !scheme.eq_ignore_ascii_case("bearer") {
+                    return Err(Problem::TokenInvalid);
+                }
+                let token = Token::parse(token).map_err(|_| Problem::TokenInvalid)?;
+                Ok(Presented {
+                    token,
+                    transport: Transport::Bearer,
+                })
+            }
+            ([], [cookie]) => {
+                let token = Token::parse(cookie).map_err(|_| Problem::TokenInvalid)?;
+                Ok(Presented {
+                    token,
+                    transport: Transport::Cookie,
+                })
+            }
+            ([], _) => Err(Problem::invalid(SESSION_COOKIE, "stands more than once")),
+            (_, []) => Err(Problem::invalid("Authorization", "stands more than once")),
+            (_, _) => Err(Problem::invalid(
+                "Authorization",
+                "came together with the session's cookie: send one of them",
+            )),
+        }
+    }
+
+    /// The values of a cookie: more than one is somebody's trick.
+    #[must_use]
+    pub fn cookies(&self, name: &str) -> Vec<&str> {
+        let listed = self.event.cookies.iter().flatten().map(String::as_str);
+        // The gateway lifts cookies out of the headers; what stands in for it
+        // locally leaves them in.
+        let in_headers = self
+            .event
+            .headers
+            .get_all("cookie")
+            .iter()
+            .filter_map(|header| header.to_str().ok());
+        let mut found: Vec<&str> = listed
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| value_of(pair, name))
+            .collect();
+        if self.event.cookies.is_none() {
+            found.extend(
+                in_headers
+                    .flat_map(|line| line.split(';'))
+                    .filter_map(|pair| value_of(pair, name)),
+            );
+        }
+        found
+    }
+
+    /// Reads the JSON of the body.
+    ///
+    /// # Errors
+    /// `request-too-large`, or `request-invalid` naming the field.
+    pub fn json<T: DeserializeOwned>(&self) -> Body<T> {
+        let bytes = self.body_bytes()?;
+        let is_json = self
+            .header("content-type")
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        if !is_json {
+            return Err(Problem::invalid("Content-Type", "must be application/json"));
+        }
+        if bytes.is_empty() {
+            return Err(Problem::invalid(
+                "body",
+                "is empty, and must be a JSON object",
+            ));
+        }
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        let read: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." { "body".to_owned() } else { path };
+            Problem::invalid(field, said(error.inner()))
+        })?;
+        reader
+            .end()
+            .map_err(|error| Problem::invalid("body", said(&error)))?;
+        Ok(read)
+    }
+
+    /// Refuses a body where none is taken, but for an empty object: a member that
+    /// is silently passed over could have been meant.
+    ///
+    /// # Errors
+    /// As [`Request::json`].
+    pub fn no_body(&self) -> Body<()> {
+        if self.body_bytes()?.is_empty() {
+            return Ok(());
+        }
+        self.json::<crate::answer::Empty>().map(|_| ())
+    }
+
+    fn body_bytes(&self) -> Body<Vec<u8>> {
+        let body = self.event.body.as_deref().unwrap_or_default();
+        if !self.event.is_base64_encoded {
+            if body.len() > MAX_BODY_BYTES {
+                return Err(Problem::RequestTooLarge);
+            }
+            return Ok(body.as_bytes().to_vec());
+        }
+        if body.len() > MAX_BODY_BYTES.div_ceil(3) * 4 {
+            return Err(Problem::RequestTooLarge);
+        }
+        STANDARD
+            .decode(body)
+            .map_err(|_| Problem::invalid("body", "is not what was announced"))
+    }
+
+    /// Where the caller is: the address that the gateway saw, or what the team's
+    /// own distribution says, when the request proves that it came through it.
+    /// Headers that anybody can send count for nothing.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let through_distribution = self
+            .header(DISTRIBUTION_HEADER)
+            .is_some_and(|secret| self.edge.is_distribution(secret));
+        if through_distribution {
+            let viewer = self.header("cloudfront-viewer-address").and_then(viewer_ip);
+            return Place {
+                ip: viewer.map(|ip| ip.to_string()),
+                city: self.header("cloudfront-viewer-city").and_then(place_name),
+                country: self
+                    .header("cloudfront-viewer-country")
+                    .filter(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase()))
+                    .map(str::to_owned),
+            };
+        }
+        let source = self.event.request_context.http.source_ip.as_deref();
+        let ip: Option<IpAddr> = source.and_then(|ip| ip.parse().ok());
+        Place {
+            ip: ip.map(|ip| ip.to_canonical().to_string()),
+            ..Place::default()
+        }
+    }
+
+    /// Writes down, for the log, whose request this is.
+    pub fn note_account(&self, account: AccountId) {
+        self.with_notes(|notes| notes.account = Some(account));
+    }
+
+    /// Writes down, for the log, which device's request this is.
+    pub fn note_device(&self, device: DeviceId) {
+        self.with_notes(|notes| notes.device = Some(device));
+    }
+
+    /// Writes down, for the log, what the answer does not tell.
+    pub fn note_outcome(&self, outcome: &'static str) {
+        self.with_notes(|notes| notes.outcome = Some(outcome));
+    }
+
+    /// Writes the one line that the log has for a request: what, who (ids only),
+    /// what came of it and how long it took. An outcome that was noted before
+    /// says more than the one given here.
+    pub fn log(&self, said: &str, status: Option<u16>, outcome: &'static str, began: Instant) {
+        let mut notes = Notes::default();
+        self.with_notes(|noted| notes = *noted);
+        tracing::info!(
+            request = self.id(),
+            method = self.method(),
+            status,
+            outcome = notes.outcome.unwrap_or(outcome),
+            account = notes.account.map(tracing::field::display),
+            device = notes.device.map(tracing::field::display),
+            duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            "{said}"
+        );
+    }
+
+    fn with_notes(&self, write: impl FnOnce(&mut Notes)) {
+        let mut notes = self
+            .notes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        write(&mut notes);
+    }
+}
+
+fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+    let (found, value) = pair.split_once('=')?;
+    (found.trim() == name).then(|| value.trim())
+}
+
+/// What `serde_json` says, without the place, which is of no use to a client
+/// that did not write the text by hand, and without values that were sent.
+fn said(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Syntax => "is not well-formed JSON".to_owned(),
+        serde_json::error::Category::Eof => "ends too early".to_owned(),
+        serde_json::error::Category::Io => "could not be read".to_owned(),
+        serde_json::error::Category::Data => {
+            let text = error.to_string();
+            let text = text
+                .rsplit_once(" at line ")
+                .map_or(text.as_str(), |(said, _)| said);
+            if text.starts_with("invalid type") || text.starts_with("invalid value") {
+                // "invalid type: string "secret", expected …" would repeat what
+                // was sent, which may be a password.
+                let expected = text
+                    .rsplit_once("expected ")
+                    .map_or("something else", |(_, e)| e);
+                return format!("must be {expected}");
+            }
+            if let Some(rest) = text.strip_prefix("unknown field ") {
+                // The name comes from the client and is told by the path.
+                let expected = rest.split_once(", ").map_or("", |(_, expected)| expected);
+                return format!("is not known here ({expected})");
+            }
+            if text.starts_with("unknown variant") {
+                let expected = text.rsplit_once("expected ").map_or("", |(_, e)| e);
+                return format!("must be {expected}");
+            }
+            text.to_owned()
+        }
+    }
+}
+
+/// The address in `CloudFront-Viewer-Address`: an address, a colon and a port,
+/// without brackets for IPv6.
+fn viewer_ip(header: &str) -> Option<IpAddr> {
+    let (ip, _port) = header.rsplit_once(':')?;
+    ip.trim_matches(['[', ']'])
+        .parse::<IpAddr>()
+        .ok()
+        .map(|ip| ip.to_canonical())
+}
+
+/// A place's name, percent-decoding left to nobody: what is not plain text is
+/// not shown.
+fn place_name(header: &str) -> Option<String> {
+    let name: String = header.trim().chars().take(80).collect();
+    (!name.is_empty() && !name.chars().any(char::is_control)).then_some(name)
+}

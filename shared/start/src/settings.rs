@@ -1,0 +1,57 @@
+//! The settings that several functions share, read once when they start.
+
+use domain::Limits;
+use domain::password::PasswordRules;
+use http_api::Edge;
+use jiff::SignedDuration;
+
+use crate::environment::{ConfigError, number, optional};
+
+/// The most days that a limit may be: a century, so that no date overflows.
+const MAX_DAYS: i64 = 36_500;
+
+/// Reads `SESSION_IDLE_DAYS` (30), `SESSION_ABSOLUTE_DAYS` (365) and
+/// `RECEIPT_RETENTION_DAYS` (90).
+///
+/// # Errors
+/// [`ConfigError`] names the variable that is not a number of days.
+pub fn limits() -> Result<Limits, ConfigError> {
+    Ok(Limits {
+        idle: days("SESSION_IDLE_DAYS", 30)?,
+        absolute: days("SESSION_ABSOLUTE_DAYS", 365)?,
+        receipt_retention: days("RECEIPT_RETENTION_DAYS", 90)?,
+    })
+}
+
+/// Reads `ALLOWED_ORIGINS` (none) and `DISTRIBUTION_SECRET` (none).
+#[must_use]
+pub fn edge() -> Edge {
+    Edge::new(
+        optional("ALLOWED_ORIGINS").as_deref(),
+        optional("DISTRIBUTION_SECRET"),
+    )
+}
+
+/// Reads `PASSWORD_MIN_LENGTH` (15).
+///
+/// # Errors
+/// [`ConfigError`] when it is not a length that the rules take.
+pub fn password_rules() -> Result<PasswordRules, ConfigError> {
+    let name = "PASSWORD_MIN_LENGTH";
+    let length = number(name, PasswordRules::DEFAULT_MIN_LENGTH)?;
+    PasswordRules::with_min_length(length).map_err(|_| ConfigError::Invalid {
+        name,
+        expected: "a length from 8 to 64",
+    })
+}
+
+fn days(name: &'static str, default: i64) -> Result<SignedDuration, ConfigError> {
+    let days = number(name, default)?;
+    if !(1..=MAX_DAYS).contains(&days) {
+        return Err(ConfigError::Invalid {
+            name,
+            expected: "a number of days from 1 to 36500",
+        });
+    }
+    Ok(SignedDuration::from_hours(days * 24))
+}
