@@ -3,6 +3,7 @@
 
 use http_api::{Answer, Edge, Event, Problem, Reply, Request, serve};
 use start::Clock;
+use utoipa::OpenApi;
 
 /// The document, as it is kept in the repository.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
@@ -33,6 +34,11 @@ pub struct Deps {
     /// The clock.
     pub clock: Clock,
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(document))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

@@ -14,7 +14,7 @@ use http_api::{
 use serde::Deserialize;
 use start::Clock;
 use store::{Act, Caller, Store, StoreError};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 /// How often a change is decided anew when rows change under it.
@@ -84,6 +84,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(change))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

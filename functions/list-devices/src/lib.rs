@@ -9,7 +9,7 @@ use http_api::{
 use serde::{Deserialize, Serialize};
 use start::Clock;
 use store::{Store, StoreError};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 100;
@@ -48,7 +48,7 @@ pub enum Which {
 #[into_params(parameter_in = Query)]
 pub struct Query {
     /// Which devices: `signed_in`, `signed_out` or `all`.
-    #[param(required = false, inline, default = "signed_in")]
+    #[param(required = false, inline)]
     pub status: Which,
     /// How many devices at the most.
     #[param(required = false, minimum = 1, maximum = 100, default = 50)]
@@ -90,6 +90,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(list))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

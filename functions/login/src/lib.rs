@@ -15,7 +15,7 @@ use http_api::{
 use serde::{Deserialize, Serialize};
 use start::Clock;
 use store::{Rehash, SignIn, Store, StoreError};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 /// How often a sign-in is decided anew when rows change under it.
@@ -53,20 +53,28 @@ pub enum TokenTransport {
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceClaims {
     /// The owner's own name for it.
-    #[schema(max_length = 64, example = "Living room")]
+    #[schema(
+        max_length = 64,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Living room"
+    )]
     pub name: Option<String>,
     /// What kind of thing it is.
     #[serde(rename = "type")]
     #[schema(value_type = Option<http_api::DeviceKind>)]
     pub device_type: Option<DeviceType>,
     /// Its operating system.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub os: Option<String>,
     /// Its model.
-    #[schema(max_length = 64, example = "Samsung QE55")]
+    #[schema(
+        max_length = 64,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Samsung QE55"
+    )]
     pub model: Option<String>,
     /// The app that signs in.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub app: Option<String>,
 }
 
@@ -141,6 +149,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(log_in))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

@@ -9,7 +9,7 @@ use http_api::{Answer, Edge, Empty, Event, PasswordReason, Problem, Reply, Reque
 use serde::Deserialize;
 use start::Clock;
 use store::{Register, Store, StoreError};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 /// What the function may write: new rows of accounts and identities.
@@ -64,6 +64,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(register))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

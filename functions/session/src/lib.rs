@@ -9,7 +9,7 @@ use http_api::{
 use serde::{Deserialize, Serialize};
 use start::Clock;
 use store::{Act, Store, StoreError, Touch};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 
 /// How often a sign-out is decided anew when rows change under it.
 const ATTEMPTS: u32 = 3;
@@ -59,6 +59,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(who_am_i, sign_out))]
+pub struct Document;
 
 /// Answers a request of either route.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

@@ -9,7 +9,7 @@ use http_api::{
 use serde::{Deserialize, Serialize};
 use start::Clock;
 use store::{Act, Caller, Store, StoreError};
-use utoipa::ToSchema;
+use utoipa::{OpenApi, ToSchema};
 
 /// How often a sign-out is decided anew when rows change under it.
 const ATTEMPTS: u32 = 3;
@@ -68,6 +68,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(sign_out))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

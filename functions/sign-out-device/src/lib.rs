@@ -8,6 +8,7 @@ use http_api::{
 };
 use start::Clock;
 use store::{Act, Caller, Store, StoreError};
+use utoipa::OpenApi;
 
 /// How often a sign-out is decided anew when rows change under it.
 const ATTEMPTS: u32 = 3;
@@ -52,6 +53,11 @@ impl From<Error> for Problem {
         }
     }
 }
+
+/// The part of the `OpenAPI` document that this function answers for.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(sign_out))]
+pub struct Document;
 
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {

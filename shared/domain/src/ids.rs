@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_id_has_one_spelling() {
-        let id = AccountId::from_random([7; 16]);
+        let id = AccountId::from_random([0xab; 16]);
         let text = id.to_string();
         assert_eq!(text.parse::<AccountId>(), Ok(id));
         assert!(text.to_uppercase().parse::<AccountId>().is_err());

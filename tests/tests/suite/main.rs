@@ -1,3 +1,4 @@
 //! The one integration-test binary: a file for each function and concern.
 
 mod emulator;
+mod openapi;

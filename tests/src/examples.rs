@@ -1,0 +1,83 @@
+//! The examples of the `OpenAPI` document.
+
+use serde_json::{Value, json};
+
+const ACCOUNT: &str = "6f9b1a52-7d0e-4c56-9c1b-2f0d7f1c9a10";
+const TV: &str = "0192f0c1-4b2d-7a90-8f3e-1d2c3b4a5968";
+const LAPTOP: &str = "0192f0c1-5a3e-7c11-9d52-3f1f6a0b7c21";
+const EMAIL: &str = "lea@example.com";
+const PASSWORD: &str = "quiet otter borrows nine lanterns";
+
+/// What an operation is sent, by its id.
+pub(crate) fn body(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "register" => json!({ "email": EMAIL, "password": PASSWORD }),
+        "login" => json!({
+            "email": EMAIL,
+            "password": PASSWORD,
+            "device": { "name": "Living room", "type": "tv", "model": "Samsung TV" },
+        }),
+        "signOutAll" => json!({ "scope": "others" }),
+        "changePassword" => json!({
+            "current_password": PASSWORD,
+            "new_password": "nine lanterns drift past the harbour",
+            "keep_current": true,
+        }),
+        _ => return None,
+    })
+}
+
+/// What an operation answers, by its id.
+pub(crate) fn answer(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "register" => json!({}),
+        "login" => json!({
+            "token": format!("cft_{}", "x".repeat(92)),
+            "device_key": format!("cfd_{}", "x".repeat(70)),
+            "expires_at": "2027-11-20T09:30:00Z",
+            "device": tv(),
+            "account": account(),
+        }),
+        "getSession" => json!({ "account": account(), "device": tv() }),
+        "listDevices" => json!({ "devices": [tv()], "next_cursor": null }),
+        "signOut" => sign_out("local"),
+        "signOutDevice" => sign_out("device"),
+        "signOutAll" | "changePassword" => sign_out("others"),
+        _ => return None,
+    })
+}
+
+fn account() -> Value {
+    json!({ "id": ACCOUNT, "email": EMAIL })
+}
+
+fn tv() -> Value {
+    json!({
+        "id": TV,
+        "current": true,
+        "status": "signed_in",
+        "name": "Living room · Samsung TV",
+        "type": "tv",
+        "os": "Tizen",
+        "browser": null,
+        "app": null,
+        "model": "Samsung TV",
+        "ip": "203.0.113.7",
+        "location": { "city": "Lisbon", "country": "PT" },
+        "first_signed_in_at": "2026-08-02T18:04:11.25Z",
+        "signed_in_at": "2026-11-20T09:30:00Z",
+        "last_active_at": "2026-11-20T09:30:00Z",
+        "expires_at": "2027-11-20T09:30:00Z",
+    })
+}
+
+fn sign_out(scope: &str) -> Value {
+    json!({
+        "sign_out": {
+            "id": "0192f0c2-1c44-7e02-a1b5-6d7e8f901234",
+            "scope": scope,
+            "requested_at": "2026-11-20T09:30:00Z",
+            "requested_by": { "id": LAPTOP, "name": "Firefox on Linux" },
+        },
+    })
+}
