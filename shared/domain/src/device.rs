@@ -1,7 +1,7 @@
 //! The device: one installation, one row in the list, never merged with
 //! another by name or OS.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Epoch;
@@ -139,12 +139,5 @@ impl Device {
     #[must_use]
     pub fn is_touch_due(&self, now: Timestamp) -> bool {
         now.duration_since(self.last_active_at) >= TOUCH_INTERVAL
-    }
-
-    /// Whether it was active in the last interval of touches and a little, which
-    /// is as near to "now" as the row can tell.
-    #[must_use]
-    pub fn is_in_use(&self, now: Timestamp) -> bool {
-        now.duration_since(self.last_active_at) < TOUCH_INTERVAL + SignedDuration::from_mins(1)
     }
 }

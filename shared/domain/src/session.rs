@@ -92,3 +92,187 @@ pub fn admit(
         Standing::Expired => Err(Refusal::Expired),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Epoch;
+    use crate::device::{DeviceFacts, Place};
+    use crate::ids::{AccountId, DeviceId, SessionId, SignOutId};
+    use crate::password::{Hasher, Params, Password};
+    use crate::sign_out::{Reason, Scope};
+    use crate::token::DeviceKey;
+    use jiff::SignedDuration;
+
+    const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+    struct Case {
+        token: Token,
+        account: Account,
+        device: Device,
+        now: Timestamp,
+    }
+
+    impl Case {
+        fn signed_in() -> Self {
+            let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+            let account = AccountId::from_random([1; 16]);
+            let id = DeviceId::new(now, [2; 10]);
+            let token = Token::new(account, id, [3; 32]);
+            let params = Params {
+                m_kib: 8,
+                t: 1,
+                p: 1,
+            };
+            let password = Password::parse("quiet otter borrows nine lanterns").unwrap();
+            let mut hasher = Hasher::with_params(params).unwrap();
+            Self {
+                account: Account {
+                    id: account,
+                    email: "lea@example.com".to_owned(),
+                    password_hash: hasher.hash(&password, [4; 16]),
+                    epoch: Epoch(5),
+                    kept_session: None,
+                    disabled_at: None,
+                    created_at: now,
+                },
+                device: Device {
+                    account,
+                    id,
+                    facts: DeviceFacts::default(),
+                    own_name: None,
+                    place: Place::default(),
+                    session: SessionId::from_random([5; 16]),
+                    token_hash: token.hash(),
+                    key_hash: DeviceKey::new(id, [6; 32]).hash(),
+                    previous_key_hash: None,
+                    epoch: Epoch(5),
+                    first_signed_in_at: now,
+                    signed_in_at: now,
+                    verified_at: now,
+                    last_active_at: now,
+                    expires_at: Limits::default().expires_at(now),
+                    state: DeviceState::SignedIn,
+                },
+                token,
+                now,
+            }
+        }
+
+        fn admit_at(&self, now: Timestamp) -> Result<Admitted, Refusal> {
+            let account = Some(self.account.clone());
+            let device = Some(self.device.clone());
+            admit(&self.token, account, device, &Limits::default(), now)
+        }
+
+        fn admit(&self) -> Result<Admitted, Refusal> {
+            self.admit_at(self.now)
+        }
+    }
+
+    #[test]
+    fn a_session_of_the_accounts_epoch_is_admitted() {
+        assert!(Case::signed_in().admit().is_ok());
+    }
+
+    #[test]
+    fn a_missing_row_is_unknown() {
+        let case = Case::signed_in();
+        let limits = Limits::default();
+        let account = Some(case.account.clone());
+        let device = Some(case.device.clone());
+        assert_eq!(
+            admit(&case.token, None, device, &limits, case.now),
+            Err(Refusal::Unknown)
+        );
+        assert_eq!(
+            admit(&case.token, account, None, &limits, case.now),
+            Err(Refusal::Unknown)
+        );
+    }
+
+    #[test]
+    fn another_secret_is_unknown_even_to_a_session_that_has_ended() {
+        let mut case = Case::signed_in();
+        case.token = Token::new(case.account.id, case.device.id, [9; 32]);
+        assert_eq!(case.admit(), Err(Refusal::Unknown));
+        case.device.epoch = Epoch(4);
+        assert_eq!(case.admit(), Err(Refusal::Unknown));
+        case.device.state = DeviceState::SignedOut(ended(&case));
+        assert_eq!(case.admit(), Err(Refusal::Unknown));
+    }
+
+    #[test]
+    fn a_signed_out_session_is_refused_and_told_how() {
+        let mut case = Case::signed_in();
+        let ended = ended(&case);
+        case.device.state = DeviceState::SignedOut(ended.clone());
+        assert_eq!(case.admit(), Err(Refusal::SignedOut(ended)));
+    }
+
+    #[test]
+    fn a_session_of_an_older_or_a_newer_epoch_is_refused() {
+        for epoch in [4, 6] {
+            let mut case = Case::signed_in();
+            case.device.epoch = Epoch(epoch);
+            assert!(matches!(case.admit(), Err(Refusal::EndedByEpoch(_))));
+        }
+    }
+
+    #[test]
+    fn the_kept_session_outlives_its_epoch_and_no_other_does() {
+        let mut case = Case::signed_in();
+        case.device.epoch = Epoch(1);
+        case.account.kept_session = Some(case.device.session);
+        assert!(case.admit().is_ok());
+        case.account.kept_session = Some(SessionId::from_random([8; 16]));
+        assert!(matches!(case.admit(), Err(Refusal::EndedByEpoch(_))));
+    }
+
+    #[test]
+    fn nobody_is_admitted_to_a_disabled_account() {
+        let mut case = Case::signed_in();
+        case.account.disabled_at = Some(case.now);
+        case.account.kept_session = Some(case.device.session);
+        assert!(case.admit().is_err());
+    }
+
+    #[test]
+    fn the_idle_limit_ends_a_session_to_the_second() {
+        let mut case = Case::signed_in();
+        case.device.last_active_at = case.now;
+        let end = case.now + Limits::default().idle;
+        assert!(case.admit_at(end - SECOND).is_ok());
+        assert_eq!(case.admit_at(end), Err(Refusal::Expired));
+        assert_eq!(case.admit_at(end + SECOND), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn the_absolute_limit_ends_a_session_to_the_second_whatever_its_activity() {
+        let mut case = Case::signed_in();
+        let end = case.device.expires_at;
+        case.device.last_active_at = end - SECOND;
+        assert!(case.admit_at(end - SECOND).is_ok());
+        assert_eq!(case.admit_at(end), Err(Refusal::Expired));
+        case.device.last_active_at = end + SECOND;
+        assert_eq!(case.admit_at(end + SECOND), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn a_touch_is_due_after_five_minutes() {
+        let case = Case::signed_in();
+        let due = case.now + crate::limits::TOUCH_INTERVAL;
+        assert!(!case.device.is_touch_due(due - SECOND));
+        assert!(case.device.is_touch_due(due));
+    }
+
+    fn ended(case: &Case) -> Ended {
+        Ended {
+            at: case.now,
+            by: None,
+            reason: Reason::SignedOut,
+            scope: Scope::Device,
+            sign_out: SignOutId::new(case.now, [7; 10]),
+        }
+    }
+}
