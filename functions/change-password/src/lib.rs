@@ -38,7 +38,7 @@ pub struct Deps {
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct ChangePassword {
     /// The password until now.
     #[schema(value_type = String, format = Password, max_length = 1024)]

@@ -50,7 +50,7 @@ pub enum TokenTransport {
 /// anything.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[schema(as = DeviceClaims)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "an object")]
 pub struct DeviceClaims {
     /// The owner's own name for it.
     #[schema(
@@ -80,7 +80,7 @@ pub struct DeviceClaims {
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Login {
     /// The address, in any spelling.
     #[schema(format = Email, max_length = 254, example = "lea@example.com")]

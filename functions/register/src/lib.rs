@@ -28,7 +28,7 @@ pub struct Deps {
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewAccount {
     /// The address, in any spelling.
     #[schema(format = Email, max_length = 254, example = "lea@example.com")]

@@ -39,7 +39,7 @@ pub enum AllScope {
 
 /// The body of the request.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct SignOutAll {
     /// Which sessions to end.
     pub scope: AllScope,

@@ -22,7 +22,7 @@ pub fn cookie(name: &str, value: &str, max_age_s: i64) -> String {
 
 /// A body without a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Empty {}
 
 /// An answer in the making.

@@ -230,11 +230,8 @@ impl Request {
             ));
         }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let read: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let field = if path == "." { "body".to_owned() } else { path };
-            Problem::invalid(field, said(error.inner()))
-        })?;
+        let read: T = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| refused(&error.path().to_string(), error.inner()))?;
         reader
             .end()
             .map_err(|error| Problem::invalid("body", said(&error)))?;
@@ -343,36 +340,51 @@ fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
     (found.trim() == name).then(|| value.trim())
 }
 
-/// What `serde_json` says, without the place, which is of no use to a client
-/// that did not write the text by hand, and without values that were sent.
-fn said(error: &serde_json::Error) -> String {
+/// The problem for what `serde_json` says: the field by its path, and what is
+/// wrong with it, without any value that was sent, which may be a password.
+fn refused(path: &str, error: &serde_json::Error) -> Problem {
+    let at = if path == "." { "body" } else { path };
+    if error.classify() != serde_json::error::Category::Data {
+        return Problem::invalid("body", said(error));
+    }
+    let text = error.to_string();
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(said, _)| said);
+    let inside = |name: &str| {
+        let name = name.trim_matches('`');
+        if path == "." {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    if let Some(name) = text.strip_prefix("missing field ") {
+        return Problem::invalid(inside(name), "is missing");
+    }
+    if let Some(name) = text.strip_prefix("duplicate field ") {
+        return Problem::invalid(inside(name), "stands more than once");
+    }
+    // The path tells the unknown name; the rest tells the known ones.
+    if let Some((_, known)) = text
+        .strip_prefix("unknown field ")
+        .and_then(|rest| rest.split_once(", expected "))
+    {
+        return Problem::invalid(at, format!("is not known here, only {known}"));
+    }
+    let expected = text
+        .rsplit_once("expected ")
+        .map_or("something else", |(_, expected)| expected);
+    Problem::invalid(at, format!("must be {expected}"))
+}
+
+/// What `serde_json` says of text that is no JSON.
+fn said(error: &serde_json::Error) -> &'static str {
     match error.classify() {
-        serde_json::error::Category::Syntax => "is not well-formed JSON".to_owned(),
-        serde_json::error::Category::Eof => "ends too early".to_owned(),
-        serde_json::error::Category::Io => "could not be read".to_owned(),
-        serde_json::error::Category::Data => {
-            let text = error.to_string();
-            let text = text
-                .rsplit_once(" at line ")
-                .map_or(text.as_str(), |(said, _)| said);
-            if text.starts_with("invalid type") || text.starts_with("invalid value") {
-                // "invalid type: string "secret", expected …" would repeat what
-                // was sent, which may be a password.
-                let expected = text
-                    .rsplit_once("expected ")
-                    .map_or("something else", |(_, e)| e);
-                return format!("must be {expected}");
-            }
-            if let Some(rest) = text.strip_prefix("unknown field ") {
-                // The name comes from the client and is told by the path.
-                let expected = rest.split_once(", ").map_or("", |(_, expected)| expected);
-                return format!("is not known here ({expected})");
-            }
-            if text.starts_with("unknown variant") {
-                let expected = text.rsplit_once("expected ").map_or("", |(_, e)| e);
-                return format!("must be {expected}");
-            }
-            text.to_owned()
+        serde_json::error::Category::Eof => "ends too early",
+        serde_json::error::Category::Io => "could not be read",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Data => {
+            "is not well-formed JSON"
         }
     }
 }
@@ -392,4 +404,197 @@ fn viewer_ip(header: &str) -> Option<IpAddr> {
 fn place_name(header: &str) -> Option<String> {
     let name: String = header.trim().chars().take(80).collect();
     (!name.is_empty() && !name.chars().any(char::is_control)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lambda_events::http::HeaderValue;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields, expecting = "an object")]
+    struct Sample {
+        #[expect(dead_code, reason = "it is only read")]
+        scope: Inner,
+        #[expect(dead_code, reason = "it is only read")]
+        secret: Option<String>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Inner {
+        Others,
+        Global,
+    }
+
+    fn request(headers: &[(&'static str, &str)], body: Option<&str>) -> Request {
+        let mut event = ApiGatewayV2httpRequest::default();
+        for (name, value) in headers {
+            event
+                .headers
+                .append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        event.body = body.map(str::to_owned);
+        event.request_context.http.source_ip = Some("203.0.113.7".to_owned());
+        let secret = "0123456789abcdef0123456789abcdef".to_owned();
+        Request::new(
+            event,
+            &Edge::new(Some("https://app.example.com"), Some(secret)),
+        )
+    }
+
+    fn wrong_with(body: &str) -> (String, String) {
+        let request = request(&[("content-type", "application/json")], Some(body));
+        match request.json::<Sample>() {
+            Err(Problem::RequestInvalid { field, detail }) => (field, detail),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_body_is_answered_with_the_field_and_never_with_its_value() {
+        let wrong = |body, field: &str, detail: &str| {
+            assert_eq!(
+                wrong_with(body),
+                (field.to_owned(), detail.to_owned()),
+                "{body}"
+            );
+        };
+        wrong("{}", "scope", "is missing");
+        wrong("[]", "body", "must be an object");
+        wrong("\"global\"", "body", "must be an object");
+        wrong("", "body", "is empty, and must be a JSON object");
+        wrong("{", "body", "ends too early");
+        wrong("{]", "body", "is not well-formed JSON");
+        wrong(r#"{"scope":"global"} x"#, "body", "is not well-formed JSON");
+        wrong(
+            r#"{"scope":"canary"}"#,
+            "scope",
+            "must be `others` or `global`",
+        );
+        wrong(r#"{"scope":7}"#, "scope", "must be string or map");
+        wrong(
+            r#"{"scop":"global"}"#,
+            "scop",
+            "is not known here, only `scope` or `secret`",
+        );
+        wrong(
+            r#"{"scope":"global","scope":"others"}"#,
+            "scope",
+            "stands more than once",
+        );
+        wrong(
+            r#"{"scope":"global","secret":["canary"]}"#,
+            "secret",
+            "must be a string",
+        );
+        let deep = format!(r#"{{"scope":{}}}"#, "[".repeat(10_000));
+        assert_eq!(wrong_with(&deep).0, "scope");
+    }
+
+    #[test]
+    fn a_body_of_more_than_16_kib_is_too_large() {
+        let body = " ".repeat(MAX_BODY_BYTES + 1);
+        let request = request(&[("content-type", "application/json")], Some(&body));
+        assert_eq!(
+            request.json::<Sample>().unwrap_err(),
+            Problem::RequestTooLarge
+        );
+    }
+
+    #[test]
+    fn a_body_needs_a_json_content_type() {
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonx",
+        ] {
+            let request = request(&[("content-type", kind)], Some(r#"{"scope":"global"}"#));
+            let problem = request.json::<Sample>().unwrap_err();
+            assert_eq!(
+                problem,
+                Problem::invalid("Content-Type", "must be application/json")
+            );
+        }
+        let with_charset = [("content-type", "Application/JSON; charset=utf-8")];
+        assert!(
+            request(&with_charset, Some(r#"{"scope":"global"}"#))
+                .json::<Sample>()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_token_comes_in_one_way_only() {
+        let token = "cft_x";
+        let bearer = ("authorization", "Bearer cft_x");
+        let cookie = ("cookie", "__Host-curfew=cft_x");
+        assert_eq!(
+            request(&[], None).token().unwrap_err(),
+            Problem::TokenMissing
+        );
+        let both = request(&[bearer, cookie], None).token().unwrap_err();
+        assert_eq!(both.name(), "request-invalid");
+        let twice = request(&[bearer, bearer], None).token().unwrap_err();
+        assert_eq!(twice.name(), "request-invalid");
+        let two_cookies = ("cookie", "__Host-curfew=a; __Host-curfew=b");
+        assert_eq!(
+            request(&[two_cookies], None).token().unwrap_err().name(),
+            "request-invalid"
+        );
+        for scheme in ["Basic cft_x", "Bearer", "cft_x", "Bearer  cft_x", ""] {
+            let problem = request(&[("authorization", scheme)], None)
+                .token()
+                .unwrap_err();
+            assert_eq!(problem, Problem::TokenInvalid, "{scheme}");
+        }
+        assert!(token.starts_with("cft_"));
+    }
+
+    #[test]
+    fn a_place_comes_from_the_gateway_and_never_from_a_header_that_anybody_can_send() {
+        let forged = [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("forwarded", "for=198.51.100.1"),
+            ("cloudfront-viewer-address", "198.51.100.1:443"),
+            ("cloudfront-viewer-country", "PT"),
+            ("x-curfew-distribution", "0123456789abcdef0123456789abcdee"),
+        ];
+        let place = request(&forged, None).place();
+        assert_eq!(place.ip.as_deref(), Some("203.0.113.7"));
+        assert_eq!((place.city, place.country), (None, None));
+    }
+
+    #[test]
+    fn a_request_through_the_teams_own_distribution_tells_the_viewers_place() {
+        let headers = [
+            ("x-curfew-distribution", "0123456789abcdef0123456789abcdef"),
+            ("cloudfront-viewer-address", "2001:db8:0:0::7:50000"),
+            ("cloudfront-viewer-city", "Lisbon"),
+            ("cloudfront-viewer-country", "PT"),
+        ];
+        let place = request(&headers, None).place();
+        assert_eq!(place.ip.as_deref(), Some("2001:db8::7"));
+        assert_eq!(place.city.as_deref(), Some("Lisbon"));
+        assert_eq!(place.country.as_deref(), Some("PT"));
+    }
+
+    #[test]
+    fn only_a_listed_origin_is_allowed() {
+        let from = |origin| request(&[("origin", origin)], None).check_origin().is_ok();
+        assert!(from("https://app.example.com"));
+        for origin in [
+            "https://app.example.com.evil.example",
+            "http://app.example.com",
+            "https://APP.example.com:444",
+            "null",
+            "",
+            "https://evil.example",
+        ] {
+            assert!(!from(origin), "{origin}");
+        }
+        assert!(request(&[], None).check_origin().is_ok());
+        assert!(request(&[], None).require_origin().is_err());
+    }
 }
