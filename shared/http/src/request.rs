@@ -231,7 +231,7 @@ impl Request {
         }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let read: T = serde_path_to_error::deserialize(&mut reader)
-            .map_err(|error| refused(&error.path().to_string(), error.inner()))?;
+            .map_err(|error| refused(&bytes, &error.path().to_string(), error.inner()))?;
         reader
             .end()
             .map_err(|error| Problem::invalid("body", said(&error)))?;
@@ -342,10 +342,14 @@ fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
 
 /// The problem for what `serde_json` says: the field by its path, and what is
 /// wrong with it, without any value that was sent, which may be a password.
-fn refused(path: &str, error: &serde_json::Error) -> Problem {
+fn refused(body: &[u8], path: &str, error: &serde_json::Error) -> Problem {
     let at = if path == "." { "body" } else { path };
     if error.classify() != serde_json::error::Category::Data {
-        return Problem::invalid("body", said(error));
+        // A number where a word belongs counts as bad syntax there.
+        return match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => Problem::invalid(at, "is of the wrong type"),
+            Err(error) => Problem::invalid("body", said(&error)),
+        };
     }
     let text = error.to_string();
     let text = text
@@ -473,7 +477,7 @@ mod tests {
             "scope",
             "must be `others` or `global`",
         );
-        wrong(r#"{"scope":7}"#, "scope", "must be string or map");
+        wrong(r#"{"scope":7}"#, "scope", "is of the wrong type");
         wrong(
             r#"{"scop":"global"}"#,
             "scop",
@@ -490,7 +494,7 @@ mod tests {
             "must be a string",
         );
         let deep = format!(r#"{{"scope":{}}}"#, "[".repeat(10_000));
-        assert_eq!(wrong_with(&deep).0, "scope");
+        assert_eq!(wrong_with(&deep).0, "body");
     }
 
     #[test]
