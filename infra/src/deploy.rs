@@ -56,14 +56,20 @@ impl Deployed {
 }
 
 /// Deploys what `cargo lambda build` built. `state` is the folder for the copy
-/// of the template and for logs.
+/// of the template and for logs; `parameters` are those of the template that are
+/// not to have their defaults.
 ///
 /// # Errors
 /// When the template can't be deployed, or the local AWS does not do as it says.
-pub async fn deploy(tether: &Tether, aws: &Aws, state: &Path) -> Result<Deployed> {
+pub async fn deploy(
+    tether: &Tether,
+    aws: &Aws,
+    state: &Path,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Deployed> {
     let copy = state.join("template.json");
     prepare(tether, &copy).await?;
-    sam_deploy(tether, aws, &copy, state).await?;
+    sam_deploy(tether, aws, &copy, state, parameters).await?;
     complete(tether, aws).await
 }
 
@@ -77,7 +83,13 @@ async fn prepare(tether: &Tether, copy: &Path) -> Result<()> {
     run(command, "reading template.yaml").await
 }
 
-async fn sam_deploy(tether: &Tether, aws: &Aws, template: &Path, state: &Path) -> Result<()> {
+async fn sam_deploy(
+    tether: &Tether,
+    aws: &Aws,
+    template: &Path,
+    state: &Path,
+    parameters: &BTreeMap<String, String>,
+) -> Result<()> {
     let mut command = tether.command(Environment::Tools.programs().join("sam"));
     command
         .args([
@@ -91,6 +103,7 @@ async fn sam_deploy(tether: &Tether, aws: &Aws, template: &Path, state: &Path) -
         .args(["--capabilities", "CAPABILITY_IAM"])
         .arg("--parameter-overrides")
         .arg(format!("Architecture={}", architecture()?))
+        .args(parameters.iter().map(|(name, value)| format!("{name}={value}")))
         .arg("--template-file")
         .arg(template)
         .current_dir(state)

@@ -1,5 +1,6 @@
 //! `cargo run`: the whole of Curfew on this machine, until Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
         state: target().join("local"),
         port,
         watch,
+        parameters: BTreeMap::new(),
     };
     let end = tokio::select! {
         end = run(options) => end,

@@ -28,6 +28,8 @@ pub struct Options {
     pub port: u16,
     /// Whether `cargo lambda watch` serves the HTTP functions.
     pub watch: bool,
+    /// The template's parameters that are not to have their defaults.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Options {
@@ -38,6 +40,7 @@ impl Options {
             state: target().join(name),
             port: 0,
             watch: false,
+            parameters: BTreeMap::new(),
         }
     }
 }
@@ -142,7 +145,12 @@ impl Stack {
     /// # Errors
     /// When a step fails; the message says which.
     pub async fn start(options: Options) -> Result<Self> {
-        let Options { state, port, watch } = options;
+        let Options {
+            state,
+            port,
+            watch,
+            parameters,
+        } = options;
         fs::create_dir_all(&state)?;
         let lock = lock(&state)?;
         // Taken first, so that nobody waits for a build to hear that the port
@@ -163,7 +171,7 @@ impl Stack {
         let emulator = step("Starting the local AWS", starting).await?;
         let deployed = step(
             "Deploying template.yaml",
-            deploy(&tether, emulator.aws(), &state),
+            deploy(&tether, emulator.aws(), &state, &parameters),
         )
         .await?;
 
