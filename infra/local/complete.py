@@ -141,8 +141,9 @@ class Stack:
         sys.exit(f"{function} is not understood here yet")
 
 
-def complete_http_api(api_id: str, body: dict) -> None:
-    """The routes of an OpenAPI body, with their integrations and authorizers."""
+def complete_http_api(api_id: str, body: dict) -> dict:
+    """The routes of an OpenAPI body, with their integrations and authorizers;
+    the name of the function that each leads to."""
     gateway = boto3.client("apigatewayv2")
     authorizers = {
         name: gateway.create_authorizer(
@@ -155,6 +156,7 @@ def complete_http_api(api_id: str, body: dict) -> None:
     }
     integrations: dict[str, str] = {}
     wanted = {}
+    functions = {}
     for path, operations in body.get("paths", {}).items():
         for method, operation in operations.items():
             if method not in (*METHODS, ANY_METHOD):
@@ -167,10 +169,12 @@ def complete_http_api(api_id: str, body: dict) -> None:
                 )["IntegrationId"]
             security = operation.get("security", body.get("security", []))
             names = [name for one in security for name in one if name in authorizers]
-            wanted[route_key(path, method, operation)] = (
+            key = route_key(path, method, operation)
+            wanted[key] = (
                 f"integrations/{integrations[kind]}",
                 authorizers[names[0]] if names else None,
             )
+            functions[key] = re.search(":function:([^:/]+)", integration["uri"])[1]
     for key, (target, authorizer) in wanted.items():
         guard = (
             {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer} if authorizer else {}
@@ -183,6 +187,7 @@ def complete_http_api(api_id: str, body: dict) -> None:
         for route in routes
     }
     expect(f"routes of the API {api_id}", found, wanted)
+    return functions
 
 
 def route_key(path: str, method: str, operation: dict) -> str:
@@ -275,10 +280,11 @@ def function_facts(name: str) -> dict:
 
 def main() -> None:
     stack = Stack(sys.argv[1])
-    apis = {}
+    apis: dict = {}
+    routes: dict = {}
     for name, api_id, body in stack.resources("AWS::ApiGatewayV2::Api", "Body"):
         if body:
-            complete_http_api(api_id, body)
+            routes |= complete_http_api(api_id, body)
         apis[name] = api_id
     for _, table, wanted in stack.resources(
         "AWS::DynamoDB::Table", "TimeToLiveSpecification"
@@ -292,7 +298,14 @@ def main() -> None:
         if wanted is not None:
             complete_function(function, wanted)
         functions[name] = function_facts(function)
-    json.dump({"apis": apis, "functions": functions, "outputs": stack.outputs}, sys.stdout)
+    logical_ids = {name: logical_id for logical_id, name in stack.physical_ids.items()}
+    stack_facts = {
+        "apis": apis,
+        "functions": functions,
+        "outputs": stack.outputs,
+        "routes": {key: logical_ids[name] for key, name in routes.items()},
+    }
+    json.dump(stack_facts, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ pub struct Deployed {
     pub apis: BTreeMap<String, String>,
     /// Each function, by its logical id.
     pub functions: BTreeMap<String, Function>,
+    /// The function that each route leads to: `POST /v1/login` to `Login`.
+    pub routes: BTreeMap<String, String>,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
 }
@@ -103,7 +105,11 @@ async fn sam_deploy(
         .args(["--capabilities", "CAPABILITY_IAM"])
         .arg("--parameter-overrides")
         .arg(format!("Architecture={}", architecture()?))
-        .args(parameters.iter().map(|(name, value)| format!("{name}={value}")))
+        .args(
+            parameters
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        )
         .arg("--template-file")
         .arg(template)
         .current_dir(state)

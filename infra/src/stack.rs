@@ -176,7 +176,7 @@ impl Stack {
         .await?;
 
         let (watch, upstream) = if watch {
-            let starting = Watch::start(&tether, emulator.aws(), &deployed);
+            let starting = Watch::start(&tether, emulator.aws(), &deployed, &state);
             let watch = step("Starting cargo lambda watch", starting).await?;
             let authority = watch.address().to_string();
             (

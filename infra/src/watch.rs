@@ -1,9 +1,15 @@
-//! Hot reload: `cargo lambda watch` serves the HTTP functions, by the routes in
-//! the workspace's Cargo.toml, over the tables of the running stack. Streams and
+//! Hot reload: `cargo lambda watch` serves the HTTP functions, by the routes of
+//! the deployed template, over the tables of the running stack. Streams and
 //! queues stay with the deployed functions.
+//!
+//! What it is not: it has no gateway and no roles, so the source address is
+//! always 127.0.0.1 and every function runs with the root key.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -31,11 +37,20 @@ impl Watch {
     ///
     /// # Errors
     /// When `cargo lambda watch` does not start.
-    pub async fn start(tether: &Tether, aws: &Aws, deployed: &Deployed) -> Result<Self> {
+    pub async fn start(
+        tether: &Tether,
+        aws: &Aws,
+        deployed: &Deployed,
+        state: &Path,
+    ) -> Result<Self> {
         let address = free_address()?;
+        let settings = state.join("watch.toml");
+        fs::write(&settings, router(&deployed.routes)?)?;
         let mut command = cargo_lambda(tether)?;
         command
             .args(["watch", "--disable-cors", "--invoke-address", "127.0.0.1"])
+            .arg("--global")
+            .arg(settings)
             .args(["--invoke-port", &address.port().to_string()])
             // Building a function for the first time takes longer than the
             // default of a few seconds.
@@ -70,6 +85,53 @@ impl Watch {
     }
 }
 
+/// The methods that a route can be for.
+const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
+/// The routes, as the settings of `cargo lambda watch`. It falls back to another
+/// path but not to another method, so the function of `$default` is named for
+/// each method that a path has no route for.
+fn router(routes: &BTreeMap<String, String>) -> Result<String> {
+    let otherwise = routes
+        .get("$default")
+        .context("the template has no $default route")?;
+    let mut paths: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    for (key, function) in routes {
+        if let Some((method, path)) = key.split_once(' ') {
+            paths.entry(path).or_default().insert(method, function);
+        }
+    }
+    let otherwise = binary(otherwise);
+    let mut settings =
+        format!("[watch.router]\n\"/\" = \"{otherwise}\"\n\"/{{*path}}\" = \"{otherwise}\"\n");
+    for (path, functions) in paths {
+        writeln!(settings, "\"{path}\" = [")?;
+        for method in METHODS {
+            let function = functions
+                .get(method)
+                .map_or_else(|| otherwise.clone(), |it| binary(it));
+            writeln!(
+                settings,
+                "  {{ method = \"{method}\", function = \"{function}\" }},"
+            )?;
+        }
+        writeln!(settings, "]")?;
+    }
+    Ok(settings)
+}
+
+/// A function's binary by its logical id: `SignOutDevice` is `sign-out-device`.
+fn binary(logical_id: &str) -> String {
+    let mut name = String::new();
+    for letter in logical_id.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
 /// The variables of all functions together: `cargo lambda watch` gives every
 /// function the same.
 fn environment(deployed: &Deployed) -> Result<BTreeMap<&str, &str>> {
@@ -88,4 +150,22 @@ fn environment(deployed: &Deployed) -> Result<BTreeMap<&str, &str>> {
 /// An address that nothing listens on.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::router;
+
+    #[test]
+    fn a_method_without_a_route_goes_to_the_default() {
+        let routes = [("$default", "Api"), ("POST /v1/sign-out", "SignOutDevice")];
+        let routes = routes.map(|(key, function)| (key.to_owned(), function.to_owned()));
+
+        let settings = router(&routes.into()).unwrap();
+
+        assert!(settings.contains("\"/{*path}\" = \"api\"\n"));
+        assert!(settings.contains("\"/v1/sign-out\" = ["));
+        assert!(settings.contains("{ method = \"POST\", function = \"sign-out-device\" }"));
+        assert!(settings.contains("{ method = \"GET\", function = \"api\" }"));
+    }
 }
