@@ -1,3 +1,42 @@
 //! Wiring of the `sweep` function.
 
-fn main() {}
+use events::Topic;
+use start::{Clients, ConfigError, Error};
+use store::{Store, Tables};
+use sweep::{Deps, Queue, handle};
+
+fn main() -> Result<(), Error> {
+    start::run(deps, |deps, event| async move {
+        Ok::<_, Error>(handle(deps, event).await)
+    })
+}
+
+fn deps() -> Result<Deps, Error> {
+    let clients = Clients::from_environment()?;
+    let tables = Tables {
+        devices: start::required("DEVICES_TABLE")?,
+        receipts: start::required("RECEIPTS_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(clients.dynamodb(), tables),
+        topic: Topic::new(clients.sns(), start::required("TOPIC_ARN")?),
+        queue: Queue::new(clients.sqs(), start::required("SWEEP_QUEUE_URL")?),
+        issuer: start::required("ISSUER")?,
+        page_size: page_size()?,
+        limits: start::limits()?,
+    })
+}
+
+fn page_size() -> Result<i32, ConfigError> {
+    let name = "SWEEP_PAGE_SIZE";
+    let size = start::number(name, 25)?;
+    if (1..=100).contains(&size) {
+        Ok(size)
+    } else {
+        Err(ConfigError::Invalid {
+            name,
+            expected: "a number of devices from 1 to 100",
+        })
+    }
+}

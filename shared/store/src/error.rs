@@ -1,7 +1,6 @@
 //! What can go wrong with a table, in as many kinds as a caller can act on.
 
 use std::error::Error;
-use std::fmt;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::error::SdkError;
@@ -70,23 +69,24 @@ pub(crate) fn is_throttle(code: &str) -> bool {
     )
 }
 
-/// The chain of causes, for a log: `Display` of each layer tells only its own.
 impl StoreError {
-    /// Every cause below this one, joined.
+    /// This error and every cause below it, joined, for a log.
     #[must_use]
     pub fn chain(&self) -> String {
-        struct Chain<'a>(&'a dyn Error);
-        impl fmt::Display for Chain<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}", self.0)?;
-                let mut source = self.0.source();
-                while let Some(cause) = source {
-                    write!(f, ": {cause}")?;
-                    source = cause.source();
-                }
-                Ok(())
-            }
-        }
-        Chain(self).to_string()
+        chain(self)
     }
+}
+
+/// An error and every cause below it, joined, for a log: `Display` of each layer
+/// tells only its own.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

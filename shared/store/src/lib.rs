@@ -18,7 +18,7 @@ mod stream;
 pub use accounts::{Enable, Register, Rehash};
 pub use check::Rows;
 pub use devices::{DevicePage, SignIn, Sweep, Touch};
-pub use error::{Cause, StoreError};
+pub use error::{Cause, StoreError, chain};
 pub use sign_outs::{Act, Caller};
 pub use stream::Change;
 
