@@ -9,7 +9,7 @@ use domain::{
 };
 use facts::{Claims, ClientHints};
 use http_api::{
-    AccountView, Answer, DEVICE_COOKIE, DeviceView, Edge, Event, Problem, Reply, Request,
+    AccountView, Answer, DEVICE_COOKIE, DeviceView, Edge, Event, Object, Problem, Reply, Request,
     SESSION_COOKIE, cookie, serve,
 };
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,8 @@ pub struct Login {
     pub password: Zeroizing<String>,
     /// What the device says of itself.
     #[serde(default)]
-    pub device: Option<DeviceClaims>,
+    #[schema(value_type = Option<DeviceClaims>)]
+    pub device: Option<Object<DeviceClaims>>,
     /// The key of an earlier sign-in on this device, by which it stays the same
     /// device. A page's comes in a cookie by itself.
     #[serde(default)]
@@ -230,7 +231,7 @@ impl Attempt {
             .map_err(|error| Problem::invalid("email", error.to_string()))?;
         let password = Password::parse(&body.password)
             .map_err(|error| Problem::invalid("password", error.to_string()))?;
-        let said = body.device.unwrap_or_default();
+        let Object(said) = body.device.unwrap_or_default();
         let claims = Claims {
             name: said.name,
             device_type: said.device_type,

@@ -8,6 +8,7 @@
 mod answer;
 mod caller;
 mod edge;
+mod object;
 mod problem;
 mod request;
 mod serve;
@@ -16,6 +17,7 @@ mod views;
 pub use answer::{Answer, CLEARED_SESSION_COOKIE, Empty, SESSION_COOKIE, cookie};
 pub use caller::{Admission, CallerError, Denied, admit, check};
 pub use edge::Edge;
+pub use object::Object;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport};
 pub use serve::{Event, Reply, held, serve, unavailable};

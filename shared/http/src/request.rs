@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::SESSION_COOKIE;
 use crate::edge::Edge;
+use crate::object::Object;
 use crate::problem::Problem;
 
 /// The most bytes in a body; the gateway itself lets 10 MB through.
@@ -230,7 +231,7 @@ impl Request {
             ));
         }
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let read: T = serde_path_to_error::deserialize(&mut reader)
+        let Object(read) = serde_path_to_error::deserialize(&mut reader)
             .map_err(|error| refused(&bytes, &error.path().to_string(), error.inner()))?;
         reader
             .end()
@@ -261,9 +262,13 @@ impl Request {
         if body.len() > MAX_BODY_BYTES.div_ceil(3) * 4 {
             return Err(Problem::RequestTooLarge);
         }
-        STANDARD
+        let bytes = STANDARD
             .decode(body)
-            .map_err(|_| Problem::invalid("body", "is not what was announced"))
+            .map_err(|_| Problem::invalid("body", "is not what was announced"))?;
+        if bytes.len() > MAX_BODY_BYTES {
+            return Err(Problem::RequestTooLarge);
+        }
+        Ok(bytes)
     }
 
     /// Where the caller is: the address that the gateway saw, or what the team's
@@ -467,6 +472,7 @@ mod tests {
         };
         wrong("{}", "scope", "is missing");
         wrong("[]", "body", "must be an object");
+        wrong(r#"["global", null]"#, "body", "must be an object");
         wrong("\"global\"", "body", "must be an object");
         wrong("", "body", "is empty, and must be a JSON object");
         wrong("{", "body", "ends too early");
