@@ -104,11 +104,61 @@ def count_as_secure() -> None:
     )
 
 
+def permit_a_batch_as_its_parts() -> None:
+    """A call that takes a batch asks for a permission of its own name, which
+    IAM does not have: `sns:Publish` covers `PublishBatch`, and so with SQS."""
+    from ministack.core import iam_actions
+
+    needed = {
+        "sns:PublishBatch": "sns:Publish",
+        "sqs:SendMessageBatch": "sqs:SendMessage",
+        "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+        "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    }
+    extract = iam_actions.extract_iam_action
+
+    def extract_needed(*request: object) -> str | None:
+        action = extract(*request)
+        return needed.get(action, action)
+
+    iam_actions.extract_iam_action = extract_needed
+
+
+def hand_preflights_to_the_routes() -> None:
+    """An OPTIONS request is answered by 403 when the API has no CORS settings.
+    The real gateway hands it on by the routes then, such as `$default`."""
+    from ministack.services import apigateway, lambda_svc
+
+    handle = apigateway._handle_execute_in_scope
+    execute = lambda_svc._execute_function_with_config_scope
+
+    async def handle_by_route(
+        api_id: str, stage: str, path: str, method: str, *rest: object, **more: object
+    ):
+        api = apigateway._apis.get(api_id) or {}
+        if method == "OPTIONS" and not api.get("corsConfiguration"):
+            # The emulator looks for the name in capitals.
+            method = "options"
+        return await handle(api_id, stage, path, method, *rest, **more)
+
+    def execute_as_sent(function: dict, event: dict, *rest: object, **more: object) -> dict:
+        context = event.get("requestContext") if isinstance(event, dict) else None
+        http = (context or {}).get("http") or {}
+        if http.get("method") == "options":
+            http["method"] = "OPTIONS"
+        return execute(function, event, *rest, **more)
+
+    apigateway._handle_execute_in_scope = handle_by_route
+    lambda_svc._execute_function_with_config_scope = execute_as_sent
+
+
 CORRECTIONS = {
     "nagle": answer_without_delay,
     "partial-batches": fail_partly_failed_stream_batches,
     "client-address": tell_the_clients_address,
     "secure-transport": count_as_secure,
+    "preflights": hand_preflights_to_the_routes,
+    "batch-permissions": permit_a_batch_as_its_parts,
 }
 
 

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import zipfile
 
@@ -206,6 +207,22 @@ def call(ids: dict) -> tuple[dict, float]:
     return event, (time.perf_counter() - begun) * 1000
 
 
+def preflight(ids: dict) -> str:
+    """The method that the function was told of an OPTIONS request; none when it
+    was not called."""
+    endpoint = boto3.client("sts").meta.endpoint_url
+    request = urllib.request.Request(
+        f"{endpoint}/_aws/execute-api/{ids['Api']}/$default/echo",
+        headers={"origin": "https://app.example.com"},
+        method="OPTIONS",
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["requestContext"]["http"]["method"]
+    except urllib.error.HTTPError:
+        return ""
+
+
 def second_batch(ids: dict, batches: pathlib.Path) -> list:
     """The keys that the function is handed after it has failed the first."""
     seen: list = []
@@ -246,6 +263,35 @@ def publishes_where_tls_is_demanded() -> bool:
     return True
 
 
+def publishes_batches_by_the_right_to_publish() -> bool:
+    topic = boto3.client("sns").create_topic(Name="by-batches")["TopicArn"]
+    iam = boto3.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    right = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic}
+    role = iam.create_role(
+        RoleName="publisher",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]["Arn"]
+    iam.put_role_policy(
+        RoleName="publisher",
+        PolicyName="Publish",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]}),
+    )
+    keys = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]
+    sns = boto3.client(
+        "sns",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    try:
+        entry = {"Id": "0", "Message": "told"}
+        answer = sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=[entry])
+    except sns.exceptions.AuthorizationErrorException:
+        return False
+    return len(answer["Successful"]) == 1
+
+
 def main() -> None:
     folder, complete = map(pathlib.Path, sys.argv[1:])
     batches = folder / "batches.txt"
@@ -260,8 +306,10 @@ def main() -> None:
     seen["source_address"] = event["requestContext"]["http"]["sourceIp"]
     seen["headers"] = sorted(event["headers"])
     seen["warm_call_ms"] = statistics.median(call(ids)[1] for _ in range(15))
+    seen["preflight"] = preflight(ids)
     seen["second_batch"] = second_batch(ids, batches)
     seen["publishes_where_tls_is_demanded"] = publishes_where_tls_is_demanded()
+    seen["publishes_batches_by_the_right_to_publish"] = publishes_batches_by_the_right_to_publish()
     json.dump(seen, sys.stdout)
 
 

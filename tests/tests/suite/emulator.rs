@@ -13,11 +13,13 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 4] = [
+const CORRECTIONS: [&str; 6] = [
     "nagle",
     "partial-batches",
     "client-address",
     "secure-transport",
+    "preflights",
+    "batch-permissions",
 ];
 
 /// What `tests/emulator/probe.py` saw.
@@ -28,8 +30,10 @@ struct Seen {
     source_address: String,
     headers: Vec<String>,
     warm_call_ms: f64,
+    preflight: String,
     second_batch: Vec<String>,
     publishes_where_tls_is_demanded: bool,
+    publishes_batches_by_the_right_to_publish: bool,
 }
 
 /// What of a template has come to be.
@@ -116,10 +120,27 @@ fn the_clients_address_is_the_source_address() {
 }
 
 #[test]
+fn a_preflight_reaches_the_route() {
+    assert_eq!(corrected().preflight, "OPTIONS");
+
+    assert_eq!(bare().preflight, "", "no longer needed");
+}
+
+#[test]
 fn policies_that_demand_tls_let_local_requests_through() {
     assert!(corrected().publishes_where_tls_is_demanded);
 
     assert!(!bare().publishes_where_tls_is_demanded, "no longer needed");
+}
+
+#[test]
+fn the_right_to_publish_covers_batches() {
+    assert!(corrected().publishes_batches_by_the_right_to_publish);
+
+    assert!(
+        !bare().publishes_batches_by_the_right_to_publish,
+        "no longer needed"
+    );
 }
 
 #[test]
