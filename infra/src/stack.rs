@@ -164,9 +164,11 @@ impl Stack {
         let temporary = TemporaryFolder::new(state.join("temporary"))?;
 
         let tether = find_python()?;
-        Environment::Tools.install(&tether).await?;
-        Environment::Aws.install(&tether).await?;
-        step("Building the functions", functions::build(&tether)).await?;
+        let built = async {
+            Environment::Tools.install(&tether).await?;
+            step("Building the functions", functions::build(&tether)).await
+        };
+        tokio::try_join!(built, Environment::Aws.install(&tether))?;
         let starting = Emulator::start(&tether, &logs, &temporary.path, &[]);
         let emulator = step("Starting the local AWS", starting).await?;
         let deployed = step(
