@@ -1,16 +1,18 @@
 //! `cargo run`: the whole of Curfew on this machine, until Ctrl-C.
 
+mod story;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use curfew::{Options, Stack, target};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Builds Curfew, deploys it to an AWS on this machine, and says how to use it.
 #[derive(Parser)]
-#[command(name = "curfew", version)]
+#[command(name = "curfew", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// The port of the API on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 9400)]
@@ -19,20 +21,36 @@ struct Arguments {
     /// them when their code changes.
     #[arg(long)]
     watch: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Plays the main job against the running stack, or against one of its own:
+    /// five devices sign in, and are sent home.
+    Story,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { port, watch } = Arguments::parse();
+    let Arguments {
+        port,
+        watch,
+        command,
+    } = Arguments::parse();
     let options = Options {
         state: target().join("local"),
         port,
         watch,
         parameters: BTreeMap::new(),
     };
-    let end = tokio::select! {
-        end = run(options) => end,
-        told = told_to_end() => told,
+    let end = match command {
+        Some(Command::Story) => story::play(told_to_end()).await,
+        None => tokio::select! {
+            end = run(options) => end,
+            told = told_to_end() => told,
+        },
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
