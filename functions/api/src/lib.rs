@@ -1,24 +1,18 @@
 //! `GET /v1/openapi.json`, and what no other route takes: 404, 405 and the
 //! preflights of pages. Has no right to any table.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use http_api::{Answer, Edge, Event, Problem, Reply, Request, serve};
+use serde::Deserialize;
+use serde_json::Value;
 use start::Clock;
 use utoipa::OpenApi;
 
 /// The document, as it is kept in the repository.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
 
-/// Every path, with its methods. A part in braces stands for any.
-const PATHS: [(&str, &str); 8] = [
-    ("/v1/accounts", "POST"),
-    ("/v1/login", "POST"),
-    ("/v1/session", "GET"),
-    ("/v1/sign-out", "POST"),
-    ("/v1/devices", "GET"),
-    ("/v1/devices/{device_id}/sign-out", "POST"),
-    ("/v1/sign-out-all", "POST"),
-    ("/v1/password", "PUT"),
-];
 const DOCUMENT_PATH: &str = "/v1/openapi.json";
 
 /// What a page may send (Fetch standard, CORS protocol).
@@ -50,11 +44,13 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 }
 
 fn answer(request: &Request) -> Result<Answer, Problem> {
+    if request.method() == "GET" && request.path() == DOCUMENT_PATH {
+        return Ok(document());
+    }
     let Some(methods) = methods_of(request.path()) else {
         return Err(Problem::NotFound);
     };
     match request.method() {
-        "GET" if request.path() == DOCUMENT_PATH => Ok(document()),
         "OPTIONS" => Ok(preflight(request, methods)),
         _ => Err(Problem::MethodNotAllowed {
             allow: format!("{methods}, OPTIONS"),
@@ -83,13 +79,27 @@ fn preflight(request: &Request, methods: &str) -> Answer {
         .with_header("access-control-max-age", PREFLIGHT_AGE_S)
 }
 
+/// The methods that a path of the document is for, comma-separated.
 fn methods_of(path: &str) -> Option<&'static str> {
-    if path == DOCUMENT_PATH {
-        return Some("GET");
-    }
     let found = PATHS.iter().find(|(pattern, _)| fits(pattern, path));
-    found.map(|(_, methods)| *methods)
+    found.map(|(_, methods)| methods.as_str())
 }
+
+/// Every path of the document, with its methods. A part in braces stands for any.
+/// Read when the first request asks, which the document itself never does.
+static PATHS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    #[derive(Deserialize)]
+    struct Paths {
+        paths: BTreeMap<String, BTreeMap<String, Value>>,
+    }
+    let document: Paths = serde_json::from_str(DOCUMENT).expect("a test compares the document");
+    let methods = |of: BTreeMap<String, Value>| {
+        let names: Vec<String> = of.into_keys().map(|name| name.to_uppercase()).collect();
+        names.join(", ")
+    };
+    let paths = document.paths.into_iter();
+    paths.map(|(path, of)| (path, methods(of))).collect()
+});
 
 fn fits(pattern: &str, path: &str) -> bool {
     let mut parts = path.split('/');
