@@ -1,5 +1,9 @@
 //! What the test suites share.
 
+pub mod aws;
+pub mod client;
+
 mod examples;
 pub mod openapi;
 pub mod stack;
+pub mod template;

@@ -6,7 +6,10 @@
 //! - `CURFEW_TEST_STACK`: a `stack.json` of a stack that runs already, such as
 //!   `target/local/stack.json` of `cargo run`.
 //! - `CURFEW_TEST_URL`: an API for what [`api_url`] is enough for, such as that
-//!   of `cargo run -- --watch` or a real deployment.
+//!   of `cargo run -- --watch` or a real deployment. It is tried by
+//!   `cargo test -p curfew-tests --test suite http::`.
+//! - `CURFEW_TEST_ORIGIN`: an origin that this API lets in. Without one, and
+//!   where the stack has none, the tests of pages pass without trying anything.
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +19,9 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use curfew::{Options, Record, Stack};
+
+/// The origins that our own stack lets in.
+const ORIGINS: &str = "https://app.example.com,https://tv.example.com";
 
 /// Where the API is that the tests try, without a slash at the end.
 ///
@@ -46,6 +52,24 @@ pub fn stack() -> &'static Record {
     })
 }
 
+/// An origin that the API lets in, if there is one.
+#[must_use]
+pub fn allowed_origin() -> Option<String> {
+    if let Some(origin) = variable("CURFEW_TEST_ORIGIN") {
+        return Some(origin);
+    }
+    if variable("CURFEW_TEST_URL").is_some() {
+        return None;
+    }
+    let origins = stack()
+        .functions
+        .get("Login")?
+        .environment
+        .get("ALLOWED_ORIGINS")?;
+    let first = origins.split(',').next()?;
+    (!first.is_empty()).then(|| first.to_owned())
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "what is tested is chosen from outside"
@@ -59,6 +83,18 @@ fn read(path: &Path) -> Result<Record> {
     serde_json::from_slice(&text).with_context(|| format!("{} is no record", path.display()))
 }
 
+/// A stack that has an allowed origin and a distribution of its own, neither of
+/// which a template has by default.
+fn options() -> Options {
+    let mut options = Options::apart("tests");
+    let secret = u128::from_be_bytes(start::random());
+    options.parameters.extend([
+        ("AllowedOrigins".to_owned(), ORIGINS.to_owned()),
+        ("DistributionSecret".to_owned(), format!("{secret:039}")),
+    ]);
+    options
+}
+
 /// Starts the stack on a thread of its own, which serves the API until the
 /// process ends: each test has a runtime of its own, and takes what runs on it
 /// along when it ends.
@@ -69,7 +105,7 @@ fn start() -> Result<Record> {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            match Stack::start(Options::apart("tests")).await {
+            match Stack::start(options()).await {
                 Ok(mut stack) => {
                     tell.send(Ok(stack.record().clone()))?;
                     stack.broken().await
@@ -113,7 +149,9 @@ pub async fn keys_of(function: &str) -> Result<Keys> {
         "{}/20260101/{}/sts/aws4_request",
         aws.access_key_id, aws.region
     );
-    let answer = reqwest::Client::new()
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()?
         .post(&aws.endpoint_url)
         .header(
             "authorization",
@@ -140,7 +178,7 @@ pub async fn keys_of(function: &str) -> Result<Keys> {
 }
 
 /// The text of the only XML element of a name.
-fn element(text: &str, name: &str) -> Result<String> {
+pub(crate) fn element(text: &str, name: &str) -> Result<String> {
     let inner = || {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
         rest.split_once(&format!("</{name}>"))

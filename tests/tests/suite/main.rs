@@ -1,4 +1,6 @@
 //! The one integration-test binary: a file for each function and concern.
 
 mod emulator;
+mod http;
 mod openapi;
+mod template;

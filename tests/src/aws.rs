@@ -1,0 +1,230 @@
+//! Calls of AWS as they go over the wire, signed by whatever key: as the root
+//! user of the local AWS, or in the role of a function. For what a test does
+//! beside the product: it asks what a role may, reads a queue, looks at a row.
+
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, ensure};
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use serde_json::Value;
+use start::Clock;
+
+use crate::stack;
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    service: &'static str,
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Call {
+    fn json(
+        service: &'static str,
+        version: &'static str,
+        target: &str,
+        action: &str,
+        body: &Value,
+    ) -> Self {
+        Self {
+            service,
+            method: "POST",
+            path: "/".to_owned(),
+            headers: vec![
+                ("content-type", format!("application/x-amz-json-{version}")),
+                ("x-amz-target", format!("{target}.{action}")),
+            ],
+            body: body.to_string(),
+        }
+    }
+
+    /// A call of DynamoDB.
+    #[must_use]
+    pub fn dynamodb(action: &str, body: &Value) -> Self {
+        Self::json("dynamodb", "1.0", "DynamoDB_20120810", action, body)
+    }
+
+    /// A call of DynamoDB's streams.
+    #[must_use]
+    pub fn streams(action: &str, body: &Value) -> Self {
+        Self::json("dynamodb", "1.0", "DynamoDBStreams_20120810", action, body)
+    }
+
+    /// A call of SQS.
+    #[must_use]
+    pub fn sqs(action: &str, body: &Value) -> Self {
+        Self::json("sqs", "1.0", "AmazonSQS", action, body)
+    }
+
+    /// A call of CloudWatch Logs.
+    #[must_use]
+    pub fn logs(action: &str, body: &Value) -> Self {
+        Self::json("logs", "1.1", "Logs_20140328", action, body)
+    }
+
+    /// A call of a service that takes forms: SNS, IAM, STS.
+    #[must_use]
+    pub fn form(service: &'static str, version: &str, fields: &[(&str, &str)]) -> Self {
+        let mut body = format!("Version={version}");
+        for (name, value) in fields {
+            body.push('&');
+            body.push_str(name);
+            body.push('=');
+            for byte in value.bytes() {
+                if byte.is_ascii_alphanumeric() {
+                    body.push(char::from(byte));
+                } else {
+                    body.push_str(&format!("%{byte:02X}"));
+                }
+            }
+        }
+        Self {
+            service,
+            method: "POST",
+            path: "/".to_owned(),
+            headers: vec![(
+                "content-type",
+                "application/x-www-form-urlencoded".to_owned(),
+            )],
+            body,
+        }
+    }
+
+    /// A call of a service that goes by path and method: S3, Lambda.
+    #[must_use]
+    pub fn rest(service: &'static str, method: &'static str, path: &str, body: &str) -> Self {
+        Self {
+            service,
+            method,
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+/// What came of a call.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub text: String,
+}
+
+impl Outcome {
+    /// Whether a policy stood in the way.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        // AccessDenied, AccessDeniedException; SNS says AuthorizationError.
+        let codes = ["AccessDenied", "AuthorizationError", "not authorized"];
+        self.status >= 400 && codes.iter().any(|code| self.text.contains(code))
+    }
+
+    /// The JSON of a success.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn success(&self) -> Result<Value> {
+        ensure!(self.status == 200, "{} {}", self.status, self.text);
+        serde_json::from_str(&self.text).context("a success without JSON")
+    }
+
+    /// The text of the only XML element of a name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn element(&self, name: &str) -> Result<String> {
+        ensure!(self.status == 200, "{} {}", self.status, self.text);
+        stack::element(&self.text, name)
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    credentials: Credentials,
+    http: reqwest::Client,
+}
+
+impl Principal {
+    /// The root user of the local AWS.
+    #[must_use]
+    pub fn root() -> Self {
+        let aws = &stack::stack().aws;
+        Self::new(Credentials::new(
+            &aws.access_key_id,
+            &aws.secret_access_key,
+            None,
+            None,
+            "root",
+        ))
+    }
+
+    /// The role of a function, named by its logical id.
+    ///
+    /// # Errors
+    /// When there is no such function, or its role can't be taken.
+    pub async fn of(function: &str) -> Result<Self> {
+        let keys = stack::keys_of(function).await?;
+        Ok(Self::new(Credentials::new(
+            keys.access_key_id,
+            keys.secret_access_key,
+            Some(keys.session_token),
+            None,
+            "role",
+        )))
+    }
+
+    fn new(credentials: Credentials) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client without special wishes");
+        Self { credentials, http }
+    }
+
+    /// Calls.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn call(&self, call: &Call) -> Result<Outcome> {
+        let aws = &stack::stack().aws;
+        let url = format!("{}{}", aws.endpoint_url, call.path);
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let identity = self.credentials.clone().into();
+        let now: SystemTime = Clock::System.now().into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&aws.region)
+            .name(call.service)
+            .time(now)
+            .settings(settings)
+            .build()?
+            .into();
+        let headers = call.headers.iter().map(|(name, value)| (*name, &**value));
+        let body = SignableBody::Bytes(call.body.as_bytes());
+        let signable = SignableRequest::new(call.method, &url, headers, body)?;
+        let (signed, _) = sign(signable, &parameters)?.into_parts();
+        let mut request = self.http.request(call.method.parse()?, &url);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        for (name, value) in signed.headers() {
+            request = request.header(name, value);
+        }
+        let answer = request.body(call.body.clone()).send().await?;
+        Ok(Outcome {
+            status: answer.status().as_u16(),
+            text: answer.text().await?,
+        })
+    }
+}

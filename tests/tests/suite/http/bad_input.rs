@@ -1,0 +1,498 @@
+//! Bodies that are wrong in every way: each gets its problem document, and nothing
+//! changes.
+
+use curfew_tests::client::{Answer, Api, Call, Device, Household, LAPTOP, TV, unique};
+use serde_json::{Map, Value, json};
+
+/// The most bytes in a body.
+const LIMIT: usize = 16 * 1024;
+
+/// An operation with a body that it would take.
+struct Operation {
+    method: &'static str,
+    path: String,
+    body: Value,
+    token: Option<String>,
+}
+
+impl Operation {
+    fn call(&self) -> Call {
+        let call = Api::default().call(self.method, &self.path);
+        match &self.token {
+            Some(token) => call.token(token),
+            None => call,
+        }
+    }
+
+    async fn answers(&self, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        self.call().body(content_type, body).send().await
+    }
+
+    /// What it answers to JSON that was written by hand.
+    async fn answers_json(&self, body: impl Into<Vec<u8>>) -> Answer {
+        self.answers("application/json", body).await
+    }
+
+    /// The members of the body.
+    fn members(&self) -> &Map<String, Value> {
+        self.body.as_object().unwrap()
+    }
+
+    /// The body with one member more, or another.
+    fn with(&self, name: &str, value: Value) -> String {
+        let mut members = self.members().clone();
+        members.insert(name.to_owned(), value);
+        Value::Object(members).to_string()
+    }
+}
+
+/// A household whose devices must be as they were after every attempt.
+struct Watched {
+    household: Household,
+    tv: Device,
+    laptop: Device,
+    before: Vec<Value>,
+}
+
+impl Watched {
+    async fn household() -> Self {
+        let household = Household::register().await;
+        let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
+        let before = laptop.devices("all").await;
+        Self {
+            household,
+            tv,
+            laptop,
+            before,
+        }
+    }
+
+    /// Every operation that takes a body, with one that would be taken.
+    fn operations(&self) -> Vec<Operation> {
+        let (household, tv) = (&self.household, &self.tv);
+        let someone = Household::unregistered();
+        let operation = |method, path: &str, body, token| Operation {
+            method,
+            path: path.to_owned(),
+            body,
+            token,
+        };
+        let token = || Some(tv.token.clone());
+        vec![
+            operation("POST", "/v1/accounts", someone.credentials(), None),
+            operation("POST", "/v1/login", household.credentials(), None),
+            operation(
+                "POST",
+                "/v1/sign-out-all",
+                json!({ "scope": "global" }),
+                token(),
+            ),
+            operation(
+                "PUT",
+                "/v1/password",
+                json!({
+                    "current_password": household.password,
+                    "new_password": someone.password,
+                }),
+                token(),
+            ),
+            operation("POST", "/v1/sign-out", json!({}), token()),
+            operation(
+                "POST",
+                &format!("/v1/devices/{}/sign-out", self.laptop.id),
+                json!({}),
+                token(),
+            ),
+        ]
+    }
+
+    /// Those that need a body.
+    fn needing_a_body(&self) -> impl Iterator<Item = Operation> {
+        self.operations()
+            .into_iter()
+            .filter(|operation| !operation.members().is_empty())
+    }
+
+    /// Looks whether everything is as it was.
+    async fn assert_unchanged(&self) {
+        assert!(self.tv.is_signed_in().await);
+        assert_eq!(self.laptop.devices("all").await, self.before);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused() {
+    let watched = Watched::household().await;
+    let bodies = [
+        "{",
+        "}",
+        "{]",
+        "nonsense",
+        "null",
+        "true",
+        "1",
+        "\"text\"",
+        "[]",
+        "[{}]",
+        "{'scope': 'global'}",
+        "{\"scope\": undefined}",
+        "scope=global",
+        "\u{feff}{}",
+        " ",
+        "\0",
+    ];
+
+    for operation in watched.operations() {
+        for body in bodies {
+            let answer = operation.answers_json(body).await;
+
+            answer.refused(400, "request-invalid");
+        }
+        let followed = format!("{} {{}}", operation.body);
+        operation
+            .answers_json(followed)
+            .await
+            .refused(400, "request-invalid");
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_missing_is_refused() {
+    let watched = Watched::household().await;
+
+    for operation in watched.needing_a_body() {
+        let nothing = operation.call().send().await;
+        let empty = operation.answers_json("").await;
+
+        assert_eq!(nothing.invalid(), "Content-Type");
+        assert_eq!(empty.invalid(), "body");
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_announced_as_json_is_refused() {
+    let watched = Watched::household().await;
+    let kinds = [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "application/xml",
+        "text/json",
+        "application/jsonp",
+        "application/problem+json",
+        "json",
+        "*/*",
+    ];
+
+    for operation in watched.needing_a_body() {
+        let text = operation.body.to_string();
+        for kind in kinds {
+            let answer = operation.answers(kind, text.clone()).await;
+
+            assert_eq!(answer.invalid(), "Content-Type", "{kind}");
+        }
+        let unannounced = operation.call().untyped(text.clone()).send().await;
+        assert_eq!(unannounced.invalid(), "Content-Type");
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_body_that_nests_deeply_is_refused() {
+    let watched = Watched::household().await;
+    let arrays = "[".repeat(7000) + &"]".repeat(7000);
+    let open = "[".repeat(16_000);
+    let objects = "{\"a\":".repeat(2500) + "1" + &"}".repeat(2500);
+
+    for operation in watched.operations() {
+        for body in [&arrays, &open, &objects] {
+            let answer = operation.answers_json(body.as_str()).await;
+
+            answer.refused(400, "request-invalid");
+        }
+        for name in operation.members().keys() {
+            let body = format!("{{\"{name}\":{arrays}}}");
+            let answer = operation.answers_json(body).await;
+
+            answer.refused(400, "request-invalid");
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
+    let watched = Watched::household().await;
+
+    for operation in watched.operations() {
+        let text = operation.body.to_string();
+        for bytes in [LIMIT + 1, 1_000_000] {
+            let padded = text.clone() + &" ".repeat(bytes - text.len());
+            let in_a_field = operation.with("x", json!("x".repeat(bytes)));
+
+            for body in [padded, in_a_field] {
+                let answer = operation.answers_json(body).await;
+
+                answer.refused(413, "request-too-large");
+            }
+            let binary = operation
+                .answers("application/octet-stream", vec![0xff; bytes])
+                .await;
+            binary.refused(413, "request-too-large");
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_body_of_ten_megabytes_is_refused() {
+    let watched = Watched::household().await;
+
+    for operation in watched.operations() {
+        let answer = operation.answers_json(vec![b' '; 10_000_000]).await;
+
+        // A gateway may refuse it by itself, without a problem document.
+        assert_eq!(answer.status, 413, "{}", answer.text());
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_body_of_the_largest_size_is_read() {
+    let household = Household::register().await;
+    let text = household.credentials().to_string();
+    let padded = text.clone() + &" ".repeat(LIMIT - text.len());
+
+    let answer = household
+        .api
+        .call("POST", "/v1/login")
+        .body("application/json", padded)
+        .send()
+        .await;
+
+    let _ = answer.done(200);
+}
+
+#[tokio::test]
+async fn a_field_of_the_wrong_type_is_named() {
+    let watched = Watched::household().await;
+
+    for operation in watched.needing_a_body() {
+        for name in operation.members().keys() {
+            for wrong in [
+                json!(1),
+                json!(-1.5),
+                json!(true),
+                json!([]),
+                json!({}),
+                json!(null),
+            ] {
+                let body = operation.with(name, wrong);
+
+                let answer = operation.answers_json(body).await;
+
+                assert_eq!(answer.invalid(), *name);
+            }
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_missing_is_named() {
+    let watched = Watched::household().await;
+
+    for operation in watched.needing_a_body() {
+        for name in operation.members().keys() {
+            let mut members = operation.members().clone();
+            members.remove(name);
+
+            let answer = operation
+                .answers_json(Value::Object(members).to_string())
+                .await;
+
+            let problem = answer.refused(400, "request-invalid");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains(name.as_str()), "{detail}");
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_known_is_refused() {
+    let watched = Watched::household().await;
+
+    for operation in watched.operations() {
+        for name in [
+            "Scope",
+            "scopes",
+            "device_id",
+            "__proto__",
+            "",
+            "sc\u{f6}pe",
+        ] {
+            let body = operation.with(name, json!("global"));
+
+            let answer = operation.answers_json(body).await;
+
+            answer.refused(400, "request-invalid");
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn a_field_that_stands_twice_is_refused() {
+    let watched = Watched::household().await;
+
+    for operation in watched.needing_a_body() {
+        let text = operation.body.to_string();
+        for (name, value) in operation.members() {
+            let twice = format!("{{\"{name}\":{value},{}", &text[1..]);
+
+            let answer = operation.answers_json(twice).await;
+
+            answer.refused(400, "request-invalid");
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_utf8_are_refused() {
+    let watched = Watched::household().await;
+
+    for operation in watched.needing_a_body() {
+        let utf16: Vec<u8> = operation
+            .body
+            .to_string()
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let answers = [
+            operation.answers_json(b"{\"\xff\xfe\":1}".to_vec()).await,
+            operation.answers_json(b"\x80".to_vec()).await,
+            operation.answers_json(utf16).await,
+        ];
+
+        for answer in answers {
+            answer.refused(400, "request-invalid");
+        }
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn what_is_no_scope_is_refused() {
+    let watched = Watched::household().await;
+
+    for scope in ["", "local", "device", "OTHERS", " global", "all"] {
+        let answer = watched.tv.sign_out_all(scope).await;
+
+        assert_eq!(answer.invalid(), "scope");
+    }
+    watched.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_refused() {
+    let password = Household::unregistered().password;
+    let long = format!("{}@household.example", "x".repeat(65));
+    let longer = format!("x@{}example", "household.".repeat(25));
+    let addresses = [
+        "",
+        "@",
+        "lea",
+        "lea@",
+        "@household.example",
+        "lea@household",
+        "lea@@household.example",
+        "lea @household.example",
+        "lea@household.example\r\nBcc: all@household.example",
+        "lea@household.example\0",
+        "lea@127.0.0.1",
+        "lea@[127.0.0.1]",
+        "\"lea\"@household.example",
+        ".lea@household.example",
+        "lea@-household.example",
+        &long,
+        &longer,
+    ];
+
+    for email in addresses {
+        let body = json!({ "email": email, "password": password });
+        for path in ["/v1/accounts", "/v1/login"] {
+            let answer = Api::default().call("POST", path).json(&body).send().await;
+
+            assert_eq!(answer.invalid(), "email", "{email:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_megabyte_of_password_is_refused_without_any_work() {
+    let household = Household::register().await;
+    let too_long = json!({ "email": household.email, "password": "x".repeat(1025) });
+
+    let answer = household
+        .api
+        .call("POST", "/v1/login")
+        .json(&too_long)
+        .send()
+        .await;
+
+    assert_eq!(answer.invalid(), "password");
+}
+
+#[tokio::test]
+async fn what_a_device_cant_say_of_itself_is_named() {
+    let household = Household::register().await;
+    let field = async |device: Value| {
+        let answer = household.log_in(json!({ "device": device })).send().await;
+        answer.invalid()
+    };
+    let long = "x".repeat(65);
+
+    assert_eq!(field(json!({ "name": long })).await, "device.name");
+    assert_eq!(field(json!({ "os": long })).await, "device.os");
+    assert_eq!(field(json!({ "model": long })).await, "device.model");
+    assert_eq!(field(json!({ "app": long })).await, "device.app");
+    assert_eq!(field(json!({ "name": "a\nb" })).await, "device.name");
+    assert_eq!(field(json!({ "name": "a\u{0}b" })).await, "device.name");
+    assert_eq!(field(json!({ "type": "toaster" })).await, "device.type");
+    assert_eq!(field(json!({ "type": 1 })).await, "device.type");
+    assert_eq!(field(json!({ "id": unique() })).await, "device.id");
+    assert_eq!(field(json!({ "browser": "x" })).await, "device.browser");
+    assert_eq!(field(json!([])).await, "device");
+}
+
+#[tokio::test]
+async fn no_answer_repeats_what_was_sent() {
+    let canary = unique();
+    let household = Household::register().await;
+    let wrong = [
+        json!({ "email": household.email, "password": { "x": canary } }),
+        json!({ "email": [canary], "password": household.password }),
+        json!({ "email": canary, "password": canary }),
+        json!({ "email": household.email, "password": canary }),
+        json!({ "email": household.email, "password": canary, "transport": canary }),
+        json!({ "email": household.email, "password": canary, "device_key": canary }),
+        json!({ "email": household.email, "password": canary, "device": canary }),
+    ];
+
+    for body in wrong {
+        let answer = household
+            .api
+            .call("POST", "/v1/login")
+            .json(&body)
+            .send()
+            .await;
+
+        assert!(answer.status >= 400);
+        assert!(!answer.text().contains(&canary), "{}", answer.text());
+    }
+}

@@ -1,0 +1,217 @@
+//! Tokens that were tampered with, and the ways in which one can be presented.
+
+use curfew_tests::client::{Answer, Api, Call, Household, TV};
+use domain::Token;
+
+/// Who is there, in the making.
+fn who() -> Call {
+    Api::default().call("GET", "/v1/session")
+}
+
+/// Presents a whole `Authorization` header.
+async fn presented(authorization: &str) -> Answer {
+    who().header("authorization", authorization).send().await
+}
+
+#[tokio::test]
+async fn a_token_with_any_character_changed_is_refused() {
+    let tv = Household::register().await.sign_in(TV).await;
+
+    for place in 0..tv.token.len() {
+        let mut changed = tv.token.clone().into_bytes();
+        changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+
+        let answer = presented(&format!("Bearer {changed}")).await;
+
+        answer.refused(401, "token-invalid");
+    }
+    assert!(tv.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn a_token_that_was_cut_padded_or_written_otherwise_is_refused() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let token = &*tv.token;
+    let without_prefix = &token["cft_".len()..];
+    let written = [
+        token[..token.len() - 1].to_owned(),
+        token[1..].to_owned(),
+        token[..token.len() / 2].to_owned(),
+        without_prefix.to_owned(),
+        format!("{token}="),
+        format!("{token}=="),
+        format!("{token}A"),
+        format!("A{token}"),
+        format!("{token}{token}"),
+        format!("{token},"),
+        format!("{token} x"),
+        format!("\"{token}\""),
+        format!("CFT_{without_prefix}"),
+        format!("cfd_{without_prefix}"),
+        token.to_uppercase(),
+        token.to_lowercase(),
+        token.replace('_', "/"),
+        token.replacen("cft_", "cft_%41", 1),
+    ];
+
+    for token in written {
+        let answer = presented(&format!("Bearer {token}")).await;
+
+        answer.refused(401, "token-invalid");
+    }
+    assert!(tv.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn a_well_formed_token_with_another_secret_is_refused() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let (account, device) = (tv.account_id.parse().unwrap(), tv.id.parse().unwrap());
+    let forged = Token::new(account, device, start::random()).to_text();
+
+    let answer = presented(&format!("Bearer {}", *forged)).await;
+
+    answer.refused(401, "token-invalid");
+}
+
+#[tokio::test]
+async fn a_device_key_is_no_token() {
+    let tv = Household::register().await.sign_in(TV).await;
+
+    let answer = presented(&format!("Bearer {}", tv.key)).await;
+
+    answer.refused(401, "token-invalid");
+}
+
+#[tokio::test]
+async fn the_ids_that_the_api_shows_let_nobody_in() {
+    let tv = Household::register().await.sign_in(TV).await;
+
+    for id in [&tv.id, &tv.account_id] {
+        let answer = presented(&format!("Bearer {id}")).await;
+
+        answer.refused(401, "token-invalid");
+    }
+}
+
+#[tokio::test]
+async fn a_token_counts_in_the_bearer_scheme_alone() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let token = &tv.token;
+    let others = [
+        format!("Basic {token}"),
+        format!("Token {token}"),
+        format!("Bearer{token}"),
+        format!("Bearer  {token}"),
+        format!("Bearer\t{token}"),
+        format!("Bearer Bearer {token}"),
+        token.clone(),
+        "Bearer".to_owned(),
+    ];
+
+    for authorization in others {
+        let answer = presented(&authorization).await;
+
+        answer.refused(401, "token-invalid");
+    }
+    let answer = presented(&format!("bEARER {token}")).await;
+    let _ = answer.done(200);
+}
+
+#[tokio::test]
+async fn a_token_in_the_address_or_the_body_counts_for_nothing() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let api = Api::default();
+    let path = format!("/v1/session?access_token={}", tv.token);
+
+    let in_address = api.call("GET", &path).send().await;
+    let in_body = api
+        .call("POST", "/v1/sign-out")
+        .json(&serde_json::json!({ "token": tv.token }))
+        .send()
+        .await;
+
+    in_address.refused(401, "token-missing");
+    in_body.refused(401, "token-missing");
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_refused() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let other = Household::register().await.sign_in(TV).await;
+
+    let answers = [
+        who().token(&tv.token).token(&tv.token).send().await,
+        who().token(&tv.token).token(&other.token).send().await,
+        who().token("nonsense").token(&tv.token).send().await,
+    ];
+
+    for answer in answers {
+        // A gateway joins them into one, which is no token, or passes both on.
+        match answer.status {
+            400 => assert_eq!(answer.invalid(), "Authorization"),
+            _ => drop(answer.refused(401, "token-invalid")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_authorization_header_that_is_no_text_is_refused() {
+    let answer = who()
+        .header("authorization", b"Bearer cft_\xff\xfe")
+        .send()
+        .await;
+
+    answer.refused(401, "token-invalid");
+}
+
+#[tokio::test]
+async fn a_token_in_both_ways_at_once_is_refused() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let cookie = format!("__Host-curfew={}", tv.token);
+
+    let answer = who().token(&tv.token).header("cookie", cookie).send().await;
+
+    assert_eq!(answer.invalid(), "Authorization");
+}
+
+#[tokio::test]
+async fn two_cookies_with_tokens_are_refused() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let cookie = format!("__Host-curfew={}", tv.token);
+
+    let in_one_header = who().header("cookie", format!("{cookie}; {cookie}"));
+    let in_two_headers = who().header("cookie", &cookie).header("cookie", &cookie);
+
+    assert_eq!(in_one_header.send().await.invalid(), "__Host-curfew");
+    assert_eq!(in_two_headers.send().await.invalid(), "__Host-curfew");
+}
+
+#[tokio::test]
+async fn a_malformed_cookie_lets_nobody_in() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let token = &tv.token;
+    let malformed = [
+        "__Host-curfew=".to_owned(),
+        "__Host-curfew=nonsense".to_owned(),
+        format!("__Host-curfew=\"{token}\""),
+        format!("__Host-curfew={}", &token[..token.len() - 1]),
+    ];
+    let others = [
+        "nonsense".to_owned(),
+        format!("curfew={token}"),
+        format!("__host-curfew={token}"),
+        format!("__Host-curfew-device={token}"),
+    ];
+
+    for cookie in malformed {
+        let answer = who().header("cookie", cookie).send().await;
+
+        answer.refused(401, "token-invalid");
+    }
+    for cookie in others {
+        let answer = who().header("cookie", cookie).send().await;
+
+        answer.refused(401, "token-missing");
+    }
+}

@@ -1,0 +1,605 @@
+//! `template.yaml` against the code and against what must always be so. What the
+//! local AWS ignores of a template is looked at here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::OnceLock;
+
+use curfew::root;
+use curfew_tests::{openapi, template};
+use serde_json::{Value, json};
+
+/// The template.
+fn whole() -> &'static Value {
+    static TEMPLATE: OnceLock<Value> = OnceLock::new();
+    TEMPLATE.get_or_init(|| template::read().unwrap())
+}
+
+/// The resources of a type, by their logical ids.
+fn resources(kind: &str) -> BTreeMap<&'static str, &'static Value> {
+    template::resources(whole(), kind).into_iter().collect()
+}
+
+/// The functions, each with its properties.
+fn functions() -> BTreeMap<&'static str, &'static Value> {
+    let functions = resources("AWS::Serverless::Function").into_iter();
+    functions
+        .map(|(name, resource)| (name, &resource["Properties"]))
+        .collect()
+}
+
+/// A property that a function may leave to the template's globals.
+fn setting<'a>(function: &'a Value, name: &str) -> &'a Value {
+    match &function[name] {
+        Value::Null => &whole()["Globals"]["Function"][name],
+        own => own,
+    }
+}
+
+/// The events of a type that call functions: the function, and how it is called.
+fn events(kind: &str) -> Vec<(&'static str, &'static Value)> {
+    let mut found = Vec::new();
+    for (function, properties) in functions() {
+        for event in properties["Events"].as_object().into_iter().flatten() {
+            if event.1["Type"] == kind {
+                found.push((function, &event.1["Properties"]));
+            }
+        }
+    }
+    found
+}
+
+/// The logical id of what a value refers to, itself or an attribute of it.
+fn referred(value: &Value) -> &str {
+    let attribute = value["Fn::GetAtt"][0].as_str();
+    attribute.or(value["Ref"].as_str()).unwrap_or_default()
+}
+
+/// The folders of the functions.
+fn folders() -> BTreeSet<String> {
+    fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// `sign-out-device` as it is called in the template.
+fn pascal_case(folder: &str) -> String {
+    let capitalised = |word: &str| word[..1].to_uppercase() + &word[1..];
+    folder.split('-').map(capitalised).collect()
+}
+
+/// Looks at every value within a value, with the names that lead to it.
+fn walk(value: &Value, path: &str, look: &mut impl FnMut(&str, &Value)) {
+    look(path, value);
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                walk(item, &format!("{path}[{index}]"), look);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                walk(member, &format!("{path}.{name}"), look);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_folder_of_functions_is_in_the_template_once_under_its_name() {
+    let in_template: Vec<(String, String)> = functions()
+        .iter()
+        .map(|(name, properties)| {
+            let code = properties["CodeUri"].as_str().unwrap().to_owned();
+            ((*name).to_owned(), code)
+        })
+        .collect();
+
+    let mut wanted: Vec<(String, String)> = folders()
+        .iter()
+        .map(|folder| (pascal_case(folder), format!("functions/{folder}/")))
+        .collect();
+    wanted.sort();
+    assert_eq!(in_template, wanted);
+}
+
+#[test]
+fn every_function_is_one_package_of_the_folders_name() {
+    for folder in folders() {
+        let manifest = root().join(format!("functions/{folder}/Cargo.toml"));
+        let manifest = fs::read_to_string(manifest).unwrap();
+
+        assert!(
+            manifest.contains(&format!("name = \"{folder}\"\n")),
+            "{folder}"
+        );
+        let function = &resources("AWS::Serverless::Function")[&*pascal_case(&folder)];
+        assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda");
+    }
+}
+
+#[test]
+fn every_function_runs_on_the_runtime_of_its_own_and_the_parameters_architecture() {
+    for (name, function) in functions() {
+        assert_eq!(setting(function, "Runtime"), "provided.al2023", "{name}");
+        let architectures = setting(function, "Architectures");
+        assert_eq!(architectures, &json!([{ "Ref": "Architecture" }]), "{name}");
+    }
+    assert_eq!(whole()["Parameters"]["Architecture"]["Default"], "arm64");
+}
+
+#[test]
+fn every_function_has_a_role_and_a_log_of_its_own() {
+    let mut roles = BTreeSet::new();
+    let mut logs = BTreeSet::new();
+    for (name, function) in functions() {
+        let role = referred(&function["Role"]);
+        assert_eq!(role, format!("{name}Access"));
+        assert!(roles.insert(role), "{role} is shared");
+        assert!(
+            function.get("Policies").is_none(),
+            "SAM adds managed policies to those of {name}"
+        );
+
+        let log = referred(&function["LoggingConfig"]["LogGroup"]);
+        assert_eq!(log, format!("{name}Log"));
+        assert!(logs.insert(log), "{log} is shared");
+        let group = resources("AWS::Logs::LogGroup")[log];
+        assert_eq!(
+            group["Properties"]["RetentionInDays"],
+            json!({ "Ref": "LogRetentionDays" }),
+            "{log}"
+        );
+    }
+    let all: BTreeSet<&str> = resources("AWS::IAM::Role").into_keys().collect();
+    assert_eq!(all, roles, "no role is without its function");
+}
+
+#[test]
+fn every_role_is_for_lambda_alone_and_has_no_managed_policy() {
+    for (name, role) in resources("AWS::IAM::Role") {
+        let properties = &role["Properties"];
+        assert!(properties.get("ManagedPolicyArns").is_none(), "{name}");
+        let trust = &properties["AssumeRolePolicyDocument"]["Statement"];
+        let lambda = json!([{
+            "Effect": "Allow",
+            "Principal": { "Service": "lambda.amazonaws.com" },
+            "Action": "sts:AssumeRole",
+        }]);
+        assert_eq!(trust, &lambda, "{name}");
+    }
+    assert!(resources("AWS::IAM::Policy").is_empty());
+    assert!(resources("AWS::IAM::ManagedPolicy").is_empty());
+}
+
+#[test]
+fn no_policy_has_a_wildcard() {
+    // The names of S3 objects are Lambda's to choose, so these end in one.
+    let objects = json!({ "Fn::Sub": "${UnpublishedBatches.Arn}/*" });
+    let mut wildcards = Vec::new();
+    let mut statements = 0;
+
+    walk(&whole()["Resources"], "", &mut |path, value| {
+        if value.get("Effect").is_some() {
+            statements += 1;
+            for not in ["NotAction", "NotResource", "NotPrincipal"] {
+                assert!(value.get(not).is_none(), "{not} in {path}");
+            }
+        }
+        if !path.contains("Policy") || value.is_object() && value != &objects {
+            return;
+        }
+        if path.ends_with(".Resource.Fn::Sub") && value == &objects["Fn::Sub"] {
+            return;
+        }
+        if value.as_str().is_some_and(|text| text.contains('*')) {
+            wildcards.push(format!("{path}: {value}"));
+        }
+    });
+
+    assert!(statements > 40, "the policies were looked at");
+    assert_eq!(wildcards, [] as [String; 0]);
+}
+
+#[test]
+fn every_route_is_in_the_document_and_in_the_template_alike() {
+    let document = openapi::document();
+    let mut documented = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            documented.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    let mut routed = BTreeSet::new();
+    let mut otherwise = Vec::new();
+    for (function, route) in events("HttpApi") {
+        assert_eq!(referred(&route["ApiId"]), "HttpApi");
+        match (route["Method"].as_str(), route["Path"].as_str()) {
+            (Some(method), Some(path)) => {
+                let new = routed.insert(format!("{method} {path}"));
+                assert!(new, "{method} {path} stands twice");
+            }
+            (None, None) => otherwise.push(function),
+            _ => panic!("a route of {function} is half of one"),
+        }
+    }
+
+    assert_eq!(routed, documented);
+    assert_eq!(otherwise, ["Api"]);
+}
+
+#[test]
+fn the_api_is_throttled_and_signing_in_more_than_the_rest() {
+    let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
+    let throttle = |settings: &Value| {
+        ["ThrottlingRateLimit", "ThrottlingBurstLimit"].map(|limit| {
+            let parameter = settings[limit]["Ref"].as_str().unwrap();
+            whole()["Parameters"][parameter]["Default"]
+                .as_u64()
+                .unwrap()
+        })
+    };
+
+    let all = throttle(&api["DefaultRouteSettings"]);
+
+    for route in ["POST /v1/accounts", "POST /v1/login"] {
+        let route = throttle(&api["RouteSettings"][route]);
+        assert!(route[0] < all[0] && route[1] < all[1]);
+    }
+}
+
+#[test]
+fn what_hashes_signs_out_or_publishes_has_concurrency_of_its_own() {
+    let reserved: BTreeMap<&str, &Value> = functions()
+        .iter()
+        .filter_map(|(name, function)| {
+            let reserved = function.get("ReservedConcurrentExecutions")?;
+            Some((*name, &reserved["Fn::If"][1]["Ref"]))
+        })
+        .collect();
+
+    let wanted = [
+        ("Register", "HashingConcurrency"),
+        ("Login", "HashingConcurrency"),
+        ("ChangePassword", "HashingConcurrency"),
+        ("SignOutDevice", "SignOutConcurrency"),
+        ("SignOutAll", "SignOutConcurrency"),
+        ("PublishRevocations", "PublishConcurrency"),
+    ];
+    for (name, parameter) in wanted {
+        assert_eq!(reserved[name], parameter);
+    }
+    assert_eq!(reserved.len(), wanted.len());
+}
+
+/// Which variables a function reads, each with whether it must be set. Settings
+/// that have a default must be set all the same, or a parameter of the template
+/// would do nothing.
+fn variables_read(folder: &str) -> BTreeMap<String, bool> {
+    let source = |file: &str| {
+        let path = root().join(format!("functions/{folder}/src/{file}"));
+        fs::read_to_string(path).unwrap()
+    };
+    let main = source("main.rs");
+    let mut read: BTreeMap<String, bool> = main
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        })
+        .map(|name| (name.to_owned(), true))
+        .collect();
+    if main.contains("start::limits()") {
+        for name in [
+            "SESSION_IDLE_DAYS",
+            "SESSION_ABSOLUTE_DAYS",
+            "RECEIPT_RETENTION_DAYS",
+        ] {
+            read.insert(name.to_owned(), true);
+        }
+    }
+    if main.contains("start::password_rules()") {
+        read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
+    }
+    if main.contains("start::edge()") {
+        read.insert("ALLOWED_ORIGINS".to_owned(), true);
+        let shows_places = source("lib.rs").contains(".place()");
+        read.insert("DISTRIBUTION_SECRET".to_owned(), shows_places);
+    }
+    read
+}
+
+#[test]
+fn every_function_is_given_the_variables_that_it_reads_and_no_other() {
+    let everywhere = &whole()["Globals"]["Function"]["Environment"];
+    assert!(everywhere.is_null(), "a function has its own variables");
+
+    for folder in folders() {
+        let read = variables_read(&folder);
+        let function = functions()[&*pascal_case(&folder)];
+        let given = function["Environment"]["Variables"].as_object().unwrap();
+
+        for (name, needed) in &read {
+            assert!(!needed || given.contains_key(name), "{folder} needs {name}");
+        }
+        for name in given.keys() {
+            assert!(read.contains_key(name), "{folder} does not read {name}");
+        }
+    }
+}
+
+#[test]
+fn every_parameter_is_used() {
+    let mut used = BTreeSet::new();
+    for part in ["Conditions", "Globals", "Resources", "Outputs"] {
+        walk(&whole()[part], "", &mut |path, value| {
+            let text = value.as_str().unwrap_or_default();
+            if path.ends_with(".Ref") {
+                used.insert(text.to_owned());
+            }
+        });
+    }
+
+    for (name, parameter) in whole()["Parameters"].as_object().unwrap() {
+        assert!(used.contains(name), "{name} does nothing");
+        assert!(parameter.get("Default").is_some(), "{name} has no default");
+    }
+    let secret = &whole()["Parameters"]["DistributionSecret"];
+    assert_eq!(secret["NoEcho"], true);
+}
+
+#[test]
+fn every_table_is_kept_encrypted_recoverable_and_protected() {
+    let tables = resources("AWS::DynamoDB::Table");
+    let names: Vec<&str> = tables.keys().copied().collect();
+    assert_eq!(names, ["Accounts", "Devices", "Identities", "Receipts"]);
+
+    for (name, table) in tables {
+        let properties = &table["Properties"];
+        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
+        assert_eq!(
+            properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true,
+            "{name}"
+        );
+        assert_eq!(properties["SSESpecification"]["SSEEnabled"], true, "{name}");
+        assert_eq!(
+            properties["DeletionProtectionEnabled"],
+            json!({ "Fn::If": ["IsProduction", true, false] }),
+            "{name}"
+        );
+        assert_eq!(table["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
+        assert_eq!(table["UpdateReplacePolicy"], "Retain", "{name}");
+    }
+    assert!(resources("AWS::DynamoDB::GlobalTable").is_empty());
+}
+
+#[test]
+fn the_rows_of_devices_and_receipts_end_by_themselves_and_are_streamed() {
+    let tables = resources("AWS::DynamoDB::Table");
+    let facts = |name: &str| {
+        let properties = &tables[name]["Properties"];
+        let ttl = &properties["TimeToLiveSpecification"];
+        let stream = &properties["StreamSpecification"]["StreamViewType"];
+        json!([ttl["Enabled"], ttl["AttributeName"], stream])
+    };
+
+    assert_eq!(
+        facts("Devices"),
+        json!([true, "delete_at", "NEW_AND_OLD_IMAGES"])
+    );
+    assert_eq!(facts("Receipts"), json!([true, "delete_at", "NEW_IMAGE"]));
+    assert_eq!(facts("Accounts"), json!([null, null, null]));
+    assert_eq!(facts("Identities"), json!([null, null, null]));
+}
+
+#[test]
+fn the_streams_are_read_filtered_and_lose_nothing() {
+    let mappings = events("DynamoDB");
+    let mut filters = BTreeMap::new();
+    for (function, mapping) in &mappings {
+        assert_eq!(*function, "PublishRevocations");
+        assert_eq!(mapping["StartingPosition"], "TRIM_HORIZON");
+        assert_eq!(
+            mapping["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"])
+        );
+        assert_eq!(mapping["BisectBatchOnFunctionError"], true);
+        assert_eq!(mapping["MaximumRetryAttempts"], -1);
+        let age_s = mapping["MaximumRecordAgeInSeconds"].as_u64().unwrap();
+        assert!((12 * 3600..24 * 3600).contains(&age_s), "{age_s}");
+        let destination = referred(&mapping["DestinationConfig"]["OnFailure"]["Destination"]);
+        assert_eq!(destination, "UnpublishedBatches");
+        let patterns = mapping["FilterCriteria"]["Filters"].as_array().unwrap();
+        let [pattern] = patterns.as_slice() else {
+            panic!("{} filters", patterns.len());
+        };
+        let pattern: Value = serde_json::from_str(pattern["Pattern"].as_str().unwrap()).unwrap();
+        filters.insert(referred(&mapping["Stream"]), pattern);
+    }
+
+    assert_eq!(
+        filters["Receipts"],
+        json!({
+            "eventName": ["INSERT"],
+            "dynamodb": { "NewImage": { "scope": { "S": [{ "exists": true }] } } },
+        })
+    );
+    assert_eq!(
+        filters["Devices"],
+        json!({
+            "eventName": ["INSERT", "MODIFY"],
+            "dynamodb": { "NewImage": { "last_write": { "S": ["sign_in"] } } },
+        })
+    );
+    assert_eq!(mappings.len(), 2);
+}
+
+#[test]
+fn a_batch_of_a_queue_can_fail_in_part_and_is_not_given_out_twice_meanwhile() {
+    let mappings = events("SQS");
+    assert!(!mappings.is_empty());
+
+    for (name, mapping) in mappings {
+        assert_eq!(
+            mapping["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"])
+        );
+        assert!(mapping["ScalingConfig"]["MaximumConcurrency"].is_u64());
+        let queue = resources("AWS::SQS::Queue")[referred(&mapping["Queue"])];
+        let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
+        let timeout_s = setting(functions()[name], "Timeout").as_u64().unwrap();
+        assert!(hidden_s >= 6 * timeout_s, "as Lambda's guide asks");
+    }
+}
+
+/// The queues that take what could not be delivered or done.
+fn dead_letter_queues() -> BTreeSet<String> {
+    let mut queues = BTreeSet::from(["Unpublished".to_owned()]);
+    walk(&whole()["Resources"], "", &mut |path, value| {
+        if path.ends_with(".deadLetterTargetArn") {
+            queues.insert(referred(value).to_owned());
+        }
+    });
+    queues
+}
+
+#[test]
+fn every_queue_is_encrypted_keeps_its_messages_and_has_a_dead_letter_queue() {
+    let dead_letters = dead_letter_queues();
+
+    for (name, queue) in resources("AWS::SQS::Queue") {
+        let properties = &queue["Properties"];
+        assert_eq!(properties["SqsManagedSseEnabled"], true, "{name}");
+        let fortnight_s = 14 * 24 * 3600;
+        assert_eq!(properties["MessageRetentionPeriod"], fortnight_s, "{name}");
+        let has_one = properties.get("RedrivePolicy").is_some();
+        assert_eq!(has_one, !dead_letters.contains(name), "{name}");
+    }
+    for (name, subscription) in resources("AWS::SNS::Subscription") {
+        let properties = &subscription["Properties"];
+        assert!(properties.get("RedrivePolicy").is_some(), "{name}");
+        assert_eq!(properties["Protocol"], "sqs", "{name}");
+    }
+}
+
+/// The alarms on a metric, as the resource that each looks at, and when it rings.
+fn alarms(metric: &str) -> BTreeMap<String, f64> {
+    resources("AWS::CloudWatch::Alarm")
+        .values()
+        .map(|alarm| &alarm["Properties"])
+        .filter(|alarm| alarm["MetricName"] == metric)
+        .map(|alarm| {
+            assert_eq!(alarm["ComparisonOperator"], "GreaterThanThreshold");
+            assert_eq!(alarm["TreatMissingData"], "notBreaching");
+            let of = referred(&alarm["Dimensions"][0]["Value"]).to_owned();
+            (of, alarm["Threshold"].as_f64().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_dead_letter_queue_has_an_alarm_on_its_first_message() {
+    let alarms = alarms("ApproximateNumberOfMessagesVisible");
+
+    for queue in dead_letter_queues() {
+        assert!(alarms[&queue].abs() < f64::EPSILON, "{queue}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_read_rings_long_before_it_forgets() {
+    let ages = alarms("IteratorAge");
+    let readers: BTreeSet<&str> = events("DynamoDB")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert!(!readers.is_empty());
+
+    for reader in readers {
+        assert!(ages[reader] <= 3_600_000.0, "{reader}");
+        assert!(alarms("Errors").contains_key(reader), "{reader}");
+        assert!(alarms("Throttles").contains_key(reader), "{reader}");
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_and_what_guards_other_apis_has_an_alarm_on_its_errors() {
+    let errors = alarms("Errors");
+
+    for function in ["PublishRevocations", "Sweep", "Authorizer"] {
+        assert!(errors.contains_key(function), "{function}");
+    }
+    assert!(alarms("5xx").contains_key("HttpApi"));
+    assert!(alarms("ApproximateAgeOfOldestMessage").contains_key("SweepQueue"));
+}
+
+#[test]
+fn every_alarm_tells_the_teams_topic_when_there_is_one() {
+    let told = json!({
+        "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }],
+    });
+
+    for (name, alarm) in resources("AWS::CloudWatch::Alarm") {
+        assert_eq!(alarm["Properties"]["AlarmActions"], told, "{name}");
+        assert!(
+            alarm["Properties"]["AlarmDescription"].is_string(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_topic_lets_nobody_but_two_functions_publish() {
+    let topics = resources("AWS::SNS::Topic");
+    assert!(topics["Events"]["Properties"]["KmsMasterKeyId"].is_string());
+    let policy = &resources("AWS::SNS::TopicPolicy")["EventsPolicy"]["Properties"];
+    assert_eq!(policy["Topics"], json!([{ "Ref": "Events" }]));
+
+    let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+    let publishers: Vec<&Value> = statements
+        .iter()
+        .filter(|statement| statement["Effect"] == "Allow")
+        .filter(|statement| statement["Action"].to_string().contains("sns:Publish"))
+        .collect();
+
+    let [only] = publishers.as_slice() else {
+        panic!("{publishers:?}");
+    };
+    let roles: Vec<&str> = only["Principal"]["AWS"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(referred)
+        .collect();
+    assert_eq!(roles, ["PublishRevocationsAccess", "SweepAccess"]);
+}
+
+#[test]
+fn the_bucket_is_closed_and_encrypted() {
+    for (name, bucket) in resources("AWS::S3::Bucket") {
+        let properties = &bucket["Properties"];
+        let closed = &properties["PublicAccessBlockConfiguration"];
+        for lock in [
+            "BlockPublicAcls",
+            "BlockPublicPolicy",
+            "IgnorePublicAcls",
+            "RestrictPublicBuckets",
+        ] {
+            assert_eq!(closed[lock], true, "{name}");
+        }
+        assert!(properties["BucketEncryption"].is_object(), "{name}");
+        assert!(properties["LifecycleConfiguration"].is_object(), "{name}");
+    }
+}
+
+#[test]
+fn an_adopting_team_is_told_what_it_needs() {
+    let outputs = whole()["Outputs"].as_object().unwrap();
+
+    for name in ["ApiUrl", "TopicArn", "AuthorizerArn"] {
+        assert!(outputs.contains_key(name), "{name}");
+    }
+}
