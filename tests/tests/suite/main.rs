@@ -2,5 +2,6 @@
 
 mod emulator;
 mod http;
+mod least_privilege;
 mod openapi;
 mod template;

@@ -204,6 +204,52 @@ fn no_policy_has_a_wildcard() {
 }
 
 #[test]
+fn every_role_writes_to_its_functions_log_alone() {
+    for (role, resource) in resources("AWS::IAM::Role") {
+        let mut logs = Vec::new();
+        walk(&resource["Properties"]["Policies"], "", &mut |_, value| {
+            if value["Action"].to_string().contains("\"logs:") {
+                logs.push(value.clone());
+            }
+        });
+
+        let log = format!("{}Log", role.strip_suffix("Access").unwrap());
+        let own = json!({
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": { "Fn::GetAtt": [log, "Arn"] },
+        });
+        assert_eq!(logs, [own], "{role}");
+    }
+}
+
+#[test]
+fn the_streams_are_read_by_publish_revocations_alone() {
+    let mut readers = BTreeSet::new();
+    for (role, resource) in resources("AWS::IAM::Role") {
+        walk(&resource["Properties"]["Policies"], "", &mut |_, value| {
+            let attribute = &value["Resource"]["Fn::GetAtt"];
+            if attribute[1] == "StreamArn" {
+                let actions = [
+                    "dynamodb:DescribeStream",
+                    "dynamodb:GetRecords",
+                    "dynamodb:GetShardIterator",
+                    "dynamodb:ListStreams",
+                ];
+                assert_eq!(value["Action"], json!(actions), "{role}");
+                readers.insert(format!("{role}: {}", attribute[0]));
+            }
+        });
+    }
+
+    let wanted = [
+        "PublishRevocationsAccess: \"Devices\"",
+        "PublishRevocationsAccess: \"Receipts\"",
+    ];
+    assert_eq!(readers, wanted.map(str::to_owned).into());
+}
+
+#[test]
 fn every_route_is_in_the_document_and_in_the_template_alike() {
     let document = openapi::document();
     let mut documented = BTreeSet::new();
