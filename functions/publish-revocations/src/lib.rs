@@ -94,7 +94,7 @@ pub async fn handle(deps: &Deps, event: StreamEvent) -> DynamoDbEventResponse {
             .batch_item_failures
             .first()
             .and_then(|failure| failure.item_identifier.as_deref()),
-        duration_ms = began.elapsed().as_millis(),
+        duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         "A batch was published.",
     );
     response
@@ -111,7 +111,7 @@ async fn settle(deps: &Deps, outcomes: &[(&Message, Publish)]) -> bool {
                     jti = token.jti,
                     txn = token.txn,
                     event_type = token.events.event_type().as_str(),
-                    account_id = %token.sub_id.user.id,
+                    account = %token.sub_id.user.id,
                     "An event was published.",
                 );
                 true

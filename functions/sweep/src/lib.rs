@@ -104,12 +104,12 @@ async fn sweep(deps: &Deps, message: &SqsMessage, began: Instant) -> Result<(), 
     };
     let page = walk(deps, &announced, message, body).await?;
     tracing::info!(
-        account_id = %announced.account,
-        sign_out_id = %announced.sign_out,
+        account = %announced.account,
+        sign_out = %announced.sign_out,
         devices = page.devices,
         marked = page.marked,
         is_last = page.is_last,
-        duration_ms = began.elapsed().as_millis(),
+        duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
         "A page was swept.",
     );
     Ok(())
