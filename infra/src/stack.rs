@@ -64,6 +64,10 @@ pub struct Record {
     pub functions: BTreeMap<String, Function>,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
+    /// Whether `cargo lambda watch` serves the HTTP functions. It is no gateway:
+    /// it takes every client's address for 127.0.0.1.
+    #[serde(default)]
+    pub watch: bool,
 }
 
 /// How to reach the local AWS as its root user.
@@ -195,7 +199,10 @@ impl Stack {
         let household = demo::register(&api_url);
         let demo = step("Making the demo household", household).await?;
 
-        let record = record(api_url, emulator.aws(), deployed, demo, logs)?;
+        let record = Record {
+            watch: watch.is_some(),
+            ..record(api_url, emulator.aws(), deployed, demo, logs)?
+        };
         written.write(&record)?;
         Ok(Self {
             record,
@@ -290,6 +297,7 @@ fn record(
         logs,
         functions: deployed.functions,
         outputs: deployed.outputs,
+        watch: false,
     })
 }
 

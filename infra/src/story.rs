@@ -37,9 +37,10 @@ pub async fn play(told_to_end: impl Future<Output = Result<()>>) -> Result<()> {
         stage = Stage::find() => stage?,
         told = &mut told_to_end => return told.and_then(|()| bail!("the story has not begun")),
     };
+    let home = Household::new(stage.record())?;
     let mut narrator = Narrator::begin(stage.record()).await?;
     let told = tokio::select! {
-        told = tell(&mut narrator) => told,
+        told = tell(&mut narrator, home) => told,
         broken = stage.broken() => broken,
         told = &mut told_to_end => told.and_then(|()| bail!("it was told to end before")),
     };
@@ -47,8 +48,7 @@ pub async fn play(told_to_end: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 /// The story, step by step.
-async fn tell(story: &mut Narrator) -> Result<()> {
-    let mut home = Household::new()?;
+async fn tell(story: &mut Narrator, mut home: Household) -> Result<()> {
     a_household_signs_up(story, &home).await?;
     five_devices_sign_in(story, &mut home).await?;
     the_phone_sees_every_device(story, &home).await?;
@@ -248,22 +248,17 @@ async fn the_new_password_opens_the_door(story: &mut Narrator, home: &mut Househ
         ..
     } = &*home;
     let devices = list(story, phone, "/v1/devices?status=all").await?;
-    let over = |one: &Device, why, by: &Device| (one.looks.name, Some(why), Some(by.looks.name));
+    let ended =
+        |one: &Device, by: &Device, reason| (one.looks.name, Some(by.looks.name), Some(reason));
     story.expect(
         "Each device stands in the list once, with how its session ended",
-        &devices
-            .iter()
-            .map(|one| {
-                let by = one.signed_out_by.as_ref().map(|by| by.name.as_str());
-                (one.name.as_str(), one.reason.as_deref(), by)
-            })
-            .collect(),
+        &devices.iter().map(end_of).collect(),
         &vec![
-            over(console, "signed_out", laptop),
-            over(laptop, "password_changed", laptop),
-            over(tablet, "signed_out", laptop),
+            ended(console, laptop, "signed_out"),
+            ended(laptop, laptop, "password_changed"),
+            ended(tablet, laptop, "signed_out"),
             (phone.looks.name, None, None),
-            over(tv, "signed_out", phone),
+            ended(tv, phone, "signed_out"),
         ],
     );
     Ok(())
@@ -334,7 +329,7 @@ fn acknowledged(
     let sign_out = answer.sign_out()?;
     let requested_by = sign_out.requested_by.as_ref().map(|by| by.id.as_str());
     story.expect(
-        "The sign-out is answered",
+        "The sign-out is acknowledged",
         &(answer.status, sign_out.scope.as_str(), requested_by),
         &(200, scope, by.id.as_deref()),
     );
@@ -345,4 +340,10 @@ fn acknowledged(
 fn signed_in(devices: &[DeviceView]) -> Vec<&str> {
     let signed_in = devices.iter().filter(|one| one.status == Status::SignedIn);
     signed_in.map(|one| one.name.as_str()).collect()
+}
+
+/// The name of a device, by which one it was signed out, and why.
+fn end_of(device: &DeviceView) -> (&str, Option<&str>, Option<&str>) {
+    let by = device.signed_out_by.as_ref().map(|by| by.name.as_str());
+    (&device.name, by, device.reason.as_deref())
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use curfew::Record;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_api::{DeviceView, SignOutView};
 use reqwest::Client;
@@ -58,21 +59,28 @@ pub struct Household {
 }
 
 impl Household {
-    /// Another address and another password each time.
+    /// Another e-mail address and another password each time.
     ///
     /// # Errors
     /// When a device can't be made ready to call.
-    pub fn new() -> Result<Self> {
+    pub fn new(record: &Record) -> Result<Self> {
         let mark = u32::from_be_bytes(start::random());
+        let ip = |host| {
+            if record.watch {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                own_address(host)
+            }
+        };
         Ok(Self {
             email: format!("lea.{mark:08x}@example.com"),
             password: new_password(),
             account: None,
-            tv: hotel_tv()?,
-            phone: phone()?,
-            tablet: tablet()?,
-            laptop: laptop()?,
-            console: console()?,
+            tv: hotel_tv(ip(2))?,
+            phone: phone(ip(3))?,
+            tablet: tablet(ip(4))?,
+            laptop: laptop(ip(5))?,
+            console: console(ip(6))?,
         })
     }
 
@@ -118,10 +126,10 @@ pub fn new_password() -> String {
 
 /// The television of a hotel room: its owner gives it a name, the rest is told by
 /// its browser.
-fn hotel_tv() -> Result<Device> {
+fn hotel_tv(ip: IpAddr) -> Result<Device> {
     Device::new(
         "Hotel TV",
-        2,
+        ip,
         "Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) AppleWebKit/537.36 (KHTML, like Gecko) \
          94.0.4606.31/7.0 TV Safari/537.36",
         &[],
@@ -134,10 +142,10 @@ fn hotel_tv() -> Result<Device> {
 }
 
 /// A phone with the service's own app, which says everything of itself.
-fn phone() -> Result<Device> {
+fn phone(ip: IpAddr) -> Result<Device> {
     Device::new(
         "Phone",
-        3,
+        ip,
         "Streamy/5.2.1 (com.example.streamy; build:412; iOS 18.5.0) Alamofire/5.10.2",
         &[],
         Some(json!({
@@ -152,10 +160,10 @@ fn phone() -> Result<Device> {
 }
 
 /// A tablet with a browser that tells little, but for its client hints.
-fn tablet() -> Result<Device> {
+fn tablet(ip: IpAddr) -> Result<Device> {
     Device::new(
         "Tablet",
-        4,
+        ip,
         "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
          Chrome/137.0.0.0 Safari/537.36",
         &[
@@ -176,10 +184,10 @@ fn tablet() -> Result<Device> {
 }
 
 /// A laptop with a browser that tells little, and no hints.
-fn laptop() -> Result<Device> {
+fn laptop(ip: IpAddr) -> Result<Device> {
     Device::new(
         "Laptop",
-        5,
+        ip,
         "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:139.0) Gecko/20100101 Firefox/139.0",
         &[],
         None,
@@ -191,10 +199,10 @@ fn laptop() -> Result<Device> {
 }
 
 /// A console, which is switched off after it has signed in.
-fn console() -> Result<Device> {
+fn console(ip: IpAddr) -> Result<Device> {
     Device::new(
         "Console",
-        6,
+        ip,
         "Mozilla/5.0 (PlayStation; PlayStation 5/6.50) AppleWebKit/605.1.15 (KHTML, like Gecko) \
          Version/13.0 Safari/605.1.15",
         &[],
@@ -237,13 +245,12 @@ pub struct Device {
 impl Device {
     fn new(
         role: &'static str,
-        host: u8,
+        ip: IpAddr,
         user_agent: &'static str,
         hints: &[(&'static str, &'static str)],
         claims: Option<Value>,
         looks: Looks,
     ) -> Result<Self> {
-        let ip = own_address(host);
         let hints: HeaderMap = hints
             .iter()
             .map(|&(name, value)| {

@@ -137,7 +137,7 @@ impl Event {
         }
         for claim in ["sub", "exp"] {
             if self.claims.get(claim).is_some() {
-                flaws.push(format!("has a {claim}"));
+                flaws.push(format!("has the claim {claim}"));
             }
         }
         if self.claim("/sub_id/format") != Some("complex") {
@@ -147,6 +147,12 @@ impl Event {
         if event.is_none() {
             flaws.push("is not one event of a known type".to_owned());
         }
+        if self
+            .member("session_id")
+            .is_some_and(|id| id.as_str() != self.session())
+        {
+            flaws.push("names another session than its subject".to_owned());
+        }
         for (attribute, value) in [("event_type", event), ("account_id", self.account())] {
             if self.attributes.get(attribute).map(String::as_str) != value {
                 flaws.push(format!("has not the attribute {attribute}"));
@@ -155,27 +161,24 @@ impl Event {
         flaws
     }
 
-    /// Whom it is about, part by part.
-    pub fn subject(&self, home: &Household) -> Vec<String> {
-        let mut subject = vec![format!("user {}", tail(self.account()))];
+    /// Whom it is about and what it says, part by part.
+    pub fn parts(&self, home: &Household) -> Vec<String> {
+        let mut parts = vec![format!("user {}", tail(self.account()))];
         if let Some(id) = self.device() {
-            subject.push(format!("device {}", whose(home, id)));
+            parts.push(format!("device {}", whose(home, id)));
         }
         if let Some(id) = self.session() {
-            subject.push(format!("session {}", tail(Some(id))));
+            parts.push(format!("session {}", tail(Some(id))));
         }
-        subject.push(format!("txn {}", tail(self.claim("/txn"))));
-        subject
-    }
-
-    /// What it says, part by part.
-    pub fn members(&self, home: &Household) -> Vec<String> {
+        parts.push(format!("txn {}", tail(self.claim("/txn"))));
         let members = self.event().and_then(|(_, members)| members.as_object());
-        members
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| format!("{name} {}", member(home, value)))
-            .collect()
+        for (name, value) in members.into_iter().flatten() {
+            // The subject has it.
+            if name != "session_id" {
+                parts.push(format!("{name} {}", member(home, value)));
+            }
+        }
+        parts
     }
 }
 
@@ -324,5 +327,111 @@ impl Expected {
             Some(role) => format!("{} · {role}", self.name),
             None => format!("{} · the account", self.name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Instant;
+
+    use serde_json::{Value, json};
+
+    use super::{Event, URIS};
+
+    /// An event about the session, or about the account when there is none.
+    fn event(name: &str, jti: &str, session: Option<&str>, members: Value) -> Event {
+        let (_, uri) = URIS.iter().find(|(known, _)| *known == name).unwrap();
+        let mut claims = json!({
+            "iss": "https://api.example.com", "jti": jti, "iat": 1, "txn": jti,
+            "sub_id": { "format": "complex", "user": { "id": "home" } },
+            "events": {},
+        });
+        claims["events"][*uri] = members;
+        if let Some(id) = session {
+            claims["sub_id"]["device"] = json!({ "id": "tv" });
+            claims["sub_id"]["session"] = json!({ "id": id });
+        }
+        let attributes = [("event_type", name), ("account_id", "home")];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let text = claims.to_string();
+        Event::read(&text, BTreeMap::from(attributes), Instant::now()).unwrap()
+    }
+
+    #[test]
+    fn an_event_as_it_must_be_has_no_flaw() {
+        let event = event(
+            "session-revoked",
+            "1",
+            Some("s"),
+            json!({ "session_id": "s" }),
+        );
+        assert_eq!(event.flaws(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_claim_that_makes_it_a_token_of_entry_is_a_flaw() {
+        let mut event = event("session-revoked", "1", Some("s"), json!({}));
+        event.claims["sub"] = json!("home");
+        event.claims["exp"] = json!(2);
+        assert_eq!(event.flaws(), ["has the claim sub", "has the claim exp"]);
+    }
+
+    #[test]
+    fn another_session_or_attribute_is_a_flaw() {
+        let mut event = event(
+            "session-revoked",
+            "1",
+            Some("s"),
+            json!({ "session_id": "t" }),
+        );
+        event.attributes.remove("event_type");
+        let flaws = [
+            "names another session than its subject",
+            "has not the attribute event_type",
+        ];
+        assert_eq!(event.flaws(), flaws);
+    }
+
+    #[test]
+    fn a_message_that_comes_twice_repeats_itself() {
+        let first = event("credential-change", "1", None, json!({}));
+        let second = event("credential-change", "2", None, json!({}));
+        assert!(first.repeats(&first));
+        assert!(!second.repeats(&first));
+        let ended = event("session-revoked", "3", Some("s"), json!({}));
+        let again = event("session-revoked", "4", Some("s"), json!({}));
+        assert!(again.repeats(&ended));
+    }
+
+    #[test]
+    fn a_session_of_an_epoch_that_ended_is_known_to_be_over_but_for_the_kept_one() {
+        let heard = [
+            event("session-established", "1", Some("s"), json!({ "epoch": 1 })),
+            event(
+                "session-established",
+                "2",
+                Some("kept"),
+                json!({ "epoch": 1 }),
+            ),
+            event(
+                "session-established",
+                "3",
+                Some("new"),
+                json!({ "epoch": 2 }),
+            ),
+            event(
+                "other-sessions-revoked",
+                "4",
+                None,
+                json!({ "ended_epoch": 1, "kept_session": "kept" }),
+            ),
+        ];
+        let is_known =
+            |session| event("session-revoked", "5", Some(session), json!({})).is_known(&heard);
+        assert!(is_known("s"));
+        assert!(!is_known("kept"));
+        assert!(!is_known("new"));
+        assert!(!is_known("never established"));
     }
 }

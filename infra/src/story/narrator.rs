@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::story::device::{Answer, Call, Device, Household};
 use crate::story::event::{Event, Expected};
-use crate::story::page::{Ink, Page, Row, shown};
+use crate::story::page::{Page, Row, shown};
 use crate::story::subscription::Subscription;
 
 /// How long an event may take. It takes a second, or a few when functions start
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The same, once one has not come: the rest of the story should not take long.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who tells of events.
+const SNS: &str = "SNS";
 
 /// Tells the story, from the first line to the last.
 pub struct Narrator {
@@ -66,10 +69,10 @@ impl Narrator {
             ..
         } = self;
         if let Err(error) = told {
-            page.failed("The story goes on to its end", &[format!("{error:#}")]);
+            page.failed("The story goes on to its end", format!("{error:#}"));
         }
         if let Err(error) = subscription.end().await {
-            page.failed("The story leaves nothing behind", &[format!("{error:#}")]);
+            page.failed("The story leaves nothing behind", format!("{error:#}"));
         }
         page.close(&logs)
     }
@@ -113,18 +116,19 @@ impl Narrator {
         reason: &str,
     ) -> Result<()> {
         let answer = self.call(device, Call::get("/v1/session")).await?;
-        let came = (
-            answer.problem(),
-            answer.text("/reason").map(str::to_owned),
-            answer.text("/signed_out_at").map(str::to_owned),
-            answer.text("/signed_out_by/id").map(str::to_owned),
-        );
-        let expected = (
-            (401, Some("session-signed-out")),
-            Some(reason.to_owned()),
-            Some(by.requested_at.to_string()),
-            by.requested_by.as_ref().map(|device| device.id.clone()),
-        );
+        let text = |pointer| answer.text(pointer).map(str::to_owned);
+        let came = Refusal {
+            problem: answer.problem(),
+            reason: text("/reason"),
+            at: text("/signed_out_at"),
+            by: text("/signed_out_by/name"),
+        };
+        let expected = Refusal {
+            problem: (401, Some("session-signed-out")),
+            reason: Some(reason.to_owned()),
+            at: Some(by.requested_at.to_string()),
+            by: by.requested_by.as_ref().map(|device| device.name.clone()),
+        };
         let claim = format!(
             "{} is refused, and told when, by which device and why",
             device.role
@@ -166,7 +170,7 @@ impl Narrator {
     /// # Errors
     /// When the topic can't be listened to any more.
     pub async fn hear(&mut self, home: &Household, mut expected: Vec<Expected>) -> Result<()> {
-        self.page.events();
+        self.page.gap();
         let deadline = Instant::now() + self.patience;
         while !expected.is_empty() {
             let Ok(event) = timeout_at(deadline, self.subscription.next()).await else {
@@ -176,7 +180,7 @@ impl Narrator {
         }
         for missing in expected {
             let late = format!("did not come within {} s", self.patience.as_secs());
-            self.page.failed(&missing.headline(), &[late]);
+            self.page.came(SNS, &missing.headline(), &[late], &[]);
             self.patience = LITTLE_PATIENCE;
         }
         self.page.gap();
@@ -209,27 +213,31 @@ impl Narrator {
         if event.account() != home.account.as_deref() || is_told {
             return;
         }
+        let details = event.parts(home);
         let found = expected.iter().position(|one| one.is_met_by(&event));
         if let Some(expected) = found.map(|at| expected.remove(at)) {
-            let flaws = expected.flaws(&event);
             let after = shown(event.at.saturating_duration_since(expected.since));
-            let headline = format!("{}, {after} after the answer", expected.headline());
-            if flaws.is_empty() {
-                self.page.met(&headline);
-            } else {
-                self.page.failed(&headline, &flaws);
-            }
-        } else if event.is_known(&self.heard) {
+            let claim = format!("{}, {after} after the answer", expected.headline());
             self.page
-                .remark(&format!("  {}, which was known already", event.name()));
+                .came(SNS, &claim, &expected.flaws(&event), &details);
+        } else if event.is_known(&self.heard) {
+            let what = format!("{}, which was known already", event.name());
+            self.page.came_besides(SNS, &what, &details);
         } else {
             let flaw = "nobody did anything that tells this".to_owned();
-            self.page.failed(event.name(), &[flaw]);
+            self.page.came(SNS, event.name(), &[flaw], &details);
         }
-        self.page.indented(Ink::Faint, &event.subject(home));
-        self.page.indented(Ink::Faint, &event.members(home));
         self.heard.push(event);
     }
+}
+
+/// What a device is told that is refused because it was signed out.
+#[derive(Debug, PartialEq)]
+struct Refusal<'a> {
+    problem: (u16, Option<&'a str>),
+    reason: Option<String>,
+    at: Option<String>,
+    by: Option<String>,
 }
 
 fn row(device: &DeviceView) -> Row {

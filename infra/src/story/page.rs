@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 /// Longer lines are broken.
 const WIDTH: usize = 100;
 
-/// Where a call and what came of it begin.
+/// Where stands what somebody does and what comes of it, behind who it is.
 const INDENT: usize = 12;
 
 /// Where what came back says more than its status and time.
@@ -93,12 +93,6 @@ impl Page {
         self.gap();
     }
 
-    /// What follows came out of the topic.
-    pub fn events(&self) {
-        self.gap();
-        self.line(&format!("  {}", self.inked(Ink::Bold, "Out of SNS")));
-    }
-
     /// Begins the next step.
     pub fn step(&mut self, title: &str) {
         self.step += 1;
@@ -115,13 +109,12 @@ impl Page {
         }
     }
 
-    /// What a device calls: the first line after its name.
+    /// What a device calls.
     pub fn called(&self, who: &str, what: &str, details: &[String]) {
-        let pad = " ".repeat(INDENT.saturating_sub(2 + who.chars().count()));
-        let who = self.inked(Ink::Actor, who);
-        self.line(&format!("  {who}{pad}{}", self.inked(Ink::Bold, what)));
+        let what = self.inked(Ink::Bold, what);
+        self.line(&format!("{}{what}", self.actor(who)));
         for detail in details {
-            self.indented(Ink::Faint, std::slice::from_ref(detail));
+            self.below(INDENT, Ink::Faint, std::slice::from_ref(detail));
         }
     }
 
@@ -136,17 +129,24 @@ impl Page {
         let took = self.inked(Ink::Faint, &format!("{:>7}", shown(took)));
         let mut lines = joined(parts, WIDTH - ANSWER_INDENT).into_iter();
         let first = lines.next().unwrap_or_default();
-        self.line(&format!("{:INDENT$}{status} {took}   {first}", ""));
+        let line = format!("{:INDENT$}{status} {took}   {first}", "");
+        self.line(line.trim_end());
         for line in lines {
             self.line(&format!("{:ANSWER_INDENT$}{line}", ""));
         }
     }
 
-    /// What stands below something, for whoever looks closer.
-    pub fn indented(&self, ink: Ink, parts: &[String]) {
-        for line in joined(parts, WIDTH - INDENT) {
-            self.line(&format!("{:INDENT$}{}", "", self.inked(ink, &line)));
-        }
+    /// What came by itself, as it should or with flaws; a claim that it should.
+    pub fn came(&mut self, from: &str, claim: &str, flaws: &[String], details: &[String]) {
+        let actor = self.actor(from);
+        self.counted(&actor, claim, flaws);
+        self.below(INDENT + 2, Ink::Faint, details);
+    }
+
+    /// What came by itself and neither had to nor must not.
+    pub fn came_besides(&self, from: &str, what: &str, details: &[String]) {
+        self.line(&format!("{}  {what}", self.actor(from)));
+        self.below(INDENT + 2, Ink::Faint, details);
     }
 
     /// Compares what came with what should have come.
@@ -154,28 +154,55 @@ impl Page {
         if came == expected {
             self.met(claim);
         } else {
-            let details = [
-                format!("expected {expected:?}"),
-                format!("came     {came:?}"),
+            let flaws = [
+                format!("expected  {expected:?}"),
+                format!("came      {came:?}"),
             ];
-            self.failed(claim, &details);
+            self.counted(&" ".repeat(INDENT), claim, &flaws);
         }
     }
 
     /// An expectation that was met.
     pub fn met(&mut self, claim: &str) {
-        self.met += 1;
-        self.line(&format!("  {} {claim}", self.inked(Ink::Good, "✓")));
+        self.counted(&" ".repeat(INDENT), claim, &[]);
     }
 
-    /// An expectation that was not.
-    pub fn failed(&mut self, claim: &str, details: &[String]) {
-        self.failed.push(format!("step {}: {claim}", self.step));
-        let mark = self.inked(Ink::Bad, "✗");
-        self.line(&format!("  {mark} {}", self.inked(Ink::Bad, claim)));
-        for detail in details {
-            self.indented(Ink::Bad, std::slice::from_ref(detail));
+    /// An expectation that was not, and why.
+    pub fn failed(&mut self, claim: &str, why: String) {
+        self.counted(&" ".repeat(INDENT), claim, &[why]);
+    }
+
+    fn counted(&mut self, actor: &str, claim: &str, flaws: &[String]) {
+        if flaws.is_empty() {
+            self.met += 1;
+            self.line(&format!("{actor}{} {claim}", self.inked(Ink::Good, "✓")));
+            return;
         }
+        self.failed.push(format!("step {}: {claim}", self.step));
+        self.line(&format!(
+            "{actor}{} {}",
+            self.inked(Ink::Bad, "✗"),
+            self.inked(Ink::Bad, claim)
+        ));
+        for flaw in flaws {
+            self.below(INDENT + 2, Ink::Bad, std::slice::from_ref(flaw));
+        }
+    }
+
+    /// What stands below something, part by part.
+    fn below(&self, indent: usize, ink: Ink, parts: &[String]) {
+        if parts.is_empty() {
+            return;
+        }
+        for line in joined(parts, WIDTH - indent) {
+            self.line(&format!("{:indent$}{}", "", self.inked(ink, &line)));
+        }
+    }
+
+    /// Who acts, up to where what they do begins.
+    fn actor(&self, who: &str) -> String {
+        let pad = " ".repeat(INDENT.saturating_sub(2 + who.chars().count()));
+        format!("  {}{pad}", self.inked(Ink::Actor, who))
     }
 
     /// Columns as wide as their texts.
