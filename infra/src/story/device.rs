@@ -226,6 +226,8 @@ pub struct Device {
     /// What it is called in the story.
     pub role: &'static str,
     pub user_agent: &'static str,
+    /// Its client hints, by the names of their headers.
+    pub hints: &'static [(&'static str, &'static str)],
     /// Its own address.
     pub ip: IpAddr,
     /// What it says of itself when it signs in.
@@ -247,31 +249,29 @@ impl Device {
         role: &'static str,
         ip: IpAddr,
         user_agent: &'static str,
-        hints: &[(&'static str, &'static str)],
+        hints: &'static [(&'static str, &'static str)],
         claims: Option<Value>,
         looks: Looks,
     ) -> Result<Self> {
-        let hints: HeaderMap = hints
+        let headers: HeaderMap = hints
             .iter()
             .map(|&(name, value)| {
-                let (name, value) = (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                );
-                (name, value)
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
             })
             .collect();
         // No proxy of the user's can reach an address of this machine.
         let http = Client::builder()
             .no_proxy()
             .user_agent(user_agent)
-            .default_headers(hints)
+            .default_headers(headers)
             .local_address(ip)
             .timeout(PATIENCE)
             .build()?;
         Ok(Self {
             role,
             user_agent,
+            hints,
             ip,
             claims,
             looks,

@@ -90,6 +90,8 @@ impl Narrator {
         let mut details = Vec::new();
         if call.is_sign_in() {
             details.push(format!("User-Agent: {}", device.user_agent));
+            let hints = device.hints.iter();
+            details.extend(hints.map(|(name, value)| format!("{name}: {value}")));
         }
         details.extend(call.body());
         self.page.called(device.role, &call.line(), &details);
@@ -156,7 +158,7 @@ impl Narrator {
             "NAME",
             "TYPE",
             "PLACE",
-            "SINCE",
+            "SINCE (UTC)",
             "LAST ACTIVE",
             "STATUS",
         ];
