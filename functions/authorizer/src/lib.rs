@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
 use domain::Limits;
 use http_api::{Denied, Edge, Event, Request, check};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,22 @@ pub struct Deps {
     pub edge: Edge,
     /// The clock.
     pub clock: Clock,
+}
+
+/// What the gateway asks. It is not quite what it sends to a function behind a
+/// route (`identitySource` is a list here), so it is read as what it is.
+pub type Asked = ApiGatewayV2CustomAuthorizerV2Request;
+
+/// The request that the gateway asks about.
+#[must_use]
+pub fn asked_about(asked: Asked) -> Event {
+    let mut event = Event::default();
+    event.raw_path = asked.raw_path;
+    event.headers = asked.headers;
+    // Without a list of them, cookies are looked for in the headers.
+    event.cookies = (!asked.cookies.is_empty()).then_some(asked.cookies);
+    event.request_context = asked.request_context;
+    event
 }
 
 /// The answer, as the gateway takes it.

@@ -1,11 +1,12 @@
 //! Wiring of the `authorizer` function.
 
-use authorizer::{Deps, handle};
+use authorizer::{Asked, Deps, asked_about, handle};
 use start::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    start::run(deps, |deps, event| async move {
+    start::run(deps, |deps, asked: Asked| async move {
+        let event = asked_about(asked);
         handle(deps, event).await.map_err(Error::from)
     })
 }
