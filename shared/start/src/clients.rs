@@ -1,9 +1,10 @@
 //! The AWS clients.
 //!
 //! The roots that a connection is checked against are Amazon Trust Services' own
-//! (Amazon Root CA 1 to 4 and Starfield's), taken from `webpki-root-certs`. AWS
-//! endpoints are certified by these, and AWS tells long before another is added;
-//! a new one comes with an update of that crate and a deployment.
+//! (Amazon Root CA 1 to 4 and Starfield's), which `build.rs` takes from
+//! `webpki-root-certs`. AWS endpoints are certified by these, and AWS tells long
+//! before another is added; a new one comes with an update of that crate and a
+//! deployment.
 
 use std::time::Duration;
 
@@ -19,20 +20,11 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::environment::{ConfigError, optional, required};
 
-/// The common names of the roots, as they stand in the certificates.
-const ROOTS: [&str; 5] = [
-    "Amazon Root CA 1",
-    "Amazon Root CA 2",
-    "Amazon Root CA 3",
-    "Amazon Root CA 4",
-    "Starfield Services Root Certificate Authority - G2",
-];
+/// Amazon's roots, as PEM.
+const ROOTS: &str = include_str!(concat!(env!("OUT_DIR"), "/roots.pem"));
 
 /// Whether the SDK makes a failed call again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,12 +161,7 @@ fn timeouts() -> TimeoutConfig {
 }
 
 fn https() -> SharedHttpClient {
-    let mut trusted = TrustStore::empty();
-    for der in TLS_SERVER_ROOT_CERTS {
-        if ROOTS.iter().any(|name| contains(der, name.as_bytes())) {
-            trusted.add_pem_certificate(pem(der));
-        }
-    }
+    let trusted = TrustStore::empty().with_pem_certificate(ROOTS);
     let context = TlsContext::builder().with_trust_store(trusted).build();
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -182,30 +169,13 @@ fn https() -> SharedHttpClient {
         .build_https()
 }
 
-fn contains(certificate: &[u8], name: &[u8]) -> bool {
-    certificate.windows(name.len()).any(|window| window == name)
-}
-
-fn pem(der: &[u8]) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        STANDARD.encode(der)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_root_of_amazon_is_compiled_in_once() {
-        for name in ROOTS {
-            let found = TLS_SERVER_ROOT_CERTS
-                .iter()
-                .filter(|der| contains(der, name.as_bytes()))
-                .count();
-            assert_eq!(found, 1, "{name}");
-        }
+    fn the_five_roots_of_amazon_are_compiled_in() {
+        assert_eq!(ROOTS.matches("-----BEGIN CERTIFICATE-----").count(), 5);
     }
 
     #[test]

@@ -1,0 +1,52 @@
+//! Writes the roots that a connection to AWS is checked against, as PEM, so that
+//! no start has to look for them or carries the other hundred.
+//!
+//! They are Amazon Trust Services' own: Amazon Root CA 1 to 4, and Starfield's,
+//! which signs them.
+
+use std::path::Path;
+use std::{env, fs};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+
+/// The common names, as they stand in the certificates.
+const ROOTS: [&str; 5] = [
+    "Amazon Root CA 1",
+    "Amazon Root CA 2",
+    "Amazon Root CA 3",
+    "Amazon Root CA 4",
+    "Starfield Services Root Certificate Authority - G2",
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script where to write by the environment"
+)]
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let pem: String = ROOTS.iter().map(|name| pem(root(name))).collect();
+    let folder = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    fs::write(Path::new(&folder).join("roots.pem"), pem).expect("OUT_DIR can be written");
+}
+
+/// The one certificate of that name: none, or two, fail the build.
+fn root(name: &str) -> &'static [u8] {
+    let mut found = TLS_SERVER_ROOT_CERTS.iter().filter(|certificate| {
+        certificate
+            .windows(name.len())
+            .any(|window| window == name.as_bytes())
+    });
+    let (Some(certificate), None) = (found.next(), found.next()) else {
+        panic!("webpki-root-certs has not just one root named {name}");
+    };
+    certificate
+}
+
+fn pem(certificate: &[u8]) -> String {
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        STANDARD.encode(certificate)
+    )
+}

@@ -1,0 +1,208 @@
+//! The functions of the bundle, each with its `Deps`, over one wire.
+
+use std::sync::Mutex;
+
+use domain::password::{Hasher, Params, PasswordRules};
+use domain::{DeviceId, Limits};
+use http_api::{Edge, Event, Reply};
+use serde_json::{Value, json};
+use start::Clock;
+use store::Store;
+
+use crate::tables;
+
+/// Cheap parameters: what is tried here is not the cost of a guess.
+pub const CHEAP: Params = Params {
+    m_kib: 8,
+    t: 1,
+    p: 1,
+};
+
+/// Every function that answers a request, and what it needs.
+pub struct Bundle {
+    /// The tables.
+    pub store: Store,
+    /// How long sessions last.
+    pub limits: Limits,
+    /// The clock of all of them.
+    pub clock: Clock,
+    /// `POST /v1/accounts`.
+    pub register: register::Deps,
+    /// `POST /v1/login`.
+    pub login: login::Deps,
+    /// `GET /v1/session` and `POST /v1/sign-out`.
+    pub session: session::Deps,
+    /// `GET /v1/devices`.
+    pub list_devices: list_devices::Deps,
+    /// `POST /v1/devices/{device_id}/sign-out`.
+    pub sign_out_device: sign_out_device::Deps,
+    /// `POST /v1/sign-out-all`.
+    pub sign_out_all: sign_out_all::Deps,
+    /// `PUT /v1/password`.
+    pub change_password: change_password::Deps,
+    /// The authorizer.
+    pub authorizer: authorizer::Deps,
+}
+
+impl Bundle {
+    /// Wires every function to one client and one clock.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, clock: Clock) -> Self {
+        let store = Store::new(client, tables::names());
+        let limits = Limits::default();
+        let edge = Edge::default();
+        let rules = PasswordRules::default();
+        let hasher = || Mutex::new(Hasher::with_params(CHEAP).expect("parameters in bounds"));
+        Self {
+            register: register::Deps {
+                store: store.clone(),
+                edge: edge.clone(),
+                clock: clock.clone(),
+                rules,
+                hasher: hasher(),
+            },
+            login: login::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+                hasher: hasher(),
+            },
+            session: session::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+            },
+            list_devices: list_devices::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+            },
+            sign_out_device: sign_out_device::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+            },
+            sign_out_all: sign_out_all::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+            },
+            change_password: change_password::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+                rules,
+                hasher: hasher(),
+            },
+            authorizer: authorizer::Deps {
+                store: store.clone(),
+                limits,
+                edge,
+                clock: clock.clone(),
+            },
+            store,
+            limits,
+            clock,
+        }
+    }
+
+    /// Makes an account.
+    pub async fn register(&self, email: &str, password: &str) -> Reply {
+        let body = json!({ "email": email, "password": password });
+        register::handle(&self.register, event("POST", "/v1/accounts", None, Some(&body))).await
+    }
+
+    /// Signs a device in, the same one again by its key.
+    pub async fn log_in(&self, email: &str, password: &str, device_key: Option<&str>) -> Reply {
+        let mut body = json!({ "email": email, "password": password });
+        if let Some(key) = device_key {
+            body["device_key"] = key.into();
+        }
+        login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
+    }
+
+    /// Asks who is signed in.
+    pub async fn who_am_i(&self, token: &str) -> Reply {
+        session::handle(&self.session, event("GET", "/v1/session", Some(token), None)).await
+    }
+
+    /// Signs the token's own device out.
+    pub async fn sign_out_this(&self, token: &str) -> Reply {
+        session::handle(&self.session, event("POST", "/v1/sign-out", Some(token), None)).await
+    }
+
+    /// Lists the devices of the account.
+    pub async fn list(&self, token: &str) -> Reply {
+        list_devices::handle(&self.list_devices, event("GET", "/v1/devices", Some(token), None))
+            .await
+    }
+
+    /// Signs one device of the account out.
+    pub async fn sign_out_device(&self, token: &str, device: DeviceId) -> Reply {
+        let path = format!("/v1/devices/{device}/sign-out");
+        let mut event = event("POST", &path, Some(token), None);
+        event
+            .path_parameters
+            .insert("device_id".to_owned(), device.to_string());
+        sign_out_device::handle(&self.sign_out_device, event).await
+    }
+
+    /// Signs every device out, or every other one.
+    pub async fn sign_out_all(&self, token: &str, scope: &str) -> Reply {
+        let body = json!({ "scope": scope });
+        let event = event("POST", "/v1/sign-out-all", Some(token), Some(&body));
+        sign_out_all::handle(&self.sign_out_all, event).await
+    }
+
+    /// Changes the password.
+    pub async fn change_password(&self, token: &str, from: &str, to: &str, keep: bool) -> Reply {
+        let body = json!({
+            "current_password": from, "new_password": to, "keep_current": keep,
+        });
+        let event = event("PUT", "/v1/password", Some(token), Some(&body));
+        change_password::handle(&self.change_password, event).await
+    }
+}
+
+/// An event of the gateway, payload format 2.0.
+#[must_use]
+pub fn event(method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Event {
+    let mut headers = json!({ "user-agent": "Curfew tests" });
+    if let Some(token) = token {
+        headers["authorization"] = format!("Bearer {token}").into();
+    }
+    if body.is_some() {
+        headers["content-type"] = "application/json".into();
+    }
+    let event = json!({
+        "version": "2.0",
+        "routeKey": format!("{method} {path}"),
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "http": { "method": method, "path": path, "sourceIp": "192.0.2.1" },
+            "requestId": "test",
+        },
+        "body": body.map(ToString::to_string),
+        "isBase64Encoded": false,
+    });
+    serde_json::from_value(event).expect("an event of the gateway")
+}
+
+/// The JSON of an answer's body.
+#[must_use]
+pub fn json_of(reply: &Reply) -> Value {
+    match &reply.body {
+        Some(aws_lambda_events::encodings::Body::Text(text)) => {
+            serde_json::from_str(text).expect("a body of JSON")
+        }
+        _ => Value::Null,
+    }
+}

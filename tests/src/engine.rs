@@ -1,0 +1,144 @@
+//! The embedded `DynamoDB`, called in process by the bytes that the SDK sends.
+
+use std::path::Path;
+
+use dynoxide::{Database, DynoxideError, Item};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::tables;
+
+/// An engine of its own, with the tables of the template.
+#[derive(Clone)]
+pub struct Engine {
+    database: Database,
+}
+
+/// What comes back over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The JSON of the body.
+    pub body: String,
+}
+
+impl Answer {
+    /// Whether the call did what it was asked.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.status == 200
+    }
+
+    /// An error of the service, by its code.
+    #[must_use]
+    pub fn error(status: u16, code: &str) -> Self {
+        let body = json!({
+            "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+            "message": "made by a test",
+        });
+        Self {
+            status,
+            body: body.to_string(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine(…)")
+    }
+}
+
+impl Engine {
+    /// A new engine with empty tables.
+    #[must_use]
+    pub fn new() -> Self {
+        let engine = Self {
+            database: Database::memory().expect("memory for a database"),
+        };
+        for definition in tables::definitions() {
+            let created = engine.answer("CreateTable", &definition.to_string());
+            assert!(created.is_success(), "{}", created.body);
+        }
+        engine
+    }
+
+    /// A new engine with what was saved.
+    #[must_use]
+    pub fn from_saved(path: &Path) -> Self {
+        let database = Database::memory().expect("memory for a database");
+        let path = path.to_str().expect("a path that is text");
+        database.restore_from(path).expect("what was saved");
+        Self { database }
+    }
+
+    /// Writes everything to a file that is not there yet.
+    pub fn save(&self, path: &Path) {
+        let path = path.to_str().expect("a path that is text");
+        self.database.vacuum_into(path).expect("room for a file");
+    }
+
+    /// Answers one call.
+    ///
+    /// # Panics
+    /// On an operation that the product has no use for.
+    #[must_use]
+    pub fn answer(&self, operation: &str, body: &str) -> Answer {
+        let db = &self.database;
+        let answered = match operation {
+            "GetItem" => run(body, |call| db.get_item(call)),
+            "PutItem" => run(body, |call| db.put_item(call)),
+            "UpdateItem" => run(body, |call| db.update_item(call)),
+            "DeleteItem" => run(body, |call| db.delete_item(call)),
+            "Query" => run(body, |call| db.query(call)),
+            "Scan" => run(body, |call| db.scan(call)),
+            "BatchGetItem" => run(body, |call| db.batch_get_item(call)),
+            "BatchWriteItem" => run(body, |call| db.batch_write_item(call)),
+            "TransactWriteItems" => run(body, |call| db.transact_write_items(call)),
+            "CreateTable" => run(body, |call| db.create_table(call)),
+            _ => panic!("{operation} is not an operation of the product"),
+        };
+        match answered {
+            Ok(body) => Answer { status: 200, body },
+            Err(error) => Answer {
+                status: error.status_code(),
+                body: error.to_json(),
+            },
+        }
+    }
+
+    /// Every row of a table.
+    #[must_use]
+    pub fn rows(&self, table: &str) -> Vec<Item> {
+        let scan = json!({ "TableName": table, "ConsistentRead": true }).to_string();
+        let scan = serde_json::from_str(&scan).expect("a well-formed scan");
+        let answer = self.database.scan(scan).expect("a table that is there");
+        assert!(answer.last_evaluated_key.is_none(), "one page is enough");
+        answer.items.unwrap_or_default()
+    }
+
+    /// Puts a row as it is, past every rule of the product.
+    pub fn put(&self, table: &str, item: &Value) {
+        let put = json!({ "TableName": table, "Item": item }).to_string();
+        let done = self.answer("PutItem", &put);
+        assert!(done.is_success(), "{}", done.body);
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn run<Q: DeserializeOwned, A: Serialize>(
+    body: &str,
+    call: impl FnOnce(Q) -> Result<A, DynoxideError>,
+) -> Result<String, DynoxideError> {
+    let request = serde_json::from_str(body)
+        .map_err(|error| DynoxideError::ValidationException(error.to_string()))?;
+    let answer = call(request)?;
+    Ok(serde_json::to_string(&answer).expect("an answer is JSON"))
+}

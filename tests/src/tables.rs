@@ -1,0 +1,70 @@
+//! The tables of `template.yaml`, for the embedded `DynamoDB`.
+
+use serde_json::{Value, json};
+
+/// The tables under the names that the tests give them.
+#[must_use]
+pub fn names() -> store::Tables {
+    store::Tables {
+        accounts: ACCOUNTS.to_owned(),
+        identities: IDENTITIES.to_owned(),
+        devices: DEVICES.to_owned(),
+        receipts: RECEIPTS.to_owned(),
+    }
+}
+
+/// The table of accounts.
+pub const ACCOUNTS: &str = "Accounts";
+/// The table of addresses.
+pub const IDENTITIES: &str = "Identities";
+/// The table of devices.
+pub const DEVICES: &str = "Devices";
+/// The table of sign-outs.
+pub const RECEIPTS: &str = "Receipts";
+
+/// What `CreateTable` is sent for each: keys, streams and indexes as in the
+/// template.
+#[must_use]
+pub fn definitions() -> [Value; 4] {
+    let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
+    let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
+    let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
+    let number = |name: &str| json!({ "AttributeName": name, "AttributeType": "N" });
+    [
+        json!({
+            "TableName": ACCOUNTS,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("account_id")],
+            "KeySchema": [hash("account_id")],
+        }),
+        json!({
+            "TableName": IDENTITIES,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("email")],
+            "KeySchema": [hash("email")],
+        }),
+        json!({
+            "TableName": DEVICES,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("account_id"), text("device_id")],
+            "KeySchema": [hash("account_id"), range("device_id")],
+            "StreamSpecification": {
+                "StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES",
+            },
+        }),
+        json!({
+            "TableName": RECEIPTS,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                text("account_id"), text("sign_out_id"), number("ended_epoch"),
+            ],
+            "KeySchema": [hash("account_id"), range("sign_out_id")],
+            "LocalSecondaryIndexes": [{
+                "IndexName": store::BY_ENDED_EPOCH,
+                "KeySchema": [hash("account_id"), range("ended_epoch")],
+                "Projection": { "ProjectionType": "ALL" },
+            }],
+            "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
+        }),
+    ]
+}

@@ -1,0 +1,147 @@
+//! The place of the network under the real SDK: every call to a table comes
+//! through here, and a test decides what becomes of it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use start::{Clients, RetryPolicy};
+
+use crate::engine::Answer;
+
+/// A call to a table, as the SDK sends it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `PutItem`, `Query` and so on.
+    pub operation: String,
+    /// The JSON of the body.
+    pub body: String,
+}
+
+impl Call {
+    /// Whether it may change a row.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self.operation.as_str(),
+            "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
+        )
+    }
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub enum Fate {
+    /// It is answered.
+    Answered(Answer),
+    /// The connection breaks off.
+    Broken,
+    /// The client gives up waiting.
+    TimedOut,
+    /// It is answered later, or never.
+    Waiting(Slot),
+}
+
+/// Where a later answer is put.
+#[derive(Debug, Clone, Default)]
+pub struct Slot(Arc<Mutex<Option<Answer>>>);
+
+impl Slot {
+    /// Answers the call that waits.
+    pub fn fill(&self, answer: Answer) {
+        *http_api::held(&self.0) = Some(answer);
+    }
+}
+
+/// A network that asks a function what becomes of each call.
+pub struct Wire {
+    decide: Box<dyn Fn(Call) -> Fate + Send + Sync>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire(…)")
+    }
+}
+
+/// The clients of the product, over a network that the function decides on. The
+/// SDK makes no call twice by itself.
+pub fn clients(decide: impl Fn(Call) -> Fate + Send + Sync + 'static) -> Clients {
+    let wire = Arc::new(Wire {
+        decide: Box::new(decide),
+    });
+    Clients::new(
+        "eu-central-1".to_owned(),
+        Credentials::new("test", "test", None, None, "tests"),
+        Some("http://tables.invalid".to_owned()),
+        SharedHttpClient::new(Network(wire)),
+        RetryPolicy::Never,
+    )
+}
+
+#[derive(Debug, Clone)]
+struct Network(Arc<Wire>);
+
+impl HttpClient for Network {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Network {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let mut operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let bytes = request.body().bytes().expect("a body in memory");
+        let body = String::from_utf8(bytes.to_vec()).expect("a body of text");
+        if operation.is_empty() {
+            // A form, as SNS takes it.
+            let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
+            action.unwrap_or_default().clone_into(&mut operation);
+        }
+        match (self.0.decide)(Call { operation, body }) {
+            Fate::Answered(answer) => HttpConnectorFuture::ready(Ok(response(answer))),
+            Fate::Broken => HttpConnectorFuture::ready(Err(ConnectorError::io(
+                "the connection broke off".into(),
+            ))),
+            Fate::TimedOut => HttpConnectorFuture::ready(Err(ConnectorError::timeout(
+                "no answer in time".into(),
+            ))),
+            Fate::Waiting(slot) => HttpConnectorFuture::new(Wait(slot)),
+        }
+    }
+}
+
+struct Wait(Slot);
+
+impl Future for Wait {
+    type Output = Result<HttpResponse, ConnectorError>;
+
+    /// Nobody is woken: who fills the slot polls again.
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match http_api::held(&self.0.0).take() {
+            Some(answer) => Poll::Ready(Ok(response(answer))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn response(answer: Answer) -> HttpResponse {
+    let status = answer.status.try_into().expect("a status");
+    HttpResponse::new(status, SdkBody::from(answer.body))
+}

@@ -1,0 +1,285 @@
+//! Every pair of operations in every order of their calls, some at random with
+//! a third, and every condition of a write left out once: then a rule is broken.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use curfew_tests::races::clauses::Clause;
+use curfew_tests::races::operations::{Announced, Operation};
+use curfew_tests::races::pairs::{drawn, pairs};
+use curfew_tests::races::schedule::{Exhaustive, History, Past, Random, Run, World};
+use http_api::held;
+
+const HISTORIES: [History; 3] = [
+    History::Fresh,
+    History::OneSignOut,
+    History::TwoSignOuts,
+];
+
+/// How many schedules of three operations are drawn, unless `CURFEW_RACES` says
+/// otherwise.
+const DRAWN: usize = 2_000;
+/// What they are drawn from, unless `CURFEW_SEED` says otherwise.
+const SEED: u64 = 20_261_120;
+
+/// Operations that race after a history.
+#[derive(Debug, Clone, Copy)]
+struct Case<const N: usize> {
+    history: History,
+    operations: [Operation; N],
+}
+
+/// What the schedules of a case came to.
+#[derive(Debug, Default)]
+struct Tally {
+    schedules: usize,
+    repetitions: usize,
+    calls: usize,
+    clauses: BTreeSet<Clause>,
+}
+
+impl Tally {
+    fn count(&mut self, run: &Run) {
+        self.calls += run.calls;
+        self.clauses.extend(run.clauses.iter().cloned());
+        if run.is_repetition {
+            self.repetitions += 1;
+        } else {
+            self.schedules += 1;
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.schedules += other.schedules;
+        self.repetitions += other.repetitions;
+        self.calls += other.calls;
+        self.clauses.extend(other.clauses);
+    }
+}
+
+fn cases() -> Vec<Case<2>> {
+    let of = |history| {
+        pairs(history)
+            .into_iter()
+            .map(move |operations| Case { history, operations })
+    };
+    HISTORIES.into_iter().flat_map(of).collect()
+}
+
+fn played() -> Vec<Past> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let world = World::new();
+    HISTORIES.iter().map(|it| world.play(*it, folder)).collect()
+}
+
+fn past(pasts: &[Past], history: History) -> &Past {
+    let found = pasts.iter().find(|past| past.history() == history);
+    found.expect("it was played")
+}
+
+/// Works through a list on two threads, each with a world of its own.
+fn on_two_threads<T: Sync, R: Send>(
+    list: &[T],
+    work: impl Fn(&mut World, &T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut world = World::new();
+                while let Some(item) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = work(&mut world, item);
+                    held(&done).push(result);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap()
+}
+
+/// What broke a rule, as a person can follow it.
+fn told<const N: usize>(case: Case<N>, run: &Run) -> Option<String> {
+    let violation = run.violation.as_ref()?;
+    Some(format!(
+        "{case:?}\n  {:?}\n  {}: {}",
+        run.steps, violation.rule, violation.what
+    ))
+}
+
+/// Runs every schedule of a case; the first that breaks a rule ends it.
+fn exhaust(
+    world: &mut World,
+    pasts: &[Past],
+    case: Case<2>,
+    left_out: Option<&Clause>,
+) -> (Tally, Option<String>) {
+    let (mut chooser, mut tally) = (Exhaustive::default(), Tally::default());
+    loop {
+        let past = past(pasts, case.history);
+        let run = world.run(past, &case.operations, &mut chooser, left_out);
+        tally.count(&run);
+        if let Some(broken) = told(case, &run) {
+            return (tally, Some(broken));
+        }
+        // Without the clause in the first schedule's calls there may still be
+        // some in another's, so the case goes on.
+        if !chooser.turn() {
+            return (tally, None);
+        }
+    }
+}
+
+#[test]
+fn every_pair_in_every_order_keeps_the_rules() {
+    let (pasts, cases) = (played(), cases());
+
+    let results = on_two_threads(&cases, |world, case| exhaust(world, &pasts, *case, None));
+
+    let mut tally = Tally::default();
+    let mut broken = Vec::new();
+    for (one, violation) in results {
+        tally.add(one);
+        broken.extend(violation);
+    }
+    println!(
+        "{} pairs, {} schedules ({} repetitions left), {} calls to a table",
+        cases.len(),
+        tally.schedules,
+        tally.repetitions,
+        tally.calls,
+    );
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn three_at_once_drawn_at_random_keep_the_rules() {
+    let setting = |name| start::optional(name).map(|value| value.parse().expect("a number"));
+    let seed = setting("CURFEW_SEED").unwrap_or(SEED);
+    let count = setting("CURFEW_RACES").map_or(DRAWN, |count| usize::try_from(count).unwrap());
+    println!("CURFEW_SEED={seed}, {count} schedules");
+    let pasts = played();
+    let list: Vec<u64> = (0..count as u64).map(|at| seed.wrapping_add(at << 32)).collect();
+
+    let broken = on_two_threads(&list, |world, seed| {
+        let mut random = Random(*seed);
+        let history = HISTORIES[random.draw(HISTORIES.len())];
+        let operations: [Operation; 3] = drawn(history, &mut random);
+        let case = Case { history, operations };
+        let run = world.run(past(&pasts, history), &operations, &mut random, None);
+        told(case, &run)
+    });
+
+    let broken: Vec<String> = broken.into_iter().flatten().collect();
+    assert!(broken.is_empty(), "CURFEW_SEED={seed}\n{}", broken.join("\n"));
+}
+
+/// Every clause of every condition that the operations write under.
+fn clauses(world: &mut World, pasts: &[Past], cases: &[Case<2>]) -> BTreeSet<Clause> {
+    let mut found = BTreeSet::new();
+    for case in cases {
+        // In any one schedule each operation makes its writes.
+        let past = past(pasts, case.history);
+        let run = world.run(past, &case.operations, &mut Exhaustive::default(), None);
+        found.extend(run.clauses);
+    }
+    found
+}
+
+/// A clause, and what shows that it is needed.
+struct Shown {
+    clause: Clause,
+    schedules: usize,
+    by: Option<String>,
+    rule: String,
+}
+
+/// Leaves a clause out until a rule is broken.
+fn show(world: &mut World, pasts: &[Past], cases: &[Case<2>], clause: &Clause) -> Shown {
+    let mut schedules = 0;
+    let mut with = |by: String, broken: Option<String>, count: usize| {
+        schedules += count;
+        broken.map(|broken| {
+            let rule = broken.lines().last().unwrap_or_default().trim().to_owned();
+            Shown {
+                clause: clause.clone(),
+                schedules,
+                by: Some(by),
+                rule,
+            }
+        })
+    };
+    for case in cases {
+        if case.operations.iter().all(|it| it.kind() != clause.operation) {
+            continue;
+        }
+        let (tally, broken) = exhaust(world, pasts, *case, Some(clause));
+        let by = format!("{:?} {:?}", case.history, case.operations);
+        if let Some(shown) = with(by, broken, tally.schedules) {
+            return shown;
+        }
+    }
+    for (case, count) in threes(clause) {
+        let mut random = Random(SEED);
+        for _ in 0..count {
+            let mut chooser = random.clone();
+            random.draw(usize::MAX);
+            let past = past(pasts, case.history);
+            let run = world.run(past, &case.operations, &mut chooser, Some(clause));
+            let by = format!("{:?} {:?}", case.history, case.operations);
+            if let Some(shown) = with(by, told(case, &run), 1) {
+                return shown;
+            }
+        }
+    }
+    Shown {
+        clause: clause.clone(),
+        schedules,
+        by: None,
+        rule: String::new(),
+    }
+}
+
+/// Three operations for what two cannot show.
+fn threes(clause: &Clause) -> Vec<(Case<3>, usize)> {
+    let case = |operations| Case {
+        history: History::Fresh,
+        operations,
+    };
+    match clause.operation {
+        "sweep" => vec![(
+            case([
+                Operation::SignOutThis(1),
+                Operation::SignOutGlobal(0),
+                Operation::Sweep(Announced::Last),
+            ]),
+            2_000,
+        )],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_condition_that_is_left_out_breaks_a_rule() {
+    let (pasts, cases) = (played(), cases());
+    let clauses: Vec<Clause> = clauses(&mut World::new(), &pasts, &cases).into_iter().collect();
+
+    let mut shown = on_two_threads(&clauses, |world, clause| {
+        show(world, &pasts, &cases, clause)
+    });
+
+    shown.sort_by(|one, two| one.clause.cmp(&two.clause));
+    let mut table = String::new();
+    for it in &shown {
+        let Clause { operation, write, text } = &it.clause;
+        let by = it.by.as_deref().unwrap_or("NOTHING");
+        writeln!(table, "{operation} | {write} | {text} | {by} | {} | {}", it.schedules, it.rule)
+            .unwrap();
+    }
+    println!("{table}");
+    assert!(shown.iter().all(|it| it.by.is_some()), "a clause that nothing needs\n{table}");
+}
