@@ -115,7 +115,11 @@ impl Bundle {
     /// Makes an account.
     pub async fn register(&self, email: &str, password: &str) -> Reply {
         let body = json!({ "email": email, "password": password });
-        register::handle(&self.register, event("POST", "/v1/accounts", None, Some(&body))).await
+        register::handle(
+            &self.register,
+            event("POST", "/v1/accounts", None, Some(&body)),
+        )
+        .await
     }
 
     /// Signs a device in, the same one again by its key.
@@ -129,18 +133,29 @@ impl Bundle {
 
     /// Asks who is signed in.
     pub async fn who_am_i(&self, token: &str) -> Reply {
-        session::handle(&self.session, event("GET", "/v1/session", Some(token), None)).await
+        session::handle(
+            &self.session,
+            event("GET", "/v1/session", Some(token), None),
+        )
+        .await
     }
 
     /// Signs the token's own device out.
     pub async fn sign_out_this(&self, token: &str) -> Reply {
-        session::handle(&self.session, event("POST", "/v1/sign-out", Some(token), None)).await
+        session::handle(
+            &self.session,
+            event("POST", "/v1/sign-out", Some(token), None),
+        )
+        .await
     }
 
     /// Lists the devices of the account.
     pub async fn list(&self, token: &str) -> Reply {
-        list_devices::handle(&self.list_devices, event("GET", "/v1/devices", Some(token), None))
-            .await
+        list_devices::handle(
+            &self.list_devices,
+            event("GET", "/v1/devices", Some(token), None),
+        )
+        .await
     }
 
     /// Signs one device of the account out.

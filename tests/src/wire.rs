@@ -111,7 +111,9 @@ impl HttpConnector for Network {
         let body = String::from_utf8(bytes.to_vec()).expect("a body of text");
         if operation.is_empty() {
             // A form, as SNS takes it.
-            let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
+            let action = body
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("Action="));
             action.unwrap_or_default().clone_into(&mut operation);
         }
         match (self.0.decide)(Call { operation, body }) {
@@ -119,9 +121,9 @@ impl HttpConnector for Network {
             Fate::Broken => HttpConnectorFuture::ready(Err(ConnectorError::io(
                 "the connection broke off".into(),
             ))),
-            Fate::TimedOut => HttpConnectorFuture::ready(Err(ConnectorError::timeout(
-                "no answer in time".into(),
-            ))),
+            Fate::TimedOut => {
+                HttpConnectorFuture::ready(Err(ConnectorError::timeout("no answer in time".into())))
+            }
             Fate::Waiting(slot) => HttpConnectorFuture::new(Wait(slot)),
         }
     }

@@ -98,7 +98,10 @@ impl Operation {
     /// Whether it changes the password.
     #[must_use]
     pub fn is_change_of_password(self) -> bool {
-        matches!(self, Self::ChangePassword(_) | Self::ChangePasswordKeeping(_))
+        matches!(
+            self,
+            Self::ChangePassword(_) | Self::ChangePasswordKeeping(_)
+        )
     }
 
     /// What it is, whoever takes part.
@@ -233,7 +236,10 @@ pub struct Found {
 /// The new password of the actor with this number.
 #[must_use]
 pub fn new_password(actor: usize) -> String {
-    format!("{} lanterns drift past the harbour", ["nine", "eleven", "thirteen"][actor])
+    format!(
+        "{} lanterns drift past the harbour",
+        ["nine", "eleven", "thirteen"][actor]
+    )
 }
 
 /// Begins an operation; it goes on when it is polled.
@@ -261,9 +267,9 @@ pub fn begin(
             Operation::SignOutOne(by, target) => {
                 let target = match target {
                     Target::Device(member) => home.members[member].id,
-                    Target::Newest => {
-                        found.newest.unwrap_or_else(|| DeviceId::new(bundle.clock.now(), [7; 10]))
-                    }
+                    Target::Newest => found
+                        .newest
+                        .unwrap_or_else(|| DeviceId::new(bundle.clock.now(), [7; 10])),
                 };
                 bundle.sign_out_device(token(by), target).await
             }
@@ -272,7 +278,9 @@ pub fn begin(
             Operation::ChangePasswordKeeping(by) | Operation::ChangePassword(by) => {
                 let keep = matches!(operation, Operation::ChangePasswordKeeping(_));
                 let new = new_password(actor);
-                bundle.change_password(token(by), password, &new, keep).await
+                bundle
+                    .change_password(token(by), password, &new, keep)
+                    .await
             }
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
             Operation::Disable => return told(disable(bundle, home.account).await),
@@ -365,7 +373,9 @@ fn delivery(body: &str, after: Option<&str>) -> SqsEvent {
         let mut attribute = SqsMessageAttribute::default();
         attribute.string_value = Some(after.to_owned());
         attribute.data_type = Some("String".to_owned());
-        message.message_attributes.insert("after".to_owned(), attribute);
+        message
+            .message_attributes
+            .insert("after".to_owned(), attribute);
     }
     let mut event = SqsEvent::default();
     event.records = vec![message];

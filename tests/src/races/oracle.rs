@@ -310,7 +310,13 @@ impl<'a> Oracle<'a> {
         Ok(header)
     }
 
-    fn judge_act(&self, by: Operation, header: &SignOut, after: &Snapshot, now: Timestamp) -> Judged {
+    fn judge_act(
+        &self,
+        by: Operation,
+        header: &SignOut,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Judged {
         let caller = by.caller().map(|member| &self.home.members[member]);
         if header.by.as_ref().map(|by| by.id) != caller.map(|caller| caller.id) {
             return broken(EXPLAINED, "the record names another device");
@@ -345,7 +351,9 @@ impl<'a> Oracle<'a> {
                     Operation::SignOutOne(_, target) => {
                         let is_target = match target {
                             Target::Device(member) => self.home.members[member].id == *device,
-                            Target::Newest => self.home.members.iter().all(|home| home.id != *device),
+                            Target::Newest => {
+                                self.home.members.iter().all(|home| home.id != *device)
+                            }
                         };
                         is_target && self.seen.session_of(*device) == Some(*session)
                     }
@@ -502,7 +510,10 @@ impl<'a> Oracle<'a> {
             matches!(verdict, Verdict::Matches { .. })
         };
         if !opens(&self.password) {
-            return broken(ACKNOWLEDGED, "the password is not the last one that was set");
+            return broken(
+                ACKNOWLEDGED,
+                "the password is not the last one that was set",
+            );
         }
         if self.password != self.home.password && opens(&self.home.password) {
             return broken(ACKNOWLEDGED, "the old password opens");
@@ -512,7 +523,9 @@ impl<'a> Oracle<'a> {
 
     fn judge_outcome(&self, ran: &Ran, outcome: &Outcome, now: Timestamp) -> Judged {
         let operation = ran.operation;
-        let caller = operation.caller().map(|member| self.home.members[member].session);
+        let caller = operation
+            .caller()
+            .map(|member| self.home.members[member].session);
         let is_over_now = |session: SessionId| !self.seen.is_valid(session, now);
         match outcome {
             Outcome::SignedIn { token, device } => {
@@ -601,7 +614,10 @@ impl<'a> Oracle<'a> {
         if is_right {
             Ok(())
         } else {
-            broken(ADMITTED, format!("{operation:?} was told {status} {problem}"))
+            broken(
+                ADMITTED,
+                format!("{operation:?} was told {status} {problem}"),
+            )
         }
     }
 

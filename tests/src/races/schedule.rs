@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use domain::password::{Hasher, Params};
-use events::Topic;
 use domain::{DeviceId, SignOutId, Token};
+use events::Topic;
 use http_api::held;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -110,9 +110,8 @@ struct Footprint {
 
 impl Footprint {
     fn meets(&self, other: &Self) -> bool {
-        let covers = |one: &Self, two: &Self| {
-            two.rows.iter().any(|(table, _)| one.tables.contains(table))
-        };
+        let covers =
+            |one: &Self, two: &Self| two.rows.iter().any(|(table, _)| one.tables.contains(table));
         !self.rows.is_disjoint(&other.rows) || covers(self, other) || covers(other, self)
     }
 }
@@ -278,7 +277,10 @@ impl World {
         let mut dearer = Bundle::new(client.clone(), clock.clone());
         let params = Params { t: 2, ..CHEAP };
         dearer.login.hasher = Mutex::new(Hasher::with_params(params).expect("in bounds"));
-        let topic = Topic::new(clients.sns(), "arn:aws:sns:eu-central-1:1:events".to_owned());
+        let topic = Topic::new(
+            clients.sns(),
+            "arn:aws:sns:eu-central-1:1:events".to_owned(),
+        );
         let queue = sweep::Queue::new(clients.sqs(), "http://tables.invalid/sweep".to_owned());
         let sweep = sweep::Deps {
             store: dearer.store.clone(),
@@ -374,7 +376,8 @@ impl World {
     fn set_clocks(&self) {
         let noon: domain::Timestamp = NOON.parse().expect("a moment");
         self.clock.advance(noon.duration_since(self.clock.now()));
-        self.earlier.advance(noon.duration_since(self.earlier.now()));
+        self.earlier
+            .advance(noon.duration_since(self.earlier.now()));
     }
 
     /// Runs operations against each other once, after a history.
@@ -520,7 +523,13 @@ fn footprint(operation: &str, body: &str) -> Footprint {
         let sort = sort.unwrap_or_default().to_owned();
         footprint.rows.insert((table, sort));
     };
-    let keyed = |part: &Value| if part["Item"].is_null() { part["Key"].clone() } else { part["Item"].clone() };
+    let keyed = |part: &Value| {
+        if part["Item"].is_null() {
+            part["Key"].clone()
+        } else {
+            part["Item"].clone()
+        }
+    };
     match operation {
         "BatchGetItem" => {
             for (table, ask) in body["RequestItems"].as_object().expect("its tables") {
@@ -696,7 +705,10 @@ impl Race<'_> {
         match step {
             Step::Read(_, part) => {
                 let asked = waiting.parts.iter().find(|asked| asked.0 == part);
-                footprint(&waiting.call.operation, &asked.expect("what is asked for").2)
+                footprint(
+                    &waiting.call.operation,
+                    &asked.expect("what is asked for").2,
+                )
             }
             _ if step.is_write() => footprint(&waiting.call.operation, &waiting.call.body),
             _ => Footprint::default(),
@@ -787,7 +799,9 @@ impl Race<'_> {
         let running = self.actors[at].running.as_mut().expect("it is running");
         let polled = {
             let _timers = self.world.runtime.enter();
-            running.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            running
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
         };
         held(&self.world.desk).actor = None;
         let actor = &mut self.actors[at];
@@ -906,7 +920,10 @@ impl Race<'_> {
             return Ok(());
         }
         for token in tokens {
-            let outcome = self.world.runtime.block_on(check(&functions.earlier, token));
+            let outcome = self
+                .world
+                .runtime
+                .block_on(check(&functions.earlier, token));
             oracle.probed(token, &outcome, now)?;
         }
         if oracle.seen().account().disabled_at.is_some() {

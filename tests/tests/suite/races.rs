@@ -14,11 +14,7 @@ use curfew_tests::races::pairs::{drawn, pairs};
 use curfew_tests::races::schedule::{Exhaustive, History, Past, Random, Run, World};
 use http_api::held;
 
-const HISTORIES: [History; 3] = [
-    History::Fresh,
-    History::OneSignOut,
-    History::TwoSignOuts,
-];
+const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
 
 /// How many schedules of three operations are drawn, unless `CURFEW_RACES` says
 /// otherwise.
@@ -63,9 +59,10 @@ impl Tally {
 
 fn cases() -> Vec<Case<2>> {
     let of = |history| {
-        pairs(history)
-            .into_iter()
-            .map(move |operations| Case { history, operations })
+        pairs(history).into_iter().map(move |operations| Case {
+            history,
+            operations,
+        })
     };
     HISTORIES.into_iter().flat_map(of).collect()
 }
@@ -163,19 +160,28 @@ fn three_at_once_drawn_at_random_keep_the_rules() {
     let count = setting("CURFEW_RACES").map_or(DRAWN, |count| usize::try_from(count).unwrap());
     println!("CURFEW_SEED={seed}, {count} schedules");
     let pasts = played();
-    let list: Vec<u64> = (0..count as u64).map(|at| seed.wrapping_add(at << 32)).collect();
+    let list: Vec<u64> = (0..count as u64)
+        .map(|at| seed.wrapping_add(at << 32))
+        .collect();
 
     let broken = on_two_threads(&list, |world, seed| {
         let mut random = Random(*seed);
         let history = HISTORIES[random.draw(HISTORIES.len())];
         let operations: [Operation; 3] = drawn(history, &mut random);
-        let case = Case { history, operations };
+        let case = Case {
+            history,
+            operations,
+        };
         let run = world.run(past(&pasts, history), &operations, &mut random, None);
         told(case, &run)
     });
 
     let broken: Vec<String> = broken.into_iter().flatten().collect();
-    assert!(broken.is_empty(), "CURFEW_SEED={seed}\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "CURFEW_SEED={seed}\n{}",
+        broken.join("\n")
+    );
 }
 
 /// Every clause of every condition that the operations write under.
@@ -214,7 +220,11 @@ fn show(world: &mut World, pasts: &[Past], cases: &[Case<2>], clause: &Clause) -
         })
     };
     for case in cases {
-        if case.operations.iter().all(|it| it.kind() != clause.operation) {
+        if case
+            .operations
+            .iter()
+            .all(|it| it.kind() != clause.operation)
+        {
             continue;
         }
         let (tally, broken) = exhaust(world, pasts, *case, Some(clause));
@@ -266,7 +276,9 @@ fn threes(clause: &Clause) -> Vec<(Case<3>, usize)> {
 #[test]
 fn every_condition_that_is_left_out_breaks_a_rule() {
     let (pasts, cases) = (played(), cases());
-    let clauses: Vec<Clause> = clauses(&mut World::new(), &pasts, &cases).into_iter().collect();
+    let clauses: Vec<Clause> = clauses(&mut World::new(), &pasts, &cases)
+        .into_iter()
+        .collect();
 
     let mut shown = on_two_threads(&clauses, |world, clause| {
         show(world, &pasts, &cases, clause)
@@ -275,11 +287,22 @@ fn every_condition_that_is_left_out_breaks_a_rule() {
     shown.sort_by(|one, two| one.clause.cmp(&two.clause));
     let mut table = String::new();
     for it in &shown {
-        let Clause { operation, write, text } = &it.clause;
+        let Clause {
+            operation,
+            write,
+            text,
+        } = &it.clause;
         let by = it.by.as_deref().unwrap_or("NOTHING");
-        writeln!(table, "{operation} | {write} | {text} | {by} | {} | {}", it.schedules, it.rule)
-            .unwrap();
+        writeln!(
+            table,
+            "{operation} | {write} | {text} | {by} | {} | {}",
+            it.schedules, it.rule
+        )
+        .unwrap();
     }
     println!("{table}");
-    assert!(shown.iter().all(|it| it.by.is_some()), "a clause that nothing needs\n{table}");
+    assert!(
+        shown.iter().all(|it| it.by.is_some()),
+        "a clause that nothing needs\n{table}"
+    );
 }
