@@ -95,7 +95,7 @@ pub async fn handle(deps: &Deps, event: StreamEvent) -> DynamoDbEventResponse {
             .first()
             .and_then(|failure| failure.item_identifier.as_deref()),
         duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "A batch was published.",
+        "A batch of a stream was worked through.",
     );
     response
 }
