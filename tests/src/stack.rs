@@ -18,7 +18,10 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use aws_credential_types::Credentials;
 use curfew::{Options, Record, Stack};
+use start::{Clients, RetryPolicy};
+use store::Store;
 
 /// The origins that our own stack lets in.
 const ORIGINS: &str = "https://app.example.com,https://tv.example.com";
@@ -121,6 +124,33 @@ fn start() -> Result<Record> {
     });
     told.recv()
         .map_err(|_| anyhow!("the stack ended while it started"))?
+}
+
+/// The tables of the stack, through the product's own store, as the root user.
+#[must_use]
+pub fn store() -> Store {
+    let Record { aws, tables, .. } = stack();
+    let credentials = Credentials::new(
+        &aws.access_key_id,
+        &aws.secret_access_key,
+        None,
+        None,
+        "root",
+    );
+    let clients = Clients::new(
+        aws.region.clone(),
+        credentials,
+        Some(aws.endpoint_url.clone()),
+        aws_smithy_http_client::Builder::new().build_http(),
+        RetryPolicy::Standard,
+    );
+    let tables = store::Tables {
+        accounts: tables.accounts.clone(),
+        identities: tables.identities.clone(),
+        devices: tables.devices.clone(),
+        receipts: tables.receipts.clone(),
+    };
+    Store::new(clients.dynamodb(), tables)
 }
 
 /// Short-lived keys, as a function has them.

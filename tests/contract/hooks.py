@@ -1,0 +1,118 @@
+"""What the contract tester can't know by itself.
+
+Every case that needs one gets a token of its own, because a case may end the
+session that it has; ids of devices and passwords are put in where a case would
+otherwise never come further than a refusal. At the end, the statuses that each
+operation was answered with are written to `CURFEW_CONTRACT_STATUSES`.
+"""
+
+import atexit
+import json
+import os
+import secrets
+import threading
+from collections import defaultdict
+
+import requests
+import schemathesis
+
+API = os.environ["CURFEW_CONTRACT_API"]
+# One that the API lets in, if there is one.
+ORIGIN = os.environ.get("CURFEW_CONTRACT_ORIGIN")
+PATIENCE_SECONDS = 30
+
+
+class Household:
+    """An account, registered when it is made."""
+
+    def __init__(self) -> None:
+        self.credentials = {
+            "email": f"{secrets.token_hex(8)}@household.example",
+            "password": f"quiet otter {secrets.token_hex(8)}",
+        }
+        answer = post("/v1/accounts", self.credentials)
+        assert answer.status_code == 202, answer.text
+
+    def sign_in(self) -> dict:
+        answer = post("/v1/login", self.credentials)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def post(path: str, body: dict) -> requests.Response:
+    return requests.post(API + path, json=body, timeout=PATIENCE_SECONDS)
+
+
+HOUSEHOLD = Household()
+households: dict[str, Household] = {}
+statuses: dict[str, set[int]] = defaultdict(set)
+lock = threading.Lock()
+
+
+def operation_of(case: schemathesis.Case) -> str:
+    return case.operation.definition.raw["operationId"]
+
+
+def is_valid(case: schemathesis.Case) -> bool:
+    """Whether the case means to send what the document allows."""
+    return case.meta is not None and case.meta.generation.mode.is_positive
+
+
+def needs_token(context: schemathesis.HookContext) -> bool:
+    return "security" in context.operation.definition.raw
+
+
+@schemathesis.auth(refresh_interval=None).apply_to(needs_token)
+class Token:
+    """A session of its own for each case."""
+
+    def get(self, case: schemathesis.Case, context: object) -> str:
+        # A changed password would lock the others out.
+        own = operation_of(case) == "changePassword"
+        household = Household() if own else HOUSEHOLD
+        token = household.sign_in()["token"]
+        households[token] = household
+        return token
+
+    def set(self, case: schemathesis.Case, token: str, context: object) -> None:
+        case.headers = case.headers or {}
+        case.headers["Authorization"] = f"Bearer {token}"
+
+
+@schemathesis.hook
+def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> None:
+    """Puts in what is real, where the case means to be valid."""
+    if not is_valid(case):
+        return
+    operation = operation_of(case)
+    body = case.body if isinstance(case.body, dict) else {}
+    if operation == "signOutDevice":
+        case.path_parameters["device_id"] = HOUSEHOLD.sign_in()["device"]["id"]
+    elif operation == "login":
+        body.update(HOUSEHOLD.credentials)
+        if body.get("device_key"):
+            body["device_key"] = HOUSEHOLD.sign_in()["device_key"]
+        if body.get("transport") == "cookie":
+            if ORIGIN:
+                case.headers["Origin"] = ORIGIN
+            else:
+                body["transport"] = "bearer"
+    elif operation == "changePassword":
+        token = (case.headers or {}).get("Authorization", "").removeprefix("Bearer ")
+        if token in households:
+            body["current_password"] = households[token].credentials["password"]
+
+
+@schemathesis.hook
+def after_call(context: object, case: schemathesis.Case, response) -> None:
+    # Some checks call a path by other methods than the operation's.
+    if response.request.method == case.operation.method.upper():
+        with lock:
+            statuses[operation_of(case)].add(response.status_code)
+
+
+@atexit.register
+def tell() -> None:
+    told = {operation: sorted(seen) for operation, seen in statuses.items()}
+    with open(os.environ["CURFEW_CONTRACT_STATUSES"], "w") as file:
+        json.dump(told, file, indent=2, sort_keys=True)

@@ -1,0 +1,63 @@
+//! The contract, tried by a stranger's tool: schemathesis makes calls of its own
+//! from the document that the API serves, right and wrong ones, and looks whether
+//! each answer is one that the document allows. How it goes about stands in
+//! `tests/contract`.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use curfew::process::run_logged;
+use curfew::tools::{Environment, find_python};
+use curfew::{root, target};
+use curfew_tests::client::Api;
+use curfew_tests::stack::{allowed_origin, api_url};
+use serde_json::Value;
+
+#[tokio::test]
+async fn every_answer_is_one_that_the_document_allows_and_every_operation_succeeds() {
+    let tether = find_python().unwrap();
+    Environment::Contract.install(&tether).await.unwrap();
+    let folder = target().join("tests/contract");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let served = Api::default().call("GET", "/v1/openapi.json").send().await;
+    let document = folder.join("openapi.json");
+    fs::write(&document, &served.body).unwrap();
+    let statuses = folder.join("statuses.json");
+    let log = folder.join("schemathesis.log");
+
+    let how = root().join("tests/contract");
+    let mut command = tether.command(Environment::Contract.programs().join("schemathesis"));
+    command
+        .arg("--config-file")
+        .arg(how.join("schemathesis.toml"))
+        .arg("run")
+        .arg(&document)
+        .args(["--url", api_url(), "--no-color"])
+        .current_dir(&folder)
+        .env("SCHEMATHESIS_HOOKS", how.join("hooks.py"))
+        .env("CURFEW_CONTRACT_API", api_url())
+        .env(
+            "CURFEW_CONTRACT_ORIGIN",
+            allowed_origin().unwrap_or_default(),
+        )
+        .env("CURFEW_CONTRACT_STATUSES", &statuses)
+        .env("NO_PROXY", "127.0.0.1")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    run_logged(command, "schemathesis", &log).await.unwrap();
+
+    let seen = fs::read(&statuses).unwrap();
+    let seen: BTreeMap<String, Vec<u16>> = serde_json::from_slice(&seen).unwrap();
+    let document: Value = serde_json::from_slice(&served.body).unwrap();
+    let methods = document["paths"].as_object().unwrap().values();
+    let operations = methods.flat_map(|methods| methods.as_object().unwrap().values());
+    for operation in operations {
+        let operation = operation["operationId"].as_str().unwrap();
+        let succeeded = |status: &u16| (200..300).contains(status);
+        assert!(
+            seen.get(operation)
+                .is_some_and(|seen| seen.iter().any(succeeded)),
+            "{operation} was never answered by a success: {seen:?}"
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! What the functions log, and what must not be found anywhere.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use curfew_tests::aws::{Call, Principal};
+use curfew_tests::client::{Api, Device, Household, LAPTOP, TV, remember, secrets, unique};
+use curfew_tests::listener::Listener;
+use curfew_tests::stack::{allowed_origin, stack};
+use serde_json::{Value, json};
+
+/// How long a line may take until it stands in its log.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The logs of the functions, by their names.
+fn logs() -> Vec<(String, String)> {
+    let files = fs::read_dir(&stack().logs).unwrap();
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "log"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let text = fs::read(&path).unwrap();
+            (name, String::from_utf8_lossy(&text).into_owned())
+        })
+        .collect()
+}
+
+/// The lines that a function has logged about a device, once there are as many.
+fn lines(function: &str, device: &str, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = logs().into_iter().find(|(name, _)| name == function);
+        let (_, text) = log.unwrap_or_default();
+        let lines: Vec<Value> = text
+            .lines()
+            .filter(|line| line.contains(device))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        if lines.len() >= count {
+            return lines;
+        }
+        assert!(Instant::now() < deadline, "{function} logged {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_logged_with_what_who_and_the_outcome() {
+    let household = Household::register().await;
+    let tv = household.sign_in(TV).await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let _ = laptop.sign_out(&tv.id).await.done(200);
+    tv.get("/v1/session")
+        .await
+        .refused(401, "session-signed-out");
+
+    let signed_in = &lines("login", &tv.id, 1)[0];
+    let signed_out = &lines("sign-out-device", &laptop.id, 1)[0];
+    let refused = &lines("session", &tv.id, 1)[0];
+
+    for (line, status, outcome, device) in [
+        (signed_in, 200, "done", &tv.id),
+        (signed_out, 200, "done", &laptop.id),
+        (refused, 401, "session-signed-out", &tv.id),
+    ] {
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(line["outcome"], outcome, "{line}");
+        assert_eq!(line["account"], json!(tv.account_id), "{line}");
+        assert_eq!(line["device"], json!(device), "{line}");
+        assert!(line["duration_us"].is_u64(), "{line}");
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+    }
+}
+
+/// Sends canaries wherever a request has room for one, through refusals and
+/// successes alike; the household and a device of it.
+async fn plant(canary: &str) -> (Household, Device) {
+    let household = Household::register().await;
+    let api = Api::default();
+    let named = json!({ "device": { "model": format!("Set {canary}") } });
+    let tv = household.sign_in_with(TV, named).await;
+
+    for path in [
+        "/v1/accounts",
+        "/v1/login",
+        "/v1/sign-out-all",
+        "/v1/password",
+    ] {
+        let method = if path == "/v1/password" {
+            "PUT"
+        } else {
+            "POST"
+        };
+        for body in [
+            json!({ "email": canary, "password": canary }),
+            json!({ "email": format!("{canary}@household.example"), "password": canary }),
+            json!({ "email": household.email, "password": canary, "device_key": canary }),
+            json!({ "scope": canary }),
+            json!({ "current_password": canary, "new_password": canary }),
+            json!({ canary: canary }),
+            json!([canary]),
+        ] {
+            tv.call(method, path).json(&body).send().await;
+            api.call(method, path)
+                .json(&body)
+                .token(canary)
+                .send()
+                .await;
+        }
+        let broken = tv.call(method, path).body("application/json", canary);
+        broken.send().await;
+    }
+    for path in ["/v1/session", "/v1/devices", "/nowhere"] {
+        let query = format!("{path}?{canary}={canary}&cursor={canary}");
+        tv.get(&query).await;
+        let call = tv
+            .call("GET", path)
+            .header("origin", format!("https://{canary}.example"))
+            .header("user-agent", canary)
+            .header("x-forwarded-for", canary)
+            .header("x-curfew-distribution", canary)
+            .header(
+                "cookie",
+                format!("__Host-curfew={canary}; {canary}={canary}"),
+            );
+        call.send().await;
+        api.call("GET", path).token(canary).send().await;
+        let cookie = format!("__Host-curfew={canary}");
+        api.call("GET", path).header("cookie", cookie).send().await;
+    }
+    tv.post(&format!("/v1/devices/{canary}/sign-out")).await;
+    api.call("GET", &format!("/{canary}")).send().await;
+
+    if let Some(origin) = allowed_origin() {
+        let page = household
+            .log_in(json!({ "transport": "cookie" }))
+            .header("origin", origin)
+            .send()
+            .await;
+        for cookie in page.cookies() {
+            let (pair, _) = cookie.split_once(';').unwrap();
+            remember(&[pair.split_once('=').unwrap().1]);
+        }
+    }
+    let again = json!({ "device_key": tv.key });
+    let tv = household.sign_in_with(TV, again).await;
+    (household, tv)
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_log_an_event_or_a_table() {
+    let canary = format!("canary{}", unique());
+    let (household, tv) = plant(&canary).await;
+    let mut listener = Listener::of(&tv.account_id).await.unwrap();
+    let laptop = household.sign_in(LAPTOP).await;
+    let new = Household::unregistered().password;
+    let changed = laptop
+        .change_password(&household.password, &new, true)
+        .await;
+    let _ = changed.done(200);
+    let _ = laptop.sign_out_all("global").await.done(200);
+
+    // The last lines of the functions that were called last.
+    lines("change-password", &laptop.id, 1);
+    lines("sign-out-all", &laptop.id, 1);
+    let events = listener.until(|heard| heard.len() >= 4).await.unwrap();
+    let events: Vec<String> = events.iter().map(|one| one.claims.to_string()).collect();
+    let rows = rows_of(&tv.account_id).await;
+
+    let mut secrets = secrets();
+    for (name, log) in logs() {
+        // The emulator's own knows what comes in; it is no part of the product.
+        if name == "emulator" || name == "deploy" {
+            continue;
+        }
+        assert!(!log.contains(&canary), "the log of {name} has the canary");
+        for secret in &secrets {
+            assert!(!log.contains(secret), "the log of {name} has {secret}");
+        }
+        assert!(!log.contains("$argon2"), "the log of {name} has a hash");
+        assert!(
+            !log.contains("127.0.0.1"),
+            "the log of {name} has an address"
+        );
+    }
+    for event in events {
+        assert!(!event.contains(&canary), "{event}");
+        for secret in &secrets {
+            assert!(!event.contains(secret), "{event}");
+        }
+    }
+    // An account keeps its address, and a device the model that it said.
+    secrets.remove(&household.email);
+    for secret in &secrets {
+        assert!(!rows.contains(secret), "a table has {secret}");
+    }
+}
+
+/// Every row of an account, as text.
+async fn rows_of(account: &str) -> String {
+    let tables = &stack().tables;
+    let mut rows = String::new();
+    for table in [&tables.accounts, &tables.devices, &tables.receipts] {
+        let query = json!({
+            "TableName": table,
+            "KeyConditionExpression": "account_id = :account",
+            "ExpressionAttributeValues": { ":account": { "S": account } },
+        });
+        let call = Call::dynamodb("Query", &query);
+        rows += &Principal::root().call(&call).await.unwrap().text;
+    }
+    rows
+}
