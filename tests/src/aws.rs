@@ -2,6 +2,7 @@
 //! user of the local AWS, or in the role of a function. For what a test does
 //! beside the product: it asks what a role may, reads a queue, looks at a row.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
@@ -81,7 +82,7 @@ impl Call {
                 if byte.is_ascii_alphanumeric() {
                     body.push(char::from(byte));
                 } else {
-                    body.push_str(&format!("%{byte:02X}"));
+                    let _ = write!(body, "%{byte:02X}");
                 }
             }
         }

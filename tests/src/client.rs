@@ -66,6 +66,9 @@ impl Api {
     }
 
     /// A call in the making.
+    ///
+    /// # Panics
+    /// When the method is none.
     #[must_use]
     pub fn call(&self, method: &str, path: &str) -> Call {
         let method: Method = method.parse().expect("a method");

@@ -1,10 +1,14 @@
 //! What the test suites share.
 
 pub mod aws;
+pub mod bundle;
 pub mod client;
-
+pub mod engine;
 mod examples;
 pub mod listener;
 pub mod openapi;
+pub mod races;
 pub mod stack;
+pub mod tables;
 pub mod template;
+pub mod wire;

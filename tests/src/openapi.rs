@@ -219,6 +219,9 @@ pub(crate) fn sample_time() -> Timestamp {
 }
 
 /// The text of the document, as it is kept.
+///
+/// # Panics
+/// As [`document`].
 #[must_use]
 pub fn text() -> String {
     let mut text = serde_json::to_string_pretty(&document()).expect("a document is JSON");

@@ -132,7 +132,10 @@ fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
         call("UpdateItem", &changed),
         call("DeleteItem", &deleted),
         call("BatchWriteItem", &writes),
-        ("ConditionCheckItem", Call::dynamodb("TransactWriteItems", &check)),
+        (
+            "ConditionCheckItem",
+            Call::dynamodb("TransactWriteItems", &check),
+        ),
         call("DescribeTable", &whole),
     ]
 }

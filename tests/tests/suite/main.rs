@@ -1,10 +1,13 @@
 //! The one integration-test binary: a file for each function and concern.
 
-mod emulator;
 mod contract;
+mod emulator;
 mod end_to_end;
-mod logs;
+mod enumeration;
+mod fanout;
 mod http;
 mod least_privilege;
+mod logs;
 mod openapi;
+mod races;
 mod template;
