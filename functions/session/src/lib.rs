@@ -140,6 +140,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             ending: Ending::One {
                 device: device.id,
                 session: device.session,
+                epoch: device.epoch,
                 token_hash: device.token_hash,
             },
         };

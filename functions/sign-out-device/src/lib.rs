@@ -114,6 +114,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             ending: Ending::One {
                 device: target.id,
                 session: target.session,
+                epoch: target.epoch,
                 token_hash: target.token_hash,
             },
         };

@@ -96,6 +96,8 @@ pub enum Ending {
         device: DeviceId,
         /// Its session.
         session: SessionId,
+        /// The epoch that the session was born in.
+        epoch: Epoch,
         /// The hash of the token that died with it.
         token_hash: TokenHash,
     },

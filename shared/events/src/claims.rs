@@ -200,6 +200,8 @@ pub enum Revoked {
     Session {
         /// Which one.
         session_id: SessionId,
+        /// The epoch that it was born in.
+        epoch: u64,
     },
     /// Every session of the account that was born in this epoch or before.
     Account {

@@ -80,6 +80,7 @@ pub fn messages(change: &Change, record: &Record, issuer: &str) -> Vec<Message> 
 pub fn session_ended(sign_out: &SignOut, device: &Device, issuer: &str) -> Message {
     let revoked = Revoked::Session {
         session_id: device.session,
+        epoch: device.epoch.0,
     };
     Message {
         token: SecurityEventToken {
@@ -105,7 +106,10 @@ fn signed_out(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec<Message>
     let scope = Some(sign_out.scope);
     match &sign_out.ending {
         Ending::One {
-            device, session, ..
+            device,
+            session,
+            epoch,
+            ..
         } => {
             let subject = Subject {
                 user: sign_out.account.into(),
@@ -114,6 +118,7 @@ fn signed_out(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec<Message>
             };
             let revoked = Revoked::Session {
                 session_id: *session,
+                epoch: epoch.0,
             };
             let event = Event::SessionRevoked(session_revoked(sign_out, revoked));
             vec![source.message(subject, event, scope)]
@@ -186,6 +191,7 @@ fn signed_in(
             requested_by: Some(device.id),
             revoked: Revoked::Session {
                 session_id: before.session,
+                epoch: before.epoch.0,
             },
         });
         messages.push(source.message(one_session(before), event, None));
@@ -379,6 +385,7 @@ mod tests {
         let ending = Ending::One {
             device: television(6).id,
             session: session(6),
+            epoch: Epoch(3),
             token_hash: TokenHash::from_bytes([9; 32]),
         };
         let sign_out = sign_out(Scope::Device, domain::Reason::SignedOut, ending);
@@ -413,6 +420,7 @@ mod tests {
                         "scope": "device",
                         "requested_by": by,
                         "session_id": session(6),
+                        "epoch": 3,
                     },
                 },
             })

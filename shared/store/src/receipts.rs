@@ -9,7 +9,7 @@ use domain::{AccountId, Limits, Reason, Scope};
 
 use crate::accounts::built;
 use crate::attributes::{
-    ACCOUNT_ID, DELETE_AT, DEVICE_ID, ENDED_EPOCH, Item, KEPT_SESSION, REASON, REQUESTED_AT,
+    ACCOUNT_ID, DELETE_AT, DEVICE_ID, ENDED_EPOCH, EPOCH, Item, KEPT_SESSION, REASON, REQUESTED_AT,
     REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, bytes,
     moment, number, text, ttl,
 };
@@ -98,10 +98,12 @@ pub(crate) fn put(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
         Ending::One {
             device,
             session,
+            epoch,
             token_hash,
         } => {
             set(DEVICE_ID, text(device));
             set(SESSION_ID, text(session));
+            set(EPOCH, number(epoch.0));
             set(TOKEN_HASH, bytes(token_hash.as_bytes()));
         }
         Ending::Epoch { ended, kept } => {
@@ -137,6 +139,7 @@ pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {
         Ending::One {
             device: row.parsed(DEVICE_ID, |id| id.parse().ok())?,
             session: row.parsed(SESSION_ID, |id| id.parse().ok())?,
+            epoch: Epoch(row.number(EPOCH)?),
             token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
         }
     };

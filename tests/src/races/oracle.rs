@@ -470,10 +470,12 @@ impl<'a> Oracle<'a> {
                         Ending::One {
                             device: one,
                             session,
+                            epoch,
                             token_hash,
                         } => {
                             one == id
                                 && *session == device.session
+                                && *epoch == device.epoch
                                 && *token_hash == device.token_hash
                         }
                         Ending::Epoch { .. } => first.map(|first| first.id) == Some(header.id),
@@ -765,6 +767,7 @@ fn read_header(row: &Item) -> Option<SignOut> {
         None => Ending::One {
             device: id(row, "device_id")?,
             session: id(row, "session_id")?,
+            epoch: Epoch(number(row, "epoch")?),
             token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
         },
     };

@@ -291,6 +291,7 @@ pub fn sign_out(by: &Device, scope: Scope, n: u8) -> SignOut {
         ending: Ending::One {
             device: by.id,
             session: by.session,
+            epoch: by.epoch,
             token_hash: by.token_hash,
         },
     }

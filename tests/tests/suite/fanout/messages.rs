@@ -52,6 +52,7 @@ fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
     let one = Ending::One {
         device: device.id,
         session: device.session,
+        epoch: device.epoch,
         token_hash: TokenHash::from_bytes([0xca; 32]),
     };
     let all = Ending::Epoch {
