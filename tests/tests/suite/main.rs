@@ -5,6 +5,7 @@ mod emulator;
 mod end_to_end;
 mod enumeration;
 mod fanout;
+mod gateway;
 mod http;
 mod least_privilege;
 mod logs;

@@ -363,30 +363,6 @@ async fn a_field_that_stands_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf8_are_refused() {
-    let watched = Watched::household().await;
-
-    for operation in watched.needing_a_body() {
-        let utf16: Vec<u8> = operation
-            .body
-            .to_string()
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
-        let answers = [
-            operation.answers_json(b"{\"\xff\xfe\":1}".to_vec()).await,
-            operation.answers_json(b"\x80".to_vec()).await,
-            operation.answers_json(utf16).await,
-        ];
-
-        for answer in answers {
-            answer.refused(400, "request-invalid");
-        }
-    }
-    watched.assert_unchanged().await;
-}
-
-#[tokio::test]
 async fn what_is_no_scope_is_refused() {
     let watched = Watched::household().await;
 
