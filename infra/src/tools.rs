@@ -15,7 +15,7 @@ use crate::progress::step;
 use crate::{root, target};
 
 /// The oldest Python that the pinned packages run on.
-const OLDEST_PYTHON: (u32, u32) = (3, 11);
+const OLDEST_PYTHON: (u32, u32) = (3, 10);
 
 /// An environment: `target/<name>`.
 #[derive(Clone, Copy, Debug)]
@@ -97,12 +97,13 @@ impl Environment {
 /// # Errors
 /// When there is none; the message says which is needed.
 pub fn find_python() -> Result<Tether> {
-    const NAMES: [&str; 5] = [
+    const NAMES: [&str; 6] = [
         "python3",
         "python3.14",
         "python3.13",
         "python3.12",
         "python3.11",
+        "python3.10",
     ];
     let python = NAMES
         .into_iter()
