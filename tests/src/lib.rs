@@ -1,5 +1,10 @@
 //! What the test suites share.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how a harness fails a test"
+)]
+
 pub mod aws;
 pub mod bundle;
 pub mod client;

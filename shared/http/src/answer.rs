@@ -37,6 +37,9 @@ pub struct Answer {
 impl Answer {
     /// An answer with a JSON body. Nobody may keep a copy, unless another
     /// `cache-control` says so.
+    ///
+    /// # Panics
+    /// When the body is no JSON, which no plain struct of texts is.
     #[must_use]
     pub fn json<T: Serialize>(status: u16, body: &T) -> Self {
         let body = serde_json::to_string(body).expect("the answers are plain structs of text");

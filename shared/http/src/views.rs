@@ -177,14 +177,13 @@ impl DeviceView {
 
     fn new(device: &Device, current: DeviceId, over: Option<Over<'_>>) -> Self {
         let (signed_out_at, signed_out_by, reason) = match over {
-            None => (None, None, None),
+            None | Some(Over::Forgotten) => (None, None, None),
             Some(Over::Ended(ended)) => (
                 Some(ended.at),
                 ended.by.as_ref().map(SignedOutBy::from),
                 Some(ended.reason.as_str().to_owned()),
             ),
             Some(Over::Expired(at)) => (Some(at), None, Some("expired".to_owned())),
-            Some(Over::Forgotten) => (None, None, None),
         };
         Self {
             id: device.id.to_string(),

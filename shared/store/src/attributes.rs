@@ -61,10 +61,15 @@ pub(crate) const WRITE_TOUCH: &str = "touch";
 pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "ids are copied, texts are lent"
+)]
 pub(crate) fn text(value: impl ToString) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers are copied")]
 pub(crate) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }

@@ -318,6 +318,7 @@ impl Store {
 }
 
 /// What an update of the epoch changes beside it.
+#[derive(Clone, Copy)]
 enum Alongside<'a> {
     Nothing,
     NewPassword(&'a StoredHash),

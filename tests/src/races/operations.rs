@@ -283,7 +283,7 @@ pub fn begin(
                     .await
             }
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
-            Operation::Disable => return told(disable(bundle, home.account).await),
+            Operation::Disable => return told(&disable(bundle, home.account).await),
             Operation::Sweep(_) => return sweep_all(&functions, actor, found.announced).await,
             Operation::Check(by) => return check(&functions.earlier, token(by)).await,
         };
@@ -291,7 +291,7 @@ pub fn begin(
     })
 }
 
-fn told(done: Result<(), StoreError>) -> Outcome {
+fn told(done: &Result<(), StoreError>) -> Outcome {
     match done {
         Ok(()) => Outcome::Passed,
         Err(_) => told_unavailable(),
@@ -314,7 +314,7 @@ pub async fn check(bundle: &Bundle, token: &str) -> Outcome {
             status: 403,
             problem: String::new(),
         },
-        Err(error) => told(Err(error)),
+        Err(error) => told(&Err(error)),
     }
 }
 

@@ -565,11 +565,12 @@ impl<'a> Oracle<'a> {
                 }
             }
             Outcome::Passed => match operation {
-                Operation::Touch(_) | Operation::Check(_) => {
-                    if caller.is_some_and(|caller| !ran.valid_before.contains(&caller)) {
-                        return broken(REFUSED, format!("{operation:?}"));
-                    }
+                Operation::Touch(_) | Operation::Check(_)
+                    if caller.is_some_and(|caller| !ran.valid_before.contains(&caller)) =>
+                {
+                    return broken(REFUSED, format!("{operation:?}"));
                 }
+                Operation::Touch(_) | Operation::Check(_) => {}
                 Operation::Sweep(_) => {
                     if let Some((sign_out, to_mark)) = &ran.to_mark
                         && !self.seen.unmarked(*sign_out).is_disjoint(to_mark)
@@ -602,8 +603,7 @@ impl<'a> Oracle<'a> {
                 operation.is_sign_in()
                     && (password_changed || self.seen.account.disabled_at.is_some())
             }
-            (Operation::Check(_), 403, "") => is_over,
-            (_, 401, "session-signed-out") => is_over,
+            (Operation::Check(_), 403, "") | (_, 401, "session-signed-out") => is_over,
             (_, 401, "token-invalid") => is_over && is_replaced,
             (_, 403, "credentials-invalid") => {
                 operation.is_change_of_password() && password_changed

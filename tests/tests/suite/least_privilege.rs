@@ -117,8 +117,8 @@ fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
     let put = json!({ "TableName": table, "Item": key, "ConditionExpression": never });
     let deleted = json!({ "TableName": table, "Key": key, "ConditionExpression": never });
     let batch = json!({ "RequestItems": { table: { "Keys": [key] } } });
-    let deletes = json!([{ "DeleteRequest": { "Key": key } }]);
-    let writes = json!({ "RequestItems": { table: deletes } });
+    let removals = json!([{ "DeleteRequest": { "Key": key } }]);
+    let writes = json!({ "RequestItems": { table: removals } });
     let check = json!({ "TransactItems": [{ "ConditionCheck": deleted }] });
     let scan = json!({ "TableName": table, "Limit": 1 });
     let whole = json!({ "TableName": table });
