@@ -168,22 +168,13 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
 
 /// The new password, if the rules take it.
 fn accepted(deps: &Deps, body: &ChangePassword, email: &str) -> Result<Password, Error> {
-    let rejected = |rejection: domain::password::Rejection| PasswordReason {
-        code: rejection.name(),
-        detail: rejection.to_string(),
-    };
-    let new = Password::parse(&body.new_password)
-        .map_err(|error| Error::Rejected(vec![rejected(error.into())]))?;
     if body.new_password == body.current_password {
         return Err(Error::Rejected(vec![PasswordReason {
             code: "unchanged",
             detail: "The password is the one that you have.".to_owned(),
         }]));
     }
-    let email = EmailAddress::parse(email).ok();
-    let own_words: Vec<&str> = email.iter().flat_map(EmailAddress::words).collect();
     deps.rules
-        .check(&new, &own_words)
-        .map_err(|reasons| Error::Rejected(reasons.into_iter().map(rejected).collect()))?;
-    Ok(new)
+        .accept(&body.new_password, EmailAddress::parse(email).ok().as_ref())
+        .map_err(|reasons| Error::Rejected(reasons.into_iter().map(PasswordReason::from).collect()))
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use domain::account::{Account, Epoch};
-use domain::password::{Hasher, Password, PasswordRules, Rejection};
+use domain::password::{Hasher, PasswordRules, Rejection};
 use domain::{AccountId, EmailAddress, Timestamp};
 use http_api::{Answer, Edge, Empty, Event, PasswordReason, Problem, Reply, Request, serve};
 use serde::Deserialize;
@@ -49,7 +49,7 @@ pub enum Error {
     Request(Problem),
     /// The password is refused.
     #[error("the password is refused")]
-    Rejected(Vec<PasswordReason>),
+    Rejected(Vec<Rejection>),
     /// The tables did not do their part.
     #[error("the tables failed")]
     Store(#[from] StoreError),
@@ -59,7 +59,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Request(problem) => problem,
-            Error::Rejected(reasons) => Self::PasswordRejected(reasons),
+            Error::Rejected(reasons) => {
+                Self::PasswordRejected(reasons.into_iter().map(PasswordReason::from).collect())
+            }
             Error::Store(error) => http_api::unavailable(&error),
         }
     }
@@ -93,7 +95,10 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
     let body: NewAccount = request.json().map_err(Error::Request)?;
     let email = EmailAddress::parse(&body.email)
         .map_err(|error| Error::Request(Problem::invalid("email", error.to_string())))?;
-    let password = accepted(deps, &body, &email)?;
+    let password = deps
+        .rules
+        .accept(&body.password, Some(&email))
+        .map_err(Error::Rejected)?;
     let hash = http_api::held(&deps.hasher).hash(&password, start::random());
     let account = Account {
         id: AccountId::from_random(start::random()),
@@ -112,19 +117,4 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         Register::AddressTaken => request.note_outcome("address-taken"),
     }
     Ok(Answer::json(202, &Empty {}))
-}
-
-/// The password, if the rules take it.
-fn accepted(deps: &Deps, body: &NewAccount, email: &EmailAddress) -> Result<Password, Error> {
-    let rejected = |rejection: Rejection| PasswordReason {
-        code: rejection.name(),
-        detail: rejection.to_string(),
-    };
-    let password = Password::parse(&body.password)
-        .map_err(|error| Error::Rejected(vec![rejected(error.into())]))?;
-    let own_words: Vec<&str> = email.words().collect();
-    deps.rules
-        .check(&password, &own_words)
-        .map_err(|reasons| Error::Rejected(reasons.into_iter().map(rejected).collect()))?;
-    Ok(password)
 }

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use crate::email::EmailAddress;
 use argon2::{Algorithm, Argon2, Block, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -185,6 +186,21 @@ impl PasswordRules {
     #[must_use]
     pub fn min_length(self) -> usize {
         self.min_length
+    }
+
+    /// Takes a new password as it was received, for the account of an address.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, as [`PasswordRules::check`] tells it.
+    pub fn accept(
+        self,
+        received: &str,
+        email: Option<&EmailAddress>,
+    ) -> Result<Password, Vec<Rejection>> {
+        let password = Password::parse(received).map_err(|error| vec![error.into()])?;
+        let own_words: Vec<&str> = email.into_iter().flat_map(EmailAddress::words).collect();
+        self.check(&password, &own_words)?;
+        Ok(password)
     }
 
     /// Judges a new password. `own_words` are those that an attacker would try

@@ -1,5 +1,6 @@
 //! Problem documents (RFC 9457), one for each thing that a client can act on.
 
+use domain::password::Rejection;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -68,6 +69,15 @@ pub struct PasswordReason {
     /// A sentence for people.
     #[schema(example = "The password needs at least 15 characters.")]
     pub detail: String,
+}
+
+impl From<Rejection> for PasswordReason {
+    fn from(rejection: Rejection) -> Self {
+        Self {
+            code: rejection.name(),
+            detail: rejection.to_string(),
+        }
+    }
 }
 
 /// A problem document (RFC 9457).
