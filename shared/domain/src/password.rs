@@ -8,7 +8,6 @@
 
 use std::fmt;
 
-use crate::email::EmailAddress;
 use argon2::{Algorithm, Argon2, Block, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,6 +16,8 @@ use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::{Zeroize, Zeroizing};
 use zxcvbn::matching::Match;
 use zxcvbn::matching::patterns::MatchPattern;
+
+use crate::email::EmailAddress;
 
 /// The most bytes of UTF-8 that are taken as a password, as received.
 pub const MAX_BYTES: usize = 1024;
