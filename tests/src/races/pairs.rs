@@ -89,29 +89,36 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
     let rehash = |operation| operation == Operation::SignInWithRehash;
     let sweeps = |operation| matches!(operation, Operation::Sweep(_));
     // Nobody but a first sign-in makes a newest device.
-    let is_cast = !pair.into_iter().any(newest) || pair.contains(&Operation::SignIn);
+    let is_cast = !pair.into_iter().any(newest)
+        || pair
+            .into_iter()
+            .any(|it| it == Operation::SignIn || rehash(it));
     // The account's row is all that a rehash adds to a sign-in.
     let adds = !pair.into_iter().any(rehash)
         || history == History::Fresh
             && pair.into_iter().any(|other| {
-                other.is_change_of_password() || matches!(other, Operation::SignOutGlobal(_))
+                newest(other)
+                    || other.is_change_of_password()
+                    || matches!(other, Operation::SignOutGlobal(_))
             });
     // What came before matters to what ends or marks many, and a second sign-out
-    // of many to the sweep alone.
+    // of many to the sweep alone. A change of the password ends as they do.
     let is_new = match history {
         History::Fresh => true,
-        History::OneSignOut => pair.into_iter().any(|of| sweeps(of) || ends_many(of)),
+        History::OneSignOut => {
+            pair.into_iter().any(|of| sweeps(of) || ends_many(of))
+                && !pair.into_iter().any(Operation::is_change_of_password)
+        }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
     };
     is_cast && adds && is_new
 }
 
 fn ends_many(operation: Operation) -> bool {
-    operation.is_change_of_password()
-        || matches!(
-            operation,
-            Operation::SignOutOthers(_) | Operation::SignOutGlobal(_) | Operation::Disable
-        )
+    matches!(
+        operation,
+        Operation::SignOutOthers(_) | Operation::SignOutGlobal(_) | Operation::Disable
+    )
 }
 
 /// The same pair with the devices named in the order in which they come. They

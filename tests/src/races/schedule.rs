@@ -252,8 +252,6 @@ pub struct Run {
     pub is_repetition: bool,
     /// The clauses of the writes that were made.
     pub clauses: BTreeSet<Clause>,
-    /// Whether the clause that was to be left out was met.
-    pub is_weakened: bool,
     /// How many calls to a table were made.
     pub calls: usize,
 }
@@ -408,7 +406,6 @@ impl World {
             violation: None,
             is_repetition: false,
             clauses: BTreeSet::new(),
-            is_weakened: false,
             calls: 0,
         };
         let home = Rc::new(past.home.clone());
@@ -866,7 +863,6 @@ impl Race<'_> {
         match self.left_out {
             Some(clause) if clause.operation == operation.kind() => {
                 weakened = clauses::without(clause, call);
-                self.run.is_weakened |= weakened.is_some();
             }
             Some(_) => {}
             None => self

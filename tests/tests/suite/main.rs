@@ -1,10 +1,12 @@
 //! The one integration-test binary: a file for each function and concern.
 
 mod contract;
+mod cost;
 mod emulator;
 mod end_to_end;
 mod enumeration;
 mod fanout;
+mod faults;
 mod gateway;
 mod http;
 mod least_privilege;

@@ -1,0 +1,325 @@
+//! What each operation costs: its calls to the tables, and the capacity that the
+//! tables say it used. The same numbers stand in `infra/docs/cost.md`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use curfew_tests::bundle::{Bundle, json_of};
+use curfew_tests::engine::Engine;
+use curfew_tests::races::operations::{Outcome, check};
+use curfew_tests::tables::DEVICES;
+use curfew_tests::wire::{self, Call, Fate};
+use domain::session::{Standing, standing};
+use domain::{DeviceId, SessionId, Token};
+use http_api::{Reply, held};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use start::Clock;
+
+const EMAIL: &str = "lea@example.com";
+const PASSWORD: &str = "quiet otter borrows nine lanterns";
+const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
+
+/// What an operation used.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Cost {
+    calls: Vec<String>,
+    reads: f64,
+    writes: f64,
+}
+
+impl Cost {
+    fn of(calls: &[&str], reads: f64, writes: f64) -> Self {
+        Self {
+            calls: calls.iter().map(ToString::to_string).collect(),
+            reads,
+            writes,
+        }
+    }
+
+    fn add(&mut self, call: &Call, answer: &str) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let used = match &answer["ConsumedCapacity"] {
+            Value::Array(tables) => tables.clone(),
+            one => vec![one.clone()],
+        };
+        let units: f64 = used
+            .iter()
+            .map(|table| table["CapacityUnits"].as_f64().expect("what was used"))
+            .sum();
+        if call.is_write() {
+            self.writes += units;
+        } else {
+            self.reads += units;
+        }
+        self.calls.push(call.operation.clone());
+    }
+}
+
+/// The functions over an engine that tells what each call used.
+struct Metered {
+    bundle: Bundle,
+    engine: Engine,
+    used: Arc<Mutex<Cost>>,
+}
+
+impl Metered {
+    fn new() -> Self {
+        let (engine, used) = (Engine::new(), Arc::<Mutex<Cost>>::default());
+        let (tables, meter) = (engine.clone(), used.clone());
+        let clients = wire::clients(move |call: Call| {
+            let mut body: Value = serde_json::from_str(&call.body).unwrap();
+            body["ReturnConsumedCapacity"] = "TOTAL".into();
+            let answer = tables.answer(&call.operation, &body.to_string());
+            assert!(answer.is_success(), "{}", answer.body);
+            held(&meter).add(&call, &answer.body);
+            Fate::Answered(answer)
+        });
+        let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
+        Self {
+            bundle: Bundle::new(clients.dynamodb(), clock),
+            engine,
+            used,
+        }
+    }
+
+    async fn with_account() -> Self {
+        let metered = Self::new();
+        let registered = metered.bundle.register(EMAIL, PASSWORD).await;
+        assert_eq!(registered.status_code, 202);
+        metered
+    }
+
+    /// Signs a device in. A second later it is done.
+    async fn device(&self) -> (String, String) {
+        let reply = self.bundle.log_in(EMAIL, PASSWORD, None).await;
+        self.bundle.clock.advance(SignedDuration::from_secs(1));
+        let body = json_of(&reply);
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        (text("token"), text("device_key"))
+    }
+
+    /// What an operation used that did what it was asked.
+    fn cost<'a>(
+        &'a self,
+        operation: impl Future<Output = Reply> + 'a,
+    ) -> Pin<Box<dyn Future<Output = Cost> + 'a>> {
+        let operation = Box::pin(operation);
+        Box::pin(async {
+            std::mem::take(&mut *held(&self.used));
+            let reply = operation.await;
+            assert!(matches!(reply.status_code, 200 | 202), "{:?}", reply.body);
+            std::mem::take(&mut *held(&self.used))
+        })
+    }
+}
+
+fn device_of(token: &str) -> DeviceId {
+    Token::parse(token).unwrap().device()
+}
+
+/// Every operation on an account of three devices, with what it costs.
+async fn measured() -> Vec<(&'static str, Cost)> {
+    let mut costs = Vec::new();
+    let m = Metered::new();
+    costs.push(("register", m.cost(m.bundle.register(EMAIL, PASSWORD)).await));
+    let sign_in = m.bundle.log_in(EMAIL, PASSWORD, None);
+    costs.push(("sign in, a new device", m.cost(sign_in).await));
+    let (laptop, laptop_key) = m.device().await;
+    let (tv, _) = m.device().await;
+    costs.push(("check", m.cost(m.bundle.who_am_i(&laptop)).await));
+    m.bundle.clock.advance(SignedDuration::from_mins(5));
+    let touch = m.bundle.who_am_i(&laptop);
+    costs.push(("check, when a touch is due", m.cost(touch).await));
+    costs.push(("list, three devices", m.cost(m.bundle.list(&laptop)).await));
+    let one = m.bundle.sign_out_device(&laptop, device_of(&tv));
+    costs.push(("sign out one", m.cost(one).await));
+    let reply = m.bundle.log_in(EMAIL, PASSWORD, Some(&laptop_key)).await;
+    let key = json_of(&reply)["device_key"].as_str().unwrap().to_owned();
+    let again = m.bundle.log_in(EMAIL, PASSWORD, Some(&key));
+    costs.push(("sign in, the same device", m.cost(again).await));
+
+    let m = Metered::with_account().await;
+    let (laptop, _) = m.device().await;
+    let (tv, _) = m.device().await;
+    costs.push(("sign out this", m.cost(m.bundle.sign_out_this(&tv)).await));
+    let others = m.bundle.sign_out_all(&laptop, "others");
+    costs.push(("sign out others", m.cost(others).await));
+    let change = m
+        .bundle
+        .change_password(&laptop, PASSWORD, OTHER_PASSWORD, true);
+    costs.push(("change the password, keeping", m.cost(change).await));
+    let global = m.bundle.sign_out_all(&laptop, "global");
+    costs.push(("sign out global", m.cost(global).await));
+
+    let m = Metered::with_account().await;
+    let (laptop, _) = m.device().await;
+    let change = m
+        .bundle
+        .change_password(&laptop, PASSWORD, OTHER_PASSWORD, false);
+    costs.push(("change the password", m.cost(change).await));
+    costs.sort_by_key(|(name, _)| ORDER.iter().position(|it| it == name));
+    costs
+}
+
+const ORDER: [&str; 12] = [
+    "check",
+    "check, when a touch is due",
+    "sign in, a new device",
+    "sign in, the same device",
+    "list, three devices",
+    "sign out this",
+    "sign out one",
+    "sign out others",
+    "sign out global",
+    "change the password, keeping",
+    "change the password",
+    "register",
+];
+
+fn table(costs: &[(&str, Cost)]) -> String {
+    let mut table = "| operation | calls to the tables | read units | write units |\n\
+                     | --- | --- | --- | --- |\n"
+        .to_owned();
+    for (name, cost) in costs {
+        let calls: Vec<String> = cost.calls.iter().map(|call| format!("`{call}`")).collect();
+        let calls = calls.join(", ");
+        writeln!(
+            table,
+            "| {name} | {calls} | {} | {} |",
+            cost.reads, cost.writes
+        )
+        .unwrap();
+    }
+    table
+}
+
+#[tokio::test]
+async fn every_operation_costs_what_the_page_says() {
+    let table = table(&Box::pin(measured()).await);
+    println!("{table}");
+
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/cost.md");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(
+        page.contains(&table),
+        "infra/docs/cost.md should have\n{table}"
+    );
+}
+
+#[tokio::test]
+async fn a_check_is_one_round_trip_of_two_rows() {
+    let m = Metered::with_account().await;
+    let (token, _) = m.device().await;
+
+    let cost = m.cost(m.bundle.who_am_i(&token)).await;
+
+    assert_eq!(cost, Cost::of(&["BatchGetItem"], 2.0, 0.0));
+}
+
+/// The secret of every device that was not signed in through the API.
+const SECRET: [u8; 32] = [9; 32];
+
+/// An account with so many devices, the caller among them, and its token.
+async fn crowd(devices: usize) -> (Metered, String, Vec<String>) {
+    let m = Metered::with_account().await;
+    let (caller, _) = m.device().await;
+    let account = Token::parse(&caller).unwrap().account();
+    let rows = m
+        .bundle
+        .store
+        .rows(account, &[device_of(&caller)])
+        .await
+        .unwrap();
+    let mut like = rows.devices[0].clone();
+    let now = m.bundle.clock.now();
+    let id = |at: usize| {
+        let mut random = [0; 10];
+        random[2..].copy_from_slice(&(at as u64).to_be_bytes());
+        DeviceId::new(now, random)
+    };
+    let token = |at| Token::new(account, id(at), SECRET);
+    // One through the store, the others like it.
+    like.id = id(0);
+    like.session = SessionId::from_random([8; 16]);
+    like.token_hash = token(0).hash();
+    let mut tokens = Vec::new();
+    if devices > 1 {
+        m.bundle
+            .store
+            .sign_in(&like, None, &m.bundle.limits)
+            .await
+            .unwrap();
+        tokens.push(token(0).to_text().to_string());
+    }
+    let rows = m.engine.rows(DEVICES);
+    let row = rows.iter().find(|row| {
+        row.get("device_id") == Some(&dynoxide::AttributeValue::S(like.id.to_string()))
+    });
+    for at in 1..devices.saturating_sub(1) {
+        let mut row = serde_json::to_value(row.unwrap()).unwrap();
+        let mut session = [7; 16];
+        session[..8].copy_from_slice(&(at as u64).to_be_bytes());
+        row["device_id"] = json!({ "S": id(at).to_string() });
+        row["session_id"] = json!({ "S": SessionId::from_random(session).to_string() });
+        m.engine.put(DEVICES, &row);
+        tokens.push(token(at).to_text().to_string());
+    }
+    m.bundle.clock.advance(SignedDuration::from_secs(1));
+    (m, caller, tokens)
+}
+
+/// How many sessions of the account the rule lets in.
+async fn valid(m: &Metered, caller: &str) -> usize {
+    let account = Token::parse(caller).unwrap().account();
+    let rows = m.bundle.store.rows(account, &[]).await.unwrap();
+    let account_row = rows.account.unwrap();
+    let (mut valid, mut after) = (0, None);
+    loop {
+        let page = m.bundle.store.devices(account, after, 1_000).await.unwrap();
+        valid += page
+            .devices
+            .iter()
+            .filter(|device| {
+                let now = m.bundle.clock.now();
+                standing(&account_row, device, &m.bundle.limits, now) == Standing::SignedIn
+            })
+            .count();
+        after = page.next;
+        if after.is_none() {
+            return valid;
+        }
+    }
+}
+
+#[tokio::test]
+async fn signing_all_out_costs_the_same_at_any_number_of_devices_and_is_complete() {
+    for scope in ["others", "global"] {
+        let mut costs = Vec::new();
+        for devices in [1, 100, 10_000] {
+            let (m, caller, tokens) = crowd(devices).await;
+            assert_eq!(valid(&m, &caller).await, devices);
+
+            costs.push(m.cost(m.bundle.sign_out_all(&caller, scope)).await);
+
+            let lives_on = usize::from(scope == "others");
+            assert_eq!(valid(&m, &caller).await, lives_on);
+            for token in tokens.iter().step_by(tokens.len() / 20 + 1) {
+                let told = check(&m.bundle, token).await;
+                assert!(
+                    matches!(told, Outcome::Refused { status: 403, .. }),
+                    "{told:?}"
+                );
+            }
+            let told = check(&m.bundle, &caller).await;
+            assert_eq!(told == Outcome::Passed, scope == "others");
+        }
+        let calls = ["BatchGetItem", "TransactWriteItems"];
+        assert_eq!(costs[0], costs[1], "{scope}");
+        assert_eq!(costs[1], costs[2], "{scope}");
+        assert_eq!(costs[0].calls, calls, "{scope}");
+    }
+}
