@@ -67,8 +67,9 @@ class Token:
     """A session of its own for each case."""
 
     def get(self, case: schemathesis.Case, context: object) -> str:
-        # A changed password would lock the others out.
-        own = operation_of(case) == "changePassword"
+        # A changed password would lock the others out, and a global sign-out end
+        # the sessions of the cases that run beside it.
+        own = operation_of(case) in ("changePassword", "signOutAll")
         household = Household() if own else HOUSEHOLD
         token = household.sign_in()["token"]
         households[token] = household
