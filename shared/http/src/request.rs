@@ -537,7 +537,6 @@ mod tests {
 
     #[test]
     fn a_token_comes_in_one_way_only() {
-        let token = "cft_x";
         let bearer = ("authorization", "Bearer cft_x");
         let cookie = ("cookie", "__Host-curfew=cft_x");
         assert_eq!(
@@ -559,7 +558,6 @@ mod tests {
                 .unwrap_err();
             assert_eq!(problem, Problem::TokenInvalid, "{scheme}");
         }
-        assert!(token.starts_with("cft_"));
     }
 
     #[test]
