@@ -49,6 +49,9 @@ impl Kind {
                 Problem::TokenMissing,
                 Problem::TokenInvalid,
                 Problem::SessionSignedOut {
+                    sign_out: "0192f0c2-0b1d-7a40-8f6e-2d1c9b7a5e33"
+                        .parse()
+                        .expect("an id"),
                     at: sample_time(),
                     by: Some(SignedOutBy {
                         id: "0192f0c1-5a3e-7c11-9d52-3f1f6a0b7c21".to_owned(),

@@ -149,6 +149,7 @@ pub fn store() -> Store {
         identities: tables.identities.clone(),
         devices: tables.devices.clone(),
         receipts: tables.receipts.clone(),
+        ..store::Tables::default()
     };
     Store::new(clients.dynamodb(), tables)
 }

@@ -10,6 +10,8 @@ pub fn names() -> store::Tables {
         identities: IDENTITIES.to_owned(),
         devices: DEVICES.to_owned(),
         receipts: RECEIPTS.to_owned(),
+        connections: CONNECTIONS.to_owned(),
+        socket_tickets: SOCKET_TICKETS.to_owned(),
     }
 }
 
@@ -21,15 +23,20 @@ pub const IDENTITIES: &str = "Identities";
 pub const DEVICES: &str = "Devices";
 /// The table of sign-outs.
 pub const RECEIPTS: &str = "Receipts";
+/// The table of open sockets.
+pub const CONNECTIONS: &str = "Connections";
+/// The table of socket tickets.
+pub const SOCKET_TICKETS: &str = "SocketTickets";
 
 /// What `CreateTable` is sent for each: keys, streams and indexes as in the
 /// template.
 #[must_use]
-pub fn definitions() -> [Value; 4] {
+pub fn definitions() -> [Value; 6] {
     let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
     let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
     let number = |name: &str| json!({ "AttributeName": name, "AttributeType": "N" });
+    let binary = |name: &str| json!({ "AttributeName": name, "AttributeType": "B" });
     [
         json!({
             "TableName": ACCOUNTS,
@@ -65,6 +72,23 @@ pub fn definitions() -> [Value; 4] {
                 "Projection": { "ProjectionType": "ALL" },
             }],
             "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
+        }),
+        json!({
+            "TableName": CONNECTIONS,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("account_id"), text("connection_id")],
+            "KeySchema": [hash("account_id"), range("connection_id")],
+            "GlobalSecondaryIndexes": [{
+                "IndexName": store::BY_CONNECTION,
+                "KeySchema": [hash("connection_id")],
+                "Projection": { "ProjectionType": "KEYS_ONLY" },
+            }],
+        }),
+        json!({
+            "TableName": SOCKET_TICKETS,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [binary("ticket_hash")],
+            "KeySchema": [hash("ticket_hash")],
         }),
     ]
 }

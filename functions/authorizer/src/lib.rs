@@ -100,7 +100,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Result<Decision, StoreError> {
 
 /// Admits the caller, and writes down that its device is in use.
 async fn decide(deps: &Deps, request: &Request, now: domain::Timestamp) -> Result<Context, Denied> {
-    let device = check(&deps.store, request, None, &deps.limits, now)
+    let device = check(&deps.store, request, &deps.limits, now)
         .await?
         .caller
         .device;
@@ -113,7 +113,7 @@ async fn decide(deps: &Deps, request: &Request, now: domain::Timestamp) -> Resul
             Ok(Touch::Touched) => {}
             // It was ended since it was admitted: the second look tells.
             Ok(Touch::Ended) => {
-                check(&deps.store, request, None, &deps.limits, now).await?;
+                check(&deps.store, request, &deps.limits, now).await?;
             }
             Err(error) => tracing::warn!(cause = error.chain(), "A touch was not written."),
         }

@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 
 use domain::password::{Hasher, Password, StoredHash, Verdict};
+use domain::session::{Standing, standing};
 use domain::{
     Account, AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType,
-    EmailAddress, Limits, SessionId, Timestamp, Token,
+    EmailAddress, EndedSession, Limits, SessionId, Timestamp, Token,
 };
 use facts::{Claims, ClientHints};
 use http_api::{
@@ -118,6 +119,9 @@ pub struct LoggedIn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
     pub device_key: Option<Zeroizing<String>>,
+    /// The session's id, by which the socket names it; authenticates nobody.
+    #[schema(value_type = String, format = Uuid)]
+    pub session: String,
     /// When the session runs out at the latest.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
@@ -191,12 +195,7 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         }
         let account = usable(request, account)?;
         let device = NewSession::new(deps, request, &attempt, &account, before, now);
-        let replaced = device.replaced;
-        match deps
-            .store
-            .sign_in(&device.row, replaced, &deps.limits)
-            .await?
-        {
+        match put(deps, &account, &device, now).await? {
             SignIn::Written => {
                 if needs_rehash {
                     rehash(deps, &attempt.password, &account).await;
@@ -210,6 +209,30 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Puts the new session's row. A session that a sign-out of the whole account has
+/// ended, and whose row nobody has marked yet, keeps its part of the receipt.
+async fn put(
+    deps: &Deps,
+    account: &Account,
+    new: &NewSession,
+    now: Timestamp,
+) -> Result<SignIn, StoreError> {
+    if let Some(before) = &new.replaced
+        && standing(account, before, &deps.limits, now) == Standing::EndedByEpoch
+    {
+        let ended = deps.store.end_by_epoch(before).await?;
+        if !before.had_run_out(ended.at, &deps.limits) {
+            let session = EndedSession::from(before);
+            return deps
+                .store
+                .sign_in_again(&new.row, &session, &ended, &deps.limits)
+                .await;
+        }
+    }
+    let replaced = new.replaced.as_ref().map(|before| before.session);
+    deps.store.sign_in(&new.row, replaced, &deps.limits).await
 }
 
 /// The request, once it is known to be well-formed.
@@ -321,7 +344,7 @@ fn usable(request: &Request, account: Option<Account>) -> Result<Account, Error>
 /// A session in the making: the row to put, and the secrets to show.
 struct NewSession {
     row: Device,
-    replaced: Option<SessionId>,
+    replaced: Option<Device>,
     token: Token,
     key: DeviceKey,
 }
@@ -375,11 +398,12 @@ impl NewSession {
             last_active_at: now,
             expires_at,
             state: DeviceState::SignedIn,
+            contacted_at: None,
         };
         request.note_device(id);
         Self {
             row,
-            replaced: before.map(|row| row.session),
+            replaced: before,
             token,
             key,
         }
@@ -426,6 +450,7 @@ fn answer(
         &LoggedIn {
             token: (!in_cookie).then_some(token),
             device_key: (!in_cookie).then_some(key),
+            session: row.session.to_string(),
             expires_at: row.expires_at,
             device: DeviceView::signed_in(&row, row.id),
             account: AccountView::from(account),

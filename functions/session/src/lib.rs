@@ -1,7 +1,9 @@
 //! `GET /v1/session` (who am I, and heartbeat) and `POST /v1/sign-out` (this
 //! device).
 
-use domain::{ByDevice, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp};
+use domain::{
+    ByDevice, EndedSession, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp,
+};
 use http_api::{
     AccountView, Admission, Answer, CallerError, DeviceView, Edge, Event, Problem, Reply, Request,
     SignOutAnswer, Transport, admit, serve,
@@ -137,12 +139,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 id: device.id,
                 name: device.facts.name.clone(),
             }),
-            ending: Ending::One {
-                device: device.id,
-                session: device.session,
-                epoch: device.epoch,
-                token_hash: device.token_hash,
-            },
+            ending: Ending::One(EndedSession::from(&device)),
         };
         match deps
             .store

@@ -1,7 +1,9 @@
 //! `POST /v1/devices/{device_id}/sign-out`: one device, from anywhere.
 
 use domain::session::{Standing, standing};
-use domain::{ByDevice, DeviceId, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp};
+use domain::{
+    ByDevice, DeviceId, EndedSession, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp,
+};
 use http_api::{
     Admission, Answer, CallerError, Edge, Event, Problem, Reply, Request, SignOutAnswer, Transport,
     admit, serve,
@@ -111,12 +113,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 id: caller.device.id,
                 name: caller.device.facts.name.clone(),
             }),
-            ending: Ending::One {
-                device: target.id,
-                session: target.session,
-                epoch: target.epoch,
-                token_hash: target.token_hash,
-            },
+            ending: Ending::One(EndedSession::from(&target)),
         };
         let act = if is_this {
             deps.store

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Epoch;
 use crate::ids::{AccountId, DeviceId, SessionId};
-use crate::limits::TOUCH_INTERVAL;
+use crate::limits::{Limits, TOUCH_INTERVAL};
 use crate::sign_out::Ended;
 use crate::token::{DeviceKeyHash, TokenHash};
 
@@ -132,9 +132,19 @@ pub struct Device {
     pub expires_at: Timestamp,
     /// Whether its session stands.
     pub state: DeviceState,
+    /// When its session, already over, was refused for the first time: the
+    /// receipt has it, too. None until then.
+    pub contacted_at: Option<Timestamp>,
 }
 
 impl Device {
+    /// Whether its session had run out before that time, by either limit, so that
+    /// no sign-out of then ended it.
+    #[must_use]
+    pub fn had_run_out(&self, at: Timestamp, limits: &Limits) -> bool {
+        at >= self.expires_at || at >= limits.idle_at(self.last_active_at)
+    }
+
     /// Whether enough time has gone by to write down that it is active.
     #[must_use]
     pub fn is_touch_due(&self, now: Timestamp) -> bool {

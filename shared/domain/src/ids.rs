@@ -142,6 +142,50 @@ timed_id!(DeviceId);
 random_id!(SessionId);
 timed_id!(SignOutId);
 
+/// The gateway's own name of an open socket; authenticates nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ConnectionId(String);
+
+impl ConnectionId {
+    /// The text, as the gateway gave it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ConnectionId {
+    type Err = NotAnId;
+
+    /// Takes 1 to 128 visible ASCII characters.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let fits =
+            (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned())).ok_or(NotAnId)
+    }
+}
+
+impl TryFrom<String> for ConnectionId {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, NotAnId> {
+        text.parse()
+    }
+}
+
+impl From<ConnectionId> for String {
+    fn from(id: ConnectionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

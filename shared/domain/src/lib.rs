@@ -10,6 +10,7 @@ pub mod email;
 pub mod ids;
 pub mod limits;
 pub mod password;
+pub mod receipt;
 pub mod session;
 pub mod sign_out;
 pub mod token;
@@ -17,11 +18,12 @@ pub mod token;
 pub use account::{Account, Epoch};
 pub use device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
 pub use email::EmailAddress;
-pub use ids::{AccountId, DeviceId, SessionId, SignOutId};
+pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
 pub use limits::Limits;
+pub use receipt::{Part, PartState, Receipt, Step, Total};
 pub use session::{Admitted, Refusal, admit};
-pub use sign_out::{ByDevice, Ended, Ending, Reason, Scope, SignOut};
-pub use token::{DeviceKey, DeviceKeyHash, Token, TokenHash};
+pub use sign_out::{ByDevice, Ended, EndedSession, Ending, Reason, Scope, SignOut};
+pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};
 
 /// A moment, in UTC.
 pub use jiff::Timestamp;

@@ -43,7 +43,7 @@ pub enum Refusal {
     /// No such account or device, or not its secret. One answer for all.
     Unknown,
     /// The session was ended; the caller holds its secret and may know how.
-    SignedOut(Ended),
+    SignedOut(Ended, Box<Device>),
     /// The same, by the epoch: the record of the sign-out says how.
     EndedByEpoch(Box<Device>),
     /// It ran out; the caller holds its secret.
@@ -61,7 +61,7 @@ pub fn standing(account: &Account, device: &Device, limits: &Limits, now: Timest
     if account.disabled_at.is_some() || !carried_over {
         return Standing::EndedByEpoch;
     }
-    if now >= device.expires_at || now >= limits.idle_at(device.last_active_at) {
+    if device.had_run_out(now, limits) {
         return Standing::Expired;
     }
     Standing::SignedIn
@@ -87,7 +87,7 @@ pub fn admit(
     }
     match standing(&account, &device, limits, now) {
         Standing::SignedIn => Ok(Admitted { account, device }),
-        Standing::SignedOut(ended) => Err(Refusal::SignedOut(ended)),
+        Standing::SignedOut(ended) => Err(Refusal::SignedOut(ended, Box::new(device))),
         Standing::EndedByEpoch => Err(Refusal::EndedByEpoch(Box::new(device))),
         Standing::Expired => Err(Refusal::Expired),
     }
@@ -153,6 +153,7 @@ mod tests {
                     last_active_at: now,
                     expires_at: Limits::default().expires_at(now),
                     state: DeviceState::SignedIn,
+                    contacted_at: None,
                 },
                 token,
                 now,
@@ -207,7 +208,8 @@ mod tests {
         let mut case = Case::signed_in();
         let ended = ended(&case);
         case.device.state = DeviceState::SignedOut(ended.clone());
-        assert_eq!(case.admit(), Err(Refusal::SignedOut(ended)));
+        let device = Box::new(case.device.clone());
+        assert_eq!(case.admit(), Err(Refusal::SignedOut(ended, device)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::account::Epoch;
+use crate::device::{Device, DeviceType};
 use crate::ids::{AccountId, DeviceId, SessionId, SignOutId};
 use crate::token::TokenHash;
 
@@ -91,16 +92,7 @@ pub struct ByDevice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The session of one device.
-    One {
-        /// Which device.
-        device: DeviceId,
-        /// Its session.
-        session: SessionId,
-        /// The epoch that the session was born in.
-        epoch: Epoch,
-        /// The hash of the token that died with it.
-        token_hash: TokenHash,
-    },
+    One(EndedSession),
     /// Every session born in this epoch or before.
     Epoch {
         /// The epoch that ended.
@@ -108,6 +100,36 @@ pub enum Ending {
         /// The one that lives on.
         kept: Option<SessionId>,
     },
+}
+
+/// A session that was ended, with what its receipt says of the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedSession {
+    /// Which device.
+    pub device: DeviceId,
+    /// Its session.
+    pub session: SessionId,
+    /// The epoch that the session was born in.
+    pub epoch: Epoch,
+    /// The hash of the token that died with it.
+    pub token_hash: TokenHash,
+    /// The device's name when its session ended.
+    pub name: String,
+    /// What kind of thing it is.
+    pub device_type: DeviceType,
+}
+
+impl From<&Device> for EndedSession {
+    fn from(device: &Device) -> Self {
+        Self {
+            device: device.id,
+            session: device.session,
+            epoch: device.epoch,
+            token_hash: device.token_hash,
+            name: device.facts.name.clone(),
+            device_type: device.facts.device_type,
+        }
+    }
 }
 
 /// The record of a sign-out: the header of its receipt.
@@ -146,7 +168,7 @@ impl SignOut {
     #[must_use]
     pub fn ends(&self, session: SessionId, born: Epoch) -> bool {
         match &self.ending {
-            Ending::One { session: one, .. } => *one == session,
+            Ending::One(one) => one.session == session,
             Ending::Epoch { ended, kept } => born <= *ended && *kept != Some(session),
         }
     }

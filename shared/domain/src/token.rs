@@ -3,7 +3,8 @@
 //! A token is `cft_` + base64url(account id ‖ device id ‖ 32 random bytes) +
 //! base64url(CRC-32 of all before it): 4 + 86 + 6 characters. A device key is
 //! `cfd_` + base64url(device id ‖ 32 random bytes) + the same checksum: 4 + 64 +
-//! 6. Base64url is that of RFC 4648 section 5, without padding, and only in its
+//! 6. A socket ticket is `cfs_` + base64url(32 random bytes) + the same checksum:
+//! 4 + 43 + 6. Base64url is that of RFC 4648 section 5, without padding, and only in its
 //! canonical form. The checksum tells a mistyped or cut token from a wrong one
 //! without a table, and lets secret scanners find leaked ones; it proves
 //! nothing.
@@ -12,6 +13,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
@@ -23,6 +25,7 @@ pub const SECRET_BYTES: usize = 32;
 
 const TOKEN_PREFIX: &str = "cft_";
 const DEVICE_KEY_PREFIX: &str = "cfd_";
+const TICKET_PREFIX: &str = "cfs_";
 const CHECKSUM_CHARS: usize = 6;
 const TOKEN_BYTES: usize = 16 + 16 + SECRET_BYTES;
 const DEVICE_KEY_BYTES: usize = 16 + SECRET_BYTES;
@@ -152,6 +155,54 @@ impl DeviceKey {
     }
 }
 
+/// The secret that opens one socket, once, within [`TICKET_LIFETIME`].
+#[derive(ZeroizeOnDrop)]
+pub struct SocketTicket {
+    secret: [u8; SECRET_BYTES],
+}
+
+/// SHA-256 of a socket ticket's secret, as it is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TicketHash([u8; 32]);
+
+/// How long a socket ticket can be used.
+pub const TICKET_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
+
+impl SocketTicket {
+    /// Makes a ticket from random bytes.
+    #[must_use]
+    pub fn new(secret: [u8; SECRET_BYTES]) -> Self {
+        Self { secret }
+    }
+
+    /// Reads a presented ticket. It proves nothing yet.
+    ///
+    /// # Errors
+    /// [`Malformed`] when a character is wrong, missing or too many.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let bytes = decode::<SECRET_BYTES>(TICKET_PREFIX, text)?;
+        Ok(Self { secret: *bytes })
+    }
+
+    /// The text to show, once.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        encode(TICKET_PREFIX, &self.secret)
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(&self) -> TicketHash {
+        TicketHash(Sha256::digest(self.secret).into())
+    }
+}
+
+impl fmt::Debug for SocketTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SocketTicket(…)")
+    }
+}
+
 macro_rules! stored {
     ($name:ident) => {
         impl $name {
@@ -183,6 +234,7 @@ macro_rules! stored {
 }
 stored!(TokenHash);
 stored!(DeviceKeyHash);
+stored!(TicketHash);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -322,9 +374,28 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_ticket_is_neither_token_nor_device_key() {
+        let ticket = SocketTicket::new([3; 32]);
+        let text = ticket.to_text();
+        assert_eq!(text.len(), 53);
+        assert!(text.starts_with("cfs_"));
+        let read = SocketTicket::parse(&text).unwrap();
+        assert!(read.hash().matches(&ticket.hash()));
+        assert!(Token::parse(&text).is_err());
+        assert!(DeviceKey::parse(&text).is_err());
+        assert!(SocketTicket::parse(&token().to_text()).is_err());
+        for end in 0..text.len() {
+            assert!(SocketTicket::parse(&text[..end]).is_err());
+        }
+    }
+
+    #[test]
     fn secrets_do_not_show_themselves_in_a_log() {
         let token = token();
         let shown = format!("{token:?} {:?}", token.hash());
         assert_eq!(shown, "Token(…) TokenHash(…)");
+        let ticket = SocketTicket::new([3; 32]);
+        let shown = format!("{ticket:?} {:?}", ticket.hash());
+        assert_eq!(shown, "SocketTicket(…) TicketHash(…)");
     }
 }

@@ -105,20 +105,15 @@ fn signed_out(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec<Message>
     let account = whole_account(sign_out.account);
     let scope = Some(sign_out.scope);
     match &sign_out.ending {
-        Ending::One {
-            device,
-            session,
-            epoch,
-            ..
-        } => {
+        Ending::One(one) => {
             let subject = Subject {
                 user: sign_out.account.into(),
-                device: Some(Id::from(*device)),
-                session: Some(Id::from(*session)),
+                device: Some(Id::from(one.device)),
+                session: Some(Id::from(one.session)),
             };
             let revoked = Revoked::Session {
-                session_id: *session,
-                epoch: epoch.0,
+                session_id: one.session,
+                epoch: one.epoch.0,
             };
             let event = Event::SessionRevoked(session_revoked(sign_out, revoked));
             vec![source.message(subject, event, scope)]
@@ -298,7 +293,8 @@ fn circumstances(sign_out: &SignOut) -> Circumstances {
 #[cfg(test)]
 mod tests {
     use domain::{
-        ByDevice, DeviceFacts, DeviceId, DeviceKeyHash, Ended, Epoch, Place, SignOutId, TokenHash,
+        ByDevice, DeviceFacts, DeviceId, DeviceKeyHash, Ended, EndedSession, Epoch, Place,
+        SignOutId, TokenHash,
     };
     use serde_json::{Value, json};
 
@@ -342,6 +338,7 @@ mod tests {
             last_active_at: at(2_000),
             expires_at: at(9_000),
             state: DeviceState::SignedIn,
+            contacted_at: None,
         }
     }
 
@@ -382,12 +379,10 @@ mod tests {
 
     #[test]
     fn a_sign_out_of_one_device_names_its_session() {
-        let ending = Ending::One {
-            device: television(6).id,
-            session: session(6),
+        let ending = Ending::One(EndedSession {
             epoch: Epoch(3),
-            token_hash: TokenHash::from_bytes([9; 32]),
-        };
+            ..EndedSession::from(&television(6))
+        });
         let sign_out = sign_out(Scope::Device, domain::Reason::SignedOut, ending);
         let by = sign_out.by.clone().unwrap().id;
         let txn = sign_out.id;

@@ -1,7 +1,7 @@
 //! The caller: from the presented secret to the rows it is admitted by.
 
 use domain::session::{Admitted, Refusal};
-use domain::{Device, DeviceId, Ended, Limits, Timestamp};
+use domain::{Device, DeviceId, Ended, Limits, Timestamp, Token};
 use store::{Store, StoreError};
 
 use crate::problem::Problem;
@@ -34,6 +34,7 @@ impl From<CallerError> for Problem {
             CallerError::Unacceptable(problem) => problem,
             CallerError::Unknown => Self::TokenInvalid,
             CallerError::SignedOut(ended) => Self::SessionSignedOut {
+                sign_out: ended.sign_out,
                 at: ended.at,
                 by: ended.by.as_ref().map(SignedOutBy::from),
                 reason: ended.reason.as_str(),
@@ -65,7 +66,9 @@ impl Denied {
         match self {
             Self::Unacceptable(problem) => problem.name(),
             Self::Refused(Refusal::Unknown) => "token-invalid",
-            Self::Refused(Refusal::SignedOut(_) | Refusal::EndedByEpoch(_)) => "session-signed-out",
+            Self::Refused(Refusal::SignedOut(..) | Refusal::EndedByEpoch(_)) => {
+                "session-signed-out"
+            }
             Self::Refused(Refusal::Expired) => "session-expired",
             Self::Store(_) => "unavailable",
         }
@@ -84,7 +87,8 @@ pub struct Admission {
 }
 
 /// Lets the caller in by one round trip to the tables, or says why not. The row
-/// of another device of the same account can be read along.
+/// of another device of the same account can be read along. The first refusal of
+/// a session that was ended is written into its receipt.
 ///
 /// # Errors
 /// [`CallerError`]: a table that could not be read never lets anybody in, and
@@ -96,27 +100,59 @@ pub async fn admit(
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Admission, CallerError> {
-    let denied = match check(store, request, other, limits, now).await {
+    let denied = match look(store, request, other, limits, now).await {
         Ok(admission) => return Ok(admission),
         Err(denied) => denied,
     };
-    Err(match denied {
-        Denied::Unacceptable(problem) => CallerError::Unacceptable(problem),
-        Denied::Refused(Refusal::Unknown) => CallerError::Unknown,
-        Denied::Refused(Refusal::SignedOut(ended)) => CallerError::SignedOut(ended),
+    let (ended, device) = match denied {
+        Denied::Unacceptable(problem) => return Err(CallerError::Unacceptable(problem)),
+        Denied::Refused(Refusal::Unknown) => return Err(CallerError::Unknown),
+        Denied::Refused(Refusal::Expired) => return Err(CallerError::Expired),
+        Denied::Store(error) => return Err(CallerError::Store(error)),
+        Denied::Refused(Refusal::SignedOut(ended, device)) => (ended, device),
         Denied::Refused(Refusal::EndedByEpoch(device)) => {
-            CallerError::SignedOut(store.end_by_epoch(&device).await?)
+            (store.end_by_epoch(&device).await?, device)
         }
-        Denied::Refused(Refusal::Expired) => CallerError::Expired,
-        Denied::Store(error) => CallerError::Store(error),
-    })
+    };
+    note_contact(store, &device, &ended, limits, now).await;
+    Err(CallerError::SignedOut(ended))
 }
 
-/// As [`admit`], without reading how a session came to its end.
+/// As [`admit`], for one who is not told how a session came to its end.
 ///
 /// # Errors
 /// [`Denied`], in the same cases.
 pub async fn check(
+    store: &Store,
+    request: &Request,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Admission, Denied> {
+    let looked = look(store, request, None, limits, now).await;
+    noted(store, looked, limits, now).await
+}
+
+/// As [`check`], of a token that did not come as the caller's own.
+///
+/// # Errors
+/// [`Denied`], in the same cases.
+pub async fn check_token(
+    store: &Store,
+    token: &Token,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Admitted, Denied> {
+    let looked = match store.rows(token.account(), &[token.device()]).await {
+        Ok(mut rows) => {
+            let device = rows.take_device(token.device());
+            domain::admit(token, rows.account, device, limits, now).map_err(Denied::Refused)
+        }
+        Err(error) => Err(Denied::Store(error)),
+    };
+    noted(store, looked, limits, now).await
+}
+
+async fn look(
     store: &Store,
     request: &Request,
     other: Option<DeviceId>,
@@ -155,4 +191,48 @@ pub async fn check(
         request.note_device(token.device());
     }
     Err(Denied::Refused(refusal))
+}
+
+/// Hands the outcome on, and writes the first refusal of a session that was ended
+/// into its receipt.
+async fn noted<T>(
+    store: &Store,
+    looked: Result<T, Denied>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<T, Denied> {
+    match &looked {
+        Err(Denied::Refused(Refusal::SignedOut(ended, device))) => {
+            note_contact(store, device, ended, limits, now).await;
+        }
+        Err(Denied::Refused(Refusal::EndedByEpoch(device))) if device.contacted_at.is_none() => {
+            match store.end_by_epoch(device).await {
+                Ok(ended) => note_contact(store, device, &ended, limits, now).await,
+                Err(error) => not_noted(&error),
+            }
+        }
+        _ => {}
+    }
+    looked
+}
+
+/// The verdict stands without it; what could not be written is written at the
+/// next contact.
+async fn note_contact(
+    store: &Store,
+    device: &Device,
+    ended: &Ended,
+    limits: &Limits,
+    now: Timestamp,
+) {
+    if let Err(error) = store.contacted(device, ended, now, limits).await {
+        not_noted(&error);
+    }
+}
+
+fn not_noted(error: &StoreError) {
+    tracing::warn!(
+        cause = error.chain(),
+        "A contact was not written into its receipt."
+    );
 }

@@ -8,6 +8,7 @@
 mod answer;
 mod caller;
 mod edge;
+mod form;
 mod object;
 mod problem;
 mod request;
@@ -15,13 +16,14 @@ mod serve;
 mod views;
 
 pub use answer::{Answer, CLEARED_SESSION_COOKIE, Empty, SESSION_COOKIE, cookie};
-pub use caller::{Admission, CallerError, Denied, admit, check};
+pub use caller::{Admission, CallerError, Denied, admit, check, check_token};
 pub use edge::Edge;
+pub use form::Form;
 pub use object::Object;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport};
 pub use serve::{Event, Reply, held, serve, unavailable};
 pub use views::{
-    AccountView, DeviceKind, DeviceView, LocationView, Over, SignOutAnswer, SignOutView,
-    SignedOutBy, Status,
+    AccountView, DeviceKind, DeviceView, LocationView, Over, PartView, ReceiptAnswer, ReceiptView,
+    SignOutAnswer, SignOutView, SignedOutBy, Status, TotalView,
 };

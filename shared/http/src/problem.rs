@@ -1,5 +1,6 @@
 //! Problem documents (RFC 9457), one for each thing that a client can act on.
 
+use domain::SignOutId;
 use domain::password::Rejection;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub enum Problem {
     TokenInvalid,
     /// The session was ended. Only to a caller who holds the right secret.
     SessionSignedOut {
+        /// By which sign-out, so that the device can say that it has wiped.
+        sign_out: SignOutId,
         /// When.
         at: Timestamp,
         /// By which device; none when an operator did it.
@@ -34,8 +37,12 @@ pub enum Problem {
     CredentialsInvalid,
     /// The current password is wrong, at a change of it.
     CurrentPasswordWrong,
+    /// Nobody but a caller with AWS credentials may ask this.
+    CallerNotAllowed,
     /// The account has no such device.
     DeviceNotFound,
+    /// The account has no such sign-out, or it was not about the caller.
+    SignOutNotFound,
     /// The new password is refused.
     PasswordRejected(Vec<PasswordReason>),
     /// Something about the request is wrong.
@@ -102,6 +109,11 @@ pub struct ProblemDocument {
     /// `password-rejected`: every reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasons: Option<Vec<PasswordReason>>,
+    /// `session-signed-out`: the sign-out that ended the session, which the
+    /// device acknowledges once it has wiped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub sign_out: Option<String>,
     /// `session-signed-out`: when the session was ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -137,7 +149,9 @@ impl Problem {
             Self::SessionSignedOut { .. } => "session-signed-out",
             Self::SessionExpired => "session-expired",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
+            Self::CallerNotAllowed => "caller-not-allowed",
             Self::DeviceNotFound => "device-not-found",
+            Self::SignOutNotFound => "sign-out-not-found",
             Self::PasswordRejected(_) => "password-rejected",
             Self::RequestInvalid { .. } => "request-invalid",
             Self::RequestTooLarge => "request-too-large",
@@ -156,8 +170,8 @@ impl Problem {
             | Self::SessionSignedOut { .. }
             | Self::SessionExpired
             | Self::CredentialsInvalid => 401,
-            Self::CurrentPasswordWrong => 403,
-            Self::DeviceNotFound | Self::NotFound => 404,
+            Self::CurrentPasswordWrong | Self::CallerNotAllowed => 403,
+            Self::DeviceNotFound | Self::SignOutNotFound | Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::PasswordRejected(_) => 422,
             Self::RequestInvalid { .. } => 400,
@@ -175,7 +189,9 @@ impl Problem {
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => {
                 "The credentials are not right."
             }
+            Self::CallerNotAllowed => "This is not for this caller.",
             Self::DeviceNotFound => "There is no such device.",
+            Self::SignOutNotFound => "There is no such sign-out.",
             Self::PasswordRejected(_) => "The new password can't be used.",
             Self::RequestInvalid { .. } => "The request is not valid.",
             Self::RequestTooLarge => "The request is too large.",
@@ -199,6 +215,10 @@ impl Problem {
                 "The e-mail address and the password are not those of an account.".to_owned()
             }
             Self::CurrentPasswordWrong => "The current password is wrong.".to_owned(),
+            Self::CallerNotAllowed => {
+                "Sign the request with AWS credentials (Signature Version 4, service `execute-api`)."
+                    .to_owned()
+            }
             Self::RequestInvalid { field, detail } => format!("`{field}` {detail}."),
             Self::RequestTooLarge => {
                 format!(
@@ -208,7 +228,10 @@ impl Problem {
             }
             Self::MethodNotAllowed { allow } => format!("It is for {allow}."),
             Self::Unavailable => "Nothing is known to have changed. Try again soon.".to_owned(),
-            Self::DeviceNotFound | Self::PasswordRejected(_) | Self::NotFound => return None,
+            Self::DeviceNotFound
+            | Self::SignOutNotFound
+            | Self::PasswordRejected(_)
+            | Self::NotFound => return None,
         })
     }
 
@@ -236,6 +259,7 @@ impl Problem {
             detail: self.detail(),
             field: None,
             reasons: None,
+            sign_out: None,
             signed_out_at: None,
             signed_out_by: None,
             reason: None,
@@ -243,7 +267,13 @@ impl Problem {
         match self {
             Self::RequestInvalid { field, .. } => document.field = Some(field.clone()),
             Self::PasswordRejected(reasons) => document.reasons = Some(reasons.clone()),
-            Self::SessionSignedOut { at, by, reason } => {
+            Self::SessionSignedOut {
+                sign_out,
+                at,
+                by,
+                reason,
+            } => {
+                document.sign_out = Some(sign_out.to_string());
                 document.signed_out_at = Some(*at);
                 document.signed_out_by = Some(by.clone());
                 document.reason = Some(reason);

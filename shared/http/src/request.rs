@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::SESSION_COOKIE;
 use crate::edge::Edge;
+use crate::form::Form;
 use crate::object::Object;
 use crate::problem::Problem;
 
@@ -217,13 +218,7 @@ impl Request {
     /// `request-too-large`, or `request-invalid` naming the field.
     pub fn json<T: DeserializeOwned>(&self) -> Body<T> {
         let bytes = self.body_bytes()?;
-        let is_json = self
-            .header("content-type")
-            .and_then(|kind| kind.split(';').next())
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        if !is_json {
-            return Err(Problem::invalid("Content-Type", "must be application/json"));
-        }
+        self.require_content_type("application/json")?;
         if bytes.is_empty() {
             return Err(Problem::invalid(
                 "body",
@@ -237,6 +232,46 @@ impl Request {
             .end()
             .map_err(|error| Problem::invalid("body", said(&error)))?;
         Ok(read)
+    }
+
+    /// Reads the form of the body (WHATWG URL, section 5), its parameters in
+    /// their order.
+    ///
+    /// # Errors
+    /// `request-too-large`, or `request-invalid` naming what is wrong.
+    pub fn form(&self) -> Body<Form> {
+        let bytes = self.body_bytes()?;
+        self.require_content_type("application/x-www-form-urlencoded")?;
+        Ok(Form::parse(&bytes))
+    }
+
+    fn require_content_type(&self, wanted: &str) -> Body<()> {
+        let is_wanted = self
+            .header("content-type")
+            .and_then(|kind| kind.split(';').next())
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted));
+        if is_wanted {
+            return Ok(());
+        }
+        Err(Problem::invalid(
+            "Content-Type",
+            format!("must be {wanted}"),
+        ))
+    }
+
+    /// Refuses a request that the gateway has not authenticated by IAM. What the
+    /// gateway says of the caller stands where no client can write.
+    ///
+    /// # Errors
+    /// `caller-not-allowed`.
+    pub fn require_iam(&self) -> Result<(), Problem> {
+        let authorizer = self.event.request_context.authorizer.as_ref();
+        let iam = authorizer.and_then(|authorizer| authorizer.iam.as_ref());
+        let account = iam.and_then(|caller| caller.account_id.as_deref());
+        match account {
+            Some(account) if !account.is_empty() => Ok(()),
+            _ => Err(Problem::CallerNotAllowed),
+        }
     }
 
     /// Refuses a body where none is taken, but for an empty object: a member that

@@ -1,6 +1,8 @@
 //! The JSON of accounts, devices and sign-outs, in the words of the design.
 
-use domain::{Account, Device, DeviceId, DeviceType, Ended, Place, SignOut, Timestamp};
+use domain::{
+    Account, Device, DeviceId, DeviceType, Ended, Part, Place, Receipt, SignOut, Timestamp, Total,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -261,4 +263,123 @@ impl SignOutAnswer {
             sign_out: ended.into(),
         }
     }
+}
+
+/// How far a sign-out has come with one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SignedOutDevice)]
+pub struct PartView {
+    /// The device's id; authenticates nobody.
+    #[schema(value_type = String, format = Uuid)]
+    pub id: String,
+    /// Its name when it was signed out.
+    #[schema(example = "Hotel TV")]
+    pub name: String,
+    /// What kind of thing it is.
+    #[serde(rename = "type")]
+    #[schema(value_type = DeviceKind)]
+    pub device_type: DeviceType,
+    /// How far it has come, the furthest last: `refused` (every request of it is
+    /// refused; it was not reached yet), `pushed` (it was told over its socket),
+    /// `contacted` (it called, and was refused), `acknowledged` (it said that it
+    /// has wiped what it had stored). It never goes back.
+    #[schema(example = "acknowledged")]
+    pub state: String,
+    /// From when on it is refused.
+    #[schema(value_type = String, format = DateTime)]
+    pub refused_at: Timestamp,
+    /// When it was told over its socket.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub pushed_at: Option<Timestamp>,
+    /// When it called for the first time, and was refused.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub contacted_at: Option<Timestamp>,
+    /// When it said that it has wiped what it had stored.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub acknowledged_at: Option<Timestamp>,
+}
+
+impl From<&Part> for PartView {
+    fn from(part: &Part) -> Self {
+        Self {
+            id: part.session.device.to_string(),
+            name: part.session.name.clone(),
+            device_type: part.session.device_type,
+            state: part.state().as_str().to_owned(),
+            refused_at: part.refused_at,
+            pushed_at: part.pushed_at,
+            contacted_at: part.contacted_at,
+            acknowledged_at: part.acknowledged_at,
+        }
+    }
+}
+
+/// How many devices have come how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Total)]
+pub struct TotalView {
+    /// All of them: the sum of the other three.
+    #[schema(example = 5)]
+    pub devices: usize,
+    /// Those that have called and were refused, or have acknowledged.
+    #[schema(example = 4)]
+    pub confirmed: usize,
+    /// Those that were told, and have not confirmed it yet.
+    #[schema(example = 0)]
+    pub pushed: usize,
+    /// Those that were not reached yet. They are refused when they call.
+    #[schema(example = 1)]
+    pub not_reached: usize,
+}
+
+impl From<Total> for TotalView {
+    fn from(total: Total) -> Self {
+        Self {
+            devices: total.devices,
+            confirmed: total.confirmed,
+            pushed: total.pushed,
+            not_reached: total.not_reached,
+        }
+    }
+}
+
+/// A sign-out with how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Receipt)]
+pub struct ReceiptView {
+    /// The sign-out.
+    #[serde(flatten)]
+    pub sign_out: SignOutView,
+    /// Why: `signed_out`, `password_changed` or `account_disabled`.
+    #[schema(example = "signed_out")]
+    pub reason: String,
+    /// How many devices have come how far, over all pages.
+    pub total: TotalView,
+    /// A page of the devices, the newest first.
+    pub devices: Vec<PartView>,
+    /// Where the next page begins, when there is one.
+    pub next_cursor: Option<String>,
+}
+
+impl ReceiptView {
+    /// A page of a receipt.
+    #[must_use]
+    pub fn new(receipt: &Receipt, after: Option<DeviceId>, limit: usize) -> Self {
+        let (page, next) = receipt.page(after, limit);
+        Self {
+            sign_out: SignOutView::from(&receipt.sign_out),
+            reason: receipt.sign_out.reason.as_str().to_owned(),
+            total: receipt.total().into(),
+            devices: page.iter().map(PartView::from).collect(),
+            next_cursor: next.map(|device| device.to_string()),
+        }
+    }
+}
+
+/// The answer to who asks for a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReceiptAnswer)]
+pub struct ReceiptAnswer {
+    /// The sign-out.
+    pub sign_out: ReceiptView,
 }

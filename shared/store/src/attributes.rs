@@ -49,6 +49,12 @@ pub(crate) const REQUESTED_BY: &str = "requested_by";
 pub(crate) const REQUESTED_BY_NAME: &str = "requested_by_name";
 pub(crate) const ENDED_EPOCH: &str = "ended_epoch";
 pub(crate) const REFUSED_AT: &str = "refused_at";
+pub(crate) const PUSHED_AT: &str = "pushed_at";
+pub(crate) const CONTACTED_AT: &str = "contacted_at";
+pub(crate) const ACKNOWLEDGED_AT: &str = "acknowledged_at";
+pub(crate) const CONNECTION_ID: &str = "connection_id";
+pub(crate) const CONNECTED_AT: &str = "connected_at";
+pub(crate) const TICKET_HASH: &str = "ticket_hash";
 /// Seconds since 1970, for the table's TTL. Nothing is decided by it.
 pub(crate) const DELETE_AT: &str = "delete_at";
 /// What wrote a device row last, so that the stream can be filtered by it.

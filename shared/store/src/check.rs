@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use domain::{Account, AccountId, Device, DeviceId};
+use domain::session::{Standing, standing};
+use domain::sign_out::first_end;
+use domain::{
+    Account, AccountId, Device, DeviceId, Ended, Epoch, Limits, SessionId, SignOut, Timestamp,
+};
 
 use crate::accounts::{self, built};
-use crate::attributes::{ACCOUNT_ID, Item, text};
+use crate::attributes::{ACCOUNT_ID, ENDED_EPOCH, Item, text};
 use crate::error::StoreError;
 use crate::{Store, devices, retry};
 
@@ -77,6 +81,88 @@ impl Store {
             }
             retry::pause(attempt).await;
         }
+    }
+}
+
+/// One session, by what names it in a row that outlives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionKey {
+    /// Its device.
+    pub device: DeviceId,
+    /// The session.
+    pub session: SessionId,
+    /// The epoch that it was born in.
+    pub epoch: Epoch,
+}
+
+/// What has become of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is valid.
+    SignedIn,
+    /// A sign-out ended it: this one.
+    Ended(Ended),
+    /// Its device has signed in again, or its row is gone.
+    Replaced,
+    /// It ran out.
+    Expired,
+}
+
+/// The keys that one `BatchGetItem` takes, less the account's.
+const DEVICES_AT_ONCE: usize = 99;
+
+impl Store {
+    /// What has become of sessions of one account, in the order asked for.
+    ///
+    /// As [`Store::rows`], 99 devices a call, and as [`Store::sign_outs_since`]
+    /// when the account's epoch has left any of them behind.
+    ///
+    /// # Errors
+    /// [`StoreError`] when any of it could not be read.
+    pub async fn fates(
+        &self,
+        account: AccountId,
+        sessions: &[SessionKey],
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Vec<Fate>, StoreError> {
+        let mut fates = Vec::with_capacity(sessions.len());
+        let mut left_behind = Vec::new();
+        for some in sessions.chunks(DEVICES_AT_ONCE) {
+            let ids: Vec<DeviceId> = some.iter().map(|session| session.device).collect();
+            let rows = self.rows(account, &ids).await?;
+            let by_id: HashMap<DeviceId, &Device> =
+                rows.devices.iter().map(|row| (row.id, row)).collect();
+            for session in some {
+                let row = by_id
+                    .get(&session.device)
+                    .filter(|row| row.session == session.session);
+                fates.push(match (row, &rows.account) {
+                    (None, _) | (_, None) => Fate::Replaced,
+                    (Some(row), Some(account)) => match standing(account, row, limits, now) {
+                        Standing::SignedIn => Fate::SignedIn,
+                        Standing::SignedOut(ended) => Fate::Ended(ended),
+                        Standing::Expired => Fate::Expired,
+                        Standing::EndedByEpoch => {
+                            left_behind.push((fates.len(), *session));
+                            Fate::Replaced
+                        }
+                    },
+                });
+            }
+        }
+        if let Some(oldest) = left_behind.iter().map(|(_, session)| session.epoch).min() {
+            let sign_outs = self.sign_outs_since(account, oldest).await?;
+            for (at, session) in left_behind {
+                let first = first_end(&sign_outs, session.session, session.epoch);
+                // A record is written with each epoch, and outlives its rows.
+                fates[at] = Fate::Ended(first.map(SignOut::ended).ok_or(StoreError::Corrupt {
+                    table: "Receipts",
+                    attribute: ENDED_EPOCH,
+                })?);
+            }
+        }
+        Ok(fates)
     }
 }
 

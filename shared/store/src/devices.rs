@@ -5,18 +5,18 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
-use domain::sign_out::{ByDevice, Ended};
+use domain::sign_out::{ByDevice, Ended, EndedSession};
 use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOut, Timestamp};
 
 use crate::accounts::built;
 use crate::attributes::{
-    ACCOUNT_ID, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH, DEVICE_TYPE,
-    EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, OS,
-    OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, REFUSED_AT, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID,
-    SIGNED_IN_AT, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN,
-    STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, WRITE_SIGN_OUT, WRITE_SWEEP,
-    WRITE_TOUCH, bytes, moment, number, text, ttl,
+    ACCOUNT_ID, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH,
+    DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE,
+    MODEL, NAME, OS, OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, Reader, SCOPE, SESSION_ID,
+    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE,
+    STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, WRITE_SIGN_OUT,
+    WRITE_SWEEP, WRITE_TOUCH, bytes, moment, number, text, ttl,
 };
 use crate::error::StoreError;
 use crate::sign_outs::Written;
@@ -115,6 +115,76 @@ impl Store {
         }
     }
 
+    /// Puts a device's row with a new session in the place of one that a sign-out
+    /// of the whole account has ended and nobody has marked yet, and keeps that
+    /// one's part of the receipt.
+    ///
+    /// One transaction of Devices (`account_id`, `device_id`), only if the row
+    /// still carries the session that was read, and Receipts (`account_id`,
+    /// `sign_out_id#device_id`), where each attribute is written only if it is not
+    /// there. The new session is the transaction's token, so a replay changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to have been written.
+    pub async fn sign_in_again(
+        &self,
+        device: &Device,
+        replaced: &EndedSession,
+        ended: &Ended,
+        limits: &Limits,
+    ) -> Result<SignIn, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.tables.devices)
+            .set_item(Some(to_item(device, limits)))
+            .condition_expression("session_id = :replaced")
+            .expression_attribute_values(":replaced", text(replaced.session));
+        let part = self.part(device.account, ended, replaced, None, limits);
+        let items = vec![
+            TransactWriteItem::builder().put(built(put.build())).build(),
+            TransactWriteItem::builder().update(part).build(),
+        ];
+        match self.transact(items, device.session.to_string()).await? {
+            Written::Done => Ok(SignIn::Written),
+            Written::ConditionFailed => Ok(SignIn::Changed),
+        }
+    }
+
+    /// Writes down that the first contact of a dead session is in its receipt, so
+    /// that later ones write nothing.
+    ///
+    /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row is
+    /// still of this session. A replay changes nothing.
+    pub(crate) async fn note_contact(
+        &self,
+        device: &Device,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&self.tables.devices)
+            .set_key(Some(key(device.account, device.id)))
+            .update_expression("SET contacted_at = if_not_exists(contacted_at, :now)")
+            .condition_expression("session_id = :session")
+            .expression_attribute_values(":now", moment(now))
+            .expression_attribute_values(":session", text(device.session))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            // The device has signed in again meanwhile, or its row is busy: the
+            // receipt has the contact, and the next one is noted there again.
+            Err(SdkError::ServiceError(error))
+                if error.err().is_conditional_check_failed_exception()
+                    || error.err().is_transaction_conflict_exception() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
+        }
+    }
+
     /// Writes down that a session is active.
     ///
     /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row is
@@ -173,6 +243,17 @@ impl Store {
         after: Option<DeviceId>,
         limit: i32,
     ) -> Result<DevicePage, StoreError> {
+        self.devices_from(account, after, Some(limit)).await
+    }
+
+    /// As [`Store::devices`], as many as the table gives at once when there is no
+    /// limit.
+    pub(crate) async fn devices_from(
+        &self,
+        account: AccountId,
+        after: Option<DeviceId>,
+        limit: Option<i32>,
+    ) -> Result<DevicePage, StoreError> {
         let answer = self
             .client
             .query()
@@ -181,7 +262,7 @@ impl Store {
             .expression_attribute_values(":account", text(account))
             .consistent_read(true)
             .scan_index_forward(false)
-            .limit(limit)
+            .set_limit(limit)
             .set_exclusive_start_key(after.map(|device| key(account, device)))
             .send()
             .await
@@ -204,9 +285,10 @@ impl Store {
     ///
     /// One transaction of Devices (`account_id`, `device_id`), only if the row is
     /// still of the session that was judged and signed in, and Receipts
-    /// (`account_id`, `sign_out_id#device_id`). A session never changes its
-    /// epoch, so the session that was judged is all there is to bind it to. A
-    /// replay changes nothing.
+    /// (`account_id`, `sign_out_id#device_id`), where each attribute is written
+    /// only if it is not there. A session never changes its epoch, so the session
+    /// that was judged is all there is to bind it to. A session that had run out
+    /// before the sign-out is marked and has no part. A replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
@@ -218,22 +300,13 @@ impl Store {
     ) -> Result<Sweep, StoreError> {
         let ended = sign_out.ended();
         let update = end(&self.tables.devices, device, &ended, WRITE_SWEEP);
-        let part = Put::builder()
-            .table_name(&self.tables.receipts)
-            .item(ACCOUNT_ID, text(device.account))
-            .item(SIGN_OUT_ID, text(format!("{}#{}", sign_out.id, device.id)))
-            .item(DEVICE_ID, text(device.id))
-            .item(SESSION_ID, text(device.session))
-            .item(TOKEN_HASH, bytes(device.token_hash.as_bytes()))
-            .item(STATE, text("refused"))
-            .item(REFUSED_AT, moment(sign_out.at))
-            .item(DELETE_AT, ttl(limits.sign_out_kept_until(sign_out.at)));
-        let items = vec![
-            TransactWriteItem::builder().update(update).build(),
-            TransactWriteItem::builder()
-                .put(built(part.build()))
-                .build(),
-        ];
+        let mut items = vec![TransactWriteItem::builder().update(update).build()];
+        // A session that had run out before was not ended by this sign-out.
+        if !device.had_run_out(sign_out.at, limits) {
+            let session = EndedSession::from(device);
+            let part = self.part(device.account, &ended, &session, None, limits);
+            items.push(TransactWriteItem::builder().update(part).build());
+        }
         // The session can be marked once only, so it names the transaction.
         match self.transact(items, device.session.to_string()).await? {
             Written::Done => Ok(Sweep::Marked),
@@ -314,6 +387,9 @@ fn to_item(device: &Device, limits: &Limits) -> Item {
             set(attribute, text(value));
         }
     }
+    if let Some(contacted_at) = device.contacted_at {
+        set(CONTACTED_AT, moment(contacted_at));
+    }
     if let Some(previous) = &device.previous_key_hash {
         set(PREVIOUS_DEVICE_KEY_HASH, bytes(previous.as_bytes()));
     }
@@ -383,5 +459,6 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         last_active_at: row.moment(LAST_ACTIVE_AT)?,
         expires_at: row.moment(EXPIRES_AT)?,
         state,
+        contacted_at: row.moment_if(CONTACTED_AT)?,
     })
 }

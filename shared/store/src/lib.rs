@@ -8,19 +8,24 @@
 mod accounts;
 mod attributes;
 mod check;
+mod connections;
 mod devices;
 mod error;
 mod receipts;
 mod retry;
 mod sign_outs;
 mod stream;
+mod tickets;
 
 pub use accounts::{Enable, Register, Rehash};
-pub use check::Rows;
+pub use check::{Fate, Rows, SessionKey};
+pub use connections::Connection;
 pub use devices::{DevicePage, SignIn, Sweep, Touch};
 pub use error::{Cause, StoreError, chain};
+pub use receipts::{Acknowledge, Proof};
 pub use sign_outs::{Act, Caller};
 pub use stream::Change;
+pub use tickets::Ticket;
 
 use aws_sdk_dynamodb::Client;
 
@@ -35,10 +40,17 @@ pub struct Tables {
     pub devices: String,
     /// Key `account_id`, `sign_out_id`.
     pub receipts: String,
+    /// Key `account_id`, `connection_id`.
+    pub connections: String,
+    /// Key `ticket_hash`.
+    pub socket_tickets: String,
 }
 
 /// The local index of Receipts that finds sign-outs by the epoch they ended.
 pub const BY_ENDED_EPOCH: &str = "by_ended_epoch";
+
+/// The index of Connections that finds the account of a connection.
+pub const BY_CONNECTION: &str = "by_connection";
 
 /// The tables, through one client.
 #[derive(Debug, Clone)]

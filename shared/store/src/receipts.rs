@@ -1,24 +1,403 @@
-//! Receipts: the header of each sign-out. Keys and item mapping. No policy.
+//! Receipts: the header of each sign-out, and its part for each device. Keys,
+//! conditions and item mapping. No policy.
+//!
+//! Every write of a part sets each attribute only if it is not there: the first
+//! time of each step counts, and steps may come twice and in any order.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, Update};
 use domain::account::Epoch;
-use domain::device::Device;
-use domain::sign_out::{ByDevice, Ended, Ending, SignOut, first_end};
+use domain::device::{Device, DeviceState, DeviceType};
+use domain::receipt::{Part, Receipt, Step};
+use domain::sign_out::{ByDevice, Ended, EndedSession, Ending, SignOut, first_end};
 use domain::token::TokenHash;
-use domain::{AccountId, Limits, Reason, Scope};
+use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOutId, Timestamp};
 
 use crate::accounts::built;
 use crate::attributes::{
-    ACCOUNT_ID, DELETE_AT, DEVICE_ID, ENDED_EPOCH, EPOCH, Item, KEPT_SESSION, REASON, REQUESTED_AT,
-    REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, bytes,
-    moment, number, text, ttl,
+    ACCOUNT_ID, ACKNOWLEDGED_AT, CONTACTED_AT, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH,
+    EPOCH, Item, KEPT_SESSION, NAME, PUSHED_AT, REASON, REFUSED_AT, REQUESTED_AT, REQUESTED_BY,
+    REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, bytes, moment, number,
+    text, ttl,
 };
 use crate::error::StoreError;
-use crate::{BY_ENDED_EPOCH, Store};
+use crate::{BY_ENDED_EPOCH, Store, devices, retry};
 
 const TABLE: &str = "Receipts";
 
+/// By what the one who acknowledges shows which session it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// It holds the session's token.
+    Token(TokenHash),
+    /// Its socket was opened by the session.
+    Session(SessionId),
+}
+
+/// What came of an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// The receipt has it, now or since an earlier one.
+    Acknowledged,
+    /// There is no such sign-out, or it did not end this session; nothing was
+    /// written.
+    NotConcerned,
+    /// Nothing here is this session's; nothing was written.
+    Unknown,
+}
+
 impl Store {
+    /// Reads a sign-out with its part for each device.
+    ///
+    /// `Query` of Receipts (`account_id`, `sign_out_id` and what begins with it), and, when the sign-out ended an epoch, of Devices (`account_id`) and
+    /// of the index, all consistent and followed to their ends: a device that the
+    /// sweep has not come to yet is judged by the records of the sign-outs. The
+    /// cost grows with the number of devices of the account.
+    ///
+    /// # Errors
+    /// [`StoreError`] when any of it could not be read.
+    pub async fn receipt(
+        &self,
+        account: AccountId,
+        id: SignOutId,
+        limits: &Limits,
+    ) -> Result<Option<Receipt>, StoreError> {
+        let header = self
+            .receipt_items(account, "sign_out_id = :key", &id.to_string())
+            .await?;
+        let Some(sign_out) = header.first().map(from_item).transpose()? else {
+            return Ok(None);
+        };
+        // The devices before the parts: one that signs in again meanwhile has its
+        // part written with its new row, and is found there.
+        let judged = match &sign_out.ending {
+            Ending::One(one) => vec![one.clone()],
+            Ending::Epoch { .. } => self.judged(&sign_out, limits).await?,
+        };
+        let mut parts: BTreeMap<DeviceId, Part> = judged
+            .into_iter()
+            .map(|session| (session.device, Part::refused(session, sign_out.at)))
+            .collect();
+        let of_device = "begins_with(sign_out_id, :key)";
+        for item in self
+            .receipt_items(account, of_device, &format!("{id}#"))
+            .await?
+        {
+            let part = part_from_item(&item)?;
+            parts.insert(part.session.device, part);
+        }
+        Ok(Some(Receipt::new(sign_out, parts.into_values().collect())))
+    }
+
+    /// The devices whose present row this sign-out of a whole account ended.
+    async fn judged(
+        &self,
+        sign_out: &SignOut,
+        limits: &Limits,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let mut after = None;
+        let mut found = Vec::new();
+        loop {
+            let page = self.devices_from(sign_out.account, after, None).await?;
+            found.extend(page.devices.into_iter().filter(|device| {
+                let could_be = match &device.state {
+                    DeviceState::SignedIn => sign_out.ends(device.session, device.epoch),
+                    DeviceState::SignedOut(ended) => ended.sign_out == sign_out.id,
+                };
+                could_be && !device.had_run_out(sign_out.at, limits)
+            }));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let unmarked = found
+            .iter()
+            .filter(|device| device.state == DeviceState::SignedIn);
+        if let Some(oldest) = unmarked.map(|device| device.epoch).min() {
+            let sign_outs = self.sign_outs_since(sign_out.account, oldest).await?;
+            found.retain(|device| {
+                device.state != DeviceState::SignedIn
+                    || first_end(&sign_outs, device.session, device.epoch)
+                        .is_some_and(|first| first.id == sign_out.id)
+            });
+        }
+        Ok(found.iter().map(EndedSession::from).collect())
+    }
+
+    /// The items of an account in Receipts whose keys are so.
+    async fn receipt_items(
+        &self,
+        account: AccountId,
+        condition: &str,
+        key: &str,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut found = Vec::new();
+        let mut start = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.tables.receipts)
+                .key_condition_expression(format!("account_id = :account AND {condition}"))
+                .expression_attribute_values(":account", text(account))
+                .expression_attribute_values(":key", text(key))
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("Query", error))?;
+            found.extend(answer.items.unwrap_or_default());
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Writes down that a session's part of a receipt has taken a step.
+    ///
+    /// `UpdateItem` of Receipts (`account_id`, `sign_out_id#device_id`), each
+    /// attribute only if it is not there; a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to have been written.
+    pub async fn mark(
+        &self,
+        account: AccountId,
+        ended: &Ended,
+        session: &EndedSession,
+        step: Step,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(), StoreError> {
+        let mut attempt = 0;
+        loop {
+            let part = self.part(account, ended, session, Some((step, now)), limits);
+            let sent = self
+                .client
+                .update_item()
+                .table_name(part.table_name)
+                .set_key(Some(part.key))
+                .update_expression(part.update_expression)
+                .set_expression_attribute_values(part.expression_attribute_values)
+                .send()
+                .await;
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(SdkError::ServiceError(error))
+                    if error.err().is_transaction_conflict_exception() =>
+                {
+                    attempt += 1;
+                    if attempt == retry::ATTEMPTS {
+                        return Err(StoreError::Contended);
+                    }
+                    retry::pause(attempt).await;
+                }
+                Err(error) => return Err(StoreError::from_sdk("UpdateItem", error)),
+            }
+        }
+    }
+
+    /// Writes down, once, that a dead session has called and was refused: in the
+    /// receipt first, then in the device's row, so that later calls write nothing.
+    ///
+    /// As [`Store::mark`], and `UpdateItem` of Devices (`account_id`,
+    /// `device_id`), only if the row is still of this session.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not known to have been written.
+    pub async fn contacted(
+        &self,
+        device: &Device,
+        ended: &Ended,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(), StoreError> {
+        if device.contacted_at.is_some() {
+            return Ok(());
+        }
+        let session = EndedSession::from(device);
+        self.mark(
+            device.account,
+            ended,
+            &session,
+            Step::Contacted,
+            now,
+            limits,
+        )
+        .await?;
+        self.note_contact(device, now).await
+    }
+
+    /// Writes down that a device has wiped what it had stored, if this sign-out
+    /// ended the session that it shows.
+    ///
+    /// One `BatchGetItem` of Devices (`account_id`, `device_id`) and Receipts (the
+    /// header and the part), consistent; the index, when the sweep has not come to
+    /// the device yet; then as [`Store::mark`]. A device that has signed in again
+    /// is known by the record of its dead session.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be judged, or is not known to have been
+    /// written.
+    pub async fn acknowledge(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        proof: Proof,
+        sign_out: SignOutId,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Acknowledge, StoreError> {
+        let (row, header, part) = self.concerned(account, device, sign_out).await?;
+        let of_row = row.filter(|row| proof.fits(&EndedSession::from(row)));
+        let of_part = part.filter(|part| proof.fits(&part.session));
+        let of_header = header.as_ref().and_then(|header| match &header.ending {
+            Ending::One(one) if one.device == device && proof.fits(one) => Some(one.clone()),
+            _ => None,
+        });
+        let is_known = of_row.is_some() || of_part.is_some() || of_header.is_some();
+        let by_row = match (&of_row, &header) {
+            (Some(row), Some(header)) => self.ended_by(row, header).await?,
+            _ => false,
+        };
+        let (Some(header), true) = (header, by_row || of_part.is_some() || of_header.is_some())
+        else {
+            return Ok(if is_known {
+                Acknowledge::NotConcerned
+            } else {
+                Acknowledge::Unknown
+            });
+        };
+        if of_part
+            .as_ref()
+            .is_some_and(|part| part.acknowledged_at.is_some())
+        {
+            return Ok(Acknowledge::Acknowledged);
+        }
+        let session = of_part
+            .map(|part| part.session)
+            .or(of_header)
+            .or(of_row.as_ref().map(EndedSession::from));
+        if let Some(session) = session {
+            let ended = header.ended();
+            self.mark(account, &ended, &session, Step::Acknowledged, now, limits)
+                .await?;
+        }
+        Ok(Acknowledge::Acknowledged)
+    }
+
+    /// Whether it was this sign-out that ended the session of the row.
+    async fn ended_by(&self, row: &Device, sign_out: &SignOut) -> Result<bool, StoreError> {
+        Ok(match &row.state {
+            DeviceState::SignedOut(ended) => ended.sign_out == sign_out.id,
+            DeviceState::SignedIn if sign_out.ends(row.session, row.epoch) => {
+                let sign_outs = self.sign_outs_since(row.account, row.epoch).await?;
+                first_end(&sign_outs, row.session, row.epoch)
+                    .is_some_and(|first| first.id == sign_out.id)
+            }
+            DeviceState::SignedIn => false,
+        })
+    }
+
+    /// The row of a device, the header of a sign-out, and its part for the device.
+    async fn concerned(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        sign_out: SignOutId,
+    ) -> Result<(Option<Device>, Option<SignOut>, Option<Part>), StoreError> {
+        let consistent = |keys: Vec<Item>| {
+            let keys = KeysAndAttributes::builder().set_keys(Some(keys));
+            built(keys.consistent_read(true).build())
+        };
+        let header_key = key(account, &sign_out.to_string());
+        let part_key = key(account, &part_name(sign_out, device));
+        let mut ask = HashMap::from([
+            (
+                self.tables.devices.clone(),
+                consistent(vec![devices::key(account, device)]),
+            ),
+            (
+                self.tables.receipts.clone(),
+                consistent(vec![header_key, part_key]),
+            ),
+        ]);
+        let (mut row, mut header, mut part) = (None, None, None);
+        let mut attempt = 0;
+        loop {
+            let answer = self
+                .client
+                .batch_get_item()
+                .set_request_items(Some(ask))
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("BatchGetItem", error))?;
+            let mut found = answer.responses.unwrap_or_default();
+            for item in found.remove(&self.tables.devices).unwrap_or_default() {
+                row = Some(devices::from_item(&item)?);
+            }
+            for item in found.remove(&self.tables.receipts).unwrap_or_default() {
+                if is_part(&item)? {
+                    part = Some(part_from_item(&item)?);
+                } else {
+                    header = Some(from_item(&item)?);
+                }
+            }
+            match answer.unprocessed_keys {
+                Some(rest) if !rest.is_empty() => ask = rest,
+                _ => return Ok((row, header, part)),
+            }
+            attempt += 1;
+            if attempt == retry::ATTEMPTS {
+                return Err(StoreError::Throttled);
+            }
+            retry::pause(attempt).await;
+        }
+    }
+
+    /// The update of a session's part, with the step that it takes, if any.
+    pub(crate) fn part(
+        &self,
+        account: AccountId,
+        ended: &Ended,
+        session: &EndedSession,
+        step: Option<(Step, Timestamp)>,
+        limits: &Limits,
+    ) -> Update {
+        let mut values = facts(session);
+        values.push((REFUSED_AT, moment(ended.at)));
+        values.push((DELETE_AT, ttl(limits.sign_out_kept_until(ended.at))));
+        if let Some((step, now)) = step {
+            let attribute = match step {
+                Step::Pushed => PUSHED_AT,
+                Step::Contacted => CONTACTED_AT,
+                Step::Acknowledged => ACKNOWLEDGED_AT,
+            };
+            values.push((attribute, moment(now)));
+        }
+        let set: Vec<_> = values
+            .iter()
+            .map(|(attribute, _)| format!("{attribute} = if_not_exists({attribute}, :{attribute})"))
+            .collect();
+        let update = values.into_iter().fold(
+            Update::builder()
+                .table_name(&self.tables.receipts)
+                .set_key(Some(key(
+                    account,
+                    &part_name(ended.sign_out, session.device),
+                )))
+                .update_expression(format!("SET {}", set.join(", "))),
+            |update, (attribute, value)| {
+                update.expression_attribute_values(format!(":{attribute}"), value)
+            },
+        );
+        built(update.build())
+    }
+
     /// Reads the sign-outs that ended this epoch of the account or a later one,
     /// in the order of their epochs.
     ///
@@ -95,16 +474,10 @@ pub(crate) fn put(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
         set(REQUESTED_BY_NAME, text(&by.name));
     }
     match &sign_out.ending {
-        Ending::One {
-            device,
-            session,
-            epoch,
-            token_hash,
-        } => {
-            set(DEVICE_ID, text(device));
-            set(SESSION_ID, text(session));
-            set(EPOCH, number(epoch.0));
-            set(TOKEN_HASH, bytes(token_hash.as_bytes()));
+        Ending::One(one) => {
+            for (attribute, value) in facts(one) {
+                set(attribute, value);
+            }
         }
         Ending::Epoch { ended, kept } => {
             set(ENDED_EPOCH, number(ended.0));
@@ -136,12 +509,7 @@ pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {
             kept: row.parsed_if(KEPT_SESSION, |id| id.parse().ok())?,
         }
     } else {
-        Ending::One {
-            device: row.parsed(DEVICE_ID, |id| id.parse().ok())?,
-            session: row.parsed(SESSION_ID, |id| id.parse().ok())?,
-            epoch: Epoch(row.number(EPOCH)?),
-            token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
-        }
+        Ending::One(ended_session(&row)?)
     };
     Ok(SignOut {
         account: row.parsed(ACCOUNT_ID, |id| id.parse().ok())?,
@@ -151,5 +519,63 @@ pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {
         at: row.moment(REQUESTED_AT)?,
         by,
         ending,
+    })
+}
+
+impl Proof {
+    fn fits(&self, session: &EndedSession) -> bool {
+        match self {
+            Self::Token(hash) => hash.matches(&session.token_hash),
+            Self::Session(id) => *id == session.session,
+        }
+    }
+}
+
+fn key(account: AccountId, name: &str) -> Item {
+    Item::from([
+        (ACCOUNT_ID.to_owned(), text(account)),
+        (SIGN_OUT_ID.to_owned(), text(name)),
+    ])
+}
+
+fn part_name(sign_out: SignOutId, device: DeviceId) -> String {
+    format!("{sign_out}#{device}")
+}
+
+fn is_part(item: &Item) -> Result<bool, StoreError> {
+    Ok(Reader::new(TABLE, item).text(SIGN_OUT_ID)?.contains('#'))
+}
+
+/// What a header or a part says of the session that was ended.
+pub(crate) fn facts(session: &EndedSession) -> Vec<(&'static str, AttributeValue)> {
+    vec![
+        (DEVICE_ID, text(session.device)),
+        (SESSION_ID, text(session.session)),
+        (EPOCH, number(session.epoch.0)),
+        (TOKEN_HASH, bytes(session.token_hash.as_bytes())),
+        (NAME, text(&session.name)),
+        (DEVICE_TYPE, text(session.device_type.as_str())),
+    ]
+}
+
+pub(crate) fn ended_session(row: &Reader<'_>) -> Result<EndedSession, StoreError> {
+    Ok(EndedSession {
+        device: row.parsed(DEVICE_ID, |id| id.parse().ok())?,
+        session: row.parsed(SESSION_ID, |id| id.parse().ok())?,
+        epoch: Epoch(row.number(EPOCH)?),
+        token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
+        name: row.text(NAME)?.to_owned(),
+        device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
+    })
+}
+
+fn part_from_item(item: &Item) -> Result<Part, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(Part {
+        session: ended_session(&row)?,
+        refused_at: row.moment(REFUSED_AT)?,
+        pushed_at: row.moment_if(PUSHED_AT)?,
+        contacted_at: row.moment_if(CONTACTED_AT)?,
+        acknowledged_at: row.moment_if(ACKNOWLEDGED_AT)?,
     })
 }

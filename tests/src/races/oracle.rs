@@ -10,7 +10,8 @@ use domain::session::{Standing, standing};
 use domain::sign_out::{ByDevice, Ended, first_end};
 use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{
-    DeviceId, Ending, Limits, Reason, Scope, SessionId, SignOut, SignOutId, Timestamp, Token,
+    DeviceId, EndedSession, Ending, Limits, Reason, Scope, SessionId, SignOut, SignOutId,
+    Timestamp, Token,
 };
 use dynoxide::{AttributeValue, Item};
 
@@ -178,7 +179,7 @@ impl Snapshot {
 fn ended_epoch(header: &SignOut) -> Epoch {
     match header.ending {
         Ending::Epoch { ended, .. } => ended,
-        Ending::One { .. } => Epoch(0),
+        Ending::One(_) => Epoch(0),
     }
 }
 
@@ -336,11 +337,11 @@ impl<'a> Oracle<'a> {
             }
         }
         match &header.ending {
-            Ending::One {
+            Ending::One(EndedSession {
                 device, session, ..
-            } => {
+            }) => {
                 let same = after.headers.values().filter(
-                    |other| matches!(&other.ending, Ending::One { session: one, .. } if one == session),
+                    |other| matches!(&other.ending, Ending::One(one) if one.session == *session),
                 );
                 if same.count() != 1 {
                     return broken(SETTLED, "two records end one session");
@@ -467,17 +468,7 @@ impl<'a> Oracle<'a> {
                         return broken(ATTRIBUTED, "a row names no record");
                     };
                     let is_its_own = match &header.ending {
-                        Ending::One {
-                            device: one,
-                            session,
-                            epoch,
-                            token_hash,
-                        } => {
-                            one == id
-                                && *session == device.session
-                                && *epoch == device.epoch
-                                && *token_hash == device.token_hash
-                        }
+                        Ending::One(one) => *one == EndedSession::from(device),
                         Ending::Epoch { .. } => first.map(|first| first.id) == Some(header.id),
                     };
                     if !is_its_own || *ended != header.ended() {
@@ -755,6 +746,7 @@ fn read_device(row: &Item) -> Option<Device> {
         last_active_at: moment(row, "last_active_at")?,
         expires_at: moment(row, "expires_at")?,
         state,
+        contacted_at: moment(row, "contacted_at"),
     })
 }
 
@@ -764,12 +756,14 @@ fn read_header(row: &Item) -> Option<SignOut> {
             ended: Epoch(ended),
             kept: id(row, "kept_session"),
         },
-        None => Ending::One {
+        None => Ending::One(EndedSession {
             device: id(row, "device_id")?,
             session: id(row, "session_id")?,
             epoch: Epoch(number(row, "epoch")?),
             token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
-        },
+            name: text(row, "device_name")?.to_owned(),
+            device_type: DeviceType::parse(text(row, "device_type")?)?,
+        }),
     };
     Some(SignOut {
         account: id(row, "account_id")?,

@@ -8,8 +8,8 @@ use curfew_tests::tables;
 use domain::password::StoredHash;
 use domain::{
     Account, AccountId, Admitted, ByDevice, Device, DeviceFacts, DeviceId, DeviceKeyHash,
-    DeviceState, EmailAddress, Ending, Epoch, Limits, Place, Reason, Scope, SessionId, SignOut,
-    SignOutId, Timestamp, TokenHash,
+    DeviceState, EmailAddress, EndedSession, Ending, Epoch, Limits, Place, Reason, Scope,
+    SessionId, SignOut, SignOutId, Timestamp, TokenHash,
 };
 use events::Topic;
 use publish_revocations::{StreamEvent, Unpublished};
@@ -272,6 +272,7 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         last_active_at: at(100),
         expires_at: at(31_536_100),
         state: DeviceState::SignedIn,
+        contacted_at: None,
     }
 }
 
@@ -288,12 +289,7 @@ pub fn sign_out(by: &Device, scope: Scope, n: u8) -> SignOut {
             id: by.id,
             name: "canary-name".to_owned(),
         }),
-        ending: Ending::One {
-            device: by.id,
-            session: by.session,
-            epoch: by.epoch,
-            token_hash: by.token_hash,
-        },
+        ending: Ending::One(EndedSession::from(by)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every message that can be made is as its schema says, and holds ids alone.
 
-use domain::{Device, DeviceState, Ending, Epoch, Reason, Scope, SignOut, TokenHash};
+use domain::{Device, DeviceState, EndedSession, Ending, Epoch, Reason, Scope, SignOut, TokenHash};
 use events::{Message, Record, SCHEMAS, messages, session_ended};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -49,12 +49,10 @@ fn every_message() -> Vec<Message> {
 
 /// By the owner and by an operator; of one session, of every one, of every other.
 fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
-    let one = Ending::One {
-        device: device.id,
-        session: device.session,
-        epoch: device.epoch,
+    let one = Ending::One(EndedSession {
         token_hash: TokenHash::from_bytes([0xca; 32]),
-    };
+        ..EndedSession::from(device)
+    });
     let all = Ending::Epoch {
         ended: Epoch(4),
         kept: None,
