@@ -21,7 +21,7 @@ pub use edge::Edge;
 pub use form::Form;
 pub use object::Object;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
-pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport};
+pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport, object};
 pub use serve::{Event, Reply, held, serve, unavailable};
 pub use views::{
     AccountView, DeviceKind, DeviceView, LocationView, Over, PartView, ReceiptAnswer, ReceiptView,

@@ -219,19 +219,7 @@ impl Request {
     pub fn json<T: DeserializeOwned>(&self) -> Body<T> {
         let bytes = self.body_bytes()?;
         self.require_content_type("application/json")?;
-        if bytes.is_empty() {
-            return Err(Problem::invalid(
-                "body",
-                "is empty, and must be a JSON object",
-            ));
-        }
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let Object(read) = serde_path_to_error::deserialize(&mut reader)
-            .map_err(|error| refused(&bytes, &error.path().to_string(), error.inner()))?;
-        reader
-            .end()
-            .map_err(|error| Problem::invalid("body", said(&error)))?;
-        Ok(read)
+        object(&bytes)
     }
 
     /// Reads the form of the body (WHATWG URL, section 5), its parameters in
@@ -373,6 +361,27 @@ impl Request {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         write(&mut notes);
     }
+}
+
+/// Reads a JSON object, and nothing else in its place. What is wrong with the
+/// whole of it is said of the field `body`.
+///
+/// # Errors
+/// `request-invalid` naming the field, without any value that was sent.
+pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Body<T> {
+    if bytes.is_empty() {
+        return Err(Problem::invalid(
+            "body",
+            "is empty, and must be a JSON object",
+        ));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let Object(read) = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| refused(bytes, &error.path().to_string(), error.inner()))?;
+    reader
+        .end()
+        .map_err(|error| Problem::invalid("body", said(&error)))?;
+    Ok(read)
 }
 
 fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {

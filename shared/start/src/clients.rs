@@ -6,6 +6,8 @@
 //! before another is added; a new one comes with an update of that crate and a
 //! deployment.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -19,7 +21,13 @@ use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, SharedInterceptor};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_types::SdkConfig;
 
 use crate::environment::{ConfigError, optional, required};
 
@@ -38,11 +46,36 @@ pub enum RetryPolicy {
 /// What every client is built from.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    region: Region,
-    credentials: SharedCredentialsProvider,
-    endpoint: Option<String>,
-    http: SharedHttpClient,
-    retry: RetryPolicy,
+    config: SdkConfig,
+    calls: Option<Calls>,
+}
+
+/// Counts the calls that clients make, each attempt as one.
+#[derive(Debug, Clone, Default)]
+pub struct Calls(Arc<AtomicUsize>);
+
+impl Calls {
+    /// How many were made so far.
+    #[must_use]
+    pub fn made(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Calls {
+    fn name(&self) -> &'static str {
+        "Calls"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Clients {
@@ -86,69 +119,82 @@ impl Clients {
         http: SharedHttpClient,
         retry: RetryPolicy,
     ) -> Self {
+        let retry = match retry {
+            RetryPolicy::Standard => RetryConfig::standard(),
+            RetryPolicy::Never => RetryConfig::disabled(),
+        };
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http)
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SystemTimeSource::new())
+            .timeout_config(timeouts())
+            .retry_config(retry);
+        config.set_endpoint_url(endpoint);
         Self {
-            region: Region::new(region),
-            credentials: SharedCredentialsProvider::new(credentials),
-            endpoint,
-            http,
-            retry,
+            config: config.build(),
+            calls: None,
         }
     }
 
-    fn retry_config(&self) -> RetryConfig {
-        match self.retry {
-            RetryPolicy::Standard => RetryConfig::standard(),
-            RetryPolicy::Never => RetryConfig::disabled(),
+    /// The same, with the calls of DynamoDB's and of the sockets' clients counted.
+    #[must_use]
+    pub fn counted(&self, calls: &Calls) -> Self {
+        Self {
+            calls: Some(calls.clone()),
+            ..self.clone()
         }
     }
 
     /// Makes a client of DynamoDB.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let mut config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .time_source(SystemTimeSource::new())
-            .timeout_config(timeouts())
-            .retry_config(self.retry_config());
-        config.set_endpoint_url(self.endpoint.clone());
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config);
+        if let Some(calls) = &self.calls {
+            config.push_interceptor(SharedInterceptor::new(calls.clone()));
+        }
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     /// Makes a client of SNS.
     #[must_use]
     pub fn sns(&self) -> aws_sdk_sns::Client {
-        let mut config = aws_sdk_sns::Config::builder()
-            .behavior_version(aws_sdk_sns::config::BehaviorVersion::v2026_01_12())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .time_source(SystemTimeSource::new())
-            .timeout_config(timeouts())
-            .retry_config(self.retry_config());
-        config.set_endpoint_url(self.endpoint.clone());
-        aws_sdk_sns::Client::from_conf(config.build())
+        aws_sdk_sns::Client::new(&self.config)
     }
 
     /// Makes a client of SQS.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
-        let mut config = aws_sdk_sqs::Config::builder()
-            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::v2026_01_12())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .time_source(SystemTimeSource::new())
-            .timeout_config(timeouts())
-            .retry_config(self.retry_config());
-        config.set_endpoint_url(self.endpoint.clone());
-        aws_sdk_sqs::Client::from_conf(config.build())
+        aws_sdk_sqs::Client::new(&self.config)
     }
+
+    /// Makes a client of the open sockets of a WebSocket API, by the URL of one of
+    /// its stages: `https://{api}.execute-api.{region}.{suffix}/{stage}`. When
+    /// there is an endpoint of our own, the stage is looked for under it instead.
+    #[must_use]
+    pub fn sockets(&self, callback_url: &str) -> aws_sdk_apigatewaymanagement::Client {
+        let url = match self.config.endpoint_url() {
+            Some(endpoint) => under(endpoint, callback_url),
+            None => callback_url.to_owned(),
+        };
+        let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.config);
+        let mut config = config.endpoint_url(url);
+        if let Some(calls) = &self.calls {
+            config.push_interceptor(SharedInterceptor::new(calls.clone()));
+        }
+        aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
+    }
+}
+
+/// Where the local AWS has the open sockets of a stage.
+fn under(endpoint: &str, callback_url: &str) -> String {
+    let (_, rest) = callback_url.split_once("://").unwrap_or(("", callback_url));
+    let (host, stage) = rest.split_once('/').unwrap_or((rest, ""));
+    let (api, _) = host.split_once('.').unwrap_or((host, ""));
+    let endpoint = endpoint.trim_end_matches('/');
+    format!("{endpoint}/_aws/execute-api/{api}/{stage}")
 }
 
 /// An attempt is given up long before the caller would.
@@ -181,5 +227,16 @@ mod tests {
     #[test]
     fn the_client_for_the_cloud_is_built_from_them() {
         let _client = https();
+    }
+
+    #[test]
+    fn the_local_aws_has_the_sockets_of_a_stage_under_its_own_address() {
+        let callback_url = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
+        for endpoint in ["http://127.0.0.1:4566", "http://127.0.0.1:4566/"] {
+            assert_eq!(
+                under(endpoint, callback_url),
+                "http://127.0.0.1:4566/_aws/execute-api/a1b2c3/v1"
+            );
+        }
     }
 }

@@ -13,7 +13,7 @@ mod environment;
 mod run;
 mod settings;
 
-pub use clients::{Clients, RetryPolicy};
+pub use clients::{Calls, Clients, RetryPolicy};
 pub use clock::Clock;
 pub use environment::{ConfigError, number, optional, required};
 pub use run::{Error, LambdaEvent, run};
