@@ -1,5 +1,6 @@
 //! The functions of the bundle, each with its `Deps`, over one wire.
 
+use std::fmt::Display;
 use std::sync::Mutex;
 
 use domain::password::{Hasher, Params, PasswordRules};
@@ -42,6 +43,8 @@ pub struct Bundle {
     pub change_password: change_password::Deps,
     /// The authorizer.
     pub authorizer: authorizer::Deps,
+    /// The receipts, and the acknowledgements.
+    pub sign_outs: sign_outs::Deps,
 }
 
 impl Bundle {
@@ -101,6 +104,12 @@ impl Bundle {
                 hasher: hasher(),
             },
             authorizer: authorizer::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+            },
+            sign_outs: sign_outs::Deps {
                 store: store.clone(),
                 limits,
                 edge,
@@ -173,6 +182,26 @@ impl Bundle {
         let body = json!({ "scope": scope });
         let event = event("POST", "/v1/sign-out-all", Some(token), Some(&body));
         sign_out_all::handle(&self.sign_out_all, event).await
+    }
+
+    /// Reads the receipt of a sign-out.
+    pub async fn receipt(&self, token: &str, id: impl Display) -> Reply {
+        let path = format!("/v1/sign-outs/{id}");
+        let mut event = event("GET", &path, Some(token), None);
+        event
+            .path_parameters
+            .insert("sign_out_id".to_owned(), id.to_string());
+        sign_outs::handle(&self.sign_outs, event).await
+    }
+
+    /// Says that the device of a token has wiped what it had stored.
+    pub async fn acknowledge(&self, token: &str, id: impl Display) -> Reply {
+        let path = format!("/v1/sign-outs/{id}/acknowledgement");
+        let mut event = event("POST", &path, Some(token), None);
+        event
+            .path_parameters
+            .insert("sign_out_id".to_owned(), id.to_string());
+        sign_outs::handle(&self.sign_outs, event).await
     }
 
     /// Changes the password.

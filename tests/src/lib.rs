@@ -5,6 +5,7 @@
     reason = "a panic is how a harness fails a test"
 )]
 
+pub mod asyncapi;
 pub mod aws;
 pub mod bundle;
 pub mod client;

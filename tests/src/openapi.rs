@@ -11,7 +11,7 @@ pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../functions/api/op
 
 /// What can go wrong with each operation, by its id, beside what can go wrong
 /// with all of them.
-const PROBLEMS: [(&str, &[Kind]); 9] = [
+const PROBLEMS: [(&str, &[Kind]); 14] = [
     ("register", &[Kind::Body, Kind::NewPassword]),
     ("login", &[Kind::Body, Kind::Credentials]),
     ("getSession", &[Kind::Token]),
@@ -28,18 +28,29 @@ const PROBLEMS: [(&str, &[Kind]); 9] = [
             Kind::NewPassword,
         ],
     ),
+    ("getSignOut", &[Kind::Token, Kind::SignOut]),
+    (
+        "acknowledgeSignOut",
+        &[Kind::DeadToken, Kind::Body, Kind::SignOut],
+    ),
+    ("createSocketTicket", &[Kind::Token, Kind::Body]),
+    ("introspect", &[Kind::Body, Kind::Iam]),
     ("getOpenApi", &[]),
+    ("getAsyncApi", &[]),
 ];
 
 /// What an operation takes, and so what can be wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Token,
+    DeadToken,
+    Iam,
     Body,
     Credentials,
     CurrentPassword,
     NewPassword,
     Device,
+    SignOut,
 }
 
 impl Kind {
@@ -69,6 +80,9 @@ impl Kind {
                 detail: "The password must have at least 15 characters.".to_owned(),
             }])],
             Self::Device => vec![Problem::DeviceNotFound],
+            Self::DeadToken => vec![Problem::TokenMissing, Problem::TokenInvalid],
+            Self::Iam => vec![Problem::CallerNotAllowed],
+            Self::SignOut => vec![Problem::SignOutNotFound],
         }
     }
 }
@@ -87,6 +101,9 @@ pub fn document() -> Value {
         sign_out_device::Document::openapi(),
         sign_out_all::Document::openapi(),
         change_password::Document::openapi(),
+        sign_outs::Document::openapi(),
+        socket_tickets::Document::openapi(),
+        introspect::Document::openapi(),
         api::Document::openapi(),
     ];
     let mut all = Base::openapi();
@@ -131,8 +148,10 @@ pub fn document() -> Value {
         (name = "accounts", description = "Accounts and their passwords."),
         (name = "sessions", description = "Signing in, and who is signed in."),
         (name = "devices", description = "The devices of an account."),
-        (name = "sign-outs", description = "Ending sessions."),
-        (name = "document", description = "This document."),
+        (name = "sign-outs", description = "Ending sessions, and how far that has come."),
+        (name = "sockets", description = "The way to a socket, over which a device hears of its end."),
+        (name = "services", description = "What the services of the adopting team ask."),
+        (name = "document", description = "This document, and that of the socket and the events."),
     ),
     components(schemas(http_api::ProblemDocument)),
 )]
@@ -159,7 +178,7 @@ fn describe(operation: &mut Map<String, Value>) {
         Problem::invalid("scope", "must be `others` or `global`"),
         Problem::Unavailable,
     ];
-    if id == "getOpenApi" {
+    if id == "getOpenApi" || id == "getAsyncApi" {
         problems = vec![Problem::invalid("Origin", "is not an allowed origin")];
     }
     problems.extend(kinds.iter().flat_map(|kind| kind.problems()));

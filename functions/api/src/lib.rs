@@ -1,5 +1,5 @@
-//! `GET /v1/openapi.json`, and what no other route takes: 404, 405 and the
-//! preflights of pages. Has no right to any table.
+//! `GET /v1/openapi.json` and `GET /v1/asyncapi.json`, and what no other route
+//! takes: 404, 405 and the preflights of pages. Has no right to any table.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,7 +13,11 @@ use utoipa::OpenApi;
 /// The document, as it is kept in the repository.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
 
+/// The document of the socket and the events, as it is kept in the repository.
+pub const ASYNC_DOCUMENT: &str = include_str!("../asyncapi.json");
+
 const DOCUMENT_PATH: &str = "/v1/openapi.json";
+const ASYNC_DOCUMENT_PATH: &str = "/v1/asyncapi.json";
 
 /// What a page may send (Fetch standard, CORS protocol).
 const ALLOWED_HEADERS: &str = "authorization, content-type";
@@ -31,7 +35,7 @@ pub struct Deps {
 
 /// The part of the `OpenAPI` document that this function answers for.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(document))]
+#[openapi(paths(document, async_document))]
 pub struct Document;
 
 /// Answers a request.
@@ -44,8 +48,10 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 }
 
 fn answer(request: &Request) -> Result<Answer, Problem> {
-    if request.method() == "GET" && request.path() == DOCUMENT_PATH {
-        return Ok(document());
+    match (request.method(), request.path()) {
+        ("GET", DOCUMENT_PATH) => return Ok(document()),
+        ("GET", ASYNC_DOCUMENT_PATH) => return Ok(async_document()),
+        _ => {}
     }
     let Some(methods) = methods_of(request.path()) else {
         return Err(Problem::NotFound);
@@ -65,6 +71,15 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
 )]
 fn document() -> Answer {
     Answer::raw(200, DOCUMENT).with_header("cache-control", "public, max-age=300")
+}
+
+/// The `AsyncAPI` document of the socket and of the events on the topic.
+#[utoipa::path(
+    get, path = "/v1/asyncapi.json", operation_id = "getAsyncApi", tag = "document",
+    responses((status = 200, description = "The document.", content_type = "application/json", body = Object)),
+)]
+fn async_document() -> Answer {
+    Answer::raw(200, ASYNC_DOCUMENT).with_header("cache-control", "public, max-age=300")
 }
 
 /// Tells a browser what an allowed origin may send. The origin was checked.

@@ -1,5 +1,9 @@
-//! Writes the `OpenAPI` document anew: `cargo run -p curfew-tests --bin openapi`.
+//! Writes the `OpenAPI` and the `AsyncAPI` document anew: `cargo run -p
+//! curfew-tests --bin openapi`.
+
+use curfew_tests::{asyncapi, openapi};
 
 fn main() -> std::io::Result<()> {
-    std::fs::write(curfew_tests::openapi::PATH, curfew_tests::openapi::text())
+    std::fs::write(openapi::PATH, openapi::text())?;
+    std::fs::write(asyncapi::PATH, asyncapi::text())
 }

@@ -1,0 +1,322 @@
+//! The `AsyncAPI` document (version 3.0.0): the frames on a device's socket and
+//! the events on the topic.
+
+use http_api::Problem;
+use serde_json::{Map, Value, json};
+
+/// Where the document is kept.
+pub const PATH: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../functions/api/asyncapi.json"
+);
+
+/// The names of the frames, as components of the document.
+pub const FRAMES: [&str; 4] = ["heartbeat", "acknowledgement", "sessionRevoked", "problem"];
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    let mut schemas = Map::new();
+    let mut messages = frames(&mut schemas);
+    for (event, text) in events::SCHEMAS {
+        let name = event.as_str();
+        let mut schema: Value = serde_json::from_str(text).expect("a schema is JSON");
+        let object = schema.as_object_mut().expect("an object");
+        // The document names it by its own path.
+        object.remove("$schema");
+        object.remove("$id");
+        let summary = object["description"].clone();
+        point_into(&mut schema, &format!("#/components/schemas/{name}"));
+        schemas.insert(name.to_owned(), schema);
+        let message = json!({
+            "name": name,
+            "title": name,
+            "summary": summary,
+            "contentType": "application/json",
+            "headers": { "$ref": "#/components/schemas/attributes" },
+            "payload": { "$ref": format!("#/components/schemas/{name}") },
+        });
+        messages.insert(name.to_owned(), message);
+    }
+    schemas.insert("attributes".to_owned(), attributes());
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Curfew: the socket and the events",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What a device hears over its socket when its session has ended, and \
+                what the services of the adopting team hear on the topic. Everything can come \
+                twice and out of order: judge by the sessions and the epochs that it names.",
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "defaultContentType": "application/json",
+        "servers": servers(),
+        "channels": {
+            "socket": {
+                "address": "/",
+                "title": "A device's socket",
+                "servers": [{ "$ref": "#/servers/socket" }],
+                "messages": named(&FRAMES.map(str::to_owned)),
+                "bindings": { "ws": { "method": "GET", "headers": handshake() } },
+            },
+            "events": {
+                "address": null,
+                "title": "The topic of the events",
+                "description": "An SNS topic; its ARN is the output `TopicArn` of the stack.",
+                "servers": [{ "$ref": "#/servers/topic" }],
+                "messages": named(&event_names()),
+            },
+        },
+        "operations": {
+            "tellEnd": operation("send", "socket", &["sessionRevoked"],
+                "Tells a device that its session has ended. The only frame that goes to one \
+                 whose session has."),
+            "refuseFrame": operation("send", "socket", &["problem"],
+                "Tells a device that is signed in what was wrong with its frame. Nothing has changed."),
+            "hearHeartbeat": operation("receive", "socket", &["heartbeat"],
+                "Hears that the device is in use. Never answered."),
+            "hearAcknowledgement": operation("receive", "socket", &["acknowledgement"],
+                "Hears that the device has wiped, and ends the socket."),
+            "publish": operation("send", "events",
+                &event_names().iter().map(String::as_str).collect::<Vec<_>>(),
+                "Publishes what happened to sessions, each event at least once."),
+        },
+        "components": { "messages": messages, "schemas": schemas, "securitySchemes": security() },
+    })
+}
+
+/// The text of the document, as it is kept.
+#[must_use]
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).expect("a document is JSON");
+    text.push('\n');
+    text
+}
+
+fn event_names() -> Vec<String> {
+    let names = events::SCHEMAS.iter();
+    names.map(|(event, _)| event.as_str().to_owned()).collect()
+}
+
+fn servers() -> Value {
+    json!({
+        "socket": {
+            "host": "{api}.execute-api.{region}.amazonaws.com",
+            "pathname": "/v1",
+            "protocol": "wss",
+            "description": "The output `SocketUrl` of the stack, and the `url` that comes with a ticket.",
+            "variables": {
+                "api": { "description": "The id of the WebSocket API." },
+                "region": { "description": "The Region of the stack." },
+            },
+            "security": [
+                { "$ref": "#/components/securitySchemes/token" },
+                { "$ref": "#/components/securitySchemes/ticket" },
+            ],
+        },
+        "topic": {
+            "host": "sns.{region}.amazonaws.com",
+            "protocol": "sns",
+            "description": "Subscribe a queue or an endpoint to the topic.",
+            "variables": { "region": { "description": "The Region of the stack." } },
+        },
+    })
+}
+
+fn security() -> Value {
+    json!({
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A native client sends its token in the `Authorization` header of the handshake.",
+        },
+        "ticket": {
+            "type": "httpApiKey",
+            "in": "header",
+            "name": "Sec-WebSocket-Protocol",
+            "description": "A page offers the subprotocols `curfew.v1` and `curfew.ticket.` with a \
+                ticket (`POST /v1/socket-tickets`), good for one handshake within 30 seconds. The \
+                answer chooses `curfew.v1`.",
+        },
+    })
+}
+
+/// What a handshake may carry.
+fn handshake() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "Authorization": { "type": "string", "pattern": "^Bearer cft_[A-Za-z0-9_-]{92}$" },
+            "Sec-WebSocket-Protocol": {
+                "type": "string",
+                "pattern": "^curfew\\.v1, curfew\\.ticket\\.cfs_[A-Za-z0-9_-]{49}$",
+            },
+            "Origin": {
+                "type": "string",
+                "description": "When it is there, it must be an allowed one.",
+            },
+        },
+    })
+}
+
+/// The attributes that a subscriber filters by.
+fn attributes() -> Value {
+    json!({
+        "type": "object",
+        "required": ["event_type", "account_id"],
+        "properties": {
+            "event_type": { "enum": event_names() },
+            "account_id": { "type": "string", "format": "uuid" },
+            "scope": {
+                "description": "Of the message that announces a sign-out, and of no other.",
+                "enum": ["local", "device", "others", "global"],
+            },
+        },
+    })
+}
+
+fn named(names: &[String]) -> Value {
+    let messages = names.iter().map(|name| {
+        let message = json!({ "$ref": format!("#/components/messages/{name}") });
+        (name.clone(), message)
+    });
+    Value::Object(messages.collect())
+}
+
+fn operation(action: &str, channel: &str, messages: &[&str], summary: &str) -> Value {
+    let messages: Vec<Value> = messages
+        .iter()
+        .map(|name| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") }))
+        .collect();
+    json!({
+        "action": action,
+        "channel": { "$ref": format!("#/channels/{channel}") },
+        "messages": messages,
+        "summary": summary,
+    })
+}
+
+/// The messages of the frames; their schemas are added to the others.
+fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
+    let id = || json!({ "type": "string", "format": "uuid" });
+    let problem = serde_json::to_value(Problem::invalid("type", "is not known").document())
+        .expect("a problem is JSON");
+    let all = [
+        (
+            "heartbeat",
+            "The device is in use. Every 4 to 5 minutes; the gateway closes what is silent for 10.",
+            json!({}),
+            json!({ "type": "heartbeat" }),
+        ),
+        (
+            "acknowledgement",
+            "The device has wiped what it had stored.",
+            json!({ "sign_out": id() }),
+            json!({ "type": "acknowledgement", "sign_out": SIGN_OUT }),
+        ),
+        (
+            "sessionRevoked",
+            "The session has ended: stop, wipe, acknowledge, show the sign-in screen.",
+            json!({
+                "sign_out": id(),
+                "session": id(),
+                "reason": { "enum": ["signed_out", "password_changed", "account_disabled"] },
+                "signed_out_at": { "type": "string", "format": "date-time" },
+                "signed_out_by": {
+                    "description": "The device that asked for it; null when an operator did.",
+                    "oneOf": [
+                        { "type": "null" },
+                        {
+                            "type": "object",
+                            "required": ["id", "name"],
+                            "properties": { "id": id(), "name": { "type": "string" } },
+                            "additionalProperties": false,
+                        },
+                    ],
+                },
+            }),
+            json!({
+                "type": "session-revoked",
+                "sign_out": SIGN_OUT,
+                "session": "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11",
+                "reason": "signed_out",
+                "signed_out_at": "2026-11-20T09:30:00Z",
+                "signed_out_by": {
+                    "id": "0192f0c1-5a3e-7c11-9d52-3f1f6a0b7c21", "name": "Firefox on Linux",
+                },
+            }),
+        ),
+        (
+            "problem",
+            "A frame was not understood. Nothing has changed.",
+            json!({
+                "problem": {
+                    "description": "A problem document (RFC 9457), as the API's.",
+                    "type": "object",
+                    "required": ["type", "title", "status"],
+                    "properties": {
+                        "type": { "type": "string", "pattern": "^urn:curfew:problem:" },
+                        "title": { "type": "string" },
+                        "status": { "type": "integer" },
+                        "detail": { "type": "string" },
+                        "field": { "type": "string" },
+                    },
+                },
+            }),
+            json!({ "type": "problem", "problem": problem }),
+        ),
+    ];
+    let mut messages = Map::new();
+    for (name, summary, members, example) in all {
+        let mut properties = members.as_object().expect("an object").clone();
+        properties.insert("type".to_owned(), json!({ "const": example["type"] }));
+        let required: Vec<String> = properties.keys().cloned().collect();
+        schemas.insert(
+            name.to_owned(),
+            json!({
+                "type": "object",
+                "required": required,
+                "properties": properties,
+                "additionalProperties": false,
+            }),
+        );
+        messages.insert(
+            name.to_owned(),
+            json!({
+                "name": example["type"],
+                "title": name,
+                "summary": summary,
+                "contentType": "application/json",
+                "payload": { "$ref": format!("#/components/schemas/{name}") },
+                "examples": [{ "payload": example }],
+            }),
+        );
+    }
+    messages
+}
+
+const SIGN_OUT: &str = "0192f0c2-1c44-7e02-a1b5-6d7e8f901234";
+
+/// Makes the references within a schema begin at the document.
+fn point_into(value: &mut Value, place: &str) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(target) if name == "$ref" => {
+                        if let Some(within) = target.strip_prefix('#') {
+                            *target = format!("{place}{within}");
+                        }
+                    }
+                    member => point_into(member, place),
+                }
+            }
+        }
+        Value::Array(members) => {
+            for member in members {
+                point_into(member, place);
+            }
+        }
+        _ => {}
+    }
+}
