@@ -78,7 +78,7 @@ pub struct Active {
     #[schema(minimum = 0)]
     pub exp: i64,
     /// When the owner last proved to be the owner on the device, in seconds since
-    /// 1970 (OpenID Connect Core, section 2).
+    /// 1970, as OIDC Core 1.0, section 2, says.
     #[schema(minimum = 0)]
     pub auth_time: i64,
     /// The device: the same at each sign-in.
