@@ -23,12 +23,20 @@ import socketserver
 import sys
 
 # What our own front (and nobody else: it drops a client's copy) says of the
-# client. Must be the name in infra/src/front.rs.
+# client and of the host that it asked for. Must be the names in
+# infra/src/front.rs.
 CLIENT_ADDRESS_HEADER = b"x-curfew-client-address"
+CLIENT_HOST_HEADER = b"x-curfew-client-host"
 
 client_address: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "client_address", default=None
 )
+client_host: contextvars.ContextVar[bytes | None] = contextvars.ContextVar(
+    "client_host", default=None
+)
+
+# Which argument of `_invoke_ws_lambda` says what has happened on a socket.
+EVENT_TYPE = 6
 
 # What corrections do to the headers of every request before the emulator
 # sees them.
@@ -70,8 +78,8 @@ def fail_partly_failed_stream_batches() -> None:
 
 
 def tell_the_clients_address() -> None:
-    """The source address of every request is 127.0.0.1. Put the one that our
-    front tells in its place."""
+    """The source address of every request and of every socket is 127.0.0.1. Put
+    the one that our front tells in its place."""
     from ministack.services import lambda_svc
 
     execute = lambda_svc._execute_function_with_config_scope
@@ -79,9 +87,11 @@ def tell_the_clients_address() -> None:
     def execute_for_client(function: dict, event: dict, *rest: object, **more: object) -> dict:
         address = client_address.get()
         if address and isinstance(event, dict):
-            http = (event.get("requestContext") or {}).get("http")
-            if http:
-                http["sourceIp"] = address
+            context = event.get("requestContext") or {}
+            # A request has the one, a socket's event the other.
+            for place in ("http", "identity"):
+                if context.get(place):
+                    context[place]["sourceIp"] = address
         return execute(function, event, *rest, **more)
 
     def take_address(headers: list) -> list:
@@ -152,6 +162,181 @@ def hand_preflights_to_the_routes() -> None:
     lambda_svc._execute_function_with_config_scope = execute_as_sent
 
 
+def verify_signatures_as_sent() -> None:
+    """A signature covers the host and the path that the client asked for, and
+    our front changes both. Verify it against those that were sent."""
+    from ministack import app
+
+    pin = app.pin_signed_request
+    gateway = re.compile("/_aws/execute-api/[^/]+/[^/]+")
+
+    def pin_as_sent(
+        method: str, raw_path: str, query: dict, headers: list, **more: object
+    ) -> None:
+        host = client_host.get()
+        if host is not None:
+            raw_path = gateway.sub("", raw_path, count=1)
+            headers = [*(one for one in headers if one[0] != b"host"), (b"host", host)]
+        pin(method, raw_path, query, headers, **more)
+
+    def take_host(headers: list) -> list:
+        for name, value in headers:
+            if name == CLIENT_HOST_HEADER:
+                client_host.set(value)
+        return [one for one in headers if one[0] != CLIENT_HOST_HEADER]
+
+    app.pin_signed_request = pin_as_sent
+    rewrite_headers.append(take_host)
+
+
+def correct_handshakes(correct) -> None:
+    """Lets `correct(scope, answer, message)` put other messages in the place of
+    one that a socket's client is sent, by what the function answered to its
+    handshake."""
+    from ministack.services import apigateway
+
+    handle = apigateway.handle_websocket
+    invoke = apigateway._invoke_ws_lambda
+    answers: contextvars.ContextVar[dict] = contextvars.ContextVar("answers")
+
+    async def handle_corrected(
+        scope: dict, receive, send, *rest: object, **more: object
+    ) -> None:
+        answer: dict = {}
+        answers.set(answer)
+        connecting = True
+
+        async def send_corrected(message: dict) -> None:
+            nonlocal connecting
+            messages = correct(scope, answer, message) if connecting else [message]
+            connecting = False
+            for one in messages:
+                await send(one)
+
+        await handle(scope, receive, send_corrected, *rest, **more)
+
+    async def invoke_and_keep(*arguments: object, **more: object) -> dict | None:
+        result = await invoke(*arguments, **more)
+        if arguments[EVENT_TYPE] == "CONNECT":
+            answers.get().update(result or {})
+        return result
+
+    apigateway.handle_websocket = handle_corrected
+    apigateway._invoke_ws_lambda = invoke_and_keep
+
+
+def accept_the_functions_subprotocol() -> None:
+    """A handshake that is accepted names no subprotocol, which browsers that
+    offered one take for a failure. Name the one that the function answers
+    with."""
+
+    def with_subprotocol(scope: dict, answer: dict, message: dict) -> list:
+        if message["type"] != "websocket.accept":
+            return [message]
+        headers = {
+            name.lower(): value for name, value in (answer.get("headers") or {}).items()
+        }
+        named = headers.get("sec-websocket-protocol")
+        if named not in scope.get("subprotocols", []):
+            return [message]
+        return [{**message, "subprotocol": named}]
+
+    correct_handshakes(with_subprotocol)
+
+
+def refuse_by_the_functions_status() -> None:
+    """A handshake that the function refuses is answered by 403, whatever the
+    function says and also when it has failed. Answer by its status."""
+
+    def with_status(scope: dict, answer: dict, message: dict) -> list:
+        if message["type"] != "websocket.close" or "statusCode" not in answer:
+            return [message]
+        start = {
+            "type": "websocket.http.response.start",
+            "status": int(answer["statusCode"]),
+            "headers": [(b"content-length", b"0")],
+        }
+        return [start, {"type": "websocket.http.response.body", "body": b""}]
+
+    correct_handshakes(with_status)
+
+
+def send_no_answer_to_frames() -> None:
+    """What a function answers to a frame is sent to the client, and its error
+    when it fails. A route without a route response sends no answer, and of a
+    failure the gateway sends a notice of its own."""
+    from ministack.services import apigateway, lambda_svc
+
+    invoke = apigateway._invoke_ws_lambda
+    execute = lambda_svc._execute_function_with_config_scope
+    outcomes: contextvars.ContextVar[dict] = contextvars.ContextVar("outcomes")
+
+    def execute_and_tell(*arguments: object, **more: object) -> dict:
+        result = execute(*arguments, **more)
+        outcome = outcomes.get(None)
+        if outcome is not None:
+            outcome["failed"] = bool(result.get("error") or result.get("throttle"))
+        return result
+
+    async def invoke_one_way(*arguments: object, **more: object) -> dict | None:
+        api_id, _, _, route, _, connection_id, _, message_id, *_ = arguments
+        outcome: dict = {}
+        outcomes.set(outcome)
+        result = await invoke(*arguments, **more)
+        if arguments[EVENT_TYPE] != "MESSAGE" or result is None:
+            return result
+        if outcome.get("failed"):
+            notice = {
+                "message": "Internal server error",
+                "connectionId": connection_id,
+                "requestId": message_id,
+            }
+            return {**result, "body": notice}
+        if apigateway._route_responses.get(api_id, {}).get(route.get("routeId")):
+            return result
+        return {**result, "body": None}
+
+    lambda_svc._execute_function_with_config_scope = execute_and_tell
+    apigateway._invoke_ws_lambda = invoke_one_way
+
+
+def tell_every_header_of_a_handshake() -> None:
+    """Of a header that stands twice in a handshake the function is told the
+    last, in `multiValueHeaders` too. Tell it of each."""
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_with_config_scope
+    sent: contextvars.ContextVar[list] = contextvars.ContextVar("sent", default=[])
+
+    def execute_with_headers(
+        function: dict, event: dict, *rest: object, **more: object
+    ) -> dict:
+        context = event.get("requestContext") if isinstance(event, dict) else None
+        if (context or {}).get("eventType") == "CONNECT":
+            headers: dict[str, list] = {}
+            for name, value in sent.get():
+                headers.setdefault(name.decode("latin-1"), []).append(
+                    value.decode("latin-1")
+                )
+            event["multiValueHeaders"] = headers
+        return execute(function, event, *rest, **more)
+
+    def keep(headers: list) -> list:
+        sent.set(headers)
+        return headers
+
+    lambda_svc._execute_function_with_config_scope = execute_with_headers
+    rewrite_headers.append(keep)
+
+
+def close_on_large_messages() -> None:
+    """A socket takes messages of 16 MB. The gateway takes 128 KB, and closes
+    the socket (1009) on more."""
+    from hypercorn.config import Config
+
+    Config.websocket_max_message_size = 128 * 1024
+
+
 CORRECTIONS = {
     "nagle": answer_without_delay,
     "partial-batches": fail_partly_failed_stream_batches,
@@ -159,6 +344,13 @@ CORRECTIONS = {
     "secure-transport": count_as_secure,
     "preflights": hand_preflights_to_the_routes,
     "batch-permissions": permit_a_batch_as_its_parts,
+    "signatures": verify_signatures_as_sent,
+    "subprotocols": accept_the_functions_subprotocol,
+    "refusals": refuse_by_the_functions_status,
+    "one-way": send_no_answer_to_frames,
+    # After those that take our front's headers away.
+    "every-header": tell_every_header_of_a_handshake,
+    "message-size": close_on_large_messages,
 }
 
 
