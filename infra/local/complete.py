@@ -2,9 +2,9 @@
 
 `complete.py STACK` reads the processed template of the stack back and creates
 or sets, by the same API calls that anybody would use, what the emulator left
-out: the routes, integrations and authorizers of an HTTP API that stand in its
-OpenAPI body, the time to live of tables, and the reserved concurrency of
-functions. Then it reads each back, ends with a word on what differs, or else
+out: the routes, integrations, authorizers and IAM guards of an HTTP API that
+stand in its OpenAPI body, the time to live of tables, and the reserved
+concurrency of functions. Then it reads each back, ends with a word on what differs, or else
 writes one JSON document on the stack to its standard output.
 """
 
@@ -142,18 +142,22 @@ class Stack:
 
 
 def complete_http_api(api_id: str, body: dict) -> dict:
-    """The routes of an OpenAPI body, with their integrations and authorizers;
-    the name of the function that each leads to."""
+    """The routes of an OpenAPI body, with their integrations and guards; the
+    name of the function that each leads to."""
     gateway = boto3.client("apigatewayv2")
-    authorizers = {
-        name: gateway.create_authorizer(
-            ApiId=api_id,
-            Name=name,
-            **authorizer_settings(scheme["x-amazon-apigateway-authorizer"]),
-        )["AuthorizerId"]
-        for name, scheme in body.get("components", {}).get("securitySchemes", {}).items()
-        if "x-amazon-apigateway-authorizer" in scheme
-    }
+    guards: dict[str, dict] = {}
+    for name, scheme in body.get("components", {}).get("securitySchemes", {}).items():
+        if "x-amazon-apigateway-authorizer" in scheme:
+            authorizer = gateway.create_authorizer(
+                ApiId=api_id,
+                Name=name,
+                **authorizer_settings(scheme["x-amazon-apigateway-authorizer"]),
+            )["AuthorizerId"]
+            guards[name] = {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer}
+        elif scheme.get("x-amazon-apigateway-authtype") == "awsSigv4":
+            guards[name] = {"AuthorizationType": "AWS_IAM"}
+        else:
+            sys.exit(f"the security scheme {name} is not understood here yet")
     integrations: dict[str, str] = {}
     wanted = {}
     functions = {}
@@ -168,22 +172,21 @@ def complete_http_api(api_id: str, body: dict) -> dict:
                     ApiId=api_id, **integration_settings(integration)
                 )["IntegrationId"]
             security = operation.get("security", body.get("security", []))
-            names = [name for one in security for name in one if name in authorizers]
+            # NONE, which SAM writes, is no scheme.
+            names = [name for one in security for name in one if name != "NONE"]
             key = route_key(path, method, operation)
-            wanted[key] = (
-                f"integrations/{integrations[kind]}",
-                authorizers[names[0]] if names else None,
-            )
+            wanted[key] = {
+                "Target": f"integrations/{integrations[kind]}",
+                **(guards[names[0]] if names else {"AuthorizationType": "NONE"}),
+            }
             functions[key] = re.search(":function:([^:/]+)", integration["uri"])[1]
-    for key, (target, authorizer) in wanted.items():
-        guard = (
-            {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer} if authorizer else {}
-        )
-        gateway.create_route(ApiId=api_id, RouteKey=key, Target=target, **guard)
+    for key, settings in wanted.items():
+        gateway.create_route(ApiId=api_id, RouteKey=key, **settings)
 
     routes = gateway.get_routes(ApiId=api_id, MaxResults="500")["Items"]
+    kept = ("Target", "AuthorizationType", "AuthorizerId")
     found = {
-        route["RouteKey"]: (route.get("Target"), route.get("AuthorizerId") or None)
+        route["RouteKey"]: {name: route[name] for name in kept if route.get(name)}
         for route in routes
     }
     expect(f"routes of the API {api_id}", found, wanted)
@@ -268,6 +271,16 @@ def expect(what: str, found: object, wanted: object) -> None:
         sys.exit(f"{what}: the local AWS has {found}, the template says {wanted}")
 
 
+def api_facts(api_id: str) -> dict:
+    """What the local AWS itself says of an API, and the stage that it is on."""
+    gateway = boto3.client("apigatewayv2")
+    stages = [stage["StageName"] for stage in gateway.get_stages(ApiId=api_id)["Items"]]
+    if len(stages) != 1:
+        sys.exit(f"the API {api_id} is on {len(stages)} stages, not on one")
+    found = gateway.get_api(ApiId=api_id)
+    return {"id": api_id, "protocol": found["ProtocolType"], "stage": stages[0]}
+
+
 def function_facts(name: str) -> dict:
     """What the local AWS itself says of a function, its environment resolved."""
     found = boto3.client("lambda").get_function_configuration(FunctionName=name)
@@ -285,7 +298,7 @@ def main() -> None:
     for name, api_id, body in stack.resources("AWS::ApiGatewayV2::Api", "Body"):
         if body:
             routes |= complete_http_api(api_id, body)
-        apis[name] = api_id
+        apis[name] = api_facts(api_id)
     for _, table, wanted in stack.resources(
         "AWS::DynamoDB::Table", "TimeToLiveSpecification"
     ):

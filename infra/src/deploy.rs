@@ -22,8 +22,8 @@ const NAME: &str = "curfew";
 /// What was deployed.
 #[derive(Debug, Deserialize)]
 pub struct Deployed {
-    /// The id of each API, by its logical id.
-    pub apis: BTreeMap<String, String>,
+    /// Each API, by its logical id.
+    pub apis: BTreeMap<String, Api>,
     /// Each function, by its logical id.
     pub functions: BTreeMap<String, Function>,
     /// The function that each route leads to: `POST /v1/login` to `Login`.
@@ -32,16 +32,38 @@ pub struct Deployed {
     pub outputs: BTreeMap<String, String>,
 }
 
+/// An API of the gateway.
+#[derive(Debug, Deserialize)]
+pub struct Api {
+    /// Another one at each start.
+    pub id: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The name of its one stage.
+    pub stage: String,
+}
+
+/// What an API speaks.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// Requests.
+    Http,
+    /// Sockets.
+    WebSocket,
+}
+
 impl Deployed {
-    /// The id of the one HTTP API.
+    /// The one API that speaks this.
     ///
     /// # Errors
     /// When there is none or more than one.
-    pub fn api(&self) -> Result<&str> {
-        let mut ids = self.apis.values();
-        match (ids.next(), ids.next()) {
-            (Some(id), None) => Ok(id),
-            _ => bail!("the template has {} HTTP APIs, not one", self.apis.len()),
+    pub fn api(&self, protocol: Protocol) -> Result<&Api> {
+        let mut apis = self.apis.values().filter(|api| api.protocol == protocol);
+        match (apis.next(), apis.next()) {
+            (Some(api), None) => Ok(api),
+            (None, _) => bail!("the template has no {protocol:?} API"),
+            _ => bail!("the template has more than one {protocol:?} API"),
         }
     }
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::{Deployed, deploy};
+use crate::deploy::{Deployed, Protocol, deploy};
 use crate::emulator::Emulator;
-use crate::front::{Front, Upstream, listen};
+use crate::front::{Front, SOCKET_PATH, Upstream, Upstreams, listen};
 use crate::progress::step;
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
@@ -50,6 +50,8 @@ impl Options {
 pub struct Record {
     /// Where the API is, without a slash at the end.
     pub api_url: String,
+    /// Where devices open their socket.
+    pub socket_url: String,
     /// Where the local AWS is.
     pub aws: Aws,
     /// The names of the tables.
@@ -106,6 +108,10 @@ pub struct Tables {
     pub devices: String,
     /// Sign-outs.
     pub receipts: String,
+    /// Open sockets.
+    pub connections: String,
+    /// Tickets for sockets.
+    pub socket_tickets: String,
 }
 
 /// The demo household.
@@ -153,14 +159,18 @@ impl Stack {
             state,
             port,
             watch,
-            parameters,
+            mut parameters,
         } = options;
         fs::create_dir_all(&state)?;
         let lock = lock(&state)?;
         // Taken first, so that nobody waits for a build to hear that the port
         // is taken.
         let listener = listen(port)?;
-        let api_url = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let api_url = format!("http://{address}");
+        let socket_url = format!("ws://{address}{SOCKET_PATH}");
+        // What devices are told of the socket's place.
+        parameters.insert("SocketUrl".to_owned(), socket_url.clone());
 
         let written = WrittenRecord::new(state.join("stack.json"))?;
         let logs = state.join("logs");
@@ -181,27 +191,28 @@ impl Stack {
         )
         .await?;
 
-        let (watch, upstream) = if watch {
+        let mut upstreams = Upstreams {
+            api: gateway(emulator.aws(), &deployed, Protocol::Http)?,
+            socket: gateway(emulator.aws(), &deployed, Protocol::WebSocket)?,
+        };
+        let watch = if watch {
             let starting = Watch::start(&tether, emulator.aws(), &deployed, &state);
             let watch = step("Starting cargo lambda watch", starting).await?;
-            let authority = watch.address().to_string();
-            (
-                Some(watch),
-                Upstream {
-                    authority,
-                    prefix: String::new(),
-                },
-            )
+            upstreams.api = Upstream {
+                authority: watch.address().to_string(),
+                prefix: String::new(),
+            };
+            Some(watch)
         } else {
-            (None, gateway(emulator.aws(), &deployed)?)
+            None
         };
-        let front = Front::serve(listener, upstream)?;
+        let front = Front::serve(listener, upstreams)?;
         let household = demo::register(&api_url);
         let demo = step("Making the demo household", household).await?;
 
         let record = Record {
             watch: watch.is_some(),
-            ..record(api_url, emulator.aws(), deployed, demo, logs)?
+            ..record(api_url, socket_url, emulator.aws(), deployed, demo, logs)?
         };
         written.write(&record)?;
         Ok(Self {
@@ -268,15 +279,17 @@ pub fn running(state: &Path) -> Result<Option<Record>> {
         .map(Some)
 }
 
-/// Where the local gateway serves the API.
-fn gateway(aws: &Aws, deployed: &Deployed) -> Result<Upstream> {
+/// Where the local gateway serves the API that speaks this.
+fn gateway(aws: &Aws, deployed: &Deployed, protocol: Protocol) -> Result<Upstream> {
     let authority = aws.endpoint_url.trim_start_matches("http://").to_owned();
-    let prefix = format!("/_aws/execute-api/{}/$default", deployed.api()?);
+    let api = deployed.api(protocol)?;
+    let prefix = format!("/_aws/execute-api/{}/{}", api.id, api.stage);
     Ok(Upstream { authority, prefix })
 }
 
 fn record(
     api_url: String,
+    socket_url: String,
     aws: &Aws,
     deployed: Deployed,
     demo: Demo,
@@ -285,12 +298,15 @@ fn record(
     let output = |name| deployed.output(name).map(str::to_owned);
     Ok(Record {
         api_url,
+        socket_url,
         aws: aws.clone(),
         tables: Tables {
             accounts: output("AccountsTable")?,
             identities: output("IdentitiesTable")?,
             devices: output("DevicesTable")?,
             receipts: output("ReceiptsTable")?,
+            connections: output("ConnectionsTable")?,
+            socket_tickets: output("SocketTicketsTable")?,
         },
         topic_arn: output("TopicArn")?,
         demo,

@@ -1,9 +1,10 @@
 //! Hot reload: `cargo lambda watch` serves the HTTP functions, by the routes of
-//! the deployed template, over the tables of the running stack. Streams and
-//! queues stay with the deployed functions.
+//! the deployed template, over the tables of the running stack. Sockets, streams
+//! and queues stay with the deployed functions.
 //!
 //! What it is not: it has no gateway and no roles, so the source address is
-//! always 127.0.0.1 and every function runs with the root key.
+//! always 127.0.0.1, every function runs with the root key, and introspection,
+//! whose callers the gateway vouches for, refuses everybody.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -149,7 +149,8 @@ pub fn store() -> Store {
         identities: tables.identities.clone(),
         devices: tables.devices.clone(),
         receipts: tables.receipts.clone(),
-        ..store::Tables::default()
+        connections: tables.connections.clone(),
+        socket_tickets: tables.socket_tickets.clone(),
     };
     Store::new(clients.dynamodb(), tables)
 }
