@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use curfew::device::terminal;
 use curfew::{Options, Stack, target};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +31,9 @@ enum Command {
     /// Plays the main job against the running stack, or against one of its own:
     /// five devices sign in, and are sent home.
     Story,
+    /// A device in this terminal: signs in, plays, and goes dark when it is signed
+    /// out.
+    Device(terminal::Arguments),
 }
 
 #[tokio::main]
@@ -46,14 +50,16 @@ async fn main() -> ExitCode {
         parameters: BTreeMap::new(),
     };
     let end = match command {
-        Some(Command::Story) => story::play(told_to_end()).await,
+        Some(Command::Story) => story::play(told_to_end()).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Device(arguments)) => terminal::run(arguments, told_to_end()).await,
         None => tokio::select! {
             end = run(options) => end,
             told = told_to_end() => told,
-        },
+        }
+        .map(|()| ExitCode::SUCCESS),
     };
     match end {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
@@ -68,6 +74,7 @@ async fn run(options: Options) -> Result<()> {
     println!();
     println!("Curfew is up.");
     println!("  API      {}", record.api_url);
+    println!("  Socket   {}", record.socket_url);
     println!(
         "  Sign in  {}  with the password  {}",
         record.demo.email, record.demo.password
