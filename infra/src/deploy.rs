@@ -19,6 +19,9 @@ use crate::{program, root};
 /// The name of the CloudFormation stack.
 const NAME: &str = "curfew";
 
+/// The name of that of the example beside it.
+const EXAMPLE: &str = "example";
+
 /// What was deployed.
 #[derive(Debug, Deserialize)]
 pub struct Deployed {
@@ -94,7 +97,26 @@ pub async fn deploy(
     let copy = state.join("template.json");
     prepare(tether, &copy).await?;
     sam_deploy(tether, aws, &copy, state, parameters).await?;
-    complete(tether, aws).await
+    complete(tether, aws, NAME).await
+}
+
+/// Deploys the example of an adopting team's API beside the bundle, which it asks
+/// about each request. Not by `sam`, which takes as long for it as for the bundle.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn deploy_example(tether: &Tether, aws: &Aws, bundle: &Deployed) -> Result<Deployed> {
+    let mut command = tether.command(Environment::Aws.programs().join("python"));
+    command
+        .arg(program("create.py"))
+        .arg(root().join("infra/example/template.yaml"))
+        .arg(built())
+        .arg(EXAMPLE)
+        .arg(format!("Architecture={}", architecture()?))
+        .arg(format!("AuthorizerArn={}", bundle.output("AuthorizerArn")?));
+    point(&mut command, aws);
+    run(command, "creating the stack of infra/example").await?;
+    complete(tether, aws, EXAMPLE).await
 }
 
 /// Makes the copy of the template that is deployed.
@@ -152,11 +174,11 @@ fn architecture() -> Result<&'static str> {
     }
 }
 
-async fn complete(tether: &Tether, aws: &Aws) -> Result<Deployed> {
+async fn complete(tether: &Tether, aws: &Aws, stack: &str) -> Result<Deployed> {
     let mut command = tether.command(Environment::Aws.programs().join("python"));
     command
         .arg(program("complete.py"))
-        .arg(NAME)
+        .arg(stack)
         .stdout(Stdio::piped());
     point(&mut command, aws);
     let mut process = Tethered::start(command)?;

@@ -24,6 +24,9 @@ use tokio::io::copy_bidirectional;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
 
+/// Below this is the example of an adopting team's API.
+pub const EXAMPLE_PATH: &str = "/example";
+
 /// Where devices open their socket.
 pub const SOCKET_PATH: &str = "/v1/socket";
 
@@ -66,6 +69,18 @@ pub struct Upstreams {
     pub api: Upstream,
     /// Sockets, all at the prefix itself.
     pub socket: Upstream,
+    /// Requests to the example.
+    pub example: Upstream,
+}
+
+impl Upstreams {
+    /// Where a request goes, and by which path there.
+    fn of<'a>(&self, path: &'a str) -> (&Upstream, &'a str) {
+        match path.strip_prefix(EXAMPLE_PATH) {
+            Some(rest) if rest.starts_with('/') => (&self.example, rest),
+            _ => (&self.api, path),
+        }
+    }
 }
 
 /// The running server. It ends when this is dropped.
@@ -177,8 +192,8 @@ impl Forwarder {
         } else {
             // Only a CONNECT has none.
             let path = Some(uri.path()).filter(|path| !path.is_empty());
-            let path = path.unwrap_or("/");
-            self.upstreams.api.address(&format!("{path}{query}"))?
+            let (upstream, path) = self.upstreams.of(path.unwrap_or("/"));
+            upstream.address(&format!("{path}{query}"))?
         };
         let client = socket.then(|| hyper::upgrade::on(&mut request));
         pass_on(request.headers_mut(), socket);
@@ -280,6 +295,7 @@ mod tests {
         let upstreams = Upstreams {
             api: below("/api"),
             socket: below("/socket/v1"),
+            example: below("/films"),
         };
         let front = Front::serve(listener, upstreams).unwrap();
         (gateway, front, address)
@@ -324,6 +340,21 @@ mod tests {
             seen.contains(&format!("{CLIENT_HOST}: other.example\r\n")),
             "{seen}"
         );
+    }
+
+    #[tokio::test]
+    async fn the_example_has_its_own_gateway() {
+        for (path, reaches) in [
+            ("/example/films?x=1", "/films/films?x=1"),
+            ("/example/", "/films/"),
+            ("/example", "/api/example"),
+            ("/examples/films", "/api/examples/films"),
+            ("/v1/example/films", "/api/v1/example/films"),
+        ] {
+            let seen = forwarded(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+
+            assert!(seen.starts_with(&format!("get {reaches} http")), "{seen}");
+        }
     }
 
     const HANDSHAKE: &str = "Host: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\

@@ -75,6 +75,7 @@ async fn run(options: Options) -> Result<()> {
     println!("Curfew is up.");
     println!("  API      {}", record.api_url);
     println!("  Socket   {}", record.socket_url);
+    println!("  Example  {}/films", record.example_url);
     println!(
         "  Sign in  {}  with the password  {}",
         record.demo.email, record.demo.password

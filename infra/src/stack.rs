@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::{Deployed, Protocol, deploy};
+use crate::deploy::{Deployed, Protocol, deploy, deploy_example};
 use crate::emulator::Emulator;
-use crate::front::{Front, SOCKET_PATH, Upstream, Upstreams, listen};
+use crate::front::{EXAMPLE_PATH, Front, SOCKET_PATH, Upstream, Upstreams, listen};
 use crate::progress::step;
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
@@ -52,6 +52,9 @@ pub struct Record {
     pub api_url: String,
     /// Where devices open their socket.
     pub socket_url: String,
+    /// Where the example of an adopting team's API is, without a slash at the
+    /// end.
+    pub example_url: String,
     /// Where the local AWS is.
     pub aws: Aws,
     /// The names of the tables.
@@ -191,9 +194,13 @@ impl Stack {
         )
         .await?;
 
+        let deploying = deploy_example(&tether, emulator.aws(), &deployed);
+        let example = step("Deploying infra/example", deploying).await?;
+
         let mut upstreams = Upstreams {
             api: gateway(emulator.aws(), &deployed, Protocol::Http)?,
             socket: gateway(emulator.aws(), &deployed, Protocol::WebSocket)?,
+            example: gateway(emulator.aws(), &example, Protocol::Http)?,
         };
         let watch = if watch {
             let starting = Watch::start(&tether, emulator.aws(), &deployed, &state);
@@ -297,6 +304,7 @@ fn record(
 ) -> Result<Record> {
     let output = |name| deployed.output(name).map(str::to_owned);
     Ok(Record {
+        example_url: format!("{api_url}{EXAMPLE_PATH}"),
         api_url,
         socket_url,
         aws: aws.clone(),
