@@ -15,6 +15,7 @@ fn deps() -> Result<Deps, Error> {
     let tables = Tables {
         accounts: start::required("ACCOUNTS_TABLE")?,
         devices: start::required("DEVICES_TABLE")?,
+        receipts: start::required("RECEIPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {

@@ -18,6 +18,7 @@ fn deps() -> Result<Deps, Error> {
         accounts: start::required("ACCOUNTS_TABLE")?,
         identities: start::required("IDENTITIES_TABLE")?,
         devices: start::required("DEVICES_TABLE")?,
+        receipts: start::required("RECEIPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
