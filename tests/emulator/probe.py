@@ -8,6 +8,7 @@ one JSON document. It judges nothing: that is for the tests.
 import io
 import json
 import pathlib
+import socket
 import statistics
 import subprocess
 import sys
@@ -17,12 +18,18 @@ import urllib.request
 import zipfile
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from wsproto import ConnectionType, WSConnection
+from wsproto import events as sockets
 
 STACK = "probe"
 DEADLINE_SECONDS = 30
 
-# A function without a library: it tells of each stream batch in a file, fails
-# the first record of the first batch, and answers a request with its event.
+# A function without a library: it tells of each stream batch and of the last
+# handshake in a file, fails the first record of the first batch, answers a
+# request with its event, and a frame too, unless that asks it to fail.
 FUNCTION = """#!{python}
 import http.client, json, os
 
@@ -43,9 +50,16 @@ while True:
         failures = [{{"itemIdentifier": failed}}] if first else []
         first = False
         result = {{"batchItemFailures": failures}}
+    elif event["requestContext"].get("eventType") == "CONNECT":
+        with open({handshake!r}, "w") as handshake:
+            json.dump(event, handshake)
+        offered = event["headers"].get("sec-websocket-protocol", "").split(",")[0]
+        accepted = {{"statusCode": 200, "headers": {{"Sec-WebSocket-Protocol": offered}}}}
+        result = {{"statusCode": 401}} if "x-refuse" in event["headers"] else accepted
     else:
         result = {{"statusCode": 200, "body": json.dumps(event)}}
-    path = f"/2018-06-01/runtime/invocation/{{request_id}}/response"
+    kind = "error" if event.get("body") == "fail" else "response"
+    path = f"/2018-06-01/runtime/invocation/{{request_id}}/{{kind}}"
     runtime.request("POST", path, json.dumps(result))
     runtime.getresponse().read()
 """
@@ -131,8 +145,24 @@ TEMPLATE = {
             "Properties": {
                 "Body": {
                     "openapi": "3.0.1",
+                    "components": {
+                        "securitySchemes": {
+                            "AWS_IAM": {
+                                "type": "apiKey",
+                                "name": "Authorization",
+                                "in": "header",
+                                "x-amazon-apigateway-authtype": "awsSigv4",
+                            }
+                        }
+                    },
                     "paths": {
                         "/echo": {"get": {"x-amazon-apigateway-integration": INTEGRATION}},
+                        "/guarded": {
+                            "get": {
+                                "security": [{"AWS_IAM": []}],
+                                "x-amazon-apigateway-integration": INTEGRATION,
+                            }
+                        },
                         "$default": {
                             "x-amazon-apigateway-any-method": {
                                 "isDefaultRoute": True,
@@ -151,13 +181,50 @@ TEMPLATE = {
                 "AutoDeploy": True,
             },
         },
+        "SocketApi": {
+            "Type": "AWS::ApiGatewayV2::Api",
+            "Properties": {
+                "Name": "sockets",
+                "ProtocolType": "WEBSOCKET",
+                "RouteSelectionExpression": "$request.body.type",
+            },
+        },
+        "SocketIntegration": {
+            "Type": "AWS::ApiGatewayV2::Integration",
+            "Properties": {
+                "ApiId": {"Ref": "SocketApi"},
+                "IntegrationType": "AWS_PROXY",
+                "IntegrationUri": INTEGRATION["uri"],
+            },
+        },
+        "SocketStage": {
+            "Type": "AWS::ApiGatewayV2::Stage",
+            "Properties": {
+                "ApiId": {"Ref": "SocketApi"},
+                "StageName": "v1",
+                "AutoDeploy": True,
+            },
+        },
+        **{
+            name: {
+                "Type": "AWS::ApiGatewayV2::Route",
+                "Properties": {
+                    "ApiId": {"Ref": "SocketApi"},
+                    "RouteKey": key,
+                    "Target": {"Fn::Sub": "integrations/${SocketIntegration}"},
+                },
+            }
+            for name, key in (("ConnectRoute", "$connect"), ("DefaultRoute", "$default"))
+        },
     }
 }
 
 
-def deploy(batches: pathlib.Path) -> dict:
+def deploy(batches: pathlib.Path, handshake: pathlib.Path) -> dict:
     """Deploys the stack; the physical id of each resource."""
-    code = FUNCTION.format(python=sys.executable, batches=str(batches))
+    code = FUNCTION.format(
+        python=sys.executable, batches=str(batches), handshake=str(handshake)
+    )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         packed.writestr("bootstrap", code)
@@ -188,7 +255,7 @@ def applied(ids: dict) -> dict:
         FunctionName=ids["Function"]
     )
     return {
-        "routes": sorted(route["RouteKey"] for route in routes),
+        "routes": {route["RouteKey"]: route["AuthorizationType"] for route in routes},
         "time_to_live": ttl["TimeToLiveDescription"]["TimeToLiveStatus"],
         "reserved_concurrency": concurrency.get("ReservedConcurrentExecutions"),
     }
@@ -221,6 +288,105 @@ def preflight(ids: dict) -> str:
             return json.load(answer)["requestContext"]["http"]["method"]
     except urllib.error.HTTPError:
         return ""
+
+
+def signed_for_another_host(ids: dict) -> int:
+    """The status of a call by a role that may make it, whose signature covers
+    the host and the path that our front is asked for."""
+    sts = boto3.client("sts")
+    account = sts.get_caller_identity()["Account"]
+    region = sts.meta.region_name
+    keys = keys_with_the_right(
+        "caller",
+        "execute-api:Invoke",
+        f"arn:aws:execute-api:{region}:{account}:{ids['Api']}/$default/GET/guarded",
+    )
+    asked = AWSRequest("GET", "http://api.example.com:9400/guarded")
+    credentials = Credentials(
+        keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
+    )
+    SigV4Auth(credentials, "execute-api", region).add_auth(asked)
+    request = urllib.request.Request(
+        f"{sts.meta.endpoint_url}/_aws/execute-api/{ids['Api']}/$default/guarded",
+        headers={**asked.headers, "x-curfew-client-host": "api.example.com:9400"},
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+class Socket:
+    """A socket's client."""
+
+    def __init__(self, ids: dict, headers: tuple = (), subprotocols: tuple = ()) -> None:
+        host = boto3.client("sts").meta.endpoint_url.removeprefix("http://")
+        name, port = host.split(":")
+        self.connection = WSConnection(ConnectionType.CLIENT)
+        self.stream = socket.create_connection((name, int(port)), DEADLINE_SECONDS)
+        self.events: list = []
+        target = f"/_aws/execute-api/{ids['SocketApi']}/v1"
+        self.send(
+            sockets.Request(
+                host, target, extra_headers=list(headers), subprotocols=list(subprotocols)
+            )
+        )
+        self.answer = self.next()
+
+    def send(self, event: sockets.Event) -> None:
+        self.stream.sendall(self.connection.send(event))
+
+    def next(self) -> sockets.Event:
+        while not self.events:
+            self.connection.receive_data(self.stream.recv(65536) or None)
+            self.events = list(self.connection.events())
+        return self.events.pop(0)
+
+    def frames(self, wanted: int) -> list:
+        """As many frames as are wanted; fewer when the socket closes."""
+        found = []
+        while len(found) < wanted:
+            event = self.next()
+            if isinstance(event, sockets.CloseConnection):
+                break
+            found.append(event.data)
+        return found
+
+
+def on_sockets(ids: dict, handshake: pathlib.Path) -> dict:
+    """What a client of a socket and its function see."""
+    accepted = Socket(
+        ids,
+        headers=(
+            (b"x-curfew-client-address", b"203.0.113.7"),
+            (b"authorization", b"first"),
+            (b"authorization", b"second"),
+        ),
+        subprotocols=("probe.v1", "probe.secret"),
+    )
+    event = json.loads(handshake.read_text())
+    refused = Socket(ids, headers=((b"x-refuse", b"1"),))
+
+    # One after the other, so that no frame comes after that of the failure.
+    answered = Socket(ids)
+    answered.send(sockets.TextMessage("answer"))
+    answered.send(sockets.TextMessage("fail"))
+    first = answered.frames(1)[0]
+    notice = {"message", "connectionId", "requestId"}
+
+    large = Socket(ids)
+    large.send(sockets.TextMessage("x" * 200_000))
+    large.send(sockets.TextMessage("fail"))
+    return {
+        "subprotocol": accepted.answer.subprotocol,
+        "source_address": event["requestContext"]["identity"]["sourceIp"],
+        "authorization": event["multiValueHeaders"]["authorization"],
+        "headers": sorted(event["headers"]),
+        "refusal": refused.answer.status_code,
+        "first_frame_is_the_gateways": json.loads(first).keys() == notice,
+        "takes_large_messages": bool(large.frames(1)),
+    }
 
 
 def second_batch(ids: dict, batches: pathlib.Path) -> list:
@@ -263,21 +429,27 @@ def publishes_where_tls_is_demanded() -> bool:
     return True
 
 
-def publishes_batches_by_the_right_to_publish() -> bool:
-    topic = boto3.client("sns").create_topic(Name="by-batches")["TopicArn"]
+def keys_with_the_right(name: str, action: str, resource: str) -> dict:
+    """The keys of a new role that may do one thing."""
     iam = boto3.client("iam")
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    right = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic}
+    right = {"Effect": "Allow", "Action": action, "Resource": resource}
     role = iam.create_role(
-        RoleName="publisher",
+        RoleName=name,
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
     )["Role"]["Arn"]
     iam.put_role_policy(
-        RoleName="publisher",
-        PolicyName="Publish",
+        RoleName=name,
+        PolicyName="Right",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]}),
     )
-    keys = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]
+    sts = boto3.client("sts")
+    return sts.assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]
+
+
+def publishes_batches_by_the_right_to_publish() -> bool:
+    topic = boto3.client("sns").create_topic(Name="by-batches")["TopicArn"]
+    keys = keys_with_the_right("publisher", "sns:Publish", topic)
     sns = boto3.client(
         "sns",
         aws_access_key_id=keys["AccessKeyId"],
@@ -296,7 +468,8 @@ def main() -> None:
     folder, complete = map(pathlib.Path, sys.argv[1:])
     batches = folder / "batches.txt"
     batches.unlink(missing_ok=True)
-    ids = deploy(batches)
+    handshake = folder / "handshake.json"
+    ids = deploy(batches, handshake)
     seen: dict = {"deployed": applied(ids)}
     subprocess.run(
         [sys.executable, complete, STACK], check=True, stdout=subprocess.DEVNULL
@@ -307,6 +480,8 @@ def main() -> None:
     seen["headers"] = sorted(event["headers"])
     seen["warm_call_ms"] = statistics.median(call(ids)[1] for _ in range(15))
     seen["preflight"] = preflight(ids)
+    seen["signed_for_another_host"] = signed_for_another_host(ids)
+    seen["sockets"] = on_sockets(ids, handshake)
     seen["second_batch"] = second_batch(ids, batches)
     seen["publishes_where_tls_is_demanded"] = publishes_where_tls_is_demanded()
     seen["publishes_batches_by_the_right_to_publish"] = publishes_batches_by_the_right_to_publish()

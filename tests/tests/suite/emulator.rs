@@ -2,6 +2,7 @@
 //! and is still needed. A test that says "no longer needed" asks for the
 //! correction to be removed.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
@@ -13,13 +14,19 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 6] = [
+const CORRECTIONS: [&str; 12] = [
     "nagle",
     "partial-batches",
     "client-address",
     "secure-transport",
     "preflights",
     "batch-permissions",
+    "signatures",
+    "subprotocols",
+    "refusals",
+    "one-way",
+    "every-header",
+    "message-size",
 ];
 
 /// What `tests/emulator/probe.py` saw.
@@ -31,15 +38,30 @@ struct Seen {
     headers: Vec<String>,
     warm_call_ms: f64,
     preflight: String,
+    signed_for_another_host: u16,
+    sockets: OnSockets,
     second_batch: Vec<String>,
     publishes_where_tls_is_demanded: bool,
     publishes_batches_by_the_right_to_publish: bool,
 }
 
+/// What a client of a socket and its function saw.
+#[derive(Deserialize)]
+struct OnSockets {
+    subprotocol: Option<String>,
+    source_address: String,
+    authorization: Vec<String>,
+    headers: Vec<String>,
+    refusal: u16,
+    first_frame_is_the_gateways: bool,
+    takes_large_messages: bool,
+}
+
 /// What of a template has come to be.
 #[derive(Debug, Deserialize, PartialEq)]
 struct Applied {
-    routes: Vec<String>,
+    /// Each with what guards it.
+    routes: BTreeMap<String, String>,
     time_to_live: String,
     reserved_concurrency: Option<u32>,
 }
@@ -120,6 +142,66 @@ fn the_clients_address_is_the_source_address() {
 }
 
 #[test]
+fn the_clients_address_is_the_source_address_of_its_socket() {
+    let corrected = &corrected().sockets;
+    assert_eq!(corrected.source_address, "203.0.113.7");
+    let private = "x-curfew-client-address".to_owned();
+    assert!(!corrected.headers.contains(&private));
+
+    assert_eq!(
+        bare().sockets.source_address,
+        "127.0.0.1",
+        "no longer needed"
+    );
+}
+
+#[test]
+fn a_signature_holds_for_the_host_and_path_that_our_front_was_asked_for() {
+    assert_eq!(corrected().signed_for_another_host, 200);
+
+    assert_eq!(bare().signed_for_another_host, 403, "no longer needed");
+}
+
+#[test]
+fn a_socket_is_accepted_with_the_subprotocol_that_the_function_names() {
+    let named = corrected().sockets.subprotocol.as_deref();
+    assert_eq!(named, Some("probe.v1"));
+
+    assert_eq!(bare().sockets.subprotocol, None, "no longer needed");
+}
+
+#[test]
+fn a_socket_is_refused_by_the_functions_status() {
+    assert_eq!(corrected().sockets.refusal, 401);
+
+    assert_eq!(bare().sockets.refusal, 403, "no longer needed");
+}
+
+#[test]
+fn what_a_function_answers_to_a_frame_is_not_sent() {
+    assert!(corrected().sockets.first_frame_is_the_gateways);
+
+    assert!(
+        !bare().sockets.first_frame_is_the_gateways,
+        "no longer needed"
+    );
+}
+
+#[test]
+fn a_function_is_told_of_a_header_that_stands_twice_in_a_handshake() {
+    assert_eq!(corrected().sockets.authorization, ["first", "second"]);
+
+    assert_eq!(bare().sockets.authorization, ["second"], "no longer needed");
+}
+
+#[test]
+fn a_large_message_ends_the_socket() {
+    assert!(!corrected().sockets.takes_large_messages);
+
+    assert!(bare().sockets.takes_large_messages, "no longer needed");
+}
+
+#[test]
 fn a_preflight_reaches_the_route() {
     assert_eq!(corrected().preflight, "OPTIONS");
 
@@ -145,15 +227,20 @@ fn the_right_to_publish_covers_batches() {
 
 #[test]
 fn completing_a_deployment_applies_what_the_emulator_ignores() {
+    let guards = [
+        ("$default", "NONE"),
+        ("GET /echo", "NONE"),
+        ("GET /guarded", "AWS_IAM"),
+    ];
     let wanted = Applied {
-        routes: vec!["$default".into(), "GET /echo".into()],
+        routes: guards.map(|(key, by)| (key.into(), by.into())).into(),
         time_to_live: "ENABLED".into(),
         reserved_concurrency: Some(3),
     };
     assert_eq!(corrected().completed, wanted);
 
     let ignored = Applied {
-        routes: vec![],
+        routes: BTreeMap::new(),
         time_to_live: "DISABLED".into(),
         reserved_concurrency: None,
     };

@@ -176,8 +176,15 @@ fn every_role_is_for_lambda_alone_and_has_no_managed_policy() {
 
 #[test]
 fn no_policy_has_a_wildcard() {
-    // The names of S3 objects are Lambda's to choose, so these end in one.
-    let objects = json!({ "Fn::Sub": "${UnpublishedBatches.Arn}/*" });
+    // The names of S3 objects are Lambda's to choose, and those of connections
+    // the gateway's, so these end in one.
+    let socket =
+        "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${SocketApi}/v1";
+    let named_by_others = [
+        "${UnpublishedBatches.Arn}/*".to_owned(),
+        format!("{socket}/POST/@connections/*"),
+        format!("{socket}/DELETE/@connections/*"),
+    ];
     let mut wildcards = Vec::new();
     let mut statements = 0;
 
@@ -188,18 +195,17 @@ fn no_policy_has_a_wildcard() {
                 assert!(value.get(not).is_none(), "{not} in {path}");
             }
         }
-        if !path.contains("Policy") || value.is_object() && value != &objects {
+        let text = value.as_str().unwrap_or_default();
+        if !path.contains("Polic") || !text.contains('*') {
             return;
         }
-        if path.ends_with(".Resource.Fn::Sub") && value == &objects["Fn::Sub"] {
+        if path.ends_with(".Resource.Fn::Sub") && named_by_others.iter().any(|arn| arn == text) {
             return;
         }
-        if value.as_str().is_some_and(|text| text.contains('*')) {
-            wildcards.push(format!("{path}: {value}"));
-        }
+        wildcards.push(format!("{path}: {text}"));
     });
 
-    assert!(statements > 40, "the policies were looked at");
+    assert!(statements > 90, "the policies were looked at");
     assert_eq!(wildcards, [] as [String; 0]);
 }
 
@@ -294,6 +300,117 @@ fn the_api_is_throttled_and_signing_in_more_than_the_rest() {
         let route = throttle(&api["RouteSettings"][route]);
         assert!(route[0] < all[0] && route[1] < all[1]);
     }
+}
+
+#[test]
+fn introspection_alone_asks_for_the_callers_own_credentials() {
+    let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
+    assert_eq!(api["Auth"], json!({ "EnableIamAuthorizer": true }));
+
+    let guarded: Vec<(&str, &Value)> = events("HttpApi")
+        .into_iter()
+        .filter(|(_, route)| route.get("Auth").is_some())
+        .map(|(function, route)| (function, &route["Auth"]))
+        .collect();
+
+    assert_eq!(
+        guarded,
+        [("Introspect", &json!({ "Authorizer": "AWS_IAM" }))]
+    );
+}
+
+/// The socket's API.
+fn socket_api() -> &'static Value {
+    let apis = resources("AWS::Serverless::WebSocketApi");
+    assert_eq!(apis.len(), 1);
+    &apis["SocketApi"]["Properties"]
+}
+
+#[test]
+fn everything_on_the_socket_reaches_the_one_function_and_no_answer_is_sent() {
+    let routes = socket_api()["Routes"].as_object().unwrap();
+
+    let keys: Vec<&str> = routes.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["$connect", "$default", "$disconnect"]);
+    for (key, route) in routes {
+        // A route with a response would send what the function answers, to a
+        // device that may have been signed out meanwhile.
+        let only_the_function = json!({ "FunctionArn": { "Fn::GetAtt": ["Socket", "Arn"] } });
+        assert_eq!(route, &only_the_function, "{key}");
+    }
+}
+
+#[test]
+fn the_socket_is_throttled_by_parameters_of_its_own() {
+    let throttle = json!({
+        "ThrottlingRateLimit": { "Ref": "SocketRateLimit" },
+        "ThrottlingBurstLimit": { "Ref": "SocketBurstLimit" },
+    });
+
+    assert_eq!(socket_api()["DefaultRouteSettings"], throttle);
+    assert!(socket_api().get("RouteSettings").is_none());
+}
+
+#[test]
+fn whoever_sends_to_the_socket_calls_the_stage_that_there_is() {
+    let stage = socket_api()["StageName"].as_str().unwrap();
+    let below = |scheme: &str| {
+        let host = "${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}";
+        json!({ "Fn::Sub": format!("{scheme}://{host}/{stage}") })
+    };
+    let outputs = &whole()["Outputs"];
+
+    for function in ["Socket", "PushRevocations"] {
+        let callback = &functions()[function]["Environment"]["Variables"]["SOCKET_CALLBACK_URL"];
+        assert_eq!(callback, &below("https"), "{function}");
+    }
+    assert_eq!(outputs["SocketCallbackUrl"]["Value"], below("https"));
+    let told = json!({ "Fn::If": ["HasSocketUrl", { "Ref": "SocketUrl" }, below("wss")] });
+    let variables = &functions()["SocketTickets"]["Environment"]["Variables"];
+    assert_eq!(variables["SOCKET_URL"], told);
+    assert_eq!(outputs["SocketUrl"]["Value"], told);
+}
+
+#[test]
+fn the_gateways_log_nothing_that_a_caller_has_sent() {
+    let http = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
+    let socket = &socket_api()["AccessLogSettings"];
+    let harmless = [
+        "connectionId",
+        "error.responseType",
+        "eventType",
+        "integration.error",
+        "integrationErrorMessage",
+        "integrationLatency",
+        "requestId",
+        "requestTimeEpoch",
+        "responseLatency",
+        "routeKey",
+        "status",
+    ];
+
+    for log in [&http["AccessLogSettings"], &socket["Fn::If"][1]] {
+        let format = log["Format"].as_str().unwrap();
+        let mut logged = 0;
+        for variable in format.split("$context.").skip(1) {
+            let variable = variable.split('"').next().unwrap();
+            assert!(harmless.contains(&variable), "{variable}");
+            logged += 1;
+        }
+        assert!(logged > 5, "the format was looked at");
+        assert_eq!(format.matches('$').count(), logged, "{format}");
+    }
+}
+
+#[test]
+fn the_sockets_log_waits_until_the_account_is_ready_for_it() {
+    // Without a role for CloudWatch in the account's settings, a stack with this
+    // log can't be deployed.
+    let log = &socket_api()["AccessLogSettings"]["Fn::If"];
+
+    assert_eq!(log[0], "LogsSocket");
+    assert_eq!(log[2], json!({ "Ref": "AWS::NoValue" }));
+    assert_eq!(whole()["Parameters"]["SocketAccessLog"]["Default"], "false");
 }
 
 #[test]
@@ -397,20 +514,22 @@ fn every_parameter_is_used() {
     assert_eq!(secret["NoEcho"], true);
 }
 
+/// The tables that hold nothing lasting.
+const PASSING: [&str; 2] = ["Connections", "Tickets"];
+
 #[test]
-fn every_table_is_kept_encrypted_recoverable_and_protected() {
-    let tables = resources("AWS::DynamoDB::Table");
+fn every_lasting_table_is_kept_recoverable_and_protected() {
+    let mut tables = resources("AWS::DynamoDB::Table");
+    tables.retain(|name, _| !PASSING.contains(name));
     let names: Vec<&str> = tables.keys().copied().collect();
     assert_eq!(names, ["Accounts", "Devices", "Identities", "Receipts"]);
 
     for (name, table) in tables {
         let properties = &table["Properties"];
-        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
         assert_eq!(
             properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true,
             "{name}"
         );
-        assert_eq!(properties["SSESpecification"]["SSEEnabled"], true, "{name}");
         assert_eq!(
             properties["DeletionProtectionEnabled"],
             json!({ "Fn::If": ["IsProduction", true, false] }),
@@ -419,7 +538,45 @@ fn every_table_is_kept_encrypted_recoverable_and_protected() {
         assert_eq!(table["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
         assert_eq!(table["UpdateReplacePolicy"], "Retain", "{name}");
     }
+}
+
+#[test]
+fn every_passing_table_goes_with_the_stack_and_its_rows_by_themselves() {
+    for name in PASSING {
+        let table = resources("AWS::DynamoDB::Table")[name];
+        let properties = &table["Properties"];
+        assert_eq!(table["DeletionPolicy"], "Delete", "{name}");
+        assert_eq!(table["UpdateReplacePolicy"], "Delete", "{name}");
+        let ttl = json!({ "AttributeName": "delete_at", "Enabled": true });
+        assert_eq!(properties["TimeToLiveSpecification"], ttl, "{name}");
+        assert!(properties.get("StreamSpecification").is_none(), "{name}");
+        let recovery = properties.get("PointInTimeRecoverySpecification");
+        assert!(recovery.is_none(), "{name}");
+    }
+}
+
+#[test]
+fn every_table_is_encrypted_on_demand_and_in_one_region() {
+    for (name, table) in resources("AWS::DynamoDB::Table") {
+        let properties = &table["Properties"];
+        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{name}");
+        assert_eq!(properties["SSESpecification"]["SSEEnabled"], true, "{name}");
+    }
     assert!(resources("AWS::DynamoDB::GlobalTable").is_empty());
+}
+
+#[test]
+fn only_keys_are_kept_in_an_index_that_is_not_read_consistently() {
+    let mut global = Vec::new();
+    for (name, table) in resources("AWS::DynamoDB::Table") {
+        let indexes = table["Properties"]["GlobalSecondaryIndexes"].as_array();
+        for index in indexes.into_iter().flatten() {
+            assert_eq!(index["Projection"]["ProjectionType"], "KEYS_ONLY");
+            global.push(format!("{name}/{}", index["IndexName"].as_str().unwrap()));
+        }
+    }
+
+    assert_eq!(global, ["Connections/by_connection"]);
 }
 
 #[test]
@@ -501,6 +658,58 @@ fn a_batch_of_a_queue_can_fail_in_part_and_is_not_given_out_twice_meanwhile() {
     }
 }
 
+#[test]
+fn who_hears_of_which_events_is_said_by_their_attributes() {
+    let mut heard = BTreeMap::new();
+    for (_, subscription) in resources("AWS::SNS::Subscription") {
+        let properties = &subscription["Properties"];
+        assert_eq!(referred(&properties["TopicArn"]), "Events");
+        assert_eq!(properties["RawMessageDelivery"], true);
+        assert_eq!(properties["FilterPolicyScope"], "MessageAttributes");
+        heard.insert(
+            referred(&properties["Endpoint"]),
+            properties["FilterPolicy"].clone(),
+        );
+    }
+
+    let ends = json!(["session-revoked", "other-sessions-revoked"]);
+    let wanted = [
+        ("PushQueue", json!({ "event_type": ends })),
+        (
+            "SweepQueue",
+            json!({ "event_type": ends, "scope": ["others", "global"] }),
+        ),
+    ];
+    assert_eq!(heard, wanted.into());
+}
+
+#[test]
+fn the_topic_alone_may_put_events_into_the_queues() {
+    let mut queues = BTreeSet::new();
+    for (name, policy) in resources("AWS::SQS::QueuePolicy") {
+        let properties = &policy["Properties"];
+        let queue = referred(&properties["Queues"][0]);
+        let only_the_topic = json!([{
+            "Effect": "Allow",
+            "Principal": { "Service": "sns.amazonaws.com" },
+            "Action": "sqs:SendMessage",
+            "Resource": { "Fn::GetAtt": [queue, "Arn"] },
+            "Condition": { "ArnEquals": { "aws:SourceArn": { "Ref": "Events" } } },
+        }]);
+        let statements = &properties["PolicyDocument"]["Statement"];
+        assert_eq!(statements, &only_the_topic, "{name}");
+        queues.insert(queue);
+    }
+
+    let wanted = [
+        "PushDeadLetters",
+        "PushQueue",
+        "SweepDeadLetters",
+        "SweepQueue",
+    ];
+    assert_eq!(queues, wanted.into());
+}
+
 /// The queues that take what could not be delivered or done.
 fn dead_letter_queues() -> BTreeSet<String> {
     let mut queues = BTreeSet::from(["Unpublished".to_owned()]);
@@ -575,11 +784,21 @@ fn a_stream_that_is_not_read_rings_long_before_it_forgets() {
 fn what_nobody_waits_for_and_what_guards_other_apis_has_an_alarm_on_its_errors() {
     let errors = alarms("Errors");
 
-    for function in ["PublishRevocations", "Sweep", "Authorizer"] {
+    for function in [
+        "Authorizer",
+        "PublishRevocations",
+        "PushRevocations",
+        "Socket",
+        "Sweep",
+    ] {
         assert!(errors.contains_key(function), "{function}");
     }
     assert!(alarms("5xx").contains_key("HttpApi"));
-    assert!(alarms("ApproximateAgeOfOldestMessage").contains_key("SweepQueue"));
+    assert!(alarms("ExecutionError").contains_key("SocketApi"));
+    let ages = alarms("ApproximateAgeOfOldestMessage");
+    for (name, mapping) in events("SQS") {
+        assert!(ages.contains_key(referred(&mapping["Queue"])), "{name}");
+    }
 }
 
 #[test]
@@ -645,7 +864,13 @@ fn the_bucket_is_closed_and_encrypted() {
 fn an_adopting_team_is_told_what_it_needs() {
     let outputs = whole()["Outputs"].as_object().unwrap();
 
-    for name in ["ApiUrl", "TopicArn", "AuthorizerArn"] {
+    for name in [
+        "ApiUrl",
+        "SocketUrl",
+        "TopicArn",
+        "AuthorizerArn",
+        "IntrospectionArn",
+    ] {
         assert!(outputs.contains_key(name), "{name}");
     }
 }
