@@ -19,6 +19,8 @@ import schemathesis
 API = os.environ["CURFEW_CONTRACT_API"]
 # One that the API lets in, if there is one.
 ORIGIN = os.environ.get("CURFEW_CONTRACT_ORIGIN")
+# The id of the root user's key.
+ROOT_KEY = os.environ["CURFEW_CONTRACT_ROOT_KEY"]
 PATIENCE_SECONDS = 30
 
 
@@ -58,8 +60,16 @@ def is_valid(case: schemathesis.Case) -> bool:
     return case.meta is not None and case.meta.generation.mode.is_positive
 
 
+def needs(context: schemathesis.HookContext, scheme: str) -> bool:
+    return any(scheme in one for one in context.operation.definition.raw.get("security", []))
+
+
 def needs_token(context: schemathesis.HookContext) -> bool:
-    return "security" in context.operation.definition.raw
+    return needs(context, "bearer")
+
+
+def needs_signature(context: schemathesis.HookContext) -> bool:
+    return needs(context, "iam")
 
 
 @schemathesis.auth(refresh_interval=None).apply_to(needs_token)
@@ -80,6 +90,21 @@ class Token:
         case.headers["Authorization"] = f"Bearer {token}"
 
 
+@schemathesis.auth().apply_to(needs_signature)
+class Signature:
+    """The root user of the local AWS, whose key is good with any signature."""
+
+    def get(self, case: schemathesis.Case, context: object) -> str:
+        return (
+            f"AWS4-HMAC-SHA256 Credential={ROOT_KEY}/20261120/us-east-1/execute-api/aws4_request, "
+            "SignedHeaders=host, Signature=0"
+        )
+
+    def set(self, case: schemathesis.Case, signature: str, context: object) -> None:
+        case.headers = case.headers or {}
+        case.headers["Authorization"] = signature
+
+
 @schemathesis.hook
 def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> None:
     """Puts in what is real, where the case means to be valid."""
@@ -98,6 +123,8 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
                 case.headers["Origin"] = ORIGIN
             else:
                 body["transport"] = "bearer"
+    elif operation == "introspect":
+        body["token"] = HOUSEHOLD.sign_in()["token"]
     elif operation == "changePassword":
         token = (case.headers or {}).get("Authorization", "").removeprefix("Bearer ")
         if token in households:

@@ -86,10 +86,16 @@ impl Call {
                 }
             }
         }
+        Self::posted(service, "/", body)
+    }
+
+    /// A form that is posted to a path.
+    #[must_use]
+    pub fn posted(service: &'static str, path: &str, body: String) -> Self {
         Self {
             service,
             method: "POST",
-            path: "/".to_owned(),
+            path: path.to_owned(),
             headers: vec![(
                 "content-type",
                 "application/x-www-form-urlencoded".to_owned(),
@@ -184,6 +190,12 @@ impl Principal {
         )))
     }
 
+    /// Whoever has a key.
+    #[must_use]
+    pub fn with_key(id: &str, secret: &str) -> Self {
+        Self::new(Credentials::new(id, secret, None, None, "key"))
+    }
+
     fn new(credentials: Credentials) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -197,8 +209,16 @@ impl Principal {
     /// # Errors
     /// When there is no answer.
     pub async fn call(&self, call: &Call) -> Result<Outcome> {
+        self.call_at(&stack::stack().aws.endpoint_url, call).await
+    }
+
+    /// Calls another address than that of the local AWS itself, such as an API's.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn call_at(&self, address: &str, call: &Call) -> Result<Outcome> {
         let aws = &stack::stack().aws;
-        let url = format!("{}{}", aws.endpoint_url, call.path);
+        let url = format!("{address}{}", call.path);
         let mut settings = SigningSettings::default();
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let identity = self.credentials.clone().into();

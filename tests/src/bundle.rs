@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::sync::Mutex;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
 use domain::{DeviceId, Limits};
 use http_api::{Edge, Event, Reply};
@@ -18,6 +20,9 @@ pub const CHEAP: Params = Params {
     t: 1,
     p: 1,
 };
+
+/// Who says what introspection says.
+pub const ISSUER: &str = "https://curfew.example";
 
 /// Every function that answers a request, and what it needs.
 pub struct Bundle {
@@ -45,6 +50,8 @@ pub struct Bundle {
     pub authorizer: authorizer::Deps,
     /// The receipts, and the acknowledgements.
     pub sign_outs: sign_outs::Deps,
+    /// `POST /v1/introspect`.
+    pub introspect: introspect::Deps,
 }
 
 impl Bundle {
@@ -112,8 +119,15 @@ impl Bundle {
             sign_outs: sign_outs::Deps {
                 store: store.clone(),
                 limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+            },
+            introspect: introspect::Deps {
+                store: store.clone(),
+                limits,
                 edge,
                 clock: clock.clone(),
+                issuer: Some(ISSUER.to_owned()),
             },
             store,
             limits,
@@ -204,6 +218,12 @@ impl Bundle {
         sign_outs::handle(&self.sign_outs, event).await
     }
 
+    /// Asks about a token, as a service does that IAM has let in.
+    pub async fn introspect(&self, token: &str) -> Reply {
+        let form = format!("token={token}");
+        introspect::handle(&self.introspect, introspection(&form)).await
+    }
+
     /// Changes the password.
     pub async fn change_password(&self, token: &str, from: &str, to: &str, keep: bool) -> Reply {
         let body = json!({
@@ -236,6 +256,36 @@ pub fn event(method: &str, path: &str, token: Option<&str>, body: Option<&Value>
         },
         "body": body.map(ToString::to_string),
         "isBase64Encoded": false,
+    });
+    serde_json::from_value(event).expect("an event of the gateway")
+}
+
+/// A form that is sent to introspection, as the gateway hands it on for a caller
+/// whom IAM has let in.
+#[must_use]
+pub fn introspection(form: &str) -> Event {
+    let event = json!({
+        "version": "2.0",
+        "routeKey": "POST /v1/introspect",
+        "rawPath": "/v1/introspect",
+        "rawQueryString": "",
+        "headers": {
+            "authorization": "AWS4-HMAC-SHA256 Credential=…",
+            "content-type": "application/x-www-form-urlencoded",
+        },
+        "requestContext": {
+            "authorizer": { "iam": {
+                "accessKey": "AKIDEXAMPLE",
+                "accountId": "123456789012",
+                "callerId": "AIDAEXAMPLE",
+                "userArn": "arn:aws:iam::123456789012:role/films",
+                "userId": "AIDAEXAMPLE",
+            }},
+            "http": { "method": "POST", "path": "/v1/introspect", "sourceIp": "192.0.2.1" },
+            "requestId": "test",
+        },
+        "body": STANDARD.encode(form),
+        "isBase64Encoded": true,
     });
     serde_json::from_value(event).expect("an event of the gateway")
 }

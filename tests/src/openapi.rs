@@ -134,6 +134,13 @@ pub fn document() -> Value {
             "description": "The cookie of a sign-in with `\"transport\": \"cookie\"`. Whatever \
                 changes something needs an allowed `Origin` with it.",
         },
+        "iam": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "The signature of a caller with AWS credentials that may invoke the \
+                route (Signature Version 4, service `execute-api`).",
+        },
     });
     let paths = document["paths"].as_object_mut().expect("there are paths");
     for operation in paths.values_mut().flat_map(operations) {
@@ -204,7 +211,10 @@ fn describe(operation: &mut Map<String, Value>) {
     if kinds.contains(&Kind::Body)
         && let Some(example) = crate::examples::body(&id)
     {
-        operation["requestBody"]["content"]["application/json"]["example"] = example;
+        let content = &mut operation["requestBody"]["content"];
+        for media in content.as_object_mut().into_iter().flatten() {
+            media.1["example"] = example.clone();
+        }
     }
 }
 

@@ -12,10 +12,18 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// When it can't be read.
 pub fn read() -> Result<Value> {
-    let text = fs::read_to_string(curfew::root().join("template.yaml"))?;
+    read_at("template.yaml")
+}
+
+/// Another template of the repository, by its path.
+///
+/// # Errors
+/// When it can't be read.
+pub fn read_at(path: &str) -> Result<Value> {
+    let text = fs::read_to_string(curfew::root().join(path))?;
     let documents = Yaml::load_from_str(&text)?;
     let [document] = documents.as_slice() else {
-        bail!("template.yaml is not one document");
+        bail!("{path} is not one document");
     };
     plain(document)
 }

@@ -63,6 +63,9 @@ pub struct Context {
     pub device_id: String,
     /// The session.
     pub session_id: String,
+    /// The account's epoch that the session was born in. Whoever keeps something
+    /// open for the session judges the events by it.
+    pub epoch: u64,
 }
 
 /// Decides on one request.
@@ -122,5 +125,6 @@ async fn decide(deps: &Deps, request: &Request, now: domain::Timestamp) -> Resul
         account_id: device.account.to_string(),
         device_id: device.id.to_string(),
         session_id: device.session.to_string(),
+        epoch: device.epoch.0,
     })
 }

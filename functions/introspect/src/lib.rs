@@ -31,6 +31,7 @@ pub struct Deps {
 /// The form of a question. Other parameters are passed over (RFC 6749, section
 /// 3.2).
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = IntrospectionQuestion)]
 pub struct Question {
     /// The token to ask about, once.
     #[schema(min_length = 1)]
@@ -55,6 +56,7 @@ pub enum Introspection {
 /// A token of a valid session (RFC 7662, section 2.2). It is valid at this
 /// moment: ask again at the next request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ActiveToken)]
 pub struct Active {
     /// `true`.
     #[schema(example = true)]
@@ -94,6 +96,7 @@ pub struct Active {
 /// A token that is not that of a valid session: never was, or not any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = InactiveToken)]
 pub struct Inactive {
     /// `false`.
     #[schema(example = false)]

@@ -10,7 +10,7 @@ use curfew::process::run_logged;
 use curfew::tools::{Environment, find_python};
 use curfew::{root, target};
 use curfew_tests::client::Api;
-use curfew_tests::stack::{allowed_origin, api_url};
+use curfew_tests::stack::{allowed_origin, api_url, stack};
 use serde_json::Value;
 
 #[tokio::test]
@@ -41,6 +41,7 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
             "CURFEW_CONTRACT_ORIGIN",
             allowed_origin().unwrap_or_default(),
         )
+        .env("CURFEW_CONTRACT_ROOT_KEY", &stack().aws.access_key_id)
         .env("CURFEW_CONTRACT_STATUSES", &statuses)
         .env("NO_PROXY", "127.0.0.1")
         .env("PYTHONDONTWRITEBYTECODE", "1");

@@ -1,0 +1,328 @@
+//! What `infra/docs/subscribing.md` tells, with what lies in `infra/example`: a
+//! queue with a filter policy, and an HTTPS endpoint (by HTTP here: the local AWS
+//! has no TLS, and signs nothing). Real revocations come through both.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use curfew::root;
+use curfew_tests::aws::{Call, Principal};
+use curfew_tests::client::{Device, Household, LAPTOP, PHONE, TV, unique};
+use curfew_tests::stack::stack;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use subscriber::{Certificates, Endpoint, Revocation, Session, Streams};
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+/// How long what nobody waits for may take.
+const PATIENCE: Duration = Duration::from_mins(2);
+const POLL: Duration = Duration::from_millis(50);
+
+/// What a service remembers of a device's session, as introspection tells it.
+async fn session(device: &Device) -> Session {
+    let told = crate::introspect::Service::new()
+        .await
+        .ask(&device.token)
+        .await;
+    let told = told.success().unwrap();
+    Session {
+        account_id: told["sub"].as_str().unwrap().to_owned(),
+        session_id: told["session_id"].as_str().unwrap().to_owned(),
+        epoch: told["epoch"].as_u64().unwrap(),
+    }
+}
+
+/// Calls a service that takes forms, as the root user.
+async fn form(service: &'static str, version: &str, fields: &[(&str, &str)]) -> String {
+    let call = Call::form(service, version, fields);
+    let outcome = Principal::root().call(&call).await.unwrap();
+    assert_eq!(outcome.status, 200, "{}", outcome.text);
+    outcome.text
+}
+
+/// Every text of an XML element of a name.
+fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    text.split(&open)
+        .skip(1)
+        .filter_map(|rest| rest.split_once(&close))
+        .map(|(inner, _)| inner)
+        .collect()
+}
+
+/// The stack of `infra/example/subscription.yaml`, under a name of its own.
+struct Queue {
+    url: String,
+    root: Principal,
+}
+
+impl Queue {
+    async fn deploy() -> Self {
+        let path = root().join("infra/example/subscription.yaml");
+        let template = fs::read_to_string(path).unwrap();
+        let name = format!("subscription-{}", unique());
+        let version = "2010-05-15";
+        let fields = [
+            ("Action", "CreateStack"),
+            ("StackName", &*name),
+            ("TemplateBody", &*template),
+            ("Parameters.member.1.ParameterKey", "TopicArn"),
+            ("Parameters.member.1.ParameterValue", &*stack().topic_arn),
+        ];
+        form("cloudformation", version, &fields).await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let fields = [("Action", "DescribeStacks"), ("StackName", &*name)];
+            let described = form("cloudformation", version, &fields).await;
+            match elements(&described, "StackStatus")[0] {
+                "CREATE_COMPLETE" => {
+                    let names = elements(&described, "OutputKey");
+                    let values = elements(&described, "OutputValue");
+                    let mut outputs = names.into_iter().zip(values);
+                    let url = outputs.find(|(name, _)| *name == "QueueUrl").unwrap().1;
+                    return Self {
+                        url: url.to_owned(),
+                        root: Principal::root(),
+                    };
+                }
+                "CREATE_IN_PROGRESS" => {}
+                other => panic!("{other}: {described}"),
+            }
+            assert!(Instant::now() < deadline, "{described}");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Everything that was heard of an account, once as many messages were.
+    async fn hear(&self, account: &str, count: usize) -> Vec<(Value, Revocation)> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut heard = Vec::new();
+        while heard.len() < count {
+            assert!(Instant::now() < deadline, "only {heard:#?}");
+            let receive = json!({
+                "QueueUrl": self.url,
+                "WaitTimeSeconds": 1,
+                "MaxNumberOfMessages": 10,
+                "MessageAttributeNames": ["All"],
+            });
+            let received = self.call("ReceiveMessage", &receive).await;
+            for message in received["Messages"].as_array().into_iter().flatten() {
+                let body = message["Body"].as_str().unwrap();
+                let revocation = Revocation::read(body).unwrap();
+                let revocation = revocation.expect("only what ends sessions comes");
+                if revocation.account_id() == account {
+                    heard.push((message["MessageAttributes"].clone(), revocation));
+                }
+                let handle = &message["ReceiptHandle"];
+                let done = json!({ "QueueUrl": self.url, "ReceiptHandle": handle });
+                self.call("DeleteMessage", &done).await;
+            }
+        }
+        heard
+    }
+
+    async fn call(&self, action: &str, body: &Value) -> Value {
+        let outcome = self.root.call(&Call::sqs(action, body)).await.unwrap();
+        assert_eq!(outcome.status, 200, "{}", outcome.text);
+        serde_json::from_str(&outcome.text).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn a_queue_with_the_filter_policy_hears_what_ends_and_not_what_begins() {
+    let queue = Queue::deploy().await;
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let (tv, phone) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
+    let (tv_session, phone_session) = (session(&tv).await, session(&phone).await);
+    let laptop_session = session(&laptop).await;
+
+    let _ = laptop.sign_out(&tv.id).await.done(200);
+    let one = queue.hear(&laptop.account_id, 1).await;
+    let _ = laptop.sign_out_all("others").await.done(200);
+    let others = queue.hear(&laptop.account_id, 2).await;
+
+    let (attributes, one) = &one[0];
+    assert_eq!(attributes["event_type"]["StringValue"], "session-revoked");
+    assert!(one.ends(&tv_session));
+    assert!(!one.ends(&phone_session) && !one.ends(&laptop_session));
+    // The one for the account, and what the sweep tells of each session.
+    let kinds: BTreeSet<&str> = others
+        .iter()
+        .map(|(attributes, _)| attributes["event_type"]["StringValue"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["other-sessions-revoked", "session-revoked"].into());
+    for (_, revocation) in &others {
+        assert!(revocation.ends(&phone_session), "{revocation:?}");
+        assert!(!revocation.ends(&laptop_session), "{revocation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_has_signed_in_again_is_not_ended_by_an_older_message() {
+    let queue = Queue::deploy().await;
+    let household = Household::register().await;
+    let tv = household.sign_in(TV).await;
+    let before = session(&tv).await;
+    let _ = tv.sign_out_all("global").await.done(200);
+    let again = json!({ "device_key": tv.key });
+    let again = household.sign_in_with(TV, again).await;
+    assert_eq!(again.id, tv.id);
+    let after = session(&again).await;
+
+    let heard = queue.hear(&tv.account_id, 1).await;
+
+    assert!(heard.iter().any(|(_, revocation)| revocation.ends(&before)));
+    assert!(heard.iter().all(|(_, revocation)| !revocation.ends(&after)));
+}
+
+/// A service with open streams, and its endpoint on a port of its own.
+struct Service {
+    streams: Streams,
+    address: SocketAddr,
+}
+
+impl Service {
+    async fn start() -> Self {
+        let streams = Streams::default();
+        let endpoint = Endpoint::new(&stack().topic_arn, Certificates::new(), streams.clone());
+        let endpoint = endpoint.unwrap().of_local_aws(&stack().aws.endpoint_url);
+        let endpoint = Arc::new(endpoint);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let endpoint = endpoint.clone();
+                tokio::spawn(async move {
+                    let answer = service_fn(async |request| {
+                        Ok::<_, std::convert::Infallible>(endpoint.answer(request).await)
+                    });
+                    http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), answer)
+                        .await
+                });
+            }
+        });
+        Self { streams, address }
+    }
+
+    /// Subscribes the endpoint to what a topic says of an account.
+    async fn subscribe(&self, topic: &str, account: &str) {
+        let filter = json!({
+            "event_type": ["session-revoked", "other-sessions-revoked"],
+            "account_id": [account],
+        });
+        let fields = [
+            ("Action", "Subscribe"),
+            ("TopicArn", topic),
+            ("Protocol", "http"),
+            ("Endpoint", &*self.url()),
+            ("Attributes.entry.1.key", "FilterPolicy"),
+            ("Attributes.entry.1.value", &*filter.to_string()),
+        ];
+        form("sns", "2010-03-31", &fields).await;
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Whether the subscription to a topic is confirmed.
+    async fn is_confirmed(&self, topic: &str) -> bool {
+        let fields = [("Action", "ListSubscriptionsByTopic"), ("TopicArn", topic)];
+        let listed = form("sns", "2010-03-31", &fields).await;
+        let members = elements(&listed, "member");
+        let ours = members.iter().find(|one| one.contains(&self.url()));
+        let arn = elements(ours.unwrap(), "SubscriptionArn")[0];
+        let action = ("Action", "GetSubscriptionAttributes");
+        let attributes = form("sns", "2010-03-31", &[action, ("SubscriptionArn", arn)]).await;
+        let keys = elements(&attributes, "key").into_iter();
+        let mut entries = keys.zip(elements(&attributes, "value"));
+        entries.any(|entry| entry == ("PendingConfirmation", "false"))
+    }
+
+    async fn wait_for_confirmation(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_confirmed(&stack().topic_arn).await {
+            assert!(Instant::now() < deadline, "nobody has confirmed");
+            sleep(POLL).await;
+        }
+    }
+
+    async fn post(&self, body: &Value) -> u16 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.post(self.url()).body(body.to_string()).send().await;
+        answer.unwrap().status().as_u16()
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_confirms_itself_and_ends_the_stream_of_a_signed_out_device() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let (tv, phone) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
+    let service = Service::start().await;
+    service
+        .subscribe(&stack().topic_arn, &laptop.account_id)
+        .await;
+    service.wait_for_confirmation().await;
+    let mut on_tv = service.streams.open(session(&tv).await);
+    let mut on_phone = service.streams.open(session(&phone).await);
+    let _on_laptop = service.streams.open(session(&laptop).await);
+
+    let _ = laptop.sign_out(&tv.id).await.done(200);
+    timeout(PATIENCE, on_tv.ended()).await.unwrap();
+    assert_eq!(service.streams.count(), 2);
+
+    let _ = laptop.sign_out_all("others").await.done(200);
+    timeout(PATIENCE, on_phone.ended()).await.unwrap();
+    assert_eq!(service.streams.count(), 1, "the laptop was kept");
+}
+
+#[tokio::test]
+async fn an_endpoint_confirms_no_other_topic_and_hears_nothing_of_it() {
+    let service = Service::start().await;
+    let name = format!("another-{}", unique());
+    let fields = [("Action", "CreateTopic"), ("Name", &*name)];
+    let created = form("sns", "2010-03-31", &fields).await;
+    let other = elements(&created, "TopicArn")[0];
+    let tv = Household::register().await.sign_in(TV).await;
+    let session = session(&tv).await;
+    let _on_tv = service.streams.open(session.clone());
+    service.subscribe(other, &tv.account_id).await;
+    // Confirmed later than the other would have been.
+    service.subscribe(&stack().topic_arn, &tv.account_id).await;
+    service.wait_for_confirmation().await;
+
+    let message = json!({
+        "sub_id": { "format": "complex", "user": { "format": "opaque", "id": tv.account_id } },
+        "events": { "https://schemas.openid.net/secevent/caep/event-type/session-revoked": {
+            "session_id": session.session_id,
+        }},
+    });
+    let mut envelope = json!({
+        "Type": "Notification",
+        "MessageId": unique(),
+        "TopicArn": other,
+        "Message": message.to_string(),
+        "Timestamp": "2026-11-20T09:30:00.123Z",
+        "SignatureVersion": "2",
+        "Signature": "",
+        "SigningCertURL": "",
+    });
+    let of_another_topic = service.post(&envelope).await;
+    assert_eq!(of_another_topic, 403);
+    assert_eq!(service.streams.count(), 1);
+    assert!(!service.is_confirmed(other).await);
+
+    // The same of the right topic ends the stream, so it was the topic alone.
+    envelope["TopicArn"] = json!(stack().topic_arn);
+    assert_eq!(service.post(&envelope).await, 200);
+    assert_eq!(service.streams.count(), 0);
+}
