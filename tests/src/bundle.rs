@@ -52,6 +52,8 @@ pub struct Bundle {
     pub sign_outs: sign_outs::Deps,
     /// `POST /v1/introspect`.
     pub introspect: introspect::Deps,
+    /// `POST /v1/socket-tickets`.
+    pub socket_tickets: socket_tickets::Deps,
 }
 
 impl Bundle {
@@ -122,6 +124,13 @@ impl Bundle {
                 edge: edge.clone(),
                 clock: clock.clone(),
             },
+            socket_tickets: socket_tickets::Deps {
+                store: store.clone(),
+                limits,
+                edge: edge.clone(),
+                clock: clock.clone(),
+                url: "wss://sockets.invalid/v1".to_owned(),
+            },
             introspect: introspect::Deps {
                 store: store.clone(),
                 limits,
@@ -151,6 +160,14 @@ impl Bundle {
         if let Some(key) = device_key {
             body["device_key"] = key.into();
         }
+        login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
+    }
+
+    /// Signs a device in by its key, which now says something else of itself.
+    pub async fn log_in_as(&self, email: &str, password: &str, key: &str, device: &Value) -> Reply {
+        let body = json!({
+            "email": email, "password": password, "device_key": key, "device": device,
+        });
         login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
     }
 
@@ -196,6 +213,12 @@ impl Bundle {
         let body = json!({ "scope": scope });
         let event = event("POST", "/v1/sign-out-all", Some(token), Some(&body));
         sign_out_all::handle(&self.sign_out_all, event).await
+    }
+
+    /// Asks for a ticket that opens one socket.
+    pub async fn socket_ticket(&self, token: &str) -> Reply {
+        let event = event("POST", "/v1/socket-tickets", Some(token), None);
+        socket_tickets::handle(&self.socket_tickets, event).await
     }
 
     /// Reads the receipt of a sign-out.

@@ -14,6 +14,7 @@ mod examples;
 pub mod listener;
 pub mod openapi;
 pub mod races;
+pub mod sockets;
 pub mod stack;
 pub mod tables;
 pub mod template;

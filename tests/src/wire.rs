@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::{
@@ -25,6 +25,8 @@ use crate::engine::Answer;
 pub struct Call {
     /// `PutItem`, `Query` and so on.
     pub operation: String,
+    /// The path of its URL: the gateway's management API names a socket there.
+    pub path: String,
     /// The JSON of the body.
     pub body: String,
 }
@@ -55,12 +57,22 @@ pub enum Fate {
 
 /// Where a later answer is put.
 #[derive(Debug, Clone, Default)]
-pub struct Slot(Arc<Mutex<Option<Answer>>>);
+pub struct Slot(Arc<Mutex<Later>>);
+
+#[derive(Debug, Default)]
+struct Later {
+    answer: Option<Answer>,
+    waiting: Option<Waker>,
+}
 
 impl Slot {
-    /// Answers the call that waits.
+    /// Answers the call that waits, and wakes who waits for it.
     pub fn fill(&self, answer: Answer) {
-        *http_api::held(&self.0) = Some(answer);
+        let mut later = http_api::held(&self.0);
+        later.answer = Some(answer);
+        if let Some(waiting) = later.waiting.take() {
+            waiting.wake();
+        }
     }
 }
 
@@ -116,7 +128,27 @@ impl HttpConnector for Network {
                 .find_map(|pair| pair.strip_prefix("Action="));
             action.unwrap_or_default().clone_into(&mut operation);
         }
-        match (self.0.decide)(Call { operation, body }) {
+        let path = request
+            .uri()
+            .parse::<http::Uri>()
+            .expect("the SDK writes an URL")
+            .path()
+            .to_owned();
+        if path.contains("/@connections/") {
+            let is_end = request.method() == "DELETE";
+            operation = if is_end {
+                "DeleteConnection"
+            } else {
+                "PostToConnection"
+            }
+            .to_owned();
+        }
+        let call = Call {
+            operation,
+            path,
+            body,
+        };
+        match (self.0.decide)(call) {
             Fate::Answered(answer) => HttpConnectorFuture::ready(Ok(response(answer))),
             Fate::Broken => HttpConnectorFuture::ready(Err(ConnectorError::io(
                 "the connection broke off".into(),
@@ -134,11 +166,14 @@ struct Wait(Slot);
 impl Future for Wait {
     type Output = Result<HttpResponse, ConnectorError>;
 
-    /// Nobody is woken: who fills the slot polls again.
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        match http_api::held(&self.0.0).take() {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut later = http_api::held(&self.0.0);
+        match later.answer.take() {
             Some(answer) => Poll::Ready(Ok(response(answer))),
-            None => Poll::Pending,
+            None => {
+                later.waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }

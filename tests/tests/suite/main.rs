@@ -15,5 +15,6 @@ mod least_privilege;
 mod logs;
 mod openapi;
 mod races;
+mod sockets;
 mod subscribing;
 mod template;

@@ -1,0 +1,8 @@
+//! The sockets in process: handshakes, frames and pushes over the embedded
+//! DynamoDB, with a stand-in for the gateway.
+
+mod frames;
+mod handshakes;
+mod interleavings;
+mod pushes;
+mod tickets;
