@@ -40,13 +40,22 @@ class Household:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def sign_out(self) -> tuple[str, str]:
+        """A token that was signed out, and the id of the sign-out."""
+        token = self.sign_in()["token"]
+        answer = post("/v1/sign-out", {}, {"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200, answer.text
+        return token, answer.json()["sign_out"]["id"]
 
-def post(path: str, body: dict) -> requests.Response:
-    return requests.post(API + path, json=body, timeout=PATIENCE_SECONDS)
+
+def post(path: str, body: dict, headers: dict | None = None) -> requests.Response:
+    return requests.post(API + path, json=body, headers=headers, timeout=PATIENCE_SECONDS)
 
 
 HOUSEHOLD = Household()
 households: dict[str, Household] = {}
+# By the token that each has ended.
+sign_outs: dict[str, str] = {}
 statuses: dict[str, set[int]] = defaultdict(set)
 lock = threading.Lock()
 
@@ -77,6 +86,10 @@ class Token:
     """A session of its own for each case."""
 
     def get(self, case: schemathesis.Case, context: object) -> str:
+        if operation_of(case) == "acknowledgeSignOut":
+            token, sign_out = HOUSEHOLD.sign_out()
+            sign_outs[token] = sign_out
+            return token
         # A changed password would lock the others out, and a global sign-out end
         # the sessions of the cases that run beside it.
         own = operation_of(case) in ("changePassword", "signOutAll")
@@ -112,6 +125,7 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
         return
     operation = operation_of(case)
     body = case.body if isinstance(case.body, dict) else {}
+    token = (case.headers or {}).get("Authorization", "").removeprefix("Bearer ")
     if operation == "signOutDevice":
         case.path_parameters["device_id"] = HOUSEHOLD.sign_in()["device"]["id"]
     elif operation == "login":
@@ -123,10 +137,14 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
                 case.headers["Origin"] = ORIGIN
             else:
                 body["transport"] = "bearer"
+    elif operation == "getSignOut":
+        case.path_parameters["sign_out_id"] = HOUSEHOLD.sign_out()[1]
+    elif operation == "acknowledgeSignOut":
+        if token in sign_outs:
+            case.path_parameters["sign_out_id"] = sign_outs[token]
     elif operation == "introspect":
         body["token"] = HOUSEHOLD.sign_in()["token"]
     elif operation == "changePassword":
-        token = (case.headers or {}).get("Authorization", "").removeprefix("Bearer ")
         if token in households:
             body["current_password"] = households[token].credentials["password"]
 

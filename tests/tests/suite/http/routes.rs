@@ -18,18 +18,29 @@ enum Guard {
     Token,
     /// The same, for a device of the account alone.
     TokenAndDevice,
+    /// The same, for a sign-out of the account alone.
+    TokenAndSignOut,
+    /// Whoever presents a token that the sign-out has ended.
+    DeadToken,
+    /// Whom IAM lets in, whatever token they present as theirs.
+    Iam,
 }
 
-const GUARDS: [(&str, Guard); 9] = [
+const GUARDS: [(&str, Guard); 14] = [
     ("register", Guard::Open),
     ("login", Guard::Open),
     ("getOpenApi", Guard::Open),
+    ("getAsyncApi", Guard::Open),
     ("getSession", Guard::Token),
     ("signOut", Guard::Token),
     ("listDevices", Guard::Token),
     ("signOutDevice", Guard::TokenAndDevice),
     ("signOutAll", Guard::Token),
     ("changePassword", Guard::Token),
+    ("createSocketTicket", Guard::Token),
+    ("getSignOut", Guard::TokenAndSignOut),
+    ("acknowledgeSignOut", Guard::DeadToken),
+    ("introspect", Guard::Iam),
 ];
 
 /// An operation of the document.
@@ -42,15 +53,21 @@ struct Route {
 }
 
 impl Route {
-    /// A call of it that nothing but the token can be wrong with.
-    fn call(&self, api: &Api, device: &str) -> Call {
-        let path = self.path.replace("{device_id}", device);
+    /// A call of it, about a device or a sign-out, that nothing but the token can
+    /// be wrong with.
+    fn call(&self, api: &Api, about: &str) -> Call {
+        let path = about_one(&self.path, about);
         let call = api.call(&self.method, &path);
         match &self.example {
             Some(body) => call.json(body),
             None => call,
         }
     }
+}
+
+/// A path with an id in the place of each name.
+fn about_one(path: &str, id: &str) -> String {
+    path.replace("{device_id}", id).replace("{sign_out_id}", id)
 }
 
 /// The operations of the document, each with its guard.
@@ -66,6 +83,9 @@ fn routes() -> Vec<Route> {
             assert_eq!(needs_token, *guard != Guard::Open, "{id}");
             let names_device = path.contains("{device_id}");
             assert_eq!(names_device, *guard == Guard::TokenAndDevice, "{id}");
+            let names_sign_out = path.contains("{sign_out_id}");
+            let is_about_one = matches!(guard, Guard::TokenAndSignOut | Guard::DeadToken);
+            assert_eq!(names_sign_out, is_about_one, "{id}");
             let example = &operation["requestBody"]["content"]["application/json"]["example"];
             routes.push(Route {
                 id: id.to_owned(),
@@ -79,11 +99,16 @@ fn routes() -> Vec<Route> {
     routes
 }
 
-/// Those that need a token.
-fn guarded() -> impl Iterator<Item = Route> {
+/// Those that need the token of a session, valid or over.
+fn asking_for_a_token() -> impl Iterator<Item = Route> {
     routes()
         .into_iter()
-        .filter(|route| route.guard != Guard::Open)
+        .filter(|route| !matches!(route.guard, Guard::Open | Guard::Iam))
+}
+
+/// Those that need the token of a valid session.
+fn guarded() -> impl Iterator<Item = Route> {
+    asking_for_a_token().filter(|route| route.guard != Guard::DeadToken)
 }
 
 #[test]
@@ -100,7 +125,7 @@ async fn every_route_is_refused_without_a_token() {
     let tv = Household::register().await.sign_in(TV).await;
     let api = Api::default();
 
-    for route in guarded() {
+    for route in asking_for_a_token() {
         let answer = route.call(&api, &tv.id).send().await;
 
         answer.refused(401, "token-missing");
@@ -114,7 +139,7 @@ async fn every_route_is_refused_with_a_malformed_token() {
     let api = Api::default();
     let cut = &tv.token[..tv.token.len() - 1];
 
-    for route in guarded() {
+    for route in asking_for_a_token() {
         for malformed in ["nonsense", cut, "cft_"] {
             let call = route.call(&api, &tv.id).token(malformed);
 
@@ -160,6 +185,27 @@ async fn every_route_is_refused_after_a_global_sign_out() {
     }
 }
 
+#[tokio::test]
+async fn a_route_for_callers_of_iam_is_for_no_holder_of_a_token() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let form = format!("token={}", tv.token).into_bytes();
+
+    for route in routes().into_iter().filter(|it| it.guard == Guard::Iam) {
+        let calls = [
+            Api::default().call(&route.method, &route.path),
+            tv.call(&route.method, &route.path),
+        ];
+        for call in calls {
+            let call = call.body("application/x-www-form-urlencoded", form.clone());
+
+            let answer = call.send().await;
+
+            assert_eq!(answer.status, 403, "{}: {}", route.id, answer.text());
+            assert!(!answer.text().contains(&tv.account_id));
+        }
+    }
+}
+
 /// A token of one device's secret that names another row, with the right checksum.
 fn naming(account: &Device, device: &Device) -> String {
     let (account, device) = (&account.account_id, &device.id);
@@ -174,10 +220,14 @@ fn naming(account: &Device, device: &Device) -> String {
 #[tokio::test]
 async fn every_route_is_refused_with_another_accounts_device() {
     let ours = Household::register().await.sign_in(TV).await;
-    let theirs = Household::register().await.sign_in(TV).await;
+    let household = Household::register().await;
+    let theirs = household.sign_in(TV).await;
+    let signed_out = household.sign_in(LAPTOP).await.post("/v1/sign-out").await;
+    let signed_out = signed_out.done(200);
+    let sign_out = signed_out["sign_out"]["id"].as_str().unwrap();
     let api = Api::default();
 
-    for route in guarded() {
+    for route in asking_for_a_token() {
         for token in [naming(&ours, &theirs), naming(&theirs, &ours)] {
             let call = route.call(&api, &theirs.id).token(&token);
 
@@ -187,6 +237,11 @@ async fn every_route_is_refused_with_another_accounts_device() {
             let call = route.call(&api, &theirs.id).token(&ours.token);
 
             call.send().await.refused(404, "device-not-found");
+        }
+        if matches!(route.guard, Guard::TokenAndSignOut | Guard::DeadToken) {
+            let call = route.call(&api, sign_out).token(&ours.token);
+
+            call.send().await.refused(404, "sign-out-not-found");
         }
     }
     assert!(ours.is_signed_in().await);
@@ -198,7 +253,7 @@ async fn every_path_refuses_the_methods_that_it_is_not_for() {
     let tv = Household::register().await.sign_in(TV).await;
     let mut methods: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for route in routes() {
-        let path = route.path.replace("{device_id}", &tv.id);
+        let path = about_one(&route.path, &tv.id);
         methods.entry(path).or_default().insert(route.method);
     }
 
