@@ -25,6 +25,8 @@ fn attempts() -> Vec<(String, Call)> {
         ("Identities", &tables.identities),
         ("Devices", &tables.devices),
         ("Receipts", &tables.receipts),
+        ("Connections", &tables.connections),
+        ("Tickets", &tables.socket_tickets),
     ] {
         for (action, call) in on_table(name, table) {
             attempt(format!("{action} {name}"), call);
@@ -32,10 +34,14 @@ fn attempts() -> Vec<(String, Call)> {
     }
     let by_epoch = query(&tables.receipts, "account_id", Some("by_ended_epoch"));
     attempt("Query Receipts/by_ended_epoch".to_owned(), by_epoch);
+    let by_connection = query(&tables.connections, "connection_id", Some("by_connection"));
+    attempt("Query Connections/by_connection".to_owned(), by_connection);
 
     for (name, output) in [
         ("SweepQueue", "SweepQueueUrl"),
         ("SweepDeadLetters", "SweepDeadLettersUrl"),
+        ("PushQueue", "PushQueueUrl"),
+        ("PushDeadLetters", "PushDeadLettersUrl"),
         ("Unpublished", "UnpublishedQueueUrl"),
     ] {
         for (action, call) in on_queue(&stack.outputs[output]) {
@@ -69,6 +75,27 @@ fn attempts() -> Vec<(String, Call)> {
         Call::rest("s3", "GET", &object, ""),
     );
 
+    for (method, action) in [
+        ("POST", "PostToConnection"),
+        ("DELETE", "DeleteConnection"),
+        ("GET", "GetConnection"),
+    ] {
+        let path = gateway_path(
+            &stack.outputs["SocketCallbackUrl"],
+            "v1",
+            "/@connections/none",
+        );
+        attempt(
+            action.to_owned(),
+            Call::rest("execute-api", method, &path, ""),
+        );
+    }
+    let introspection = gateway_path(&stack.outputs["ApiUrl"], "$default", "/v1/introspect");
+    attempt(
+        "Introspect".to_owned(),
+        Call::rest("execute-api", "POST", &introspection, "token=none"),
+    );
+
     for (name, function) in &stack.functions {
         let function = &function.function_name;
         let path = format!("/2015-03-31/functions/{function}/invocations");
@@ -93,17 +120,27 @@ fn attempts() -> Vec<(String, Call)> {
     attempts
 }
 
+/// Where the local gateway serves an API, by the address that it has in the cloud.
+fn gateway_path(url: &str, stage: &str, path: &str) -> String {
+    let id = url.trim_start_matches("https://").split('.').next();
+    let id = id.expect("the address of an API");
+    format!("/_aws/execute-api/{id}/{stage}{path}")
+}
+
 /// Every way to read or write a row, none of which finds what it asks for.
 fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
     let keys: &[&str] = match name {
         "Accounts" => &["account_id"],
         "Identities" => &["email"],
         "Devices" => &["account_id", "device_id"],
+        "Connections" => &["account_id", "connection_id"],
+        "Tickets" => &["ticket_hash"],
         _ => &["account_id", "sign_out_id"],
     };
+    let kind = if name == "Tickets" { "B" } else { "S" };
     let key: Value = keys
         .iter()
-        .map(|key| ((*key).to_owned(), json!({ "S": "nobody" })))
+        .map(|key| ((*key).to_owned(), json!({ kind: "bm9ib2R5" })))
         .collect();
     let never = "attribute_exists(nothing)";
     let row = json!({ "TableName": table, "Key": key });
@@ -221,6 +258,8 @@ async fn login_may_find_accounts_and_put_devices_and_nothing_else() {
         "UpdateItem Accounts",
         "BatchGetItem Devices",
         "PutItem Devices",
+        "UpdateItem Receipts",
+        "Query Receipts/by_ended_epoch",
     ];
 
     may_only("Login", &wanted).await;
@@ -233,6 +272,7 @@ async fn session_may_check_touch_and_sign_out_its_device_and_nothing_else() {
         "BatchGetItem Devices",
         "UpdateItem Devices",
         "PutItem Receipts",
+        "UpdateItem Receipts",
         "Query Receipts/by_ended_epoch",
     ];
 
@@ -240,11 +280,13 @@ async fn session_may_check_touch_and_sign_out_its_device_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn list_devices_may_read_and_nothing_else() {
+async fn list_devices_may_read_and_mark_contacts_and_nothing_else() {
     let wanted = [
         "BatchGetItem Accounts",
         "BatchGetItem Devices",
         "Query Devices",
+        "UpdateItem Devices",
+        "UpdateItem Receipts",
         "Query Receipts/by_ended_epoch",
     ];
 
@@ -260,19 +302,23 @@ async fn sign_out_device_may_end_a_device_and_nothing_else() {
         "ConditionCheckItem Devices",
         "UpdateItem Devices",
         "PutItem Receipts",
+        "UpdateItem Receipts",
         "Query Receipts/by_ended_epoch",
     ];
 
     may_only("SignOutDevice", &wanted).await;
 }
 
-/// What moves an account's epoch.
-const MOVE_THE_EPOCH: [&str; 6] = [
+/// What moves an account's epoch, and marks the contact of a caller whose session
+/// is over.
+const MOVE_THE_EPOCH: [&str; 8] = [
     "BatchGetItem Accounts",
     "UpdateItem Accounts",
     "BatchGetItem Devices",
     "ConditionCheckItem Devices",
+    "UpdateItem Devices",
     "PutItem Receipts",
+    "UpdateItem Receipts",
     "Query Receipts/by_ended_epoch",
 ];
 
@@ -292,14 +338,83 @@ async fn api_may_nothing() {
 }
 
 #[tokio::test]
-async fn authorizer_may_check_and_touch_and_nothing_else() {
+async fn sign_outs_may_read_receipts_and_mark_them_and_nothing_else() {
     let wanted = [
         "BatchGetItem Accounts",
         "BatchGetItem Devices",
+        "Query Devices",
         "UpdateItem Devices",
+        "BatchGetItem Receipts",
+        "Query Receipts",
+        "UpdateItem Receipts",
+        "Query Receipts/by_ended_epoch",
     ];
 
-    may_only("Authorizer", &wanted).await;
+    may_only("SignOuts", &wanted).await;
+}
+
+/// What checks a session, touches it, and marks the contact of a dead one.
+const CHECK: [&str; 5] = [
+    "BatchGetItem Accounts",
+    "BatchGetItem Devices",
+    "UpdateItem Devices",
+    "UpdateItem Receipts",
+    "Query Receipts/by_ended_epoch",
+];
+
+#[tokio::test]
+async fn authorizer_may_check_and_touch_and_nothing_else() {
+    may_only("Authorizer", &CHECK).await;
+}
+
+#[tokio::test]
+async fn introspect_may_check_and_touch_and_nothing_else() {
+    may_only("Introspect", &CHECK).await;
+}
+
+#[tokio::test]
+async fn socket_tickets_may_check_and_put_tickets_and_nothing_else() {
+    let wanted = [&CHECK[..], &["PutItem Tickets"]].concat();
+
+    may_only("SocketTickets", &wanted).await;
+}
+
+#[tokio::test]
+async fn socket_may_check_keep_connections_and_take_tickets_and_nothing_else() {
+    let more = [
+        "BatchGetItem Receipts",
+        "PutItem Connections",
+        "GetItem Connections",
+        "DeleteItem Connections",
+        "Query Connections/by_connection",
+        "DeleteItem Tickets",
+        "SendMessage PushQueue",
+        "PostToConnection",
+        "DeleteConnection",
+    ];
+
+    may_only("Socket", &[&CHECK[..], &more].concat()).await;
+}
+
+#[tokio::test]
+async fn push_revocations_may_tell_and_mark_and_nothing_else() {
+    let wanted = [
+        "BatchGetItem Accounts",
+        "BatchGetItem Devices",
+        "UpdateItem Receipts",
+        "Query Receipts/by_ended_epoch",
+        "Query Connections",
+        "GetItem Connections",
+        "DeleteItem Connections",
+        "SendMessage PushQueue",
+        "ReceiveMessage PushQueue",
+        "DeleteMessage PushQueue",
+        "GetQueueAttributes PushQueue",
+        "PostToConnection",
+        "DeleteConnection",
+    ];
+
+    may_only("PushRevocations", &wanted).await;
 }
 
 #[tokio::test]
@@ -319,7 +434,7 @@ async fn sweep_may_mark_devices_and_publish_and_nothing_else() {
     let wanted = [
         "Query Devices",
         "UpdateItem Devices",
-        "PutItem Receipts",
+        "UpdateItem Receipts",
         "Query Receipts/by_ended_epoch",
         "Publish Events",
         "SendMessage SweepQueue",
