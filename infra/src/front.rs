@@ -4,6 +4,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::header::{
@@ -23,6 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::copy_bidirectional;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 /// Below this is the example of an adopting team's API.
 pub const EXAMPLE_PATH: &str = "/example";
@@ -131,8 +133,10 @@ async fn accept(listener: tokio::net::TcpListener, forwarder: Forwarder) {
     // Dropping the set at our end ends every connection.
     let mut connections = JoinSet::new();
     loop {
-        // A client that went away before it was accepted is nobody's error.
+        // A client that went away before it was accepted is nobody's error. Nor is
+        // it that no more files may be open, until some are closed.
         let Ok((stream, peer)) = listener.accept().await else {
+            sleep(Duration::from_millis(10)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
