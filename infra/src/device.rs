@@ -18,6 +18,7 @@ mod pace;
 mod screen;
 pub mod socket;
 pub mod terminal;
+mod typed;
 
 use std::fmt;
 use std::time::Duration;

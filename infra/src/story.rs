@@ -3,12 +3,13 @@
 //!
 //! [`tell`] is the list of steps. A new step is a function like the others: it
 //! begins with its title, calls from the devices, says what it expects, and hears
-//! the events. [`device`] has the household and how it calls, [`event`] what a
-//! subscriber reads, [`narrator`] brings them together, [`page`] writes and
+//! the events. [`device`] has the household and how it calls, [`live`] how it is
+//! told, [`event`] what a subscriber reads, [`narrator`] brings them together, [`page`] writes and
 //! counts, [`stage`] finds the stack, [`subscription`] listens to the topic.
 
 mod device;
 mod event;
+mod live;
 mod narrator;
 mod page;
 mod stage;
@@ -22,8 +23,15 @@ use serde_json::json;
 
 use crate::story::device::{Answer, Call, Device, Household, new_password};
 use crate::story::event::Expected;
+use crate::story::live::Film;
 use crate::story::narrator::Narrator;
 use crate::story::stage::Stage;
+
+/// How far a sign-out has come with a device, in the words of the receipt.
+const REFUSED: &str = "refused";
+const PUSHED: &str = "pushed";
+const CONTACTED: &str = "contacted";
+const ACKNOWLEDGED: &str = "acknowledged";
 
 /// Plays the story, unless told to end before.
 ///
@@ -52,12 +60,17 @@ async fn tell(story: &mut Narrator, mut home: Household) -> Result<()> {
     a_household_signs_up(story, &home).await?;
     five_devices_sign_in(story, &mut home).await?;
     the_phone_sees_every_device(story, &home).await?;
-    let tv = the_phone_signs_the_hotel_tv_out(story, &home).await?;
+    let film = the_hotel_tv_plays_a_film(story, &home).await?;
+    let tv = the_phone_signs_the_hotel_tv_out(story, &home, film).await?;
     let others = the_laptop_signs_the_others_out(story, &home, &tv).await?;
     the_phone_signs_in_again(story, &mut home).await?;
     the_password_is_changed(story, &mut home, &tv, &others).await?;
     the_console_comes_back(story, &home, &others).await?;
-    the_new_password_opens_the_door(story, &mut home).await?;
+    the_new_password_opens_the_door(story, &mut home, &others).await?;
+    everybody_comes_home(story, &mut home).await?;
+    let all = the_laptop_signs_everything_out(story, &home).await?;
+    the_laptop_reads_the_receipt(story, &mut home, &all).await?;
+    the_console_is_the_last(story, &home, &all).await?;
     story.hear_no_more(&home)
 }
 
@@ -71,7 +84,7 @@ async fn a_household_signs_up(story: &mut Narrator, home: &Household) -> Result<
 }
 
 async fn five_devices_sign_in(story: &mut Narrator, home: &mut Household) -> Result<()> {
-    story.step("Five devices sign in");
+    story.step("Five devices sign in, and keep a socket open");
     let (email, password) = (home.email.clone(), home.password.clone());
     let (mut expected, mut account) = (Vec::new(), None);
     for device in home.devices_mut() {
@@ -80,7 +93,9 @@ async fn five_devices_sign_in(story: &mut Narrator, home: &mut Household) -> Res
         account = answer.text("/account/id").map(str::to_owned);
     }
     home.account = account;
-    hear_of_sign_ins(story, home, expected).await
+    hear_of_sign_ins(story, home, expected).await?;
+    story.connect(home.devices_mut()).await?;
+    story.switch_off(&home.console).await
 }
 
 async fn the_phone_sees_every_device(story: &mut Narrator, home: &Household) -> Result<()> {
@@ -108,10 +123,17 @@ async fn the_phone_sees_every_device(story: &mut Narrator, home: &Household) -> 
     Ok(())
 }
 
+/// By another API, which asks Curfew's authorizer about each piece.
+async fn the_hotel_tv_plays_a_film(story: &mut Narrator, home: &Household) -> Result<Film> {
+    story.step("The hotel TV plays a film");
+    story.plays(&home.tv, 0).await
+}
+
 /// What the story is about.
 async fn the_phone_signs_the_hotel_tv_out(
     story: &mut Narrator,
     home: &Household,
+    film: Film,
 ) -> Result<SignOutView> {
     story.step("The phone signs the hotel TV out");
     let Household {
@@ -125,6 +147,10 @@ async fn the_phone_signs_the_hotel_tv_out(
     let path = format!("/v1/devices/{}/sign-out", tv.known_id()?);
     let answer = story.call(phone, Call::post(&path, None)).await?;
     let sign_out = acknowledged(story, &answer, "device", phone)?;
+    story.stops(tv, film, answer.at).await?;
+    story
+        .goes_dark(tv, &sign_out, "signed_out", answer.at)
+        .await?;
     story.is_refused(tv, &sign_out, "signed_out").await?;
     for device in [phone, tablet, laptop] {
         story.is_let_in(device).await?;
@@ -133,6 +159,10 @@ async fn the_phone_signs_the_hotel_tv_out(
     story
         .hear(home, vec![revoked.saying("reason", "signed_out")])
         .await?;
+    story
+        .receipt(phone, &sign_out, &[(tv, ACKNOWLEDGED)])
+        .await?;
+    story.hear_nothing([phone, laptop]).await?;
     Ok(sign_out)
 }
 
@@ -141,7 +171,7 @@ async fn the_laptop_signs_the_others_out(
     home: &Household,
     tv_sign_out: &SignOutView,
 ) -> Result<SignOutView> {
-    story.step("The laptop signs all the others out; the console is switched off");
+    story.step("The laptop signs all the others out; the console is still off");
     let Household {
         tv,
         phone,
@@ -153,6 +183,14 @@ async fn the_laptop_signs_the_others_out(
     let call = Call::post("/v1/sign-out-all", Some(json!({ "scope": "others" })));
     let answer = story.call(laptop, call).await?;
     let sign_out = acknowledged(story, &answer, "others", laptop)?;
+    story
+        .goes_dark(phone, &sign_out, "signed_out", answer.at)
+        .await?;
+    story
+        .is_told_in_vain(tablet, &sign_out, "signed_out", answer.at)
+        .await?;
+    let parts = [(console, REFUSED), (tablet, PUSHED), (phone, ACKNOWLEDGED)];
+    story.receipt(laptop, &sign_out, &parts).await?;
     for device in [phone, tablet] {
         story.is_refused(device, &sign_out, "signed_out").await?;
     }
@@ -169,6 +207,7 @@ async fn the_laptop_signs_the_others_out(
         &signed_in(&devices),
         &vec![laptop.looks.name],
     );
+    story.hear_nothing([laptop]).await?;
     Ok(sign_out)
 }
 
@@ -177,7 +216,8 @@ async fn the_phone_signs_in_again(story: &mut Narrator, home: &mut Household) ->
     let (email, password) = (home.email.clone(), home.password.clone());
     let answer = sign_in(story, &mut home.phone, &email, &password).await?;
     let expected = vec![Expected::session_established(&home.phone, &answer)];
-    hear_of_sign_ins(story, home, expected).await
+    hear_of_sign_ins(story, home, expected).await?;
+    story.connect([&mut home.phone]).await
 }
 
 async fn the_password_is_changed(
@@ -198,12 +238,16 @@ async fn the_password_is_changed(
     } = &*home;
     let answer = story.call(laptop, Call::put("/v1/password", body)).await?;
     let sign_out = acknowledged(story, &answer, "global", laptop)?;
-    story
-        .is_refused(laptop, &sign_out, "password_changed")
-        .await?;
-    story
-        .is_refused(phone, &sign_out, "password_changed")
-        .await?;
+    for device in [laptop, phone] {
+        story
+            .goes_dark(device, &sign_out, "password_changed", answer.at)
+            .await?;
+    }
+    for device in [laptop, phone] {
+        story
+            .is_refused(device, &sign_out, "password_changed")
+            .await?;
+    }
     // What was over before stays so, and is told as it was.
     story.is_refused(tablet, others, "signed_out").await?;
     story.is_refused(tv, tv_sign_out, "signed_out").await?;
@@ -230,15 +274,22 @@ async fn the_console_comes_back(
     others: &SignOutView,
 ) -> Result<()> {
     story.step("The console, off since it signed in, comes back");
-    story.is_refused(&home.console, others, "signed_out").await
+    let console = &home.console;
+    story.switch_on(console, others, "signed_out").await?;
+    story.is_refused(console, others, "signed_out").await
 }
 
-async fn the_new_password_opens_the_door(story: &mut Narrator, home: &mut Household) -> Result<()> {
+async fn the_new_password_opens_the_door(
+    story: &mut Narrator,
+    home: &mut Household,
+    others: &SignOutView,
+) -> Result<()> {
     story.step("The phone signs in with the new password, and sees it all");
     let (email, password) = (home.email.clone(), home.password.clone());
     let answer = sign_in(story, &mut home.phone, &email, &password).await?;
     let expected = vec![Expected::session_established(&home.phone, &answer)];
     hear_of_sign_ins(story, home, expected).await?;
+    story.connect([&mut home.phone]).await?;
     let Household {
         tv,
         phone,
@@ -261,7 +312,123 @@ async fn the_new_password_opens_the_door(story: &mut Narrator, home: &mut Househ
             ended(tv, phone, "signed_out"),
         ],
     );
+    // The phone has signed in twice since, and has not lost its part.
+    let parts = [
+        (console, ACKNOWLEDGED),
+        (tablet, CONTACTED),
+        (phone, ACKNOWLEDGED),
+    ];
+    story.receipt(phone, others, &parts).await
+}
+
+async fn everybody_comes_home(story: &mut Narrator, home: &mut Household) -> Result<()> {
+    story.step("Everybody signs in again; the console is switched off");
+    let (email, password) = (home.email.clone(), home.password.clone());
+    let mut expected = Vec::new();
+    let Household {
+        tv,
+        tablet,
+        laptop,
+        console,
+        ..
+    } = &mut *home;
+    for device in [&mut *console, &mut *laptop, &mut *tablet, &mut *tv] {
+        let answer = sign_in(story, device, &email, &password).await?;
+        expected.push(Expected::session_established(device, &answer));
+    }
+    story.connect([console, laptop, tablet, tv]).await?;
+    story.switch_off(&home.console).await?;
+    hear_of_sign_ins(story, home, expected).await?;
     Ok(())
+}
+
+/// The whole household at once: some of it live, one playing, one offline, one
+/// that never answers.
+async fn the_laptop_signs_everything_out(
+    story: &mut Narrator,
+    home: &Household,
+) -> Result<SignOutView> {
+    story.step("The laptop signs everything out");
+    let Household {
+        tv,
+        phone,
+        tablet,
+        laptop,
+        ..
+    } = home;
+    let film = story.plays(phone, 2).await?;
+    let call = Call::post("/v1/sign-out-all", Some(json!({ "scope": "global" })));
+    let answer = story.call(laptop, call).await?;
+    let sign_out = acknowledged(story, &answer, "global", laptop)?;
+    story.stops(phone, film, answer.at).await?;
+    for device in [phone, tv, laptop] {
+        story
+            .goes_dark(device, &sign_out, "signed_out", answer.at)
+            .await?;
+    }
+    story
+        .is_told_in_vain(tablet, &sign_out, "signed_out", answer.at)
+        .await?;
+    story.is_refused(tablet, &sign_out, "signed_out").await?;
+    let revoked = Expected::all_revoked(&sign_out, answer.at);
+    story
+        .hear(home, vec![revoked.saying("reason", "signed_out")])
+        .await?;
+    Ok(sign_out)
+}
+
+async fn the_laptop_reads_the_receipt(
+    story: &mut Narrator,
+    home: &mut Household,
+    all: &SignOutView,
+) -> Result<()> {
+    story.step("The laptop signs in again, and reads the receipt");
+    let (email, password) = (home.email.clone(), home.password.clone());
+    let answer = sign_in(story, &mut home.laptop, &email, &password).await?;
+    let expected = vec![Expected::session_established(&home.laptop, &answer)];
+    hear_of_sign_ins(story, home, expected).await?;
+    let Household {
+        tv,
+        phone,
+        tablet,
+        laptop,
+        console,
+        ..
+    } = &*home;
+    let parts = [
+        (console, REFUSED),
+        (laptop, ACKNOWLEDGED),
+        (tablet, CONTACTED),
+        (phone, ACKNOWLEDGED),
+        (tv, ACKNOWLEDGED),
+    ];
+    story.receipt(laptop, all, &parts).await
+}
+
+async fn the_console_is_the_last(
+    story: &mut Narrator,
+    home: &Household,
+    all: &SignOutView,
+) -> Result<()> {
+    story.step("The console has its network again, and the receipt is whole");
+    let Household {
+        tv,
+        phone,
+        tablet,
+        laptop,
+        console,
+        ..
+    } = home;
+    story.switch_on(console, all, "signed_out").await?;
+    let parts = [
+        (console, ACKNOWLEDGED),
+        (laptop, ACKNOWLEDGED),
+        (tablet, CONTACTED),
+        (phone, ACKNOWLEDGED),
+        (tv, ACKNOWLEDGED),
+    ];
+    story.receipt(laptop, all, &parts).await?;
+    story.is_hung_up_on(tablet, all, "signed_out").await
 }
 
 /// Signs a device in. One that did before shows its key, and stays what it was.
@@ -298,6 +465,7 @@ async fn sign_in(
     device.id = Some(seen.id);
     device.token = Some(answer.member("token")?);
     device.key = Some(answer.member("device_key")?);
+    device.begun = Some(answer.session()?);
     Ok(answer)
 }
 

@@ -1,19 +1,19 @@
 //! The device behind the suite of clients: one JSON object a line in each
 //! direction, as `infra/docs/devices.md` says.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Result;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    Api, Because, Client, Credentials, Facts, Failure, Memory, News, Pace, Secret, Settings,
+    Api, Because, Client, Credentials, Facts, Failure, Memory, News, Pace, Secret, Settings, typed,
 };
 
 /// A numbered command.
@@ -66,40 +66,39 @@ struct Configuration {
 /// Does what standard input says, until it ends or says `end`.
 ///
 /// # Errors
-/// When standard input can't be read.
+/// When standard output can't be written.
 pub async fn run() -> Result<()> {
     let (say, mut said) = unbounded_channel::<Value>();
     let mut adapter = Adapter { client: None, say };
-    let mut lines = BufReader::new(stdin()).lines();
+    let mut lines = typed::lines();
     let answering = async {
-        while let Some(line) = lines.next_line().await? {
+        while let Some(line) = lines.recv().await {
             if !line.trim().is_empty() && !adapter.obey(&line).await {
-                break;
+                return;
             }
         }
-        // What is still to be said is said, and no more.
-        drop(adapter);
-        Ok(())
     };
-    let writing = async {
-        while let Some(line) = said.recv().await {
-            let mut output = std::io::stdout().lock();
-            writeln!(output, "{line}").and_then(|()| output.flush())?;
+    let mut answering = pin!(answering);
+    loop {
+        tokio::select! {
+            // In this order: what is said is written before the end is seen.
+            biased;
+            Some(line) = said.recv() => write(&line)?,
+            () = &mut answering => break,
         }
-        Ok(())
-    };
-    tokio::select! {
-        // A device whose acknowledgement nobody answers would speak for ever.
-        answered = answering => {
-            answered.and_then(|()| {
-                while let Ok(line) = said.try_recv() {
-                    writeln!(std::io::stdout(), "{line}")?;
-                }
-                Ok(())
-            })
-        }
-        written = writing => written,
     }
+    // A device whose acknowledgement nobody answers would never be silent: what
+    // was said by now is all.
+    while let Ok(line) = said.try_recv() {
+        write(&line)?;
+    }
+    Ok(())
+}
+
+fn write(line: &Value) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{line}")?;
+    output.flush()
 }
 
 struct Adapter {

@@ -12,7 +12,6 @@ use http_api::{DeviceView, ReceiptView, Status};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -20,9 +19,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use super::screen::{Ink, Screen, bar};
 use super::{
     Answer, Api, Because, Client, Credentials, Facts, Memory, News, Pace, Piece, Projector, Secret,
-    Settings, Shown, SignedOut, adapter,
+    Settings, Shown, SignedOut, adapter, typed,
 };
-use crate::{Record, running, target};
+use crate::{Record, root, running, target};
 
 /// How long the last words of a device may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -109,17 +108,18 @@ impl Arguments {
         let Record {
             api_url,
             socket_url,
+            example_url,
             demo,
             ..
         } = record;
-        let example_url = None;
+
         if self.email.is_some() && self.password.is_none() {
             bail!("--email needs its --password");
         }
         Ok(Place {
             api_url,
             socket_url: Some(socket_url),
-            example_url,
+            example_url: Some(example_url),
             credentials: Credentials {
                 email: self.email.clone().unwrap_or(demo.email),
                 password: Secret::new(self.password.clone().unwrap_or(demo.password)),
@@ -243,7 +243,7 @@ impl Device {
     async fn live(mut self, is_offline: bool) -> Result<ExitCode> {
         let title = self.screen.inked(Ink::Bold, &self.name);
         self.screen.line(&title);
-        let mut words = typed();
+        let mut words = typed::lines();
         if is_offline {
             self.screen
                 .say("There is no network. Type online to have it.");
@@ -431,6 +431,7 @@ impl Device {
             }
         };
         let key = self.folder.join("device-key");
+        let key = key.strip_prefix(root()).unwrap_or(&key);
         self.screen.say(&format!(
             "Dark. By {} it will be the same device when it signs in again.",
             key.display()
@@ -653,20 +654,6 @@ fn told(signed_out: &SignedOut) -> String {
 
 fn member<T: DeserializeOwned>(answer: &Answer, pointer: &str) -> Option<T> {
     T::deserialize(answer.body.pointer(pointer)?).ok()
-}
-
-/// What is typed, line by line.
-fn typed() -> UnboundedReceiver<String> {
-    let (say, said) = unbounded_channel();
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(stdin()).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if say.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    said
 }
 
 /// A terminal at which nobody will ever type.

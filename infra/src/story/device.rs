@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use curfew::Record;
+use curfew::device::{Secret, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use http_api::{DeviceView, SignOutView};
+use http_api::{DeviceView, ReceiptView, SignOutView};
 use reqwest::Client;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,7 @@ use serde_json::ser::Formatter;
 use serde_json::{Serializer, Value, json};
 
 use crate::story::event::{Event, SESSION_ESTABLISHED};
+use crate::story::live::Live;
 
 /// No answer takes so long, cold starts on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,9 +161,10 @@ fn phone(ip: IpAddr) -> Result<Device> {
     )
 }
 
-/// A tablet with a browser that tells little, but for its client hints.
+/// A tablet with a browser that tells little, but for its client hints, and a
+/// page of before that heeds no sign-out.
 fn tablet(ip: IpAddr) -> Result<Device> {
-    Device::new(
+    let tablet = Device::new(
         "Tablet",
         ip,
         "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -180,7 +183,11 @@ fn tablet(ip: IpAddr) -> Result<Device> {
             device_type: "tablet",
             name: "Chrome on Pixel Tablet",
         },
-    )
+    )?;
+    Ok(Device {
+        is_heedless: true,
+        ..tablet
+    })
 }
 
 /// A laptop with a browser that tells little, and no hints.
@@ -241,6 +248,12 @@ pub struct Device {
     pub key: Option<String>,
     /// Its session, as the event of its latest sign-in told it.
     pub session: Option<String>,
+    /// What it holds, in the words of its client.
+    pub begun: Option<Session>,
+    /// Whether it goes on as if nothing had been said.
+    pub is_heedless: bool,
+    /// The part of it that keeps a socket open.
+    pub live: Option<Live>,
     http: Client,
 }
 
@@ -279,6 +292,9 @@ impl Device {
             token: None,
             key: None,
             session: None,
+            begun: None,
+            is_heedless: false,
+            live: None,
             http,
         })
     }
@@ -290,6 +306,24 @@ impl Device {
     pub fn known_id(&self) -> Result<&str> {
         let id = self.id.as_deref();
         id.with_context(|| format!("{} has never signed in", self.role))
+    }
+
+    /// The session of its latest sign-in.
+    ///
+    /// # Errors
+    /// When it has never signed in.
+    pub fn begun(&self) -> Result<Session> {
+        let begun = self.begun.clone();
+        begun.with_context(|| format!("{} has never signed in", self.role))
+    }
+
+    /// The part of it that keeps a socket open.
+    ///
+    /// # Errors
+    /// When it has none yet.
+    pub fn live(&self) -> Result<&Live> {
+        let live = self.live.as_ref();
+        live.with_context(|| format!("{} has never been live", self.role))
     }
 
     /// Calls the API with the token that it holds, if any.
@@ -409,11 +443,36 @@ impl Answer {
         T::deserialize(member).with_context(what)
     }
 
+    /// The session that it tells of.
+    ///
+    /// # Errors
+    /// When it tells of none.
+    pub fn session(&self) -> Result<Session> {
+        let text = |pointer| {
+            let text = self.text(pointer).map(str::to_owned);
+            text.with_context(|| format!("no {pointer} came"))
+        };
+        Ok(Session {
+            token: Secret::new(text("/token")?),
+            id: text("/session")?,
+            device: text("/device/id")?,
+            account: text("/account/id")?,
+        })
+    }
+
     /// The sign-out that it tells of.
     ///
     /// # Errors
     /// When it tells of none.
     pub fn sign_out(&self) -> Result<SignOutView> {
+        self.member("sign_out")
+    }
+
+    /// The receipt that it is.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn receipt(&self) -> Result<ReceiptView> {
         self.member("sign_out")
     }
 

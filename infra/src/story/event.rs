@@ -234,6 +234,7 @@ impl Expected {
         Self {
             role: Some(device.role),
             device: device.id.clone(),
+            session: answer.text("/session").map(str::to_owned),
             ..Self::of(SESSION_ESTABLISHED, answer.at)
         }
     }

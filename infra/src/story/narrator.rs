@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use curfew::Record;
-use http_api::{DeviceView, SignOutView, Status};
-use tokio::time::{Instant, timeout_at};
+use curfew::device::{Because, By, Frame, News, SignedOut};
+use http_api::{DeviceView, PartView, ReceiptView, SignOutView, Status};
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::story::device::{Answer, Call, Device, Household};
 use crate::story::event::{Event, Expected};
+use crate::story::live::{Film, Live};
 use crate::story::page::{Page, Row, shown};
 use crate::story::subscription::Subscription;
 
@@ -21,14 +24,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The same, once one has not come: the rest of the story should not take long.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Between two looks at a receipt.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Who tells of events.
 const SNS: &str = "SNS";
+
+/// Who tells of sockets, and of films.
+const SOCKETS: &str = "Sockets";
+const FILMS: &str = "Films";
+
+/// So much of a film is enough to know that it plays.
+const PIECES: usize = 3;
 
 /// Tells the story, from the first line to the last.
 pub struct Narrator {
     page: Page,
-    api_url: String,
-    logs: String,
+    record: Record,
     subscription: Subscription,
     /// The events of the household that were told already.
     heard: Vec<Event>,
@@ -45,11 +57,12 @@ impl Narrator {
         let page = Page::new();
         page.title("Curfew sends every device home");
         page.remark(&format!("API    {}", record.api_url));
+        page.remark(&format!("Socket {}", record.socket_url));
         page.remark(&format!("Topic  {}", record.topic_arn));
+        page.remark(&format!("Films  {}", record.example_url));
         Ok(Self {
             page,
-            api_url: record.api_url.clone(),
-            logs: record.logs.display().to_string(),
+            record: record.clone(),
             subscription,
             heard: Vec::new(),
             patience: PATIENCE,
@@ -65,7 +78,7 @@ impl Narrator {
         let Self {
             mut page,
             subscription,
-            logs,
+            record,
             ..
         } = self;
         if let Err(error) = told {
@@ -74,7 +87,7 @@ impl Narrator {
         if let Err(error) = subscription.end().await {
             page.failed("The story leaves nothing behind", format!("{error:#}"));
         }
-        page.close(&logs)
+        page.close(&record.logs.display().to_string())
     }
 
     /// Begins the next step.
@@ -95,7 +108,7 @@ impl Narrator {
         }
         details.extend(call.body());
         self.page.called(device.role, &call.line(), &details);
-        let answer = device.call(&self.api_url, &call).await?;
+        let answer = device.call(&self.record.api_url, &call).await?;
         self.page
             .answered(answer.status, answer.took, &answer.essentials());
         Ok(answer)
@@ -149,6 +162,349 @@ impl Narrator {
         let came = (answer.status, answer.text("/device/id").map(str::to_owned));
         self.expect(&claim, &came, &(200, device.id.clone()));
         Ok(())
+    }
+
+    /// Lets devices that have signed in keep a socket open, and expects that they
+    /// do.
+    ///
+    /// # Errors
+    /// When one of them has not signed in.
+    pub async fn connect<const N: usize>(&mut self, devices: [&mut Device; N]) -> Result<()> {
+        let mut flaws = Vec::new();
+        for device in devices {
+            let session = device.begun()?;
+            let before = device.live.take();
+            match Live::begin(before, &self.record, device, session).await {
+                Ok(live) => {
+                    if !live.is_connected().await {
+                        flaws.push(format!("{} does not", device.role));
+                    }
+                    device.live = Some(live);
+                }
+                Err(error) => flaws.push(format!("{} does not: {error:#}", device.role)),
+            }
+        }
+        let claim = match N {
+            1 => "It keeps a socket open".to_owned(),
+            _ => format!("All {N} keep a socket open"),
+        };
+        self.page.came(SOCKETS, &claim, &flaws, &[]);
+        Ok(())
+    }
+
+    /// Takes the network from a device.
+    ///
+    /// # Errors
+    /// When it has no client.
+    pub async fn switch_off(&mut self, device: &Device) -> Result<()> {
+        let live = device.live()?.heedful()?;
+        live.client.set_offline(true);
+        let came = live.next().await.map(|(news, _)| news);
+        self.page.came_besides(device.role, "is switched off", &[]);
+        self.expect("Its socket is gone", &came, &Some(News::Disconnected));
+        Ok(())
+    }
+
+    /// Gives a device its network back, and expects that it asks, is told by which
+    /// sign-out its session was ended, and goes dark.
+    ///
+    /// # Errors
+    /// When it has no client.
+    pub async fn switch_on(
+        &mut self,
+        device: &Device,
+        by: &SignOutView,
+        reason: &str,
+    ) -> Result<()> {
+        let since = std::time::Instant::now();
+        self.page
+            .came_besides(device.role, "has its network again", &[]);
+        device.live()?.heedful()?.client.set_offline(false);
+        self.goes_dark(device, by, reason, since).await
+    }
+
+    /// Lets a device play a film, and expects that it does.
+    ///
+    /// # Errors
+    /// When it is not signed in.
+    pub async fn plays(&mut self, device: &Device, film: usize) -> Result<Film> {
+        let mut film = Film::begin(&self.record, device, film)?;
+        self.page
+            .came_besides(device.role, "asks for one piece after the other", &[]);
+        match film.pieces(PIECES).await {
+            Ok(piece) => {
+                let claim = format!(
+                    "“{}” plays, piece {} of {}",
+                    piece.title,
+                    piece.position + 1,
+                    piece.of
+                );
+                let scene = format!("“{}”", piece.scene);
+                self.page.came(FILMS, &claim, &[], &[scene]);
+            }
+            Err(error) => {
+                let flaws = [format!("{error:#}")];
+                self.page.came(FILMS, "The film plays", &flaws, &[]);
+            }
+        }
+        Ok(film)
+    }
+
+    /// Expects that a film stops, and that no piece of it came that was asked for
+    /// after the answer. Then the device asks Curfew what that means.
+    ///
+    /// # Errors
+    /// When the device has no client.
+    pub async fn stops(
+        &mut self,
+        device: &Device,
+        mut film: Film,
+        since: std::time::Instant,
+    ) -> Result<()> {
+        let (claim, flaws) = match film.refused().await {
+            Err(error) => ("The film stops".to_owned(), vec![format!("{error:#}")]),
+            Ok(refused) => {
+                let after = shown(refused.at.saturating_duration_since(since));
+                let mut flaws = Vec::new();
+                if refused.last_asked.is_some_and(|asked| asked > since) {
+                    flaws.push("a piece came that was asked for after the answer".to_owned());
+                }
+                if refused.status != 403 {
+                    flaws.push(format!("the refusal is {}", refused.status));
+                }
+                let claim =
+                    format!("The film stops: its next piece is refused, {after} after the answer");
+                (claim, flaws)
+            }
+        };
+        self.page.came(FILMS, &claim, &flaws, &[]);
+        device.live()?.heedful()?.client.doubt();
+        Ok(())
+    }
+
+    /// Expects that a device is told by which sign-out its session was ended,
+    /// stops, wipes itself, shows the sign-in screen and acknowledges.
+    ///
+    /// # Errors
+    /// When it has no client.
+    pub async fn goes_dark(
+        &mut self,
+        device: &Device,
+        by: &SignOutView,
+        reason: &str,
+        since: std::time::Instant,
+    ) -> Result<()> {
+        let live = device.live()?.heedful()?;
+        let expected = ended(by, reason);
+        let (mut flaws, mut seen, mut how) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let Some((news, at)) = live.next().await else {
+                flaws.push(format!("it waits in vain after {}", seen.join(", ")));
+                break;
+            };
+            let after = shown(at.saturating_duration_since(since));
+            match news {
+                News::Stopped(told, way) => {
+                    if told != expected {
+                        flaws.push(format!("it was told {told:?}"));
+                    }
+                    how.push(format!("told {way} after {after}"));
+                    seen.push("stopped");
+                }
+                News::Wiped => {
+                    if !live.is_empty() {
+                        flaws.push("something of the account is left".to_owned());
+                    }
+                    seen.push("wiped");
+                }
+                News::SignInScreen(because) => {
+                    if because != Because::SignedOut(expected.clone()) {
+                        flaws.push(format!("its sign-in screen says {because:?}"));
+                    }
+                    seen.push("sign-in screen");
+                }
+                News::Acknowledged(way) => {
+                    how.push(format!("acknowledged {way} after {after}"));
+                    seen.push("acknowledged");
+                    break;
+                }
+                News::NotAcknowledged => {
+                    flaws.push("it could not acknowledge".to_owned());
+                    break;
+                }
+                // It may lose its socket at any time.
+                News::Connected | News::Disconnected | News::Waits { .. } => {}
+                News::Heartbeat | News::Problem(_) | News::NotWiped(_) => {
+                    flaws.push(format!("{news:?} came"));
+                }
+            }
+        }
+        if seen != ["stopped", "wiped", "sign-in screen", "acknowledged"] {
+            flaws.push(format!("it did this: {}", seen.join(", ")));
+        }
+        let claim = "goes dark: it stops, wipes itself, and shows the sign-in screen";
+        self.page.came(device.role, claim, &flaws, &how);
+        Ok(())
+    }
+
+    /// Expects that a device which heeds nothing is told all the same.
+    ///
+    /// # Errors
+    /// When it has a client.
+    pub async fn is_told_in_vain(
+        &mut self,
+        device: &Device,
+        by: &SignOutView,
+        reason: &str,
+        since: std::time::Instant,
+    ) -> Result<()> {
+        let told = device.live()?.heedless()?.next().await;
+        let after = told
+            .as_ref()
+            .map(|(_, at)| shown(at.saturating_duration_since(since)));
+        let came = told.and_then(|(frame, _)| frame);
+        let expected = revoked(device, by, reason);
+        let flaws = if came.as_ref() == Some(&expected) {
+            Vec::new()
+        } else {
+            vec![
+                format!("came      {came:?}"),
+                format!("expected  {expected:?}"),
+            ]
+        };
+        let details: Vec<String> = after
+            .map(|after| format!("told over the socket after {after}"))
+            .into_iter()
+            .collect();
+        let claim = "is told, and goes on as if nothing had been said";
+        self.page.came(device.role, claim, &flaws, &details);
+        Ok(())
+    }
+
+    /// Expects that a device which has heeded nothing is hung up on, and that it
+    /// was told nothing else: the same thing may come twice.
+    ///
+    /// # Errors
+    /// When it has a client.
+    pub async fn is_hung_up_on(
+        &mut self,
+        device: &Device,
+        by: &SignOutView,
+        reason: &str,
+    ) -> Result<()> {
+        let live = device.live()?.heedless()?;
+        let revoked = revoked(device, by, reason);
+        let came = loop {
+            match live.next().await {
+                Some((Some(frame), _)) if frame == revoked => {}
+                other => break other.map(|(frame, _)| frame),
+            }
+        };
+        let claim = format!(
+            "{} is hung up on after a while, and was told nothing else",
+            device.role
+        );
+        self.expect(&claim, &came, &Some(None));
+        Ok(())
+    }
+
+    /// Expects that nobody has said anything to devices that a sign-out does not
+    /// concern.
+    ///
+    /// # Errors
+    /// When one of them has no client.
+    pub async fn hear_nothing<const N: usize>(&mut self, devices: [&Device; N]) -> Result<()> {
+        let mut came = Vec::new();
+        for device in devices {
+            let news = device.live()?.heedful()?.pending().await;
+            came.extend(news.into_iter().map(|news| (device.role, news)));
+        }
+        let roles = devices.map(|device| device.role.to_lowercase()).join(", ");
+        let claim = format!("Nothing was said to the others: {roles}");
+        self.expect(&claim, &came, &Vec::new());
+        Ok(())
+    }
+
+    /// Looks at the receipt of a sign-out until it says how far each device has
+    /// come, and expects that it does: the devices by their names, in the order of
+    /// the list.
+    ///
+    /// # Errors
+    /// When no answer came, or none with a receipt.
+    pub async fn receipt(
+        &mut self,
+        reader: &Device,
+        sign_out: &SignOutView,
+        expected: &[(&Device, &str)],
+    ) -> Result<()> {
+        let call = Call::get(&format!("/v1/sign-outs/{}", sign_out.id));
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&(device, state)| (device.looks.name, state))
+            .collect();
+        let states = |receipt: &ReceiptView| -> Vec<(String, String)> {
+            let parts = receipt.devices.iter();
+            parts
+                .map(|part| (part.name.clone(), part.state.clone()))
+                .collect()
+        };
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let answer = reader.call(&self.record.api_url, &call).await?;
+            let has_come = answer.receipt().is_ok_and(|receipt| {
+                let states = states(&receipt);
+                let states: Vec<_> = states
+                    .iter()
+                    .map(|(a, b)| (a.as_str(), b.as_str()))
+                    .collect();
+                states == expected
+            });
+            if has_come || Instant::now() > deadline {
+                self.page.called(reader.role, &call.line(), &[]);
+                self.page
+                    .answered(answer.status, answer.took, &answer.essentials());
+                let receipt = answer.receipt()?;
+                self.show_receipt(&receipt);
+                let came = states(&receipt);
+                let came: Vec<_> = came.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+                let confirmed = |state: &str| ["acknowledged", "contacted"].contains(&state);
+                let count = |of: &dyn Fn(&str) -> bool| {
+                    expected.iter().filter(|(_, state)| of(state)).count()
+                };
+                let (all, done) = (expected.len(), count(&confirmed));
+                let told = count(&|state| state == "pushed");
+                let open = count(&|state| state == "refused");
+                let total = receipt.total;
+                let mut claim = format!("The receipt: {done} of {all} confirmed");
+                if told > 0 {
+                    claim = format!("{claim}, {told} told");
+                }
+                if open > 0 {
+                    claim = format!("{claim}, {open} not reached yet");
+                }
+                self.expect(
+                    &claim,
+                    &(
+                        (
+                            total.devices,
+                            total.confirmed,
+                            total.pushed,
+                            total.not_reached,
+                        ),
+                        came,
+                    ),
+                    &((all, done, told, open), expected),
+                );
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn show_receipt(&self, receipt: &ReceiptView) {
+        let header = ["", "NAME", "TYPE", "STATE", "TOLD", "REFUSED", "WIPED"];
+        let rows: Vec<Row> = receipt.devices.iter().map(part_row).collect();
+        self.page.table(&header, &rows);
     }
 
     /// Shows devices as their owner sees them.
@@ -240,6 +596,51 @@ struct Refusal<'a> {
     reason: Option<String>,
     at: Option<String>,
     by: Option<String>,
+}
+
+/// What a device is told of a sign-out over its socket.
+fn revoked(device: &Device, by: &SignOutView, reason: &str) -> Frame {
+    Frame::SessionRevoked {
+        session: device.session.clone().unwrap_or_default(),
+        signed_out: ended(by, reason),
+    }
+}
+
+/// The same, however it is told.
+fn ended(by: &SignOutView, reason: &str) -> SignedOut {
+    SignedOut {
+        sign_out: Some(by.id.clone()),
+        at: by.requested_at.to_string(),
+        by: by.requested_by.as_ref().map(|by| By {
+            id: by.id.clone(),
+            name: by.name.clone(),
+        }),
+        reason: reason.to_owned(),
+    }
+}
+
+fn part_row(part: &PartView) -> Row {
+    let time = |at: Option<Timestamp>| match at {
+        Some(at) => at.strftime("%H:%M:%S%.3f").to_string(),
+        None => "–".to_owned(),
+    };
+    let sign = match part.state.as_str() {
+        "acknowledged" | "contacted" => "✓",
+        "pushed" => "→",
+        _ => "·",
+    };
+    Row {
+        cells: vec![
+            sign.to_owned(),
+            part.name.clone(),
+            part.device_type.as_str().to_owned(),
+            part.state.clone(),
+            time(part.pushed_at),
+            time(part.contacted_at),
+            time(part.acknowledged_at),
+        ],
+        is_faint: part.state == "refused",
+    }
 }
 
 fn row(device: &DeviceView) -> Row {
