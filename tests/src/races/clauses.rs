@@ -59,8 +59,8 @@ pub fn without(clause: &Clause, call: &Call) -> Option<Call> {
         }
     }
     is_found.then(|| Call {
-        operation: call.operation.clone(),
         body: body.to_string(),
+        ..call.clone()
     })
 }
 
