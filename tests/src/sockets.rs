@@ -279,7 +279,7 @@ impl World {
     pub async fn new() -> Self {
         let gateway = Gateway::new();
         let noon = "2026-11-20T12:00:00Z".parse().expect("a moment");
-        let world = Self::over(&gateway, gateway.clients(), Clock::fixed(noon));
+        let world = Self::over(&gateway, &gateway.clients(), Clock::fixed(noon));
         let registered = world.bundle.register(EMAIL, PASSWORD).await;
         assert_eq!(registered.status_code, 202);
         world
@@ -287,7 +287,7 @@ impl World {
 
     /// The functions alone, over clients that reach the gateway in some way.
     #[must_use]
-    pub fn over(gateway: &Arc<Gateway>, clients: Clients, clock: Clock) -> Self {
+    pub fn over(gateway: &Arc<Gateway>, clients: &Clients, clock: Clock) -> Self {
         let bundle = Bundle::new(clients.dynamodb(), clock.clone());
         let callback_url = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
         let queue_url = "http://queues.invalid/push";

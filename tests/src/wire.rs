@@ -135,13 +135,11 @@ impl HttpConnector for Network {
             .path()
             .to_owned();
         if path.contains("/@connections/") {
-            let is_end = request.method() == "DELETE";
-            operation = if is_end {
-                "DeleteConnection"
-            } else {
-                "PostToConnection"
-            }
-            .to_owned();
+            let name = match request.method() {
+                "DELETE" => "DeleteConnection",
+                _ => "PostToConnection",
+            };
+            name.clone_into(&mut operation);
         }
         let call = Call {
             operation,
@@ -168,12 +166,11 @@ impl Future for Wait {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut later = http_api::held(&self.0.0);
-        match later.answer.take() {
-            Some(answer) => Poll::Ready(Ok(response(answer))),
-            None => {
-                later.waiting = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(answer) = later.answer.take() {
+            Poll::Ready(Ok(response(answer)))
+        } else {
+            later.waiting = Some(context.waker().clone());
+            Poll::Pending
         }
     }
 }

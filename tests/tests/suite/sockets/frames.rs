@@ -403,9 +403,10 @@ async fn a_frame_that_can_t_be_worked_through_is_not_answered_and_no_verdict() {
                 let mut call = 0;
                 world.gateway.judge(move |_| {
                     call += 1;
-                    match call == dies_at {
-                        false => Verdict::Made,
-                        true => Verdict::Instead(Fate::Broken),
+                    if call == dies_at {
+                        Verdict::Instead(Fate::Broken)
+                    } else {
+                        Verdict::Made
                     }
                 });
 

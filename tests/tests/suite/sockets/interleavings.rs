@@ -18,7 +18,7 @@ use curfew_tests::wire::{self, Call, Fate, Slot};
 use http_api::held;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use start::Clock;
+use start::{Clients, Clock};
 use store::Change;
 
 /// How the session is ended.
@@ -205,15 +205,17 @@ impl Race {
         let (at_the_desk, behind) = (desk.clone(), gateway.clone());
         let waiting = wire::clients(move |call| receive(&mut held(&at_the_desk), &behind, call));
         // The test ends with the race, so its worlds may live as long.
-        let world = |clients| &*Box::leak(Box::new(World::over(&gateway, clients, clock.clone())));
+        let world = |clients: &Clients| {
+            &*Box::leak(Box::new(World::over(&gateway, clients, clock.clone())))
+        };
         Self {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
                 .unwrap(),
             desk,
-            raced: world(waiting),
-            aside: world(gateway.clients()),
+            raced: world(&waiting),
+            aside: world(&gateway.clients()),
             households: 0,
             clock,
             gateway,

@@ -528,7 +528,7 @@ async fn household() -> (World, Member, SignOutId, String) {
 
 #[tokio::test]
 async fn whatever_dies_wherever_the_end_is_the_same() {
-    let (undisturbed, laptop, sign_out, body) = household().await;
+    let (undisturbed, laptop, sign_out, body) = Box::pin(household()).await;
     undisturbed.push(&body).await;
     undisturbed.drain().await;
     let calls = undisturbed.gateway.take_calls().len();
@@ -540,7 +540,7 @@ async fn whatever_dies_wherever_the_end_is_the_same() {
     let mut kills = 0;
     for dies_at in 1..=calls {
         for is_made in [false, true] {
-            let (world, laptop, sign_out, body) = household().await;
+            let (world, laptop, sign_out, body) = Box::pin(household()).await;
             let mut call = 0;
             world.gateway.judge(move |_| {
                 call += 1;
@@ -592,7 +592,7 @@ async fn whatever_dies_wherever_the_end_is_the_same() {
 
 #[tokio::test]
 async fn a_message_that_comes_again_when_all_is_done_does_nothing() {
-    let (world, ..) = household().await;
+    let (world, ..) = Box::pin(household()).await;
     let [laptop, device] = world.connected(["again", "again-2"]).await;
     let sign_out = world.sign_out_device(&laptop, &device).await;
     let body = world.event_of(&device, sign_out).await;
