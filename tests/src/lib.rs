@@ -7,8 +7,10 @@
 
 pub mod asyncapi;
 pub mod aws;
+pub mod browser;
 pub mod bundle;
 pub mod client;
+pub mod conformance;
 pub mod engine;
 mod examples;
 pub mod listener;

@@ -24,7 +24,7 @@ use start::{Clients, RetryPolicy};
 use store::Store;
 
 /// The origins that our own stack lets in.
-const ORIGINS: &str = "https://app.example.com,https://tv.example.com";
+const ORIGINS: &str = "https://app.example.com,https://tv.example.com,http://page.localhost";
 
 /// Where the API is that the tests try, without a slash at the end.
 ///

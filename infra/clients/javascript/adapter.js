@@ -1,0 +1,102 @@
+/**
+ * The module as a client under test: takes the commands of infra/docs/devices.md,
+ * one JSON text each, and sends answers and events. It works in a page and in
+ * Node, which differ in where things are stored.
+ *
+ * `places` are what the app stores its own things in: objects with `put(key,
+ * value)`, `entries()` and `clear()`.
+ */
+import { Curfew, CurfewError } from "./curfew.js";
+
+export function adapter({ send, configured }) {
+  let curfew = null;
+  let places = [];
+  let read = null;
+
+  const tell = (event, facts = {}) => send({ event, ...facts });
+
+  const commands = {
+    async configure({ api_url: api, device, reconnect_cap_ms: cap, state }) {
+      const { options, ...own } = await configured(state);
+      ({ places, read } = own);
+      curfew = new Curfew({
+        api,
+        device,
+        timing: { reconnectCapMs: cap, reconnectBaseMs: Math.min(cap, 100) },
+        onConnected: () => tell("connected"),
+        onDisconnected: () => tell("disconnected"),
+        onStop: () => tell("stopped"),
+        onWipe: () => Promise.all(places.map((place) => place.clear())),
+        onWiped: () => tell("wiped"),
+        onAcknowledged: () => tell("acknowledged"),
+        onSignInScreen: (ended) => tell("sign_in_screen", ended ?? {}),
+        onError: (error) => tell("error", { detail: String(error?.stack ?? error), cause: String(error?.cause ?? "") }),
+        ...options,
+      });
+      await curfew.start();
+    },
+    async sign_in({ email, password }) {
+      const { device } = await curfew.signIn({ email, password });
+      return { device_id: device.id };
+    },
+    async store({ key, value }) {
+      await Promise.all(places.map((place) => place.put(key, value)));
+    },
+    async stored() {
+      const found = await Promise.all(places.map((place) => place.entries()));
+      const has = async (what) => (await read(`curfew.${what}`)) !== null;
+      return {
+        entries: Object.assign({}, ...found),
+        token: await has("session"),
+        device_key: await has("device"),
+      };
+    },
+    async call({ method, path }) {
+      let response;
+      try {
+        response = await curfew.fetch(path, { method });
+      } catch (error) {
+        if (error instanceof CurfewError) {
+          throw error;
+        }
+        return { status: 0, problem: null };
+      }
+      const document = await response.json().catch(() => null);
+      return { status: response.status, problem: nameOf(document) };
+    },
+    async sign_out({ scope }) {
+      const signOut = await (scope === "local" ? curfew.signOut() : curfew.signOutAll(scope));
+      return { sign_out: signOut.id };
+    },
+    async change_password({ current_password, new_password, keep_current }) {
+      const signOut = await curfew.changePassword({
+        currentPassword: current_password,
+        newPassword: new_password,
+        keepCurrent: keep_current,
+      });
+      return { sign_out: signOut.id };
+    },
+    async end() {
+      curfew?.close();
+    },
+  };
+
+  return async function receive(text) {
+    const { id, do: name, ...facts } = JSON.parse(text);
+    try {
+      if (!Object.hasOwn(commands, name)) {
+        throw new Error(`there is no command ${name}`);
+      }
+      send({ id, ok: true, ...(await commands[name](facts)) });
+    } catch (error) {
+      send({ id, ok: false, problem: error.problem ?? null, detail: String(error.message) });
+    }
+  };
+}
+
+function nameOf(document) {
+  const type = document?.type;
+  return typeof type === "string" && type.startsWith("urn:curfew:problem:")
+    ? type.slice("urn:curfew:problem:".length)
+    : null;
+}

@@ -1,0 +1,363 @@
+//! A headless browser for a test, and the pages that it shows.
+//!
+//! Each [`Browser`] is a Chromium of its own with an empty profile, driven by
+//! `WebDriver`. It ends when it is dropped, and when the test process ends,
+//! however that ends.
+
+mod chromium;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use curfew::process::{Tether, Tethered, append_to};
+use curfew::tools::find_python;
+use curfew::{root, target};
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{ClientBuilder, Locator};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use url::{ParseError, Url};
+
+use self::chromium::Chromium;
+use crate::client::unique;
+
+/// Where the pages are, to the browsers of the tests: a name that browsers take
+/// for this machine, so that a page without TLS may use all that a page can.
+pub const ORIGIN: &str = "http://page.localhost";
+
+/// How long the driver may take to start, and a page to become what it is to be.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two looks at a page.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The pages of the tests and the module that they use, served at [`ORIGIN`].
+#[derive(Debug)]
+pub struct Pages {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Pages {
+    /// Serves them until this is dropped.
+    ///
+    /// # Errors
+    /// When there is no port to be had.
+    pub async fn serve() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            address,
+            serving: tokio::spawn(serve(listener)),
+        })
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        connections.spawn(
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)),
+        );
+    }
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, http::Error> {
+    let name = request.uri().path().trim_start_matches('/');
+    let found = ["tests/pages", "infra/clients/javascript"]
+        .into_iter()
+        .filter(|_| !name.contains(".."))
+        .find_map(|folder| fs::read(root().join(folder).join(name)).ok());
+    let content_type = match Path::new(name).extension().and_then(|kind| kind.to_str()) {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        _ => "text/html; charset=utf-8",
+    };
+    let status = match found {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::NOT_FOUND,
+    };
+    Response::builder()
+        .status(status)
+        .header("content-type", content_type)
+        .header("cache-control", "no-store")
+        .body(found.unwrap_or_default().into())
+}
+
+/// A browser with one page open.
+#[derive(Debug)]
+pub struct Browser {
+    client: fantoccini::Client,
+    // Dropped after the client: the whole process group ends with it.
+    _driver: Tethered,
+    _profile: Profile,
+}
+
+/// The folder of one browser, with all that it keeps.
+#[derive(Debug)]
+struct Profile(PathBuf);
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        // What can't be removed is removed with target/.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Browser {
+    /// Starts one, which finds the pages at [`ORIGIN`].
+    ///
+    /// # Errors
+    /// When there is no browser and none can be had, or it does not start.
+    pub async fn start(pages: &Pages) -> Result<Self> {
+        let tether = find_python()?;
+        let chromium = chromium::chromium(&tether).await?;
+        let profile = Profile(target().join("browsers").join(unique()));
+        fs::create_dir_all(&profile.0)?;
+        let log = profile.0.with_extension("log");
+        let (driver, port) = start_driver(&tether, &chromium, &log).await?;
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities(&chromium.browser, &profile.0, pages.address))
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .with_context(|| format!("the browser did not start; see {}", log.display()))?;
+        // A browser that started has nothing of interest to say.
+        fs::remove_file(&log)?;
+        Ok(Self {
+            client,
+            _driver: driver,
+            _profile: profile,
+        })
+    }
+
+    /// Shows a page of [`ORIGIN`], or any other address.
+    ///
+    /// # Errors
+    /// When it can't be shown.
+    pub async fn go(&self, page: &str) -> Result<()> {
+        let address = if page.starts_with('/') {
+            format!("{ORIGIN}{page}")
+        } else {
+            page.to_owned()
+        };
+        Ok(self.client.goto(&address).await?)
+    }
+
+    /// The value of an expression in the page; a promise is waited for.
+    ///
+    /// # Errors
+    /// When it throws.
+    pub async fn value(&self, expression: &str) -> Result<Value> {
+        self.value_of(expression, json!(null)).await
+    }
+
+    /// The same, with a value that the expression knows as `given`.
+    ///
+    /// # Errors
+    /// When it throws.
+    pub async fn value_of(&self, expression: &str, given: Value) -> Result<Value> {
+        let script = format!("const given = arguments[0]; return ({expression});");
+        let value = self.client.execute(&script, vec![given]).await;
+        value.with_context(|| format!("the page could not tell: {expression}"))
+    }
+
+    /// Waits until an expression in the page is true.
+    ///
+    /// # Errors
+    /// When that takes too long; the message shows the page's text.
+    pub async fn until(&self, expression: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.value(expression).await? != json!(true) {
+            if Instant::now() > deadline {
+                let text = self.value("document.body.innerText").await?;
+                bail!("it was never true that {expression}; the page says: {text}");
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Writes into a field.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn write(&self, field: &str, text: &str) -> Result<()> {
+        let field = self.client.find(Locator::Css(field)).await?;
+        field.clear().await?;
+        Ok(field.send_keys(text).await?)
+    }
+
+    /// Clicks on something.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn click(&self, what: &str) -> Result<()> {
+        let what = self.client.find(Locator::Css(what)).await?;
+        Ok(what.click().await?)
+    }
+
+    /// What the page looks like, as a PNG below `target/browsers`.
+    ///
+    /// # Errors
+    /// When it can't be taken or written.
+    pub async fn photograph(&self, name: &str) -> Result<PathBuf> {
+        let path = target().join("browsers").join(format!("{name}.png"));
+        fs::write(&path, self.client.screenshot().await?)?;
+        Ok(path)
+    }
+
+    /// Cuts the page off from the network, or connects it again. Requests and
+    /// new sockets fail then; Chromium leaves a socket alone that is open.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn set_offline(&self, is_offline: bool) -> Result<()> {
+        let conditions = json!({
+            "offline": is_offline,
+            "latency": 0,
+            "downloadThroughput": -1,
+            "uploadThroughput": -1,
+        });
+        for (name, parameters) in [
+            ("Network.enable", json!({})),
+            ("Network.emulateNetworkConditions", conditions),
+        ] {
+            let command = DevTools { name, parameters };
+            self.client.issue_cmd(command).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens a second tab and goes on in it, or goes back to the first.
+    ///
+    /// # Errors
+    /// When there is no such tab.
+    pub async fn tab(&self, number: usize) -> Result<()> {
+        if self.client.windows().await?.len() <= number {
+            self.client.new_window(true).await?;
+        }
+        let tabs = self.client.windows().await?;
+        let tab = tabs.get(number).context("there is no such tab")?;
+        Ok(self.client.switch_to_window(tab.clone()).await?)
+    }
+}
+
+/// Starts a driver, and learns its port. It takes a free one of one kind of
+/// address, and may find it taken for the other.
+async fn start_driver(tether: &Tether, chromium: &Chromium, log: &Path) -> Result<(Tethered, u16)> {
+    let mut tries = 0;
+    loop {
+        let mut command = tether.command(&chromium.driver);
+        command
+            .args(["--port=0", "--log-level=WARNING"])
+            .envs(
+                chromium
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
+            .stdout(Stdio::piped())
+            .stderr(append_to(log)?);
+        let mut driver = Tethered::start(command)?;
+        let port = timeout(PATIENCE, port_of(&mut driver))
+            .await
+            .context("chromedriver did not say that it had started")?;
+        tries += 1;
+        match port {
+            Ok(port) => return Ok((driver, port)),
+            Err(_) if tries < 5 => {}
+            Err(error) => {
+                return Err(
+                    error.context(format!("chromedriver did not start; see {}", log.display()))
+                );
+            }
+        }
+    }
+}
+
+/// The port that a driver says it listens at.
+async fn port_of(driver: &mut Tethered) -> Result<u16> {
+    let output = driver.output().context("its output is piped")?;
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            return Ok(port.trim_end_matches('.').parse()?);
+        }
+    }
+    bail!("it ended")
+}
+
+fn capabilities(
+    browser: &Path,
+    profile: &Path,
+    pages: SocketAddr,
+) -> serde_json::Map<String, Value> {
+    let host = ORIGIN.trim_start_matches("http://");
+    let options = json!({
+        "binary": browser,
+        "args": [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--no-proxy-server",
+            "--window-size=960,640",
+            format!("--host-resolver-rules=MAP {host}:80 {pages}"),
+            format!("--user-data-dir={}", profile.display()),
+        ],
+    });
+    let Value::Object(capabilities) = json!({
+        "browserName": "chrome",
+        "goog:chromeOptions": options,
+    }) else {
+        unreachable!("it is an object");
+    };
+    capabilities
+}
+
+/// A command of the `DevTools` protocol, which Chromium's driver passes on.
+#[derive(Debug)]
+struct DevTools {
+    name: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        let body = json!({ "cmd": self.name, "params": self.parameters });
+        (Method::POST, Some(body.to_string()))
+    }
+}

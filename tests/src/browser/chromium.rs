@@ -1,0 +1,173 @@
+//! The browser: the one on this machine, or Debian's, fetched without root into
+//! `target/browser`.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use curfew::process::{Tether, run_logged};
+use curfew::target;
+
+const BROWSERS: [&str; 4] = [
+    "chromium",
+    "google-chrome",
+    "google-chrome-stable",
+    "chromium-browser",
+];
+const DRIVER: &str = "chromedriver";
+const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
+
+/// A browser and its driver.
+#[derive(Clone, Debug)]
+pub(super) struct Chromium {
+    pub browser: PathBuf,
+    pub driver: PathBuf,
+    /// What both need in their environment.
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+/// Finds a browser and its driver on the PATH, or fetches them.
+pub(super) async fn chromium(tether: &Tether) -> Result<Chromium> {
+    let browser = BROWSERS.into_iter().find_map(on_path);
+    if let (Some(browser), Some(driver)) = (browser, on_path(DRIVER)) {
+        return Ok(Chromium {
+            browser,
+            driver,
+            environment: Vec::new(),
+        });
+    }
+    fetched(tether).await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where programs are is known by the PATH"
+)]
+fn on_path(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}
+
+/// Debian's, in `target/browser`.
+async fn fetched(tether: &Tether) -> Result<Chromium> {
+    let folder = target().join("browser");
+    fs::create_dir_all(target())?;
+    // Two tests at once would break each other's installation.
+    let lock = File::create(target().join("browser.lock"))?;
+    lock.lock()?;
+    let done = folder.join("installed");
+    if !done.exists() {
+        fetch(tether, &folder).await?;
+        fs::write(done, "")?;
+    }
+    installed(&folder.join("root")).context("target/browser is broken; remove it")
+}
+
+async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
+    let (Some(apt), Some(dpkg)) = (on_path("apt-get"), on_path("dpkg")) else {
+        bail!(
+            "no browser: install Chromium or Google Chrome and its ChromeDriver, so that \
+             `chromium` or `google-chrome`, and `chromedriver`, are on the PATH"
+        );
+    };
+    let begun = Instant::now();
+    eprintln!("Fetching Chromium and its driver into target/browser …");
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    let (state, cache) = (folder.join("state"), folder.join("cache"));
+    fs::create_dir_all(state.join("lists/partial"))?;
+    fs::create_dir_all(cache.join("archives/partial"))?;
+    let log = folder.join("install.log");
+    // The system's sources and the list of what it has, and a state of our own:
+    // this needs neither root nor an update before.
+    let settings = [
+        format!("Dir::State={}", state.display()),
+        "Dir::State::status=/var/lib/dpkg/status".to_owned(),
+        format!("Dir::Cache={}", cache.display()),
+        "Debug::NoLocking=1".to_owned(),
+        "APT::Sandbox::User=".to_owned(),
+        "APT::Install-Recommends=0".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+        "Acquire::Retries=3".to_owned(),
+    ];
+    let install = ["--yes", "--download-only", "install"];
+    for arguments in [&["update"][..], &[&install[..], &PACKAGES[..]].concat()[..]] {
+        let mut command = tether.command(&apt);
+        for setting in &settings {
+            command.args(["--option", setting]);
+        }
+        command.args(arguments);
+        let outcome = run_logged(command, "apt-get", &log).await;
+        outcome.context(
+            "apt could not bring a browser: install Chromium and ChromeDriver, so that \
+             `chromium` and `chromedriver` are on the PATH",
+        )?;
+    }
+    let root = folder.join("root");
+    for archive in fs::read_dir(cache.join("archives"))? {
+        let archive = archive?.path();
+        if archive.extension().is_some_and(|kind| kind == "deb") {
+            let mut command = tether.command(&dpkg);
+            command.arg("--extract").arg(&archive).arg(&root);
+            run_logged(command, "dpkg --extract", &log).await?;
+        }
+    }
+    fs::remove_dir_all(cache)?;
+    fs::remove_dir_all(state)?;
+    eprintln!(
+        "Fetching Chromium and its driver into target/browser: {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// What lies in the folder that the packages were unpacked into.
+fn installed(root: &Path) -> Result<Chromium> {
+    // The program itself, and not the script that looks for it in /usr.
+    let browser = root.join("usr/lib/chromium/chromium");
+    let driver = root.join("usr/bin/chromedriver");
+    if !browser.is_file() || !driver.is_file() {
+        bail!(
+            "the packages {} hold no browser here: install Chromium and ChromeDriver, so that \
+             `chromium` and `chromedriver` are on the PATH",
+            PACKAGES.join(" and ")
+        );
+    }
+    let mut folders = BTreeSet::new();
+    for libraries in ["usr/lib", "lib"] {
+        libraries_below(&root.join(libraries), &mut folders)?;
+    }
+    let mut environment = vec![("LD_LIBRARY_PATH", env::join_paths(folders)?)];
+    if root.join("etc/fonts/fonts.conf").exists() {
+        environment.push(("FONTCONFIG_PATH", root.join("etc/fonts").into()));
+        environment.push(("XDG_DATA_HOME", root.join("usr/share").into()));
+    }
+    Ok(Chromium {
+        browser,
+        driver,
+        environment,
+    })
+}
+
+/// The folders that hold libraries: some packages keep theirs in one of their own.
+fn libraries_below(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !path.is_symlink() {
+            libraries_below(&path, found)?;
+        } else if name.contains(".so") {
+            found.insert(folder.to_owned());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,425 @@
+//! The network between a client and the API: it can be cut, answer in the API's
+//! place, and say things twice or that nobody said.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::{SinkExt, StreamExt};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, CONTENT_TYPE, HOST,
+    ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
+use tokio_websockets::{ClientBuilder, Message, ServerBuilder};
+
+use super::{PATIENCE, PAUSE};
+
+const SOCKET_PATH: &str = "/v1/socket";
+const TICKETS_PATH: &str = "/v1/socket-tickets";
+
+type Answer = Response<Full<Bytes>>;
+
+/// What is answered in the API's place.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// A problem of the API's.
+    Problem(u16, &'static str),
+    /// Something that the API never says.
+    Other(u16, &'static str),
+}
+
+/// A request, and what was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The method.
+    pub method: Method,
+    /// The path.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+/// What is done to what passes.
+#[derive(Debug, Default)]
+struct Conditions {
+    /// A fault, for which method (any, if none) and path, and how often.
+    faults: Vec<(Option<Method>, String, Fault, usize)>,
+    /// Whether frames to the device come twice.
+    is_doubling: bool,
+    /// Whether frames from the device get lost.
+    loses_frames: bool,
+    /// Whether frames to the device get lost.
+    is_deaf: bool,
+    seen: Vec<Seen>,
+    /// What the device has said over its sockets.
+    frames: Vec<String>,
+}
+
+/// The network of one client.
+#[derive(Debug)]
+pub struct Network {
+    address: SocketAddr,
+    cut: watch::Sender<bool>,
+    held: watch::Sender<bool>,
+    spoken: broadcast::Sender<String>,
+    conditions: Arc<Mutex<Conditions>>,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Network {
+    /// A network in order, with the API at this address behind it.
+    ///
+    /// # Errors
+    /// When there is no port to be had.
+    pub async fn before(api_url: &str) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let (cut, is_cut) = watch::channel(false);
+        let (held, is_held) = watch::channel(false);
+        let (spoken, _) = broadcast::channel(8);
+        let conditions = Arc::default();
+        let authority = api_url.strip_prefix("http://");
+        let link = Link {
+            address,
+            authority: authority.context("the API is on this machine")?.to_owned(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            conditions: Arc::clone(&conditions),
+            spoken: spoken.clone(),
+            is_held,
+        };
+        Ok(Self {
+            address,
+            cut,
+            held,
+            spoken,
+            conditions,
+            serving: tokio::spawn(accept(listener, link, is_cut)),
+        })
+    }
+
+    /// Where the client finds the API.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// And the socket.
+    #[must_use]
+    pub fn socket_url(&self) -> String {
+        format!("ws://{}{SOCKET_PATH}", self.address)
+    }
+
+    /// Cuts it, or mends it. What was open when it was cut stays broken.
+    pub fn set_cut(&self, is_cut: bool) {
+        self.cut.send_replace(is_cut);
+    }
+
+    /// Answers the next calls of a path in the API's place.
+    pub fn fault(&self, method: Option<Method>, path: &str, fault: Fault, times: usize) {
+        let fault = (method, path.to_owned(), fault, times);
+        self.conditions().faults.push(fault);
+    }
+
+    /// Lets calls through again.
+    pub fn mend(&self) {
+        self.conditions().faults.clear();
+    }
+
+    /// Says everything twice to the device.
+    pub fn double_frames(&self) {
+        self.conditions().is_doubling = true;
+    }
+
+    /// Loses what the device says over its socket.
+    pub fn lose_frames(&self) {
+        self.conditions().loses_frames = true;
+    }
+
+    /// Loses what Curfew says over the socket, which stays open.
+    pub fn deafen(&self) {
+        self.conditions().is_deaf = true;
+    }
+
+    /// Keeps every fault that is to be answered back, or lets them go.
+    pub fn hold_faults(&self, are_held: bool) {
+        self.held.send_replace(are_held);
+    }
+
+    /// What the device has said over its sockets.
+    #[must_use]
+    pub fn frames(&self) -> Vec<String> {
+        self.conditions().frames.clone()
+    }
+
+    /// Sends a frame, which Curfew has not, to the open sockets.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn say(&self, frame: &str) -> Result<()> {
+        let heard = self.spoken.send(frame.to_owned()).unwrap_or_default();
+        ensure!(heard > 0, "no socket is open");
+        Ok(())
+    }
+
+    /// The requests until now that have such a path.
+    #[must_use]
+    pub fn seen(&self, path: &str) -> Vec<Seen> {
+        let seen = self.conditions().seen.clone();
+        seen.into_iter()
+            .filter(|one| one.path.starts_with(path))
+            .collect()
+    }
+
+    /// Waits until as many such requests were answered.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub async fn until_seen(&self, path: &str, count: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.seen(path).len() < count {
+            ensure!(Instant::now() < deadline, "only {:?}", self.seen(path));
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        lock(&self.conditions)
+    }
+}
+
+fn lock(conditions: &Mutex<Conditions>) -> MutexGuard<'_, Conditions> {
+    conditions.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, link: Link, is_cut: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        if *is_cut.borrow() {
+            continue;
+        }
+        let _ = stream.set_nodelay(true);
+        while connections.try_join_next().is_some() {}
+        let (link, mut is_cut) = (link.clone(), is_cut.clone());
+        connections.spawn(async move {
+            let sockets = Mutex::new(Vec::new());
+            let answer = service_fn(|request| link.answer(request, &sockets));
+            let serving = async {
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), answer)
+                    .with_upgrades()
+                    .await;
+                let sockets =
+                    mem::take(&mut *sockets.lock().unwrap_or_else(PoisonError::into_inner));
+                for (device, curfew) in sockets {
+                    let _ = link.carry(device, curfew).await;
+                }
+            };
+            tokio::select! {
+                () = serving => {}
+                _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+            }
+        });
+    }
+}
+
+/// Lets a page ask, where the API is not asked.
+fn allow(origin: Option<HeaderValue>) -> Result<Answer> {
+    let answer = Response::builder()
+        .status(StatusCode::NO_CONTENT)
+        .header(ACCESS_CONTROL_ALLOW_HEADERS, "authorization");
+    let answer = match origin {
+        Some(origin) => answer.header(ACCESS_CONTROL_ALLOW_ORIGIN, origin),
+        None => answer,
+    };
+    Ok(answer.body(Full::default())?)
+}
+
+#[derive(Clone)]
+struct Link {
+    address: SocketAddr,
+    authority: String,
+    client: Client<HttpConnector, Incoming>,
+    conditions: Arc<Mutex<Conditions>>,
+    spoken: broadcast::Sender<String>,
+    is_held: watch::Receiver<bool>,
+}
+
+type Sockets = Mutex<Vec<(OnUpgrade, OnUpgrade)>>;
+
+impl Link {
+    async fn answer(&self, request: Request<Incoming>, sockets: &Sockets) -> Result<Answer> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let origin = request.headers().get(ORIGIN).cloned();
+        if method == Method::OPTIONS && !path.starts_with("/v1/") {
+            return allow(origin);
+        }
+        let answer = match self.fault(&method, &path) {
+            Some(fault) => {
+                self.is_held.clone().wait_for(|is_held| !is_held).await?;
+                fault.answer(origin)?
+            }
+            None => self.pass(request, sockets).await?,
+        };
+        let status = answer.status().as_u16();
+        lock(&self.conditions).seen.push(Seen {
+            method,
+            path,
+            status,
+        });
+        Ok(answer)
+    }
+
+    fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
+        // A page asks first whether it may ask; that is no call.
+        if method == Method::OPTIONS {
+            return None;
+        }
+        let mut conditions = lock(&self.conditions);
+        let (.., fault, times) = conditions.faults.iter_mut().find(|(of, at, _, times)| {
+            *times > 0 && of.as_ref().is_none_or(|of| of == method) && path.starts_with(&**at)
+        })?;
+        *times -= 1;
+        Some(fault.clone())
+    }
+
+    async fn pass(&self, mut request: Request<Incoming>, sockets: &Sockets) -> Result<Answer> {
+        let device = request
+            .headers()
+            .contains_key(UPGRADE)
+            .then(|| hyper::upgrade::on(&mut request));
+        let is_ticket = request.uri().path() == TICKETS_PATH;
+        let path = request.uri().path_and_query();
+        let path = path.map_or("/", PathAndQuery::as_str);
+        *request.uri_mut() = format!("http://{}{path}", self.authority).parse()?;
+        request.headers_mut().remove(HOST);
+        // What is compressed could not be read here.
+        request.headers_mut().remove(SEC_WEBSOCKET_EXTENSIONS);
+        let mut answer = self.client.request(request).await?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(device) = device
+        {
+            let both = (device, hyper::upgrade::on(&mut answer));
+            sockets
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(both);
+            let (parts, _) = answer.into_parts();
+            return Ok(Response::from_parts(parts, Full::default()));
+        }
+        let (mut parts, body) = answer.into_parts();
+        let mut body = body.collect().await?.to_bytes();
+        if is_ticket && parts.status == StatusCode::OK {
+            let mut ticket: Value = serde_json::from_slice(&body)?;
+            ticket["url"] = json!(format!("ws://{}{SOCKET_PATH}", self.address));
+            body = ticket.to_string().into();
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        Ok(Response::from_parts(parts, body.into()))
+    }
+
+    /// Carries the frames of one socket.
+    async fn carry(&self, device: OnUpgrade, curfew: OnUpgrade) -> Result<()> {
+        let (device, curfew) = tokio::try_join!(device, curfew)?;
+        let mut device = ServerBuilder::new().serve(TokioIo::new(device));
+        let mut curfew = ClientBuilder::new().take_over(TokioIo::new(curfew));
+        let mut spoken = self.spoken.subscribe();
+        loop {
+            tokio::select! {
+                frame = device.next() => match frame {
+                    Some(frame) => {
+                        let frame = frame?;
+                        if self.hears(&frame) {
+                            curfew.send(frame).await?;
+                        }
+                    }
+                    None => return Ok(()),
+                },
+                frame = curfew.next() => match frame {
+                    Some(frame) => {
+                        let frame = frame?;
+                        for _ in 0..self.times(&frame) {
+                            device.send(frame.clone()).await?;
+                        }
+                    }
+                    None => return Ok(()),
+                },
+                said = spoken.recv() => device.send(Message::text(said?)).await?,
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Whether a frame of the device reaches Curfew.
+    fn hears(&self, frame: &Message) -> bool {
+        let mut conditions = lock(&self.conditions);
+        let Some(text) = frame.as_text() else {
+            return true;
+        };
+        conditions.frames.push(text.to_owned());
+        !conditions.loses_frames
+    }
+
+    /// How often a frame of Curfew's reaches the device.
+    fn times(&self, frame: &Message) -> usize {
+        let conditions = lock(&self.conditions);
+        match (frame.is_text(), conditions.is_deaf, conditions.is_doubling) {
+            (true, true, _) => 0,
+            (true, false, true) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Fault {
+    fn answer(&self, origin: Option<HeaderValue>) -> Result<Answer> {
+        let (status, content_type, body) = match self {
+            Self::Problem(status, name) => {
+                let document = json!({
+                    "type": format!("urn:curfew:problem:{name}"),
+                    "title": "A fault of the network.",
+                    "status": status,
+                });
+                (status, "application/problem+json", document.to_string())
+            }
+            Self::Other(status, text) => (status, "text/html", (*text).to_owned()),
+        };
+        let mut answer: Answer = Response::builder()
+            .status(*status)
+            .header(CONTENT_TYPE, content_type)
+            .body(body.into())?;
+        if let Some(origin) = origin {
+            answer
+                .headers_mut()
+                .insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,440 @@
+//! A page that uses the module, in a browser: what its user sees, and what is
+//! left of the account in it.
+
+use std::time::Instant;
+
+use curfew_tests::browser::{Browser, Pages};
+use curfew_tests::client::{Device, Household, PHONE};
+use curfew_tests::conformance::{Fault, Network, PATIENCE};
+use curfew_tests::stack::api_url;
+use serde_json::{Value, json};
+
+/// What stays in a page that was wiped: the device key, what happened, and what
+/// is not the account's.
+const WIPED: [&str; 3] = ["curfew.device", "curfew.ended", "language"];
+
+/// The page has listed its devices and stored its films, and is connected.
+const READY: &str =
+    "['ready', 'connected'].every((name) => events.some((one) => one.name === name))";
+
+/// A browser with the films in it, and the network that it is at.
+struct Screen {
+    browser: Browser,
+    network: Network,
+    page: String,
+}
+
+impl Screen {
+    /// A browser whose page comes back by itself within a second.
+    async fn open(pages: &Pages, name: &str) -> Self {
+        let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
+        Self::open_with(pages, name, &quick, "").await
+    }
+
+    /// A browser whose page does not come back by itself while a test lasts.
+    async fn open_patient(pages: &Pages, name: &str) -> Self {
+        let patient = json!({
+            "reconnectCapMs": 86_400_000,
+            "reconnectBaseMs": 86_400_000,
+            "lookMs": 50,
+        });
+        Self::open_with(pages, name, &patient, "").await
+    }
+
+    async fn open_with(pages: &Pages, name: &str, timing: &Value, more: &str) -> Self {
+        let network = Network::before(api_url()).await.unwrap();
+        let api = network.api_url();
+        let screen = Self {
+            browser: Browser::start(pages).await.unwrap(),
+            network,
+            page: format!("/films.html?api={api}&name={name}&timing={timing}{more}"),
+        };
+        screen.load().await;
+        screen
+    }
+
+    async fn load(&self) {
+        self.browser.go(&self.page).await.unwrap();
+        self.until("window.started").await;
+    }
+
+    async fn sign_in(&self, household: &Household) {
+        let browser = &self.browser;
+        browser.write("#email", &household.email).await.unwrap();
+        let password = &household.password;
+        browser.write("#password", password).await.unwrap();
+        browser.click("#enter").await.unwrap();
+        self.until(
+            "['ready', 'connected'].every((name) => events.some((one) => one.name === name))",
+        )
+        .await;
+    }
+
+    async fn until(&self, expression: &str) {
+        self.browser.until(expression).await.unwrap();
+    }
+
+    async fn value(&self, expression: &str) -> Value {
+        self.browser.value(expression).await.unwrap()
+    }
+
+    /// Waits for the sign-in screen; what it says.
+    async fn sign_in_screen(&self) -> String {
+        self.until("!document.getElementById('sign-in').hidden")
+            .await;
+        let why = self.value("document.getElementById('why').textContent");
+        why.await.as_str().unwrap().to_owned()
+    }
+
+    /// Signs out a device by its button.
+    async fn press(&self, device: &str) -> Value {
+        let button = format!("[data-device=\"{device}\"]");
+        self.until(&format!("document.querySelector('{button}') !== null"))
+            .await;
+        self.browser.click(&button).await.unwrap();
+        self.until("window.signOut !== undefined").await;
+        self.value("window.signOut").await
+    }
+
+    /// How often something has happened.
+    async fn count(&self, name: &str) -> i64 {
+        let count = format!("events.filter((one) => one.name === '{name}').length");
+        self.value(&count).await.as_i64().unwrap()
+    }
+
+    /// When it happened last, in milliseconds of Unix time.
+    async fn last(&self, name: &str) -> i64 {
+        let last = format!("events.findLast((one) => one.name === '{name}').at");
+        self.value(&last).await.as_i64().unwrap()
+    }
+
+    async fn assert_wiped(&self) {
+        let stored = self.value("window.stored()").await;
+        let wanted = json!({ "local": WIPED, "caches": [], "databases": [] });
+        assert_eq!(stored, wanted);
+    }
+
+    /// The only part of a receipt, once it has come so far.
+    async fn part(&self, sign_out: &Value, state: &str) -> Value {
+        let id = sign_out["id"].as_str().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let receipt = self.value(&format!("curfew.receipt('{id}')")).await;
+            let part = receipt["devices"][0].clone();
+            if part["state"] == state {
+                return part;
+            }
+            assert!(Instant::now() < deadline, "{receipt}");
+        }
+    }
+}
+
+/// The only part of a receipt.
+async fn part(reader: &Device, sign_out: &Value) -> Value {
+    let path = format!("/v1/sign-outs/{}", sign_out["id"].as_str().unwrap());
+    reader.get(&path).await.done(200)["sign_out"]["devices"][0].clone()
+}
+
+/// The only part of a receipt, once it has come so far.
+async fn part_in_state(reader: &Device, sign_out: &Value, state: &str) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let part = part(reader, sign_out).await;
+        if part["state"] == state {
+            return part;
+        }
+        assert!(Instant::now() < deadline, "{part}");
+    }
+}
+
+/// A television and a phone of one household, both signed in.
+async fn tv_and_phone(pages: &Pages) -> (Screen, Screen) {
+    let household = Household::register().await;
+    let (tv, phone) = tokio::join!(Screen::open(pages, "TV"), Screen::open(pages, "Phone"));
+    tv.sign_in(&household).await;
+    phone.sign_in(&household).await;
+    (tv, phone)
+}
+
+/// The television alone, and a device that can sign it out.
+async fn tv_and_owner(tv: &Screen) -> (Device, String) {
+    let household = Household::register().await;
+    tv.sign_in(&household).await;
+    let owner = household.sign_in(PHONE).await;
+    let id = tv.value("curfew.session.device.id").await;
+    (owner, id.as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_page_that_is_signed_out_in_another_browser_is_wiped_and_shows_the_sign_in_screen() {
+    let pages = Pages::serve().await.unwrap();
+    let (tv, phone) = tv_and_phone(&pages).await;
+    let stored = tv.value("window.stored()").await;
+    assert_eq!(stored["caches"], json!(["films"]));
+    assert_eq!(stored["databases"], json!(["films"]));
+    tv.browser.photograph("watching").await.unwrap();
+
+    let sign_out = phone.press("TV").await;
+
+    let why = tv.sign_in_screen().await;
+    tv.assert_wiped().await;
+    assert!(why.contains("by “Phone”"), "{why}");
+    let part = phone.part(&sign_out, "acknowledged").await;
+    assert!(part["pushed_at"].is_string(), "{part}");
+    assert_eq!(part["name"], "TV");
+    tv.browser.photograph("signed-out").await.unwrap();
+    phone.browser.photograph("phone").await.unwrap();
+    let answered = phone.last("answered").await;
+    for event in ["stopped", "wiped", "sign_in_screen"] {
+        let after = tv.last(event).await - answered;
+        println!("{event}: {after} ms after the answer to the sign-out");
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_network_was_cut_is_wiped_at_its_first_contact() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open_patient(&pages, "TV").await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    // Chromium cuts off what is new; the network breaks what is open.
+    tv.browser.set_offline(true).await.unwrap();
+    tv.network.set_cut(true);
+    tv.until("!curfew.connected").await;
+
+    let sign_out = owner.sign_out(&tv_id).await.done(200)["sign_out"].clone();
+    let still_there = tv.value("window.stored()").await;
+    let unreached = part(&owner, &sign_out).await;
+    tv.network.set_cut(false);
+    tv.browser.set_offline(false).await.unwrap();
+
+    let why = tv.sign_in_screen().await;
+    tv.assert_wiped().await;
+    assert!(why.contains("by “"), "{why}");
+    assert_eq!(still_there["databases"], json!(["films"]));
+    assert_eq!(unreached["contacted_at"], Value::Null);
+    assert_eq!(unreached["acknowledged_at"], Value::Null);
+    let part = part_in_state(&owner, &sign_out, "acknowledged").await;
+    assert!(part["contacted_at"].is_string(), "{part}");
+}
+
+#[tokio::test]
+async fn a_page_that_slept_asks_whether_it_is_still_signed_in() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open_patient(&pages, "TV").await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    // Its socket is dead and looks open.
+    tv.network.deafen();
+    let _ = owner.sign_out(&tv_id).await.done(200);
+
+    tv.value("void (Date.now = ((now) => () => now.call(Date) + 3_600_000)(Date.now))")
+        .await;
+
+    let why = tv.sign_in_screen().await;
+    assert!(why.contains("by “"), "{why}");
+    tv.assert_wiped().await;
+}
+
+#[tokio::test]
+async fn a_page_that_your_own_api_refuses_asks_why() {
+    let pages = Pages::serve().await.unwrap();
+    let films = Network::before(api_url()).await.unwrap();
+    let forbidden = Fault::Other(403, "{\"message\":\"Forbidden\"}");
+    films.fault(None, "/films", forbidden, usize::MAX);
+    let more = format!("&protects={}", films.api_url());
+    let tv = Screen::open_with(&pages, "TV", &json!({}), &more).await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    tv.network.deafen();
+    let watch = format!(
+        "curfew.fetch('{}/films/42').then((answer) => answer.status)",
+        films.api_url()
+    );
+    assert_eq!(tv.value(&watch).await, 403);
+    assert_eq!(tv.value("curfew.check()").await, true);
+    let _ = owner.sign_out(&tv_id).await.done(200);
+
+    assert_eq!(tv.value(&watch).await, 403);
+
+    let why = tv.sign_in_screen().await;
+    assert!(why.contains("by “"), "{why}");
+    tv.assert_wiped().await;
+}
+
+#[tokio::test]
+async fn a_late_answer_about_a_session_before_changes_nothing() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let household = Household::register().await;
+    tv.sign_in(&household).await;
+    let ended = Fault::Problem(401, "session-signed-out");
+    tv.network.hold_faults(true);
+    tv.network.fault(None, "/v1/devices", ended, 1);
+    tv.value("void (window.late = curfew.fetch('/v1/devices'))")
+        .await;
+    let credentials = household.credentials();
+    let again = tv
+        .browser
+        .value_of("curfew.signIn(given).then(() => true)", credentials);
+    assert_eq!(again.await.unwrap(), true);
+
+    tv.network.hold_faults(false);
+
+    let status = tv
+        .value("window.late.then((answer) => answer.status)")
+        .await;
+    assert_eq!(status, 401);
+    assert_eq!(tv.value("curfew.check()").await, true);
+    assert_eq!(tv.count("wiped").await, 0);
+    assert_eq!(tv.count("stopped").await, 0);
+}
+
+#[tokio::test]
+async fn the_tabs_of_a_browser_wipe_once_and_all_show_the_sign_in_screen() {
+    let pages = Pages::serve().await.unwrap();
+    let (tv, phone) = tv_and_phone(&pages).await;
+    tv.browser.tab(1).await.unwrap();
+    tv.load().await;
+    tv.until(READY).await;
+
+    let sign_out = phone.press("TV").await;
+
+    let second = tv.sign_in_screen().await;
+    let part = phone.part(&sign_out, "acknowledged").await;
+    tv.assert_wiped().await;
+    let mut wiped = tv.count("wiped").await;
+    assert_eq!(tv.count("stopped").await, 1);
+    tv.browser.tab(0).await.unwrap();
+    let first = tv.sign_in_screen().await;
+    wiped += tv.count("wiped").await;
+    assert_eq!(tv.count("stopped").await, 1);
+    tv.assert_wiped().await;
+    assert_eq!(first, second);
+    assert_eq!(wiped, 1);
+    assert!(part["pushed_at"].is_string(), "{part}");
+}
+
+#[tokio::test]
+async fn a_tab_follows_when_another_signs_in_and_out() {
+    let household = Household::register().await;
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    tv.browser.tab(1).await.unwrap();
+    tv.load().await;
+    assert_eq!(tv.sign_in_screen().await, "");
+
+    tv.sign_in(&household).await;
+    tv.browser.tab(0).await.unwrap();
+    tv.until("!document.getElementById('watching').hidden")
+        .await;
+    tv.browser.tab(1).await.unwrap();
+    tv.press("TV").await;
+
+    tv.browser.tab(0).await.unwrap();
+    let why = tv.sign_in_screen().await;
+    assert!(why.contains("by “TV”"), "{why}");
+    tv.assert_wiped().await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_loaded_after_its_end_is_wiped_and_tells_what_happened() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    tv.load().await;
+    tv.until("curfew.connected").await;
+    tv.browser.go("about:blank").await.unwrap();
+    let _ = owner.sign_out(&tv_id).await.done(200);
+
+    tv.load().await;
+
+    let why = tv.sign_in_screen().await;
+    assert!(why.contains("by “"), "{why}");
+    tv.assert_wiped().await;
+    tv.load().await;
+    assert_eq!(tv.sign_in_screen().await, why);
+    assert_eq!(tv.count("wiped").await, 0);
+}
+
+#[tokio::test]
+async fn what_can_not_be_wiped_is_not_acknowledged_until_it_can() {
+    let pages = Pages::serve().await.unwrap();
+    let impatient = json!({ "wipeMs": 200, "reconnectCapMs": 300, "reconnectBaseMs": 100 });
+    let tv = Screen::open_with(&pages, "TV", &impatient, "").await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    // A database that is open somewhere can't be deleted.
+    tv.value("void (indexedDB.open('films').onsuccess = ({ target }) => { window.held = target.result; })")
+        .await;
+    tv.until("window.held !== undefined").await;
+
+    let sign_out = owner.sign_out(&tv_id).await.done(200)["sign_out"].clone();
+
+    let why = tv.sign_in_screen().await;
+    assert!(why.contains("by “"), "{why}");
+    assert_eq!(tv.count("wiped").await, 0);
+    assert_eq!(
+        part(&owner, &sign_out).await["acknowledged_at"],
+        Value::Null
+    );
+    tv.value("held.close()").await;
+    part_in_state(&owner, &sign_out, "acknowledged").await;
+    assert_eq!(tv.count("wiped").await, 1);
+    tv.assert_wiped().await;
+}
+
+#[tokio::test]
+async fn a_page_whose_storage_is_full_is_wiped_all_the_same() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    tv.value("void (Storage.prototype.setItem = () => { throw new Error('full'); })")
+        .await;
+
+    let sign_out = owner.sign_out(&tv_id).await.done(200)["sign_out"].clone();
+
+    let why = tv.sign_in_screen().await;
+    assert!(why.contains("by “"), "{why}");
+    let stored = tv.value("window.stored()").await;
+    let wanted = json!({ "local": ["curfew.device", "language"], "caches": [], "databases": [] });
+    assert_eq!(stored, wanted);
+    part_in_state(&owner, &sign_out, "acknowledged").await;
+}
+
+#[tokio::test]
+async fn a_connected_page_sends_heartbeats_and_nothing_else() {
+    let pages = Pages::serve().await.unwrap();
+    let quick = json!({ "heartbeatMs": [20, 40] });
+    let tv = Screen::open_with(&pages, "TV", &quick, "").await;
+    tv_and_owner(&tv).await;
+
+    let deadline = Instant::now() + PATIENCE;
+    while tv.network.frames().len() < 3 {
+        assert!(Instant::now() < deadline, "{:?}", tv.network.frames());
+        assert_eq!(tv.value("curfew.connected").await, true);
+    }
+
+    let frames = tv.network.frames();
+    assert!(
+        frames
+            .iter()
+            .all(|frame| frame == r#"{"type":"heartbeat"}"#),
+        "{frames:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_page_sends_its_token_to_nobody_but_the_api() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let stranger = Network::before(api_url()).await.unwrap();
+    tv_and_owner(&tv).await;
+    let ask = |at: &str| {
+        format!(
+            "curfew.fetch('{at}/v1/session').then((answer) => answer.json()).then(({{ type }}) => type ?? null)"
+        )
+    };
+
+    assert_eq!(tv.value(&ask(&tv.network.api_url())).await, Value::Null);
+    let refused = tv.value(&ask(&stranger.api_url())).await;
+
+    assert_eq!(refused, "urn:curfew:problem:token-missing");
+    assert_eq!(tv.count("stopped").await, 0);
+}
