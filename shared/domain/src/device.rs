@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Epoch;
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::{Limits, TOUCH_INTERVAL};
-use crate::sign_out::Ended;
+use crate::sign_out::{Ended, Scope};
 use crate::token::{DeviceKeyHash, TokenHash};
 
 /// What kind of thing a device is.
@@ -143,6 +143,13 @@ impl Device {
     #[must_use]
     pub fn had_run_out(&self, at: Timestamp, limits: &Limits) -> bool {
         at >= self.expires_at || at >= limits.idle_at(self.last_active_at)
+    }
+
+    /// Whether a sign-out that its session is over by has a part for it: one of many
+    /// has none for what had run out before, which it did not end.
+    #[must_use]
+    pub fn has_part_in(&self, ended: &Ended, limits: &Limits) -> bool {
+        matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_run_out(ended.at, limits)
     }
 
     /// Whether enough time has gone by to write down that it is active.

@@ -205,7 +205,8 @@ impl Store {
     /// receipt first, then in the device's row, so that later calls write nothing.
     ///
     /// As [`Store::mark`], and `UpdateItem` of Devices (`account_id`,
-    /// `device_id`), only if the row is still of this session.
+    /// `device_id`), only if the row is still of this session. Nothing is written of
+    /// a session that the sign-out has no part for.
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
@@ -216,7 +217,7 @@ impl Store {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<(), StoreError> {
-        if device.contacted_at.is_some() {
+        if device.contacted_at.is_some() || !device.has_part_in(ended, limits) {
             return Ok(());
         }
         let session = EndedSession::from(device);
@@ -261,7 +262,11 @@ impl Store {
         });
         let is_known = of_row.is_some() || of_part.is_some() || of_header.is_some();
         let by_row = match (&of_row, &header) {
-            (Some(row), Some(header)) => self.ended_by(row, header).await?,
+            // The part knows it already.
+            _ if of_part.is_some() => false,
+            (Some(row), Some(header)) if row.has_part_in(&header.ended(), limits) => {
+                self.ended_by(row, header).await?
+            }
             _ => false,
         };
         let (Some(header), true) = (header, by_row || of_part.is_some() || of_header.is_some())
