@@ -12,8 +12,10 @@ use curfew_tests::engine::Engine;
 use curfew_tests::races::operations::{Outcome, check};
 use curfew_tests::tables::DEVICES;
 use curfew_tests::wire::{self, Call, Fate};
+use domain::account::Epoch;
 use domain::session::{Standing, standing};
-use domain::{DeviceId, SessionId, Token};
+use domain::sign_out::first_end;
+use domain::{DeviceId, SessionId, SignOutId, Token};
 use http_api::{Reply, held};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -107,14 +109,44 @@ impl Metered {
         &'a self,
         operation: impl Future<Output = Reply> + 'a,
     ) -> Pin<Box<dyn Future<Output = Cost> + 'a>> {
+        self.cost_of(&[200, 202], operation)
+    }
+
+    /// What an operation used that was refused.
+    fn refused<'a>(
+        &'a self,
+        operation: impl Future<Output = Reply> + 'a,
+    ) -> Pin<Box<dyn Future<Output = Cost> + 'a>> {
+        self.cost_of(&[401], operation)
+    }
+
+    fn cost_of<'a>(
+        &'a self,
+        statuses: &'a [i64],
+        operation: impl Future<Output = Reply> + 'a,
+    ) -> Pin<Box<dyn Future<Output = Cost> + 'a>> {
         let operation = Box::pin(operation);
-        Box::pin(async {
+        Box::pin(async move {
             std::mem::take(&mut *held(&self.used));
             let reply = operation.await;
-            assert!(matches!(reply.status_code, 200 | 202), "{:?}", reply.body);
+            let is_wanted = statuses.contains(&reply.status_code);
+            assert!(is_wanted, "{:?}", reply.body);
             std::mem::take(&mut *held(&self.used))
         })
     }
+
+    /// What a check of the authorizer used.
+    async fn checked(&self, token: &str, is_let_in: bool) -> Cost {
+        std::mem::take(&mut *held(&self.used));
+        let told = check(&self.bundle, token).await;
+        assert_eq!(told == Outcome::Passed, is_let_in, "{told:?}");
+        std::mem::take(&mut *held(&self.used))
+    }
+}
+
+fn sign_out_of(reply: &Reply) -> SignOutId {
+    let body = json_of(reply);
+    body["sign_out"]["id"].as_str().unwrap().parse().unwrap()
 }
 
 fn device_of(token: &str) -> DeviceId {
@@ -161,15 +193,68 @@ async fn measured() -> Vec<(&'static str, Cost)> {
         .bundle
         .change_password(&laptop, PASSWORD, OTHER_PASSWORD, false);
     costs.push(("change the password", m.cost(change).await));
+    costs.extend(Box::pin(of_the_ended()).await);
     costs.sort_by_key(|(name, _)| ORDER.iter().position(|it| it == name));
     costs
 }
 
-const ORDER: [&str; 12] = [
+/// What an ended session asks for, and what its owner asks of it, on an account of
+/// three devices.
+async fn of_the_ended() -> Vec<(&'static str, Cost)> {
+    let mut costs = Vec::new();
+    let m = Metered::with_account().await;
+    let (laptop, _) = m.device().await;
+    let (tv, _) = m.device().await;
+    let (phone, phone_key) = m.device().await;
+    costs.push(("authorizer", m.checked(&laptop, true).await));
+    let live = m.cost(m.bundle.introspect(&laptop)).await;
+    costs.push(("introspect", live));
+
+    let one = m.bundle.sign_out_device(&laptop, device_of(&tv)).await;
+    let first = m.refused(m.bundle.who_am_i(&tv)).await;
+    costs.push(("refused for the first time", first));
+    let later = m.refused(m.bundle.who_am_i(&tv)).await;
+    costs.push(("refused later", later));
+    let of_one = m.cost(m.bundle.receipt(&laptop, sign_out_of(&one))).await;
+    costs.push(("receipt, one device", of_one));
+
+    let many = m.bundle.sign_out_all(&laptop, "others").await;
+    let many = sign_out_of(&many);
+    let acknowledged = m.cost(m.bundle.acknowledge(&phone, many)).await;
+    costs.push(("acknowledge, not marked yet", acknowledged));
+    let again = m.cost(m.bundle.acknowledge(&phone, many)).await;
+    costs.push(("acknowledge again", again));
+    let first = m.refused(m.bundle.who_am_i(&phone)).await;
+    costs.push(("refused for the first time, not marked yet", first));
+    let later = m.refused(m.bundle.who_am_i(&phone)).await;
+    costs.push(("refused later, not marked yet", later));
+    let passer_by = m.checked(&phone, false).await;
+    costs.push(("authorizer, refused later", passer_by));
+    let inactive = m.cost(m.bundle.introspect(&phone)).await;
+    costs.push(("introspect, refused later", inactive));
+    let back = m.bundle.log_in(EMAIL, PASSWORD, Some(&phone_key));
+    costs.push((
+        "sign in, the same device, not marked yet",
+        m.cost(back).await,
+    ));
+
+    let m = Metered::with_account().await;
+    let (laptop, _) = m.device().await;
+    let (tv, _) = m.device().await;
+    let one = m.bundle.sign_out_device(&laptop, device_of(&tv)).await;
+    let acknowledged = m.cost(m.bundle.acknowledge(&tv, sign_out_of(&one)));
+    costs.push(("acknowledge", acknowledged.await));
+    costs
+}
+
+const ORDER: [&str; 25] = [
     "check",
     "check, when a touch is due",
+    "authorizer",
+    "introspect",
     "sign in, a new device",
     "sign in, the same device",
+    "sign in, the same device, not marked yet",
     "list, three devices",
     "sign out this",
     "sign out one",
@@ -178,6 +263,16 @@ const ORDER: [&str; 12] = [
     "change the password, keeping",
     "change the password",
     "register",
+    "refused for the first time",
+    "refused later",
+    "refused for the first time, not marked yet",
+    "refused later, not marked yet",
+    "authorizer, refused later",
+    "introspect, refused later",
+    "receipt, one device",
+    "acknowledge",
+    "acknowledge, not marked yet",
+    "acknowledge again",
 ];
 
 fn table(costs: &[(&str, Cost)]) -> String {
@@ -217,7 +312,14 @@ async fn a_check_is_one_round_trip_of_two_rows() {
 
     let cost = m.cost(m.bundle.who_am_i(&token)).await;
 
-    assert_eq!(cost, Cost::of(&["BatchGetItem"], 2.0, 0.0));
+    let check = Cost::of(&["BatchGetItem"], 2.0, 0.0);
+    assert_eq!(cost, check);
+    assert_eq!(m.checked(&token, true).await, check, "the authorizer");
+    assert_eq!(
+        m.cost(m.bundle.introspect(&token)).await,
+        check,
+        "introspection"
+    );
 }
 
 /// The secret of every device that was not signed in through the API.
@@ -322,4 +424,93 @@ async fn signing_all_out_costs_the_same_at_any_number_of_devices_and_is_complete
         assert_eq!(costs[1], costs[2], "{scope}");
         assert_eq!(costs[0].calls, calls, "{scope}");
     }
+}
+
+/// Marks every device that a sign-out has ended, as the sweep does.
+async fn swept(m: &Metered, caller: &str, sign_out: SignOutId) {
+    let account = Token::parse(caller).unwrap().account();
+    let store = &m.bundle.store;
+    let sign_outs = store.sign_outs_since(account, Epoch::FIRST).await.unwrap();
+    let mut after = None;
+    loop {
+        let page = store.devices(account, after, 1_000).await.unwrap();
+        for device in &page.devices {
+            let Some(first) = first_end(&sign_outs, device.session, device.epoch) else {
+                continue;
+            };
+            assert_eq!(first.id, sign_out);
+            store.sweep(device, first, &m.bundle.limits).await.unwrap();
+        }
+        after = page.next;
+        if after.is_none() {
+            return;
+        }
+    }
+}
+
+/// What the receipt of a sign-out of so many devices costs, before the sweep has
+/// marked them and after.
+async fn receipt_of(scope: &str, devices: usize) -> [Cost; 2] {
+    // The caller is one of them, or beside them.
+    let beside = usize::from(scope != "global");
+    let (m, caller, tokens) = crowd(devices + beside).await;
+    let ended = if scope == "device" {
+        m.bundle
+            .sign_out_device(&caller, device_of(&tokens[0]))
+            .await
+    } else {
+        m.bundle.sign_out_all(&caller, scope).await
+    };
+    let id = sign_out_of(&ended);
+    let reader = if scope == "global" {
+        m.device().await.0
+    } else {
+        caller
+    };
+    let listed = if scope == "device" { 1 } else { devices };
+    let count = json_of(&m.bundle.receipt(&reader, id).await);
+    assert_eq!(count["sign_out"]["total"]["devices"], json!(listed));
+    let before = m.cost(m.bundle.receipt(&reader, id)).await;
+    if scope != "device" {
+        swept(&m, &reader, id).await;
+    }
+    [before, m.cost(m.bundle.receipt(&reader, id)).await]
+}
+
+/// The devices of an account, and how each kind of receipt costs then.
+fn growth(costs: &[(&str, usize, [Cost; 2])]) -> String {
+    let mut table = "| receipt | devices | calls to the tables | read units | calls, swept | read units, swept |\n\
+                     | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for (scope, devices, [before, after]) in costs {
+        writeln!(
+            table,
+            "| {scope} | {devices} | {} | {} | {} | {} |",
+            before.calls.len(),
+            before.reads,
+            after.calls.len(),
+            after.reads
+        )
+        .unwrap();
+    }
+    table
+}
+
+#[tokio::test]
+async fn a_receipt_costs_what_the_page_says_and_grows_with_its_devices() {
+    let mut costs = Vec::new();
+    for scope in ["device", "others", "global"] {
+        for devices in [1, 100, 1_000] {
+            costs.push((scope, devices, receipt_of(scope, devices).await));
+        }
+    }
+    let table = growth(&costs);
+    println!("{table}");
+
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/cost.md");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(
+        page.contains(&table),
+        "infra/docs/cost.md should have\n{table}"
+    );
 }

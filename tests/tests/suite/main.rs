@@ -16,6 +16,7 @@ mod least_privilege;
 mod logs;
 mod openapi;
 mod races;
+mod receipts;
 mod sockets;
 mod subscribing;
 mod template;
