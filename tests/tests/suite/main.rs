@@ -14,6 +14,8 @@ mod http;
 mod introspect;
 mod least_privilege;
 mod logs;
+mod moments;
+mod nothing_lost;
 mod openapi;
 mod races;
 mod receipts;
