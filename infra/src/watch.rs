@@ -21,7 +21,7 @@ use crate::deploy::Deployed;
 use crate::emulator::point;
 use crate::functions::cargo_lambda;
 use crate::process::{Tether, Tethered};
-use crate::stack::Aws;
+use crate::stack::{Aws, Function};
 
 /// How long it may take to listen; it builds nothing before the first request.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ impl Watch {
             // Building a function for the first time takes longer than the
             // default of a few seconds.
             .args(["--timeout", "600"])
-            .envs(environment(deployed)?);
+            .envs(environment(&deployed.functions)?);
         point(&mut command, aws);
         let mut process = Tethered::start(command)?;
         let listening = async {
@@ -134,13 +134,15 @@ fn binary(logical_id: &str) -> String {
 }
 
 /// The variables of all functions together: `cargo lambda watch` gives every
-/// function the same.
-fn environment(deployed: &Deployed) -> Result<BTreeMap<&str, &str>> {
-    let mut all = BTreeMap::new();
-    for (function, facts) in &deployed.functions {
+/// function the same. One that is empty is not set, and gives way.
+fn environment(functions: &BTreeMap<String, Function>) -> Result<BTreeMap<&str, &str>> {
+    let mut all: BTreeMap<&str, &str> = BTreeMap::new();
+    for (function, facts) in functions {
         for (name, value) in &facts.environment {
-            let other = all.insert(name.as_str(), value.as_str());
-            if other.is_some_and(|other| other != value) {
+            let known = all.entry(name).or_default();
+            if known.is_empty() {
+                *known = value;
+            } else if !value.is_empty() && known != value {
                 bail!("{name} of {function} is not the same as another function's");
             }
         }
@@ -155,7 +157,44 @@ fn free_address() -> Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::router;
+    use std::collections::BTreeMap;
+
+    use super::{environment, router};
+    use crate::stack::Function;
+
+    /// Functions with one variable, of these values.
+    fn functions(values: &[&str]) -> BTreeMap<String, Function> {
+        let function = |value: &str| Function {
+            function_name: String::new(),
+            role_arn: String::new(),
+            environment: [("ISSUER".to_owned(), value.to_owned())].into(),
+        };
+        let values = values.iter().enumerate();
+        values
+            .map(|(number, value)| (number.to_string(), function(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_variable_that_is_empty_gives_way_to_another_functions() {
+        for values in [["", "a"], ["a", ""], ["a", "a"]] {
+            let functions = functions(&values);
+
+            let all = environment(&functions).unwrap();
+
+            assert_eq!(all["ISSUER"], "a", "{values:?}");
+        }
+        assert_eq!(environment(&functions(&["", ""])).unwrap()["ISSUER"], "");
+    }
+
+    #[test]
+    fn variables_that_differ_are_named() {
+        let functions = functions(&["a", "b"]);
+
+        let error = environment(&functions).unwrap_err();
+
+        assert!(error.to_string().contains("ISSUER"), "{error}");
+    }
 
     #[test]
     fn a_method_without_a_route_goes_to_the_default() {
