@@ -158,9 +158,22 @@ enum Route {
     ChangePasswordKeeping,
     ChangePassword,
     Authorizer,
+    /// The television was signed out with all others, and nobody has marked it yet:
+    /// what its owner reads of it.
+    Receipt,
+    /// It was signed out by itself.
+    ReceiptOfOne,
+    /// It calls for the first time since it was signed out with all others.
+    Contact,
+    /// The same at another service, which has it refused.
+    ContactElsewhere,
+    /// It says that it has wiped what it had stored.
+    Acknowledge,
+    /// It signs in again.
+    LoginOverEnded,
 }
 
-const ROUTES: [Route; 13] = [
+const ROUTES: [Route; 19] = [
     Route::Register,
     Route::Login,
     Route::LoginAgain,
@@ -174,11 +187,34 @@ const ROUTES: [Route; 13] = [
     Route::ChangePasswordKeeping,
     Route::ChangePassword,
     Route::Authorizer,
+    Route::Receipt,
+    Route::ReceiptOfOne,
+    Route::Contact,
+    Route::ContactElsewhere,
+    Route::Acknowledge,
+    Route::LoginOverEnded,
 ];
 
 impl Route {
+    /// Whether the laptop asks, by its token.
     fn is_by_token(self) -> bool {
-        !matches!(self, Self::Register | Self::Login | Self::LoginAgain)
+        !matches!(self, Self::Register | Self::Login | Self::LoginAgain) && !self.is_by_the_ended()
+    }
+
+    /// Whether the television asks, when its session is over.
+    fn is_by_the_ended(self) -> bool {
+        self.is_contact() || matches!(self, Self::Acknowledge | Self::LoginOverEnded)
+    }
+
+    fn is_contact(self) -> bool {
+        matches!(self, Self::Contact | Self::ContactElsewhere)
+    }
+
+    /// Whether a call is about a note: what the request is about was decided
+    /// before it.
+    fn is_note(self, call: &Call) -> bool {
+        let is_read_for_it = self == Self::ContactElsewhere && call.operation == "Query";
+        (self == Self::Touch || self.is_contact()) && (call.is_write() || is_read_for_it)
     }
 
     /// What the same request is told once its change was made.
@@ -193,7 +229,12 @@ impl Route {
     }
 
     fn when_well(self) -> (i64, &'static str) {
-        (if self == Self::Register { 202 } else { 200 }, "")
+        match self {
+            Self::Register => (202, ""),
+            Self::Contact => (401, "session-signed-out"),
+            Self::ContactElsewhere => (403, ""),
+            _ => (200, ""),
+        }
     }
 }
 
@@ -205,6 +246,9 @@ struct House {
     laptop: String,
     laptop_key: String,
     tv: String,
+    tv_key: String,
+    /// By which the television was signed out, if it was.
+    sign_out: String,
 }
 
 /// How the SDK is set where it is not as usual.
@@ -213,6 +257,29 @@ type Setting = fn(aws_sdk_dynamodb::config::Builder) -> aws_sdk_dynamodb::config
 impl House {
     async fn new() -> Self {
         Self::with(|config| config).await
+    }
+
+    /// A household as the route finds it.
+    async fn at(route: Route) -> Self {
+        Self::at_with(route, |config| config).await
+    }
+
+    async fn at_with(route: Route, setting: Setting) -> Self {
+        let mut house = Self::with(setting).await;
+        house.bundle.clock.advance(SignedDuration::from_secs(1));
+        let (bundle, laptop) = (&house.bundle, house.laptop.as_str());
+        let signed_out = match route {
+            Route::ReceiptOfOne => bundle.sign_out_device(laptop, house.tv()).await,
+            _ if route == Route::Receipt || route.is_by_the_ended() => {
+                bundle.sign_out_all(laptop, "others").await
+            }
+            _ => return house,
+        };
+        let body = json_of(&signed_out);
+        let id = body["sign_out"]["id"].as_str().unwrap().to_owned();
+        house.sign_out = id;
+        house.bundle.clock.advance(SignedDuration::from_secs(1));
+        house
     }
 
     async fn with(setting: Setting) -> Self {
@@ -229,11 +296,13 @@ impl House {
             laptop: String::new(),
             laptop_key: String::new(),
             tv: String::new(),
+            tv_key: String::new(),
+            sign_out: String::new(),
         };
         let registered = house.bundle.register(EMAIL, PASSWORD).await;
         assert_eq!(registered.status_code, 202);
         (house.laptop, house.laptop_key) = house.device().await;
-        (house.tv, _) = house.device().await;
+        (house.tv, house.tv_key) = house.device().await;
         house
     }
 
@@ -249,7 +318,7 @@ impl House {
         Token::parse(&self.tv).unwrap().device()
     }
 
-    /// Asks, by the laptop where it needs a token, while some calls fail. Gives
+    /// Asks, by the laptop where it needs a live token, while some calls fail. Gives
     /// the status, and the problem's name when there is one.
     async fn ask(&self, route: Route, plan: impl Into<Option<Plan>>) -> (i64, String) {
         *held(&self.line) = Line {
@@ -276,7 +345,13 @@ impl House {
                     .change_password(token, PASSWORD, OTHER_PASSWORD, keep)
                     .await
             }
-            Route::Authorizer => {
+            Route::Receipt | Route::ReceiptOfOne => bundle.receipt(token, &self.sign_out).await,
+            Route::Contact => bundle.who_am_i(&self.tv).await,
+            Route::Acknowledge => bundle.acknowledge(&self.tv, &self.sign_out).await,
+            Route::LoginOverEnded => bundle.log_in(EMAIL, PASSWORD, Some(&self.tv_key)).await,
+            Route::Authorizer | Route::ContactElsewhere => {
+                let is_live = route == Route::Authorizer;
+                let token = if is_live { token } else { self.tv.as_str() };
                 let event = event("GET", "/films", Some(token), None);
                 return match authorizer::handle(&bundle.authorizer, event).await {
                     Ok(decision) if decision.is_authorized => (200, String::new()),
@@ -322,7 +397,7 @@ fn is(told: &(i64, String), wanted: (i64, &str)) -> bool {
 
 /// How many calls a request makes when all is well.
 async fn calls_of(route: Route) -> Vec<Call> {
-    let house = House::new().await;
+    let house = House::at(route).await;
     let told = house.ask(route, None).await;
     assert!(is(&told, route.when_well()), "{route:?} {told:?}");
     house.calls()
@@ -334,16 +409,14 @@ async fn a_call_that_fails_gives_unavailable_or_the_right_answer_and_can_be_repe
     for route in ROUTES {
         for (at, call) in calls_of(route).await.iter().enumerate() {
             for fault in ONCE {
-                let house = House::new().await;
+                let house = House::at(route).await;
                 let told = house.ask(route, Plan::once(fault, at)).await;
                 let right = is(&told, route.when_well());
                 assert!(
                     right || is_unavailable(&told),
                     "{route:?} {at} {fault:?} {told:?}"
                 );
-                // A touch is a note: what it is about was answered before it.
-                let is_note = route == Route::Touch && call.is_write();
-                assert_eq!(right, is_note, "{route:?} {at} {fault:?}");
+                assert_eq!(right, route.is_note(call), "{route:?} {at} {fault:?}");
 
                 let again = house.ask(route, None).await;
                 let is_done = fault == Fault::ErrorAfter && call.is_write();
@@ -364,13 +437,18 @@ async fn a_call_that_fails_gives_unavailable_or_the_right_answer_and_can_be_repe
 async fn a_call_that_fails_lets_no_ended_session_in() {
     for end in [Route::SignOutThis, Route::SignOutGlobal] {
         for route in ROUTES.into_iter().filter(|route| route.is_by_token()) {
-            let ended = House::new().await;
-            ended.ask(end, None).await;
-            let refused = ended.ask(route, None).await;
+            let ended = async || {
+                let house = House::at(route).await;
+                house.ask(end, None).await;
+                house
+            };
+            let house = ended().await;
+            let refused = house.ask(route, None).await;
             assert!(matches!(refused.0, 401 | 403), "{refused:?}");
-            for at in 0..ended.calls().len() {
+            for at in 0..house.calls().len() {
                 for fault in ONCE {
-                    let told = ended.ask(route, Plan::once(fault, at)).await;
+                    let house = ended().await;
+                    let told = house.ask(route, Plan::once(fault, at)).await;
                     let right = told == refused;
                     assert!(
                         right || is_unavailable(&told),
@@ -384,13 +462,22 @@ async fn a_call_that_fails_lets_no_ended_session_in() {
 
 #[tokio::test]
 async fn a_call_that_fails_lets_no_other_secret_in() {
-    for route in ROUTES.into_iter().filter(|route| route.is_by_token()) {
-        let mut house = House::new().await;
-        let token = Token::parse(&house.laptop).unwrap();
+    let other = |token: &str| {
+        let token = Token::parse(token).unwrap();
         let other = Token::new(token.account(), token.device(), [1; 32]);
-        house.laptop = other.to_text().to_string();
+        other.to_text().to_string()
+    };
+    let by_secret = |route: &Route| {
+        let is_by_the_ended = route.is_contact() || *route == Route::Acknowledge;
+        route.is_by_token() || is_by_the_ended
+    };
+    for route in ROUTES.into_iter().filter(by_secret) {
+        let mut house = House::at(route).await;
+        (house.laptop, house.tv) = (other(&house.laptop), other(&house.tv));
         let refused = house.ask(route, None).await;
         assert!(matches!(refused.0, 401 | 403), "{refused:?}");
+        assert!(!is(&refused, (401, "session-signed-out")), "{refused:?}");
+        let rows = house.count(RECEIPTS);
         for at in 0..house.calls().len() {
             for fault in ONCE {
                 let told = house.ask(route, Plan::once(fault, at)).await;
@@ -401,6 +488,7 @@ async fn a_call_that_fails_lets_no_other_secret_in() {
                 );
             }
         }
+        assert_eq!(house.count(RECEIPTS), rows, "{route:?}");
     }
 }
 
@@ -430,7 +518,7 @@ fn attributes(row: &Value, keys: &[&str]) -> Vec<String> {
 async fn a_corrupt_row_gives_unavailable_or_the_right_answer() {
     let mut unavailable = 0;
     for route in ROUTES {
-        let pattern = House::new().await;
+        let pattern = House::at(route).await;
         let laptop = Token::parse(&pattern.laptop).unwrap().device().to_string();
         let tv = pattern.tv().to_string();
         let keys = ["account_id", "device_id"];
@@ -444,7 +532,7 @@ async fn a_corrupt_row_gives_unavailable_or_the_right_answer() {
             let names = attributes(&pattern.row(table, &sort), keys);
             for name in names {
                 for which in 0..2 {
-                    let house = House::new().await;
+                    let house = House::at(route).await;
                     let sort = match sort.as_str() {
                         "" => String::new(),
                         sort if sort == pattern.tv().to_string() => house.tv().to_string(),
@@ -489,14 +577,53 @@ async fn a_corrupt_record_of_a_sign_out_gives_unavailable_or_the_right_answer() 
 }
 
 #[tokio::test]
-async fn a_state_that_there_is_not_is_no_verdict() {
-    let house = House::new().await;
-    let laptop = Token::parse(&house.laptop).unwrap().device().to_string();
-    let mut row = house.row(DEVICES, &laptop);
-    row["state"] = json!({ "S": "half" });
-    house.engine.put(DEVICES, &row);
+async fn a_corrupt_record_or_part_gives_unavailable_or_the_right_receipt() {
+    let house = House::at(Route::Receipt).await;
+    let refused = house.ask(Route::Contact, None).await;
+    assert!(is(&refused, (401, "session-signed-out")));
+    let read = async || {
+        let reply = house.bundle.receipt(&house.laptop, &house.sign_out).await;
+        (told(&reply), json_of(&reply))
+    };
+    let right = read().await;
+    assert!(is(&right.0, (200, "")));
 
-    for route in ROUTES.into_iter().filter(|route| route.is_by_token()) {
+    // What need not be there means something when it is not.
+    let optional = ["requested_by", "kept_session", "contacted_at"];
+    let keys = ["account_id", "sign_out_id", "ended_epoch"];
+    let part = format!("{}#", house.sign_out);
+    let mut unavailable = 0;
+    for row in [house.row(RECEIPTS, "\"scope\""), house.row(RECEIPTS, &part)] {
+        for name in attributes(&row, &keys) {
+            let [of_another_type, without] = spoilt(&row, &name);
+            let is_optional = optional.contains(&name.as_str());
+            let spoilt = [
+                Some(of_another_type),
+                Some(without).filter(|_| !is_optional),
+            ];
+            for row in spoilt.into_iter().flatten() {
+                house.engine.put(RECEIPTS, &row);
+                let told = read().await;
+                assert!(told == right || is_unavailable(&told.0), "{name} {told:?}");
+                unavailable += usize::from(told != right);
+            }
+        }
+        house.engine.put(RECEIPTS, &row);
+    }
+    assert!(unavailable >= 20, "{unavailable}");
+}
+
+#[tokio::test]
+async fn a_state_that_there_is_not_is_no_verdict() {
+    let is_without_a_device = |route: &Route| matches!(route, Route::Register | Route::Login);
+    for route in ROUTES.into_iter().filter(|it| !is_without_a_device(it)) {
+        let house = House::at(route).await;
+        for token in [&house.laptop, &house.tv] {
+            let device = Token::parse(token).unwrap().device().to_string();
+            let mut row = house.row(DEVICES, &device);
+            row["state"] = json!({ "S": "half" });
+            house.engine.put(DEVICES, &row);
+        }
         let told = house.ask(route, None).await;
         assert!(is_unavailable(&told), "{route:?} {told:?}");
     }
@@ -509,24 +636,25 @@ async fn a_conflict_is_tried_again_a_bounded_number_of_times() {
         let Some(write) = calls.iter().position(Call::is_write) else {
             continue;
         };
-        let house = House::new().await;
+        let house = House::at(route).await;
         let told = house.ask(route, Plan::once(Fault::Conflict, write)).await;
         assert!(is(&told, route.when_well()), "{route:?} {told:?}");
 
-        let house = House::new().await;
+        let house = House::at(route).await;
+        let records = house.count(RECEIPTS);
         let told = house
             .ask(route, Plan::from_then_on(Fault::Conflict, write))
             .await;
         let writes = house.calls().iter().filter(|call| call.is_write()).count();
-        if route == Route::Touch {
-            // The next touch will do.
-            assert!(is(&told, (200, "")), "{told:?}");
-            assert_eq!(writes, 1);
+        if route.is_note(&calls[write]) {
+            // The next touch will do, and the next contact.
+            assert!(is(&told, route.when_well()), "{told:?}");
+            assert_eq!(writes, if route == Route::Touch { 1 } else { 5 });
         } else {
             assert!(is_unavailable(&told), "{route:?} {told:?}");
             assert_eq!(writes, 5, "{route:?}");
         }
-        assert_eq!(house.count(RECEIPTS), 0, "{route:?}");
+        assert_eq!(house.count(RECEIPTS), records, "{route:?}");
     }
 }
 
@@ -540,14 +668,14 @@ async fn what_a_batch_left_out_is_asked_again_a_bounded_number_of_times() {
         else {
             continue;
         };
-        let house = House::new().await;
+        let house = House::at(route).await;
         let told = house
             .ask(route, Plan::once(Fault::Unprocessed, batch))
             .await;
         assert!(is(&told, route.when_well()), "{route:?} {told:?}");
         assert_eq!(house.calls().len(), calls.len() + 1, "{route:?}");
 
-        let house = House::new().await;
+        let house = House::at(route).await;
         let told = house
             .ask(route, Plan::from_then_on(Fault::Unprocessed, batch))
             .await;
@@ -564,7 +692,7 @@ async fn a_table_that_never_answers_is_given_up() {
         config.timeout_config(timeouts.build())
     };
     for route in ROUTES {
-        let house = House::with(impatient).await;
+        let house = House::at_with(route, impatient).await;
         let told = house.ask(route, Plan::from_then_on(Fault::Silent, 0)).await;
         assert!(is_unavailable(&told), "{route:?} {told:?}");
         let again = house.ask(route, None).await;
@@ -583,9 +711,9 @@ async fn a_write_that_the_sdk_makes_again_is_made_once() {
         let Some(write) = calls.iter().position(Call::is_write) else {
             continue;
         };
-        let well = House::with(patient).await;
+        let well = House::at_with(route, patient).await;
         well.ask(route, None).await;
-        let house = House::with(patient).await;
+        let house = House::at_with(route, patient).await;
         let told = house.ask(route, Plan::once(Fault::ErrorAfter, write)).await;
 
         assert!(is(&told, route.when_well()), "{route:?} {told:?}");
