@@ -91,21 +91,11 @@ impl Clients {
             None,
             "environment",
         );
-        let endpoint = optional("AWS_ENDPOINT_URL");
-        let plain = endpoint
-            .as_deref()
-            .is_some_and(|url| url.starts_with("http://"));
-        let http = if plain {
-            Builder::new().build_http()
-        } else {
-            https()
-        };
-        let region = required("AWS_REGION")?;
         Ok(Self::new(
-            region,
+            required("AWS_REGION")?,
             credentials,
-            endpoint,
-            http,
+            optional("AWS_ENDPOINT_URL"),
+            https(),
             RetryPolicy::Standard,
         ))
     }
@@ -206,6 +196,8 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
+/// Speaks TLS to AWS, and plain HTTP where the local AWS's address asks for it: a
+/// client of its own for that would be in every function twice, for nothing.
 fn https() -> SharedHttpClient {
     let trusted = TrustStore::empty().with_pem_certificate(ROOTS);
     let context = TlsContext::builder().with_trust_store(trusted).build();

@@ -1,0 +1,80 @@
+//! The bench: what Curfew costs, beside the floor and beside others.
+//!
+//! `cargo run -p bench -- all`, or one part. Each prints its tables at the end and
+//! leaves its figures in `target/bench/<part>.json`. Whatever is measured is built
+//! in release, by the bench itself; ratios hold within one run alone.
+//!
+//! Adding a part: a module with a `run`, and a line in [`Part`].
+
+mod callgrind;
+mod gate;
+mod hashing;
+mod lambda;
+mod programs;
+mod report;
+mod requests;
+mod services;
+mod start;
+mod work;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use crate::programs::{Builder, all_functions};
+
+/// Measures Curfew.
+#[derive(Parser)]
+#[command(name = "bench", version)]
+struct Arguments {
+    /// What to measure.
+    #[arg(value_enum, default_value_t = Part::All)]
+    part: Part,
+    /// The functions to measure, when not all of them.
+    #[arg(long = "function", value_name = "NAME")]
+    functions: Vec<String>,
+    /// Measure what an earlier run has built.
+    #[arg(long)]
+    built: bool,
+    /// How many rounds are run, one program after the other in each.
+    #[arg(long, default_value_t = 31)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// How functions start: time, memory, sizes, instructions, beside the floor.
+    Start,
+    /// What a warm request costs, by function.
+    Work,
+    /// Argon2 beside the reference library.
+    Hashing,
+    /// Whether instructions and sizes are within `limits.toml`.
+    Gate,
+    /// Every part but the gate.
+    All,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let builder = Builder::new(arguments.built).await?;
+    let functions = if arguments.functions.is_empty() {
+        all_functions()?
+    } else {
+        arguments.functions
+    };
+    let wanted = |part| arguments.part == part || arguments.part == Part::All;
+    if arguments.part == Part::Gate {
+        return gate::run(&builder).await;
+    }
+    if wanted(Part::Start) {
+        start::run(&builder, &functions, arguments.rounds).await?;
+    }
+    if wanted(Part::Work) {
+        work::run(&builder, &functions).await?;
+    }
+    if wanted(Part::Hashing) {
+        hashing::run(&builder, arguments.rounds).await?;
+    }
+    Ok(())
+}
