@@ -12,12 +12,26 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::program;
 
 /// The tether gives a child five seconds to end by itself.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Lets this process, and the children that it starts from now on, open as many
+/// files as the system allows: each socket is two, and many systems begin with
+/// 1,024, macOS with 256. Where that can't be raised, it stays.
+pub fn open_many_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // macOS takes no more than this where it says that there is no limit.
+    for current in [maximum, Some(10_240)] {
+        if setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok() {
+            break;
+        }
+    }
+}
 
 /// What starts tethered children: a Python of this machine.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::deploy::{Deployed, Protocol, deploy, deploy_example};
 use crate::emulator::Emulator;
 use crate::front::{EXAMPLE_PATH, Front, SOCKET_PATH, Upstream, Upstreams, listen};
+use crate::process::open_many_files;
 use crate::progress::step;
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
@@ -164,6 +165,7 @@ impl Stack {
             watch,
             mut parameters,
         } = options;
+        open_many_files();
         fs::create_dir_all(&state)?;
         let lock = lock(&state)?;
         // Taken first, so that nobody waits for a build to hear that the port
