@@ -80,6 +80,7 @@ async fn run(options: Options) -> Result<()> {
         "  Sign in  {}  with the password  {}",
         record.demo.email, record.demo.password
     );
+    println!("  Try it   cargo run -- device --name \"Hotel TV\", in another terminal");
     println!("  Record   {}", stack.record_path().display());
     println!("  Logs     {}", record.logs.display());
     println!("Ctrl-C ends it.");

@@ -105,7 +105,7 @@ impl Client {
             keeping: None,
         };
         if let Some(session) = stored {
-            client.keep(session, true);
+            client.keep(session);
         }
         (client, told)
     }
@@ -165,11 +165,11 @@ impl Client {
         self.stop().await;
         let begun = self.memory().begin(session.clone(), key);
         begun.map_err(|error| Failure::storage(&error))?;
-        self.keep(session, false);
+        self.keep(session);
         Ok(())
     }
 
-    fn keep(&mut self, session: Session, asks: bool) {
+    fn keep(&mut self, session: Session) {
         let (controls, heard) = unbounded_channel();
         let Settings {
             api,
@@ -189,7 +189,7 @@ impl Client {
         self.keeping = Some(Keeping {
             session,
             controls,
-            task: tokio::spawn(keeper.keep(asks)),
+            task: tokio::spawn(keeper.keep()),
         });
     }
 

@@ -1,9 +1,9 @@
 //! Keeps the socket of one session open, and ends the session when it is over.
 //!
-//! A socket that is refused, lost or closed says nothing about the session: the
-//! device asks `GET /v1/session`, and only an answer of the API, or a revocation
-//! that names the session, ends it. What can't answer is asked again, later and
-//! later.
+//! A socket that opens shows that the session is valid: the handshake has checked
+//! it. One that can't be opened, for whatever reason, says nothing: the device asks
+//! `GET /v1/session`, and only an answer of the API, or a revocation that names the
+//! session, ends it. What can't answer is asked again, later and later.
 
 use std::io;
 use std::pin::pin;
@@ -14,9 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::api::{Acknowledgement, Unanswered, Verdict};
-use super::{
-    Api, Because, Frame, Memory, News, Pace, Session, SignedOut, Socket, SocketError, Way,
-};
+use super::{Api, Because, Frame, Memory, News, Pace, Session, SignedOut, Socket, Way};
 
 /// How often a wipe is tried.
 const WIPES: u32 = 3;
@@ -64,13 +62,11 @@ impl Turn {
 }
 
 impl Keeper {
-    /// Keeps the session until it is over, or until it is told to stop. The first
-    /// attempt of a new session opens the socket at once; every other one asks
-    /// about the session before.
-    pub(super) async fn keep(mut self, mut asks: bool) {
+    /// Keeps the session until it is over, or until it is told to stop.
+    pub(super) async fn keep(mut self) {
         let mut failed = 0;
         loop {
-            match self.turn(asks).await {
+            match self.turn().await {
                 Turn::Over(because, way, socket) => return self.end(because, way, socket).await,
                 Turn::Stopped => return,
                 Turn::Offline => {
@@ -93,13 +89,12 @@ impl Keeper {
                     }
                 }
             }
-            asks = true;
         }
     }
 
     /// Connects, and stays connected for as long as it lasts.
-    async fn turn(&mut self, asks: bool) -> Turn {
-        let socket = match self.reached(asks).await {
+    async fn turn(&mut self) -> Turn {
+        let socket = match self.reached().await {
             Ok(socket) => socket,
             Err(turn) => return turn,
         };
@@ -160,7 +155,7 @@ impl Keeper {
     }
 
     /// An open socket, unless something else is said before.
-    async fn reached(&mut self, asks: bool) -> Result<Socket, Turn> {
+    async fn reached(&mut self) -> Result<Socket, Turn> {
         let Self {
             api,
             socket_url,
@@ -168,7 +163,7 @@ impl Keeper {
             controls,
             ..
         } = self;
-        let mut reaching = pin!(reach(api, socket_url.as_deref(), session, asks));
+        let mut reaching = pin!(reach(api, socket_url.as_deref(), session));
         loop {
             tokio::select! {
                 reached = &mut reaching => return reached,
@@ -312,45 +307,26 @@ impl Keeper {
     }
 }
 
-/// Opens the socket. The session is asked about before, if it is not a new one,
-/// and in any case when the socket is refused.
-async fn reach(
-    api: &Api,
-    url: Option<&str>,
-    session: &Session,
-    asks: bool,
-) -> Result<Socket, Turn> {
-    if asks {
-        standing(api, session).await?;
-    }
-    let url = match url {
-        Some(url) => url.to_owned(),
-        None => match api.socket_url(&session.token).await {
-            Ok(url) => url,
-            Err(why) => {
-                standing(api, session).await?;
-                return Err(Turn::failed(why));
-            }
-        },
+/// Opens the socket, or else asks what that means.
+async fn reach(api: &Api, url: Option<&str>, session: &Session) -> Result<Socket, Turn> {
+    let why = match open(api, url, session).await {
+        Ok(socket) => return Ok(socket),
+        Err(why) => why,
     };
-    match Socket::open(api, &url, &session.token).await {
-        Ok(socket) => Ok(socket),
-        Err(error) => {
-            if matches!(error, SocketError::Refused(_)) && !asks {
-                standing(api, session).await?;
-            }
-            Err(Turn::failed(error.to_string().into()))
-        }
-    }
-}
-
-/// Asks whether the session is still valid.
-async fn standing(api: &Api, session: &Session) -> Result<(), Turn> {
     match api.session(&session.token).await {
-        Verdict::SignedIn => Ok(()),
+        Verdict::SignedIn => Err(Turn::failed(why)),
         Verdict::Over(because) => Err(Turn::Over(because, Way::Call, None)),
         Verdict::None(why) => Err(Turn::failed(why)),
     }
+}
+
+async fn open(api: &Api, url: Option<&str>, session: &Session) -> Result<Socket, Unanswered> {
+    let url = match url {
+        Some(url) => url.to_owned(),
+        None => api.socket_url(&session.token).await?,
+    };
+    let opened = Socket::open(api, &url, &session.token).await;
+    opened.map_err(|error| error.to_string().into())
 }
 
 /// The id of the sign-out that the socket tells of, if it still does.

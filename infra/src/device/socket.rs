@@ -1,16 +1,22 @@
 //! The socket: the handshake with the token in a header, and the frames.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use http::Uri;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream, upgrade};
 
 use super::api::{Api, bearer};
 use super::connector::{Stream, address};
 use super::{By, Secret, SignedOut};
+
+/// No handshake takes so long, cold starts on a busy machine included.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// No frame of the API is so large.
 const MAX_FRAME_BYTES: usize = 32 * 1024;
@@ -105,13 +111,8 @@ impl Socket {
     pub async fn open(api: &Api, url: &str, token: &Secret) -> Result<Self, SocketError> {
         let broken = |why: String| SocketError::Broken(why);
         let uri: Uri = address(url, ["ws", "wss"]).map_err(|error| broken(error.to_string()))?;
-        let stream = api
-            .connector()
-            .open(&uri)
-            .await
-            .map_err(|error| broken(format!("the socket can't be reached: {error}")))?;
         let limits = Limits::default().max_payload_len(Some(MAX_FRAME_BYTES));
-        let mut handshake = ClientBuilder::from_uri(uri)
+        let mut handshake = ClientBuilder::from_uri(uri.clone())
             .limits(limits)
             .add_header(AUTHORIZATION, bearer(token).map_err(broken)?)
             .map_err(|error| failed(&error))?;
@@ -120,11 +121,19 @@ impl Socket {
                 .add_header(USER_AGENT, name.clone())
                 .map_err(|error| failed(&error))?;
         }
-        let (stream, _) = handshake
-            .connect_on(stream)
-            .await
-            .map_err(|error| failed(&error))?;
-        Ok(Self { stream })
+        let opened = timeout(PATIENCE, async {
+            let stream = api
+                .connector()
+                .open(&uri)
+                .await
+                .map_err(|error| broken(format!("the socket can't be reached: {error}")))?;
+            let opened = handshake.connect_on(stream).await;
+            opened.map_err(|error| failed(&error))
+        });
+        match opened.await {
+            Ok(opened) => opened.map(|(stream, _)| Self { stream }),
+            Err(_) => Err(broken("the socket does not answer".to_owned())),
+        }
     }
 
     /// The next frame; none once the other side has closed it.

@@ -296,12 +296,10 @@ impl Device {
         } else {
             let had_key = self.client.memory().key()?.is_some();
             let session = self.client.sign_in(&self.credentials).await;
-            let session = session.context("it can't be signed in")?;
+            session.context("It can't be signed in")?;
             let again = if had_key { ", by its device key" } else { "" };
-            self.screen.say(&format!(
-                "Signed in as {}{again}. Device {}.",
-                self.credentials.email, session.device
-            ));
+            self.screen
+                .say(&format!("Signed in as {}{again}.", self.credentials.email));
         }
         self.screen.say(&format!("You can type: {WORDS}"));
         self.play();
@@ -433,7 +431,7 @@ impl Device {
         let key = self.folder.join("device-key");
         let key = key.strip_prefix(root()).unwrap_or(&key);
         self.screen.say(&format!(
-            "Dark. By {} it will be the same device when it signs in again.",
+            "Dark. It stays the same device by the key in {}.",
             key.display()
         ));
         code
