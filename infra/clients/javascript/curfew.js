@@ -28,8 +28,9 @@ const TIMING = {
   /** A closed socket tells within this time that the acknowledgement was taken;
    * later it was closed because there was none. */
   takenMs: 4_000,
-  /** A clock that jumps by more has slept. */
-  sleptMs: 60_000,
+  /** A clock that jumps by more has slept. Browsers let a hidden page look once a
+   * minute. */
+  sleptMs: 150_000,
   /** How often the clock is looked at. */
   lookMs: 15_000,
 };
@@ -189,29 +190,38 @@ export class Curfew {
     }
     const { token, device_key, ...rest } = answer;
     const session = { token, ...rest };
-    await this.#exclusively(async () => {
-      // What is left of somebody else, or of a wipe that failed, goes before
-      // anything of ours comes.
-      const owner = await this.#read("owner");
-      const ended = await this.#read("ended");
-      const isAnothers = owner !== null && owner !== session.account.id;
-      if (isAnothers || ended?.toWipe) {
-        const before = this.#session;
-        await this.#remove("session");
-        this.#tell();
-        await this.#attempt("onStop", REPLACED);
-        before?.stopped();
-        await this.#everyTabStopped();
-        await this.#wipe(ended?.toWipe ? ended : REPLACED);
-      }
-      await this.#write("device", device_key);
-      await this.#write("owner", session.account.id);
-      await this.#write("session", session);
-      await this.#remove("ended");
-    });
+    try {
+      await this.#exclusively(() => this.#settle(session, device_key));
+    } catch (error) {
+      // Nobody has this session, so it must not stay open.
+      this.#behind(this.#ask("POST", "/v1/sign-out", { token }));
+      throw error;
+    }
     this.#take(session);
     this.#tell();
     return this.session;
+  }
+
+  /** Stores a new session. What is left of somebody else, or of a wipe that failed,
+   * goes before. */
+  async #settle(session, key) {
+    const owner = await this.#read("owner");
+    const ended = await this.#read("ended");
+    const isAnothers = owner !== null && owner !== session.account.id;
+    if (isAnothers || ended?.toWipe) {
+      const before = this.#session;
+      this.#leave(before);
+      await this.#remove("session");
+      this.#tell();
+      await this.#attempt("onStop", REPLACED);
+      before?.stopped();
+      await this.#everyTabStopped();
+      await this.#wipe(ended?.toWipe ? ended : REPLACED);
+    }
+    await this.#write("device", key);
+    await this.#write("owner", session.account.id);
+    await this.#write("session", session);
+    await this.#remove("ended");
   }
 
   /**
@@ -420,6 +430,7 @@ export class Curfew {
     try {
       wiped = await this.#exclusively(() => this.#wipeFirst(session, ended));
     } catch (error) {
+      wiped = false;
       this.#report(error);
     }
     if (wiped === true) {
@@ -433,10 +444,13 @@ export class Curfew {
     }
   }
 
-  /** Wipes if no other tab has; tells whether all is gone, or null. */
+  /** Wipes if no other tab has, and nobody has signed in again meanwhile; tells
+   * whether all is gone, or null. */
   async #wipeFirst(session, ended) {
     const known = await this.#read("ended");
-    if (known?.session === session.session) {
+    const stored = await this.#read("session");
+    const isReplaced = stored !== null && stored.session !== session.session;
+    if (known?.session === session.session || isReplaced) {
       return null;
     }
     // From here on a crash leaves a device that is signed out, and that wipes when
@@ -527,8 +541,9 @@ export class Curfew {
       await sleep(this.#backOff(failures));
       const done = await this.#exclusively(async () => {
         const known = await this.#read("ended");
-        const isOurs = known?.toWipe === true && known.session === ended.session;
-        return isOurs ? this.#wipeOnce(ended) : null;
+        const isDone = known !== null && (known.session !== ended.session || !known.toWipe);
+        const isReplaced = (await this.#read("session")) !== null;
+        return isDone || isReplaced ? null : this.#wipeOnce(ended);
       });
       if (done !== false) {
         return done === true;
@@ -544,7 +559,8 @@ export class Curfew {
     const page = typeof window === "undefined" ? [] : [window.localStorage, window.sessionStorage];
     for (const storage of page) {
       for (const key of Object.keys(storage)) {
-        if (keys.some((prefix) => key.startsWith(prefix))) {
+        const isOurs = key.startsWith(`${this.#name}.`);
+        if (!isOurs && keys.some((prefix) => key.startsWith(prefix))) {
           storage.removeItem(key);
         }
       }
@@ -612,7 +628,11 @@ export class Curfew {
     this.#reign = new AbortController();
     this.#failures = 0;
     this.#notify("onSignedIn", shown(session));
-    this.#behind(this.#keepConnected(session, this.#reign.signal));
+    if (this.#WebSocket) {
+      this.#behind(this.#keepConnected(session, this.#reign.signal));
+    } else {
+      this.#report(new CurfewError("there is no WebSocket here: the end is heard of at the next call"));
+    }
   }
 
   /** Gives up a session, if it is the one in force. The first one to ask is told so. */
@@ -720,8 +740,8 @@ export class Curfew {
       };
       this.#behind(this.#end(session, ending, socket));
     } else if (frame?.type === "problem") {
-      const { problem: document = {} } = frame;
-      this.#report(new CurfewError(document.title ?? "a frame was refused", { status: document.status }));
+      const { title = "a frame was refused", status } = frame.problem ?? {};
+      this.#report(new CurfewError(title, { status }));
     }
   }
 
@@ -823,11 +843,12 @@ export class Curfew {
   }
 
   async #read(what) {
-    const text = await this.#storage.getItem(this.#key(what));
     try {
+      const text = await this.#storage.getItem(this.#key(what));
       return text ? JSON.parse(text) : null;
-    } catch {
-      // Not written by us. It counts as nothing.
+    } catch (error) {
+      // What can't be read, or was not written by us, counts as nothing.
+      this.#report(error);
       return null;
     }
   }
@@ -871,7 +892,7 @@ export class Curfew {
 
   #notify(hook, ...facts) {
     try {
-      this.#hooks[hook]?.(...facts);
+      this.#behind(this.#hooks[hook]?.(...facts));
     } catch (error) {
       this.#report(error);
     }

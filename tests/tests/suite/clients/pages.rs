@@ -96,6 +96,13 @@ impl Screen {
         self.value("window.signOut").await
     }
 
+    /// Opens the database and keeps it open, so that it can't be deleted.
+    async fn hold_database(&self) {
+        let open = "void (indexedDB.open('films').onsuccess = (event) => { window.held = event.target.result; })";
+        self.value(open).await;
+        self.until("window.held !== undefined").await;
+    }
+
     /// How often something has happened.
     async fn count(&self, name: &str) -> i64 {
         let count = format!("events.filter((one) => one.name === '{name}').length");
@@ -360,10 +367,7 @@ async fn what_can_not_be_wiped_is_not_acknowledged_until_it_can() {
     let impatient = json!({ "wipeMs": 200, "reconnectCapMs": 300, "reconnectBaseMs": 100 });
     let tv = Screen::open_with(&pages, "TV", &impatient, "").await;
     let (owner, tv_id) = tv_and_owner(&tv).await;
-    // A database that is open somewhere can't be deleted.
-    tv.value("void (indexedDB.open('films').onsuccess = ({ target }) => { window.held = target.result; })")
-        .await;
-    tv.until("window.held !== undefined").await;
+    tv.hold_database().await;
 
     let sign_out = owner.sign_out(&tv_id).await.done(200)["sign_out"].clone();
 
@@ -376,6 +380,25 @@ async fn what_can_not_be_wiped_is_not_acknowledged_until_it_can() {
     );
     tv.value("held.close()").await;
     part_in_state(&owner, &sign_out, "acknowledged").await;
+    assert_eq!(tv.count("wiped").await, 1);
+    tv.assert_wiped().await;
+}
+
+#[tokio::test]
+async fn a_wipe_that_was_interrupted_is_finished_at_the_next_start() {
+    let pages = Pages::serve().await.unwrap();
+    let impatient = json!({ "wipeMs": 200, "reconnectCapMs": 300, "reconnectBaseMs": 100 });
+    let tv = Screen::open_with(&pages, "TV", &impatient, "").await;
+    let (owner, tv_id) = tv_and_owner(&tv).await;
+    tv.hold_database().await;
+    let _ = owner.sign_out(&tv_id).await.done(200);
+    let why = tv.sign_in_screen().await;
+    assert_eq!(tv.count("wiped").await, 0);
+
+    // The database is closed with its page.
+    tv.load().await;
+
+    assert_eq!(tv.sign_in_screen().await, why);
     assert_eq!(tv.count("wiped").await, 1);
     tv.assert_wiped().await;
 }
