@@ -93,6 +93,21 @@ impl Household {
         device
     }
 
+    /// Signs a device in again over a session that a sign-out of many has ended and
+    /// that is not marked yet, as a sign-in does.
+    pub async fn sign_in_over(&self, ended_by: &SignOut, device: u8, session: u8) -> Device {
+        let before = self.devices().await.remove(&device_id(device)).unwrap();
+        let replaced = EndedSession::from(&before);
+        let device = device_row(device, session, self.account.epoch);
+        let ended = ended_by.ended();
+        let signed_in = self
+            .store
+            .sign_in_again(&device, &replaced, &ended, &self.limits)
+            .await;
+        assert_eq!(signed_in.unwrap(), SignIn::Written);
+        device
+    }
+
     /// Signs every device out, or every one but the caller's.
     pub async fn sign_out_all(&mut self, by: &Device, scope: Scope, n: u8) -> SignOut {
         let kept = (scope == Scope::Others).then_some(by.session);
@@ -154,6 +169,13 @@ impl Household {
         rows.iter()
             .map(|row| serde_json::to_value(row).unwrap())
             .collect()
+    }
+
+    /// The part of a device in the receipt of a sign-out, as the wire has it.
+    pub fn part(&self, sign_out: &SignOut, device: u8) -> Value {
+        let name = json!(format!("{}#{}", sign_out.id, device_id(device)));
+        let mut rows = self.rows(tables::RECEIPTS).into_iter();
+        rows.find(|row| row["sign_out_id"]["S"] == name).unwrap()
     }
 
     /// Delivers a message to the sweep; whether it is settled.

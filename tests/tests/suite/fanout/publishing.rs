@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::Scope;
+use domain::receipt::Step;
+use domain::{EndedSession, Scope};
 use serde_json::{Value, json};
 
 use super::household::{Household, UNPUBLISHED_QUEUE, at, record, sign_out};
@@ -101,7 +102,7 @@ async fn a_device_that_signs_in_again_is_published_with_what_it_replaced() {
 
 #[tokio::test]
 async fn a_record_that_nobody_must_hear_of_gives_no_message() {
-    let household = Household::new(25).await;
+    let mut household = Household::new(25).await;
     let laptop = household.sign_in(1, 1).await;
     household
         .store
@@ -109,11 +110,32 @@ async fn a_record_that_nobody_must_hear_of_gives_no_message() {
         .await
         .unwrap();
     let row = household.rows(tables::DEVICES).remove(0);
+    let sign_out = household.sign_out_all(&laptop, Scope::Global, 1).await;
+    let phone = household.sign_in(2, 2).await;
+    household.sign_in_over(&sign_out, 1, 3).await;
+    let ended = EndedSession::from(&laptop);
+    let limits = household.limits;
+    let part = household.part(&sign_out, 1);
+    household
+        .store
+        .mark(
+            phone.account,
+            &sign_out.ended(),
+            &ended,
+            Step::Contacted,
+            at(2_000),
+            &limits,
+        )
+        .await
+        .unwrap();
+    let marked = household.part(&sign_out, 1);
     let calls = household.network.operations().len();
 
     let failures = household
         .publish(vec![
             record("a", "MODIFY", &row, None),
+            record("c", "INSERT", &part, None),
+            record("d", "MODIFY", &marked, Some(&part)),
             json!({
                 "eventName": "REMOVE",
                 "dynamodb": { "OldImage": row, "SequenceNumber": "b" },

@@ -3,10 +3,11 @@
 
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::{Device, DeviceState, Scope, SignOut};
+use domain::receipt::Step;
+use domain::{Device, DeviceState, EndedSession, Scope, SignOut};
 use serde_json::{Value, json};
 
-use super::household::{Household, device_id, session_id};
+use super::household::{Household, at, device_id, session_id};
 use super::network::Verdict;
 
 /// Four devices, the first of which signs out; and what the topic was sent.
@@ -286,9 +287,9 @@ async fn of_two_sign_outs_in_a_row_each_marks_what_it_ended_in_whatever_order_th
 }
 
 #[tokio::test]
-async fn a_device_that_has_signed_in_again_is_left_alone() {
-    let (household, _, sign_out, body) = signed_out(25, Scope::Others).await;
-    household.sign_in(3, 30).await;
+async fn a_device_that_has_signed_in_again_is_left_alone_and_has_its_part() {
+    let (household, devices, sign_out, body) = signed_out(25, Scope::Others).await;
+    household.sign_in_over(&sign_out, 3, 30).await;
 
     household.sweep_to_the_end(&body).await;
 
@@ -298,10 +299,66 @@ async fn a_device_that_has_signed_in_again_is_left_alone() {
         session_id(30)
     );
     assert!(!told(&household).contains(&session_id(30).to_string()));
+    assert_eq!(parts(&household, &sign_out), ids(&devices[1..]));
+    let part = household.part(&sign_out, 3);
+    assert_eq!(part["session_id"]["S"], json!(session_id(3)));
+}
+
+#[tokio::test]
+async fn what_a_part_has_come_to_is_kept() {
+    for scope in [Scope::Others, Scope::Global] {
+        let (household, devices, sign_out, body) = signed_out(25, scope).await;
+        let session = EndedSession::from(&devices[2]);
+        let (ended, limits) = (sign_out.ended(), household.limits);
+        let store = &household.store;
+        let marked = store.mark(
+            sign_out.account,
+            &ended,
+            &session,
+            Step::Contacted,
+            at(2_000),
+            &limits,
+        );
+        marked.await.unwrap();
+        let before = household.part(&sign_out, 3);
+
+        household.sweep_to_the_end(&body).await;
+
+        assert_eq!(household.marked_by(3).await, Some(sign_out.id));
+        assert_eq!(household.part(&sign_out, 3), before);
+        assert!(before["contacted_at"].is_object());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_had_run_out_before_is_marked_and_has_no_part() {
+    let mut household = Household::new(25).await;
+    let laptop = household.sign_in(1, 1).await;
+    household.sign_in(2, 2).await;
+    let mut row = household
+        .rows(tables::DEVICES)
+        .into_iter()
+        .find(|row| row["device_id"]["S"] == json!(device_id(2)))
+        .unwrap();
+    let second_before = sign_out_at(1) - 1_000;
+    row["expires_at"] = json!({ "N": second_before.to_string() });
+    household.network.engine.put(tables::DEVICES, &row);
+    let sign_out = household.sign_out_all(&laptop, Scope::Global, 1).await;
+    let body = household.announce(&sign_out).await.body;
+
+    household.sweep_to_the_end(&body).await;
+
+    assert_eq!(household.marked_by(2).await, Some(sign_out.id));
     assert_eq!(
         parts(&household, &sign_out),
-        [2, 4].map(|n| device_id(n).to_string())
+        [device_id(1).to_string()],
+        "it was over by itself"
     );
+}
+
+/// When the sign-out of this number is asked for, in milliseconds.
+fn sign_out_at(n: i64) -> i64 {
+    at(1_000 + n).as_millisecond()
 }
 
 #[tokio::test]
