@@ -140,10 +140,10 @@ pub(crate) async fn tell(
     counts.told = told.len();
 
     // A device with several sockets has one part in the receipt.
-    let mut marked = HashSet::new();
+    let mut seen = HashSet::new();
     let sessions = told
         .iter()
-        .filter(|connection| marked.insert(connection.session.session));
+        .filter(|connection| seen.insert(connection.session.session));
     let marks = each(pace, sessions, async |connection: &&Connection| {
         let Fate::Ended(ended) = fate(connection) else {
             return Ok(());
@@ -154,10 +154,17 @@ pub(crate) async fn tell(
             .mark(account, ended, session, Step::Pushed, now, limits);
         mark.await.map_err(Cause::from)
     });
-    for (_, mark) in marks.await {
+    let mut marked = HashSet::new();
+    for (connection, mark) in marks.await {
+        if mark.is_ok() {
+            marked.insert(connection.session.session);
+        }
         undone.take(mark);
     }
 
+    // What could not be written down is told and written again, so its socket and
+    // its row stay until then.
+    told.retain(|connection| marked.contains(&connection.session.session));
     for some in told.chunks(CLOSED_AT_ONCE) {
         let asked = Asked::Close {
             account_id: account,
