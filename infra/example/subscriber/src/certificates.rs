@@ -1,5 +1,6 @@
 //! The certificates by which SNS signs: fetched from SNS itself, by HTTPS, and
-//! kept.
+//! kept. That SNS serves it is what makes a certificate good. It comes without its
+//! chain, so neither that nor its dates are looked at.
 
 use std::collections::HashMap;
 use std::fmt;
