@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dynoxide::{Database, DynoxideError, Item};
+use dynoxide::{Database, DynoxideError, Item, streams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -117,6 +117,31 @@ impl Engine {
         let answer = self.database.scan(scan).expect("a table that is there");
         assert!(answer.last_evaluated_key.is_none(), "one page is enough");
         answer.items.unwrap_or_default()
+    }
+
+    /// The records of a table's stream, in the order of the writes: all of them, or
+    /// those after the one with this number.
+    #[must_use]
+    pub fn stream(&self, table: &str, after: Option<&str>) -> Vec<Value> {
+        let mut from = json!({
+            "StreamArn": streams::stream_arn(table, "stream"),
+            "ShardId": streams::shard_id(table),
+            "ShardIteratorType": "TRIM_HORIZON",
+        });
+        if let Some(after) = after {
+            from["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER".into();
+            from["SequenceNumber"] = after.into();
+        }
+        let from = serde_json::from_value(from).expect("a well-formed call");
+        let from = self.database.get_shard_iterator(from).expect("a stream");
+        let get = json!({ "ShardIterator": from.shard_iterator });
+        let get = serde_json::from_value(get).expect("a well-formed call");
+        let records = self.database.get_records(get).expect("a stream").records;
+        assert!(records.len() < 1_000, "one page is enough");
+        let records = records.iter();
+        records
+            .map(|record| serde_json::to_value(record).expect("a record is JSON"))
+            .collect()
     }
 
     /// Puts a row as it is, past every rule of the product.

@@ -1,29 +1,13 @@
 //! SNS and SQS as the SDK meets them, beside the embedded DynamoDB: what they were
 //! sent is remembered, and a test decides which call goes wrong, and how.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
+use curfew_tests::delivery;
+pub use curfew_tests::delivery::{Published, Queued};
 use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::wire::{self, Call, Fate};
-use serde_json::{Value, json};
 use start::Clients;
-
-/// What the topic was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    pub body: String,
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// What a queue was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queued {
-    pub queue: String,
-    pub body: String,
-    pub attributes: BTreeMap<String, String>,
-}
 
 /// What becomes of a call.
 pub enum Verdict {
@@ -124,72 +108,23 @@ impl Network {
     }
 
     fn publish(&self, body: &str) -> Answer {
-        let form = form(body);
-        assert_eq!(form["Action"], "PublishBatch");
-        let (mut successful, mut failed) = (String::new(), String::new());
-        for n in 1..=11 {
-            let member = format!("PublishBatchRequestEntries.member.{n}");
-            let Some(id) = form.get(&format!("{member}.Id")) else {
-                break;
-            };
-            assert!(n <= 10, "SNS takes ten messages in one call");
-            let attributes = (1..)
-                .map_while(|m| {
-                    let entry = format!("{member}.MessageAttributes.entry.{m}");
-                    let name = form.get(&format!("{entry}.Name"))?;
-                    assert_eq!(form[&format!("{entry}.Value.DataType")], "String");
-                    Some((
-                        name.clone(),
-                        form[&format!("{entry}.Value.StringValue")].clone(),
-                    ))
-                })
-                .collect();
-            let message = Published {
-                body: form[&format!("{member}.Message")].clone(),
-                attributes,
-            };
-            if let Some(code) = (self.refusal.lock().unwrap())(&message) {
-                let fault = "<SenderFault>true</SenderFault>";
-                write!(
-                    failed,
-                    "<member><Id>{id}</Id><Code>{code}</Code>{fault}</member>"
-                )
-                .unwrap();
-            } else {
-                let message_id = format!("<MessageId>m-{n}</MessageId>");
-                write!(successful, "<member><Id>{id}</Id>{message_id}</member>").unwrap();
-                self.topic.lock().unwrap().push(message);
-            }
-        }
-        Answer {
-            status: 200,
-            body: format!(
-                "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
-                 <PublishBatchResult><Successful>{successful}</Successful>\
-                 <Failed>{failed}</Failed></PublishBatchResult></PublishBatchResponse>"
-            ),
-        }
+        let refusal = self.refusal.lock().unwrap();
+        let entries = delivery::batch(body).into_iter();
+        let outcomes: Vec<_> = entries
+            .map(|(id, message)| {
+                let code = refusal(&message);
+                if code.is_none() {
+                    self.topic.lock().unwrap().push(message);
+                }
+                (id, code)
+            })
+            .collect();
+        delivery::batch_answer(&outcomes)
     }
 
     fn send(&self, body: &str) -> Answer {
-        let message: Value = serde_json::from_str(body).unwrap();
-        let attributes = message["MessageAttributes"]
-            .as_object()
-            .cloned()
-            .unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        self.queues.lock().unwrap().push(Queued {
-            queue: text(&message["QueueUrl"]),
-            body: text(&message["MessageBody"]),
-            attributes: attributes
-                .iter()
-                .map(|(name, value)| (name.clone(), text(&value["StringValue"])))
-                .collect(),
-        });
-        Answer {
-            status: 200,
-            body: json!({ "MessageId": "m" }).to_string(),
-        }
+        self.queues.lock().unwrap().push(delivery::sent(body));
+        delivery::sent_answer()
     }
 }
 
@@ -202,29 +137,4 @@ pub fn sns_error(status: u16, code: &str) -> Fate {
              <Message>made by a test</Message></Error></ErrorResponse>"
         ),
     })
-}
-
-fn form(body: &str) -> BTreeMap<String, String> {
-    body.split('&')
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap();
-            (decoded(name), decoded(value))
-        })
-        .collect()
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let digits = [rest.next().unwrap(), rest.next().unwrap()];
-                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
-            }
-            b'+' => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).unwrap()
 }
