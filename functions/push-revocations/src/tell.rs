@@ -311,3 +311,47 @@ impl Undone {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_begun_when_the_time_is_over() {
+        let pace = Pace {
+            until: Instant::now(),
+            width: 2,
+        };
+        let begun = Cell::new(0);
+        let done = each(pace, [1, 2, 3], async |_| {
+            begun.set(begun.get() + 1);
+            Ok(())
+        });
+        let done = done.await;
+        assert_eq!(done.len(), 3, "each of them is accounted for");
+        assert!(done.iter().all(|(_, done)| done.is_err()));
+        assert_eq!(begun.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn as_many_run_at_once_as_the_pace_allows_and_no_more() {
+        let pace = Pace {
+            until: Instant::now() + Duration::from_mins(1),
+            width: 3,
+        };
+        let (running, most) = (Cell::new(0), Cell::new(0));
+        let done = each(pace, 0..10, async |n| {
+            running.set(running.get() + 1);
+            most.set(running.get().max(most.get()));
+            tokio::task::yield_now().await;
+            running.set(running.get() - 1);
+            Ok(n)
+        });
+        let mut done: Vec<i32> = done.await.into_iter().map(|(n, _)| n).collect();
+        done.sort_unstable();
+        assert_eq!(done, (0..10).collect::<Vec<_>>());
+        assert_eq!(most.get(), 3);
+    }
+}

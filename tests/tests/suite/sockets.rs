@@ -4,5 +4,6 @@
 mod frames;
 mod handshakes;
 mod interleavings;
+mod logs;
 mod pushes;
 mod tickets;

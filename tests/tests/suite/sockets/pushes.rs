@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use curfew_tests::sockets::{Member, Verdict, World};
+use curfew_tests::bundle::json_of;
+use curfew_tests::sockets::{Member, PASSWORD, Verdict, World};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::{PartState, SignOutId};
+use domain::{Ending, PartState, Reason, Scope, SignOut, SignOutId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use store::Act;
 
 /// The sockets that have a row, in their order.
 fn rows(world: &World) -> Vec<String> {
@@ -71,6 +73,50 @@ async fn a_device_is_told_which_sign_out_ended_its_session_when_why_and_by_which
 }
 
 #[tokio::test]
+async fn a_device_is_told_of_a_changed_password_and_of_a_disabled_account_as_what_they_are() {
+    for reason in [Reason::PasswordChanged, Reason::AccountDisabled] {
+        let world = World::new().await;
+        let [laptop, device] = world.connected(["laptop", "device"]).await;
+        let account = world.account(&laptop);
+        let store = &world.bundle.store;
+        let sign_out = match reason {
+            Reason::AccountDisabled => {
+                let account = store.rows(account, &[]).await.unwrap().account.unwrap();
+                let sign_out = SignOut {
+                    account: account.id,
+                    id: SignOutId::new(world.clock.now(), [7; 10]),
+                    scope: Scope::Global,
+                    reason,
+                    at: world.clock.now(),
+                    by: None,
+                    ending: Ending::Epoch {
+                        ended: account.epoch,
+                        kept: None,
+                    },
+                };
+                let disabled = store.disable(&account, &sign_out, &world.bundle.limits);
+                assert_eq!(disabled.await.unwrap(), Act::Done);
+                sign_out.id
+            }
+            _ => {
+                let (old, new) = (PASSWORD, "eleven lanterns drift past the harbour");
+                let changed = world.bundle.change_password(&laptop.token, old, new, false);
+                let changed = json_of(&changed.await);
+                changed["sign_out"]["id"].as_str().unwrap().parse().unwrap()
+            }
+        };
+
+        world.push(&world.event_of(&device, sign_out).await).await;
+
+        let frame = &world.gateway.frames("device")[0];
+        assert_eq!(frame["reason"], reason.as_str());
+        let by = frame.get("signed_out_by").unwrap();
+        assert_eq!(by.is_null(), reason == Reason::AccountDisabled);
+        assert_eq!(told(&world, ["laptop"]), [Some(sign_out)]);
+    }
+}
+
+#[tokio::test]
 async fn a_device_that_does_not_acknowledge_is_disconnected_after_five_seconds() {
     let world = World::new().await;
     let [laptop, device] = world.connected(["laptop", "device"]).await;
@@ -127,9 +173,7 @@ async fn sockets_of_another_account_are_left_alone() {
     let world = World::new().await;
     let [laptop, _] = world.connected(["laptop", "device"]).await;
     let stranger = "mo@example.com";
-    let registered = world
-        .bundle
-        .register(stranger, curfew_tests::sockets::PASSWORD);
+    let registered = world.bundle.register(stranger, PASSWORD);
     assert_eq!(registered.await.status_code, 202);
     let other = world.sign_in_to(stranger, None).await;
     world.open(&other, "other").await;
@@ -481,9 +525,7 @@ async fn a_row_that_can_t_be_read_fails_its_account_alone() {
     let world = World::new().await;
     let [laptop, device] = world.connected(["laptop", "device"]).await;
     let stranger = "mo@example.com";
-    let registered = world
-        .bundle
-        .register(stranger, curfew_tests::sockets::PASSWORD);
+    let registered = world.bundle.register(stranger, PASSWORD);
     assert_eq!(registered.await.status_code, 202);
     let others = [
         world.sign_in_to(stranger, None).await,
