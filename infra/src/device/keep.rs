@@ -133,7 +133,10 @@ impl Keeper {
                 }
                 control = self.controls.recv() => match control {
                     Some(Control::Online) => {}
-                    Some(Control::Offline) => return Turn::Offline,
+                    Some(Control::Offline) => {
+                        self.close(socket).await;
+                        return Turn::Offline;
+                    }
                     Some(Control::Ask) => {
                         // What does not answer is no worse for it: the socket stands.
                         let verdict = self.api.session(&self.session.token).await;
@@ -145,13 +148,18 @@ impl Keeper {
                         return Turn::Over(because, Way::Call, Some(Box::new(socket)));
                     }
                     Some(Control::Stop) | None => {
-                        // Nobody waits for a peer that does not answer.
-                        let _ = timeout(self.pace.grace, socket.close()).await;
+                        self.close(socket).await;
                         return Turn::Stopped;
                     }
                 },
             }
         }
+    }
+
+    /// Says goodbye, so that the gateway knows at once; nobody waits long for a
+    /// peer that does not answer.
+    async fn close(&self, socket: Socket) {
+        let _ = timeout(self.pace.grace, socket.close()).await;
     }
 
     /// An open socket, unless something else is said before.

@@ -175,7 +175,9 @@ impl Socket {
     /// Closes it, and waits for the other side to do the same.
     pub async fn close(mut self) {
         // Whoever is gone is closed as well.
-        let _ = self.stream.close().await;
+        if self.stream.close().await.is_ok() {
+            while let Some(Ok(_)) = self.stream.next().await {}
+        }
     }
 
     async fn say(&mut self, frame: &Value) -> Result<(), SocketError> {

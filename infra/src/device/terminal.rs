@@ -176,6 +176,7 @@ struct Device {
     piece: Option<(Piece, Instant)>,
     is_connected: bool,
     is_offline: bool,
+    has_played: bool,
     /// Why nothing plays, as far as it was said.
     trouble: Option<String>,
     /// The devices of the last list, for `out N`.
@@ -231,6 +232,7 @@ impl Device {
             piece: None,
             is_connected: false,
             is_offline: arguments.offline,
+            has_played: false,
             trouble: None,
             listed: Vec::new(),
             sign_out: None,
@@ -344,13 +346,13 @@ impl Device {
         }
         match shown {
             Shown::Piece(piece) => {
-                let is_new = self
-                    .piece
-                    .as_ref()
-                    .is_none_or(|(before, _)| before.title != piece.title);
-                if is_new || self.trouble.take().is_some() {
+                // The films that follow are told by the line that moves.
+                if !self.has_played {
                     self.screen.say(&format!("Plays “{}”.", piece.title));
+                } else if self.trouble.is_some() {
+                    self.screen.say("Plays on.");
                 }
+                self.has_played = true;
                 self.trouble = None;
                 self.piece = Some((piece, Instant::now()));
             }
@@ -493,9 +495,10 @@ impl Device {
                 let (played, rest) = bar(CELLS, share);
                 let sign = if is_paused { "⏸" } else { "▶" };
                 format!(
-                    "{sign} {played}{} {state}  {}",
+                    "{sign} {}  {played}{}  {state}  {}",
+                    self.screen.inked(Ink::Bold, &piece.title),
                     self.screen.inked(Ink::Faint, &rest),
-                    piece.scene
+                    self.screen.inked(Ink::Faint, &piece.scene)
                 )
             }
         };
