@@ -63,14 +63,14 @@ impl Builder {
         Ok(programs.collect())
     }
 
-    /// Builds one of the examples of this package in release.
+    /// Builds one of the examples of `bench-programs` in release.
     ///
     /// # Errors
     /// When it does not build.
     pub async fn example(&self, name: &str) -> Result<Program> {
         let mut command = self.tether.command("cargo");
         command
-            .args(["build", "--release", "--locked", "--package", "bench"])
+            .args(["build", "--release", "--locked", "--package", "bench-programs"])
             .args(["--example", name, "--message-format", "short"])
             .current_dir(root());
         if !self.built {

@@ -29,6 +29,9 @@ pub struct Request {
     pub what: &'static str,
     /// The event, by how many came before.
     pub event: Box<dyn Fn(u64) -> Value + Send + Sync>,
+    /// It changes what it finds, so that the rows have to be restored before the
+    /// next one.
+    pub changes: bool,
 }
 
 /// The services with two households: in the first every device is signed in, in
@@ -51,6 +54,15 @@ struct Member {
     token: String,
     device: String,
 }
+
+/// The functions whose request finds less to do the second time.
+const CHANGING: [&str; 5] = [
+    "change-password",
+    "push-revocations",
+    "sign-out-all",
+    "sign-out-device",
+    "sweep",
+];
 
 /// A household has so many devices.
 const DEVICES: usize = 10;
@@ -118,6 +130,7 @@ impl World {
             Some(Request {
                 what,
                 event: Box::new(move |_| event.clone()),
+                changes: CHANGING.contains(&function),
             })
         };
         let (laptop, tv) = (&self.first[0], &self.first[1]);
@@ -162,6 +175,7 @@ impl World {
                     let body = json!({ "email": email, "password": PASSWORD });
                     gateway("POST", "/v1/accounts", None, Some(&body))
                 }),
+                changes: false,
             }),
             "session" => fixed("a check", gateway("GET", "/v1/session", token, None)),
             "sign-out-all" => {
