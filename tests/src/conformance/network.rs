@@ -99,7 +99,7 @@ impl Network {
         let address = listener.local_addr()?;
         let (cut, is_cut) = watch::channel(false);
         let (held, is_held) = watch::channel(false);
-        let (spoken, _) = broadcast::channel(8);
+        let (spoken, _) = broadcast::channel(64);
         let conditions = Arc::default();
         let authority = api_url.strip_prefix("http://");
         let link = Link {

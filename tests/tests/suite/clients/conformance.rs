@@ -151,6 +151,12 @@ impl Hotel {
         screen
     }
 
+    /// It has done so by itself: nobody refused it, and no frame reached it.
+    fn was_told_by_nobody(&self) {
+        let seen = self.network.seen("/v1/");
+        assert!(seen.iter().all(|one| one.status != 401), "{seen:?}");
+    }
+
     /// Nothing has happened to it.
     async fn is_untouched(&mut self) {
         assert_eq!(self.has().await, untouched());
@@ -366,7 +372,8 @@ async fn frames_about_another_session_and_frames_that_make_no_sense_are_passed_o
 
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
     hotel.is_untouched().await;
-    // And it still hears what is meant for it.
+    // It still hears, after all that and by the same socket, what is meant for it.
+    assert_eq!(hotel.tv.count("disconnected").await.unwrap(), 0);
     let sign_out = hotel.sign_out().await;
     hotel.is_wiped(&sign_out).await;
 }
@@ -472,6 +479,7 @@ async fn a_wrong_password_changes_nothing(kind: Kind) {
 
 async fn its_own_sign_out_wipes_and_is_acknowledged(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
+    hotel.network.deafen();
 
     let answer = hotel
         .tv
@@ -481,12 +489,14 @@ async fn its_own_sign_out_wipes_and_is_acknowledged(kind: Kind) {
 
     let sign_out = answer["sign_out"].as_str().unwrap();
     let screen = hotel.is_wiped(sign_out).await;
+    hotel.was_told_by_nobody();
     assert_eq!(screen["signed_out_by"]["id"], json!(hotel.tv_id));
     hotel.receipt(sign_out, "acknowledged").await;
 }
 
 async fn signing_out_everywhere_wipes_this_device_too(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
+    hotel.network.deafen();
 
     let answer = hotel
         .tv
@@ -496,6 +506,7 @@ async fn signing_out_everywhere_wipes_this_device_too(kind: Kind) {
 
     let sign_out = answer["sign_out"].as_str().unwrap();
     hotel.is_wiped(sign_out).await;
+    hotel.was_told_by_nobody();
     let reader = hotel.household.sign_in(PHONE).await;
     receipt(&reader, sign_out, &hotel.tv_id, "acknowledged").await;
 }
@@ -533,10 +544,12 @@ async fn changing_the_password_wipes_this_device_unless_it_stays(kind: Kind) {
     let stays = change(&passwords[0], &passwords[1], true);
     hotel.tv.tell(stays).await.unwrap();
     hotel.is_untouched().await;
+    hotel.network.deafen();
     let leaves = change(&passwords[1], &passwords[2], false);
     let answer = hotel.tv.tell(leaves).await.unwrap();
 
     let sign_out = answer["sign_out"].as_str().unwrap();
     let screen = hotel.is_wiped(sign_out).await;
+    hotel.was_told_by_nobody();
     assert_eq!(screen["reason"], "password_changed");
 }
