@@ -1,9 +1,19 @@
 //! The clauses of the conditions, as they stand in the calls: what they are, and
-//! a call without one of them.
+//! a call without one of them. What an update sets only if it is not there is a
+//! condition, too: one for each attribute.
 
 use serde_json::{Map, Value};
 
+use crate::tables::DEVICES;
 use crate::wire::Call;
+
+/// The operation that is part of every other one: a caller whose session has
+/// ended is refused, and its contact is written down.
+pub const CONTACT: &str = "contact";
+
+/// What every write of one part of a receipt says alike: that it is set only if it
+/// is not there could never show.
+const ALWAYS_THE_SAME: [&str; 3] = ["device_id", "refused_at", "delete_at"];
 
 /// One clause of the condition of one write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,24 +26,73 @@ pub struct Clause {
     pub text: String,
 }
 
+/// What the call of an operation is, if it writes a contact down: into the
+/// receipt, or into the device's row.
+#[must_use]
+pub fn is_mark(call: &Call) -> bool {
+    call.operation == "UpdateItem" && call.body.contains("contacted_at")
+}
+
+/// Which operation makes a call, when contacts are one of their own.
+#[must_use]
+pub fn made_by(operation: &'static str, call: &Call) -> &'static str {
+    if is_mark(call) { CONTACT } else { operation }
+}
+
 /// Every clause of a call.
 #[must_use]
 pub fn clauses(operation: &'static str, call: &Call) -> Vec<Clause> {
     let body: Value = serde_json::from_str(&call.body).expect("a call of JSON");
+    let operation = made_by(operation, call);
     let mut found = Vec::new();
     for (kind, part) in parts(call, &body) {
-        let Some(condition) = part["ConditionExpression"].as_str() else {
-            continue;
-        };
-        for text in condition.split(" AND ") {
+        let condition = part["ConditionExpression"].as_str().unwrap_or_default();
+        let conditions = condition.split(" AND ").filter(|text| !text.is_empty());
+        let sets = part["UpdateExpression"].as_str().unwrap_or_default();
+        let kept = sets_of(sets).filter(|set| is_kept(set) && !is_always_the_same(set));
+        for text in conditions.chain(kept) {
             found.push(Clause {
                 operation,
-                write: write_of(&kind, part),
+                write: write_of(&kind, part, call),
                 text: text.to_owned(),
             });
         }
     }
     found
+}
+
+/// What an update sets, one by one.
+fn sets_of(expression: &str) -> impl Iterator<Item = &str> {
+    let sets = expression.strip_prefix("SET ").unwrap_or_default();
+    // A comma stands between the two arguments of a function as well.
+    let mut depth = 0;
+    sets.split(move |letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+    .map(str::trim)
+}
+
+fn is_kept(set: &str) -> bool {
+    set.contains("= if_not_exists(")
+}
+
+fn is_always_the_same(set: &str) -> bool {
+    ALWAYS_THE_SAME.iter().any(|attribute| {
+        set.strip_prefix(attribute)
+            .is_some_and(|rest| rest.starts_with(' '))
+    })
+}
+
+/// The same attribute, set whatever is there.
+fn set_anyhow(set: &str) -> Option<String> {
+    let (attribute, rest) = set.split_once(" = if_not_exists(")?;
+    let value = rest.strip_suffix(')')?.split_once(", ")?.1;
+    Some(format!("{attribute} = {value}"))
 }
 
 /// The call without the clause, if it has it.
@@ -45,7 +104,7 @@ pub fn without(clause: &Clause, call: &Call) -> Option<Call> {
         let items = body["TransactItems"].as_array_mut().expect("its items");
         items.retain_mut(|item| {
             let (kind, part) = only_member_mut(item);
-            if write_of(&kind, part) != clause.write || !knock_out(clause, part) {
+            if write_of(&kind, part, call) != clause.write || !knock_out(clause, part) {
                 return true;
             }
             is_found = true;
@@ -54,7 +113,7 @@ pub fn without(clause: &Clause, call: &Call) -> Option<Call> {
         });
     } else {
         let kind = kind_of(&call.operation);
-        if write_of(kind, &body) == clause.write {
+        if write_of(kind, &body, call) == clause.write {
             is_found = knock_out(clause, &mut body);
         }
     }
@@ -88,11 +147,23 @@ fn kind_of(operation: &str) -> &str {
 
 /// A transaction can write two rows of one table: what is checked and what is
 /// changed are told apart by their kind.
-fn write_of(kind: &str, part: &Value) -> String {
-    format!("{kind} {}", part["TableName"].as_str().unwrap_or_default())
+fn write_of(kind: &str, part: &Value, call: &Call) -> String {
+    let table = part["TableName"].as_str().unwrap_or_default();
+    // A sign-in puts the same row alone, or with the part of what it replaces.
+    let is_with_a_part = kind == "Put" && table == DEVICES && call.operation != "PutItem";
+    let with = if is_with_a_part { ", with a part" } else { "" };
+    format!("{kind} {table}{with}")
 }
 
 fn knock_out(clause: &Clause, part: &mut Value) -> bool {
+    if let Some(anyhow) = set_anyhow(&clause.text) {
+        let sets = part["UpdateExpression"].as_str().unwrap_or_default();
+        if !sets_of(sets).any(|set| set == clause.text) {
+            return false;
+        }
+        part["UpdateExpression"] = sets.replacen(&clause.text, &anyhow, 1).into();
+        return true;
+    }
     let Some(condition) = part["ConditionExpression"].as_str() else {
         return false;
     };

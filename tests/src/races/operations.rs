@@ -10,7 +10,7 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use domain::{AccountId, DeviceId, Ending, Reason, Scope, SessionId, SignOut, SignOutId};
 use events::Record;
 use http_api::{Reply, held};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Act, Change, StoreError};
 
 use crate::bundle::{Bundle, event, json_of};
@@ -102,6 +102,13 @@ impl Operation {
             self,
             Self::ChangePassword(_) | Self::ChangePasswordKeeping(_)
         )
+    }
+
+    /// Whether it can write into the part of a device, or takes away the row that
+    /// tells of one, and does nothing else.
+    #[must_use]
+    pub fn is_about_parts(self) -> bool {
+        matches!(self, Self::Check(_) | Self::SignInAgain(_) | Self::Sweep(_))
     }
 
     /// What it is, whoever takes part.
@@ -238,7 +245,7 @@ pub struct Found {
 pub fn new_password(actor: usize) -> String {
     format!(
         "{} lanterns drift past the harbour",
-        ["nine", "eleven", "thirteen"][actor]
+        ["nine", "eleven", "thirteen", "fifteen"][actor]
     )
 }
 
@@ -260,8 +267,11 @@ pub fn begin(
             Operation::SignIn => bundle.log_in(email, password, None).await,
             Operation::SignInWithRehash => functions.dearer.log_in(email, password, None).await,
             Operation::SignInAgain(member) => {
+                // What it says of itself is not what it said before, so that a part
+                // tells which of its sessions it is about.
+                let said = json!({ "name": "Bedroom", "type": "tv" });
                 let key = home.members[member].key.as_str();
-                bundle.log_in(email, password, Some(key)).await
+                bundle.log_in_as(email, password, key, &said).await
             }
             Operation::SignOutThis(by) => bundle.sign_out_this(token(by)).await,
             Operation::SignOutOne(by, target) => {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::account::{Account, Epoch};
 use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
 use domain::password::{Hasher, Password, StoredHash, Verdict};
+use domain::receipt::{Part, Receipt};
 use domain::session::{Standing, standing};
 use domain::sign_out::{ByDevice, Ended, first_end};
 use domain::token::{DeviceKeyHash, TokenHash};
@@ -61,6 +62,16 @@ pub const READABLE: &str = "every row is as the store writes it";
 pub const AVAILABLE: &str = "a race alone makes nothing unavailable";
 /// Epochs are counted.
 pub const COUNTED: &str = "each act that ends an epoch moves on to the next";
+/// A part is about an end.
+pub const PART: &str = "a part names a session that its sign-out was the first to end";
+/// A part only moves forward.
+pub const FORWARD: &str = "what a part or a row tells of a contact never changes";
+/// A contact is in the receipt.
+pub const CONTACTED: &str = "a session that is refused has its contact in a receipt, and no other";
+/// A device stays in the receipt.
+pub const KEPT: &str = "a device that a sign-out ended stays in its receipt";
+/// A receipt is what has happened.
+pub const RECEIPT: &str = "a receipt tells what the history tells";
 
 /// The tables at one moment.
 #[derive(Debug, Clone)]
@@ -69,6 +80,7 @@ pub struct Snapshot {
     devices: BTreeMap<DeviceId, Device>,
     rows: BTreeMap<DeviceId, Item>,
     headers: BTreeMap<SignOutId, SignOut>,
+    parts: BTreeMap<(SignOutId, DeviceId), Part>,
 }
 
 impl Snapshot {
@@ -91,9 +103,12 @@ impl Snapshot {
             devices: BTreeMap::new(),
             rows: BTreeMap::new(),
             headers: BTreeMap::new(),
+            parts: BTreeMap::new(),
         };
-        for row in engine.rows(DEVICES) {
+        for mut row in engine.rows(DEVICES) {
             let device = read_device(&row).ok_or_else(|| unreadable("a device"))?;
+            // Whether it has been in contact is judged apart from the rest.
+            row.remove("contacted_at");
             snapshot.rows.insert(device.id, row);
             snapshot.devices.insert(device.id, device);
         }
@@ -101,6 +116,9 @@ impl Snapshot {
             if row.contains_key("scope") {
                 let header = read_header(&row).ok_or_else(|| unreadable("a header"))?;
                 snapshot.headers.insert(header.id, header);
+            } else {
+                let (sign_out, part) = read_part(&row).ok_or_else(|| unreadable("a part"))?;
+                snapshot.parts.insert((sign_out, part.session.device), part);
             }
         }
         Ok(snapshot)
@@ -116,6 +134,11 @@ impl Snapshot {
     #[must_use]
     pub fn newest_device(&self) -> Option<DeviceId> {
         self.devices.keys().next_back().copied()
+    }
+
+    /// Every sign-out that there was.
+    pub fn sign_outs(&self) -> impl Iterator<Item = SignOutId> {
+        self.headers.keys().copied()
     }
 
     /// The session that a device has now.
@@ -184,11 +207,32 @@ fn ended_epoch(header: &SignOut) -> Epoch {
 }
 
 /// A session's life so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Life {
-    born: Epoch,
     is_over: bool,
-    token_hash: TokenHash,
+    /// The sign-out that ended it; none while it lives, and when a sign-in on its
+    /// device did.
+    ended_by: Option<SignOutId>,
+    /// What is to stand in the part of its device.
+    facts: EndedSession,
+}
+
+impl Life {
+    fn new(device: &Device, seen: &Snapshot, now: Timestamp) -> Self {
+        let is_over = !seen.is_valid(device.session, now);
+        let ended_by = match &device.state {
+            DeviceState::SignedOut(ended) => Some(ended.sign_out),
+            DeviceState::SignedIn => {
+                let ends = seen.epoch_ends();
+                first_end(&ends, device.session, device.epoch).map(|first| first.id)
+            }
+        };
+        Self {
+            is_over,
+            ended_by: ended_by.filter(|_| is_over),
+            facts: EndedSession::from(device),
+        }
+    }
 }
 
 /// How a session stands at the end.
@@ -241,15 +285,17 @@ impl<'a> Oracle<'a> {
         let lives = seen
             .devices
             .values()
-            .map(|device| {
-                let life = Life {
-                    born: device.epoch,
-                    is_over: !seen.is_valid(device.session, now),
-                    token_hash: device.token_hash,
-                };
-                (device.session, life)
-            })
-            .collect();
+            .map(|device| (device.session, Life::new(device, &seen, now)));
+        // Those that were replaced, and have their parts.
+        let gone = seen.parts.iter().map(|((sign_out, _), part)| {
+            let life = Life {
+                is_over: true,
+                ended_by: Some(*sign_out),
+                facts: part.session.clone(),
+            };
+            (part.session.session, life)
+        });
+        let lives = gone.chain(lives).collect();
         Ok(Self {
             home,
             lives,
@@ -289,6 +335,7 @@ impl<'a> Oracle<'a> {
         }
         self.judge_lives(by, header.as_ref(), &after, now)?;
         self.judge_rows(by, &after)?;
+        self.judge_parts(by, &after)?;
         self.seen = after;
         Ok(())
     }
@@ -394,7 +441,7 @@ impl<'a> Oracle<'a> {
                 return broken(MONOTONE, format!("{session} by {by:?}"));
             }
             if was && !is {
-                let is_ended = header.is_some_and(|header| header.ends(*session, life.born));
+                let is_ended = header.is_some_and(|header| header.ends(*session, life.facts.epoch));
                 let is_replaced = by.is_sign_in()
                     && after.device_of(*session).is_none()
                     && self.seen.device_of(*session).is_some_and(|device| {
@@ -405,8 +452,9 @@ impl<'a> Oracle<'a> {
                     return broken(EXPLAINED, format!("{session} ended by {by:?}"));
                 }
                 life.is_over = true;
+                life.ended_by = header.filter(|_| is_ended).map(|header| header.id);
             }
-            if is && header.is_some_and(|header| header.ends(*session, life.born)) {
+            if is && header.is_some_and(|header| header.ends(*session, life.facts.epoch)) {
                 return broken(ACKNOWLEDGED, format!("{session} outlived {by:?}"));
             }
         }
@@ -420,11 +468,7 @@ impl<'a> Oracle<'a> {
             if !by.is_sign_in() || !(is_valid || is_dead_at_birth) {
                 return broken(EXPLAINED, format!("{by:?} made a session"));
             }
-            let life = Life {
-                born: device.epoch,
-                is_over: !is_valid,
-                token_hash: device.token_hash,
-            };
+            let life = Life::new(device, after, now);
             self.lives.insert(device.session, life);
         }
         Ok(())
@@ -480,6 +524,206 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
+    /// Parts appear and move forward, each about a session that its sign-out ended;
+    /// a row that tells of a contact has it in a receipt.
+    fn judge_parts(&self, by: Operation, after: &Snapshot) -> Judged {
+        for (key, before) in &self.seen.parts {
+            let Some(part) = after.parts.get(key) else {
+                return broken(FORWARD, format!("{by:?} took a part away"));
+            };
+            let stays = |was: Option<Timestamp>, is: Option<Timestamp>| was.is_none() || was == is;
+            let is_as_it_was = part.session == before.session
+                && part.refused_at == before.refused_at
+                && stays(before.pushed_at, part.pushed_at)
+                && stays(before.contacted_at, part.contacted_at)
+                && stays(before.acknowledged_at, part.acknowledged_at);
+            if !is_as_it_was {
+                return broken(FORWARD, format!("{by:?} changed a part"));
+            }
+        }
+        for ((sign_out, _), part) in &after.parts {
+            let is_of = |header: &SignOut| match &header.ending {
+                Ending::One(one) => *one == part.session,
+                Ending::Epoch { .. } => self
+                    .lives
+                    .values()
+                    .any(|life| life.ended_by == Some(header.id) && life.facts == part.session),
+            };
+            let header = after.headers.get(sign_out);
+            if !header.is_some_and(|header| is_of(header) && part.refused_at == header.at) {
+                return broken(PART, format!("{by:?} on {}", part.session.device));
+            }
+        }
+        for (id, device) in &after.devices {
+            let before = self.seen.devices.get(id);
+            let before = before.filter(|before| before.session == device.session);
+            let noted = before.and_then(|before| before.contacted_at);
+            if noted.is_some() && device.contacted_at != noted {
+                return broken(FORWARD, format!("{by:?} changed when {id} was in contact"));
+            }
+            if device.contacted_at.is_some() && !self.is_contact_kept(device.session, after) {
+                return broken(
+                    CONTACTED,
+                    format!("{by:?} noted one of {id} that is nowhere"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a receipt tells that the session was in contact since its end. A
+    /// session that a sign-out of many has ended can be signed out by its own
+    /// device once more, in flight since before; either record may have it. When
+    /// one sign-out ended two sessions of a device in a row, one part is for both.
+    fn is_contact_kept(&self, session: SessionId, seen: &Snapshot) -> bool {
+        let Some(life) = self.lives.get(&session).filter(|life| life.is_over) else {
+            return false;
+        };
+        seen.parts.iter().any(|((sign_out, device), part)| {
+            let is_its_own = life.ended_by == Some(*sign_out) || part.session == life.facts;
+            *device == life.facts.device && is_its_own && part.contacted_at.is_some()
+        })
+    }
+
+    /// The receipt of a sign-out, by the history.
+    #[must_use]
+    pub fn receipt_of(&self, sign_out: &SignOut) -> Receipt {
+        let mut parts: BTreeMap<DeviceId, Part> = BTreeMap::new();
+        let mut add = |facts: &EndedSession| {
+            parts.insert(facts.device, Part::refused(facts.clone(), sign_out.at));
+        };
+        match &sign_out.ending {
+            Ending::One(one) => add(one),
+            Ending::Epoch { .. } => {
+                for (session, life) in &self.lives {
+                    let is_there = self.seen.device_of(*session).is_some();
+                    if life.ended_by == Some(sign_out.id) && is_there && !self.has_own_end(*session)
+                    {
+                        add(&life.facts);
+                    }
+                }
+            }
+        }
+        for ((of, device), part) in &self.seen.parts {
+            if *of == sign_out.id {
+                parts.insert(*device, part.clone());
+            }
+        }
+        Receipt::new(sign_out.clone(), parts.into_values().collect())
+    }
+
+    /// Whether a record of its own says that it is over.
+    fn has_own_end(&self, session: SessionId) -> bool {
+        self.seen
+            .headers
+            .values()
+            .any(|header| matches!(&header.ending, Ending::One(one) if one.session == session))
+    }
+
+    /// Judges the receipts, as the history has them, and as they are read if they
+    /// were.
+    ///
+    /// # Errors
+    /// The rule that was broken.
+    pub fn receipts(&self, read: &BTreeMap<SignOutId, Option<Receipt>>) -> Judged {
+        for life in self.lives.values() {
+            let Some(header) = life.ended_by.and_then(|id| self.seen.headers.get(&id)) else {
+                continue;
+            };
+            let device = life.facts.device;
+            let mut parts = self.receipt_of(header).parts.into_iter();
+            // Its own record has it.
+            let has_own_end = self.has_own_end(life.facts.session);
+            if !has_own_end && !parts.any(|part| part.session.device == device) {
+                return broken(KEPT, format!("{device} is not in that of {}", header.id));
+            }
+        }
+        for (id, read) in read {
+            let header = self.seen.headers.get(id);
+            let expected = header.map(|header| self.receipt_of(header));
+            if *read != expected {
+                return broken(RECEIPT, format!("{read:?} and not {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges that the first refusal of each of these sessions is in a receipt.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn contacts(&self, token: &str, engine: &Engine) -> Judged {
+        let hash = Token::parse(token).expect("a token of ours").hash();
+        let seen = Snapshot::read(engine)?;
+        self.judge_parts(Operation::Check(0), &seen)?;
+        let session = seen
+            .devices
+            .values()
+            .find(|device| device.token_hash == hash)
+            .map(|device| device.session);
+        match session {
+            Some(session) if self.lives[&session].is_over => {
+                let row = seen.device_of(session).expect("its row");
+                if row.contacted_at.is_none() || !self.is_contact_kept(session, &seen) {
+                    return broken(CONTACTED, format!("that of {session} is nowhere"));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All that the reading of a receipt goes by, and the history that it is judged
+    /// by, with numbers in the place of what is drawn at random: receipts of one
+    /// shape are read alike.
+    #[must_use]
+    pub fn shape(&self) -> Vec<usize> {
+        let headers: BTreeMap<SignOutId, usize> =
+            self.seen.headers.keys().copied().zip(0..).collect();
+        let devices: BTreeMap<DeviceId, usize> =
+            self.seen.devices.keys().copied().zip(0..).collect();
+        let mut sessions = BTreeMap::new();
+        let mut name = |session: SessionId| {
+            let next = sessions.len();
+            *sessions.entry(session).or_insert(next)
+        };
+        let epoch = |epoch: Epoch| usize::try_from(epoch.0).expect("a small number");
+        let mut shape = vec![epoch(self.seen.account.epoch)];
+        for device in self.seen.devices.values() {
+            let state = match &device.state {
+                DeviceState::SignedIn => usize::MAX,
+                DeviceState::SignedOut(ended) => headers[&ended.sign_out],
+            };
+            let is_noted = usize::from(device.contacted_at.is_some());
+            shape.extend([name(device.session), epoch(device.epoch), state, is_noted]);
+        }
+        for header in self.seen.headers.values() {
+            match &header.ending {
+                Ending::One(one) => shape.extend([1, devices[&one.device], name(one.session)]),
+                Ending::Epoch { ended, kept } => {
+                    shape.extend([2, epoch(*ended), kept.map_or(usize::MAX, &mut name)]);
+                }
+            }
+        }
+        for ((sign_out, device), part) in &self.seen.parts {
+            let is_contacted = usize::from(part.contacted_at.is_some());
+            let session = name(part.session.session);
+            shape.extend([headers[sign_out], devices[device], session, is_contacted]);
+        }
+        let life = |(session, life): (&SessionId, &Life)| {
+            let ended_by = life.ended_by.map_or(usize::MAX, |id| headers[&id]);
+            let is_there = usize::from(self.seen.device_of(*session).is_some());
+            let of = (devices[&life.facts.device], epoch(life.facts.epoch));
+            (of, usize::from(life.is_over), ended_by, is_there)
+        };
+        let mut lives: Vec<_> = self.lives.iter().map(life).collect();
+        lives.sort_unstable();
+        for ((device, epoch), is_over, ended_by, is_there) in lives {
+            shape.extend([device, epoch, is_over, ended_by, is_there]);
+        }
+        shape
+    }
+
     /// Judges what the callers were told, when everything is done.
     ///
     /// # Errors
@@ -492,7 +736,7 @@ impl<'a> Oracle<'a> {
         }
         for header in self.seen.headers.values() {
             for (session, life) in &self.lives {
-                if header.ends(*session, life.born) && self.seen.is_valid(*session, now) {
+                if header.ends(*session, life.facts.epoch) && self.seen.is_valid(*session, now) {
                     return broken(ACKNOWLEDGED, format!("{session} outlived {}", header.id));
                 }
             }
@@ -524,7 +768,11 @@ impl<'a> Oracle<'a> {
             Outcome::SignedIn { token, device } => {
                 let token = Token::parse(token).expect("a token of ours");
                 let hash = token.hash();
-                if !self.lives.values().any(|life| life.token_hash == hash) {
+                if !self
+                    .lives
+                    .values()
+                    .any(|life| life.facts.token_hash == hash)
+                {
                     return broken(ACKNOWLEDGED, "a sign-in was never written");
                 }
                 if let Operation::SignInAgain(member) = operation
@@ -588,6 +836,16 @@ impl<'a> Oracle<'a> {
         let is_replaced =
             caller.is_some_and(|caller| self.seen.device_of(caller.session).is_none());
         let password_changed = self.password != self.home.password;
+        if let Some(caller) = caller {
+            let is_told = problem == "session-signed-out";
+            let row = self.seen.device_of(caller.session);
+            let is_noted = row.is_none_or(|row| row.contacted_at.is_some());
+            // One who is not told why may have been replaced before: a stranger.
+            let is_due = is_told || status == 403 && problem.is_empty() && row.is_some();
+            if is_due && !(is_noted && self.is_contact_kept(caller.session, &self.seen)) {
+                return broken(CONTACTED, format!("that of {operation:?} is nowhere"));
+            }
+        }
         let is_right = match (operation, status, problem) {
             (_, 503, _) => return broken(AVAILABLE, format!("{operation:?}")),
             (_, 401, "credentials-invalid") => {
@@ -641,10 +899,9 @@ impl<'a> Oracle<'a> {
     /// The rule that was broken.
     pub fn probed(&self, token: &str, outcome: &Outcome, now: Timestamp) -> Judged {
         let hash = Token::parse(token).expect("a token of ours").hash();
-        let is_valid = self
-            .lives
-            .iter()
-            .any(|(session, life)| life.token_hash == hash && self.seen.is_valid(*session, now));
+        let is_valid = self.lives.iter().any(|(session, life)| {
+            life.facts.token_hash == hash && self.seen.is_valid(*session, now)
+        });
         match (is_valid, outcome) {
             (true, Outcome::Passed) | (false, Outcome::Refused { status: 403, .. }) => Ok(()),
             (true, _) => broken(ADMITTED, format!("a valid token was told {outcome:?}")),
@@ -750,20 +1007,36 @@ fn read_device(row: &Item) -> Option<Device> {
     })
 }
 
+fn read_ended(row: &Item) -> Option<EndedSession> {
+    Some(EndedSession {
+        device: id(row, "device_id")?,
+        session: id(row, "session_id")?,
+        epoch: Epoch(number(row, "epoch")?),
+        token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
+        name: text(row, "device_name")?.to_owned(),
+        device_type: DeviceType::parse(text(row, "device_type")?)?,
+    })
+}
+
+fn read_part(row: &Item) -> Option<(SignOutId, Part)> {
+    let (sign_out, device) = text(row, "sign_out_id")?.split_once('#')?;
+    let part = Part {
+        session: read_ended(row)?,
+        refused_at: moment(row, "refused_at")?,
+        pushed_at: moment(row, "pushed_at"),
+        contacted_at: moment(row, "contacted_at"),
+        acknowledged_at: moment(row, "acknowledged_at"),
+    };
+    (device == part.session.device.to_string()).then_some((sign_out.parse().ok()?, part))
+}
+
 fn read_header(row: &Item) -> Option<SignOut> {
     let ending = match number(row, "ended_epoch") {
         Some(ended) => Ending::Epoch {
             ended: Epoch(ended),
             kept: id(row, "kept_session"),
         },
-        None => Ending::One(EndedSession {
-            device: id(row, "device_id")?,
-            session: id(row, "session_id")?,
-            epoch: Epoch(number(row, "epoch")?),
-            token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
-            name: text(row, "device_name")?.to_owned(),
-            device_type: DeviceType::parse(text(row, "device_type")?)?,
-        }),
+        None => Ending::One(read_ended(row)?),
     };
     Some(SignOut {
         account: id(row, "account_id")?,

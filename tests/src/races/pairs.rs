@@ -106,8 +106,15 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
     let is_new = match history {
         History::Fresh => true,
         History::OneSignOut => {
-            pair.into_iter().any(|of| sweeps(of) || ends_many(of))
-                && !pair.into_iter().any(Operation::is_change_of_password)
+            // What a dead session's contact meets: another one, and a new session.
+            let is_of_a_part = pair.into_iter().all(Operation::is_about_parts)
+                && pair.into_iter().any(|of| {
+                    matches!(of, Operation::Check(by) | Operation::SignInAgain(by)
+                        if is_ended(history, by))
+                });
+            is_of_a_part
+                || pair.into_iter().any(|of| sweeps(of) || ends_many(of))
+                    && !pair.into_iter().any(Operation::is_change_of_password)
         }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
     };

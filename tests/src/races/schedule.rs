@@ -4,9 +4,10 @@
 //! There they wait until they are let go. A `BatchGetItem` reads its rows one by
 //! one, in any order, since the table promises nothing of them together. A write
 //! can lose its answer and be made again by the SDK, it can arrive a second time
-//! when its caller has long been answered, and an operation can die at any call.
+//! when its caller has long been answered and the table has forgotten the token of
+//! a transaction, and an operation can die at any call.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -153,6 +154,50 @@ impl Chooser for Exhaustive {
     }
 }
 
+/// Lets operations come one after the other, as it is told, and nothing go wrong.
+#[derive(Debug, Clone)]
+pub struct Scripted(pub VecDeque<Turn>);
+
+/// How far an operation goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Until all that it needs to read is read.
+    ToItsWrite(usize),
+    /// Until it is done.
+    ToItsEnd(usize),
+    /// The same, and its write will arrive once more.
+    ToItsEchoedEnd(usize),
+    /// Its write arrives once more.
+    Echo(usize),
+}
+
+impl Chooser for Scripted {
+    fn choose(&mut self, steps: &[Step]) -> usize {
+        loop {
+            let turn = self.0.front().copied().expect("a turn for every step");
+            let found = steps.iter().position(|step| match turn {
+                Turn::ToItsWrite(actor) => step.actor() == actor && step.is_read(),
+                Turn::ToItsEnd(actor) => {
+                    step.actor() == actor && (step.is_read() || matches!(step, Step::Write(_)))
+                }
+                Turn::ToItsEchoedEnd(actor) => {
+                    let is_echoed = matches!(step, Step::WriteEchoed(_));
+                    step.actor() == actor && (step.is_read() || is_echoed)
+                }
+                Turn::Echo(actor) => *step == Step::Echo(actor),
+            });
+            match found {
+                Some(found) => return found,
+                None => self.0.pop_front(),
+            };
+        }
+    }
+
+    fn is_exhaustive(&self) -> bool {
+        false
+    }
+}
+
 /// Draws schedules, the same ones for the same seed.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
@@ -209,6 +254,8 @@ const PASSWORD: &str = "quiet otter borrows nine lanterns";
 #[derive(Debug)]
 struct Waiting {
     call: Call,
+    /// Whether it writes a contact down.
+    is_mark: bool,
     slot: Slot,
     parts: Vec<(usize, String, String)>,
     found: BTreeMap<String, Vec<Value>>,
@@ -220,6 +267,8 @@ struct Desk {
     /// Whose calls wait; without one, calls are answered at once.
     actor: Option<usize>,
     waiting: BTreeMap<usize, Waiting>,
+    /// What calls that do not wait are made without.
+    left_out: Option<Clause>,
     handed_over: Arc<Mutex<BTreeMap<usize, String>>>,
 }
 
@@ -237,6 +286,7 @@ pub struct World {
     earlier: Clock,
     hasher: Hasher,
     probed: HashSet<(Vec<Operation>, Option<Clause>, Vec<End>)>,
+    receipts: HashSet<(Option<Clause>, Vec<usize>)>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -303,6 +353,7 @@ impl World {
             earlier,
             hasher: Hasher::with_params(CHEAP).expect("in bounds"),
             probed: HashSet::new(),
+            receipts: HashSet::new(),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
@@ -398,6 +449,7 @@ impl World {
         held(&handed_over).clear();
         *held(&self.desk) = Desk {
             engine: Some(engine.clone()),
+            left_out: left_out.cloned(),
             handed_over,
             ..Desk::default()
         };
@@ -416,6 +468,8 @@ impl World {
             actors: operations.iter().map(|op| Actor::new(*op)).collect(),
             is_spent: false,
             is_exhaustive: chooser.is_exhaustive(),
+            are_marks_apart: !chooser.is_exhaustive()
+                || operations.iter().all(|it| it.is_about_parts()),
             last_footprint: Footprint::default(),
             run: &mut run,
             left_out,
@@ -448,6 +502,11 @@ fn receive(desk: &mut Desk, call: Call) -> Fate {
         _ => {}
     }
     let Some(actor) = desk.actor else {
+        let is_its_own = |clause: &&Clause| clause.operation == clauses::made_by("", &call);
+        let left_out = desk.left_out.as_ref().filter(is_its_own);
+        let call = left_out
+            .and_then(|clause| clauses::without(clause, &call))
+            .unwrap_or(call);
         let answer = desk.engine().answer(&call.operation, &call.body);
         return Fate::Answered(answer);
     };
@@ -464,6 +523,7 @@ fn receive(desk: &mut Desk, call: Call) -> Fate {
         _ => vec![(0, String::new(), call.body.clone())],
     };
     let waiting = Waiting {
+        is_mark: clauses::is_mark(&call),
         call,
         slot: slot.clone(),
         parts,
@@ -506,6 +566,18 @@ fn rows_of(body: &str) -> Vec<(usize, String, String)> {
         .enumerate()
         .map(|(part, (table, _, one))| (part, table, one))
         .collect()
+}
+
+/// The call as it is when it comes so late that a transaction's token is forgotten:
+/// the table remembers one for ten minutes.
+fn without_token(call: Call) -> Call {
+    let mut body: Value = serde_json::from_str(&call.body).expect("a call of JSON");
+    let members = body.as_object_mut().expect("a call of JSON");
+    members.remove("ClientRequestToken");
+    Call {
+        body: body.to_string(),
+        ..call
+    }
 }
 
 /// The rows of a call: its keys, or the key of what it puts.
@@ -596,6 +668,14 @@ struct Race<'a> {
     /// Whether the one fault of a schedule has happened.
     is_spent: bool,
     is_exhaustive: bool,
+    /// Whether a contact is written down in steps of their own, any of which can go
+    /// wrong. If not, they follow at once on the read that told of the end. A
+    /// refused caller of any operation writes the same two calls, which decide
+    /// nothing: they add to a part and note the contact in the row, and all that
+    /// reads or writes either one is another contact, a sign-in on the device, and
+    /// a sweep. A check against each of these is tried in every order, and draws
+    /// at random keep the marks apart for all.
+    are_marks_apart: bool,
     last_footprint: Footprint,
     run: &'a mut Run,
     left_out: Option<&'a Clause>,
@@ -620,7 +700,9 @@ impl Race<'_> {
             let step = steps[chooser.choose(&steps)];
             self.last_footprint = self.footprint(step);
             self.run.steps.push(step);
-            self.world.clock.advance(SignedDuration::from_secs(1));
+            let second = SignedDuration::from_secs(1);
+            self.world.clock.advance(second);
+            self.world.earlier.advance(second);
             self.take(step, &mut oracle)?;
         }
         self.end(&oracle)
@@ -636,6 +718,10 @@ impl Race<'_> {
             Some(Step::Begin(actor)) => Some(actor),
             _ => None,
         };
+        let mut waiting = desk.waiting.iter();
+        if let Some((at, _)) = waiting.find(|(_, it)| it.is_mark && !self.are_marks_apart) {
+            return vec![Step::Write(*at)];
+        }
         let mut steps = Vec::new();
         for (at, actor) in self.actors.iter().enumerate() {
             if only.is_some_and(|only| only != at) {
@@ -739,6 +825,7 @@ impl Race<'_> {
             }
             Step::Echo(_) => {
                 let call = self.actors[at].echo.take().expect("an echo");
+                let call = without_token(call);
                 let _nobody_hears_it = self.write(at, &call, oracle)?;
             }
             Step::Die(_) => {
@@ -861,7 +948,7 @@ impl Race<'_> {
         let operation = self.actors[at].operation;
         let mut weakened = None;
         match self.left_out {
-            Some(clause) if clause.operation == operation.kind() => {
+            Some(clause) if clause.operation == clauses::made_by(operation.kind(), call) => {
                 weakened = clauses::without(clause, call);
             }
             Some(_) => {}
@@ -882,7 +969,7 @@ impl Race<'_> {
         Ok(answer)
     }
 
-    /// Judges the end, and tries every token once more.
+    /// Judges the end, reads every receipt, and tries every token once more.
     fn end(&mut self, oracle: &Oracle<'_>) -> Result<(), Violation> {
         let now = self.world.clock.now();
         let ran: Vec<Ran> = self
@@ -897,6 +984,7 @@ impl Race<'_> {
             })
             .collect();
         oracle.told(&ran, &mut self.world.hasher, now)?;
+        self.read_receipts(oracle)?;
         let mut tokens: Vec<&str> = self
             .home
             .members
@@ -921,6 +1009,7 @@ impl Race<'_> {
                 .runtime
                 .block_on(check(&functions.earlier, token));
             oracle.probed(token, &outcome, now)?;
+            oracle.contacts(token, &self.engine)?;
         }
         if oracle.seen().account().disabled_at.is_some() {
             let enabled = functions.bundle.store.enable(self.home.account);
@@ -928,6 +1017,24 @@ impl Race<'_> {
             oracle.enabled(&self.engine, now)?;
         }
         Ok(())
+    }
+}
+
+impl Race<'_> {
+    /// Reads the receipt of every sign-out that there was. Those of one shape are
+    /// read once.
+    fn read_receipts(&mut self, oracle: &Oracle<'_>) -> Result<(), Violation> {
+        let mut read = BTreeMap::new();
+        let shape = (self.left_out.cloned(), oracle.shape());
+        if self.world.receipts.insert(shape) {
+            let bundle = &self.world.functions.bundle;
+            for id in oracle.seen().sign_outs() {
+                let receipt = bundle.store.receipt(self.home.account, id, &bundle.limits);
+                let receipt = self.world.runtime.block_on(receipt);
+                read.insert(id, receipt.expect("tables that can be read"));
+            }
+        }
+        oracle.receipts(&read)
     }
 }
 

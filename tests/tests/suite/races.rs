@@ -1,8 +1,8 @@
 //! Every pair of operations in every order of their calls, some at random with
 //! a third, and every condition of a write left out once: then a rule is broken.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt::{Debug, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,12 @@ use std::thread;
 
 use curfew_tests::bundle::Bundle;
 use curfew_tests::engine::Engine;
-use curfew_tests::races::clauses::{self, Clause};
-use curfew_tests::races::operations::{Announced, Operation};
+use curfew_tests::races::clauses::{self, CONTACT, Clause};
+use curfew_tests::races::operations::{Announced, Operation, Target};
 use curfew_tests::races::pairs::{drawn, pairs};
-use curfew_tests::races::schedule::{Exhaustive, History, Past, Random, Run, World};
+use curfew_tests::races::schedule::{
+    Exhaustive, History, Past, Random, Run, Scripted, Turn, World,
+};
 use curfew_tests::tables::ACCOUNTS;
 use curfew_tests::wire::{self, Call, Fate};
 use domain::AccountId;
@@ -106,7 +108,7 @@ fn on_two_threads<T: Sync, R: Send>(
 }
 
 /// What broke a rule, as a person can follow it.
-fn told<const N: usize>(case: Case<N>, run: &Run) -> Option<String> {
+fn told(case: &impl Debug, run: &Run) -> Option<String> {
     let violation = run.violation.as_ref()?;
     Some(format!(
         "{case:?}\n  {:?}\n  {}: {}",
@@ -126,7 +128,7 @@ fn exhaust(
         let past = past(pasts, case.history);
         let run = world.run(past, &case.operations, &mut chooser, left_out);
         tally.count(&run);
-        if let Some(broken) = told(case, &run) {
+        if let Some(broken) = told(&case, &run) {
             return (tally, Some(broken));
         }
         // Without the clause in the first schedule's calls there may still be
@@ -179,7 +181,7 @@ fn three_at_once_drawn_at_random_keep_the_rules() {
             operations,
         };
         let run = world.run(past(&pasts, history), &operations, &mut random, None);
-        told(case, &run)
+        told(&case, &run)
     });
 
     let broken: Vec<String> = broken.into_iter().flatten().collect();
@@ -231,21 +233,33 @@ fn show(world: &mut World, pasts: &[Past], cases: &[Case<2>], clause: &Clause) -
         }
         broken.is_some()
     };
+    let scripted = after_two_ends_by_one(clause).or_else(|| when_it_comes_again(clause));
+    if let Some((case, turns)) = scripted {
+        let past = past(pasts, case.history);
+        let run = world.run(past, &case.operations, &mut Scripted(turns), Some(clause));
+        let by = format!("{:?} {:?}", case.history, case.operations);
+        if is_shown(by, told(&case, &run), 1) {
+            return shown;
+        }
+    }
     if let Some(case) = threes(clause) {
         let mut random = Random(SEED);
         for _ in 0..DRAWN {
             let past = past(pasts, case.history);
             let run = world.run(past, &case.operations, &mut random, Some(clause));
             let by = format!("{:?} {:?}", case.history, case.operations);
-            if is_shown(by, told(case, &run), 1) {
+            if is_shown(by, told(&case, &run), 1) {
                 return shown;
             }
         }
     }
     let of_it = |case: &&Case<2>| {
-        case.operations
-            .iter()
-            .any(|it| it.kind() == clause.operation)
+        let mut operations = case.operations.iter();
+        if clause.operation == CONTACT {
+            let is_check = |it: &Operation| matches!(it, Operation::Check(_));
+            return operations.clone().any(is_check) && operations.all(|it| it.is_about_parts());
+        }
+        operations.any(|it| it.kind() == clause.operation)
     };
     let mut cases: Vec<&Case<2>> = cases.iter().filter(of_it).collect();
     cases.sort_by_key(|case| !is_likely(case.operations, clause));
@@ -262,6 +276,11 @@ fn show(world: &mut World, pasts: &[Past], cases: &[Case<2>], clause: &Clause) -
 /// Whether the one operation may well get in the way of the other just where the
 /// clause stands: then the pair is tried first, which saves time and no more.
 fn is_likely(pair: [Operation; 2], clause: &Clause) -> bool {
+    if clause.operation == CONTACT {
+        return matches!(pair,
+            [Operation::Check(one) | Operation::SignInAgain(one), Operation::Check(other)]
+                if one == other);
+    }
     let is_in_the_way = |it: Operation, of: Operation| {
         if clause.write.ends_with("Accounts") {
             matches!(it, Operation::SignOutOthers(_)) && it.caller() != of.caller()
@@ -285,6 +304,70 @@ fn threes(clause: &Clause) -> Option<Case<3>> {
             Operation::Sweep(Announced::Last),
         ],
     })
+}
+
+/// One sign-out can end two sessions of a device, one after the other: the second
+/// was signing in, in the place of the first, when everyone was signed out, and was
+/// dead at birth. The first has its part by its contact, and what comes then, for
+/// the second, leaves the part as it is. Gives operations that do so, with the
+/// write of the clause last.
+fn after_two_ends_by_one(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    if !clause.text.contains("if_not_exists") || clause.text.contains("_at ") {
+        return None;
+    }
+    let mut operations = vec![
+        Operation::SignInAgain(0),
+        Operation::SignOutGlobal(2),
+        Operation::Check(0),
+    ];
+    let mut turns = VecDeque::from([
+        Turn::ToItsWrite(0),
+        Turn::ToItsEnd(1),
+        Turn::ToItsEnd(2),
+        Turn::ToItsEnd(0),
+    ]);
+    match clause.operation {
+        // By its token, when every one is tried at the end.
+        CONTACT => {}
+        "sweep" => operations.push(Operation::Sweep(Announced::Last)),
+        "sign in again" => operations.push(Operation::SignInAgain(0)),
+        _ => return None,
+    }
+    turns.extend((3..operations.len()).map(Turn::ToItsEnd));
+    // The first session was kept once, so the two are of different epochs.
+    let history = History::OneSignOut;
+    Some((
+        Script {
+            history,
+            operations,
+        },
+        turns,
+    ))
+}
+
+/// A sign-in that keeps a part is one transaction, whose token makes a replay
+/// harmless, for ten minutes. Its condition is for what comes later: by then the
+/// session may have been ended.
+fn when_it_comes_again(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    let script = Script {
+        history: History::OneSignOut,
+        operations: vec![
+            Operation::SignInAgain(1),
+            Operation::SignOutOne(0, Target::Device(1)),
+        ],
+    };
+    let turns = [Turn::ToItsEchoedEnd(0), Turn::ToItsEnd(1), Turn::Echo(0)];
+    clause
+        .write
+        .ends_with("with a part")
+        .then(|| (script, turns.into()))
+}
+
+/// Any number of operations after a history.
+#[derive(Debug)]
+struct Script {
+    history: History,
+    operations: Vec<Operation>,
 }
 
 #[test]
