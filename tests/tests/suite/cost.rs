@@ -501,7 +501,7 @@ async fn a_receipt_costs_what_the_page_says_and_grows_with_its_devices() {
     let mut costs = Vec::new();
     for scope in ["device", "others", "global"] {
         for devices in [1, 100, 1_000] {
-            costs.push((scope, devices, receipt_of(scope, devices).await));
+            costs.push((scope, devices, Box::pin(receipt_of(scope, devices)).await));
         }
     }
     let table = growth(&costs);

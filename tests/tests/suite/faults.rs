@@ -2,6 +2,7 @@
 //! answer is the right one or `unavailable`, never an open door and never a
 //! verdict that makes a client wipe itself; what was cut off can be asked again.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -260,11 +261,15 @@ impl House {
     }
 
     /// A household as the route finds it.
-    async fn at(route: Route) -> Self {
-        Self::at_with(route, |config| config).await
+    fn at(route: Route) -> Pin<Box<dyn Future<Output = Self>>> {
+        Self::at_with(route, |config| config)
     }
 
-    async fn at_with(route: Route, setting: Setting) -> Self {
+    fn at_with(route: Route, setting: Setting) -> Pin<Box<dyn Future<Output = Self>>> {
+        Box::pin(Self::prepared(route, setting))
+    }
+
+    async fn prepared(route: Route, setting: Setting) -> Self {
         let mut house = Self::with(setting).await;
         house.bundle.clock.advance(SignedDuration::from_secs(1));
         let (bundle, laptop) = (&house.bundle, house.laptop.as_str());
@@ -320,9 +325,17 @@ impl House {
 
     /// Asks, by the laptop where it needs a live token, while some calls fail. Gives
     /// the status, and the problem's name when there is one.
-    async fn ask(&self, route: Route, plan: impl Into<Option<Plan>>) -> (i64, String) {
+    fn ask<'a>(
+        &'a self,
+        route: Route,
+        plan: impl Into<Option<Plan>>,
+    ) -> Pin<Box<dyn Future<Output = (i64, String)> + 'a>> {
+        Box::pin(self.asked(route, plan.into()))
+    }
+
+    async fn asked(&self, route: Route, plan: Option<Plan>) -> (i64, String) {
         *held(&self.line) = Line {
-            plan: plan.into(),
+            plan,
             calls: Vec::new(),
         };
         let (bundle, token) = (&self.bundle, self.laptop.as_str());

@@ -1,5 +1,8 @@
 //! What a receipt says: which devices, how far each has come, and to whom.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::sqs::SqsEvent;
@@ -51,6 +54,9 @@ struct Home {
     line: Arc<Mutex<Line>>,
 }
 
+/// Something on its way. What signs in is large, and is kept apart.
+type Running<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
 /// A device, as its owner holds it.
 #[derive(Clone)]
 struct Device {
@@ -88,11 +94,13 @@ impl Home {
     }
 
     /// A home with a laptop, a television and a phone.
-    async fn of_three() -> (Self, [Device; 3]) {
-        let home = Self::new().await;
-        let (laptop, tv) = (home.device().await, home.device().await);
-        let phone = home.device().await;
-        (home, [laptop, tv, phone])
+    fn of_three() -> Running<'static, (Self, [Device; 3])> {
+        Box::pin(async {
+            let home = Self::new().await;
+            let (laptop, tv) = (home.device().await, home.device().await);
+            let phone = home.device().await;
+            (home, [laptop, tv, phone])
+        })
     }
 
     async fn device(&self) -> Device {
@@ -113,17 +121,19 @@ impl Home {
         back
     }
 
-    async fn sign_in(&self, email: &str, key: Option<&str>) -> Device {
-        self.later(SECOND);
-        let reply = self.bundle.log_in(email, PASSWORD, key).await;
-        let body = json_of(&reply);
-        let text = |name: &str| body[name].as_str().expect("a secret").to_owned();
-        let token = text("token");
-        Device {
-            id: Token::parse(&token).unwrap().device(),
-            token,
-            key: text("device_key"),
-        }
+    fn sign_in<'a>(&'a self, email: &'a str, key: Option<&'a str>) -> Running<'a, Device> {
+        Box::pin(async move {
+            self.later(SECOND);
+            let reply = self.bundle.log_in(email, PASSWORD, key).await;
+            let body = json_of(&reply);
+            let text = |name: &str| body[name].as_str().expect("a secret").to_owned();
+            let token = text("token");
+            Device {
+                id: Token::parse(&token).unwrap().device(),
+                token,
+                key: text("device_key"),
+            }
+        })
     }
 
     fn later(&self, by: SignedDuration) {
@@ -178,6 +188,7 @@ impl Home {
 
     /// What is called while something is done.
     async fn calls_of<T>(&self, done: impl Future<Output = T>) -> (T, Vec<String>) {
+        let done = Box::pin(done);
         held(&self.line).calls.clear();
         let outcome = done.await;
         let calls = held(&self.line)
@@ -246,9 +257,11 @@ fn answered(engine: &Engine, line: &mut Line, call: Call) -> Fate {
 
 /// SNS has every message of a batch.
 fn published(batch: &str) -> Answer {
-    let members: String = (0..batch.matches(".Id=").count())
-        .map(|id| format!("<member><Id>{id}</Id><MessageId>test</MessageId></member>"))
-        .collect();
+    let mut members = String::new();
+    for id in 0..batch.matches(".Id=").count() {
+        let message = "<MessageId>test</MessageId>";
+        write!(members, "<member><Id>{id}</Id>{message}</member>").unwrap();
+    }
     Answer {
         status: 200,
         body: format!(
@@ -616,7 +629,7 @@ async fn page(home: &Home, by: &Device, id: SignOutId, query: &[(&str, &str)]) -
     event
         .path_parameters
         .insert("sign_out_id".to_owned(), id.to_string());
-    let query: std::collections::HashMap<String, String> = query
+    let query: HashMap<String, String> = query
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
@@ -845,28 +858,30 @@ const DOORS: [Door; 10] = [
 ];
 
 /// What a device is told at a door.
-async fn knock(home: &Home, door: Door, by: &Device, id: SignOutId) -> String {
-    let (bundle, token) = (&home.bundle, by.token.as_str());
-    let reply = match door {
-        Door::WhoAmI => bundle.who_am_i(token).await,
-        Door::SignOutThis => bundle.sign_out_this(token).await,
-        Door::List => bundle.list(token).await,
-        Door::SignOutDevice => bundle.sign_out_device(token, by.id).await,
-        Door::SignOutAll => bundle.sign_out_all(token, "global").await,
-        Door::ChangePassword => {
-            let change = bundle.change_password(token, PASSWORD, OTHER_PASSWORD, true);
-            change.await
-        }
-        Door::Receipt => bundle.receipt(token, id).await,
-        Door::SocketTicket => bundle.socket_ticket(token).await,
-        Door::Introspect => bundle.introspect(token).await,
-        Door::Authorizer => {
-            let event = event("GET", "/films", Some(token), None);
-            let decision = authorizer::handle(&bundle.authorizer, event).await;
-            return format!("{}", decision.unwrap().is_authorized);
-        }
-    };
-    format!("{reply:?}")
+fn knock<'a>(home: &'a Home, door: Door, by: &'a Device, id: SignOutId) -> Running<'a, String> {
+    Box::pin(async move {
+        let (bundle, token) = (&home.bundle, by.token.as_str());
+        let reply = match door {
+            Door::WhoAmI => bundle.who_am_i(token).await,
+            Door::SignOutThis => bundle.sign_out_this(token).await,
+            Door::List => bundle.list(token).await,
+            Door::SignOutDevice => bundle.sign_out_device(token, by.id).await,
+            Door::SignOutAll => bundle.sign_out_all(token, "global").await,
+            Door::ChangePassword => {
+                let change = bundle.change_password(token, PASSWORD, OTHER_PASSWORD, true);
+                change.await
+            }
+            Door::Receipt => bundle.receipt(token, id).await,
+            Door::SocketTicket => bundle.socket_ticket(token).await,
+            Door::Introspect => bundle.introspect(token).await,
+            Door::Authorizer => {
+                let event = event("GET", "/films", Some(token), None);
+                let decision = authorizer::handle(&bundle.authorizer, event).await;
+                return format!("{}", decision.unwrap().is_authorized);
+            }
+        };
+        format!("{reply:?}")
+    })
 }
 
 /// How the television comes to its end.
@@ -877,17 +892,19 @@ enum End {
     ManySwept,
 }
 
-async fn ended(end: End) -> (Home, [Device; 3], SignOutId) {
-    let (home, devices) = Home::of_three().await;
-    let id = match end {
-        End::One => home.sign_out_device(&devices[0], &devices[1]).await,
-        End::Many | End::ManySwept => home.sign_out_all(&devices[0], "others").await,
-    };
-    if end == End::ManySwept {
-        home.swept(&devices[0], id).await;
-    }
-    home.later(SECOND);
-    (home, devices, id)
+fn ended(end: End) -> Running<'static, (Home, [Device; 3], SignOutId)> {
+    Box::pin(async move {
+        let (home, devices) = Home::of_three().await;
+        let id = match end {
+            End::One => home.sign_out_device(&devices[0], &devices[1]).await,
+            End::Many | End::ManySwept => home.sign_out_all(&devices[0], "others").await,
+        };
+        if end == End::ManySwept {
+            home.swept(&devices[0], id).await;
+        }
+        home.later(SECOND);
+        (home, devices, id)
+    })
 }
 
 const ENDS: [End; 3] = [End::One, End::Many, End::ManySwept];
