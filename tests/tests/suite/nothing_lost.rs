@@ -28,7 +28,7 @@ use self::world::{LAPTOP, Meanwhile, Origin, TV, World};
 const AT_ONCE: usize = 24;
 const SEED: u64 = 20_261_120;
 /// Runs of a scenario in which messages come twice and in no order.
-const ROUGH: usize = 27;
+const ROUGH: usize = 18;
 /// The calls of a handshake.
 const HANDSHAKE: usize = 3;
 /// Whatever tells, or writes down that somebody was told.

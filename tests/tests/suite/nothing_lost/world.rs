@@ -5,7 +5,7 @@ use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
@@ -67,6 +67,10 @@ pub struct Device {
 
 /// One session of a device, and what has happened to it.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that the verdict asks for by itself"
+)]
 pub struct Life {
     pub device: usize,
     pub account: AccountId,
@@ -214,7 +218,8 @@ impl World {
         }
         for (device, (email, temper, sockets)) in devices.into_iter().enumerate() {
             world.pass(1);
-            let reply = world.bundle.log_in(email, PASSWORD, None).await;
+            let call = world.bundle.log_in(email, PASSWORD, None);
+            let reply = Box::pin(call).await;
             let (life, key, id) = signed_in(&reply, device);
             world.home().lives.push(life);
             world.home().devices.push(Device {
@@ -317,13 +322,21 @@ impl World {
     // --- Functions ----------------------------------------------------------
 
     /// Runs a function until it is done, or dead.
-    async fn invoke<T>(
+    fn invoke<'a, T: 'a>(
+        &'a self,
+        function: &'static str,
+        handler: impl Future<Output = T> + 'a,
+    ) -> impl Future<Output = Option<T>> + 'a {
+        // A handler is large, and whoever waits for it need not be.
+        self.run(function, Box::pin(handler))
+    }
+
+    async fn run<T>(
         &self,
         function: &'static str,
-        handler: impl Future<Output = T>,
+        mut handler: Pin<Box<dyn Future<Output = T> + '_>>,
     ) -> Option<T> {
         let before = std::mem::replace(&mut self.cloud().running, function);
-        let mut handler = pin!(handler);
         let output = loop {
             let polled = poll_fn(|context| {
                 let polled = handler.as_mut().poll(context);
@@ -510,8 +523,8 @@ impl World {
             let cloud = self.cloud();
             let read = &cloud.sockets[&socket];
             let told = read.frames.iter().map(|(_, frame)| frame);
-            let told = told.filter(|frame| frame["type"] == "session-revoked");
-            (read.life, told.last().cloned())
+            let mut told = told.filter(|frame| frame["type"] == "session-revoked");
+            (read.life, told.next_back().cloned())
         };
         if let Some(told) = told {
             let sign_out = told["sign_out"].as_str().unwrap_or_default().to_owned();
