@@ -19,7 +19,7 @@ use start::{Calls, Clock};
 use store::{Cause, Store, StoreError, chain};
 
 use crate::message::Task;
-use crate::tell::{Counts, Pace, close, tell};
+use crate::tell::{Counts, Failing, Pace, close, tell};
 
 /// What the function may reach: the rows of accounts, devices and connections,
 /// the receipts, the open sockets, and its own queue.
@@ -120,14 +120,32 @@ async fn work(deps: &Deps, message: &SqsMessage, pace: Pace, now: Timestamp) -> 
         Task::Tell(account, concerned) => match deps.store.connections(*account).await {
             Ok(mut connections) => {
                 connections.retain(|connection| concerned.has(connection));
-                tell(deps, *account, &connections, pace, now, &mut counts).await
+                tell(
+                    deps,
+                    *account,
+                    &connections,
+                    Failing::Apart,
+                    pace,
+                    now,
+                    &mut counts,
+                )
+                .await
             }
             Err(error) => Err(error.into()),
         },
         Task::Check(account, id) => match deps.store.connection_of(*account, id).await {
             Ok(connection) => {
                 let connections: Vec<_> = connection.into_iter().collect();
-                tell(deps, *account, &connections, pace, now, &mut counts).await
+                tell(
+                    deps,
+                    *account,
+                    &connections,
+                    Failing::Together,
+                    pace,
+                    now,
+                    &mut counts,
+                )
+                .await
             }
             Err(error) => Err(error.into()),
         },
@@ -149,6 +167,7 @@ async fn work(deps: &Deps, message: &SqsMessage, pace: Pace, now: Timestamp) -> 
         replaced = counts.replaced,
         valid = counts.valid,
         closed = counts.closed,
+        later = counts.later,
         failed = counts.failed,
         duration_us = micros(began),
         "A message was worked through.",

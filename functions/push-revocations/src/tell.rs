@@ -21,7 +21,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// they are over may still be on its way.
 const HANDSHAKE: SignedDuration = SignedDuration::from_secs(30);
 
-/// When a socket that may be on its way is looked at again.
+/// When a socket that may be on its way, or that the gateway did not serve, is
+/// looked at again.
 const LATER: Duration = Duration::from_secs(10);
 
 /// How many sockets one message of ours ends: their ids fit into it easily.
@@ -50,8 +51,20 @@ pub(crate) struct Counts {
     pub(crate) valid: usize,
     /// Ended after they were told.
     pub(crate) closed: usize,
+    /// Not dealt with now, and looked at later by a message of their own.
+    pub(crate) later: usize,
     /// Not dealt with.
     pub(crate) failed: usize,
+}
+
+/// What becomes of a socket that could not be dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// It gets a message of its own, soon: the others need not be told again for
+    /// it, and it need not wait until this message is delivered again.
+    Apart,
+    /// Its message, which has none but it, is delivered again.
+    Together,
 }
 
 /// What became of one socket.
@@ -81,6 +94,11 @@ struct Frame<'a> {
 #[error("no time was left for it")]
 struct NoTimeLeft;
 
+/// A device was told, and that was not written into the receipt.
+#[derive(Debug, thiserror::Error)]
+#[error("the push was not written down")]
+struct NotMarked;
+
 /// What could not be done.
 #[derive(Default)]
 struct Undone {
@@ -98,6 +116,7 @@ pub(crate) async fn tell(
     deps: &Deps,
     account: AccountId,
     connections: &[Connection],
+    failing: Failing,
     pace: Pace,
     now: Timestamp,
     counts: &mut Counts,
@@ -120,6 +139,7 @@ pub(crate) async fn tell(
     let fate = |connection: &Connection| &fates[&connection.session.session];
 
     let mut undone = Undone::default();
+    let mut failed: Vec<(&Connection, Cause)> = Vec::new();
     let mut told: Vec<&Connection> = Vec::new();
     let became = each(pace, connections, async |connection| {
         reach(deps, connection, fate(connection), now).await
@@ -131,10 +151,7 @@ pub(crate) async fn tell(
             Ok(Became::Early) => counts.early += 1,
             Ok(Became::Replaced) => counts.replaced += 1,
             Ok(Became::Valid) => counts.valid += 1,
-            Err(cause) => {
-                counts.failed += 1;
-                undone.add(cause);
-            }
+            Err(cause) => failed.push((connection, cause)),
         }
     }
     counts.told = told.len();
@@ -156,15 +173,23 @@ pub(crate) async fn tell(
     });
     let mut marked = HashSet::new();
     for (connection, mark) in marks.await {
-        if mark.is_ok() {
-            marked.insert(connection.session.session);
+        match mark {
+            Ok(()) => {
+                marked.insert(connection.session.session);
+            }
+            Err(cause) => {
+                let cause = store::chain(cause.as_ref());
+                tracing::warn!(cause, connection = %connection.id, "A push was not written down.");
+            }
         }
-        undone.take(mark);
     }
 
-    // What could not be written down is told and written again, so its socket and
-    // its row stay until then.
-    told.retain(|connection| marked.contains(&connection.session.session));
+    // What could not be written down is told and written again, so each socket of
+    // its device stays, with its row, until then.
+    let (told, unmarked): (Vec<&Connection>, Vec<_>) = told
+        .into_iter()
+        .partition(|connection| marked.contains(&connection.session.session));
+    failed.extend(unmarked.into_iter().map(|one| (one, NotMarked.into())));
     for some in told.chunks(CLOSED_AT_ONCE) {
         let asked = Asked::Close {
             account_id: account,
@@ -175,7 +200,29 @@ pub(crate) async fn tell(
         };
         undone.take(deps.queue.ask(&asked, GRACE).await);
     }
+    for (connection, cause) in failed {
+        // Asking for each is for the few: what there was no time for comes with the
+        // whole message again.
+        let is_apart = failing == Failing::Apart && !cause.is::<NoTimeLeft>();
+        if is_apart && look_later(deps, connection).await.is_ok() {
+            let cause = store::chain(cause.as_ref());
+            tracing::warn!(cause, connection = %connection.id, "A socket is looked at later.");
+            counts.later += 1;
+        } else {
+            counts.failed += 1;
+            undone.add(cause);
+        }
+    }
     undone.done()
+}
+
+/// Asks for a socket to be looked at again, by a message of its own.
+async fn look_later(deps: &Deps, connection: &Connection) -> Result<(), Cause> {
+    let asked = Asked::Check {
+        account_id: connection.account,
+        connection_id: connection.id.clone(),
+    };
+    deps.queue.ask(&asked, LATER).await
 }
 
 /// Ends sockets whose devices were told and forgets them.
@@ -238,11 +285,7 @@ async fn reach(
             Ok(Became::Gone)
         }
         (Reach::Gone, _) => {
-            let asked = Asked::Check {
-                account_id: account,
-                connection_id: id.clone(),
-            };
-            deps.queue.ask(&asked, LATER).await?;
+            look_later(deps, connection).await?;
             Ok(Became::Early)
         }
     }
