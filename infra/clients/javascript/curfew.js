@@ -420,6 +420,8 @@ export class Curfew {
   /** The session was signed out: stop, wipe, acknowledge, show. Once. */
   async #end(session, ending, tellingSocket = null) {
     const socket = tellingSocket ?? this.#socket;
+    // Curfew hangs up five seconds after it has told, taken or not.
+    const takenUntil = Date.now() + this.#timing.takenMs;
     if (!this.#leave(session, socket)) {
       return;
     }
@@ -434,13 +436,13 @@ export class Curfew {
       this.#report(error);
     }
     if (wiped === true) {
-      this.#behind(this.#acknowledge(session, ended.sign_out, socket));
+      this.#behind(this.#acknowledge(session, ended.sign_out, socket, takenUntil));
     } else {
       this.#release(socket);
     }
     this.#show(ended);
     if (wiped === false && (await this.#wipeUntilDone(ended))) {
-      await this.#acknowledge(session, ended.sign_out, null);
+      await this.#acknowledge(session, ended.sign_out, null, takenUntil);
     }
   }
 
@@ -577,16 +579,17 @@ export class Curfew {
   }
 
   /** Says that the device has wiped, until that is taken. */
-  async #acknowledge(session, signOut, socket) {
+  async #acknowledge(session, signOut, socket, takenUntil) {
     if (!signOut) {
       this.#release(socket);
       return;
     }
     let taken = false;
-    if (socket?.readyState === 1) {
+    const leftMs = takenUntil - Date.now();
+    if (socket?.readyState === 1 && leftMs > 0) {
       const closed = new Promise((resolve) => {
         socket.addEventListener("close", (event) => resolve(event.wasClean));
-        setTimeout(() => resolve(false), this.#timing.takenMs);
+        setTimeout(() => resolve(false), leftMs);
       });
       socket.send(JSON.stringify({ type: "acknowledgement", sign_out: signOut }));
       taken = await closed;

@@ -229,6 +229,9 @@ impl Keeper {
     }
 
     async fn go_dark(&self, signed_out: SignedOut, way: Way, socket: Option<Box<Socket>>) {
+        // From when it has learnt of it, not from when it has wiped: Curfew counts so,
+        // and hangs up unasked.
+        let until = Instant::now() + self.pace.grace;
         self.tell(News::Stopped(signed_out.clone(), way));
         let is_wiped = match self.wiped().await {
             // Another sign-in has taken its place; what is stored is that one's.
@@ -245,7 +248,7 @@ impl Keeper {
         let because = Because::SignedOut(signed_out.clone());
         self.tell(News::SignInScreen(because));
         let acknowledged = if is_wiped {
-            self.acknowledge(signed_out, socket).await
+            self.acknowledge(signed_out, socket, until).await
         } else {
             None
         };
@@ -278,9 +281,9 @@ impl Keeper {
         &self,
         mut signed_out: SignedOut,
         socket: Option<Box<Socket>>,
+        until: Instant,
     ) -> Option<Way> {
-        if let Some(mut socket) = socket {
-            let until = Instant::now() + self.pace.grace;
+        if let Some(mut socket) = socket.filter(|_| Instant::now() < until) {
             if signed_out.sign_out.is_none() {
                 signed_out.sign_out = named(&mut socket, &self.session, until).await;
             }
