@@ -11,6 +11,7 @@ pub mod browser;
 pub mod bundle;
 pub mod client;
 pub mod conformance;
+pub mod crowd;
 pub mod delivery;
 pub mod engine;
 mod examples;

@@ -3,6 +3,7 @@
 mod clients;
 mod contract;
 mod cost;
+mod crowd;
 mod emulator;
 mod end_to_end;
 mod enumeration;

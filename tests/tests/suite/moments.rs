@@ -109,7 +109,7 @@ fn from_the_answer_of_a_sign_out_on_every_door_is_shut_to_a_busy_device() {
         if round % 250 == 249 {
             home = Home::new();
         }
-        let way = WAYS[dice.below(WAYS.len() as u64) as usize];
+        let way = dice.pick(&WAYS);
         *ways.entry(way).or_default() += 1;
         home.round(
             round,
@@ -454,6 +454,11 @@ impl Dice {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % end
+    }
+
+    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+        let at = self.below(among.len() as u64);
+        among[usize::try_from(at).expect("an index")]
     }
 }
 

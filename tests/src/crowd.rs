@@ -1,0 +1,343 @@
+//! A crowd: many connected devices of one account on the deployed stack, all told
+//! by one sign-out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use curfew::device::{Api as DeviceApi, Frame, Secret, Socket, SocketError};
+use domain::{
+    AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType, Limits, Place,
+    SessionId, Timestamp, Token,
+};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use start::Clock;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client::{Household, LAPTOP, remember};
+use crate::stack;
+
+/// How many handshakes are made at once.
+const AT_ONCE: usize = 50;
+
+/// How long anything may take before it counts as lost.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// How long a device waits for the end of its socket after its acknowledgement,
+/// before it acknowledges by a call.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The connected devices of an account, and the laptop that signs them out.
+#[derive(Debug)]
+pub struct Crowd {
+    household: Household,
+    laptop: crate::client::Device,
+    members: Vec<JoinHandle<Heard>>,
+    answered: watch::Sender<Option<Instant>>,
+    /// How long all the handshakes took together.
+    pub connecting: Duration,
+}
+
+/// A device of the crowd.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    device: DeviceId,
+    session: SessionId,
+}
+
+/// What one device heard.
+#[derive(Debug, Clone)]
+struct Heard {
+    member: Member,
+    /// From the answer of the sign-out to each revocation.
+    revocations: Vec<Duration>,
+    /// The sign-outs that they named.
+    sign_outs: BTreeSet<String>,
+    /// Anything else.
+    strange: Vec<Frame>,
+    /// Whether its socket was closed for it.
+    is_closed: bool,
+}
+
+/// What came of the sign-out.
+#[derive(Debug)]
+pub struct Told {
+    /// Its id.
+    pub sign_out: String,
+    /// From its answer to the first revocation of each device, in no order.
+    pub pushes: Vec<Duration>,
+    /// How many revocations came more than once.
+    pub repeated: usize,
+    /// From its answer until the receipt had everything.
+    pub confirmed: Duration,
+    /// The total of the receipt.
+    pub total: Value,
+    /// The devices of the receipt, over all its pages.
+    pub devices: Vec<Value>,
+}
+
+impl Crowd {
+    /// Makes the devices, and opens a socket for each.
+    ///
+    /// Their rows are written past the API, by the product's own store: a password
+    /// hash for each would measure Argon2.
+    ///
+    /// # Panics
+    /// When any can't be connected.
+    pub async fn connect(devices: usize) -> Self {
+        let household = Household::register().await;
+        let laptop = household.sign_in(LAPTOP).await;
+        let account: AccountId = laptop.account_id.parse().expect("an id");
+        let store = stack::store();
+        let rows = store.rows(account, &[]).await.expect("tables that answer");
+        let epoch = rows.account.expect("an account").epoch;
+        let now = Clock::System.now();
+        let (answered, is_answered) = watch::channel(None);
+        let api = DeviceApi::new(&stack::stack().api_url, None).expect("an address");
+        let began = Instant::now();
+        let members = stream::iter(0..devices)
+            .map(|n| {
+                let (store, api, is_answered) = (store.clone(), api.clone(), is_answered.clone());
+                async move {
+                    let id = DeviceId::new(now, start::random());
+                    let token = Token::new(account, id, start::random());
+                    let text = token.to_text();
+                    remember(&[&text]);
+                    let row = row(account, id, &token, epoch, n, now);
+                    let limits = Limits::default();
+                    let written = store.sign_in(&row, None, &limits).await;
+                    written.expect("a row of its own");
+                    let member = Member {
+                        device: id,
+                        session: row.session,
+                    };
+                    let token = Secret::new(text.as_str());
+                    let socket = open(&api, &token).await;
+                    (socket, api, token, member, is_answered)
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .map(|(socket, api, token, member, is_answered)| {
+                tokio::spawn(listen(socket, api, token, member, is_answered))
+            })
+            .collect()
+            .await;
+        Self {
+            household,
+            laptop,
+            members,
+            answered,
+            connecting: began.elapsed(),
+        }
+    }
+
+    /// The laptop signs out every device, its own included. Each device
+    /// acknowledges, and the receipt is followed until it has all of them.
+    ///
+    /// # Panics
+    /// When a device hears anything but its revocation, or nothing, or the receipt
+    /// does not come to its end.
+    pub async fn sign_out(self) -> Told {
+        let expected = self.members.len() + 1;
+        let answer = self.laptop.sign_out_all("global").await;
+        let at = Instant::now();
+        self.answered.send_replace(Some(at));
+        let sign_out = answer.done(200)["sign_out"]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let path = format!("/v1/sign-outs/{sign_out}");
+        let wiped = self.laptop.post(&format!("{path}/acknowledgement")).await;
+        let _ = wiped.done(200);
+
+        let mut heard = Vec::new();
+        for member in self.members {
+            heard.push(member.await.expect("a device that listens"));
+        }
+        let mut told = Told {
+            sign_out,
+            pushes: Vec::new(),
+            repeated: 0,
+            confirmed: Duration::ZERO,
+            total: Value::Null,
+            devices: Vec::new(),
+        };
+        for one in &heard {
+            assert_eq!(
+                one.strange,
+                [],
+                "{} heard something else",
+                one.member.device
+            );
+            let named: Vec<_> = one.sign_outs.iter().collect();
+            assert_eq!(named, [&told.sign_out], "{}", one.member.device);
+            assert!(one.is_closed, "{} was left connected", one.member.device);
+            told.pushes.push(one.revocations[0]);
+            told.repeated += one.revocations.len() - 1;
+        }
+
+        let reader = self.household.sign_in(LAPTOP).await;
+        loop {
+            let (total, devices) = read(&reader, &path).await;
+            let is_whole = total["confirmed"] == json!(expected)
+                && devices
+                    .iter()
+                    .all(|part| part["id"] == self.laptop.id || part["pushed_at"].is_string());
+            if is_whole {
+                told.confirmed = at.elapsed();
+                (told.total, told.devices) = (total, devices);
+                break;
+            }
+            assert!(at.elapsed() < PATIENCE, "the receipt stays at {total}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let ids: BTreeSet<_> = heard
+            .iter()
+            .map(|one| one.member.device.to_string())
+            .collect();
+        let shown: BTreeMap<_, _> = told
+            .devices
+            .iter()
+            .map(|part| (part["id"].as_str().expect("an id").to_owned(), part))
+            .collect();
+        assert_eq!(shown.len(), told.devices.len(), "a device stands twice");
+        assert!(ids.iter().all(|id| shown.contains_key(id)));
+        told
+    }
+}
+
+/// Opens the socket. A gateway that is busy is asked again.
+async fn open(api: &DeviceApi, token: &Secret) -> Socket {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Socket::open(api, &stack::stack().socket_url, token).await {
+            Ok(socket) => return socket,
+            Err(SocketError::Refused(status)) if status < 429 => {
+                panic!("a handshake was refused: {status}")
+            }
+            Err(error) => assert!(Instant::now() < deadline, "no socket: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits for the revocation, acknowledges it as `infra/docs/devices.md` says, and
+/// listens on until the socket is closed.
+async fn listen(
+    mut socket: Socket,
+    api: DeviceApi,
+    token: Secret,
+    member: Member,
+    mut is_answered: watch::Receiver<Option<Instant>>,
+) -> Heard {
+    let mut heard = Heard {
+        member,
+        revocations: Vec::new(),
+        sign_outs: BTreeSet::new(),
+        strange: Vec::new(),
+        is_closed: false,
+    };
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut grace = deadline;
+    let mut is_called = false;
+    loop {
+        let next = tokio::select! {
+            next = socket.next() => next,
+            () = tokio::time::sleep_until(grace) => {
+                assert!(grace < deadline, "{} waits in vain", member.device);
+                // Nothing came of it: it says so again, by a call.
+                acknowledge(&api, &token, &heard.sign_outs).await;
+                (is_called, grace) = (true, deadline);
+                continue;
+            }
+        };
+        let at = Instant::now();
+        match next {
+            Ok(Some(Frame::SessionRevoked {
+                session,
+                signed_out,
+            })) if session == member.session.to_string() => {
+                // The push can overtake the answer.
+                let answered = is_answered.wait_for(Option::is_some).await;
+                let answered = answered.expect("an answer").expect("it is there");
+                heard
+                    .revocations
+                    .push(at.saturating_duration_since(answered));
+                let sign_out = signed_out.sign_out.expect("a sign-out's id");
+                // When it is closed already, the call below says it.
+                let _ = socket.acknowledge(&sign_out).await;
+                heard.sign_outs.insert(sign_out);
+                grace = tokio::time::Instant::now() + GRACE;
+            }
+            Ok(Some(strange)) => heard.strange.push(strange),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    heard.is_closed = true;
+    // Whether the last frame was taken before the end is not known: it may have
+    // been cut off.
+    if !is_called {
+        acknowledge(&api, &token, &heard.sign_outs).await;
+    }
+    heard
+}
+
+/// Acknowledges by a call, until it is answered.
+async fn acknowledge(api: &DeviceApi, token: &Secret, sign_outs: &BTreeSet<String>) {
+    let deadline = Instant::now() + PATIENCE;
+    for sign_out in sign_outs {
+        while api.acknowledge(token, sign_out).await.is_err() {
+            assert!(Instant::now() < deadline, "an acknowledgement is not taken");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// The receipt: its total, and its devices over all pages.
+async fn read(reader: &crate::client::Device, path: &str) -> (Value, Vec<Value>) {
+    let mut devices = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = reader.get(&format!("{path}?limit=400{cursor}")).await;
+        let receipt = &page.done(200)["sign_out"];
+        devices.extend(receipt["devices"].as_array().expect("devices").clone());
+        match receipt["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (receipt["total"].clone(), devices),
+        }
+    }
+}
+
+fn row(
+    account: AccountId,
+    id: DeviceId,
+    token: &Token,
+    epoch: domain::Epoch,
+    n: usize,
+    now: Timestamp,
+) -> Device {
+    Device {
+        account,
+        id,
+        facts: DeviceFacts {
+            device_type: DeviceType::Tv,
+            name: format!("Television {n}"),
+            ..DeviceFacts::default()
+        },
+        own_name: None,
+        place: Place::default(),
+        session: SessionId::from_random(start::random()),
+        token_hash: token.hash(),
+        key_hash: DeviceKey::new(id, start::random()).hash(),
+        previous_key_hash: None,
+        epoch,
+        first_signed_in_at: now,
+        signed_in_at: now,
+        verified_at: now,
+        last_active_at: now,
+        expires_at: Limits::default().expires_at(now),
+        state: DeviceState::SignedIn,
+        contacted_at: None,
+    }
+}

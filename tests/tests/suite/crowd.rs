@@ -1,0 +1,27 @@
+//! A thousand connected devices of one account, on the deployed stack.
+
+use curfew_tests::crowd::Crowd;
+use serde_json::json;
+
+const DEVICES: usize = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_connected_devices_are_all_told_and_acknowledge_once_each() {
+    let crowd = Crowd::connect(DEVICES).await;
+    let told = crowd.sign_out().await;
+
+    // The laptop that signed itself out with them is the last one.
+    let all = DEVICES + 1;
+    let expected = json!({ "devices": all, "confirmed": all, "pushed": 0, "not_reached": 0 });
+    assert_eq!(told.total, expected);
+    assert_eq!(told.devices.len(), all);
+    assert_eq!(told.pushes.len(), DEVICES);
+    for part in &told.devices {
+        assert_eq!(part["state"], "acknowledged", "{part}");
+        assert!(part["acknowledged_at"].is_string(), "{part}");
+    }
+    println!(
+        "{DEVICES} devices told and confirmed, {} revocations came more than once",
+        told.repeated
+    );
+}
