@@ -1,5 +1,5 @@
-//! Writes the roots that a connection to AWS is checked against, as PEM, so that
-//! no start has to look for them or carries the other hundred.
+//! Writes the roots that a connection to AWS is checked against, as the bytes of
+//! DER, so that no start has to look for them or carries the other hundred.
 //!
 //! They are Amazon Trust Services' own: Amazon Root CA 1 to 4, and Starfield's,
 //! which signs them.
@@ -7,8 +7,6 @@
 use std::path::Path;
 use std::{env, fs};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 /// The common names, as they stand in the certificates.
@@ -26,9 +24,10 @@ const ROOTS: [&str; 5] = [
 )]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let pem: String = ROOTS.iter().map(|name| pem(root(name))).collect();
+    let roots = ROOTS.map(|name| format!("&{:?},", root(name))).concat();
     let folder = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    fs::write(Path::new(&folder).join("roots.pem"), pem).expect("OUT_DIR can be written");
+    fs::write(Path::new(&folder).join("roots.rs"), format!("[{roots}]"))
+        .expect("OUT_DIR can be written");
 }
 
 /// The one certificate of that name: none, or two, fail the build.
@@ -42,11 +41,4 @@ fn root(name: &str) -> &'static [u8] {
         panic!("webpki-root-certs has not just one root named {name}");
     };
     certificate
-}
-
-fn pem(certificate: &[u8]) -> String {
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        STANDARD.encode(certificate)
-    )
 }

@@ -1,6 +1,6 @@
 /* Hashes one password for each line of its input, in one buffer that was touched
-   before, and answers with the nanoseconds that it took: the reference library,
-   with the parameters, the salt and the password of `hash.rs`. */
+   before, and answers with the nanoseconds of processor time that it took: the
+   reference library, with the parameters, the salt and the password of `hash.rs`. */
 #include <argon2.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,9 +42,9 @@ int main(void) {
         .flags = ARGON2_DEFAULT_FLAGS,
     };
     struct timespec began, ended;
-    clock_gettime(CLOCK_MONOTONIC, &began);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);
     int outcome = argon2id_ctx(&context);
-    clock_gettime(CLOCK_MONOTONIC, &ended);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
     if (outcome != ARGON2_OK) return 1;
     printf("%lld ", (long long)(ended.tv_sec - began.tv_sec) * 1000000000 +
                         (ended.tv_nsec - began.tv_nsec));

@@ -1,6 +1,6 @@
 //! Argon2id beside the reference library in C, with the same parameters, password
 //! and salt, both in a buffer that was touched before; in rounds, one after the
-//! other.
+//! other. Counted in processor time, so that it holds on a busy machine too.
 
 use std::process::Stdio;
 

@@ -70,7 +70,13 @@ impl Builder {
     pub async fn example(&self, name: &str) -> Result<Program> {
         let mut command = self.tether.command("cargo");
         command
-            .args(["build", "--release", "--locked", "--package", "bench-programs"])
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--package",
+                "bench-programs",
+            ])
             .args(["--example", name, "--message-format", "short"])
             .current_dir(root());
         if !self.built {

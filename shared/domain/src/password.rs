@@ -766,17 +766,13 @@ impl Hasher {
 
 /// Makes a buffer large enough and touches each page of what is new.
 fn grow(memory: &mut Vec<Block>, needed: usize) {
-    /// Blocks that are copied at once: what a processor keeps nearest.
-    const AT_ONCE: usize = 16;
     memory.reserve_exact(needed.saturating_sub(memory.len()));
     // Zeroed memory can be handed out untouched; blocks with a one can't. The next
-    // hash overwrites it.
+    // hash overwrites it. Not by `resize`, which writes word by word.
     let mut touched = Block::new();
     touched.as_mut()[0] = 1;
-    let touched = [touched; AT_ONCE];
     while memory.len() < needed {
-        let more = AT_ONCE.min(needed - memory.len());
-        memory.extend_from_slice(&touched[..more]);
+        memory.push(touched);
     }
 }
 

@@ -1,10 +1,4 @@
 //! The AWS clients.
-//!
-//! The roots that a connection is checked against are Amazon Trust Services' own
-//! (Amazon Root CA 1 to 4 and Starfield's), which `build.rs` takes from
-//! `webpki-root-certs`. AWS endpoints are certified by these, and AWS tells long
-//! before another is added; a new one comes with an update of that crate and a
-//! deployment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +12,6 @@ use aws_sdk_dynamodb::config::{
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
@@ -30,9 +21,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_types::SdkConfig;
 
 use crate::environment::{ConfigError, optional, required};
-
-/// Amazon's roots, as PEM.
-const ROOTS: &str = include_str!(concat!(env!("OUT_DIR"), "/roots.pem"));
+use crate::https;
 
 /// Whether the SDK makes a failed call again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +84,7 @@ impl Clients {
             required("AWS_REGION")?,
             credentials,
             optional("AWS_ENDPOINT_URL"),
-            https(),
+            https::client(),
             RetryPolicy::Standard,
         ))
     }
@@ -196,30 +185,9 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Speaks TLS to AWS, and plain HTTP where the local AWS's address asks for it: a
-/// client of its own for that would be in every function twice, for nothing.
-fn https() -> SharedHttpClient {
-    let trusted = TrustStore::empty().with_pem_certificate(ROOTS);
-    let context = TlsContext::builder().with_trust_store(trusted).build();
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(context.expect("a trust store of well-formed certificates"))
-        .build_https()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_five_roots_of_amazon_are_compiled_in() {
-        assert_eq!(ROOTS.matches("-----BEGIN CERTIFICATE-----").count(), 5);
-    }
-
-    #[test]
-    fn the_client_for_the_cloud_is_built_from_them() {
-        let _client = https();
-    }
 
     #[test]
     fn the_local_aws_has_the_sockets_of_a_stage_under_its_own_address() {

@@ -10,6 +10,7 @@
 mod clients;
 mod clock;
 mod environment;
+mod https;
 mod run;
 mod settings;
 
