@@ -55,7 +55,7 @@ pub async fn run(builder: &Builder) -> Result<()> {
         let limit = &limits.functions[&program.name];
         let request = world.request(&program.name);
         let request = request.with_context(|| format!("{} has no request", program.name))?;
-        let (_, warm) = work::instructions(&world, program, &request).await?;
+        let warm = work::instructions(&world, program, &request).await?;
         let start = start::instructions(program).await?;
         let (binary, zip) = start::sizes(program)?;
         for (what, found, limit, tolerance) in [
