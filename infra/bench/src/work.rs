@@ -176,6 +176,8 @@ async fn count(
 }
 
 async fn begin(world: &World, mut command: Command) -> Result<Function> {
+    // What an earlier function has changed.
+    world.restore();
     world.point(&mut command);
     let log = folder().join("work.log");
     let mut function = Function::start(command, None, &log).await?;
