@@ -21,6 +21,7 @@ import resource
 import socket
 import socketserver
 import sys
+import threading
 
 # What our own front (and nobody else: it drops a client's copy) says of the
 # client and of the host that it asked for. Must be the names in
@@ -337,6 +338,32 @@ def close_on_large_messages() -> None:
     Config.websocket_max_message_size = 128 * 1024
 
 
+# As many processes of one function as run at once; more would only be slower.
+PROCESSES_OF_A_FUNCTION = 4 * (os.cpu_count() or 1)
+
+
+def let_calls_wait_for_a_process() -> None:
+    """Every call that finds no process idle starts another one, however many
+    there are: a thousand sockets that close at once bring the machine to a
+    standstill. Let calls of a function wait for one of a few."""
+    from ministack.services import lambda_svc
+
+    execute = lambda_svc._execute_function_provided_warm
+    places: dict[str, threading.BoundedSemaphore] = {}
+    guard = threading.Lock()
+
+    def execute_in_turn(function: dict, event: dict, request_id: str) -> dict:
+        name = (function.get("config") or function).get("FunctionName", "")
+        with guard:
+            place = places.setdefault(
+                name, threading.BoundedSemaphore(PROCESSES_OF_A_FUNCTION)
+            )
+        with place:
+            return execute(function, event, request_id)
+
+    lambda_svc._execute_function_provided_warm = execute_in_turn
+
+
 CORRECTIONS = {
     "nagle": answer_without_delay,
     "partial-batches": fail_partly_failed_stream_batches,
@@ -351,6 +378,7 @@ CORRECTIONS = {
     # After those that take our front's headers away.
     "every-header": tell_every_header_of_a_handshake,
     "message-size": close_on_large_messages,
+    "processes": let_calls_wait_for_a_process,
 }
 
 

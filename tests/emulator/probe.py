@@ -5,8 +5,10 @@ environment names, tries it, and writes what it saw to its standard output as
 one JSON document. It judges nothing: that is for the tests.
 """
 
+import concurrent.futures
 import io
 import json
+import os
 import pathlib
 import socket
 import statistics
@@ -31,7 +33,7 @@ DEADLINE_SECONDS = 30
 # handshake in a file, fails the first record of the first batch, answers a
 # request with its event, and a frame too, unless that asks it to fail.
 FUNCTION = """#!{python}
-import http.client, json, os
+import http.client, json, os, time
 
 runtime = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 first = True
@@ -57,7 +59,9 @@ while True:
         accepted = {{"statusCode": 200, "headers": {{"Sec-WebSocket-Protocol": offered}}}}
         result = {{"statusCode": 401}} if "x-refuse" in event["headers"] else accepted
     else:
-        result = {{"statusCode": 200, "body": json.dumps(event)}}
+        if "x-slow" in event.get("headers", {{}}):
+            time.sleep(0.5)
+        result = {{"statusCode": 200, "body": json.dumps({{**event, "pid": os.getpid()}})}}
     kind = "error" if event.get("body") == "fail" else "response"
     path = f"/2018-06-01/runtime/invocation/{{request_id}}/{{kind}}"
     runtime.request("POST", path, json.dumps(result))
@@ -274,6 +278,26 @@ def call(ids: dict) -> tuple[dict, float]:
     return event, (time.perf_counter() - begun) * 1000
 
 
+def processes_of_many_calls(ids: dict) -> dict:
+    """How many calls were made at once, and how many processes took them."""
+    endpoint = boto3.client("sts").meta.endpoint_url
+
+    def pid(_: int) -> int:
+        request = urllib.request.Request(
+            f"{endpoint}/_aws/execute-api/{ids['Api']}/$default/echo",
+            headers={"x-slow": "yes"},
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["pid"]
+
+    # Its reservation would refuse what does not wait.
+    boto3.client("lambda").delete_function_concurrency(FunctionName=ids["Function"])
+    calls = 6 * (os.cpu_count() or 1)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=calls) as pool:
+        pids = set(pool.map(pid, range(calls)))
+    return {"calls": calls, "processes": len(pids)}
+
+
 def preflight(ids: dict) -> str:
     """The method that the function was told of an OPTIONS request; none when it
     was not called."""
@@ -482,6 +506,7 @@ def main() -> None:
     seen["preflight"] = preflight(ids)
     seen["signed_for_another_host"] = signed_for_another_host(ids)
     seen["sockets"] = on_sockets(ids, handshake)
+    seen["at_once"] = processes_of_many_calls(ids)
     seen["second_batch"] = second_batch(ids, batches)
     seen["publishes_where_tls_is_demanded"] = publishes_where_tls_is_demanded()
     seen["publishes_batches_by_the_right_to_publish"] = publishes_batches_by_the_right_to_publish()

@@ -2,6 +2,7 @@
 //! by one sign-out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use curfew::device::{Api as DeviceApi, Frame, Secret, Socket, SocketError};
@@ -12,14 +13,15 @@ use domain::{
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use start::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::client::{Household, LAPTOP, remember};
 use crate::stack;
 
-/// How many handshakes are made at once.
-const AT_ONCE: usize = 50;
+/// How many handshakes are made at once, and how many devices have wiped at once.
+/// The local AWS starts a process for each call that it takes at once.
+const AT_ONCE: usize = 16;
 
 /// How long anything may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -27,6 +29,10 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// How long a device waits for the end of its socket after its acknowledgement,
 /// before it acknowledges by a call.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Within what time of its telling the end of a socket means that the
+/// acknowledgement was taken.
+const TAKEN: Duration = Duration::from_secs(4);
 
 /// The connected devices of an account, and the laptop that signs them out.
 #[derive(Debug)]
@@ -94,6 +100,7 @@ impl Crowd {
         let epoch = rows.account.expect("an account").epoch;
         let now = Clock::System.now();
         let (answered, is_answered) = watch::channel(None);
+        let wiping = Arc::new(Semaphore::new(AT_ONCE));
         let api = DeviceApi::new(&stack::stack().api_url, None).expect("an address");
         let began = Instant::now();
         let members = stream::iter(0..devices)
@@ -119,7 +126,14 @@ impl Crowd {
             })
             .buffer_unordered(AT_ONCE)
             .map(|(socket, api, token, member, is_answered)| {
-                tokio::spawn(listen(socket, api, token, member, is_answered))
+                tokio::spawn(listen(
+                    socket,
+                    api,
+                    token,
+                    member,
+                    is_answered,
+                    wiping.clone(),
+                ))
             })
             .collect()
             .await;
@@ -230,7 +244,9 @@ async fn listen(
     token: Secret,
     member: Member,
     mut is_answered: watch::Receiver<Option<Instant>>,
+    wiping: Arc<Semaphore>,
 ) -> Heard {
+    let (mut turn, mut told, mut said) = (None, None, None);
     let mut heard = Heard {
         member,
         revocations: Vec::new(),
@@ -265,8 +281,13 @@ async fn listen(
                     .revocations
                     .push(at.saturating_duration_since(answered));
                 let sign_out = signed_out.sign_out.expect("a sign-out's id");
-                // When it is closed already, the call below says it.
-                let _ = socket.acknowledge(&sign_out).await;
+                // Each takes its own time to wipe. When the socket is closed by then,
+                // the call below says it.
+                if turn.is_none() {
+                    turn = wiping.clone().acquire_owned().await.ok();
+                }
+                told.get_or_insert(at);
+                said = socket.acknowledge(&sign_out).await.ok();
                 heard.sign_outs.insert(sign_out);
                 grace = tokio::time::Instant::now() + GRACE;
             }
@@ -275,11 +296,16 @@ async fn listen(
         }
     }
     heard.is_closed = true;
-    // Whether the last frame was taken before the end is not known: it may have
-    // been cut off.
-    if !is_called {
+    // A socket that closes soon has taken the acknowledgement; later it may have
+    // been closed because there was none.
+    let is_taken = said.is_some() && told.is_some_and(|told| told.elapsed() < TAKEN);
+    if !is_called && !is_taken {
+        if turn.is_none() {
+            turn = wiping.acquire_owned().await.ok();
+        }
         acknowledge(&api, &token, &heard.sign_outs).await;
     }
+    drop(turn);
     heard
 }
 

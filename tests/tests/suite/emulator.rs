@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 12] = [
+const CORRECTIONS: [&str; 13] = [
     "nagle",
     "partial-batches",
     "client-address",
@@ -27,6 +27,7 @@ const CORRECTIONS: [&str; 12] = [
     "one-way",
     "every-header",
     "message-size",
+    "processes",
 ];
 
 /// What `tests/emulator/probe.py` saw.
@@ -40,6 +41,7 @@ struct Seen {
     preflight: String,
     signed_for_another_host: u16,
     sockets: OnSockets,
+    at_once: AtOnce,
     second_batch: Vec<String>,
     publishes_where_tls_is_demanded: bool,
     publishes_batches_by_the_right_to_publish: bool,
@@ -55,6 +57,13 @@ struct OnSockets {
     refusal: u16,
     first_frame_is_the_gateways: bool,
     takes_large_messages: bool,
+}
+
+/// How many calls of a function were made at once, and by how many processes.
+#[derive(Deserialize)]
+struct AtOnce {
+    calls: usize,
+    processes: usize,
 }
 
 /// What of a template has come to be.
@@ -199,6 +208,15 @@ fn a_large_message_ends_the_socket() {
     assert!(!corrected().sockets.takes_large_messages);
 
     assert!(bare().sockets.takes_large_messages, "no longer needed");
+}
+
+#[test]
+fn calls_of_a_function_wait_for_one_of_a_few_processes() {
+    let AtOnce { calls, processes } = corrected().at_once;
+    assert!(processes <= calls * 2 / 3, "{processes} for {calls} calls");
+
+    let AtOnce { calls, processes } = bare().at_once;
+    assert!(processes > calls * 2 / 3, "no longer needed");
 }
 
 #[test]
