@@ -120,10 +120,12 @@ impl Store {
     /// one's part of the receipt.
     ///
     /// One transaction of Devices (`account_id`, `device_id`), only if the row
-    /// still carries the session that was read, and Receipts (`account_id`,
-    /// `sign_out_id#device_id`), where each attribute is written only if it is not
-    /// there. The new session is the transaction's token, so a replay changes
-    /// nothing.
+    /// still carries the session that was read and nobody has marked it, and
+    /// Receipts (`account_id`, `sign_out_id#device_id`), where each attribute is
+    /// written only if it is not there. The rows that were read need not be of one
+    /// moment: a session that was signed out by itself before the epoch moved on
+    /// has no part in what moved it. The new session is the transaction's token, so
+    /// a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
@@ -137,8 +139,10 @@ impl Store {
         let put = Put::builder()
             .table_name(&self.tables.devices)
             .set_item(Some(to_item(device, limits)))
-            .condition_expression("session_id = :replaced")
-            .expression_attribute_values(":replaced", text(replaced.session));
+            .condition_expression("session_id = :replaced AND #state = :signed_in")
+            .expression_attribute_names("#state", STATE)
+            .expression_attribute_values(":replaced", text(replaced.session))
+            .expression_attribute_values(":signed_in", text(STATE_SIGNED_IN));
         let part = self.part(device.account, ended, replaced, None, limits);
         let items = vec![
             TransactWriteItem::builder().put(built(put.build())).build(),

@@ -161,6 +161,8 @@ pub struct Scripted(pub VecDeque<Turn>);
 /// How far an operation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
+    /// Until one row of the first that it asks for is read.
+    ToOneRow(usize, usize),
     /// Until all that it needs to read is read.
     ToItsWrite(usize),
     /// Until it is done.
@@ -176,6 +178,9 @@ impl Chooser for Scripted {
         loop {
             let turn = self.0.front().copied().expect("a turn for every step");
             let found = steps.iter().position(|step| match turn {
+                Turn::ToOneRow(actor, row) => {
+                    *step == Step::Begin(actor) || *step == Step::Read(actor, row)
+                }
                 Turn::ToItsWrite(actor) => step.actor() == actor && step.is_read(),
                 Turn::ToItsEnd(actor) => {
                     step.actor() == actor && (step.is_read() || matches!(step, Step::Write(_)))

@@ -211,11 +211,14 @@ impl Route {
         matches!(self, Self::Contact | Self::ContactElsewhere)
     }
 
-    /// Whether a call is about a note: what the request is about was decided
-    /// before it.
-    fn is_note(self, call: &Call) -> bool {
-        let is_read_for_it = self == Self::ContactElsewhere && call.operation == "Query";
-        (self == Self::Touch || self.is_contact()) && (call.is_write() || is_read_for_it)
+    /// Whether its call of that number is about a note: what the request is about
+    /// was decided before it.
+    fn is_note(self, at: usize, call: &Call) -> bool {
+        match self {
+            Self::Touch | Self::Contact => call.is_write(),
+            Self::ContactElsewhere => at > 0,
+            _ => false,
+        }
     }
 
     /// What the same request is told once its change was made.
@@ -429,7 +432,7 @@ async fn a_call_that_fails_gives_unavailable_or_the_right_answer_and_can_be_repe
                     right || is_unavailable(&told),
                     "{route:?} {at} {fault:?} {told:?}"
                 );
-                assert_eq!(right, route.is_note(call), "{route:?} {at} {fault:?}");
+                assert_eq!(right, route.is_note(at, call), "{route:?} {at} {fault:?}");
 
                 let again = house.ask(route, None).await;
                 let is_done = fault == Fault::ErrorAfter && call.is_write();
@@ -659,7 +662,7 @@ async fn a_conflict_is_tried_again_a_bounded_number_of_times() {
             .ask(route, Plan::from_then_on(Fault::Conflict, write))
             .await;
         let writes = house.calls().iter().filter(|call| call.is_write()).count();
-        if route.is_note(&calls[write]) {
+        if route.is_note(write, &calls[write]) {
             // The next touch will do, and the next contact.
             assert!(is(&told, route.when_well()), "{told:?}");
             assert_eq!(writes, if route == Route::Touch { 1 } else { 5 });

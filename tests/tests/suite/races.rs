@@ -233,7 +233,7 @@ fn show(world: &mut World, pasts: &[Past], cases: &[Case<2>], clause: &Clause) -
         }
         broken.is_some()
     };
-    let scripted = after_two_ends_by_one(clause).or_else(|| when_it_comes_again(clause));
+    let scripted = after_two_ends_by_one(clause).or_else(|| later(clause));
     if let Some((case, turns)) = scripted {
         let past = past(pasts, case.history);
         let run = world.run(past, &case.operations, &mut Scripted(turns), Some(clause));
@@ -346,9 +346,16 @@ fn after_two_ends_by_one(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
 }
 
 /// A sign-in that keeps a part is one transaction, whose token makes a replay
-/// harmless, for ten minutes. Its condition is for what comes later: by then the
-/// session may have been ended.
-fn when_it_comes_again(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+/// harmless, for ten minutes. Its condition on the session is for what comes later:
+/// by then the new one may have been ended. Its condition on the state is for a row
+/// that was read before the rest.
+fn later(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    if !clause.write.ends_with("with a part") {
+        return None;
+    }
+    if clause.text.contains("#state") {
+        return Some(torn(Operation::SignInAgain(1), Operation::SignOutThis(1)));
+    }
     let script = Script {
         history: History::OneSignOut,
         operations: vec![
@@ -357,10 +364,47 @@ fn when_it_comes_again(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
         ],
     };
     let turns = [Turn::ToItsEchoedEnd(0), Turn::ToItsEnd(1), Turn::Echo(0)];
-    clause
-        .write
-        .ends_with("with a part")
-        .then(|| (script, turns.into()))
+    Some((script, turns.into()))
+}
+
+/// An operation reads the row of its device; before it reads the account's, the
+/// session comes to another end, and then everyone is signed out.
+fn torn(reader: Operation, end: Operation) -> (Script, VecDeque<Turn>) {
+    let script = Script {
+        history: History::Fresh,
+        operations: vec![reader, end, Operation::SignOutGlobal(0)],
+    };
+    let turns = [
+        Turn::ToOneRow(0, 1),
+        Turn::ToItsEnd(1),
+        Turn::ToItsEnd(2),
+        Turn::ToItsEnd(0),
+    ];
+    (script, turns.into())
+}
+
+#[test]
+fn a_session_that_ended_otherwise_while_its_rows_were_read_is_in_no_receipt_of_all() {
+    let (mut world, pasts) = (World::new(), played());
+    let readers = [
+        Operation::Check(1),
+        Operation::Touch(1),
+        Operation::SignOutOthers(1),
+        Operation::SignInAgain(1),
+    ];
+    let ends = [
+        Operation::SignOutThis(1),
+        Operation::SignOutOne(0, Target::Device(1)),
+        Operation::SignInAgain(1),
+    ];
+    for reader in readers {
+        for end in ends {
+            let (script, turns) = torn(reader, end);
+            let past = past(&pasts, script.history);
+            let run = world.run(past, &script.operations, &mut Scripted(turns), None);
+            assert_eq!(told(&script, &run), None);
+        }
+    }
 }
 
 /// Any number of operations after a history.
