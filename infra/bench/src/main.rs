@@ -7,6 +7,7 @@
 //! Adding a part: a module with a `run`, and a line in [`Part`].
 
 mod callgrind;
+mod fan_out;
 mod gate;
 mod hashing;
 mod lambda;
@@ -48,6 +49,8 @@ enum Part {
     Work,
     /// Argon2 beside the reference library.
     Hashing,
+    /// A sign-out told to a thousand connected devices.
+    FanOut,
     /// Whether instructions and sizes are within `limits.toml`.
     Gate,
     /// Every part but the gate.
@@ -57,6 +60,10 @@ enum Part {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // It builds what `cargo run` does, and nothing in release.
+    if arguments.part == Part::FanOut {
+        return fan_out::run().await;
+    }
     let builder = Builder::new(arguments.built).await?;
     let functions = if arguments.functions.is_empty() {
         all_functions()?
@@ -75,6 +82,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Hashing) {
         hashing::run(&builder, arguments.rounds).await?;
+    }
+    if wanted(Part::FanOut) {
+        fan_out::run().await?;
     }
     Ok(())
 }

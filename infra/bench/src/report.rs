@@ -101,7 +101,9 @@ impl<T: Serialize> Report<T> {
         for table in &self.tables {
             println!("{}", table.markdown());
         }
-        let file = target().join("bench").join(format!("{}.json", self.part));
+        let folder = target().join("bench");
+        fs::create_dir_all(&folder)?;
+        let file = folder.join(format!("{}.json", self.part));
         fs::write(&file, serde_json::to_string_pretty(self)?)?;
         eprintln!("{}: {} and {}", self.part, self.machine, file.display());
         Ok(())
