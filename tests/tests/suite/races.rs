@@ -347,8 +347,9 @@ fn after_two_ends_by_one(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
 
 /// A sign-in that keeps a part is one transaction, whose token makes a replay
 /// harmless, for ten minutes. Its condition on the session is for what comes later:
-/// by then the new one may have been ended. Its condition on the state is for a row
-/// that was read before the rest.
+/// by then the device may have signed in once more, which ended the session that
+/// comes again. Its condition on the state is for a row that was read before the
+/// rest.
 fn later(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
     if !clause.write.ends_with("with a part") {
         return None;
@@ -358,10 +359,7 @@ fn later(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
     }
     let script = Script {
         history: History::OneSignOut,
-        operations: vec![
-            Operation::SignInAgain(1),
-            Operation::SignOutOne(0, Target::Device(1)),
-        ],
+        operations: vec![Operation::SignInAgain(1); 2],
     };
     let turns = [Turn::ToItsEchoedEnd(0), Turn::ToItsEnd(1), Turn::Echo(0)];
     Some((script, turns.into()))
