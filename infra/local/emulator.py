@@ -466,6 +466,9 @@ def main() -> None:
         BIND_HOST="127.0.0.1",
         GATEWAY_PORT=port,
         IOT_MTLS_ENABLED="0",
+        # It counts what waits for a process, too. Processes are few by our own
+        # correction.
+        LAMBDA_ACCOUNT_CONCURRENCY="0",
         MINISTACK_HOST="localhost",
         SFTP_ENABLED="0",
         TMPDIR=options.temporary,

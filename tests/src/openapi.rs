@@ -195,6 +195,18 @@ fn describe(operation: &mut Map<String, Value>) {
     for problem in &problems {
         add(responses, problem);
     }
+    if kinds.contains(&Kind::Iam) {
+        // An unsigned request ends at the gateway, which has an answer of its own.
+        let refused = &mut responses["403"];
+        refused["content"]["application/json"] = json!({
+            "schema": {
+                "type": "object",
+                "required": ["message"],
+                "properties": { "message": { "type": "string" } },
+            },
+            "example": { "message": "Forbidden" },
+        });
+    }
     let success = responses
         .iter_mut()
         .find_map(|(status, response)| status.starts_with('2').then_some(response))
