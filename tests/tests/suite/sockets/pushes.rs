@@ -79,31 +79,28 @@ async fn a_device_is_told_of_a_changed_password_and_of_a_disabled_account_as_wha
         let [laptop, device] = world.connected(["laptop", "device"]).await;
         let account = world.account(&laptop);
         let store = &world.bundle.store;
-        let sign_out = match reason {
-            Reason::AccountDisabled => {
-                let account = store.rows(account, &[]).await.unwrap().account.unwrap();
-                let sign_out = SignOut {
-                    account: account.id,
-                    id: SignOutId::new(world.clock.now(), [7; 10]),
-                    scope: Scope::Global,
-                    reason,
-                    at: world.clock.now(),
-                    by: None,
-                    ending: Ending::Epoch {
-                        ended: account.epoch,
-                        kept: None,
-                    },
-                };
-                let disabled = store.disable(&account, &sign_out, &world.bundle.limits);
-                assert_eq!(disabled.await.unwrap(), Act::Done);
-                sign_out.id
-            }
-            _ => {
-                let (old, new) = (PASSWORD, "eleven lanterns drift past the harbour");
-                let changed = world.bundle.change_password(&laptop.token, old, new, false);
-                let changed = json_of(&changed.await);
-                changed["sign_out"]["id"].as_str().unwrap().parse().unwrap()
-            }
+        let sign_out = if reason == Reason::AccountDisabled {
+            let account = store.rows(account, &[]).await.unwrap().account.unwrap();
+            let sign_out = SignOut {
+                account: account.id,
+                id: SignOutId::new(world.clock.now(), [7; 10]),
+                scope: Scope::Global,
+                reason,
+                at: world.clock.now(),
+                by: None,
+                ending: Ending::Epoch {
+                    ended: account.epoch,
+                    kept: None,
+                },
+            };
+            let disabled = store.disable(&account, &sign_out, &world.bundle.limits);
+            assert_eq!(disabled.await.unwrap(), Act::Done);
+            sign_out.id
+        } else {
+            let (old, new) = (PASSWORD, "eleven lanterns drift past the harbour");
+            let changed = world.bundle.change_password(&laptop.token, old, new, false);
+            let changed = json_of(&changed.await);
+            changed["sign_out"]["id"].as_str().unwrap().parse().unwrap()
         };
 
         world.push(&world.event_of(&device, sign_out).await).await;
