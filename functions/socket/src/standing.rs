@@ -42,8 +42,11 @@ pub(crate) async fn judge(
         Standing::SignedIn => Stands::SignedIn(device),
         Standing::SignedOut(ended) => Stands::Ended(device, ended),
         Standing::EndedByEpoch => {
-            let ended = deps.store.end_by_epoch(&device).await?;
-            Stands::Ended(device, ended)
+            let limits = &deps.limits;
+            match deps.store.end_of_left_behind(&device, limits, now).await? {
+                Some(ended) => Stands::Ended(device, ended),
+                None => Stands::Over,
+            }
         }
         Standing::Expired => Stands::Over,
     })

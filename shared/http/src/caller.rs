@@ -2,7 +2,7 @@
 
 use domain::session::{Admitted, Refusal};
 use domain::{Device, DeviceId, Ended, Limits, Timestamp, Token};
-use store::{Fate, SessionKey, Store, StoreError};
+use store::{Store, StoreError};
 
 use crate::problem::Problem;
 use crate::request::{Request, Transport};
@@ -111,7 +111,7 @@ pub async fn admit(
         Denied::Store(error) => return Err(CallerError::Store(error)),
         Denied::Refused(Refusal::SignedOut(ended, device)) => (ended, device),
         Denied::Refused(Refusal::EndedByEpoch(device)) => {
-            match end_by_epoch(store, &device, limits, now).await? {
+            match store.end_of_left_behind(&device, limits, now).await? {
                 Some(ended) => (ended, device),
                 None => return Err(CallerError::Unknown),
             }
@@ -119,34 +119,6 @@ pub async fn admit(
     };
     note_contact(store, &device, &ended, limits, now).await;
     Err(CallerError::SignedOut(ended))
-}
-
-/// How a session that the account's epoch has left behind came to its end; none
-/// when its device has another one.
-///
-/// The two rows that said so need not be of one moment: the session may have been
-/// signed out by itself, or replaced, after its row was read and before the epoch
-/// moved on. Read now, its row tells. Once a contact is noted in it, that was done.
-async fn end_by_epoch(
-    store: &Store,
-    device: &Device,
-    limits: &Limits,
-    now: Timestamp,
-) -> Result<Option<Ended>, StoreError> {
-    if device.contacted_at.is_some() {
-        return store.end_by_epoch(device).await.map(Some);
-    }
-    let session = SessionKey {
-        device: device.id,
-        session: device.session,
-        epoch: device.epoch,
-    };
-    let fates = store.fates(device.account, &[session], limits, now).await?;
-    Ok(match fates.into_iter().next() {
-        Some(Fate::Ended(ended)) => Some(ended),
-        // What was over never is valid again, and is not over by time alone.
-        Some(Fate::Replaced | Fate::SignedIn | Fate::Expired) | None => None,
-    })
 }
 
 /// As [`admit`], for one who is not told how a session came to its end.
@@ -237,7 +209,7 @@ async fn noted<T>(
             note_contact(store, device, ended, limits, now).await;
         }
         Err(Denied::Refused(Refusal::EndedByEpoch(device))) if device.contacted_at.is_none() => {
-            match end_by_epoch(store, device, limits, now).await {
+            match store.end_of_left_behind(device, limits, now).await {
                 Ok(Some(ended)) => note_contact(store, device, &ended, limits, now).await,
                 Ok(None) => {}
                 Err(error) => not_noted(&error),

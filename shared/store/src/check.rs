@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use domain::session::{Standing, standing};
 use domain::sign_out::first_end;
@@ -55,6 +56,25 @@ impl Store {
             ask.insert(self.tables.devices.clone(), consistent(device_keys));
         }
         let mut rows = Rows::default();
+        for (table, items) in self.read(ask).await? {
+            for item in items {
+                if table == self.tables.accounts {
+                    rows.account = Some(accounts::from_item(&item)?);
+                } else {
+                    rows.devices.push(devices::from_item(&item)?);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads rows by their keys: `BatchGetItem`, and again for what comes back
+    /// unprocessed, a bounded number of times. By table.
+    pub(crate) async fn read(
+        &self,
+        mut ask: HashMap<String, KeysAndAttributes>,
+    ) -> Result<HashMap<String, Vec<Item>>, StoreError> {
+        let mut found: HashMap<String, Vec<Item>> = HashMap::new();
         let mut attempt = 0;
         loop {
             let answer = self
@@ -64,16 +84,12 @@ impl Store {
                 .send()
                 .await
                 .map_err(|error| StoreError::from_sdk("BatchGetItem", error))?;
-            let mut found = answer.responses.unwrap_or_default();
-            for item in found.remove(&self.tables.accounts).unwrap_or_default() {
-                rows.account = Some(accounts::from_item(&item)?);
-            }
-            for item in found.remove(&self.tables.devices).unwrap_or_default() {
-                rows.devices.push(devices::from_item(&item)?);
+            for (table, items) in answer.responses.unwrap_or_default() {
+                found.entry(table).or_default().extend(items);
             }
             match answer.unprocessed_keys {
                 Some(rest) if !rest.is_empty() => ask = rest,
-                _ => return Ok(rows),
+                _ => return Ok(found),
             }
             attempt += 1;
             if attempt == retry::ATTEMPTS {
@@ -164,13 +180,64 @@ impl Store {
         }
         Ok(fates)
     }
+
+    /// How a session that the account's epoch has left behind came to its end; none
+    /// when its device has another one.
+    ///
+    /// The two rows that said so need not be of one moment: the session may have
+    /// been signed out by itself, or replaced, after its row was read and before the
+    /// epoch moved on. Read now, as [`Store::fates`], its row tells. Once a contact
+    /// is noted in it, that was done.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be read.
+    pub async fn end_of_left_behind(
+        &self,
+        device: &Device,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Option<Ended>, StoreError> {
+        if device.contacted_at.is_some() {
+            return self.end_by_epoch(device).await.map(Some);
+        }
+        let session = SessionKey {
+            device: device.id,
+            session: device.session,
+            epoch: device.epoch,
+        };
+        let fates = self.fates(device.account, &[session], limits, now).await?;
+        Ok(match fates.into_iter().next() {
+            Some(Fate::Ended(ended)) => Some(ended),
+            // What was over never is valid again, and is not over by time alone.
+            Some(Fate::Replaced | Fate::SignedIn | Fate::Expired) | None => None,
+        })
+    }
 }
 
-fn consistent(keys: Vec<Item>) -> KeysAndAttributes {
+pub(crate) fn consistent(keys: Vec<Item>) -> KeysAndAttributes {
     built(
         KeysAndAttributes::builder()
             .set_keys(Some(keys))
             .consistent_read(true)
             .build(),
     )
+}
+
+/// Everything that a query finds: consistent, and followed to its end.
+pub(crate) async fn all(query: QueryFluentBuilder) -> Result<Vec<Item>, StoreError> {
+    let mut found = Vec::new();
+    let mut start = None;
+    loop {
+        let page = query.clone().consistent_read(true);
+        let page = page.set_exclusive_start_key(start);
+        // Large, beside a query that is kept for the pages that follow.
+        let answer = Box::pin(page.send())
+            .await
+            .map_err(|error| StoreError::from_sdk("Query", error))?;
+        found.extend(answer.items.unwrap_or_default());
+        start = answer.last_evaluated_key;
+        if start.is_none() {
+            return Ok(found);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use crate::attributes::{
     ACCOUNT_ID, CONNECTED_AT, CONNECTION_ID, DELETE_AT, Item, Reader, moment, text, ttl,
 };
-use crate::check::SessionKey;
+use crate::check::{SessionKey, all};
 use crate::error::StoreError;
 use crate::receipts::{ended_session, facts};
 use crate::{BY_CONNECTION, Store, retry};
@@ -80,28 +80,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when any could not be read.
     pub async fn connections(&self, account: AccountId) -> Result<Vec<Connection>, StoreError> {
-        let mut found = Vec::new();
-        let mut start = None;
-        loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.tables.connections)
-                .key_condition_expression("account_id = :account")
-                .expression_attribute_values(":account", text(account))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("Query", error))?;
-            for item in answer.items.unwrap_or_default() {
-                found.push(from_item(&item)?);
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.connections)
+            .key_condition_expression("account_id = :account")
+            .expression_attribute_values(":account", text(account));
+        all(query).await?.iter().map(from_item).collect()
     }
 
     /// One open socket, by the id that the gateway names it with.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceState, DeviceType};
 use domain::receipt::{Part, Receipt, Step};
@@ -22,6 +22,7 @@ use crate::attributes::{
     REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, bytes, moment, number,
     text, ttl,
 };
+use crate::check::{all, consistent};
 use crate::error::StoreError;
 use crate::{BY_ENDED_EPOCH, Store, devices, retry};
 
@@ -51,10 +52,11 @@ pub enum Acknowledge {
 impl Store {
     /// Reads a sign-out with its part for each device.
     ///
-    /// `Query` of Receipts (`account_id`, `sign_out_id` and what begins with it), and, when the sign-out ended an epoch, of Devices (`account_id`) and
-    /// of the index, all consistent and followed to their ends: a device that the
-    /// sweep has not come to yet is judged by the records of the sign-outs. The
-    /// cost grows with the number of devices of the account.
+    /// `Query` of Receipts (`account_id`, `sign_out_id` and what begins with it),
+    /// and, when the sign-out ended an epoch, of Devices (`account_id`) and of the
+    /// index, all consistent and followed to their ends: a device that the sweep has
+    /// not come to yet is judged by the records of the sign-outs. The cost grows
+    /// with the number of devices of the account.
     ///
     /// # Errors
     /// [`StoreError`] when any of it could not be read.
@@ -134,27 +136,14 @@ impl Store {
         condition: &str,
         key: &str,
     ) -> Result<Vec<Item>, StoreError> {
-        let mut found = Vec::new();
-        let mut start = None;
-        loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.tables.receipts)
-                .key_condition_expression(format!("account_id = :account AND {condition}"))
-                .expression_attribute_values(":account", text(account))
-                .expression_attribute_values(":key", text(key))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("Query", error))?;
-            found.extend(answer.items.unwrap_or_default());
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.receipts)
+            .key_condition_expression(format!("account_id = :account AND {condition}"))
+            .expression_attribute_values(":account", text(account))
+            .expression_attribute_values(":key", text(key));
+        all(query).await
     }
 
     /// Writes down that a session's part of a receipt has taken a step.
@@ -315,13 +304,9 @@ impl Store {
         device: DeviceId,
         sign_out: SignOutId,
     ) -> Result<(Option<Device>, Option<SignOut>, Option<Part>), StoreError> {
-        let consistent = |keys: Vec<Item>| {
-            let keys = KeysAndAttributes::builder().set_keys(Some(keys));
-            built(keys.consistent_read(true).build())
-        };
         let header_key = key(account, &sign_out.to_string());
         let part_key = key(account, &part_name(sign_out, device));
-        let mut ask = HashMap::from([
+        let ask = HashMap::from([
             (
                 self.tables.devices.clone(),
                 consistent(vec![devices::key(account, device)]),
@@ -332,36 +317,18 @@ impl Store {
             ),
         ]);
         let (mut row, mut header, mut part) = (None, None, None);
-        let mut attempt = 0;
-        loop {
-            let answer = self
-                .client
-                .batch_get_item()
-                .set_request_items(Some(ask))
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("BatchGetItem", error))?;
-            let mut found = answer.responses.unwrap_or_default();
-            for item in found.remove(&self.tables.devices).unwrap_or_default() {
-                row = Some(devices::from_item(&item)?);
-            }
-            for item in found.remove(&self.tables.receipts).unwrap_or_default() {
-                if is_part(&item)? {
+        for (table, items) in self.read(ask).await? {
+            for item in items {
+                if table == self.tables.devices {
+                    row = Some(devices::from_item(&item)?);
+                } else if is_part(&item)? {
                     part = Some(part_from_item(&item)?);
                 } else {
                     header = Some(from_item(&item)?);
                 }
             }
-            match answer.unprocessed_keys {
-                Some(rest) if !rest.is_empty() => ask = rest,
-                _ => return Ok((row, header, part)),
-            }
-            attempt += 1;
-            if attempt == retry::ATTEMPTS {
-                return Err(StoreError::Throttled);
-            }
-            retry::pause(attempt).await;
         }
+        Ok((row, header, part))
     }
 
     /// The update of a session's part, with the step that it takes, if any.
@@ -417,30 +384,15 @@ impl Store {
         account: AccountId,
         epoch: Epoch,
     ) -> Result<Vec<SignOut>, StoreError> {
-        let mut found = Vec::new();
-        let mut start = None;
-        loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.tables.receipts)
-                .index_name(BY_ENDED_EPOCH)
-                .key_condition_expression("account_id = :account AND ended_epoch >= :epoch")
-                .expression_attribute_values(":account", text(account))
-                .expression_attribute_values(":epoch", number(epoch.0))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("Query", error))?;
-            for item in answer.items.unwrap_or_default() {
-                found.push(from_item(&item)?);
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.receipts)
+            .index_name(BY_ENDED_EPOCH)
+            .key_condition_expression("account_id = :account AND ended_epoch >= :epoch")
+            .expression_attribute_values(":account", text(account))
+            .expression_attribute_values(":epoch", number(epoch.0));
+        all(query).await?.iter().map(from_item).collect()
     }
 
     /// How a session that the account's epoch has left behind came to its end.
