@@ -4,7 +4,8 @@ use domain::session::{Standing, standing};
 use domain::sign_out::first_end;
 use domain::{Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
 use http_api::{
-    Answer, CallerError, DeviceView, Edge, Event, Over, Problem, Reply, Request, admit, serve,
+    Answer, CallerError, DeviceView, Edge, Event, Over, Paging, Problem, Reply, Request, admit,
+    serve,
 };
 use serde::{Deserialize, Serialize};
 use start::Clock;
@@ -229,44 +230,26 @@ impl<'a> Judged<'a> {
 
 impl Query {
     fn read(request: &Request) -> Result<Self, Problem> {
-        let mut query = Self {
-            status: Which::default(),
-            limit: DEFAULT_LIMIT,
-            cursor: None,
-        };
-        let mut seen = Vec::new();
-        for (name, value) in request.query() {
-            if seen.contains(&name) {
-                return Err(Problem::invalid(name, "stands more than once"));
+        let mut status = Which::default();
+        let paging = Paging::read(request, DEFAULT_LIMIT, MAX_LIMIT, |name, value| {
+            if name != "status" {
+                return Ok(false);
             }
-            seen.push(name);
-            match name {
-                "status" => {
-                    query.status = match value {
-                        "signed_in" => Which::SignedIn,
-                        "signed_out" => Which::SignedOut,
-                        "all" => Which::All,
-                        _ => {
-                            let detail = "must be `signed_in`, `signed_out` or `all`";
-                            return Err(Problem::invalid(name, detail));
-                        }
-                    }
+            status = match value {
+                "signed_in" => Which::SignedIn,
+                "signed_out" => Which::SignedOut,
+                "all" => Which::All,
+                _ => {
+                    let detail = "must be `signed_in`, `signed_out` or `all`";
+                    return Err(Problem::invalid(name, detail));
                 }
-                "limit" => {
-                    query.limit = value
-                        .parse()
-                        .ok()
-                        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                        .ok_or_else(|| Problem::invalid(name, "must be from 1 to 100"))?;
-                }
-                "cursor" => {
-                    let cursor = value.parse();
-                    query.cursor =
-                        Some(cursor.map_err(|_| Problem::invalid(name, "is not a cursor"))?);
-                }
-                _ => return Err(Problem::invalid(name, "is not a parameter of this path")),
-            }
-        }
-        Ok(query)
+            };
+            Ok(true)
+        })?;
+        Ok(Self {
+            status,
+            limit: paging.limit,
+            cursor: paging.cursor,
+        })
     }
 }

@@ -4,8 +4,8 @@
 
 use domain::{DeviceId, Limits, Receipt, SignOutId, Timestamp};
 use http_api::{
-    Answer, CallerError, Edge, Event, Presented, Problem, ReceiptAnswer, ReceiptView, Reply,
-    Request, Transport, admit, serve,
+    Answer, CallerError, Edge, Event, Paging, Presented, Problem, ReceiptAnswer, ReceiptView,
+    Reply, Request, Transport, admit, serve,
 };
 use serde::{Deserialize, Serialize};
 use start::Clock;
@@ -111,7 +111,8 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
     let caller = admit(&deps.store, request, None, &deps.limits, now)
         .await?
         .caller;
-    let query = Query::read(request).map_err(Error::Request)?;
+    let paging = Paging::read(request, DEFAULT_LIMIT, MAX_LIMIT, |_, _| Ok(false));
+    let Paging { limit, cursor } = paging.map_err(Error::Request)?;
     let id = wanted(request).ok_or(Error::NotFound)?;
     let receipt = deps
         .store
@@ -122,7 +123,7 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
     Ok(Answer::json(
         200,
         &ReceiptAnswer {
-            sign_out: ReceiptView::new(&receipt, query.cursor, query.limit),
+            sign_out: ReceiptView::new(&receipt, cursor, limit),
         },
     ))
 }
@@ -183,36 +184,4 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
 /// The sign-out in the path. What is no id is the id of no sign-out.
 fn wanted(request: &Request) -> Option<SignOutId> {
     request.path_parameter("sign_out_id")?.parse().ok()
-}
-
-impl Query {
-    fn read(request: &Request) -> Result<Self, Problem> {
-        let mut query = Self {
-            limit: DEFAULT_LIMIT,
-            cursor: None,
-        };
-        let mut seen = Vec::new();
-        for (name, value) in request.query() {
-            if seen.contains(&name) {
-                return Err(Problem::invalid(name, "stands more than once"));
-            }
-            seen.push(name);
-            match name {
-                "limit" => {
-                    query.limit = value
-                        .parse()
-                        .ok()
-                        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                        .ok_or_else(|| Problem::invalid(name, "must be from 1 to 1000"))?;
-                }
-                "cursor" => {
-                    let cursor = value.parse();
-                    query.cursor =
-                        Some(cursor.map_err(|_| Problem::invalid(name, "is not a cursor"))?);
-                }
-                _ => return Err(Problem::invalid(name, "is not a parameter of this path")),
-            }
-        }
-        Ok(query)
-    }
 }
