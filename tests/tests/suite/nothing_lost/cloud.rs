@@ -20,8 +20,6 @@ pub const SWEEP_QUEUE: &str = "http://queues.invalid/sweep";
 pub const UNPUBLISHED_QUEUE: &str = "http://queues.invalid/unpublished";
 pub const CALLBACK_URL: &str = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
 
-/// As the template has it, for both queues.
-const VISIBILITY: SignedDuration = SignedDuration::from_secs(180);
 const MAX_RECEIVES: u32 = 5;
 /// A device reads a frame, and the gateway tells of a closed socket, after this.
 const SOON: SignedDuration = SignedDuration::from_secs(1);
@@ -171,6 +169,17 @@ pub struct Stream {
 pub enum Line {
     Push,
     Sweep,
+}
+
+impl Line {
+    /// For how long a message is out of sight once it was received, as the template
+    /// has it.
+    pub fn visibility(self) -> SignedDuration {
+        match self {
+            Self::Push => SignedDuration::from_mins(1),
+            Self::Sweep => SignedDuration::from_mins(3),
+        }
+    }
 }
 
 /// What can be done now.
@@ -384,7 +393,7 @@ impl Cloud {
             let queue = self.queues.get_mut(&line).unwrap();
             let message = &mut queue.waiting[at];
             message.receives += 1;
-            message.visible_at = now + VISIBILITY;
+            message.visible_at = now + line.visibility();
             if message.receives > MAX_RECEIVES {
                 let dead = queue.waiting.remove(at);
                 queue.dead.push(dead);

@@ -10,9 +10,6 @@ use super::verdict;
 use super::world::{LAPTOP, Origin, PHONE, RADIO, World};
 use super::{deep, runtime};
 
-/// A message is out of sight for this long after it was received.
-const VISIBILITY_S: i64 = 180;
-
 /// Tries something in a world of its own.
 fn alone(test: impl AsyncFnOnce(&World) + Send + 'static) {
     let thread = deep().spawn(|| {
@@ -86,7 +83,7 @@ fn a_poisoned_push_holds_nobody_up_and_is_made_when_it_is_redriven() {
                 assert_eq!((socket.stage, socket.frames.len()), (Stage::Open, 0));
             } else {
                 let told_at = socket.frames[0].0;
-                assert!(told_at.duration_since(first_receipt_at).as_secs() < VISIBILITY_S);
+                assert!(told_at.duration_since(first_receipt_at) < Line::Push.visibility());
                 assert_eq!(socket.stage, Stage::Closed);
             }
         }
@@ -169,7 +166,7 @@ fn one_socket_that_refuses_for_ever_holds_nobody_up_and_is_told_when_that_is_men
             assert_eq!(open, left, "every other one is told and closed");
             for socket in world.cloud().sockets.values() {
                 let ended_at = socket.closed_at.unwrap_or(began);
-                assert!(ended_at.duration_since(began).as_secs() < VISIBILITY_S);
+                assert!(ended_at.duration_since(began) < Line::Push.visibility());
             }
 
             world.cloud().troubles.clear();
