@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use curfew::device::{Api as DeviceApi, Frame, Secret, Socket, SocketError};
 use domain::{
-    AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType, Limits, Place,
-    SessionId, Timestamp, Token,
+    AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType, Epoch, Limits,
+    Place, SessionId, Timestamp, Token,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use start::Clock;
+use store::Store;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -52,10 +53,47 @@ struct Member {
     session: SessionId,
 }
 
+/// A device that is signed in without a sign-in: its row was written past the API,
+/// by the product's own store, because a password hash for each of many devices
+/// would measure Argon2.
+#[derive(Debug, Clone)]
+pub struct Planted {
+    /// Its id.
+    pub device: DeviceId,
+    /// Its session.
+    pub session: SessionId,
+    /// Its token.
+    pub token: String,
+}
+
+impl Planted {
+    /// Signs the television of this number in, in the account's present epoch.
+    ///
+    /// # Panics
+    /// When its row can't be written.
+    pub async fn new(store: &Store, account: AccountId, epoch: Epoch, n: usize) -> Self {
+        let now = Clock::System.now();
+        let id = DeviceId::new(now, start::random());
+        let token = Token::new(account, id, start::random());
+        let row = row(account, id, &token, epoch, n, now);
+        let written = store.sign_in(&row, None, &Limits::default()).await;
+        // A put that was heard twice has written it, too.
+        written.expect("a row of its own");
+        let token = token.to_text().to_string();
+        remember(&[&token]);
+        Self {
+            device: id,
+            session: row.session,
+            token,
+        }
+    }
+}
+
 /// What one device heard.
 #[derive(Debug, Clone)]
 struct Heard {
     member: Member,
+    token: Secret,
     /// From the answer of the sign-out to each revocation.
     revocations: Vec<Duration>,
     /// The sign-outs that they named.
@@ -81,13 +119,12 @@ pub struct Told {
     pub total: Value,
     /// The devices of the receipt, over all its pages.
     pub devices: Vec<Value>,
+    /// The tokens of the sessions that it ended.
+    pub tokens: Vec<Secret>,
 }
 
 impl Crowd {
     /// Makes the devices, and opens a socket for each.
-    ///
-    /// Their rows are written past the API, by the product's own store: a password
-    /// hash for each would measure Argon2.
     ///
     /// # Panics
     /// When any can't be connected.
@@ -98,7 +135,6 @@ impl Crowd {
         let store = stack::store();
         let rows = store.rows(account, &[]).await.expect("tables that answer");
         let epoch = rows.account.expect("an account").epoch;
-        let now = Clock::System.now();
         let (answered, is_answered) = watch::channel(None);
         let wiping = Arc::new(Semaphore::new(AT_ONCE));
         let api = DeviceApi::new(&stack::stack().api_url, None).expect("an address");
@@ -107,19 +143,12 @@ impl Crowd {
             .map(|n| {
                 let (store, api, is_answered) = (store.clone(), api.clone(), is_answered.clone());
                 async move {
-                    let id = DeviceId::new(now, start::random());
-                    let token = Token::new(account, id, start::random());
-                    let text = token.to_text();
-                    remember(&[&text]);
-                    let row = row(account, id, &token, epoch, n, now);
-                    let limits = Limits::default();
-                    let written = store.sign_in(&row, None, &limits).await;
-                    written.expect("a row of its own");
+                    let planted = Planted::new(&store, account, epoch, n).await;
                     let member = Member {
-                        device: id,
-                        session: row.session,
+                        device: planted.device,
+                        session: planted.session,
                     };
-                    let token = Secret::new(text.as_str());
+                    let token = Secret::new(planted.token.as_str());
                     let socket = open(&api, &token).await;
                     (socket, api, token, member, is_answered)
                 }
@@ -176,6 +205,7 @@ impl Crowd {
             confirmed: Duration::ZERO,
             total: Value::Null,
             devices: Vec::new(),
+            tokens: heard.iter().map(|one| one.token.clone()).collect(),
         };
         for one in &heard {
             assert_eq!(
@@ -249,6 +279,7 @@ async fn listen(
     let (mut turn, mut told, mut said) = (None, None, None);
     let mut heard = Heard {
         member,
+        token: token.clone(),
         revocations: Vec::new(),
         sign_outs: BTreeSet::new(),
         strange: Vec::new(),
@@ -339,7 +370,7 @@ fn row(
     account: AccountId,
     id: DeviceId,
     token: &Token,
-    epoch: domain::Epoch,
+    epoch: Epoch,
     n: usize,
     now: Timestamp,
 ) -> Device {

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// A message, as it came.
 #[derive(Debug, Clone)]
 pub struct Heard {
+    /// When the queue gave it.
+    pub at: Instant,
     /// The attributes by which subscribers filter, and nothing else.
     pub attributes: Value,
     /// The claims.
@@ -115,8 +117,9 @@ impl Listener {
             });
             let receive = Call::sqs("ReceiveMessage", &receive);
             let received = self.root.call(&receive).await?.success()?;
+            let at = Instant::now();
             for message in received["Messages"].as_array().into_iter().flatten() {
-                self.heard.push(heard(message)?);
+                self.heard.push(heard(message, at)?);
                 let receipt = &message["ReceiptHandle"];
                 let done = json!({ "QueueUrl": self.queue, "ReceiptHandle": receipt });
                 self.root.call(&Call::sqs("DeleteMessage", &done)).await?;
@@ -127,7 +130,7 @@ impl Listener {
 }
 
 /// What SNS has put into an envelope.
-fn heard(message: &Value) -> Result<Heard> {
+fn heard(message: &Value, at: Instant) -> Result<Heard> {
     let body = message["Body"].as_str().context("a message has a body")?;
     let envelope: Value = serde_json::from_str(body)?;
     let claims = envelope["Message"]
@@ -140,6 +143,7 @@ fn heard(message: &Value) -> Result<Heard> {
         .map(|(name, attribute)| (name.clone(), attribute["Value"].clone()))
         .collect();
     Ok(Heard {
+        at,
         attributes: Value::Object(attributes),
         claims: serde_json::from_str(claims)?,
     })
