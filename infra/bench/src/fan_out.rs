@@ -4,9 +4,12 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
+use curfew::device::api::Verdict;
+use curfew::device::{Api, Secret};
 use curfew_tests::crowd::Crowd;
 use curfew_tests::stack;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,14 +31,20 @@ pub struct Round {
     told_last_ms: u128,
     confirmed_ms: u128,
     revocations_twice: usize,
+    /// Sessions that were let in once all was told.
+    alive: usize,
     table_calls: u64,
     push_calls: u64,
 }
 
+/// How many sessions are tried at once.
+const AT_ONCE: usize = 8;
+
 /// Connects, signs out, and counts.
 ///
 /// # Errors
-/// When the log of the pushes can't be read.
+/// When the log of the pushes can't be read, and when a session was alive that should
+/// have been dead.
 pub async fn run() -> Result<()> {
     let mut rounds = Vec::new();
     for round in 1..=ROUNDS {
@@ -51,6 +60,8 @@ pub async fn run() -> Result<()> {
             pushes.get(place).map_or(0, Duration::as_millis)
         };
         let after = calls()?;
+        eprintln!("fan-out: trying the session of each …");
+        let alive = alive(told.tokens).await?;
         rounds.push(Round {
             devices: DEVICES,
             connecting_ms,
@@ -59,6 +70,7 @@ pub async fn run() -> Result<()> {
             told_last_ms: at(100),
             confirmed_ms: told.confirmed.as_millis(),
             revocations_twice: told.repeated,
+            alive,
             table_calls: after.0 - before.0,
             push_calls: after.1 - before.1,
         });
@@ -71,6 +83,7 @@ pub async fn run() -> Result<()> {
         "last, ms",
         "receipt whole, ms",
         "told twice",
+        "still alive",
         "table calls",
         "push calls",
     ];
@@ -85,11 +98,37 @@ pub async fn run() -> Result<()> {
             round.told_last_ms.to_string(),
             round.confirmed_ms.to_string(),
             round.revocations_twice.to_string(),
+            round.alive.to_string(),
             round.table_calls.to_string(),
             round.push_calls.to_string(),
         ]);
     }
-    Report::new("fan-out", rounds, vec![table]).publish()
+    let alive: usize = rounds.iter().map(|round| round.alive).sum();
+    Report::new("fan-out", rounds, vec![table]).publish()?;
+    ensure!(alive == 0, "{alive} sessions outlived their sign-out");
+    Ok(())
+}
+
+/// How many of these sessions are let in.
+async fn alive(tokens: Vec<Secret>) -> Result<usize> {
+    let api = Api::new(&stack::stack().api_url, None)?;
+    let verdicts = stream::iter(tokens)
+        .map(|token| {
+            let api = api.clone();
+            async move { api.session(&token).await }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let mut alive = 0;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Over(_) => {}
+            Verdict::SignedIn => alive += 1,
+            Verdict::None(why) => bail!("no verdict on a session: {}", why.why),
+        }
+    }
+    Ok(alive)
 }
 
 /// The calls of tables and sockets that the pushes have made so far, by their log.

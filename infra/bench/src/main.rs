@@ -7,6 +7,7 @@
 //! Adding a part: a module with a `run`, and a line in [`Part`].
 
 mod callgrind;
+mod end_to_end;
 mod fan_out;
 mod gate;
 mod hashing;
@@ -51,6 +52,8 @@ enum Part {
     Hashing,
     /// A sign-out told to a thousand connected devices.
     FanOut,
+    /// From the answer of a sign-out on, and beside a flood of sign-ins.
+    EndToEnd,
     /// Whether instructions and sizes are within `limits.toml`.
     Gate,
     /// Every part but the gate.
@@ -63,6 +66,9 @@ async fn main() -> Result<()> {
     // It builds what `cargo run` does, and nothing in release.
     if arguments.part == Part::FanOut {
         return fan_out::run().await;
+    }
+    if arguments.part == Part::EndToEnd {
+        return end_to_end::run().await;
     }
     let builder = Builder::new(arguments.built).await?;
     let functions = if arguments.functions.is_empty() {
@@ -85,6 +91,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::FanOut) {
         fan_out::run().await?;
+    }
+    if wanted(Part::EndToEnd) {
+        end_to_end::run().await?;
     }
     Ok(())
 }
