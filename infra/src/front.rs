@@ -121,8 +121,13 @@ impl Front {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        let forwarder = Forwarder { client, upstreams };
+        let forwarder = Forwarder {
+            client: Client::builder(TokioExecutor::new()).build(connector.clone()),
+            sockets: Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(0)
+                .build(connector),
+            upstreams,
+        };
         Ok(Self {
             serving: tokio::spawn(accept(listener, forwarder)),
         })
@@ -176,6 +181,9 @@ impl Socket {
 #[derive(Clone)]
 struct Forwarder {
     client: Client<HttpConnector, Incoming>,
+    /// The emulator closes a connection soon after it has refused a handshake on it,
+    /// without saying so: none of these is used again.
+    sockets: Client<HttpConnector, Incoming>,
     upstreams: Upstreams,
 }
 
@@ -207,7 +215,8 @@ impl Forwarder {
         set(request.headers_mut(), CLIENT_HOST, host);
         let address = header_of(peer.ip());
         set(request.headers_mut(), CLIENT_ADDRESS, Some(address));
-        let Ok(mut response) = self.client.request(request).await else {
+        let upstream = if socket { &self.sockets } else { &self.client };
+        let Ok(mut response) = upstream.request(request).await else {
             return Response::builder().status(StatusCode::BAD_GATEWAY).body(
                 Full::from("The local gateway does not answer.\n")
                     .map_err(|e| match e {})
@@ -280,9 +289,11 @@ fn header_of(address: IpAddr) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
 
     use super::{CLIENT_ADDRESS, CLIENT_HOST, Front, SOCKET_PATH, Upstream, Upstreams, listen};
 
@@ -441,6 +452,28 @@ mod tests {
 
         let answer = next(&mut client).await;
         assert!(answer.starts_with("http/1.1 401 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn the_connection_of_a_refused_socket_is_not_used_again() {
+        let handshake = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
+        let plain = "GET /v1/session HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+        for next_request in [&plain, &handshake] {
+            let (gateway, _front, address) = start().await;
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(handshake.as_bytes()).await.unwrap();
+            let (mut refusing, _) = gateway.accept().await.unwrap();
+            next(&mut refusing).await;
+            let refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+            refusing.write_all(refusal).await.unwrap();
+            next(&mut client).await;
+
+            client.write_all(next_request.as_bytes()).await.unwrap();
+
+            let another = timeout(Duration::from_secs(5), gateway.accept()).await;
+            let (mut stream, _) = another.unwrap().unwrap();
+            assert!(next(&mut stream).await.starts_with("get /"));
+        }
     }
 
     #[tokio::test]
