@@ -1,0 +1,209 @@
+//! The peers as programs: installed under `target/`, pinned, and started. Each is
+//! told what to do by lines of JSON, and ends when nobody can tell it any more.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use curfew::process::{Tether, run};
+use curfew::tools::find_python;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::Who;
+use crate::programs::folder;
+
+/// No command takes so long, whatever else the machine does.
+const PATIENCE: Duration = Duration::from_mins(20);
+
+/// A peer that can be started.
+#[derive(Debug)]
+pub struct Installed {
+    who: Who,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    folder: PathBuf,
+}
+
+/// Installs both, unless an earlier run has.
+///
+/// # Errors
+/// When a tool that they need is missing, which is named, or a package can't be had.
+pub async fn install() -> Result<[Installed; 2]> {
+    let tether = find_python()?;
+    Ok([better_auth(&tether).await?, allauth(&tether).await?])
+}
+
+async fn better_auth(tether: &Tether) -> Result<Installed> {
+    const WHY: &str = "Better Auth is measured with Node.js 20 or newer and its npm";
+    let node = version("node", WHY).await?;
+    version("npm", WHY).await?;
+    let (from, to) = (sources("better-auth"), place("better-auth"));
+    fs::create_dir_all(&to)?;
+    let _lock = lock(&to)?;
+    let files = ["package.json", "package-lock.json", "measure.mjs"];
+    for file in files {
+        fs::copy(from.join(file), to.join(file)).with_context(|| file.to_owned())?;
+    }
+    let wanted = fs::read_to_string(from.join("package-lock.json"))? + &node;
+    if !is_installed(&to, &wanted) {
+        eprintln!(
+            "Installing Better Auth into target/bench/peers (minutes, where its SQLite has to \
+             be compiled) …"
+        );
+        let mut command = tether.command("npm");
+        command
+            .args(["ci", "--no-audit", "--no-fund", "--loglevel", "error"])
+            .current_dir(&to);
+        run(command, "npm ci").await?;
+        fs::write(to.join(MARK), &wanted)?;
+    }
+    Ok(Installed {
+        who: Who::BetterAuth,
+        program: "node".into(),
+        arguments: vec!["measure.mjs".into()],
+        folder: to,
+    })
+}
+
+async fn allauth(tether: &Tether) -> Result<Installed> {
+    let (from, to) = (sources("django-allauth"), place("django-allauth"));
+    fs::create_dir_all(&to)?;
+    let _lock = lock(&to)?;
+    let requirements = from.join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements)?;
+    let python = to.join("venv/bin/python");
+    if !is_installed(&to, &wanted) {
+        eprintln!("Installing django-allauth into target/bench/peers …");
+        let mut make = tether.command(tether.python());
+        make.args(["-m", "venv", "--clear"]).arg(to.join("venv"));
+        let what = "python -m venv (on Debian it needs the package python3-venv)";
+        run(make, what).await?;
+        let mut command = tether.command(&python);
+        command
+            .args(["-m", "pip", "--disable-pip-version-check", "install"])
+            .args(["--quiet", "--no-deps", "--requirement"])
+            .arg(&requirements);
+        run(command, "pip install").await?;
+        fs::write(to.join(MARK), &wanted)?;
+    }
+    let measure = from.join("measure.py");
+    Ok(Installed {
+        who: Who::Allauth,
+        program: python,
+        // It leaves nothing beside its source.
+        arguments: vec!["-B".into(), measure.into()],
+        folder: to,
+    })
+}
+
+/// What stands in a folder once all of it is there: what it was made from.
+const MARK: &str = "installed.txt";
+
+fn is_installed(folder: &Path, wanted: &str) -> bool {
+    fs::read_to_string(folder.join(MARK)).is_ok_and(|it| it == wanted)
+}
+
+/// Two runs at once would break each other's installation.
+fn lock(folder: &Path) -> Result<File> {
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+fn sources(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(name)
+}
+
+fn place(name: &str) -> PathBuf {
+    folder().join("peers").join(name)
+}
+
+/// What a tool says of its version.
+async fn version(tool: &str, why: &str) -> Result<String> {
+    let told = Command::new(tool).arg("--version").output().await;
+    let told = match told {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!("{why}; there is no `{tool}` on the PATH")
+        }
+        told => told.with_context(|| format!("{why}; `{tool}` does not start"))?,
+    };
+    Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+}
+
+/// A peer that runs.
+pub struct Peer {
+    /// Which.
+    pub who: Who,
+    child: Child,
+    tell: ChildStdin,
+    told: Lines<BufReader<ChildStdout>>,
+}
+
+impl Peer {
+    /// Starts one to measure it, or its race.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(installed: &Installed, races: bool) -> Result<Self> {
+        let mut command = Command::new(&installed.program);
+        command
+            .args(&installed.arguments)
+            .arg(if races { "race" } else { "measure" })
+            // Where the race's database lies.
+            .arg(&installed.folder)
+            .current_dir(&installed.folder)
+            .env("NODE_ENV", "production")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        let who = installed.who;
+        let child = command.spawn();
+        let mut child = child.with_context(|| format!("{} does not start", who.name()))?;
+        let tell = child.stdin.take().context("an input")?;
+        let told = BufReader::new(child.stdout.take().context("an output")?).lines();
+        Ok(Self {
+            who,
+            child,
+            tell,
+            told,
+        })
+    }
+
+    /// Tells it to do something, and waits for its answer.
+    ///
+    /// # Errors
+    /// When it fails; what it says of it is on standard error.
+    pub async fn ask<T: DeserializeOwned>(&mut self, command: &Value) -> Result<T> {
+        let name = self.who.name();
+        self.tell
+            .write_all(format!("{command}\n").as_bytes())
+            .await?;
+        let line = timeout(PATIENCE, self.told.next_line()).await;
+        let line = line.with_context(|| format!("{name} does not answer to {command}"))??;
+        let Some(line) = line else {
+            bail!("{name} ended at {command}");
+        };
+        serde_json::from_str(&line).with_context(|| format!("{name}: {command}"))
+    }
+
+    /// Lets it end.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn end(mut self) -> Result<()> {
+        drop(self.tell);
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.context("a peer does not end")??;
+        Ok(())
+    }
+}
