@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dynoxide::{Database, DynoxideError, Item, streams};
+use dynoxide::{Database, DynoxideError, ImportOptions, Item, streams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -107,6 +107,35 @@ impl Engine {
                 body: error.to_json(),
             },
         }
+    }
+
+    /// The row with this key.
+    #[must_use]
+    pub fn row(&self, table: &str, key: &Value) -> Option<Value> {
+        let get = json!({ "TableName": table, "Key": key, "ConsistentRead": true });
+        let answer = self.answer("GetItem", &get.to_string());
+        assert!(answer.is_success(), "{}", answer.body);
+        let mut answer: Value = serde_json::from_str(&answer.body).expect("an answer is JSON");
+        Some(answer["Item"].take()).filter(Value::is_object)
+    }
+
+    /// Puts many rows at once as they are. The table's stream does not hear of them.
+    pub fn put_all(&self, table: &str, items: &[Value]) {
+        let items: Vec<Item> = items
+            .iter()
+            .map(|item| serde_json::from_value(item.clone()).expect("a well-formed row"))
+            .collect();
+        let put = self
+            .database
+            .import_items(table, items, ImportOptions::default());
+        put.expect("a table that is there");
+    }
+
+    /// Takes the row with this key away, past every rule of the product.
+    pub fn delete(&self, table: &str, key: &Value) {
+        let delete = json!({ "TableName": table, "Key": key }).to_string();
+        let done = self.answer("DeleteItem", &delete);
+        assert!(done.is_success(), "{}", done.body);
     }
 
     /// Every row of a table.

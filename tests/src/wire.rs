@@ -35,11 +35,17 @@ impl Call {
     /// Whether it may change a row.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        matches!(
-            self.operation.as_str(),
-            "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
-        )
+        is_write(&self.operation)
     }
+}
+
+/// Whether an operation may change a row.
+#[must_use]
+pub fn is_write(operation: &str) -> bool {
+    matches!(
+        operation,
+        "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems"
+    )
 }
 
 /// What becomes of a call.

@@ -5,86 +5,46 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 
 use curfew_tests::bundle::{Bundle, json_of};
+use curfew_tests::cost::{Cost, Meter};
 use curfew_tests::engine::Engine;
+use curfew_tests::many::{add_devices, signed_in};
 use curfew_tests::races::operations::{Outcome, check};
-use curfew_tests::tables::DEVICES;
 use curfew_tests::wire::{self, Call, Fate};
 use domain::account::Epoch;
-use domain::session::{Standing, standing};
 use domain::sign_out::first_end;
-use domain::{DeviceId, SessionId, SignOutId, Token};
-use http_api::{Reply, held};
+use domain::{DeviceId, SignOutId, Token};
+use http_api::Reply;
 use jiff::SignedDuration;
-use serde_json::{Value, json};
+use serde_json::json;
 use start::Clock;
 
 const EMAIL: &str = "lea@example.com";
 const PASSWORD: &str = "quiet otter borrows nine lanterns";
 const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
 
-/// What an operation used.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Cost {
-    calls: Vec<String>,
-    reads: f64,
-    writes: f64,
-}
-
-impl Cost {
-    fn of(calls: &[&str], reads: f64, writes: f64) -> Self {
-        Self {
-            calls: calls.iter().map(ToString::to_string).collect(),
-            reads,
-            writes,
-        }
-    }
-
-    fn add(&mut self, call: &Call, answer: &str) {
-        let answer: Value = serde_json::from_str(answer).unwrap();
-        let used = match &answer["ConsumedCapacity"] {
-            Value::Array(tables) => tables.clone(),
-            one => vec![one.clone()],
-        };
-        let units: f64 = used
-            .iter()
-            .map(|table| table["CapacityUnits"].as_f64().expect("what was used"))
-            .sum();
-        if call.is_write() {
-            self.writes += units;
-        } else {
-            self.reads += units;
-        }
-        self.calls.push(call.operation.clone());
-    }
-}
-
 /// The functions over an engine that tells what each call used.
 struct Metered {
     bundle: Bundle,
     engine: Engine,
-    used: Arc<Mutex<Cost>>,
+    meter: Meter,
 }
 
 impl Metered {
     fn new() -> Self {
-        let (engine, used) = (Engine::new(), Arc::<Mutex<Cost>>::default());
-        let (tables, meter) = (engine.clone(), used.clone());
+        let (engine, meter) = (Engine::new(), Meter::default());
+        let (tables, used) = (engine.clone(), meter.clone());
         let clients = wire::clients(move |call: Call| {
-            let mut body: Value = serde_json::from_str(&call.body).unwrap();
-            body["ReturnConsumedCapacity"] = "TOTAL".into();
-            let answer = tables.answer(&call.operation, &body.to_string());
+            let answer = used.answer(&tables, &call.operation, &call.body);
             assert!(answer.is_success(), "{}", answer.body);
-            held(&meter).add(&call, &answer.body);
             Fate::Answered(answer)
         });
         let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
         Self {
             bundle: Bundle::new(clients.dynamodb(), clock),
             engine,
-            used,
+            meter,
         }
     }
 
@@ -127,20 +87,20 @@ impl Metered {
     ) -> Pin<Box<dyn Future<Output = Cost> + 'a>> {
         let operation = Box::pin(operation);
         Box::pin(async move {
-            std::mem::take(&mut *held(&self.used));
+            let _before = self.meter.take();
             let reply = operation.await;
             let is_wanted = statuses.contains(&reply.status_code);
             assert!(is_wanted, "{:?}", reply.body);
-            std::mem::take(&mut *held(&self.used))
+            self.meter.take()
         })
     }
 
     /// What a check of the authorizer used.
     async fn checked(&self, token: &str, is_let_in: bool) -> Cost {
-        std::mem::take(&mut *held(&self.used));
+        let _before = self.meter.take();
         let told = check(&self.bundle, token).await;
         assert_eq!(told == Outcome::Passed, is_let_in, "{told:?}");
-        std::mem::take(&mut *held(&self.used))
+        self.meter.take()
     }
 }
 
@@ -322,79 +282,27 @@ async fn a_check_is_one_round_trip_of_two_rows() {
     );
 }
 
-/// The secret of every device that was not signed in through the API.
-const SECRET: [u8; 32] = [9; 32];
-
-/// An account with so many devices, the caller among them, and its token.
+/// An account with so many devices, the caller among them, its token, and those of
+/// the others.
 async fn crowd(devices: usize) -> (Metered, String, Vec<String>) {
     let m = Metered::with_account().await;
     let (caller, _) = m.device().await;
-    let account = Token::parse(&caller).unwrap().account();
-    let rows = m
-        .bundle
-        .store
-        .rows(account, &[device_of(&caller)])
-        .await
-        .unwrap();
-    let mut like = rows.devices[0].clone();
-    let now = m.bundle.clock.now();
-    let id = |at: usize| {
-        let mut random = [0; 10];
-        random[2..].copy_from_slice(&(at as u64).to_be_bytes());
-        DeviceId::new(now, random)
-    };
-    let token = |at| Token::new(account, id(at), SECRET);
-    // One through the store, the others like it.
-    like.id = id(0);
-    like.session = SessionId::from_random([8; 16]);
-    like.token_hash = token(0).hash();
-    let mut tokens = Vec::new();
-    if devices > 1 {
-        m.bundle
-            .store
-            .sign_in(&like, None, &m.bundle.limits)
-            .await
-            .unwrap();
-        tokens.push(token(0).to_text().to_string());
-    }
-    let rows = m.engine.rows(DEVICES);
-    let row = rows.iter().find(|row| {
-        row.get("device_id") == Some(&dynoxide::AttributeValue::S(like.id.to_string()))
-    });
-    for at in 1..devices.saturating_sub(1) {
-        let mut row = serde_json::to_value(row.unwrap()).unwrap();
-        let mut session = [7; 16];
-        session[..8].copy_from_slice(&(at as u64).to_be_bytes());
-        row["device_id"] = json!({ "S": id(at).to_string() });
-        row["session_id"] = json!({ "S": SessionId::from_random(session).to_string() });
-        m.engine.put(DEVICES, &row);
-        tokens.push(token(at).to_text().to_string());
-    }
+    let (store, token) = (&m.bundle.store, Token::parse(&caller).unwrap());
+    let rows = store.rows(token.account(), &[token.device()]).await;
+    let like = &rows.unwrap().devices[0];
+    let others = add_devices(&m.engine, like, devices - 1, m.bundle.clock.now());
     m.bundle.clock.advance(SignedDuration::from_secs(1));
-    (m, caller, tokens)
+    let tokens = others.iter().map(|token| token.to_text().to_string());
+    (m, caller, tokens.collect())
 }
 
 /// How many sessions of the account the rule lets in.
 async fn valid(m: &Metered, caller: &str) -> usize {
     let account = Token::parse(caller).unwrap().account();
-    let rows = m.bundle.store.rows(account, &[]).await.unwrap();
-    let account_row = rows.account.unwrap();
-    let (mut valid, mut after) = (0, None);
-    loop {
-        let page = m.bundle.store.devices(account, after, 1_000).await.unwrap();
-        valid += page
-            .devices
-            .iter()
-            .filter(|device| {
-                let now = m.bundle.clock.now();
-                standing(&account_row, device, &m.bundle.limits, now) == Standing::SignedIn
-            })
-            .count();
-        after = page.next;
-        if after.is_none() {
-            return valid;
-        }
-    }
+    let (bundle, now) = (&m.bundle, m.bundle.clock.now());
+    signed_in(&bundle.store, account, &bundle.limits, now)
+        .await
+        .len()
 }
 
 #[tokio::test]
