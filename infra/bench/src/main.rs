@@ -10,8 +10,10 @@ mod callgrind;
 mod end_to_end;
 mod fan_out;
 mod gate;
+mod growth;
 mod hashing;
 mod lambda;
+mod plot;
 mod programs;
 mod report;
 mod requests;
@@ -50,6 +52,8 @@ enum Part {
     Work,
     /// Argon2 beside the reference library.
     Hashing,
+    /// What an operation takes with 1 to 100,000 devices, and what it leaves alive.
+    Growth,
     /// A sign-out told to a thousand connected devices.
     FanOut,
     /// From the answer of a sign-out on, and beside a flood of sign-ins.
@@ -88,6 +92,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Hashing) {
         hashing::run(&builder, arguments.rounds).await?;
+    }
+    if wanted(Part::Growth) {
+        growth::run(&builder, arguments.rounds).await?;
     }
     if wanted(Part::FanOut) {
         fan_out::run().await?;

@@ -19,7 +19,8 @@ use tokio::process::Command;
 
 use crate::services::Services;
 
-const PASSWORD: &str = "quiet otter borrows nine lanterns";
+/// The password of every account that is made.
+pub const PASSWORD: &str = "quiet otter borrows nine lanterns";
 const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
 const SOCKET_URL: &str = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
 
@@ -380,7 +381,8 @@ fn queued(body: &str) -> Value {
 }
 
 /// An event of the HTTP API, with the headers that an app's call has.
-fn gateway(method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Value {
+#[must_use]
+pub fn gateway(method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Value {
     let mut headers = json!({
         "accept": "application/json",
         "accept-encoding": "gzip",

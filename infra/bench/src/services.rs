@@ -2,9 +2,11 @@
 //! and an SNS, an SQS and open sockets that take whatever they are sent.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use curfew_tests::cost::{Cost, Meter};
 use curfew_tests::delivery::{self, Published};
 use curfew_tests::engine::{Answer, Engine};
 use http_api::held;
@@ -32,6 +34,9 @@ pub struct Services {
 struct Made {
     calls: Mutex<Vec<String>>,
     published: Mutex<Vec<Published>>,
+    /// The tables are to say what each call uses.
+    is_metered: AtomicBool,
+    meter: Meter,
 }
 
 impl Services {
@@ -56,6 +61,18 @@ impl Services {
     #[must_use]
     pub fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut held(&self.made.calls))
+    }
+
+    /// From now on the tables are asked, with each call, what it used; or not any
+    /// more. A function then gets a few bytes more for an answer.
+    pub fn meter(&self, is_metered: bool) {
+        self.made.is_metered.store(is_metered, Ordering::SeqCst);
+    }
+
+    /// What the calls have used since this was last asked, those that were metered.
+    #[must_use]
+    pub fn take_cost(&self) -> Cost {
+        self.made.meter.take()
     }
 
     /// The messages that the topic was sent since this was last asked.
@@ -106,6 +123,8 @@ async fn answer(engine: &Engine, made: &Made, request: Request<Incoming>) -> Res
                 body: String::new(),
             },
         )
+    } else if service.starts_with("DynamoDB") && made.is_metered.load(Ordering::SeqCst) {
+        (operation, made.meter.answer(engine, operation, &body))
     } else if service.starts_with("DynamoDB") {
         (operation, engine.answer(operation, &body))
     } else if service == "AmazonSQS" {
