@@ -42,11 +42,11 @@ pub struct Deps {
 }
 
 /// How many devices are told at once.
-const WIDTH: usize = 64;
+pub const WIDTH: usize = 64;
 
 /// For how long new calls are begun. What is left then fails its message, well
 /// before Lambda (30 s) would end everything without a word of what was done.
-const BUDGET: Duration = Duration::from_secs(20);
+pub const BUDGET: Duration = Duration::from_secs(20);
 
 /// Why a message is to be delivered again. Whatever was done of it stays done.
 #[derive(Debug, thiserror::Error)]

@@ -7,18 +7,23 @@
 //! Adding a part: a module with a `run`, and a line in [`Part`].
 
 mod callgrind;
+mod cost;
 mod end_to_end;
 mod fan_out;
 mod gate;
 mod growth;
 mod hashing;
 mod lambda;
+mod model;
+mod page;
 mod plot;
 mod programs;
 mod report;
 mod requests;
+mod scale;
 mod services;
 mod start;
+mod units;
 mod work;
 
 use anyhow::Result;
@@ -60,6 +65,10 @@ enum Part {
     EndToEnd,
     /// Whether instructions and sizes are within `limits.toml`.
     Gate,
+    /// What it costs at the published prices, into `infra/docs/cost.md`.
+    Cost,
+    /// Which limit bites at which load, into `infra/docs/scale.md`.
+    Scale,
     /// Every part but the gate.
     All,
 }
@@ -73,6 +82,13 @@ async fn main() -> Result<()> {
     }
     if arguments.part == Part::EndToEnd {
         return end_to_end::run().await;
+    }
+    // Arithmetic: they build nothing.
+    if arguments.part == Part::Cost {
+        return cost::run().await;
+    }
+    if arguments.part == Part::Scale {
+        return scale::run().await;
     }
     let builder = Builder::new(arguments.built).await?;
     let functions = if arguments.functions.is_empty() {
@@ -101,6 +117,10 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::EndToEnd) {
         end_to_end::run().await?;
+    }
+    if arguments.part == Part::All {
+        cost::run().await?;
+        scale::run().await?;
     }
     Ok(())
 }
