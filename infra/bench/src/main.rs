@@ -16,6 +16,7 @@ mod hashing;
 mod lambda;
 mod model;
 mod page;
+mod peers;
 mod plot;
 mod programs;
 mod report;
@@ -63,6 +64,8 @@ enum Part {
     FanOut,
     /// From the answer of a sign-out on, and beside a flood of sign-ins.
     EndToEnd,
+    /// The same operations of Better Auth and django-allauth, in the same run.
+    Peers,
     /// Whether instructions and sizes are within `limits.toml`.
     Gate,
     /// What it costs at the published prices, into `infra/docs/cost.md`.
@@ -111,6 +114,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Growth) {
         growth::run(&builder, arguments.rounds).await?;
+    }
+    if wanted(Part::Peers) {
+        peers::run(&builder, arguments.rounds).await?;
     }
     if wanted(Part::FanOut) {
         fan_out::run().await?;

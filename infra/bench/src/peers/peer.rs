@@ -207,3 +207,34 @@ impl Peer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_of_better_auth_pins_every_package_and_names_no_registry() {
+        let lock = sources("better-auth").join("package-lock.json");
+        let lock = fs::read_to_string(lock).unwrap();
+        assert!(
+            !lock.contains("://"),
+            "a registry is everybody's own choice"
+        );
+        let lock: Value = serde_json::from_str(&lock).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+            assert!(package["version"].is_string(), "{path}");
+            assert!(package["integrity"].is_string(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_package_of_django_allauth_is_pinned() {
+        let requirements = sources("django-allauth").join("requirements.txt");
+        let requirements = fs::read_to_string(requirements).unwrap();
+        assert!(requirements.contains("django-allauth=="));
+        for line in requirements.lines() {
+            assert!(line.contains("=="), "{line}");
+        }
+    }
+}
