@@ -454,22 +454,29 @@ fn fixed(model: &Model) -> Use {
 /// empty.
 fn polls(model: &Model) -> f64 {
     let polling = &model.usage.polling;
+    let seconds = model.usage.month.hours * 3_600.0;
+    sources(model, "SQS") * polling.pollers * seconds / polling.seconds
+}
+
+/// How many sources of a kind Lambda polls for the functions.
+fn sources(model: &Model, kind: &str) -> f64 {
     let functions = resources(&model.template, "AWS::Serverless::Function");
     let events = functions
         .iter()
         .filter_map(|(_, it)| it["Properties"]["Events"].as_object());
-    let queues = events.flatten().filter(|(_, event)| event["Type"] == "SQS");
-    let seconds = model.usage.month.hours * 3_600.0;
-    count(queues.count()) * polling.pollers * seconds / polling.seconds
+    let sources = events.flatten().filter(|(_, event)| event["Type"] == kind);
+    count(sources.count())
 }
 
-/// What DynamoDB asks of the key: once in five minutes for each connection that is
-/// in use.
+/// DynamoDB asks for the key once in five minutes for each connection in use.
+const KEY_REQUESTS_AN_HOUR: f64 = 12.0;
+
+/// What DynamoDB asks of the key, by the connections of all functions.
 fn keys(model: &Model, used: &Use) -> Use {
     let hours = model.usage.month.hours;
     let under_way = used.busy_ms / (hours * 3_600_000.0);
     let connections = under_way * model.usage.app.connections_per_request;
-    Use::of("key_request", connections * 12.0 * hours)
+    Use::of("key_request", connections * KEY_REQUESTS_AN_HOUR * hours)
 }
 
 /// Everything together.
@@ -494,10 +501,11 @@ fn idle_month(model: &Model, prices: &Published) -> Result<Vec<(&'static str, f6
             polls,
         ),
         (
-            "requests, tables, sockets, streams, keys",
-            "invocation",
-            0.0,
+            "requests for the key, by the two streams that Lambda polls",
+            "key_request",
+            sources(model, "DynamoDB") * KEY_REQUESTS_AN_HOUR * model.usage.month.hours,
         ),
+        ("requests, functions, tables, sockets", "invocation", 0.0),
     ] {
         let bill = prices.bill(&Use::of(price, amount), Price::first_usd)?;
         lines.push((name, amount, bill.usd));

@@ -628,7 +628,7 @@ fn large(model: &Model, quotas: &Quotas) -> Result<Vec<(String, String)>> {
     let budget_ms = BUDGET.as_secs_f64() * 1_000.0;
     let at_once = (budget_ms / push_ms(model)?).floor();
     row(
-        "connected devices that one delivery of its push tells within its 20 seconds",
+        "connected devices that one delivery of its push tells and writes down within its 20 seconds",
         grouped(at_once),
     );
     let connected = LARGE * app.connected;
@@ -642,13 +642,9 @@ fn large(model: &Model, quotas: &Quotas) -> Result<Vec<(String, String)>> {
     let rounds = (LARGE / at_once).ceil();
     row(
         &format!(
-            "if all are, deliveries of the message, one every {again_s} s; after {deliveries} it is a dead letter"
+            "if all are: such deliveries, one every {again_s} s, where the message is a dead letter after {deliveries}"
         ),
         grouped(rounds),
-    );
-    row(
-        "… so that connected devices that are told without anybody's help are at most about",
-        grouped(at_once * deliveries),
     );
     let patience_s = model.value("/Globals/Function/Timeout")?;
     let each = of_receipt("others", 1_000)? / 1_000.0;
@@ -763,7 +759,7 @@ fn sheets(figures: &Figures, quotas: &Quotas) -> Vec<Sheet> {
         Column::number(""),
     ];
     let mut large = Sheet::new(
-        "## An account with 100,000 devices\n\nNo household has them, but a hotel may. Its owner signs everybody out:",
+        "## An account with 100,000 devices\n\nNo household has them, but a chain of hotels may. Its owner signs everybody out:",
         columns,
     );
     for (what, figure) in &figures.large {
