@@ -162,7 +162,7 @@ fn costs_the_same(operation: Operation, figures: &[Figure]) -> Verdict {
     let (first, last) = (costs.first(), costs.last());
     let most = last.map_or(0, |(devices, _)| *devices);
     let found = match (first, last) {
-        (Some((_, few)), Some((_, many))) => format!("{}, {}", brief(few), brief(many)),
+        (Some((_, few)), Some((_, many))) => format!("{}; {}", brief(few), brief(many)),
         _ => "nothing".to_owned(),
     };
     let is_same = costs.windows(2).all(|pair| pair[0].1 == pair[1].1);
@@ -393,7 +393,7 @@ mod tests {
         again.calls.push("Query".to_owned());
         let again = others(again);
         assert!(!again.holds, "a call more");
-        assert_eq!(again.found, "2 calls, 2 + 7 units, 3 calls, 2 + 7 units");
+        assert_eq!(again.found, "2 calls, 2 + 7 units; 3 calls, 2 + 7 units");
     }
 
     #[test]
