@@ -1,6 +1,7 @@
 //! Sign-outs and checks while others flood the sign-in with wrong passwords: without
 //! the flood, with it and one hash at a time (the reserved concurrency of `login`),
-//! and with it and no reservation. In turn, several times.
+//! and with it and no reservation. In turn, several times. A flood that is turned
+//! away as a whole shows what of it is the local AWS's own handling.
 //!
 //! A wrong password costs its hash and writes nothing, so that the flood reaches the
 //! processors and not the tables.
@@ -48,12 +49,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[serde(rename_all = "snake_case")]
 enum Beside {
     Nothing,
+    FloodTurnedAway,
     FloodReserved,
     FloodUnreserved,
 }
 
-const CONDITIONS: [Beside; 3] = [
+const CONDITIONS: [Beside; 4] = [
     Beside::Nothing,
+    Beside::FloodTurnedAway,
     Beside::FloodReserved,
     Beside::FloodUnreserved,
 ];
@@ -62,8 +65,18 @@ impl Beside {
     fn name(self) -> &'static str {
         match self {
             Self::Nothing => "no sign-ins",
+            Self::FloodTurnedAway => "a flood, all of it turned away",
             Self::FloodReserved => "a flood, one hash at a time",
             Self::FloodUnreserved => "a flood, no reservation",
+        }
+    }
+
+    /// The reserved concurrency of `login`.
+    fn reserved(self) -> Option<u64> {
+        match self {
+            Self::FloodTurnedAway => Some(0),
+            Self::FloodReserved => Some(1),
+            Self::Nothing | Self::FloodUnreserved => None,
         }
     }
 }
@@ -142,8 +155,7 @@ async fn measure_with(login: &Login) -> Result<Vec<Turn>> {
             // Each comes first in its turn.
             let beside = CONDITIONS[(n + m) % CONDITIONS.len()];
             eprintln!("end-to-end: turn {} of {TURNS}, {} …", n + 1, beside.name());
-            let reserved = (beside == Beside::FloodReserved).then_some(1);
-            login.reserve(reserved).await?;
+            login.reserve(beside.reserved()).await?;
             let turn = home.turn(beside).await?;
             if n > 0 || turn.let_in > 0 {
                 turns.push(turn);
