@@ -519,3 +519,38 @@ fn id_of(answer: &Answer) -> String {
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_was_let_in_once_is_alive_wherever_it_was() {
+        let of = |verdicts: &[Verdict]| {
+            let mut tally = Tally::default();
+            for verdict in verdicts {
+                tally.add(*verdict);
+            }
+            tally
+        };
+        let dead = of(&[Verdict::Refused, Verdict::Neither(502), Verdict::Refused]);
+        let alive = of(&[Verdict::Refused, Verdict::LetIn]);
+        let figures = |door: Tally, busy: Tally| Figures {
+            rounds: Vec::new(),
+            after: vec![
+                (Way::Others, Door::Session, dead),
+                (Way::Global, Door::Socket, door),
+            ],
+            busy: Busy {
+                after: busy,
+                ..Busy::default()
+            },
+            lost: 0,
+        };
+
+        assert_eq!(figures(dead, dead).alive(), 0);
+        assert_eq!(figures(alive, dead).alive(), 1);
+        assert_eq!(figures(alive, alive).alive(), 2);
+        assert_eq!(total([dead, alive].iter()), (5, 1));
+    }
+}
