@@ -35,6 +35,8 @@ pub struct Deps {
     pub limits: Limits,
     /// The clock.
     pub clock: Clock,
+    /// For how long devices are told: [`BUDGET`].
+    pub budget: Duration,
     /// The calls of the tables.
     pub table_calls: Calls,
     /// The calls of the sockets.
@@ -44,8 +46,9 @@ pub struct Deps {
 /// How many devices are told at once.
 pub const WIDTH: usize = 64;
 
-/// For how long new calls are begun. What is left then fails its message, well
-/// before Lambda (30 s) would end everything without a word of what was done.
+/// For how long devices are told. What was told by then is written down in another
+/// five seconds, and what is left fails its message, before Lambda (30 s) would end
+/// everything without a word of what was done.
 pub const BUDGET: Duration = Duration::from_secs(20);
 
 /// Why a message is to be delivered again. Whatever was done of it stays done.
@@ -76,7 +79,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let calls = || (deps.table_calls.made(), deps.push_calls.made());
     let before = calls();
     let pace = Pace {
-        until: began + BUDGET,
+        until: began + deps.budget,
         width: (WIDTH / event.records.len().max(1)).max(1),
     };
     let messages = event.records.iter();

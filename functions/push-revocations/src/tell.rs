@@ -25,14 +25,28 @@ const HANDSHAKE: SignedDuration = SignedDuration::from_secs(30);
 /// looked at again.
 const LATER: Duration = Duration::from_secs(10);
 
-/// How many sockets one message of ours ends: their ids fit into it easily.
-const CLOSED_AT_ONCE: usize = 500;
+/// How many sockets are told before that is written down, and ended by one message
+/// of ours: their ids fit into it easily.
+const AT_ONCE: usize = 500;
+
+/// What was told is written down after the time for telling is over, too.
+const FINISHING: Duration = Duration::from_secs(5);
 
 /// How many calls are made at once, and until when new ones are begun.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) until: Instant,
     pub(crate) width: usize,
+}
+
+impl Pace {
+    /// The same, for what follows from what was done in time.
+    fn to_finish(self) -> Self {
+        Self {
+            until: self.until + FINISHING,
+            ..self
+        }
+    }
 }
 
 /// What was done for a message, by the number of sockets.
@@ -110,6 +124,9 @@ struct Undone {
 /// down that they were told, and asks for the sockets' end after a grace. What
 /// goes wrong with one does not hold up the others.
 ///
+/// All of that for some of them before the next: when the time is over, those that
+/// were told need not be told again.
+///
 /// # Errors
 /// [`Error`] when not all of it was done.
 pub(crate) async fn tell(
@@ -135,85 +152,155 @@ pub(crate) async fn tell(
         .fates(account, &sessions, &deps.limits, now)
         .await?;
     let keys = sessions.iter().map(|key| key.session);
-    let fates: HashMap<SessionId, Fate> = keys.zip(fates).collect();
-    let fate = |connection: &Connection| &fates[&connection.session.session];
-
+    let mut telling = Telling {
+        deps,
+        account,
+        fates: keys.zip(fates).collect(),
+        marked: HashSet::new(),
+        pace,
+        now,
+    };
     let mut undone = Undone::default();
-    let mut failed: Vec<(&Connection, Cause)> = Vec::new();
-    let mut told: Vec<&Connection> = Vec::new();
-    let became = each(pace, connections, async |connection| {
-        reach(deps, connection, fate(connection), now).await
-    });
-    for (connection, became) in became.await {
-        match became {
-            Ok(Became::Told) => told.push(connection),
-            Ok(Became::Gone) => counts.gone += 1,
-            Ok(Became::Early) => counts.early += 1,
-            Ok(Became::Replaced) => counts.replaced += 1,
-            Ok(Became::Valid) => counts.valid += 1,
-            Err(cause) => failed.push((connection, cause)),
-        }
-    }
-    counts.told = told.len();
-
-    // A device with several sockets has one part in the receipt.
-    let mut seen = HashSet::new();
-    let sessions = told
-        .iter()
-        .filter(|connection| seen.insert(connection.session.session));
-    let marks = each(pace, sessions, async |connection: &&Connection| {
-        let Fate::Ended(ended) = fate(connection) else {
-            return Ok(());
-        };
-        let (session, limits) = (&connection.session, &deps.limits);
-        let mark = deps
-            .store
-            .mark(account, ended, session, Step::Pushed, now, limits);
-        mark.await.map_err(Cause::from)
-    });
-    let mut marked = HashSet::new();
-    for (connection, mark) in marks.await {
-        match mark {
-            Ok(()) => {
-                marked.insert(connection.session.session);
-            }
-            Err(cause) => {
-                let cause = store::chain(cause.as_ref());
-                tracing::warn!(cause, connection = %connection.id, "A push was not written down.");
-            }
-        }
+    let mut failed = Vec::new();
+    for some in connections.chunks(AT_ONCE) {
+        failed.extend(telling.tell(some, counts, &mut undone).await);
     }
 
-    // What could not be written down is told and written again, so each socket of
-    // its device stays, with its row, until then.
-    let (told, unmarked): (Vec<&Connection>, Vec<_>) = told
+    // Asking for each is for the few: what there was no time for comes with the
+    // whole message again.
+    let is_apart = |cause: &Cause| failing == Failing::Apart && !cause.is::<NoTimeLeft>();
+    let (apart, together): (Vec<_>, Vec<_>) =
+        failed.into_iter().partition(|(_, cause)| is_apart(cause));
+    let causes: HashMap<&ConnectionId, Cause> = apart
         .into_iter()
-        .partition(|connection| marked.contains(&connection.session.session));
-    failed.extend(unmarked.into_iter().map(|one| (one, NotMarked.into())));
-    for some in told.chunks(CLOSED_AT_ONCE) {
-        let asked = Asked::Close {
-            account_id: account,
-            connection_ids: some
-                .iter()
-                .map(|connection| connection.id.clone())
-                .collect(),
-        };
-        undone.take(deps.queue.ask(&asked, GRACE).await);
-    }
-    for (connection, cause) in failed {
-        // Asking for each is for the few: what there was no time for comes with the
-        // whole message again.
-        let is_apart = failing == Failing::Apart && !cause.is::<NoTimeLeft>();
-        if is_apart && look_later(deps, connection).await.is_ok() {
-            let cause = store::chain(cause.as_ref());
-            tracing::warn!(cause, connection = %connection.id, "A socket is looked at later.");
-            counts.later += 1;
-        } else {
-            counts.failed += 1;
-            undone.add(cause);
+        .map(|(connection, cause)| (&connection.id, cause))
+        .collect();
+    let asked = connections
+        .iter()
+        .filter(|connection| causes.contains_key(&connection.id));
+    let asked = each(pace.to_finish(), asked, async |connection| {
+        look_later(deps, connection).await
+    });
+    for (connection, asked) in asked.await {
+        let cause = store::chain(causes[&connection.id].as_ref());
+        match asked {
+            Ok(()) => {
+                tracing::warn!(cause, connection = %connection.id, "A socket is looked at later.");
+                counts.later += 1;
+            }
+            Err(error) => {
+                tracing::warn!(cause, connection = %connection.id, "A socket was not served.");
+                counts.failed += 1;
+                undone.add(error);
+            }
         }
     }
+    counts.failed += together.len();
+    together
+        .into_iter()
+        .for_each(|(_, cause)| undone.add(cause));
     undone.done()
+}
+
+/// The sockets of an account that are told of by one message.
+struct Telling<'a> {
+    deps: &'a Deps,
+    account: AccountId,
+    /// What became of each session.
+    fates: HashMap<SessionId, Fate>,
+    /// The sessions whose devices were told, as the receipt says by now: a device
+    /// with several sockets has one part in it.
+    marked: HashSet<SessionId>,
+    pace: Pace,
+    now: Timestamp,
+}
+
+impl Telling<'_> {
+    /// Tells some of them, and gives back those that could not be dealt with.
+    async fn tell<'c>(
+        &mut self,
+        connections: &'c [Connection],
+        counts: &mut Counts,
+        undone: &mut Undone,
+    ) -> Vec<(&'c Connection, Cause)> {
+        let mut failed = Vec::new();
+        let mut told: Vec<&Connection> = Vec::new();
+        let became = each(self.pace, connections, async |connection| {
+            let fate = &self.fates[&connection.session.session];
+            reach(self.deps, connection, fate, self.now).await
+        });
+        for (connection, became) in became.await {
+            match became {
+                Ok(Became::Told) => told.push(connection),
+                Ok(Became::Gone) => counts.gone += 1,
+                Ok(Became::Early) => counts.early += 1,
+                Ok(Became::Replaced) => counts.replaced += 1,
+                Ok(Became::Valid) => counts.valid += 1,
+                Err(cause) => failed.push((connection, cause)),
+            }
+        }
+        counts.told += told.len();
+        self.mark(&told).await;
+
+        // What could not be written down is told and written again, so each socket
+        // of its device stays, with its row, until then.
+        let (told, unmarked): (Vec<&Connection>, Vec<_>) = told
+            .into_iter()
+            .partition(|connection| self.marked.contains(&connection.session.session));
+        let is_over = Instant::now() >= self.pace.to_finish().until;
+        let cause = || -> Cause {
+            if is_over {
+                NoTimeLeft.into()
+            } else {
+                NotMarked.into()
+            }
+        };
+        failed.extend(unmarked.into_iter().map(|one| (one, cause())));
+        if !told.is_empty() {
+            let asked = Asked::Close {
+                account_id: self.account,
+                connection_ids: told
+                    .iter()
+                    .map(|connection| connection.id.clone())
+                    .collect(),
+            };
+            undone.take(self.deps.queue.ask(&asked, GRACE).await);
+        }
+        failed
+    }
+
+    /// Writes down that devices were told.
+    async fn mark(&mut self, told: &[&Connection]) {
+        let mut seen = HashSet::new();
+        let sessions = told.iter().filter(|connection| {
+            let session = connection.session.session;
+            !self.marked.contains(&session) && seen.insert(session)
+        });
+        let marks = each(
+            self.pace.to_finish(),
+            sessions,
+            async |connection: &&Connection| {
+                let session = &connection.session;
+                let Fate::Ended(ended) = &self.fates[&session.session] else {
+                    return Ok(());
+                };
+                let (store, limits) = (&self.deps.store, &self.deps.limits);
+                let mark = store.mark(self.account, ended, session, Step::Pushed, self.now, limits);
+                mark.await.map_err(Cause::from)
+            },
+        );
+        for (connection, mark) in marks.await {
+            match mark {
+                Ok(()) => {
+                    self.marked.insert(connection.session.session);
+                }
+                Err(cause) => {
+                    let cause = store::chain(cause.as_ref());
+                    tracing::warn!(cause, connection = %connection.id, "A push was not written down.");
+                }
+            }
+        }
+    }
 }
 
 /// Asks for a socket to be looked at again, by a message of its own.
