@@ -196,9 +196,9 @@ pub(crate) async fn tell(
         }
     }
     counts.failed += together.len();
-    together
-        .into_iter()
-        .for_each(|(_, cause)| undone.add(cause));
+    for (_, cause) in together {
+        undone.add(cause);
+    }
     undone.done()
 }
 

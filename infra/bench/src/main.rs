@@ -11,6 +11,7 @@ mod cost;
 mod end_to_end;
 mod fan_out;
 mod gate;
+mod goals;
 mod growth;
 mod hashing;
 mod lambda;
@@ -72,51 +73,25 @@ enum Part {
     Cost,
     /// Which limit bites at which load, into `infra/docs/scale.md`.
     Scale,
-    /// Every part but the gate.
+    /// The goals beside what the last run of each part has found.
+    Goals,
+    /// Every part but the gate, and the goals at the end.
     All,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    // It builds what `cargo run` does, and nothing in release.
-    if arguments.part == Part::FanOut {
-        return fan_out::run().await;
-    }
-    if arguments.part == Part::EndToEnd {
-        return end_to_end::run().await;
-    }
-    // Arithmetic: they build nothing.
-    if arguments.part == Part::Cost {
-        return cost::run().await;
-    }
-    if arguments.part == Part::Scale {
-        return scale::run().await;
-    }
-    let builder = Builder::new(arguments.built).await?;
-    let functions = if arguments.functions.is_empty() {
-        all_functions()?
-    } else {
-        arguments.functions
-    };
     let wanted = |part| arguments.part == part || arguments.part == Part::All;
-    if arguments.part == Part::Gate {
-        return gate::run(&builder).await;
-    }
-    if wanted(Part::Start) {
-        start::run(&builder, &functions, arguments.rounds).await?;
-    }
-    if wanted(Part::Work) {
-        work::run(&builder, &functions).await?;
-    }
-    if wanted(Part::Hashing) {
-        hashing::run(&builder, arguments.rounds).await?;
-    }
-    if wanted(Part::Growth) {
-        growth::run(&builder, arguments.rounds).await?;
-    }
-    if wanted(Part::Peers) {
-        peers::run(&builder, arguments.rounds).await?;
+    let in_release = [
+        Part::Start,
+        Part::Work,
+        Part::Hashing,
+        Part::Growth,
+        Part::Peers,
+    ];
+    if in_release.into_iter().any(wanted) || arguments.part == Part::Gate {
+        released(&arguments, wanted).await?;
     }
     if wanted(Part::FanOut) {
         fan_out::run().await?;
@@ -124,9 +99,44 @@ async fn main() -> Result<()> {
     if wanted(Part::EndToEnd) {
         end_to_end::run().await?;
     }
-    if arguments.part == Part::All {
+    if wanted(Part::Cost) {
         cost::run().await?;
+    }
+    if wanted(Part::Scale) {
         scale::run().await?;
+    }
+    if wanted(Part::Goals) {
+        goals::run()?;
+    }
+    Ok(())
+}
+
+/// The parts that measure the programs as they are deployed.
+async fn released(arguments: &Arguments, wanted: impl Fn(Part) -> bool) -> Result<()> {
+    let builder = Builder::new(arguments.built).await?;
+    if arguments.part == Part::Gate {
+        return gate::run(&builder).await;
+    }
+    let functions = if arguments.functions.is_empty() {
+        all_functions()?
+    } else {
+        arguments.functions.clone()
+    };
+    let rounds = arguments.rounds;
+    if wanted(Part::Start) {
+        start::run(&builder, &functions, rounds).await?;
+    }
+    if wanted(Part::Work) {
+        work::run(&builder, &functions).await?;
+    }
+    if wanted(Part::Hashing) {
+        hashing::run(&builder, rounds).await?;
+    }
+    if wanted(Part::Growth) {
+        growth::run(&builder, rounds).await?;
+    }
+    if wanted(Part::Peers) {
+        peers::run(&builder, rounds).await?;
     }
     Ok(())
 }
