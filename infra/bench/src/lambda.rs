@@ -151,14 +151,7 @@ impl Function {
     /// When it ends.
     pub async fn idle(&mut self) -> Result<()> {
         self.asks(self.answers + 1).await?;
-        let deadline = Instant::now() + PATIENCE;
-        while !self.sleeps()? {
-            if Instant::now() > deadline {
-                bail!("a function does not come to rest");
-            }
-            sleep(Duration::from_micros(200)).await;
-        }
-        Ok(())
+        at_rest(self.id()?).await
     }
 
     /// Processor time so far, of all its threads.
@@ -166,13 +159,7 @@ impl Function {
     /// # Errors
     /// When the process is gone.
     pub fn processor_time(&self) -> Result<Duration> {
-        let mut total = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.id()?))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let ran = text.split(' ').next().unwrap_or_default();
-            total += ran.parse::<u64>().context("schedstat is not as expected")?;
-        }
-        Ok(Duration::from_nanos(total))
+        processor_time(self.id()?)
     }
 
     /// Resident memory, in bytes.
@@ -214,22 +201,51 @@ impl Function {
             end = self.child.wait() => bail!("a function ended ({})", end?),
         }
     }
-
-    fn sleeps(&self) -> Result<bool> {
-        let mut all = true;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.id()?))? {
-            let stat = fs::read_to_string(thread?.path().join("stat"))?;
-            let state = stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]);
-            all &= state == Some("S");
-        }
-        Ok(all)
-    }
 }
 
 impl Drop for Function {
     fn drop(&mut self) {
         self.served.abort();
     }
+}
+
+/// The processor time of a process so far, of all its threads.
+///
+/// # Errors
+/// When the process is gone.
+pub fn processor_time(process: u32) -> Result<Duration> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let ran = text.split(' ').next().unwrap_or_default();
+        total += ran.parse::<u64>().context("schedstat is not as expected")?;
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+/// Waits until every thread of a process sleeps.
+///
+/// # Errors
+/// When the process is gone, or does not come to rest.
+pub async fn at_rest(process: u32) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !sleeps(process)? {
+        if Instant::now() > deadline {
+            bail!("a process does not come to rest");
+        }
+        sleep(Duration::from_micros(200)).await;
+    }
+    Ok(())
+}
+
+fn sleeps(process: u32) -> Result<bool> {
+    let mut all = true;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]);
+        all &= state == Some("S");
+    }
+    Ok(all)
 }
 
 /// Serves the Runtime API to one process.

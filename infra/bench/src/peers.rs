@@ -23,7 +23,7 @@ const SIZES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 /// over before.
 const ROUNDS: usize = 101;
 /// Seconds that they may take, beside a last round and the warming up.
-const SECONDS: usize = 8;
+const SECONDS: usize = 5;
 const WARM_SECONDS: usize = 2;
 /// Hashes alone.
 const HASHES: usize = 31;
@@ -48,6 +48,8 @@ pub enum Who {
     /// `django-allauth`, for Python.
     Allauth,
 }
+
+const EVERYBODY: [Who; 3] = [Who::Curfew, Who::BetterAuth, Who::Allauth];
 
 impl Who {
     /// As its makers write it.
@@ -113,11 +115,23 @@ impl What {
     }
 }
 
+/// How a peer is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Pace {
+    /// One request after the other in a loop, whose time the peer takes itself.
+    Loop,
+    /// As Curfew is: it sleeps until it is told to answer one request, and sleeps
+    /// again. The time is the kernel's, of the whole process.
+    OneAtATime,
+}
+
 /// An operation at one number of sessions.
 #[derive(Debug, Serialize)]
 struct Figure {
     who: Who,
     what: What,
+    pace: Pace,
     sessions: usize,
     /// Processor time, in milliseconds, the median of the rounds.
     cpu_ms: f64,
@@ -125,6 +139,13 @@ struct Figure {
     statements: usize,
     /// Every round.
     rounds_ms: Vec<f64>,
+}
+
+impl Figure {
+    fn is(&self, pace: Pace, who: Who, what: What, sessions: usize) -> bool {
+        let pace = self.who == Who::Curfew || self.pace == pace;
+        pace && self.who == who && self.what == what && self.sessions == sessions
+    }
 }
 
 /// What is left after the other sessions were ended.
@@ -200,7 +221,7 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     }
     let mut peers = Vec::new();
     for installed in &installed {
-        let mut peer = Peer::start(installed, false)?;
+        let mut peer = Peer::start(installed, false).await?;
         figures.begin(&mut peer).await?;
         peers.push(peer);
     }
@@ -213,20 +234,21 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
         let rounds = rounds.div_ceil(SIZES.len());
         for round in 1..=rounds {
             eprint!("\rPeers: Curfew, round {round} of {rounds} ");
+            for peer in &mut peers {
+                figures.spend_of_peer(peer, sessions).await?;
+            }
             for account in &mut accounts {
                 figures.spend(account).await?;
             }
         }
         eprintln!();
     }
-    for peer in peers {
-        peer.end().await?;
-    }
+    drop(peers);
     for account in accounts {
         account.end().await?;
     }
     for installed in &installed {
-        figures.race(Peer::start(installed, true)?).await?;
+        figures.race(Peer::start(installed, true).await?).await?;
     }
     figures.race_of_curfew().await?;
 
@@ -237,6 +259,7 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     let alive = figures.alive(Who::Curfew);
     let tables = vec![
         figures.times(),
+        figures.one_at_a_time(),
         figures.left_alive(),
         figures.raced(),
         judged(&figures.verdicts),
@@ -255,6 +278,7 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
 /// What a peer says of its versions.
 #[derive(Deserialize)]
 struct About {
+    process: u32,
     versions: Vec<String>,
 }
 
@@ -273,14 +297,20 @@ struct Survivors {
 }
 
 impl Figures {
-    /// The figure of an operation, an empty one when there is none yet.
+    /// The figure of an operation in a loop, an empty one when there is none yet.
+    /// Curfew's stand for both paces.
     fn figure(&mut self, who: Who, what: What, sessions: usize) -> &mut Figure {
-        let place = |it: &Figure| it.who == who && it.what == what && it.sessions == sessions;
-        let place = self.operations.iter().position(place);
-        let place = place.unwrap_or_else(|| {
+        self.figure_at(Pace::Loop, who, what, sessions)
+    }
+
+    fn figure_at(&mut self, pace: Pace, who: Who, what: What, sessions: usize) -> &mut Figure {
+        let is_it = |it: &Figure| it.is(pace, who, what, sessions);
+        let found = self.operations.iter().position(is_it);
+        let at = found.unwrap_or_else(|| {
             self.operations.push(Figure {
                 who,
                 what,
+                pace,
                 sessions,
                 cpu_ms: 0.0,
                 statements: 0,
@@ -288,12 +318,13 @@ impl Figures {
             });
             self.operations.len() - 1
         });
-        &mut self.operations[place]
+        &mut self.operations[at]
     }
 
     /// Asks a peer who it is, and what its hash takes.
     async fn begin(&mut self, peer: &mut Peer) -> Result<()> {
         let about: About = peer.ask(&json!({ "do": "about" })).await?;
+        peer.process = about.process;
         self.versions.push((peer.who, about.versions));
         eprintln!("Peers: {}, {}", peer.who.name(), What::Hash.name());
         let hash = json!({ "do": "hash", "rounds": HASHES });
@@ -382,6 +413,22 @@ impl Figures {
         Ok(())
     }
 
+    /// A round of what has a goal, one request at a time.
+    async fn spend_of_peer(&mut self, peer: &mut Peer, sessions: usize) -> Result<()> {
+        for what in [What::SignInWithoutHash, What::Check] {
+            if peer.who == Who::Allauth && what == What::SignInWithoutHash && sessions > 100 {
+                // Seconds, and no goal.
+                continue;
+            }
+            for _ in 0..TIMES {
+                let took = peer.once(what.name()).await?;
+                let figure = self.figure_at(Pace::OneAtATime, peer.who, what, sessions);
+                figure.rounds_ms.push(took.as_secs_f64() * 1e3);
+            }
+        }
+        Ok(())
+    }
+
     async fn race(&mut self, mut peer: Peer) -> Result<()> {
         let mut all = Outcome::default();
         while all.rounds < RACES as u64 {
@@ -392,7 +439,7 @@ impl Figures {
         }
         eprintln!();
         self.races.push((peer.who, all));
-        peer.end().await
+        Ok(())
     }
 
     async fn race_of_curfew(&mut self) -> Result<()> {
@@ -416,9 +463,9 @@ impl Figures {
             + raced.map(|(_, outcome)| outcome.alive).sum::<u64>()
     }
 
-    fn ms(&self, who: Who, what: What, sessions: usize) -> Option<f64> {
-        let is_it = |it: &&Figure| it.who == who && it.what == what && it.sessions == sessions;
-        self.operations.iter().find(is_it).map(|it| it.cpu_ms)
+    fn at(&self, pace: Pace, who: Who, what: What, sessions: usize) -> Option<&Figure> {
+        let is_it = |it: &&Figure| it.is(pace, who, what, sessions);
+        self.operations.iter().find(is_it)
     }
 
     fn times(&self) -> Table {
@@ -432,24 +479,20 @@ impl Figures {
             "SQL of Better Auth",
             "SQL of django-allauth",
         ];
-        let mut table = Table::new("CPU ms of an operation", &columns);
+        let title = "CPU ms of an operation, the peers' in a loop";
+        let mut table = Table::new(title, &columns);
         let all = What::ALL
             .into_iter()
             .flat_map(|what| SIZES.map(|sessions| (what, sessions)));
         for (what, sessions) in [(What::Hash, 0)].into_iter().chain(all) {
-            let of = |who: Who| {
-                let is_it =
-                    |it: &&Figure| it.who == who && it.what == what && it.sessions == sessions;
-                self.operations.iter().find(is_it)
-            };
-            let everybody = [Who::Curfew, Who::BetterAuth, Who::Allauth];
-            if everybody.iter().all(|who| of(*who).is_none()) {
+            let of = EVERYBODY.map(|who| self.at(Pace::Loop, who, what, sessions));
+            if of.iter().all(Option::is_none) {
                 continue;
             }
-            let ms = everybody
-                .map(|who| of(who).map_or("–".to_owned(), |it| format!("{:.2}", it.cpu_ms)));
-            let statements = everybody
-                .map(|who| of(who).map_or("–".to_owned(), |it| it.statements.to_string()));
+            let text =
+                |it: Option<&Figure>, text: fn(&Figure) -> String| it.map_or("–".to_owned(), text);
+            let ms = of.map(|it| text(it, |it| format!("{:.2}", it.cpu_ms)));
+            let statements = of.map(|it| text(it, |it| it.statements.to_string()));
             let sessions = if what == What::Hash {
                 "any".to_owned()
             } else {
@@ -457,6 +500,27 @@ impl Figures {
             };
             let cells = [what.name().to_owned(), sessions];
             table.row(cells.into_iter().chain(ms).chain(statements));
+        }
+        table
+    }
+
+    fn one_at_a_time(&self) -> Table {
+        let columns = [
+            "operation",
+            "sessions",
+            "Curfew",
+            "Better Auth",
+            "django-allauth",
+        ];
+        let title = "CPU ms of an operation, everybody's one at a time";
+        let mut table = Table::new(title, &columns);
+        for what in [What::SignInWithoutHash, What::Check] {
+            for sessions in SIZES {
+                let of = |who| self.at(Pace::OneAtATime, who, what, sessions);
+                let ms = |who| of(who).map_or("–".to_owned(), |it| format!("{:.2}", it.cpu_ms));
+                let cells = [what.name().to_owned(), sessions.to_string()];
+                table.row(cells.into_iter().chain(EVERYBODY.map(ms)));
+            }
         }
         table
     }
@@ -505,13 +569,16 @@ const OPERATIONS: [(What, Operation); 5] = [
 ];
 
 fn verdicts(figures: &Figures) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = [
-        (What::Check, Who::BetterAuth, 3.0, 4.0),
-        (What::Check, Who::Allauth, 6.0, 8.0),
-        (What::SignInWithoutHash, Who::BetterAuth, 6.0, 8.0),
-    ]
-    .map(|(what, who, goal, stretch)| ratio(figures, what, who, goal, stretch))
-    .into();
+    let mut verdicts = Vec::new();
+    for pace in [Pace::Loop, Pace::OneAtATime] {
+        for (what, who, goal, stretch) in [
+            (What::Check, Who::BetterAuth, 3.0, 4.0),
+            (What::Check, Who::Allauth, 6.0, 8.0),
+            (What::SignInWithoutHash, Who::BetterAuth, 6.0, 8.0),
+        ] {
+            verdicts.push(ratio(figures, (pace, what, who), goal, stretch));
+        }
+    }
     verdicts.extend([What::Check, What::SignInWithoutHash].map(|what| flat(figures, what)));
     let alive = figures.alive(Who::Curfew);
     verdicts.push(Verdict {
@@ -525,14 +592,27 @@ fn verdicts(figures: &Figures) -> Vec<Verdict> {
 }
 
 /// Curfew's processor time as a part of a peer's, where it is the largest part.
-fn ratio(figures: &Figures, what: What, who: Who, goal: f64, stretch: f64) -> Verdict {
+fn ratio(
+    figures: &Figures,
+    (pace, what, who): (Pace, What, Who),
+    goal: f64,
+    stretch: f64,
+) -> Verdict {
     let ratios = SIZES.iter().filter_map(|&sessions| {
-        let ours = figures.ms(Who::Curfew, what, sessions)?;
-        Some(ours / figures.ms(who, what, sessions)?)
+        let ours = figures.at(pace, Who::Curfew, what, sessions)?.cpu_ms;
+        Some(ours / figures.at(pace, who, what, sessions)?.cpu_ms)
     });
     let largest = ratios.fold(0.0, f64::max);
+    let paced = match pace {
+        Pace::Loop => "in a loop",
+        Pace::OneAtATime => "one at a time",
+    };
     Verdict {
-        what: format!("{}: CPU of Curfew / of {}", what.name(), who.name()),
+        what: format!(
+            "{}: CPU of Curfew / of {}, {paced}",
+            what.name(),
+            who.name()
+        ),
         found: format!("{largest:.3} (1/{:.1}) at most", 1.0 / largest),
         goal: format!("≤ 1/{goal}"),
         stretch: format!("≤ 1/{stretch}"),
@@ -550,7 +630,8 @@ fn ratio(figures: &Figures, what: What, who: Who, goal: f64, stretch: f64) -> Ve
 fn flat(figures: &Figures, what: What) -> Verdict {
     let times = SIZES
         .iter()
-        .filter_map(|&sessions| figures.ms(Who::Curfew, what, sessions));
+        .filter_map(|&sessions| figures.at(Pace::Loop, Who::Curfew, what, sessions))
+        .map(|figure| figure.cpu_ms);
     let (least, most) = times.fold((f64::INFINITY, 0.0_f64), |(least, most), it| {
         (least.min(it), most.max(it))
     });
@@ -596,7 +677,8 @@ mod tests {
     fn a_ratio_is_judged_where_it_is_the_worst() {
         let reached = |curfew, peer| {
             let figures = figures(curfew, peer);
-            ratio(&figures, What::Check, Who::Allauth, 6.0, 8.0).reached
+            let of = (Pace::Loop, What::Check, Who::Allauth);
+            ratio(&figures, of, 6.0, 8.0).reached
         };
         assert_eq!(reached([1.0, 1.0], [10.0, 9.0]), "stretch");
         assert_eq!(reached([1.0, 1.0], [10.0, 7.0]), "yes");

@@ -1,11 +1,14 @@
-// Better Auth under measurement: takes commands as lines of JSON, and answers
-// each with one. It is driven through its own HTTP handler, over SQLite in memory.
+// Better Auth under measurement. It connects to the bench, takes commands as lines of
+// JSON, and answers each with one. It is driven through its own HTTP handler, over
+// SQLite in memory.
 //
-// `node measure.mjs` measures; `node measure.mjs race` lets sign-ins race with
-// changes of the password, with a cheaper hash so that a thousand rounds end soon.
+// `node measure.mjs measure PORT` measures; `node measure.mjs race PORT` lets sign-ins
+// race with changes of the password, with a cheaper hash so that a thousand rounds
+// end soon.
 
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { setImmediate as turn } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -207,6 +210,22 @@ async function measure({ operation: name, rounds, seconds, warm_seconds: warmSec
   return { cpu_ms: cpu, queries };
 }
 
+let last = null;
+
+/** One round, of which the bench takes the time. */
+async function once({ operation: name }) {
+  const operation = operations[name];
+  hashIsFree = operation.free ?? false;
+  const answer = done(await ask(operation.ask()));
+  hashIsFree = false;
+  last = { operation, answer };
+}
+
+/** Puts right what the last such round has changed. */
+function undo() {
+  last.operation.after?.(last.answer);
+}
+
 /** The hash alone. */
 async function hash({ rounds }) {
   const stored = await hashPassword(PASSWORD);
@@ -312,6 +331,7 @@ function about() {
     return `${name} ${JSON.parse(readFileSync(file)).version}`;
   };
   return {
+    process: process.pid,
     versions: [
       version("better-auth"),
       version("better-sqlite3"),
@@ -321,12 +341,23 @@ function about() {
   };
 }
 
-const commands = { about, seed: ({ sessions }) => seed(sessions), measure, hash, survivors, race };
+const commands = {
+  about,
+  seed: ({ sessions }) => seed(sessions),
+  measure,
+  once,
+  undo,
+  hash,
+  survivors,
+  race,
+};
 
 const name = "Lea";
 done(await ask(request("POST", "/sign-up/email", null, { email: EMAIL, password: PASSWORD, name })));
-for await (const line of createInterface({ input: process.stdin })) {
+const bench = connect(Number(process.argv[3]), "127.0.0.1");
+for await (const line of createInterface({ input: bench })) {
   const command = JSON.parse(line);
   const answer = (await commands[command.do](command)) ?? {};
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
+  bench.write(`${JSON.stringify(answer)}\n`);
 }
+process.exit();

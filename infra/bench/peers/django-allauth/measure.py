@@ -1,18 +1,20 @@
 """django-allauth under measurement.
 
-Takes commands as lines of JSON, and answers each with one. It is driven through
-Django's own WSGI handler and the whole stack of middleware.
+It connects to the bench, takes commands as lines of JSON, and answers each with one.
+It is driven through Django's own WSGI handler and the whole stack of middleware.
 
-`measure.py measure` measures, over SQLite in memory. `measure.py race FOLDER` lets
-sign-ins race with changes of the password: in two threads, so over SQLite in a
-file, and with a cheaper hash, so that a thousand rounds end soon.
+`measure.py measure PORT` measures, over SQLite in memory. `measure.py race PORT` lets
+sign-ins race with changes of the password: in two threads, so over SQLite in a file
+of the present folder, and with a cheaper hash, so that a thousand rounds end soon.
 """
 
 import io
 import json
 import logging
+import os
 import platform
 import random
+import socket
 import sqlite3
 import statistics
 import string
@@ -57,7 +59,7 @@ MEMORY = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 def file_database():
     return {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(Path(sys.argv[2]) / "race.sqlite3"),
+        "NAME": "race.sqlite3",
         "CONN_MAX_AGE": None,
         "OPTIONS": {
             "timeout": 20,
@@ -362,6 +364,23 @@ def measure(operation, rounds, seconds, warm_seconds):
     return {"cpu_ms": every, "queries": count}
 
 
+last: list[tuple] = []
+
+
+def once(operation):
+    """One round, of which the bench takes the time."""
+    Hasher.is_free = operation == "sign-in, no hash"
+    request, after = OPERATIONS[operation]
+    last[:] = [(after, done(ask(request()), (200, 302)))]
+    Hasher.is_free = False
+
+
+def undo():
+    """Puts right what the last such round has changed."""
+    after, answer = last[0]
+    after(answer)
+
+
 def hash_alone(rounds):
     stored = get_user_model().objects.get().password
     cpu = []
@@ -485,6 +504,7 @@ def race(rounds):
 
 def about():
     return {
+        "process": os.getpid(),
         "versions": [
             f"django-allauth {version('django-allauth')}",
             f"Django {django.get_version()}",
@@ -498,6 +518,8 @@ COMMANDS = {
     "about": about,
     "seed": seed,
     "measure": measure,
+    "once": once,
+    "undo": undo,
     "hash": hash_alone,
     "survivors": survivors,
     "race": race,
@@ -506,15 +528,17 @@ COMMANDS = {
 
 def main():
     if RACES:
-        for left in Path(sys.argv[2]).glob("race.sqlite3*"):
+        for left in Path().glob("race.sqlite3*"):
             left.unlink()
     call_command("migrate", verbosity=0)
     user = get_user_model().objects.create_user("lea", EMAIL, PASSWORD)
     EmailAddress.objects.create(user=user, email=EMAIL, verified=True, primary=True)
-    for line in sys.stdin:
-        command = json.loads(line)
-        answer = COMMANDS[command.pop("do")](**command)
-        print(json.dumps(answer or {}), flush=True)
+    bench = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+    with bench, bench.makefile("rw") as lines:
+        for line in lines:
+            command = json.loads(line)
+            answer = COMMANDS[command.pop("do")](**command)
+            print(json.dumps(answer or {}), file=lines, flush=True)
 
 
 if __name__ == "__main__":

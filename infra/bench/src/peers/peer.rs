@@ -1,27 +1,31 @@
-//! The peers as programs: installed under `target/`, pinned, and started. Each is
-//! told what to do by lines of JSON, and ends when nobody can tell it any more.
+//! The peers as programs: installed under `target/`, pinned, and started. Each
+//! connects to us, is told what to do by lines of JSON, and ends with us.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use curfew::process::{Tether, run};
+use curfew::process::{Tether, Tethered, run};
 use curfew::tools::find_python;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::net::TcpListener;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Who;
+use crate::lambda::{at_rest, processor_time};
 use crate::programs::folder;
 
 /// No command takes so long, whatever else the machine does.
 const PATIENCE: Duration = Duration::from_mins(20);
+/// Nor does a start.
+const START_PATIENCE: Duration = Duration::from_mins(2);
 
 /// A peer that can be started.
 #[derive(Debug)]
@@ -144,39 +148,60 @@ async fn version(tool: &str, why: &str) -> Result<String> {
 pub struct Peer {
     /// Which.
     pub who: Who,
-    child: Child,
-    tell: ChildStdin,
-    told: Lines<BufReader<ChildStdout>>,
+    /// Its process, once it has told.
+    pub process: u32,
+    /// It ends when this is dropped, and when we are killed.
+    _program: Tethered,
+    tell: OwnedWriteHalf,
+    told: Lines<BufReader<OwnedReadHalf>>,
 }
 
 impl Peer {
     /// Starts one to measure it, or its race.
     ///
     /// # Errors
-    /// When it does not start.
-    pub fn start(installed: &Installed, races: bool) -> Result<Self> {
-        let mut command = Command::new(&installed.program);
+    /// When it does not start, or ends before it is told anything.
+    pub async fn start(installed: &Installed, races: bool) -> Result<Self> {
+        let who = installed.who;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut command = find_python()?.command(&installed.program);
         command
             .args(&installed.arguments)
             .arg(if races { "race" } else { "measure" })
-            // Where the race's database lies.
-            .arg(&installed.folder)
+            .arg(listener.local_addr()?.port().to_string())
             .current_dir(&installed.folder)
-            .env("NODE_ENV", "production")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        let who = installed.who;
-        let child = command.spawn();
-        let mut child = child.with_context(|| format!("{} does not start", who.name()))?;
-        let tell = child.stdin.take().context("an input")?;
-        let told = BufReader::new(child.stdout.take().context("an output")?).lines();
+            .env("NODE_ENV", "production");
+        let mut program = Tethered::start(command)?;
+        let connected = tokio::select! {
+            connected = timeout(START_PATIENCE, listener.accept()) => connected,
+            end = program.ended() => bail!("{} ended ({})", who.name(), end?),
+        };
+        let connected = connected.with_context(|| format!("{} does not start", who.name()));
+        let (stream, _) = connected??;
+        let (told, tell) = stream.into_split();
         Ok(Self {
             who,
-            child,
+            process: 0,
+            _program: program,
             tell,
-            told,
+            told: BufReader::new(told).lines(),
         })
+    }
+
+    /// Lets it do something once, from sleep to sleep, and tells the processor time
+    /// of its process.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn once(&mut self, operation: &str) -> Result<Duration> {
+        at_rest(self.process).await?;
+        let before = processor_time(self.process)?;
+        let once = json!({ "do": "once", "operation": operation });
+        let _done: Value = self.ask(&once).await?;
+        at_rest(self.process).await?;
+        let took = processor_time(self.process)?.saturating_sub(before);
+        let _undone: Value = self.ask(&json!({ "do": "undo" })).await?;
+        Ok(took)
     }
 
     /// Tells it to do something, and waits for its answer.
@@ -194,17 +219,6 @@ impl Peer {
             bail!("{name} ended at {command}");
         };
         serde_json::from_str(&line).with_context(|| format!("{name}: {command}"))
-    }
-
-    /// Lets it end.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub async fn end(mut self) -> Result<()> {
-        drop(self.tell);
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        ended.context("a peer does not end")??;
-        Ok(())
     }
 }
 

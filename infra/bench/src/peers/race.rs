@@ -70,20 +70,20 @@ impl Household {
             change_s: 0.0,
             dice: Dice(u64::from_be_bytes(start::random()) | 1),
         };
-        let (mut entries, mut changes) = (Vec::new(), Vec::new());
+        let (mut sign_in_s, mut change_s) = (Vec::new(), Vec::new());
         for _ in 0..ALONE {
             let now = Instant::now();
             let signed_in = home.sign_in(now);
             token(&signed_in.reply)?;
-            entries.push((signed_in.ended - now).as_secs_f64());
+            sign_in_s.push((signed_in.ended - now).as_secs_f64());
             let now = Instant::now();
             let changed = home.change(now);
             changed_by(&changed.reply)?;
             home.at = 1 - home.at;
-            changes.push((changed.ended - now).as_secs_f64());
+            change_s.push((changed.ended - now).as_secs_f64());
         }
-        home.sign_in_s = median(entries);
-        home.change_s = median(changes);
+        home.sign_in_s = median(sign_in_s);
+        home.change_s = median(change_s);
         Ok(home)
     }
 
