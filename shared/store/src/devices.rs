@@ -311,8 +311,11 @@ impl Store {
             let part = self.part(device.account, &ended, &session, None, limits);
             items.push(TransactWriteItem::builder().update(part).build());
         }
-        // The session can be marked once only, so it names the transaction.
-        match self.transact(items, device.session.to_string()).await? {
+        // The session can be marked once only, so it names the transaction: spelt
+        // otherwise than by `sign_in_again`, whose transaction made it. A token has 36
+        // characters at the most.
+        let token = format!("end-{}", device.session.to_string().replace('-', ""));
+        match self.transact(items, token).await? {
             Written::Done => Ok(Sweep::Marked),
             Written::ConditionFailed => Ok(Sweep::Changed),
         }

@@ -492,6 +492,23 @@ async fn a_session_that_had_run_out_and_signs_in_again_before_the_sweep_is_in_no
     );
 }
 
+/// The transactions of such a sign-in and of a sweep are about one session, within the
+/// ten minutes for which DynamoDB remembers a transaction by its token.
+#[tokio::test]
+async fn a_device_that_signed_in_again_before_a_sweep_is_marked_when_it_is_ended_once_more() {
+    let (home, [laptop, tv, _]) = Home::of_three().await;
+    let first = home.sign_out_all(&laptop, "others").await;
+    let back = home.again(&tv).await;
+    let second = home.sign_out_all(&laptop, "others").await;
+
+    home.swept(&laptop, first).await;
+    home.swept(&laptop, second).await;
+
+    assert_eq!(home.refused(&back).await, second);
+    let receipt = home.receipt(&laptop, second).await;
+    assert_eq!(states(&receipt, &[&back]), ["contacted"]);
+}
+
 #[tokio::test]
 async fn one_device_that_had_run_out_is_in_the_receipt_of_its_own_sign_out() {
     let home = Home::new().await;
