@@ -59,9 +59,13 @@ impl AtMost {
 pub fn run() -> Result<()> {
     let mut goals = starts(&figures("start")?, &figures("work")?)?;
     goals.extend(hashes(&figures("hashing")?)?);
-    goals.extend(told(&figures("peers")?)?);
-    goals.extend(told(&figures("growth")?)?);
-    goals.extend(beside_a_flood(&figures("end-to-end")?)?);
+    let (peers, growth) = (figures("peers")?, figures("growth")?);
+    let (end_to_end, fan_out) = (figures("end-to-end")?, figures("fan-out")?);
+    // Of sessions that are alive all parts tell together.
+    goals.extend(told(&peers, |goal| goal.goal != "0")?);
+    goals.extend(told(&growth, |goal| goal.what.contains("calls and units"))?);
+    goals.push(alive(&peers, &growth, &end_to_end, &fan_out)?);
+    goals.extend(beside_a_flood(&end_to_end)?);
     let columns = ["what", "goal", "stretch", "last run", "reached"];
     let mut table = Table::new("The goals, and the last run", &columns);
     for goal in &goals {
@@ -226,7 +230,7 @@ fn hashes(hashing: &Value) -> Result<Vec<Verdict>> {
 }
 
 /// Goals that a part has judged by itself.
-fn told(figures: &Value) -> Result<Vec<Verdict>> {
+fn told(figures: &Value, is_told: impl Fn(&Verdict) -> bool) -> Result<Vec<Verdict>> {
     let goal = |it: &Value| -> Result<Verdict> {
         let reached = match (it["reached"].as_str(), it["holds"].as_bool()) {
             (Some("stretch"), _) => "yes, and the stretch",
@@ -242,7 +246,51 @@ fn told(figures: &Value) -> Result<Vec<Verdict>> {
             reached: reached.to_owned(),
         })
     };
-    list(&figures["verdicts"])?.iter().map(goal).collect()
+    let goals: Result<Vec<Verdict>> = list(&figures["verdicts"])?.iter().map(goal).collect();
+    Ok(goals?.into_iter().filter(is_told).collect())
+}
+
+/// The sessions of Curfew that were let in after their end, of every part that tries
+/// that.
+fn alive(peers: &Value, growth: &Value, end_to_end: &Value, fan_out: &Value) -> Result<Verdict> {
+    let mut tried = Vec::new();
+    for it in list(&growth["operations"])? {
+        tried.push(number(it, "alive_that_should_be_dead")?);
+    }
+    for it in list(&peers["left"])?
+        .iter()
+        .filter(|it| it["who"] == "curfew")
+    {
+        tried.push(number(it, "alive")?);
+    }
+    for it in list(&peers["races"])?.iter().filter(|it| it[0] == "curfew") {
+        tried.push(number(&it[1], "alive")?);
+    }
+    for it in list(&end_to_end["rounds"]["after"])? {
+        tried.push(number(&it[2], "let_in")?);
+    }
+    tried.push(number(&end_to_end["rounds"]["busy"]["after"], "let_in")?);
+    for it in list(&end_to_end["flood"]["conditions"])? {
+        tried.push(number(it, "let_in")?);
+    }
+    for it in list(fan_out)? {
+        tried.push(number(it, "alive")?);
+    }
+    let alive: f64 = tried.iter().sum();
+    let what = format!(
+        "sessions alive that should be dead, in {} scenarios",
+        tried.len()
+    );
+    let none = AtMost {
+        goal: 0.0,
+        stretch: None,
+        unit: "",
+        decimals: 0,
+    };
+    Ok(Verdict {
+        goal: "0".to_owned(),
+        ..none.judge(what, alive)
+    })
 }
 
 fn beside_a_flood(end_to_end: &Value) -> Result<Vec<Verdict>> {
@@ -329,12 +377,37 @@ mod tests {
         let figures = json!({ "verdicts": [
             { "what": "a", "found": "1", "goal": "0", "stretch": "", "reached": "NO" },
             { "what": "b", "found": "0", "holds": true },
+            { "what": "c", "found": "2", "reached": "stretch" },
+            { "what": "left out", "found": "3", "holds": true },
         ]});
-        let reached: Vec<_> = told(&figures)
-            .unwrap()
-            .into_iter()
-            .map(|goal| goal.reached)
-            .collect();
-        assert_eq!(reached, ["**no**", "yes"]);
+        let told = told(&figures, |goal| goal.what != "left out").unwrap();
+        let reached: Vec<_> = told.iter().map(|goal| &*goal.reached).collect();
+        assert_eq!(reached, ["**no**", "yes", "yes, and the stretch"]);
+    }
+
+    #[test]
+    fn one_session_that_is_alive_anywhere_is_one_too_many() {
+        let peers = |alive: u32| {
+            json!({
+                "left": [{ "who": "curfew", "alive": 0 }, { "who": "better_auth", "alive": 9 }],
+                "races": [["curfew", { "alive": alive }]],
+            })
+        };
+        let growth = json!({ "operations": [{ "alive_that_should_be_dead": 0 }] });
+        let end_to_end = json!({
+            "rounds": {
+                "after": [["local", "session", { "let_in": 0 }]],
+                "busy": { "before": { "let_in": 7 }, "after": { "let_in": 0 } },
+            },
+            "flood": { "conditions": [{ "let_in": 0 }] },
+        });
+        let fan_out = json!([{ "alive": 0 }]);
+        for (alive_in_a_race, reached) in [(0, "yes"), (1, "**no**")] {
+            let peers = peers(alive_in_a_race);
+            let verdict = alive(&peers, &growth, &end_to_end, &fan_out).unwrap();
+            assert_eq!(verdict.found, alive_in_a_race.to_string());
+            assert_eq!(verdict.reached, reached);
+            assert!(verdict.what.contains("7 scenarios"), "{}", verdict.what);
+        }
     }
 }
