@@ -8,9 +8,11 @@ use start::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    start::run(deps, |deps, event| async move {
-        Ok::<_, Error>(handle(deps, event).await)
-    })
+    start::run_meanwhile(
+        deps,
+        |deps| http_api::held(&deps.hasher).make_meanwhile(),
+        |deps, event| async move { Ok::<_, Error>(handle(deps, event).await) },
+    )
 }
 
 fn deps() -> Result<Deps, Error> {
@@ -26,6 +28,6 @@ fn deps() -> Result<Deps, Error> {
         edge: start::edge(),
         clock: Clock::System,
         rules: start::password_rules()?,
-        hasher: Mutex::new(Hasher::made_meanwhile()),
+        hasher: Mutex::new(Hasher::unmade()),
     })
 }

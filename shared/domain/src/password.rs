@@ -625,26 +625,31 @@ impl Hasher {
         Self::bounded(Params::DEFAULT)
     }
 
-    /// The same, with its buffer made meanwhile by a thread of its own, which ends
-    /// with that. The first hash waits for it.
+    /// The same without its buffer, which [`Hasher::make_meanwhile`] makes, or else
+    /// the first hash.
+    #[must_use]
+    pub fn unmade() -> Self {
+        Self::without_memory(Params::DEFAULT)
+    }
+
+    /// Has the buffer made by a thread of its own, which ends with that. The first
+    /// hash waits for it.
     ///
     /// Touching the pages takes several times as long as all else that a function
     /// does before its first request. That request waits for the tables before it
     /// comes to its hash, and the buffer is there by then.
-    #[must_use]
-    pub fn made_meanwhile() -> Self {
-        let params = Params::DEFAULT;
-        let mut hasher = Self::without_memory(params);
+    pub fn make_meanwhile(&mut self) {
+        let needed = self.params.argon2().block_count();
+        if self.making.is_some() || self.memory.len() >= needed {
+            return;
+        }
         let make = move || {
             let mut memory = Vec::new();
-            grow(&mut memory, params.argon2().block_count());
+            grow(&mut memory, needed);
             memory
         };
-        match thread::Builder::new().spawn(make) {
-            Ok(making) => hasher.making = Some(making),
-            Err(_) => hasher.grow_to(params),
-        }
-        hasher
+        // Without a thread the first hash makes it.
+        self.making = thread::Builder::new().spawn(make).ok();
     }
 
     /// A hasher with other parameters.
@@ -1442,7 +1447,7 @@ mod tests {
     #[test]
     fn the_first_hash_touches_no_page_that_the_start_did_not() {
         let given = password("correct horse battery staple");
-        for mut hasher in [Hasher::new(), Hasher::made_meanwhile()] {
+        for mut hasher in [Hasher::new(), made_meanwhile()] {
             let before = page_faults();
             let _ = hasher.hash(&given, SALT);
             let faults = page_faults() - before;
@@ -1453,12 +1458,27 @@ mod tests {
     #[test]
     fn a_hasher_made_meanwhile_hashes_and_keeps_its_buffer_like_any_other() {
         let given = password("correct horse battery staple");
-        let mut hasher = Hasher::made_meanwhile();
+        let mut hasher = made_meanwhile();
         let hash = hasher.hash(&given, SALT);
         assert_eq!(hash, Hasher::new().hash(&given, SALT));
         let (at, blocks) = (hasher.memory.as_ptr(), hasher.memory.len());
         assert_eq!(blocks, 19_456);
         let _ = hasher.verify(&given, Some(&hash));
         assert_eq!((hasher.memory.as_ptr(), hasher.memory.len()), (at, blocks));
+        hasher.make_meanwhile();
+        assert!(hasher.making.is_none(), "it is there");
+    }
+
+    #[test]
+    fn a_hasher_that_nobody_made_makes_its_buffer_at_the_first_hash() {
+        let given = password("correct horse battery staple");
+        let hash = Hasher::unmade().hash(&given, SALT);
+        assert_eq!(hash, Hasher::new().hash(&given, SALT));
+    }
+
+    fn made_meanwhile() -> Hasher {
+        let mut hasher = Hasher::unmade();
+        hasher.make_meanwhile();
+        hasher
     }
 }

@@ -17,7 +17,7 @@ mod settings;
 pub use clients::{Calls, Clients, RetryPolicy};
 pub use clock::Clock;
 pub use environment::{ConfigError, number, optional, required};
-pub use run::{Error, LambdaEvent, run};
+pub use run::{Error, LambdaEvent, run, run_meanwhile};
 pub use settings::{edge, limits, password_rules};
 
 /// Fills an array with bytes from the system's CSPRNG.
