@@ -215,8 +215,7 @@ impl Drop for Function {
 /// When the process is gone.
 pub fn processor_time(process: u32) -> Result<Duration> {
     let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+    for text in of_threads(process, "schedstat")? {
         let ran = text.split(' ').next().unwrap_or_default();
         total += ran.parse::<u64>().context("schedstat is not as expected")?;
     }
@@ -240,12 +239,30 @@ pub async fn at_rest(process: u32) -> Result<()> {
 
 fn sleeps(process: u32) -> Result<bool> {
     let mut all = true;
-    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+    for stat in of_threads(process, "stat")? {
         let state = stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]);
         all &= state == Some("S");
     }
     Ok(all)
+}
+
+/// A file of each thread of a process. One that ends while they are read has none.
+fn of_threads(process: u32, file: &str) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        match fs::read_to_string(thread?.path().join(file)) {
+            Ok(text) => texts.push(text),
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(texts)
+}
+
+/// Whether a thread is no longer there: not its file, or not what is in it.
+fn has_ended(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// Serves the Runtime API to one process.
