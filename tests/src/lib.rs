@@ -18,6 +18,7 @@ pub mod engine;
 mod examples;
 pub mod listener;
 pub mod many;
+pub mod moments;
 pub mod openapi;
 pub mod races;
 pub mod sockets;

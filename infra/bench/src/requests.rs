@@ -1,23 +1,19 @@
 //! Two households on the embedded DynamoDB, and for each function the request that
 //! it is measured with: what it is asked most, and done in full.
 
-use std::sync::Mutex;
-
 use anyhow::{Context as _, Result, bail};
 use aws_credential_types::Credentials;
 use curfew_tests::bundle::{Bundle, introspection, json_of};
 use curfew_tests::engine::Engine;
 use curfew_tests::tables;
-use curfew_tests::wire::{self, Fate};
-use domain::password::Hasher;
 use domain::{ConnectionId, EndedSession, SignOutId, Token};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use start::{Clients, Clock, RetryPolicy};
+use start::{Clients, RetryPolicy};
 use store::Connection;
 use tokio::process::Command;
 
-use crate::services::Services;
+use crate::services::{Services, bundle_over};
 
 /// The password of every account that is made.
 pub const PASSWORD: &str = "quiet otter borrows nine lanterns";
@@ -77,12 +73,7 @@ impl World {
     /// When a function refuses what it should do.
     pub async fn new() -> Result<Self> {
         let engine = Engine::new();
-        let over = engine.clone();
-        let clients =
-            wire::clients(move |call| Fate::Answered(over.answer(&call.operation, &call.body)));
-        let mut bundle = Bundle::new(clients.dynamodb(), Clock::System);
-        bundle.register.hasher = Mutex::new(Hasher::new());
-        bundle.login.hasher = Mutex::new(Hasher::new());
+        let bundle = bundle_over(&engine);
         let first = household(&bundle, "lea@example.com").await?;
         let second = household(&bundle, "anna@example.com").await?;
         for member in &second {

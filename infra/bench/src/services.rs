@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use curfew_tests::bundle::Bundle;
 use curfew_tests::cost::{Cost, Meter};
 use curfew_tests::delivery::{self, Published};
 use curfew_tests::engine::{Answer, Engine};
+use curfew_tests::wire::{self, Fate};
+use domain::password::Hasher;
 use http_api::held;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
@@ -16,8 +19,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use start::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// The functions in this process over tables, with passwords hashed as they are in
+/// the cloud: what a world is made with before it is measured.
+#[must_use]
+pub fn bundle_over(engine: &Engine) -> Bundle {
+    let engine = engine.clone();
+    let clients =
+        wire::clients(move |call| Fate::Answered(engine.answer(&call.operation, &call.body)));
+    let mut bundle = Bundle::new(clients.dynamodb(), Clock::System);
+    bundle.register.hasher = Mutex::new(Hasher::new());
+    bundle.login.hasher = Mutex::new(Hasher::new());
+    bundle.change_password.hasher = Mutex::new(Hasher::new());
+    bundle
+}
 
 /// The services. They end when this is dropped.
 pub struct Services {

@@ -6,13 +6,13 @@
 //! `CURFEW_MOMENTS` sets how many, `CURFEW_SEED` the order of the moments.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
 use curfew_tests::bundle::{event, json_of};
+use curfew_tests::moments::{Dice, run};
 use curfew_tests::sockets::{EMAIL, PASSWORD, World, by_ticket, by_token};
 use domain::{DeviceId, PartState, SignOutId};
 use http_api::Reply;
@@ -100,7 +100,7 @@ fn from_the_answer_of_a_sign_out_on_every_door_is_shut_to_a_busy_device() {
     let rounds = number("CURFEW_MOMENTS").unwrap_or(1_000);
     let seed = number("CURFEW_SEED").unwrap_or_else(|| u64::from_be_bytes(start::random()));
     println!("seed {seed}: CURFEW_SEED={seed} tries the same moments");
-    let mut dice = Dice(seed | 1);
+    let mut dice = Dice::new(seed);
     let mut ways: BTreeMap<Way, u64> = BTreeMap::new();
     let mut tried = Tried::default();
     let mut home = Home::new();
@@ -432,34 +432,6 @@ fn ticket(world: &World, busy: &Busy) -> String {
 
 fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
-}
-
-/// Runs on a runtime of the thread's own.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-    }
-    RUNTIME.with(|runtime| runtime.block_on(future))
-}
-
-/// Random numbers that can be had again (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        let at = self.below(among.len() as u64);
-        among[usize::try_from(at).expect("an index")]
-    }
 }
 
 #[expect(

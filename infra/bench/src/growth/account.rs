@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,19 +11,16 @@ use curfew_tests::cost::Cost;
 use curfew_tests::engine::Engine;
 use curfew_tests::many::{add_devices, signed_in};
 use curfew_tests::tables;
-use curfew_tests::wire::{self, Fate};
-use domain::password::Hasher;
 use domain::{DeviceId, SessionId, Token};
 use http_api::Reply;
 use serde::Serialize;
 use serde_json::{Value, json};
-use start::Clock;
 use tokio::process::Command;
 
 use crate::lambda::Function;
 use crate::programs::{Program, folder};
 use crate::requests::{PASSWORD, environment, gateway};
-use crate::services::Services;
+use crate::services::{Services, bundle_over};
 
 const EMAIL: &str = "lea@example.com";
 /// The address of an account whose row can't be read.
@@ -158,12 +154,7 @@ impl Account {
     pub async fn new(devices: usize, programs: &[Program]) -> Result<Self> {
         let began = Instant::now();
         let engine = Engine::new();
-        let over = engine.clone();
-        let clients =
-            wire::clients(move |call| Fate::Answered(over.answer(&call.operation, &call.body)));
-        let mut bundle = Bundle::new(clients.dynamodb(), Clock::System);
-        bundle.register.hasher = Mutex::new(Hasher::new());
-        bundle.login.hasher = Mutex::new(Hasher::new());
+        let bundle = bundle_over(&engine);
         for email in [EMAIL, UNREADABLE] {
             done(&bundle.register(email, PASSWORD).await)?;
         }

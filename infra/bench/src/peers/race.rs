@@ -3,20 +3,18 @@
 //! hash as it is deployed.
 
 use std::future::Future;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use curfew_tests::bundle::{Bundle, json_of};
 use curfew_tests::engine::Engine;
-use curfew_tests::wire::{self, Fate};
-use domain::password::Hasher;
+use curfew_tests::moments::{Dice, run};
 use http_api::Reply;
-use start::Clock;
 
 use super::Outcome;
 use crate::report::median;
+use crate::services::bundle_over;
 
 const EMAIL: &str = "lea@example.com";
 const PASSWORDS: [&str; 2] = [
@@ -50,13 +48,7 @@ impl Household {
     /// # Errors
     /// When a function refuses what it should do.
     pub fn new() -> Result<Self> {
-        let engine = Engine::new();
-        let clients =
-            wire::clients(move |call| Fate::Answered(engine.answer(&call.operation, &call.body)));
-        let mut bundle = Bundle::new(clients.dynamodb(), Clock::System);
-        bundle.register.hasher = Mutex::new(Hasher::new());
-        bundle.login.hasher = Mutex::new(Hasher::new());
-        bundle.change_password.hasher = Mutex::new(Hasher::new());
+        let bundle = bundle_over(&Engine::new());
         let reply = run(bundle.register(EMAIL, PASSWORDS[0]));
         if reply.status_code != 202 {
             bail!("registering: {reply:?}");
@@ -68,7 +60,7 @@ impl Household {
             at: 0,
             sign_in_s: 0.0,
             change_s: 0.0,
-            dice: Dice(u64::from_be_bytes(start::random()) | 1),
+            dice: Dice::new(u64::from_be_bytes(start::random())),
         };
         let (mut sign_in_s, mut change_s) = (Vec::new(), Vec::new());
         for _ in 0..ALONE {
@@ -169,30 +161,5 @@ fn from(moment: Instant, act: impl Future<Output = Reply>) -> Done {
         reply,
         began,
         ended: Instant::now(),
-    }
-}
-
-/// Runs on a runtime of the thread's own.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-    }
-    RUNTIME.with(|runtime| runtime.block_on(future))
-}
-
-/// Random moments (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    /// From 0 to 1.
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no 64 bits")]
-    fn share(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
