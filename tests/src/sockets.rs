@@ -309,7 +309,6 @@ impl World {
                 queue: PushQueue::new(clients.sqs(), queue_url.to_owned()),
                 limits: bundle.limits,
                 clock: clock.clone(),
-                budget: push_revocations::BUDGET,
                 table_calls,
                 push_calls,
             },

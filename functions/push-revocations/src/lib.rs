@@ -35,8 +35,6 @@ pub struct Deps {
     pub limits: Limits,
     /// The clock.
     pub clock: Clock,
-    /// For how long devices are told: [`BUDGET`].
-    pub budget: Duration,
     /// The calls of the tables.
     pub table_calls: Calls,
     /// The calls of the sockets.
@@ -46,8 +44,8 @@ pub struct Deps {
 /// How many devices are told at once.
 pub const WIDTH: usize = 64;
 
-/// For how long devices are told. What was told by then is written down in another
-/// five seconds, and what is left fails its message, before Lambda (30 s) would end
+/// For how long new calls are begun. What was begun by then is finished or given up
+/// soon after, and what is left fails its message, before Lambda (30 s) would end
 /// everything without a word of what was done.
 pub const BUDGET: Duration = Duration::from_secs(20);
 
@@ -79,7 +77,8 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let calls = || (deps.table_calls.made(), deps.push_calls.made());
     let before = calls();
     let pace = Pace {
-        until: began + deps.budget,
+        clock: &deps.clock,
+        until: now + BUDGET,
         width: (WIDTH / event.records.len().max(1)).max(1),
     };
     let messages = event.records.iter();
@@ -107,7 +106,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
 
 /// Does what a message asks for, and writes one line to the log; whether nothing
 /// is left to do.
-async fn work(deps: &Deps, message: &SqsMessage, pace: Pace, now: Timestamp) -> bool {
+async fn work(deps: &Deps, message: &SqsMessage, pace: Pace<'_>, now: Timestamp) -> bool {
     let began = Instant::now();
     let message_id = message.message_id.as_deref();
     let mut counts = Counts::default();

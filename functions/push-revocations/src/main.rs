@@ -1,6 +1,6 @@
 //! Wiring of the `push-revocations` function.
 
-use push_revocations::{BUDGET, Deps, handle};
+use push_revocations::{Deps, handle};
 use sockets::{PushQueue, Sockets};
 use start::{Calls, Clients, Clock, Error};
 use store::{Store, Tables};
@@ -28,7 +28,6 @@ fn deps() -> Result<Deps, Error> {
         queue: PushQueue::new(clients.sqs(), start::required("PUSH_QUEUE_URL")?),
         limits: start::limits()?,
         clock: Clock::System,
-        budget: BUDGET,
         table_calls,
         push_calls,
     })

@@ -1,7 +1,9 @@
 //! Telling devices: who is told what, and what becomes of a socket.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::future::Future;
+use std::time::Duration;
 
 use domain::{AccountId, ConnectionId, Ended, SessionId, SignOutId, Step, Timestamp};
 use futures_util::StreamExt as _;
@@ -10,7 +12,9 @@ use http_api::SignedOutBy;
 use jiff::SignedDuration;
 use serde::Serialize;
 use sockets::{Asked, Reach};
+use start::Clock;
 use store::{Cause, Connection, Fate};
+use tokio::time::timeout;
 
 use crate::{Deps, Error};
 
@@ -25,27 +29,42 @@ const HANDSHAKE: SignedDuration = SignedDuration::from_secs(30);
 /// looked at again.
 const LATER: Duration = Duration::from_secs(10);
 
-/// How many sockets are told before that is written down, and ended by one message
-/// of ours: their ids fit into it easily.
+/// How many sockets are told before those are given their end by one message of
+/// ours: their ids fit into it easily.
 const AT_ONCE: usize = 500;
 
-/// What was told is written down after the time for telling is over, too.
+/// What was begun in time is given so long when the time is over, and then up.
 const FINISHING: Duration = Duration::from_secs(5);
+
+/// And so long has the asking for the end of those that were told. With
+/// [`crate::BUDGET`] and [`FINISHING`] it ends before Lambda (30 s) ends it.
+const ASKING: Duration = Duration::from_secs(4);
 
 /// How many calls are made at once, and until when new ones are begun.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    pub(crate) until: Instant,
+pub(crate) struct Pace<'a> {
+    pub(crate) clock: &'a Clock,
+    pub(crate) until: Timestamp,
     pub(crate) width: usize,
 }
 
-impl Pace {
-    /// The same, for what follows from what was done in time.
-    fn to_finish(self) -> Self {
-        Self {
-            until: self.until + FINISHING,
-            ..self
-        }
+impl Pace<'_> {
+    /// How much time is left, if any.
+    fn left(&self) -> Option<Duration> {
+        let left = self.until.duration_since(self.clock.now());
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Does something in what is left and `more`.
+    async fn within<T>(
+        &self,
+        more: Duration,
+        act: impl Future<Output = Result<T, Cause>>,
+    ) -> Result<T, Cause> {
+        let time = self.left().unwrap_or_default() + more;
+        timeout(time, act)
+            .await
+            .unwrap_or_else(|_| Err(NoTimeLeft.into()))
     }
 }
 
@@ -124,8 +143,8 @@ struct Undone {
 /// down that they were told, and asks for the sockets' end after a grace. What
 /// goes wrong with one does not hold up the others.
 ///
-/// All of that for some of them before the next: when the time is over, those that
-/// were told need not be told again.
+/// Each that is told is written down at once, and some are given their end before the
+/// next: when the time is over, those that were told need not be told again.
 ///
 /// # Errors
 /// [`Error`] when not all of it was done.
@@ -134,7 +153,7 @@ pub(crate) async fn tell(
     account: AccountId,
     connections: &[Connection],
     failing: Failing,
-    pace: Pace,
+    pace: Pace<'_>,
     now: Timestamp,
     counts: &mut Counts,
 ) -> Result<(), Error> {
@@ -152,11 +171,11 @@ pub(crate) async fn tell(
         .fates(account, &sessions, &deps.limits, now)
         .await?;
     let keys = sessions.iter().map(|key| key.session);
-    let mut telling = Telling {
+    let telling = Telling {
         deps,
         account,
         fates: keys.zip(fates).collect(),
-        marked: HashSet::new(),
+        marked: RefCell::default(),
         pace,
         now,
     };
@@ -178,7 +197,7 @@ pub(crate) async fn tell(
     let asked = connections
         .iter()
         .filter(|connection| causes.contains_key(&connection.id));
-    let asked = each(pace.to_finish(), asked, async |connection| {
+    let asked = each(pace, asked, async |connection| {
         look_later(deps, connection).await
     });
     for (connection, asked) in asked.await {
@@ -210,15 +229,16 @@ struct Telling<'a> {
     fates: HashMap<SessionId, Fate>,
     /// The sessions whose devices were told, as the receipt says by now: a device
     /// with several sockets has one part in it.
-    marked: HashSet<SessionId>,
-    pace: Pace,
+    marked: RefCell<HashSet<SessionId>>,
+    pace: Pace<'a>,
     now: Timestamp,
 }
 
 impl Telling<'_> {
-    /// Tells some of them, and gives back those that could not be dealt with.
+    /// Tells some of them, writes that down, asks for their end, and gives back those
+    /// that could not be dealt with.
     async fn tell<'c>(
-        &mut self,
+        &self,
         connections: &'c [Connection],
         counts: &mut Counts,
         undone: &mut Undone,
@@ -227,7 +247,12 @@ impl Telling<'_> {
         let mut told: Vec<&Connection> = Vec::new();
         let became = each(self.pace, connections, async |connection| {
             let fate = &self.fates[&connection.session.session];
-            reach(self.deps, connection, fate, self.now).await
+            let became = reach(self.deps, connection, fate, self.now).await?;
+            // At once, and not when all are told: there may be no time then.
+            if let (Became::Told, Fate::Ended(ended)) = (&became, fate) {
+                self.mark(connection, ended).await;
+            }
+            Ok(became)
         });
         for (connection, became) in became.await {
             match became {
@@ -240,22 +265,13 @@ impl Telling<'_> {
             }
         }
         counts.told += told.len();
-        self.mark(&told).await;
 
         // What could not be written down is told and written again, so each socket
         // of its device stays, with its row, until then.
         let (told, unmarked): (Vec<&Connection>, Vec<_>) = told
             .into_iter()
-            .partition(|connection| self.marked.contains(&connection.session.session));
-        let is_over = Instant::now() >= self.pace.to_finish().until;
-        let cause = || -> Cause {
-            if is_over {
-                NoTimeLeft.into()
-            } else {
-                NotMarked.into()
-            }
-        };
-        failed.extend(unmarked.into_iter().map(|one| (one, cause())));
+            .partition(|connection| self.is_marked(connection));
+        failed.extend(unmarked.into_iter().map(|one| (one, NotMarked.into())));
         if !told.is_empty() {
             let asked = Asked::Close {
                 account_id: self.account,
@@ -264,40 +280,33 @@ impl Telling<'_> {
                     .map(|connection| connection.id.clone())
                     .collect(),
             };
-            undone.take(self.deps.queue.ask(&asked, GRACE).await);
+            let asking = self.deps.queue.ask(&asked, GRACE);
+            undone.take(self.pace.within(FINISHING + ASKING, asking).await);
         }
         failed
     }
 
-    /// Writes down that devices were told.
-    async fn mark(&mut self, told: &[&Connection]) {
-        let mut seen = HashSet::new();
-        let sessions = told.iter().filter(|connection| {
-            let session = connection.session.session;
-            !self.marked.contains(&session) && seen.insert(session)
-        });
-        let marks = each(
-            self.pace.to_finish(),
-            sessions,
-            async |connection: &&Connection| {
-                let session = &connection.session;
-                let Fate::Ended(ended) = &self.fates[&session.session] else {
-                    return Ok(());
-                };
-                let (store, limits) = (&self.deps.store, &self.deps.limits);
-                let mark = store.mark(self.account, ended, session, Step::Pushed, self.now, limits);
-                mark.await.map_err(Cause::from)
-            },
-        );
-        for (connection, mark) in marks.await {
-            match mark {
-                Ok(()) => {
-                    self.marked.insert(connection.session.session);
-                }
-                Err(cause) => {
-                    let cause = store::chain(cause.as_ref());
-                    tracing::warn!(cause, connection = %connection.id, "A push was not written down.");
-                }
+    fn is_marked(&self, connection: &Connection) -> bool {
+        self.marked.borrow().contains(&connection.session.session)
+    }
+
+    /// Writes down that a device was told, unless another socket of it has been.
+    async fn mark(&self, connection: &Connection, ended: &Ended) {
+        if self.is_marked(connection) {
+            return;
+        }
+        let (store, limits) = (&self.deps.store, &self.deps.limits);
+        let (session, step) = (&connection.session, Step::Pushed);
+        match store
+            .mark(self.account, ended, session, step, self.now, limits)
+            .await
+        {
+            Ok(()) => {
+                self.marked.borrow_mut().insert(session.session);
+            }
+            Err(error) => {
+                let cause = store::chain(&error);
+                tracing::warn!(cause, connection = %connection.id, "A push was not written down.");
             }
         }
     }
@@ -320,7 +329,7 @@ pub(crate) async fn close(
     deps: &Deps,
     account: AccountId,
     ids: &[ConnectionId],
-    pace: Pace,
+    pace: Pace<'_>,
     counts: &mut Counts,
 ) -> Result<(), Error> {
     let mut undone = Undone::default();
@@ -400,15 +409,15 @@ fn frame(connection: &Connection, ended: &Ended) -> String {
 
 /// Does the same for each, some at a time, while there is time.
 async fn each<T: Copy, R>(
-    pace: Pace,
+    pace: Pace<'_>,
     items: impl IntoIterator<Item = T>,
     act: impl AsyncFn(T) -> Result<R, Cause>,
 ) -> Vec<(T, Result<R, Cause>)> {
     let act = &act;
     stream::iter(items)
         .map(|item| async move {
-            let done = if Instant::now() < pace.until {
-                act(item).await
+            let done = if pace.left().is_some() {
+                pace.within(FINISHING, act(item)).await
             } else {
                 Err(NoTimeLeft.into())
             };
@@ -448,10 +457,14 @@ mod tests {
 
     use super::*;
 
+    const NOON: Timestamp = Timestamp::UNIX_EPOCH;
+
     #[tokio::test]
     async fn nothing_is_begun_when_the_time_is_over() {
+        let clock = Clock::fixed(NOON);
         let pace = Pace {
-            until: Instant::now(),
+            clock: &clock,
+            until: NOON,
             width: 2,
         };
         let begun = Cell::new(0);
@@ -467,8 +480,10 @@ mod tests {
 
     #[tokio::test]
     async fn as_many_run_at_once_as_the_pace_allows_and_no_more() {
+        let clock = Clock::fixed(NOON);
         let pace = Pace {
-            until: Instant::now() + Duration::from_mins(1),
+            clock: &clock,
+            until: NOON + Duration::from_mins(1),
             width: 3,
         };
         let (running, most) = (Cell::new(0), Cell::new(0));

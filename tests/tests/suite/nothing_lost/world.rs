@@ -280,7 +280,6 @@ impl World {
                 queue: queue.clone(),
                 limits,
                 clock: clock.clone(),
-                budget: push_revocations::BUDGET,
                 table_calls: Calls::default(),
                 push_calls: Calls::default(),
             },

@@ -1,7 +1,6 @@
 //! Pushes: who is told what, what becomes of each socket, and what of a message.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use curfew_tests::bundle::json_of;
 use curfew_tests::sockets::{Member, PASSWORD, Verdict, World};
@@ -724,35 +723,41 @@ async fn more_sockets_than_one_message_names_are_all_ended() {
 
 #[tokio::test]
 async fn those_told_before_the_time_was_over_are_not_told_again() {
-    const SOCKETS: usize = 1_100;
-    let mut world = World::new().await;
-    let budget = std::mem::replace(&mut world.push.budget, Duration::from_secs(2));
+    let world = World::new().await;
     let laptop = world.sign_in(None).await;
-    let device = world.sign_in(None).await;
-    for n in 0..SOCKETS {
-        world.open(&device, &format!("socket-{n}")).await;
+    let mut sockets = Vec::new();
+    for n in 0..150 {
+        let device = world.sign_in(None).await;
+        let socket = format!("socket-{n}");
+        world.open(&device, &socket).await;
+        sockets.push((device, socket));
     }
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let body = world.event_of(&device, sign_out).await;
-    // The gateway holds one frame of the second half until all the time is over.
-    let mut posts = 0;
+    let sign_out = world.sign_out_all(&laptop, "others").await;
+    let body = world.event_of(&laptop, sign_out).await;
+    // With the hundredth frame all the time is over.
+    let (clock, mut posts) = (world.clock.clone(), 0);
     world.gateway.judge(move |call| {
         if call.operation == "PostToConnection" {
             posts += 1;
-            if posts == 700 {
-                std::thread::sleep(Duration::from_secs(3));
+            if posts == 100 {
+                clock.advance(SignedDuration::from_secs(21));
             }
         }
         Verdict::Made
     });
 
     assert_eq!(world.deliver(&[&body]).await, [0], "some are left");
-    world.push.budget = budget;
-    let queued = world.gateway.take_queued();
-    let told = world.gateway.all_frames().len();
-    assert!((1..SOCKETS).contains(&told), "{told}");
+
     let states = world.states(&laptop, sign_out).await;
-    assert_eq!(states[&device.device], PartState::Pushed);
+    let mut told = 0;
+    for (device, socket) in &sockets {
+        let is_told = !world.gateway.frames(socket).is_empty();
+        let state = &states[&device.device];
+        assert_eq!(*state == PartState::Pushed, is_told, "{socket}: {state:?}");
+        told += usize::from(is_told);
+    }
+    assert!((100..150).contains(&told), "{told}");
+    let queued = world.gateway.take_queued();
     assert!(queued.iter().all(|queued| queued.delay_s == 5));
     for message in queued {
         world.push(&message.body).await;
@@ -762,6 +767,6 @@ async fn those_told_before_the_time_was_over_are_not_told_again() {
     world.gateway.mend();
     world.push(&body).await;
     world.drain().await;
-    assert_eq!(world.gateway.all_frames().len(), SOCKETS, "each once");
+    assert_eq!(world.gateway.all_frames().len(), 150, "each once");
     assert!(rows(&world).is_empty());
 }
