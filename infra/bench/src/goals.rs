@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::programs::folder;
+use crate::programs::{all_functions, folder};
 use crate::report::{Report, Table};
 
 /// The programs that `start` measures beside the functions.
@@ -57,7 +57,10 @@ impl AtMost {
 /// # Errors
 /// When a part was not run.
 pub fn run() -> Result<()> {
-    let mut goals = starts(&figures("start")?, &figures("work")?)?;
+    let (start, work) = (figures("start")?, figures("work")?);
+    has_all(&start, "program", "start")?;
+    has_all(&work, "function", "work")?;
+    let mut goals = starts(&start, &work)?;
     goals.extend(hashes(&figures("hashing")?)?);
     let (peers, growth) = (figures("peers")?, figures("growth")?);
     let (end_to_end, fan_out) = (figures("end-to-end")?, figures("fan-out")?);
@@ -87,6 +90,17 @@ fn figures(part: &str) -> Result<Value> {
         .with_context(|| format!("there are no figures: run `cargo run -p bench -- {part}`"))?;
     let mut report: Value = serde_json::from_str(&text).context(format!("{part}.json"))?;
     Ok(report["figures"].take())
+}
+
+/// A goal is one of every function: a run of some of them says nothing of it.
+fn has_all(figures: &Value, by: &str, part: &str) -> Result<()> {
+    let measured = list(figures)?;
+    for name in all_functions()? {
+        if !measured.iter().any(|it| it[by] == *name) {
+            bail!("the last `-- {part}` left {name} out: run it for all functions");
+        }
+    }
+    Ok(())
 }
 
 fn number(of: &Value, name: &str) -> Result<f64> {
@@ -223,7 +237,7 @@ fn hashes(hashing: &Value) -> Result<Vec<Verdict>> {
             number(hashing, "of_reference")?,
         ),
         first.judge(
-            "first hash after a start / a steady one",
+            "first hash after a start, in the buffer that was made / a steady one",
             number(hashing, "first_of_steady")?,
         ),
     ])
@@ -278,7 +292,7 @@ fn alive(peers: &Value, growth: &Value, end_to_end: &Value, fan_out: &Value) -> 
     }
     let alive: f64 = tried.iter().sum();
     let what = format!(
-        "sessions alive that should be dead, in {} scenarios",
+        "sessions alive that should be dead, in {} counts",
         tried.len()
     );
     let none = AtMost {
@@ -407,7 +421,7 @@ mod tests {
             let verdict = alive(&peers, &growth, &end_to_end, &fan_out).unwrap();
             assert_eq!(verdict.found, alive_in_a_race.to_string());
             assert_eq!(verdict.reached, reached);
-            assert!(verdict.what.contains("7 scenarios"), "{}", verdict.what);
+            assert!(verdict.what.contains("7 counts"), "{}", verdict.what);
         }
     }
 }

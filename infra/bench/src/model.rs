@@ -84,6 +84,8 @@ pub struct LogBytes {
     overhead: f64,
     /// As they are kept, of what was taken in.
     pub compression: f64,
+    /// For how many days they are kept.
+    pub kept_days: f64,
 }
 
 /// The bytes of answers.
@@ -478,6 +480,15 @@ fn logical_id(function: &str) -> String {
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn count(count: usize) -> f64 {
     count as f64
+}
+
+/// Whether something says when it was known: a day, or "mid-2025" where nobody has
+/// written the day down.
+#[cfg(test)]
+pub fn is_known(known: &str) -> bool {
+    let year = known.strip_prefix("mid-");
+    known.parse::<jiff::civil::Date>().is_ok()
+        || year.is_some_and(|year| year.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]

@@ -602,10 +602,10 @@ pub enum Verdict {
 
 /// Computes hashes in one buffer, kept for its life.
 ///
-/// A fresh buffer of 19 MiB costs 4,864 page faults, at every hash. So one of
-/// these is made when a process starts, which touches every page, and each hash
-/// is computed in it, and wipes what it used (which takes a twentieth of the
-/// hash).
+/// A fresh buffer of 19 MiB costs 4,864 page faults, at every hash. So a process has
+/// one, whose every page is touched when it is made: at once ([`Hasher::new`]), or
+/// beside the start ([`Hasher::make_meanwhile`]). Each hash is computed in it, and
+/// wipes what it used (which takes a twentieth of the hash).
 pub struct Hasher {
     params: Params,
     /// Stands in for the hash of an account that does not exist.

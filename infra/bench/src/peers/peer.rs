@@ -48,6 +48,9 @@ pub async fn install() -> Result<[Installed; 2]> {
 async fn better_auth(tether: &Tether) -> Result<Installed> {
     const WHY: &str = "Better Auth is measured with Node.js 20 or newer and its npm";
     let node = version("node", WHY).await?;
+    if !is_at_least(&node, 20) {
+        bail!("{WHY}; `node` is {node}");
+    }
     version("npm", WHY).await?;
     let (from, to) = (sources("better-auth"), place("better-auth"));
     fs::create_dir_all(&to)?;
@@ -144,6 +147,12 @@ async fn version(tool: &str, why: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&told.stdout).trim().to_owned())
 }
 
+/// Whether a version such as `v20.20.2` is of that major one or a later.
+fn is_at_least(version: &str, major: u32) -> bool {
+    let found = version.trim_start_matches('v').split('.').next();
+    found.is_some_and(|found| found.parse().is_ok_and(|found: u32| found >= major))
+}
+
 /// A peer that runs.
 pub struct Peer {
     /// Which.
@@ -225,6 +234,12 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_node_is_told_from_a_newer() {
+        assert!(is_at_least("v20.20.2", 20) && is_at_least("v22.1.0", 20));
+        assert!(!is_at_least("v18.19.0", 20) && !is_at_least("", 20));
+    }
 
     #[test]
     fn the_lock_of_better_auth_pins_every_package_and_names_no_registry() {
