@@ -78,3 +78,102 @@ where
         move |event: LambdaEvent<A>| handler(deps, event.payload),
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::process::{Child, Command, Stdio};
+
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// Where the process of the test tells that it did something meanwhile.
+    const TELL: &str = "TELL_MEANWHILE";
+
+    /// A process that ends with the test, however that ends.
+    struct Ended(Child);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// Not a test of its own: what the next one starts as a process.
+    #[test]
+    #[ignore = "is started by the next one"]
+    fn a_function() {
+        let Ok(tell) = crate::required(TELL) else {
+            return;
+        };
+        let meanwhile = move |(): &()| drop(TcpStream::connect(&tell));
+        let answer = |(): &(), _: IgnoredAny| async { Ok::<_, Error>(()) };
+        run_meanwhile(|| Ok(()), meanwhile, answer).unwrap();
+    }
+
+    /// What is read of a request, up to its body.
+    fn head(from: &mut BufReader<TcpStream>) -> (String, usize) {
+        let (mut first, mut length) = (String::new(), 0);
+        from.read_line(&mut first).unwrap();
+        loop {
+            let mut line = String::new();
+            from.read_line(&mut line).unwrap();
+            let line = line.to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                return (first, length);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_done_meanwhile_is_done_once_and_after_work_was_asked_for() {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (runtime_api, told) = (listen(), listen());
+        let address = |of: &TcpListener| of.local_addr().unwrap().to_string();
+        let program = std::env::current_exe().unwrap();
+        let child = Command::new(program)
+            .args(["--exact", "--ignored", "run::tests::a_function"])
+            .env("AWS_LAMBDA_RUNTIME_API", address(&runtime_api))
+            .env("AWS_LAMBDA_FUNCTION_NAME", "test")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env(TELL, address(&told))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let _ended = Ended(child);
+        let (stream, _) = runtime_api.accept().unwrap();
+        let mut answers = stream.try_clone().unwrap();
+        let mut asked = BufReader::new(stream);
+
+        // Whatever was written before it was told can be read by now.
+        drop(told.accept().unwrap());
+        asked.get_ref().set_nonblocking(true).unwrap();
+        assert!(!asked.fill_buf().unwrap().is_empty(), "work was asked for");
+        asked.get_ref().set_nonblocking(false).unwrap();
+
+        told.set_nonblocking(true).unwrap();
+        for n in 0..3 {
+            assert!(head(&mut asked).0.starts_with("GET "), "{n}");
+            let event = format!(
+                "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: {n}\r\n\
+                 lambda-runtime-deadline-ms: 4102444800000\r\ncontent-type: application/json\r\n\
+                 content-length: 2\r\n\r\n{{}}"
+            );
+            answers.write_all(event.as_bytes()).unwrap();
+            let (answer, length) = head(&mut asked);
+            assert!(answer.contains(&format!("/{n}/response")), "{answer}");
+            asked.read_exact(&mut vec![0; length]).unwrap();
+            let taken = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+            answers.write_all(taken).unwrap();
+        }
+        assert!(head(&mut asked).0.starts_with("GET "));
+        assert!(told.accept().is_err(), "once");
+    }
+}
