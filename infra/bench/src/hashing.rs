@@ -15,17 +15,27 @@ use crate::report::{Report, Table, median};
 /// Hashes of each program in a round; the first is its first since its start.
 const HASHES: usize = 6;
 
+/// A processor that has AVX2 and nothing later, as what is deployed is built for.
+const WITH_AVX2: &str = "haswell";
+
 /// What was measured; medians, in milliseconds.
 #[derive(Debug, Serialize)]
 pub struct Figures {
-    ours_first_ms: f64,
-    ours_ms: f64,
-    reference_first_ms: f64,
-    reference_ms: f64,
-    /// A steady hash of ours as a multiple of the reference's.
+    hashers: Vec<Figure>,
+    /// A steady hash of ours as a multiple of the reference's for this processor.
     of_reference: f64,
+    /// The same of the reference's with the instructions that ours has, too.
+    of_reference_with_avx2: Option<f64>,
     /// The first after the start as a multiple of a steady one.
     first_of_steady: f64,
+}
+
+/// What was measured of a program that hashes.
+#[derive(Debug, Serialize)]
+pub struct Figure {
+    program: String,
+    first_ms: f64,
+    steady_ms: f64,
 }
 
 /// A program that hashes when it is told to.
@@ -41,53 +51,63 @@ struct Hashing {
 /// When something does not build or run.
 pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     let ours = builder.example("bench-hash").await?;
-    let reference = builder.argon2().await?;
-    let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
+    let mut programs = vec![
+        ("ours".to_owned(), ours),
+        (
+            "reference in C, for this processor".to_owned(),
+            builder.argon2("native").await?,
+        ),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        let reference = builder.argon2(WITH_AVX2).await?;
+        programs.push(("reference in C, with AVX2".to_owned(), reference));
+    }
+    let mut times: Vec<Vec<Vec<f64>>> = programs.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         eprint!("\rHashing: round {} of {rounds} ", round + 1);
-        let mut both = (Hashing::start(&ours)?, Hashing::start(&reference)?);
-        let (mut our_round, mut their_round) = (Vec::new(), Vec::new());
-        for _ in 0..HASHES {
-            our_round.push(both.0.hash().await?);
-            their_round.push(both.1.hash().await?);
+        let mut hashing = Vec::new();
+        for (_, program) in &programs {
+            hashing.push((Hashing::start(program)?, Vec::new()));
         }
-        both.0.child.kill().await?;
-        both.1.child.kill().await?;
-        our_times.push(our_round);
-        their_times.push(their_round);
+        for _ in 0..HASHES {
+            for (hashing, round) in &mut hashing {
+                round.push(hashing.hash().await?);
+            }
+        }
+        for (n, (mut hashing, round)) in hashing.into_iter().enumerate() {
+            hashing.child.kill().await?;
+            times[n].push(round);
+        }
     }
     eprintln!();
-    let first = |times: &[Vec<f64>]| median(times.iter().map(|round| round[0]));
-    let steady = |times: &[Vec<f64>]| median(times.iter().flat_map(|round| round[1..].to_vec()));
+    let figure = |(program, times): (&String, &Vec<Vec<f64>>)| Figure {
+        program: program.clone(),
+        first_ms: median(times.iter().map(|round| round[0])),
+        steady_ms: median(times.iter().flat_map(|round| round[1..].to_vec())),
+    };
+    let names = programs.iter().map(|(name, _)| name);
+    let hashers: Vec<Figure> = names.zip(&times).map(figure).collect();
+    let ours = &hashers[0];
     let figures = Figures {
-        ours_first_ms: first(&our_times),
-        ours_ms: steady(&our_times),
-        reference_first_ms: first(&their_times),
-        reference_ms: steady(&their_times),
-        of_reference: steady(&our_times) / steady(&their_times),
-        first_of_steady: first(&our_times) / steady(&our_times),
+        of_reference: ours.steady_ms / hashers[1].steady_ms,
+        of_reference_with_avx2: hashers.get(2).map(|it| ours.steady_ms / it.steady_ms),
+        first_of_steady: ours.first_ms / ours.steady_ms,
+        hashers,
     };
     let columns = [
         "Argon2id, 19456 KiB, 2 passes",
         "first ms",
         "steady ms",
-        "/ reference",
+        "ours / it",
     ];
     let mut table = Table::new("A hash", &columns);
-    for (what, first, steady) in [
-        ("ours", figures.ours_first_ms, figures.ours_ms),
-        (
-            "reference, in C",
-            figures.reference_first_ms,
-            figures.reference_ms,
-        ),
-    ] {
-        let of_reference = steady / figures.reference_ms;
+    for it in &figures.hashers {
+        let ours = figures.hashers[0].steady_ms;
         table.row([
-            what.to_owned(),
-            format!("{first:.2}"),
-            format!("{steady:.2}"),
-            format!("{of_reference:.2}"),
+            it.program.clone(),
+            format!("{:.2}", it.first_ms),
+            format!("{:.2}", it.steady_ms),
+            format!("{:.2}", ours / it.steady_ms),
         ]);
     }
     Report::new("hashing", figures, vec![table]).publish()

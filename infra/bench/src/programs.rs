@@ -109,16 +109,19 @@ impl Builder {
     }
 
     /// Builds the C counterpart of our hasher around the reference library, as
-    /// fast as the compiler can make it for this very machine.
+    /// fast as the compiler can make it for a processor: `native` is this very one.
     ///
     /// # Errors
     /// When the library can't be had, or there is no C compiler.
-    pub async fn argon2(&self) -> Result<Program> {
+    pub async fn argon2(&self, processor: &str) -> Result<Program> {
         let library = self.argon2_library().await?;
-        let file = folder().join("argon2");
+        let name = format!("argon2-{processor}");
+        let file = folder().join(&name);
         let mut command = self.tether.command("cc");
         command
-            .args(["-O3", "-march=native", "-DARGON2_NO_THREADS", "-I"])
+            .args(["-O3", "-DARGON2_NO_THREADS"])
+            .arg(format!("-march={processor}"))
+            .arg("-I")
             .arg(library.join("include"))
             .arg("-o")
             .arg(&file)
@@ -134,10 +137,7 @@ impl Builder {
             command.arg(library.join("src").join(source));
         }
         run(command, "cc").await?;
-        Ok(Program {
-            name: "argon2 (C)".to_owned(),
-            file,
-        })
+        Ok(Program { name, file })
     }
 
     /// The sources of the reference library: the package on `PyPI` that carries
