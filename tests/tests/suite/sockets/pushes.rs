@@ -661,19 +661,25 @@ async fn a_check_of_a_valid_session_or_of_no_socket_does_nothing() {
     assert!(world.gateway.take_queued().is_empty());
 }
 
-#[tokio::test]
-async fn a_push_costs_a_call_a_socket_and_a_mark_a_device() {
+/// A laptop has signed out so many other devices, each with a socket open.
+async fn crowd(devices: usize) -> (World, Member, Vec<(Member, String)>, SignOutId, String) {
     let world = World::new().await;
     let laptop = world.sign_in(None).await;
     let mut sockets = Vec::new();
-    for n in 0..150 {
+    for n in 0..devices {
         let device = world.sign_in(None).await;
         let socket = format!("socket-{n}");
         world.open(&device, &socket).await;
-        sockets.push(socket);
+        sockets.push((device, socket));
     }
     let sign_out = world.sign_out_all(&laptop, "others").await;
     let body = world.event_of(&laptop, sign_out).await;
+    (world, laptop, sockets, sign_out, body)
+}
+
+#[tokio::test]
+async fn a_push_costs_a_call_a_socket_and_a_mark_a_device() {
+    let (world, _, sockets, _, body) = Box::pin(crowd(150)).await;
     let before = (world.push.table_calls.made(), world.push.push_calls.made());
     world.gateway.forget_calls();
 
@@ -695,7 +701,7 @@ async fn a_push_costs_a_call_a_socket_and_a_mark_a_device() {
     assert_eq!(world.push.push_calls.made() - before.1, 150);
     let told = sockets
         .iter()
-        .all(|socket| world.gateway.frames(socket).len() == 1);
+        .all(|(_, socket)| world.gateway.frames(socket).len() == 1);
     assert!(told);
 }
 
@@ -723,17 +729,7 @@ async fn more_sockets_than_one_message_names_are_all_ended() {
 
 #[tokio::test]
 async fn those_told_before_the_time_was_over_are_not_told_again() {
-    let world = World::new().await;
-    let laptop = world.sign_in(None).await;
-    let mut sockets = Vec::new();
-    for n in 0..150 {
-        let device = world.sign_in(None).await;
-        let socket = format!("socket-{n}");
-        world.open(&device, &socket).await;
-        sockets.push((device, socket));
-    }
-    let sign_out = world.sign_out_all(&laptop, "others").await;
-    let body = world.event_of(&laptop, sign_out).await;
+    let (world, laptop, sockets, sign_out, body) = Box::pin(crowd(150)).await;
     // With the hundredth frame all the time is over.
     let (clock, mut posts) = (world.clock.clone(), 0);
     world.gateway.judge(move |call| {
