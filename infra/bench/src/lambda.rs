@@ -138,10 +138,20 @@ impl Function {
     /// # Errors
     /// When the function fails or ends.
     pub async fn invoke(&mut self, event: &Value) -> Result<Value> {
+        let answer = self.ask(event).await?;
+        self.idle().await?;
+        Ok(answer)
+    }
+
+    /// Sends an event, and waits until it is answered: what the function still does
+    /// then it may do beside the next one.
+    ///
+    /// # Errors
+    /// When the function fails or ends.
+    pub async fn ask(&mut self, event: &Value) -> Result<Value> {
         held(&self.api.events).push_back(event.to_string());
         self.api.arrived.notify_one();
         let (answered, _) = self.answer().await?;
-        self.idle().await?;
         Ok(answered.body)
     }
 

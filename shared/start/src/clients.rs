@@ -8,7 +8,8 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Region, SharedAsyncSleep, SharedCredentialsProvider,
+    BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedCredentialsProvider,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
@@ -110,6 +111,10 @@ impl Clients {
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
             .timeout_config(timeouts())
+            // What an attempt takes at most is far less than it would wait.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // Lambda's credentials last as long as the process.
+            .identity_cache(IdentityCache::no_cache())
             .retry_config(retry);
         config.set_endpoint_url(endpoint);
         Self {

@@ -20,6 +20,11 @@ pub use environment::{ConfigError, number, optional, required};
 pub use run::{Error, LambdaEvent, run, run_meanwhile};
 pub use settings::{edge, limits, password_rules};
 
+// One instruction in six of a check was the system's allocator. What this one costs
+// a start is in infra/docs/decisions.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Fills an array with bytes from the system's CSPRNG.
 ///
 /// # Panics
