@@ -11,8 +11,8 @@ use aws_sigv4::http_request::{
     PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
+use runtime::Clock;
 use serde_json::Value;
-use start::Clock;
 
 use crate::stack;
 

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
 use domain::{DeviceId, Limits};
 use http_api::{Edge, Event, Reply};
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 use store::Store;
 
 use crate::tables;
@@ -49,7 +49,7 @@ pub struct Bundle {
     /// The authorizer.
     pub authorizer: authorizer::Deps,
     /// The receipts, and the acknowledgements.
-    pub sign_outs: sign_outs::Deps,
+    pub sign_out_receipts: sign_out_receipts::Deps,
     /// `POST /v1/introspect`.
     pub introspect: introspect::Deps,
     /// `POST /v1/socket-tickets`.
@@ -118,7 +118,7 @@ impl Bundle {
                 edge: edge.clone(),
                 clock: clock.clone(),
             },
-            sign_outs: sign_outs::Deps {
+            sign_out_receipts: sign_out_receipts::Deps {
                 store: store.clone(),
                 limits,
                 edge: edge.clone(),
@@ -228,7 +228,7 @@ impl Bundle {
         event
             .path_parameters
             .insert("sign_out_id".to_owned(), id.to_string());
-        sign_outs::handle(&self.sign_outs, event).await
+        sign_out_receipts::handle(&self.sign_out_receipts, event).await
     }
 
     /// Says that the device of a token has wiped what it had stored.
@@ -238,7 +238,7 @@ impl Bundle {
         event
             .path_parameters
             .insert("sign_out_id".to_owned(), id.to_string());
-        sign_outs::handle(&self.sign_outs, event).await
+        sign_out_receipts::handle(&self.sign_out_receipts, event).await
     }
 
     /// Asks about a token, as a service does that IAM has let in.

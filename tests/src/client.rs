@@ -425,7 +425,7 @@ impl Device {
 /// A word that was never used before.
 #[must_use]
 pub fn unique() -> String {
-    u64::from_be_bytes(start::random()).to_string()
+    u64::from_be_bytes(runtime::random()).to_string()
 }
 
 /// Every secret that a test has used so far, and every address.

@@ -11,8 +11,8 @@ use domain::{
     Place, SessionId, Timestamp, Token,
 };
 use futures_util::{StreamExt, stream};
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 use store::Store;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -73,8 +73,8 @@ impl Planted {
     /// When its row can't be written.
     pub async fn new(store: &Store, account: AccountId, epoch: Epoch, n: usize) -> Self {
         let now = Clock::System.now();
-        let id = DeviceId::new(now, start::random());
-        let token = Token::new(account, id, start::random());
+        let id = DeviceId::new(now, runtime::random());
+        let token = Token::new(account, id, runtime::random());
         let row = row(account, id, &token, epoch, n, now);
         let written = store.sign_in(&row, None, &Limits::default()).await;
         // A put that was heard twice has written it, too.
@@ -384,9 +384,9 @@ fn row(
         },
         own_name: None,
         place: Place::default(),
-        session: SessionId::from_random(start::random()),
+        session: SessionId::from_random(runtime::random()),
         token_hash: token.hash(),
-        key_hash: DeviceKey::new(id, start::random()).hash(),
+        key_hash: DeviceKey::new(id, runtime::random()).hash(),
         previous_key_hash: None,
         epoch,
         first_signed_in_at: now,

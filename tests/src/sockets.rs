@@ -10,10 +10,10 @@ use domain::{AccountId, Device, DeviceId, PartState, SessionId, SignOutId, Token
 use events::Record;
 use http_api::{Edge, held};
 use jiff::SignedDuration;
+use runtime::{Calls, Clients, Clock};
 use serde_json::{Value, json};
 use socket::Reply;
 use sockets::{PushQueue, Sockets};
-use start::{Calls, Clients, Clock};
 use store::Change;
 
 use crate::bundle::{Bundle, json_of};

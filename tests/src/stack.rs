@@ -20,7 +20,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_credential_types::Credentials;
 use curfew::{Options, Record, Stack};
-use start::{Clients, RetryPolicy};
+use runtime::{Clients, RetryPolicy};
 use store::Store;
 
 /// The origins that our own stack lets in.
@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<Record> {
 /// which a template has by default.
 fn options() -> Options {
     let mut options = Options::apart("tests");
-    let secret = u128::from_be_bytes(start::random());
+    let secret = u128::from_be_bytes(runtime::random());
     options.parameters.extend([
         ("AllowedOrigins".to_owned(), ORIGINS.to_owned()),
         ("DistributionSecret".to_owned(), format!("{secret:039}")),

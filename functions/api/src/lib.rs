@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use http_api::{Answer, Edge, Event, Problem, Reply, Request, serve};
+use runtime::Clock;
 use serde::Deserialize;
 use serde_json::Value;
-use start::Clock;
 use utoipa::OpenApi;
 
 /// The document, as it is kept in the repository.

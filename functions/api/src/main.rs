@@ -1,16 +1,16 @@
 //! Wiring of the `api` function.
 
 use api::{Deps, handle};
-use start::{Clock, Error};
+use runtime::{Clock, Error};
 
 fn main() -> Result<(), Error> {
     let deps = || {
         Ok(Deps {
-            edge: start::edge(),
+            edge: runtime::edge(),
             clock: Clock::System,
         })
     };
-    start::run(deps, |deps, event| async move {
+    runtime::run(deps, |deps, event| async move {
         Ok::<_, Error>(handle(deps, event).await)
     })
 }

@@ -10,8 +10,8 @@ use std::time::Instant;
 use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
 use domain::Limits;
 use http_api::{Denied, Edge, Event, Request, check};
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Store, StoreError, Touch};
 
 /// What the function may reach: the rows of accounts and devices.

@@ -11,8 +11,8 @@ use http_api::{
     Admission, Answer, CallerError, Edge, Event, PasswordReason, Problem, Reply, Request,
     SignOutAnswer, Transport, admit, serve,
 };
+use runtime::Clock;
 use serde::Deserialize;
-use start::Clock;
 use store::{Act, Caller, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
@@ -122,14 +122,14 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let new_hash = {
             let mut hasher = http_api::held(&deps.hasher);
             match hasher.verify(&current, Some(&caller.account.password_hash)) {
-                Verdict::Matches { .. } => hasher.hash(&new, start::random()),
+                Verdict::Matches { .. } => hasher.hash(&new, runtime::random()),
                 Verdict::DoesNotMatch => return Err(Error::WrongPassword),
             }
         };
         let kept = body.keep_current.then_some(caller.device.session);
         let sign_out = SignOut {
             account: caller.account.id,
-            id: SignOutId::new(now, start::random()),
+            id: SignOutId::new(now, runtime::random()),
             scope: if kept.is_some() {
                 Scope::Others
             } else {

@@ -7,8 +7,8 @@
 
 use domain::{Admitted, Device, Limits, Refusal, Timestamp, Token};
 use http_api::{Answer, Denied, Edge, Event, Problem, Reply, Request, check_token, serve};
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Store, StoreError, Touch};
 use utoipa::{OpenApi, ToSchema};
 

@@ -7,8 +7,8 @@ use http_api::{
     Answer, CallerError, DeviceView, Edge, Event, Over, Paging, Problem, Reply, Request, admit,
     serve,
 };
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Store, StoreError};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 

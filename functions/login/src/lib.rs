@@ -2,19 +2,19 @@
 
 use std::sync::Mutex;
 
+use device_info::{Claims, ClientHints};
 use domain::password::{Hasher, Password, StoredHash, Verdict};
 use domain::session::{Standing, standing};
 use domain::{
     Account, AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType,
     EmailAddress, EndedSession, Limits, SessionId, Timestamp, Token,
 };
-use facts::{Claims, ClientHints};
 use http_api::{
     AccountView, Answer, DEVICE_COOKIE, DeviceView, Edge, Event, Object, Problem, Reply, Request,
     SESSION_COOKIE, cookie, serve,
 };
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Rehash, SignIn, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
@@ -180,7 +180,7 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     let found = deps.store.account_by_email(&attempt.email).await?;
     // For an address that nobody has, the rows of an account that is not there
     // are read and no hash is verified, at the same cost.
-    let account_id = found.unwrap_or_else(|| AccountId::from_random(start::random()));
+    let account_id = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
     let known = attempt.device_key.as_ref().map(DeviceKey::device);
     let mut verified: Option<StoredHash> = None;
     let mut needs_rehash = false;
@@ -319,7 +319,7 @@ fn verify(
 /// Stores the hash of the same password as it is made now. The person is signed
 /// in either way: what fails is tried again at their next sign-in.
 async fn rehash(deps: &Deps, password: &Password, account: &Account) {
-    let new = http_api::held(&deps.hasher).hash(password, start::random());
+    let new = http_api::held(&deps.hasher).hash(password, runtime::random());
     match deps
         .store
         .rehash(account.id, &account.password_hash, &new)
@@ -371,9 +371,9 @@ impl NewSession {
         });
         let id = before
             .as_ref()
-            .map_or_else(|| DeviceId::new(now, start::random()), |row| row.id);
-        let token = Token::new(account.id, id, start::random());
-        let key = DeviceKey::new(id, start::random());
+            .map_or_else(|| DeviceId::new(now, runtime::random()), |row| row.id);
+        let token = Token::new(account.id, id, runtime::random());
+        let key = DeviceKey::new(id, runtime::random());
         let expires_at = deps.limits.expires_at(now);
         let own_name = attempt
             .claims
@@ -386,7 +386,7 @@ impl NewSession {
             facts: describe(attempt, request, own_name.clone()),
             own_name,
             place: request.place(),
-            session: SessionId::from_random(start::random()),
+            session: SessionId::from_random(runtime::random()),
             token_hash: token.hash(),
             key_hash: key.hash(),
             // The key that was used counts until the new one has been.
@@ -418,7 +418,7 @@ fn describe(attempt: &Attempt, request: &Request, own_name: Option<String>) -> D
         ..attempt.claims.clone()
     };
     let hints = ClientHints::from_headers(|name| request.header(name));
-    facts::describe(&claims, request.header("user-agent"), &hints)
+    device_info::describe(&claims, request.header("user-agent"), &hints)
 }
 
 fn answer(

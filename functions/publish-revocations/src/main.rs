@@ -2,10 +2,10 @@
 
 use events::Topic;
 use publish_revocations::{Deps, Unpublished, handle};
-use start::{Clients, Error};
+use runtime::{Clients, Error};
 
 fn main() -> Result<(), Error> {
-    start::run(deps, |deps, event| async move {
+    runtime::run(deps, |deps, event| async move {
         Ok::<_, Error>(handle(deps, event).await)
     })
 }
@@ -13,8 +13,8 @@ fn main() -> Result<(), Error> {
 fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
     Ok(Deps {
-        topic: Topic::new(clients.sns(), start::required("TOPIC_ARN")?),
-        unpublished: Unpublished::new(clients, start::required("UNPUBLISHED_QUEUE_URL")?),
-        issuer: start::required("ISSUER")?,
+        topic: Topic::new(clients.sns(), runtime::required("TOPIC_ARN")?),
+        unpublished: Unpublished::new(clients, runtime::required("UNPUBLISHED_QUEUE_URL")?),
+        issuer: runtime::required("ISSUER")?,
     })
 }

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use events::Message;
+use runtime::Clients;
 use serde_json::{Value, json};
-use start::Clients;
 use store::chain;
 
 /// The queue, through a client that is made when it is first needed.

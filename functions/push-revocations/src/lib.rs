@@ -14,8 +14,8 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use domain::{Limits, Timestamp};
 use futures_util::future::join_all;
+use runtime::{Calls, Clock};
 use sockets::{PushQueue, Sockets};
-use start::{Calls, Clock};
 use store::{Cause, Store, StoreError, chain};
 
 use crate::message::Task;

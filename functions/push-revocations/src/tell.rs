@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use http_api::SignedOutBy;
 use jiff::SignedDuration;
+use runtime::Clock;
 use serde::Serialize;
 use sockets::{Asked, Reach};
-use start::Clock;
 use store::{Cause, Connection, Fate};
 use tokio::time::timeout;
 

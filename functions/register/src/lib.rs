@@ -6,8 +6,8 @@ use domain::account::{Account, Epoch};
 use domain::password::{Hasher, PasswordRules, Rejection};
 use domain::{AccountId, EmailAddress, Timestamp};
 use http_api::{Answer, Edge, Empty, Event, PasswordReason, Problem, Reply, Request, serve};
+use runtime::Clock;
 use serde::Deserialize;
-use start::Clock;
 use store::{Register, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
@@ -99,9 +99,9 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         .rules
         .accept(&body.password, Some(&email))
         .map_err(Error::Rejected)?;
-    let hash = http_api::held(&deps.hasher).hash(&password, start::random());
+    let hash = http_api::held(&deps.hasher).hash(&password, runtime::random());
     let account = Account {
-        id: AccountId::from_random(start::random()),
+        id: AccountId::from_random(runtime::random()),
         email: body.email,
         password_hash: hash,
         epoch: Epoch::FIRST,

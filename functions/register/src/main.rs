@@ -4,11 +4,11 @@ use std::sync::Mutex;
 
 use domain::password::Hasher;
 use register::{Deps, handle};
-use start::{Clients, Clock, Error};
+use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    start::run_meanwhile(
+    runtime::run_meanwhile(
         deps,
         |deps| http_api::held(&deps.hasher).make_meanwhile(),
         |deps, event| async move { Ok::<_, Error>(handle(deps, event).await) },
@@ -17,15 +17,15 @@ fn main() -> Result<(), Error> {
 
 fn deps() -> Result<Deps, Error> {
     let tables = Tables {
-        accounts: start::required("ACCOUNTS_TABLE")?,
-        identities: start::required("IDENTITIES_TABLE")?,
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        identities: runtime::required("IDENTITIES_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
-        edge: start::edge(),
+        edge: runtime::edge(),
         clock: Clock::System,
-        rules: start::password_rules()?,
+        rules: runtime::password_rules()?,
         hasher: Mutex::new(Hasher::unmade()),
     })
 }

@@ -8,8 +8,8 @@ use http_api::{
     AccountView, Admission, Answer, CallerError, DeviceView, Edge, Event, Problem, Reply, Request,
     SignOutAnswer, Transport, admit, serve,
 };
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Act, Store, StoreError, Touch};
 use utoipa::{OpenApi, ToSchema};
 
@@ -131,7 +131,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let device = caller.device;
         let sign_out = SignOut {
             account: device.account,
-            id: SignOutId::new(now, start::random()),
+            id: SignOutId::new(now, runtime::random()),
             scope: Scope::Local,
             reason: Reason::SignedOut,
             at: now,

@@ -6,8 +6,8 @@ use http_api::{
     Admission, Answer, CallerError, Edge, Event, Problem, Reply, Request, SignOutAnswer, Transport,
     admit, serve,
 };
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Act, Caller, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 
@@ -103,7 +103,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         };
         let sign_out = SignOut {
             account: caller.account.id,
-            id: SignOutId::new(now, start::random()),
+            id: SignOutId::new(now, runtime::random()),
             scope: if kept.is_some() {
                 Scope::Others
             } else {

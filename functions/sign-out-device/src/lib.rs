@@ -8,7 +8,7 @@ use http_api::{
     Admission, Answer, CallerError, Edge, Event, Problem, Reply, Request, SignOutAnswer, Transport,
     admit, serve,
 };
-use start::Clock;
+use runtime::Clock;
 use store::{Act, Caller, Store, StoreError};
 use utoipa::OpenApi;
 
@@ -105,7 +105,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let is_this = target.id == caller.device.id;
         let sign_out = SignOut {
             account: caller.account.id,
-            id: SignOutId::new(now, start::random()),
+            id: SignOutId::new(now, runtime::random()),
             scope: if is_this { Scope::Local } else { Scope::Device },
             reason: Reason::SignedOut,
             at: now,

@@ -4,8 +4,8 @@
 use domain::token::TICKET_LIFETIME;
 use domain::{Limits, SocketTicket, Timestamp};
 use http_api::{Answer, CallerError, Edge, Event, Problem, Reply, Request, admit, serve};
+use runtime::Clock;
 use serde::Serialize;
-use start::Clock;
 use store::{Store, StoreError, Ticket};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
@@ -92,7 +92,7 @@ async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer,
         .caller
         .device;
     request.no_body().map_err(Error::Request)?;
-    let ticket = SocketTicket::new(start::random());
+    let ticket = SocketTicket::new(runtime::random());
     let row = Ticket {
         account: device.account,
         device: device.id,

@@ -1,28 +1,28 @@
 //! Wiring of the `socket-tickets` function.
 
+use runtime::{Clients, Clock, Error};
 use socket_tickets::{Deps, handle};
-use start::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    start::run(deps, |deps, event| async move {
+    runtime::run(deps, |deps, event| async move {
         Ok::<_, Error>(handle(deps, event).await)
     })
 }
 
 fn deps() -> Result<Deps, Error> {
     let tables = Tables {
-        accounts: start::required("ACCOUNTS_TABLE")?,
-        devices: start::required("DEVICES_TABLE")?,
-        receipts: start::required("RECEIPTS_TABLE")?,
-        socket_tickets: start::required("SOCKET_TICKETS_TABLE")?,
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        devices: runtime::required("DEVICES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
+        socket_tickets: runtime::required("SOCKET_TICKETS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
-        limits: start::limits()?,
-        edge: start::edge(),
+        limits: runtime::limits()?,
+        edge: runtime::edge(),
         clock: Clock::System,
-        url: start::required("SOCKET_URL")?,
+        url: runtime::required("SOCKET_URL")?,
     })
 }

@@ -15,9 +15,9 @@ use std::time::Instant;
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use domain::{AccountId, ConnectionId, DeviceId, Limits, Timestamp};
 use http_api::Edge;
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use sockets::{PushQueue, Sockets};
-use start::Clock;
 use store::{Store, StoreError};
 
 /// What the function may reach: the rows of accounts, devices and connections,

@@ -1,12 +1,12 @@
 //! Wiring of the `sweep` function.
 
 use events::Topic;
-use start::{Clients, ConfigError, Error};
+use runtime::{Clients, ConfigError, Error};
 use store::{Store, Tables};
 use sweep::{Deps, Queue, handle};
 
 fn main() -> Result<(), Error> {
-    start::run(deps, |deps, event| async move {
+    runtime::run(deps, |deps, event| async move {
         Ok::<_, Error>(handle(deps, event).await)
     })
 }
@@ -14,23 +14,23 @@ fn main() -> Result<(), Error> {
 fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
     let tables = Tables {
-        devices: start::required("DEVICES_TABLE")?,
-        receipts: start::required("RECEIPTS_TABLE")?,
+        devices: runtime::required("DEVICES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
-        topic: Topic::new(clients.sns(), start::required("TOPIC_ARN")?),
-        queue: Queue::new(clients.sqs(), start::required("SWEEP_QUEUE_URL")?),
-        issuer: start::required("ISSUER")?,
+        topic: Topic::new(clients.sns(), runtime::required("TOPIC_ARN")?),
+        queue: Queue::new(clients.sqs(), runtime::required("SWEEP_QUEUE_URL")?),
+        issuer: runtime::required("ISSUER")?,
         page_size: page_size()?,
-        limits: start::limits()?,
+        limits: runtime::limits()?,
     })
 }
 
 fn page_size() -> Result<i32, ConfigError> {
     let name = "SWEEP_PAGE_SIZE";
-    let size = start::number(name, 25)?;
+    let size = runtime::number(name, 25)?;
     if (1..=100).contains(&size) {
         Ok(size)
     } else {

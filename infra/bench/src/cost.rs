@@ -364,7 +364,7 @@ pub fn activities(model: &Model, calls_per_device_day: f64) -> Result<Activities
         .times(accounts * app.lists_per_account_month)
         .and(
             model
-                .http("sign-outs", "receipt, one device")?
+                .http("sign-out-receipts", "receipt, one device")?
                 .times(accounts * app.receipts_per_account_month),
         );
     let mut all = vec![

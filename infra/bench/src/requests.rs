@@ -8,8 +8,8 @@ use curfew_tests::engine::Engine;
 use curfew_tests::tables;
 use domain::{ConnectionId, EndedSession, SignOutId, Token};
 use jiff::SignedDuration;
+use runtime::{Clients, RetryPolicy};
 use serde_json::{Value, json};
-use start::{Clients, RetryPolicy};
 use store::Connection;
 use tokio::process::Command;
 
@@ -183,7 +183,7 @@ impl World {
                 event["pathParameters"] = json!({ "device_id": tv.device });
                 fixed("another device", event)
             }
-            "sign-outs" => {
+            "sign-out-receipts" => {
                 let path = format!("/v1/sign-outs/{}", self.sign_out);
                 let mut event = gateway("GET", &path, Some(&self.second[0].token), None);
                 event["pathParameters"] = json!({ "sign_out_id": self.sign_out });

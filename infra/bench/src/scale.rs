@@ -650,7 +650,7 @@ fn large(model: &Model, quotas: &Quotas) -> Result<Vec<(String, String)>> {
     let each = of_receipt("others", 1_000)? / 1_000.0;
     row(
         &format!(
-            "devices whose receipt can be read within the {patience_s} seconds of `SignOuts`, by the partitions alone"
+            "devices whose receipt can be read within the {patience_s} seconds of `SignOutReceipts`, by the partitions alone"
         ),
         grouped((quotas.get("partition_reads")? * patience_s / each / 1_000.0).floor() * 1_000.0),
     );

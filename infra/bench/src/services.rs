@@ -19,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use start::Clock;
+use runtime::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

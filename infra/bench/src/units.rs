@@ -18,9 +18,9 @@ use domain::SignOutId;
 use events::Topic;
 use http_api::held;
 use jiff::SignedDuration;
+use runtime::{Clients, Clock};
 use serde::Serialize;
 use serde_json::{Value, json};
-use start::{Clients, Clock};
 
 use crate::page::{Column, Sheet};
 

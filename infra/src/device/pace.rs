@@ -60,7 +60,7 @@ impl Pace {
 
 /// A duration below this one, each as likely as any other.
 fn drawn(bound: Duration) -> Duration {
-    let share = u32::from_be_bytes(start::random());
+    let share = u32::from_be_bytes(runtime::random());
     bound.mul_f64(f64::from(share) / (f64::from(u32::MAX) + 1.0))
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write, stdout};
 
-use start::Clock;
+use runtime::Clock;
 
 /// Escape sequences (ECMA-48, and DEC's for the cursor and for wrapping).
 const ERASE: &str = "\r\u{1b}[2K";

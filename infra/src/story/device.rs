@@ -66,7 +66,7 @@ impl Household {
     /// # Errors
     /// When a device can't be made ready to call.
     pub fn new(record: &Record) -> Result<Self> {
-        let mark = u32::from_be_bytes(start::random());
+        let mark = u32::from_be_bytes(runtime::random());
         let ip = |host| {
             if record.watch {
                 Ipv4Addr::LOCALHOST.into()
@@ -123,7 +123,7 @@ impl Household {
 
 /// 24 characters, 144 random bits.
 pub fn new_password() -> String {
-    URL_SAFE_NO_PAD.encode(start::random::<18>())
+    URL_SAFE_NO_PAD.encode(runtime::random::<18>())
 }
 
 /// The television of a hotel room: its owner gives it a name, the rest is told by

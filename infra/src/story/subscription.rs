@@ -8,8 +8,8 @@ use aws_credential_types::Credentials;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use aws_smithy_http_client::Builder;
 use curfew::{Aws, Record};
+use runtime::{Clients, RetryPolicy};
 use serde_json::json;
-use start::{Clients, RetryPolicy};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -94,7 +94,7 @@ struct Queue {
 impl Queue {
     /// A queue of a name that no other story has, which the topic may send to.
     async fn create(sqs: aws_sdk_sqs::Client, topic_arn: &str) -> Result<Self> {
-        let mark = u32::from_be_bytes(start::random());
+        let mark = u32::from_be_bytes(runtime::random());
         let created = sqs
             .create_queue()
             .queue_name(format!("curfew-story-{mark:08x}"))

@@ -336,7 +336,7 @@ async fn disable(bundle: &Bundle, account: AccountId) -> Result<(), StoreError> 
         let account = rows.account.expect("the account");
         let sign_out = SignOut {
             account: account.id,
-            id: SignOutId::new(now, start::random()),
+            id: SignOutId::new(now, runtime::random()),
             scope: Scope::Global,
             reason: Reason::AccountDisabled,
             at: now,

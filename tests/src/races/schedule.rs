@@ -18,8 +18,8 @@ use domain::{DeviceId, SignOutId, Token};
 use events::Topic;
 use http_api::held;
 use jiff::SignedDuration;
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 
 use super::clauses::{self, Clause};
 use super::operations::{
@@ -488,7 +488,7 @@ impl World {
 
 /// A name for a file that no other thread or process has.
 fn rand_name() -> u64 {
-    u64::from_be_bytes(start::random())
+    u64::from_be_bytes(runtime::random())
 }
 
 /// Takes a call in. What is not a table is always there, and has no part in a

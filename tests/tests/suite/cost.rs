@@ -17,8 +17,8 @@ use domain::sign_out::first_end;
 use domain::{DeviceId, SignOutId, Token};
 use http_api::Reply;
 use jiff::SignedDuration;
+use runtime::Clock;
 use serde_json::json;
-use start::Clock;
 
 const EMAIL: &str = "lea@example.com";
 const PASSWORD: &str = "quiet otter borrows nine lanterns";

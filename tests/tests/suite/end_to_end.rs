@@ -7,8 +7,8 @@ use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
 use curfew_tests::listener::{Heard, Listener};
 use curfew_tests::stack::{stack, store};
 use domain::{DeviceState, Ending, Limits, Reason, Scope, SignOut, SignOutId};
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 use store::Act;
 
 /// How long what nobody waits for may take.
@@ -247,7 +247,7 @@ async fn disable(account: &str) {
     let account = rows.account.unwrap();
     let sign_out = SignOut {
         account: account.id,
-        id: SignOutId::new(now, start::random()),
+        id: SignOutId::new(now, runtime::random()),
         scope: Scope::Global,
         reason: Reason::AccountDisabled,
         at: now,

@@ -10,8 +10,8 @@ use curfew_tests::engine::Engine;
 use curfew_tests::wire::{self, Call, Fate};
 use domain::{Ending, Reason, Scope, SignOut, SignOutId, Token};
 use http_api::{Reply, held};
+use runtime::Clock;
 use serde_json::Value;
-use start::Clock;
 
 const EMAIL: &str = "lea@example.com";
 const PASSWORD: &str = "quiet otter borrows nine lanterns";
@@ -133,7 +133,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
     let account = account.account.unwrap();
     let sign_out = SignOut {
         account: account.id,
-        id: SignOutId::new(now, start::random()),
+        id: SignOutId::new(now, runtime::random()),
         scope: Scope::Global,
         reason: Reason::AccountDisabled,
         at: now,

@@ -15,8 +15,8 @@ use curfew_tests::wire::{self, Call, Fate, Slot};
 use domain::{DeviceId, Token};
 use http_api::{Reply, held};
 use jiff::SignedDuration;
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 
 const EMAIL: &str = "lea@example.com";
 const PASSWORD: &str = "quiet otter borrows nine lanterns";

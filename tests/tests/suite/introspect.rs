@@ -13,8 +13,8 @@ use curfew_tests::wire::{self, Fate};
 use domain::{Ending, Reason, Scope, SignOut, SignOutId, Token};
 use http_api::{Event, Reply, held};
 use jiff::{SignedDuration, Timestamp};
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 use store::Act;
 
 const EMAIL: &str = "lea@example.com";

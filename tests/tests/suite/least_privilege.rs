@@ -350,7 +350,7 @@ async fn sign_outs_may_read_receipts_and_mark_them_and_nothing_else() {
         "Query Receipts/by_ended_epoch",
     ];
 
-    may_only("SignOuts", &wanted).await;
+    may_only("SignOutReceipts", &wanted).await;
 }
 
 /// What checks a session, touches it, and marks the contact of a dead one.

@@ -98,7 +98,7 @@ struct Busy {
 #[test]
 fn from_the_answer_of_a_sign_out_on_every_door_is_shut_to_a_busy_device() {
     let rounds = number("CURFEW_MOMENTS").unwrap_or(1_000);
-    let seed = number("CURFEW_SEED").unwrap_or_else(|| u64::from_be_bytes(start::random()));
+    let seed = number("CURFEW_SEED").unwrap_or_else(|| u64::from_be_bytes(runtime::random()));
     println!("seed {seed}: CURFEW_SEED={seed} tries the same moments");
     let mut dice = Dice::new(seed);
     let mut ways: BTreeMap<Way, u64> = BTreeMap::new();

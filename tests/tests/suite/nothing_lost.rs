@@ -37,7 +37,7 @@ const FUNCTIONS: [&str; 7] = [
     "push-revocations",
     "socket",
     "sweep",
-    "sign-outs",
+    "sign-out-receipts",
     "login",
     "session",
 ];

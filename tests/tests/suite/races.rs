@@ -20,7 +20,7 @@ use curfew_tests::tables::ACCOUNTS;
 use curfew_tests::wire::{self, Call, Fate};
 use domain::AccountId;
 use http_api::held;
-use start::Clock;
+use runtime::Clock;
 
 const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
 
@@ -163,7 +163,7 @@ fn every_pair_in_every_order_keeps_the_rules() {
 
 #[test]
 fn three_at_once_drawn_at_random_keep_the_rules() {
-    let setting = |name| start::optional(name).map(|value| value.parse().expect("a number"));
+    let setting = |name| runtime::optional(name).map(|value| value.parse().expect("a number"));
     let seed = setting("CURFEW_SEED").unwrap_or(SEED);
     let count = setting("CURFEW_RACES").map_or(DRAWN, |count| usize::try_from(count).unwrap());
     println!("CURFEW_SEED={seed}, {count} schedules");

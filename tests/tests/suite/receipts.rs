@@ -16,8 +16,8 @@ use domain::{DeviceId, EndedSession, SignOut, SignOutId, Token};
 use events::{Record, Topic};
 use http_api::{Reply, held};
 use jiff::SignedDuration;
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 use store::Change;
 use sweep::Queue;
 
@@ -636,7 +636,7 @@ async fn a_receipt_is_for_who_is_signed_in() {
     assert_eq!(kind(&told), (401, "session-signed-out".to_owned()));
     let path = format!("/v1/sign-outs/{id}");
     let anonymous = event("GET", &path, None, None);
-    let told = sign_outs::handle(&home.bundle.sign_outs, anonymous).await;
+    let told = sign_out_receipts::handle(&home.bundle.sign_out_receipts, anonymous).await;
     assert_eq!(kind(&told), (401, "token-missing".to_owned()));
 }
 
@@ -651,7 +651,7 @@ async fn page(home: &Home, by: &Device, id: SignOutId, query: &[(&str, &str)]) -
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     event.query_string_parameters = query.into();
-    sign_outs::handle(&home.bundle.sign_outs, event).await
+    sign_out_receipts::handle(&home.bundle.sign_out_receipts, event).await
 }
 
 #[tokio::test]
@@ -839,7 +839,7 @@ async fn an_acknowledgement_with_a_body_is_refused() {
         .path_parameters
         .insert("sign_out_id".to_owned(), id.to_string());
 
-    let told = sign_outs::handle(&home.bundle.sign_outs, event).await;
+    let told = sign_out_receipts::handle(&home.bundle.sign_out_receipts, event).await;
 
     assert_eq!(kind(&told), (400, "request-invalid".to_owned()));
     let receipt = home.receipt(&laptop, id).await;

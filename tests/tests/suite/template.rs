@@ -455,7 +455,7 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
         })
         .map(|name| (name.to_owned(), true))
         .collect();
-    if main.contains("start::limits()") {
+    if main.contains("runtime::limits()") {
         for name in [
             "SESSION_IDLE_DAYS",
             "SESSION_ABSOLUTE_DAYS",
@@ -464,10 +464,10 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
             read.insert(name.to_owned(), true);
         }
     }
-    if main.contains("start::password_rules()") {
+    if main.contains("runtime::password_rules()") {
         read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
     }
-    if main.contains("start::edge()") {
+    if main.contains("runtime::edge()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
         let shows_places = source("lib.rs").contains(".place()");
         read.insert("DISTRIBUTION_SECRET".to_owned(), shows_places);

@@ -60,7 +60,7 @@ impl Household {
             at: 0,
             sign_in_s: 0.0,
             change_s: 0.0,
-            dice: Dice::new(u64::from_be_bytes(start::random())),
+            dice: Dice::new(u64::from_be_bytes(runtime::random())),
         };
         let (mut sign_in_s, mut change_s) = (Vec::new(), Vec::new());
         for _ in 0..ALONE {

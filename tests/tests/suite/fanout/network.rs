@@ -7,7 +7,7 @@ use curfew_tests::delivery;
 pub use curfew_tests::delivery::{Published, Queued};
 use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::wire::{self, Call, Fate};
-use start::Clients;
+use runtime::Clients;
 
 /// What becomes of a call.
 pub enum Verdict {

@@ -212,7 +212,7 @@ fn naming(account: &Device, device: &Device) -> String {
     let token = Token::new(
         account.parse().unwrap(),
         device.parse().unwrap(),
-        start::random(),
+        runtime::random(),
     );
     token.to_text().to_string()
 }

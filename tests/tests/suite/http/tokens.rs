@@ -67,7 +67,7 @@ async fn a_token_that_was_cut_padded_or_written_otherwise_is_refused() {
 async fn a_well_formed_token_with_another_secret_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let (account, device) = (tv.account_id.parse().unwrap(), tv.id.parse().unwrap());
-    let forged = Token::new(account, device, start::random()).to_text();
+    let forged = Token::new(account, device, runtime::random()).to_text();
 
     let answer = presented(&format!("Bearer {}", *forged)).await;
 

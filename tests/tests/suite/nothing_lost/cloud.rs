@@ -12,8 +12,8 @@ use curfew_tests::tables;
 use curfew_tests::wire::{Call, Fate, Slot};
 use domain::Timestamp;
 use jiff::SignedDuration;
+use runtime::Clock;
 use serde_json::{Value, json};
-use start::Clock;
 
 pub const PUSH_QUEUE: &str = "http://queues.invalid/push";
 pub const SWEEP_QUEUE: &str = "http://queues.invalid/sweep";

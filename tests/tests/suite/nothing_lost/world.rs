@@ -20,9 +20,9 @@ use events::Topic;
 use http_api::{Edge, Reply};
 use jiff::SignedDuration;
 use publish_revocations::{StreamEvent, Unpublished};
+use runtime::{Calls, Clock};
 use serde_json::{Value, json};
 use sockets::{PushQueue, Sockets};
-use start::{Calls, Clock};
 use store::Store;
 
 use super::cloud::{
@@ -148,7 +148,7 @@ impl Origin {
     /// Furnishes the households, and keeps their tables in a file.
     pub async fn new() -> Self {
         let world = World::furnished().await;
-        let name = u64::from_be_bytes(start::random());
+        let name = u64::from_be_bytes(runtime::random());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let saved = folder.join(format!("nothing-lost-{name:016x}.db"));
         let (cloud, home) = (world.cloud(), world.home());
@@ -598,7 +598,7 @@ impl World {
     async fn acknowledge(&self, life: usize, sign_out: String) {
         let token = self.home().lives[life].token.clone();
         let call = self.bundle.acknowledge(&token, &sign_out);
-        let reply = self.invoke("sign-outs", call).await;
+        let reply = self.invoke("sign-out-receipts", call).await;
         match answered(reply).map(|reply| reply.status_code) {
             None => {
                 let again = Deed::Acknowledges { life, sign_out };

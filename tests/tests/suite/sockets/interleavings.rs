@@ -17,8 +17,8 @@ use curfew_tests::sockets::{Gateway, Member, PASSWORD, World, by_ticket, by_toke
 use curfew_tests::wire::{self, Call, Fate, Slot};
 use http_api::held;
 use jiff::SignedDuration;
+use runtime::{Clients, Clock};
 use serde_json::{Value, json};
-use start::{Clients, Clock};
 use store::Change;
 
 /// How the session is ended.

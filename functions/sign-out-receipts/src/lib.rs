@@ -7,8 +7,8 @@ use http_api::{
     Answer, CallerError, Edge, Event, Paging, Presented, Problem, ReceiptAnswer, ReceiptView,
     Reply, Request, Transport, admit, serve,
 };
+use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use start::Clock;
 use store::{Acknowledge, Proof, Store, StoreError};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 

@@ -1,0 +1,26 @@
+//! Wiring of the `sign-out-receipts` function.
+
+use runtime::{Clients, Clock, Error};
+use sign_out_receipts::{Deps, handle};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    runtime::run(deps, |deps, event| async move {
+        Ok::<_, Error>(handle(deps, event).await)
+    })
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        devices: runtime::required("DEVICES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        limits: runtime::limits()?,
+        edge: runtime::edge(),
+        clock: Clock::System,
+    })
+}
