@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
 use domain::{DeviceId, Limits};
-use http_api::{Edge, Event, Reply};
+use http_api::{Event, OriginPolicy, Reply};
 use runtime::Clock;
 use serde_json::{Value, json};
 use store::Store;
@@ -62,13 +62,13 @@ impl Bundle {
     pub fn new(client: aws_sdk_dynamodb::Client, clock: Clock) -> Self {
         let store = Store::new(client, tables::names());
         let limits = Limits::default();
-        let edge = Edge::default();
+        let origin_policy = OriginPolicy::default();
         let rules = PasswordRules::default();
         let hasher = || Mutex::new(Hasher::with_params(CHEAP).expect("parameters in bounds"));
         Self {
             register: register::Deps {
                 store: store.clone(),
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
                 rules,
                 hasher: hasher(),
@@ -76,38 +76,38 @@ impl Bundle {
             login: login::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
                 hasher: hasher(),
             },
             session: session::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
             },
             list_devices: list_devices::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
             },
             sign_out_device: sign_out_device::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
             },
             sign_out_all: sign_out_all::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
             },
             change_password: change_password::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
                 rules,
                 hasher: hasher(),
@@ -115,26 +115,26 @@ impl Bundle {
             authorizer: authorizer::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
             },
             sign_out_receipts: sign_out_receipts::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
             },
             socket_tickets: socket_tickets::Deps {
                 store: store.clone(),
                 limits,
-                edge: edge.clone(),
+                origin_policy: origin_policy.clone(),
                 clock: clock.clone(),
                 url: "wss://sockets.invalid/v1".to_owned(),
             },
             introspect: introspect::Deps {
                 store: store.clone(),
                 limits,
-                edge,
+                origin_policy,
                 clock: clock.clone(),
                 issuer: Some(ISSUER.to_owned()),
             },

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::session::{Standing, standing};
+use domain::session::{SessionStatus, session_status};
 use domain::{AccountId, Device, DeviceId, DeviceKey, Limits, SessionId, Timestamp, Token};
 use serde_json::json;
 use store::Store;
@@ -65,7 +65,8 @@ pub async fn signed_in(
     loop {
         let page = store.devices(account, after, 1_000).await;
         let page = page.expect("tables that answer");
-        let is_valid = |device: &&Device| standing(&row, device, limits, now) == Standing::SignedIn;
+        let is_valid =
+            |device: &&Device| session_status(&row, device, limits, now) == SessionStatus::SignedIn;
         valid.extend(page.devices.iter().filter(is_valid).map(|device| device.id));
         after = page.next;
         if after.is_none() {

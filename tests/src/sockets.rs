@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use aws_lambda_events::sqs::SqsEvent;
 use domain::{AccountId, Device, DeviceId, PartState, SessionId, SignOutId, Token};
 use events::Record;
-use http_api::{Edge, held};
+use http_api::{OriginPolicy, held};
 use jiff::SignedDuration;
 use runtime::{Calls, Clients, Clock};
 use serde_json::{Value, json};
@@ -300,7 +300,7 @@ impl World {
                 sockets: Sockets::new(clients.sockets(callback_url)),
                 queue: PushQueue::new(clients.sqs(), queue_url.to_owned()),
                 limits: bundle.limits,
-                edge: Edge::new(Some(ORIGIN), None),
+                origin_policy: OriginPolicy::new(Some(ORIGIN), None),
                 clock: clock.clone(),
             },
             push: push_revocations::Deps {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use http_api::{Answer, Edge, Event, Problem, Reply, Request, serve};
+use http_api::{Answer, Event, OriginPolicy, Problem, Reply, Request, serve};
 use runtime::Clock;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,7 +28,7 @@ const PREFLIGHT_AGE_S: &str = "600";
 #[derive(Debug)]
 pub struct Deps {
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -41,7 +41,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, _| async move {
+    serve(&deps.origin_policy, event, now, |request, _| async move {
         answer(&request)
     })
     .await

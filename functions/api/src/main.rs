@@ -6,7 +6,7 @@ use runtime::{Clock, Error};
 fn main() -> Result<(), Error> {
     let deps = || {
         Ok(Deps {
-            edge: runtime::edge(),
+            origin_policy: runtime::origin_policy(),
             clock: Clock::System,
         })
     };

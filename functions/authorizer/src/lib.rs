@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
 use domain::Limits;
-use http_api::{Denied, Edge, Event, Request, check};
+use http_api::{Denied, Event, OriginPolicy, Request, check};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, Touch};
@@ -22,7 +22,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -76,7 +76,7 @@ pub struct Context {
 pub async fn handle(deps: &Deps, event: Event) -> Result<Decision, StoreError> {
     let began = Instant::now();
     let now = deps.clock.now();
-    let request = Request::new(event, &deps.edge);
+    let request = Request::new(event, &deps.origin_policy);
     let (decision, outcome) = match decide(deps, &request, now).await {
         Ok(context) => (
             Decision {
@@ -115,7 +115,7 @@ async fn decide(deps: &Deps, request: &Request, now: domain::Timestamp) -> Resul
         {
             Ok(Touch::Touched) => {}
             // It was ended since it was admitted: the second look tells.
-            Ok(Touch::Ended) => {
+            Ok(Touch::EndInfo) => {
                 check(&deps.store, request, &deps.limits, now).await?;
             }
             Err(error) => tracing::warn!(cause = error.chain(), "A touch was not written."),

@@ -5,15 +5,15 @@ use std::sync::Mutex;
 
 use domain::password::{Hasher, Password, PasswordRules, Verdict};
 use domain::{
-    ByDevice, EmailAddress, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp,
+    ByDevice, EmailAddress, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp,
 };
 use http_api::{
-    Admission, Answer, CallerError, Edge, Event, PasswordReason, Problem, Reply, Request,
-    SignOutAnswer, Transport, admit, serve,
+    Answer, Caller, CallerError, Event, OriginPolicy, PasswordReason, Problem, Reply, Request,
+    SignOutAnswer, Transport, authenticate, serve,
 };
 use runtime::Clock;
 use serde::Deserialize;
-use store::{Act, Caller, Store, StoreError};
+use store::{Act, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
     /// What a new password must be.
@@ -93,7 +93,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         change(deps, &request, now).await
     })
     .await
@@ -111,9 +111,9 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 )]
 async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
     for _ in 0..ATTEMPTS {
-        let Admission {
+        let Caller {
             caller, transport, ..
-        } = admit(&deps.store, request, None, &deps.limits, now).await?;
+        } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
         let body: ChangePassword = request.json().map_err(Error::Request)?;
         let current = Password::parse(&body.current_password).map_err(|error| {
             Error::Request(Problem::invalid("current_password", error.to_string()))
@@ -141,14 +141,14 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
                 id: caller.device.id,
                 name: caller.device.facts.name.clone(),
             }),
-            ending: Ending::Epoch {
+            target: SignOutTarget::Epoch {
                 ended: caller.account.epoch,
                 kept,
             },
         };
         let act = deps
             .store
-            .change_password(Caller::from(&caller), &new_hash, &sign_out, &deps.limits)
+            .change_password(store::Caller::from(&caller), &new_hash, &sign_out, &deps.limits)
             .await?;
         match act {
             Act::Done => {

@@ -5,8 +5,8 @@
 //! endpoint would let everybody try tokens). Of a token that is not active it
 //! says nothing else, and tables that fail are never a verdict.
 
-use domain::{Admitted, Device, Limits, Refusal, Timestamp, Token};
-use http_api::{Answer, Denied, Edge, Event, Problem, Reply, Request, check_token, serve};
+use domain::{AuthError, Authenticated, Device, Limits, Timestamp, Token};
+use http_api::{Answer, Denied, Event, OriginPolicy, Problem, Reply, Request, check_token, serve};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, Touch};
@@ -21,7 +21,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
     /// Who says so, as in the events.
@@ -131,7 +131,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         introspect(deps, &request, now).await
     })
     .await
@@ -174,13 +174,13 @@ async fn judge(
         let checked = check_token(&deps.store, &token, &deps.limits, now).await;
         if !matches!(
             checked,
-            Err(Denied::Store(_) | Denied::Refused(Refusal::Unknown))
+            Err(Denied::Store(_) | Denied::Refused(AuthError::Unknown))
         ) {
             // The token holds the secret, so the ids in it are its own.
             request.note_account(token.account());
             request.note_device(token.device());
         }
-        checked.map(|Admitted { device, .. }| device)
+        checked.map(|Authenticated { device, .. }| device)
     };
     let device = check().await?;
     if !device.is_touch_due(now) {
@@ -192,7 +192,7 @@ async fn judge(
     match touched.await {
         Ok(Touch::Touched) => Ok(device),
         // It was ended since it was admitted: the second look tells.
-        Ok(Touch::Ended) => check().await,
+        Ok(Touch::EndInfo) => check().await,
         Err(error) => {
             tracing::warn!(cause = error.chain(), "A touch was not written.");
             Ok(device)

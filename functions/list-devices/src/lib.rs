@@ -1,11 +1,11 @@
 //! `GET /v1/devices`: every device of the account, page by page.
 
-use domain::session::{Standing, standing};
+use domain::session::{SessionStatus, session_status};
 use domain::sign_out::first_end;
 use domain::{Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
 use http_api::{
-    Answer, CallerError, DeviceView, Edge, Event, Over, Paging, Problem, Reply, Request, admit,
-    serve,
+    Answer, CallerError, DeviceView, Event, OriginPolicy, Over, Paging, Problem, Reply, Request,
+    authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -100,7 +100,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         list(deps, &request, now).await
     })
     .await
@@ -114,7 +114,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses((status = 200, description = "A page of devices, the newest first.", body = Devices)),
 )]
 async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let caller = admit(&deps.store, request, None, &deps.limits, now)
+    let caller = authenticate(&deps.store, request, None, &deps.limits, now)
         .await?
         .caller;
     let query = Query::read(request).map_err(Error::Request)?;
@@ -174,7 +174,7 @@ impl<'a> Judged<'a> {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let left_behind = |device: &&Device| {
-            standing(account, device, &deps.limits, now) == Standing::EndedByEpoch
+            session_status(account, device, &deps.limits, now) == SessionStatus::EndedByEpoch
         };
         let oldest: Option<Epoch> = devices
             .iter()
@@ -198,8 +198,8 @@ impl<'a> Judged<'a> {
 
     /// The device as it is shown; none when it was not asked for.
     fn view(&self, device: &Device, current: DeviceId) -> Option<DeviceView> {
-        let standing = standing(self.account, device, &self.limits, self.now);
-        if standing == Standing::SignedIn {
+        let status = session_status(self.account, device, &self.limits, self.now);
+        if status == SessionStatus::SignedIn {
             return (self.which != Which::SignedOut)
                 .then(|| DeviceView::signed_in(device, current));
         }
@@ -208,16 +208,16 @@ impl<'a> Judged<'a> {
         if self.which == Which::SignedIn || self.now >= kept_until {
             return None;
         }
-        let ended = match &standing {
-            Standing::SignedOut(ended) => Some(ended.clone()),
-            Standing::EndedByEpoch => {
+        let ended = match &status {
+            SessionStatus::SignedOut(ended) => Some(ended.clone()),
+            SessionStatus::EndedByEpoch => {
                 first_end(&self.sign_outs, device.session, device.epoch).map(SignOut::ended)
             }
-            Standing::SignedIn | Standing::Expired => None,
+            SessionStatus::SignedIn | SessionStatus::Expired => None,
         };
-        let over = match (&standing, &ended) {
-            (_, Some(ended)) => Over::Ended(ended),
-            (Standing::Expired, None) => Over::Expired(
+        let over = match (&status, &ended) {
+            (_, Some(ended)) => Over::EndInfo(ended),
+            (SessionStatus::Expired, None) => Over::Expired(
                 device
                     .expires_at
                     .min(self.limits.idle_at(device.last_active_at)),

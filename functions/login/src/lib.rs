@@ -4,14 +4,14 @@ use std::sync::Mutex;
 
 use device_info::{Claims, ClientHints};
 use domain::password::{Hasher, Password, StoredHash, Verdict};
-use domain::session::{Standing, standing};
+use domain::session::{SessionStatus, session_status};
 use domain::{
     Account, AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType,
     EmailAddress, EndedSession, Limits, SessionId, Timestamp, Token,
 };
 use http_api::{
-    AccountView, Answer, DEVICE_COOKIE, DeviceView, Edge, Event, Object, Problem, Reply, Request,
-    SESSION_COOKIE, cookie, serve,
+    AccountView, Answer, DEVICE_COOKIE, DeviceView, Event, Object, OriginPolicy, Problem, Reply,
+    Request, SESSION_COOKIE, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
     /// The buffer that hashes are computed in.
@@ -163,7 +163,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         log_in(deps, &request, now).await
     })
     .await
@@ -220,7 +220,7 @@ async fn put(
     now: Timestamp,
 ) -> Result<SignIn, StoreError> {
     if let Some(before) = &new.replaced
-        && standing(account, before, &deps.limits, now) == Standing::EndedByEpoch
+        && session_status(account, before, &deps.limits, now) == SessionStatus::EndedByEpoch
     {
         let ended = deps.store.end_by_epoch(before).await?;
         if !before.had_run_out(ended.at, &deps.limits) {

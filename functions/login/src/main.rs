@@ -8,9 +8,9 @@ use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run_meanwhile(
+    runtime::run_with_warmup(
         deps,
-        |deps| http_api::held(&deps.hasher).make_meanwhile(),
+        |deps| http_api::held(&deps.hasher).prewarm(),
         |deps, event| async move { Ok::<_, Error>(handle(deps, event).await) },
     )
 }
@@ -26,8 +26,8 @@ fn deps() -> Result<Deps, Error> {
     Ok(Deps {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
         limits: runtime::limits()?,
-        edge: runtime::edge(),
+        origin_policy: runtime::origin_policy(),
         clock: Clock::System,
-        hasher: Mutex::new(Hasher::unmade()),
+        hasher: Mutex::new(Hasher::lazy()),
     })
 }

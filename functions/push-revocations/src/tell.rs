@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 
-use domain::{AccountId, ConnectionId, Ended, SessionId, SignOutId, Step, Timestamp};
+use domain::{AccountId, ConnectionId, EndInfo, SessionId, SignOutId, Step, Timestamp};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use http_api::SignedOutBy;
@@ -77,12 +77,12 @@ pub(crate) struct Counts {
     pub(crate) gone: usize,
     /// Maybe not there yet, and looked at later.
     pub(crate) early: usize,
-    /// Ended without a word: the device has signed in again, or the session ran
+    /// EndInfo without a word: the device has signed in again, or the session ran
     /// out.
     pub(crate) replaced: usize,
     /// Left alone: the session is valid.
     pub(crate) valid: usize,
-    /// Ended after they were told.
+    /// EndInfo after they were told.
     pub(crate) closed: usize,
     /// Not dealt with now, and looked at later by a message of their own.
     pub(crate) later: usize,
@@ -249,7 +249,7 @@ impl Telling<'_> {
             let fate = &self.fates[&connection.session.session];
             let became = reach(self.deps, connection, fate, self.now).await?;
             // At once, and not when all are told: there may be no time then.
-            if let (Became::Told, Fate::Ended(ended)) = (&became, fate) {
+            if let (Became::Told, Fate::EndInfo(ended)) = (&became, fate) {
                 self.mark(connection, ended).await;
             }
             Ok(became)
@@ -291,7 +291,7 @@ impl Telling<'_> {
     }
 
     /// Writes down that a device was told, unless another socket of it has been.
-    async fn mark(&self, connection: &Connection, ended: &Ended) {
+    async fn mark(&self, connection: &Connection, ended: &EndInfo) {
         if self.is_marked(connection) {
             return;
         }
@@ -359,7 +359,7 @@ async fn reach(
 ) -> Result<Became, Cause> {
     let (reach, became) = match fate {
         Fate::SignedIn => return Ok(Became::Valid),
-        Fate::Ended(ended) => {
+        Fate::EndInfo(ended) => {
             let frame = frame(connection, ended);
             let sent = deps.sockets.send(&connection.id, &frame).await?;
             (sent, Became::Told)
@@ -394,7 +394,7 @@ fn is_over(connection: &Connection, now: Timestamp) -> bool {
 }
 
 /// The frame for a session that has ended.
-fn frame(connection: &Connection, ended: &Ended) -> String {
+fn frame(connection: &Connection, ended: &EndInfo) -> String {
     let by = ended.by.as_ref().map(SignedOutBy::from);
     let frame = Frame {
         kind: "session-revoked",

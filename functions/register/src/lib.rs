@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use domain::account::{Account, Epoch};
 use domain::password::{Hasher, PasswordRules, Rejection};
 use domain::{AccountId, EmailAddress, Timestamp};
-use http_api::{Answer, Edge, Empty, Event, PasswordReason, Problem, Reply, Request, serve};
+use http_api::{
+    Answer, Empty, Event, OriginPolicy, PasswordReason, Problem, Reply, Request, serve,
+};
 use runtime::Clock;
 use serde::Deserialize;
 use store::{Register, Store, StoreError};
@@ -17,7 +19,7 @@ pub struct Deps {
     /// The tables.
     pub store: Store,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
     /// What a password must be.
@@ -75,7 +77,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         register(deps, &request, now).await
     })
     .await

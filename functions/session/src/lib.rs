@@ -2,11 +2,11 @@
 //! device).
 
 use domain::{
-    ByDevice, EndedSession, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp,
+    ByDevice, EndedSession, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp,
 };
 use http_api::{
-    AccountView, Admission, Answer, CallerError, DeviceView, Edge, Event, Problem, Reply, Request,
-    SignOutAnswer, Transport, admit, serve,
+    AccountView, Answer, Caller, CallerError, DeviceView, Event, OriginPolicy, Problem, Reply,
+    Request, SignOutAnswer, Transport, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -70,7 +70,7 @@ pub struct Document;
 /// Answers a request of either route.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         match request.method() {
             "GET" => who_am_i(deps, &request, now).await,
             _ => sign_out(deps, &request, now).await,
@@ -86,7 +86,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses((status = 200, description = "Who is signed in, and on which device.", body = Session)),
 )]
 async fn who_am_i(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let mut caller = admit(&deps.store, request, None, &deps.limits, now)
+    let mut caller = authenticate(&deps.store, request, None, &deps.limits, now)
         .await?
         .caller;
     if caller.device.is_touch_due(now) {
@@ -98,8 +98,8 @@ async fn who_am_i(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         {
             Ok(Touch::Touched) => caller.device.last_active_at = now,
             // It was ended since it was admitted: it is told how.
-            Ok(Touch::Ended) => {
-                caller = admit(&deps.store, request, None, &deps.limits, now)
+            Ok(Touch::EndInfo) => {
+                caller = authenticate(&deps.store, request, None, &deps.limits, now)
                     .await?
                     .caller;
             }
@@ -124,9 +124,9 @@ async fn who_am_i(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
 )]
 async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
     for _ in 0..ATTEMPTS {
-        let Admission {
+        let Caller {
             caller, transport, ..
-        } = admit(&deps.store, request, None, &deps.limits, now).await?;
+        } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
         request.no_body().map_err(Error::Request)?;
         let device = caller.device;
         let sign_out = SignOut {
@@ -139,7 +139,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 id: device.id,
                 name: device.facts.name.clone(),
             }),
-            ending: Ending::One(EndedSession::from(&device)),
+            target: SignOutTarget::One(EndedSession::from(&device)),
         };
         match deps
             .store

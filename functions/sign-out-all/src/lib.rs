@@ -1,14 +1,14 @@
 //! `POST /v1/sign-out-all`: every device, or every other one, in one step of
 //! constant cost.
 
-use domain::{ByDevice, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp};
+use domain::{ByDevice, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp};
 use http_api::{
-    Admission, Answer, CallerError, Edge, Event, Problem, Reply, Request, SignOutAnswer, Transport,
-    admit, serve,
+    Answer, Caller, CallerError, Event, OriginPolicy, Problem, Reply, Request, SignOutAnswer,
+    Transport, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Act, Caller, Store, StoreError};
+use store::{Act, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 
 /// How often a sign-out is decided anew when rows change under it.
@@ -22,7 +22,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -77,7 +77,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         sign_out(deps, &request, now).await
     })
     .await
@@ -93,9 +93,9 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 )]
 async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
     for _ in 0..ATTEMPTS {
-        let Admission {
+        let Caller {
             caller, transport, ..
-        } = admit(&deps.store, request, None, &deps.limits, now).await?;
+        } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
         let scope = request.json::<SignOutAll>().map_err(Error::Request)?.scope;
         let kept = match scope {
             AllScope::Others => Some(caller.device.session),
@@ -115,14 +115,14 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 id: caller.device.id,
                 name: caller.device.facts.name.clone(),
             }),
-            ending: Ending::Epoch {
+            target: SignOutTarget::Epoch {
                 ended: caller.account.epoch,
                 kept,
             },
         };
         match deps
             .store
-            .sign_out_all(Caller::from(&caller), &sign_out, &deps.limits)
+            .sign_out_all(store::Caller::from(&caller), &sign_out, &deps.limits)
             .await?
         {
             Act::Done => {

@@ -1,15 +1,16 @@
 //! `POST /v1/devices/{device_id}/sign-out`: one device, from anywhere.
 
-use domain::session::{Standing, standing};
+use domain::session::{SessionStatus, session_status};
 use domain::{
-    ByDevice, DeviceId, EndedSession, Ending, Limits, Reason, Scope, SignOut, SignOutId, Timestamp,
+    ByDevice, DeviceId, EndedSession, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget,
+    Timestamp,
 };
 use http_api::{
-    Admission, Answer, CallerError, Edge, Event, Problem, Reply, Request, SignOutAnswer, Transport,
-    admit, serve,
+    Answer, Caller, CallerError, Event, OriginPolicy, Problem, Reply, Request, SignOutAnswer,
+    Transport, authenticate, serve,
 };
 use runtime::Clock;
-use store::{Act, Caller, Store, StoreError};
+use store::{Act, Store, StoreError};
 use utoipa::OpenApi;
 
 /// How often a sign-out is decided anew when rows change under it.
@@ -23,7 +24,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -64,7 +65,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         sign_out(deps, &request, now).await
     })
     .await
@@ -87,20 +88,20 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         .path_parameter("device_id")
         .and_then(|id| id.parse().ok());
     for _ in 0..ATTEMPTS {
-        let Admission {
+        let Caller {
             caller,
             other: target,
             transport,
-        } = admit(&deps.store, request, wanted, &deps.limits, now).await?;
+        } = authenticate(&deps.store, request, wanted, &deps.limits, now).await?;
         request.no_body().map_err(Error::Request)?;
         let target = target.ok_or(Error::DeviceNotFound)?;
-        match standing(&caller.account, &target, &deps.limits, now) {
+        match session_status(&caller.account, &target, &deps.limits, now) {
             // It was signed out before: that stands, and nothing is written.
-            Standing::SignedOut(ended) => return Ok(answer(&ended)),
-            Standing::EndedByEpoch => {
+            SessionStatus::SignedOut(ended) => return Ok(answer(&ended)),
+            SessionStatus::EndedByEpoch => {
                 return Ok(answer(&deps.store.end_by_epoch(&target).await?));
             }
-            Standing::SignedIn | Standing::Expired => {}
+            SessionStatus::SignedIn | SessionStatus::Expired => {}
         }
         let is_this = target.id == caller.device.id;
         let sign_out = SignOut {
@@ -113,14 +114,14 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 id: caller.device.id,
                 name: caller.device.facts.name.clone(),
             }),
-            ending: Ending::One(EndedSession::from(&target)),
+            target: SignOutTarget::One(EndedSession::from(&target)),
         };
         let act = if is_this {
             deps.store
                 .sign_out_this(&target, &sign_out, &deps.limits)
                 .await?
         } else {
-            let caller = Caller::from(&caller);
+            let caller = store::Caller::from(&caller);
             deps.store
                 .sign_out_device(caller, &target, &sign_out, &deps.limits)
                 .await?
@@ -136,6 +137,6 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
     Err(StoreError::Contended.into())
 }
 
-fn answer(ended: &domain::Ended) -> Answer {
+fn answer(ended: &domain::EndInfo) -> Answer {
     Answer::json(200, &SignOutAnswer::of(ended))
 }

@@ -4,8 +4,8 @@
 
 use domain::{DeviceId, Limits, Receipt, SignOutId, Timestamp};
 use http_api::{
-    Answer, CallerError, Edge, Event, Paging, Presented, Problem, ReceiptAnswer, ReceiptView,
-    Reply, Request, Transport, admit, serve,
+    Answer, CallerError, Event, OriginPolicy, Paging, Presented, Problem, ReceiptAnswer,
+    ReceiptView, Reply, Request, Transport, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Deps {
     /// How long a session lasts, and a receipt.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }
@@ -88,7 +88,7 @@ pub struct Document;
 /// Answers a request of either route.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         match request.method() {
             "GET" => receipt(deps, &request, now).await,
             _ => acknowledge(deps, &request, now).await,
@@ -108,7 +108,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses((status = 200, description = "The receipt of the sign-out.", body = ReceiptAnswer)),
 )]
 async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let caller = admit(&deps.store, request, None, &deps.limits, now)
+    let caller = authenticate(&deps.store, request, None, &deps.limits, now)
         .await?
         .caller;
     let paging = Paging::read(request, DEFAULT_LIMIT, MAX_LIMIT, |_, _| Ok(false));

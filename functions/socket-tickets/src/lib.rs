@@ -3,7 +3,9 @@
 
 use domain::token::TICKET_LIFETIME;
 use domain::{Limits, SocketTicket, Timestamp};
-use http_api::{Answer, CallerError, Edge, Event, Problem, Reply, Request, admit, serve};
+use http_api::{
+    Answer, CallerError, Event, OriginPolicy, Problem, Reply, Request, authenticate, serve,
+};
 use runtime::Clock;
 use serde::Serialize;
 use store::{Store, StoreError, Ticket};
@@ -19,7 +21,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may call.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
     /// Where the ticket opens a socket.
@@ -73,7 +75,7 @@ pub struct Document;
 /// Answers a request.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.edge, event, now, |request, now| async move {
+    serve(&deps.origin_policy, event, now, |request, now| async move {
         issue(deps, &request, now).await
     })
     .await
@@ -87,7 +89,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses((status = 200, description = "A ticket that opens one socket within 30 seconds.", body = Issued)),
 )]
 async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let device = admit(&deps.store, request, None, &deps.limits, now)
+    let device = authenticate(&deps.store, request, None, &deps.limits, now)
         .await?
         .caller
         .device;

@@ -57,7 +57,7 @@ enum Frame {
 
 /// What is wrong with a frame, to the device that sent it.
 #[derive(Serialize)]
-struct Refusal {
+struct AuthError {
     #[serde(rename = "type")]
     kind: &'static str,
     problem: ProblemDocument,
@@ -97,7 +97,7 @@ pub(crate) async fn take(
             Ok(Frame::Acknowledgement(_)) => Ok(refuse(deps, id, &Problem::SignOutNotFound).await),
             Err(problem) => Ok(refuse(deps, id, &problem).await),
         },
-        Stands::Ended(device, ended) => {
+        Stands::EndInfo(device, ended) => {
             contacted(deps, &device, &ended, now).await;
             let check = Asked::Check {
                 account_id: account,
@@ -193,7 +193,7 @@ async fn touch(deps: &Deps, device: &Device, now: Timestamp) -> bool {
 /// Tells a device whose session has just been seen to be valid what is wrong with
 /// its frame, now or not at all.
 async fn refuse(deps: &Deps, id: &ConnectionId, problem: &Problem) -> &'static str {
-    let refusal = Refusal {
+    let refusal = AuthError {
         kind: "problem",
         problem: problem.document(),
     };

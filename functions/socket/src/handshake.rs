@@ -4,8 +4,8 @@
 //! a subprotocol. Nothing is taken from the URL, where logs would keep it.
 
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
-use domain::{ConnectionId, Device, EndedSession, Refusal, SocketTicket, Timestamp};
-use http_api::{Denied, Edge, Request, check_token};
+use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp};
+use http_api::{Denied, OriginPolicy, Request, check_token};
 use store::{Connection, StoreError};
 
 use crate::standing::{Stands, contacted, judge};
@@ -77,7 +77,7 @@ pub(crate) async fn connect(
     now: Timestamp,
     notes: &mut Notes,
 ) -> Result<Protocol, Refused> {
-    let (credential, protocol) = read(event, &deps.edge)?;
+    let (credential, protocol) = read(event, &deps.origin_policy)?;
     let device = match credential {
         Credential::Token(header) => by_token(deps, header, now, notes).await?,
         Credential::Ticket(ticket) => by_ticket(deps, &ticket, now, notes).await?,
@@ -112,7 +112,7 @@ async fn by_token(
 ) -> Result<Device, Refused> {
     let mut asked = http_api::Event::default();
     asked.headers.insert("authorization", header);
-    let presented = Request::new(asked, &deps.edge).token();
+    let presented = Request::new(asked, &deps.origin_policy).token();
     let token = presented
         .map_err(|problem| Refused::Credential(problem.name()))?
         .token;
@@ -120,7 +120,7 @@ async fn by_token(
         Ok(caller) => Ok(caller.device),
         Err(Denied::Store(error)) => Err(error.into()),
         Err(denied) => {
-            if !matches!(denied, Denied::Refused(Refusal::Unknown)) {
+            if !matches!(denied, Denied::Refused(AuthError::Unknown)) {
                 // The caller holds the secret, so the ids in its token are its own.
                 notes.of(token.account(), token.device());
             }
@@ -153,7 +153,7 @@ async fn by_ticket(
 /// The refusal of a session that is over; the receipt has the contact.
 async fn refused(deps: &Deps, stands: Stands, now: Timestamp) -> Refused {
     match stands {
-        Stands::Ended(device, ended) => {
+        Stands::EndInfo(device, ended) => {
             contacted(deps, &device, &ended, now).await;
             Refused::Credential("session-signed-out")
         }
@@ -162,7 +162,7 @@ async fn refused(deps: &Deps, stands: Stands, now: Timestamp) -> Refused {
 }
 
 /// Reads what a handshake shows, and which subprotocol it is answered with.
-fn read(event: &Event, edge: &Edge) -> Result<(Credential, Protocol), Refused> {
+fn read(event: &Event, origin_policy: &OriginPolicy) -> Result<(Credential, Protocol), Refused> {
     if !event.query_string_parameters.is_empty()
         || !event.multi_value_query_string_parameters.is_empty()
     {
@@ -174,11 +174,11 @@ fn read(event: &Event, edge: &Edge) -> Result<(Credential, Protocol), Refused> {
     } else {
         &event.multi_value_headers
     };
-    if !headers
-        .get_all("origin")
-        .iter()
-        .all(|origin| origin.to_str().is_ok_and(|origin| edge.allows(origin)))
-    {
+    if !headers.get_all("origin").iter().all(|origin| {
+        origin
+            .to_str()
+            .is_ok_and(|origin| origin_policy.allows(origin))
+    }) {
         return Err(Refused::Origin);
     }
     let (is_offered, ticket) = offers(headers)?;

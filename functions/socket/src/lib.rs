@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use domain::{AccountId, ConnectionId, DeviceId, Limits, Timestamp};
-use http_api::Edge;
+use http_api::OriginPolicy;
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use sockets::{PushQueue, Sockets};
@@ -34,7 +34,7 @@ pub struct Deps {
     /// How long a session lasts.
     pub limits: Limits,
     /// Who may open a socket.
-    pub edge: Edge,
+    pub origin_policy: OriginPolicy,
     /// The clock.
     pub clock: Clock,
 }

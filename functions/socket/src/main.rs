@@ -27,7 +27,7 @@ fn deps() -> Result<Deps, Error> {
         sockets: Sockets::new(clients.sockets(&callback_url)),
         queue: PushQueue::new(clients.sqs(), runtime::required("PUSH_QUEUE_URL")?),
         limits: runtime::limits()?,
-        edge: runtime::edge(),
+        origin_policy: runtime::origin_policy(),
         clock: Clock::System,
     })
 }

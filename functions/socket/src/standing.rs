@@ -1,7 +1,7 @@
 //! How the session of a connection stands now.
 
-use domain::session::{Standing, standing};
-use domain::{AccountId, Device, DeviceId, Ended, SessionId, Timestamp};
+use domain::session::{SessionStatus, session_status};
+use domain::{AccountId, Device, DeviceId, EndInfo, SessionId, Timestamp};
 use store::StoreError;
 
 use crate::Deps;
@@ -11,7 +11,7 @@ pub(crate) enum Stands {
     /// It is valid.
     SignedIn(Box<Device>),
     /// A sign-out ended it, and the device's row is still of it.
-    Ended(Box<Device>, Ended),
+    EndInfo(Box<Device>, EndInfo),
     /// It is over otherwise: it ran out, or its device has signed in again, or the
     /// row is gone. There is nothing to tell the device.
     Over,
@@ -36,25 +36,25 @@ pub(crate) async fn judge(
     if device.session != session {
         return Ok(Stands::Over);
     }
-    let standing = standing(&account, &device, &deps.limits, now);
+    let status = session_status(&account, &device, &deps.limits, now);
     let device = Box::new(device);
-    Ok(match standing {
-        Standing::SignedIn => Stands::SignedIn(device),
-        Standing::SignedOut(ended) => Stands::Ended(device, ended),
-        Standing::EndedByEpoch => {
+    Ok(match status {
+        SessionStatus::SignedIn => Stands::SignedIn(device),
+        SessionStatus::SignedOut(ended) => Stands::EndInfo(device, ended),
+        SessionStatus::EndedByEpoch => {
             let limits = &deps.limits;
             match deps.store.end_of_left_behind(&device, limits, now).await? {
-                Some(ended) => Stands::Ended(device, ended),
+                Some(ended) => Stands::EndInfo(device, ended),
                 None => Stands::Over,
             }
         }
-        Standing::Expired => Stands::Over,
+        SessionStatus::Expired => Stands::Over,
     })
 }
 
 /// Writes down that a dead session has called and was refused. When that fails,
 /// the next call is written down.
-pub(crate) async fn contacted(deps: &Deps, device: &Device, ended: &Ended, now: Timestamp) {
+pub(crate) async fn contacted(deps: &Deps, device: &Device, ended: &EndInfo, now: Timestamp) {
     let written = deps.store.contacted(device, ended, now, &deps.limits).await;
     if let Err(error) = written {
         tracing::warn!(cause = error.chain(), "A contact was not written.");

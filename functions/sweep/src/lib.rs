@@ -15,7 +15,7 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use domain::ids::NotAnId;
 use domain::sign_out::first_end;
-use domain::{AccountId, Device, DeviceState, Ending, Epoch, Limits, SignOut, SignOutId};
+use domain::{AccountId, Device, DeviceState, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
 use events::{Event, Publish, Revoked, SecurityEventToken, Topic, session_ended};
 use store::{Store, StoreError, Sweep, chain};
 
@@ -180,7 +180,7 @@ async fn ended<'a>(
 /// lives on, each one that ended has an event of its own; a row that is marked is
 /// never looked at again, so its event comes first.
 async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<usize, Error> {
-    let outcomes = if matches!(sign_out.ending, Ending::Epoch { kept: Some(_), .. }) {
+    let outcomes = if matches!(sign_out.target, SignOutTarget::Epoch { kept: Some(_), .. }) {
         let event = |device: &&Device| session_ended(sign_out, device, &deps.issuer);
         deps.topic
             .publish(&devices.iter().map(event).collect::<Vec<_>>())

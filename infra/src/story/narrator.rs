@@ -132,13 +132,13 @@ impl Narrator {
     ) -> Result<()> {
         let answer = self.call(device, Call::get("/v1/session")).await?;
         let text = |pointer| answer.text(pointer).map(str::to_owned);
-        let came = Refusal {
+        let came = AuthError {
             problem: answer.problem(),
             reason: text("/reason"),
             at: text("/signed_out_at"),
             by: text("/signed_out_by/name"),
         };
-        let expected = Refusal {
+        let expected = AuthError {
             problem: (401, Some("session-signed-out")),
             reason: Some(reason.to_owned()),
             at: Some(by.requested_at.to_string()),
@@ -591,7 +591,7 @@ impl Narrator {
 
 /// What a device is told that is refused because it was signed out.
 #[derive(Debug, PartialEq)]
-struct Refusal<'a> {
+struct AuthError<'a> {
     problem: (u16, Option<&'a str>),
     reason: Option<String>,
     at: Option<String>,

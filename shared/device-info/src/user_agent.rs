@@ -188,7 +188,7 @@ fn browser(name: &str, kind: &str) -> Option<&'static str> {
         "Chrome" => "Chrome",
         "Safari" => "Safari",
         "Firefox" => "Firefox",
-        "Edge" => "Edge",
+        "OriginPolicy" => "OriginPolicy",
         "Opera" => "Opera",
         "Internet Explorer" => "Internet Explorer",
         "SamsungBrowser" => "Samsung Internet",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Epoch;
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::{Limits, TOUCH_INTERVAL};
-use crate::sign_out::{Ended, Scope};
+use crate::sign_out::{EndInfo, Scope};
 use crate::token::{DeviceKeyHash, TokenHash};
 
 /// What kind of thing a device is.
@@ -94,7 +94,7 @@ pub enum DeviceState {
     /// The row has a session that was not ended one by one.
     SignedIn,
     /// The session was ended.
-    SignedOut(Ended),
+    SignedOut(EndInfo),
 }
 
 /// A device's row.
@@ -148,7 +148,7 @@ impl Device {
     /// Whether a sign-out that its session is over by has a part for it: one of many
     /// has none for what had run out before, which it did not end.
     #[must_use]
-    pub fn has_part_in(&self, ended: &Ended, limits: &Limits) -> bool {
+    pub fn has_part_in(&self, ended: &EndInfo, limits: &Limits) -> bool {
         matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_run_out(ended.at, limits)
     }
 

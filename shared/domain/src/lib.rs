@@ -21,8 +21,8 @@ pub use email::EmailAddress;
 pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
 pub use limits::Limits;
 pub use receipt::{Part, PartState, Receipt, Step, Total};
-pub use session::{Admitted, Refusal, admit};
-pub use sign_out::{ByDevice, Ended, EndedSession, Ending, Reason, Scope, SignOut};
+pub use session::{AuthError, Authenticated, authenticate};
+pub use sign_out::{ByDevice, EndInfo, EndedSession, Reason, Scope, SignOut, SignOutTarget};
 pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};
 
 /// A moment, in UTC.

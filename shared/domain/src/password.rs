@@ -604,7 +604,7 @@ pub enum Verdict {
 ///
 /// A fresh buffer of 19 MiB costs 4,864 page faults, at every hash. So a process has
 /// one, whose every page is touched when it is made: at once ([`Hasher::new`]), or
-/// beside the start ([`Hasher::make_meanwhile`]). Each hash is computed in it, and
+/// beside the start ([`Hasher::prewarm`]). Each hash is computed in it, and
 /// wipes what it used (which takes a twentieth of the hash).
 pub struct Hasher {
     params: Params,
@@ -625,10 +625,10 @@ impl Hasher {
         Self::bounded(Params::DEFAULT)
     }
 
-    /// The same without its buffer, which [`Hasher::make_meanwhile`] makes, or else
+    /// The same without its buffer, which [`Hasher::prewarm`] makes, or else
     /// the first hash.
     #[must_use]
-    pub fn unmade() -> Self {
+    pub fn lazy() -> Self {
         Self::without_memory(Params::DEFAULT)
     }
 
@@ -638,7 +638,7 @@ impl Hasher {
     /// Touching the pages takes several times as long as all else that a function
     /// does before its first request. That request waits for the tables before it
     /// comes to its hash, and the buffer is there by then.
-    pub fn make_meanwhile(&mut self) {
+    pub fn prewarm(&mut self) {
         let needed = self.params.argon2().block_count();
         if self.making.is_some() || self.memory.len() >= needed {
             return;
@@ -1465,20 +1465,20 @@ mod tests {
         assert_eq!(blocks, 19_456);
         let _ = hasher.verify(&given, Some(&hash));
         assert_eq!((hasher.memory.as_ptr(), hasher.memory.len()), (at, blocks));
-        hasher.make_meanwhile();
+        hasher.prewarm();
         assert!(hasher.making.is_none(), "it is there");
     }
 
     #[test]
     fn a_hasher_that_nobody_made_makes_its_buffer_at_the_first_hash() {
         let given = password("correct horse battery staple");
-        let hash = Hasher::unmade().hash(&given, SALT);
+        let hash = Hasher::lazy().hash(&given, SALT);
         assert_eq!(hash, Hasher::new().hash(&given, SALT));
     }
 
     fn made_meanwhile() -> Hasher {
-        let mut hasher = Hasher::unmade();
-        hasher.make_meanwhile();
+        let mut hasher = Hasher::lazy();
+        hasher.prewarm();
         hasher
     }
 }

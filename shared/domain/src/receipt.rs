@@ -169,7 +169,7 @@ mod tests {
     use crate::account::Epoch;
     use crate::device::DeviceType;
     use crate::ids::{AccountId, SessionId, SignOutId};
-    use crate::sign_out::{Ending, Reason, Scope};
+    use crate::sign_out::{Reason, Scope, SignOutTarget};
     use crate::token::TokenHash;
     use jiff::SignedDuration;
 
@@ -197,7 +197,7 @@ mod tests {
             reason: Reason::SignedOut,
             at: at(100),
             by: None,
-            ending: Ending::Epoch {
+            target: SignOutTarget::Epoch {
                 ended: Epoch(1),
                 kept: None,
             },

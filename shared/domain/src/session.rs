@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use crate::account::Account;
 use crate::device::{Device, DeviceState};
 use crate::limits::Limits;
-use crate::sign_out::Ended;
+use crate::sign_out::EndInfo;
 use crate::token::Token;
 
 /// A caller who was let in: the rows that the check read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admitted {
+pub struct Authenticated {
     /// The account, at the epoch that every act of this caller is bound to.
     pub account: Account,
     /// The device, with the session that every act of this caller is bound to.
@@ -25,11 +25,11 @@ pub struct Admitted {
 
 /// How a session stands by its rows, for one who need not hold its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum SessionStatus {
     /// It is valid.
     SignedIn,
     /// Its own row says that it was ended.
-    SignedOut(Ended),
+    SignedOut(EndInfo),
     /// The account's epoch has moved on without it: the record of the sign-out
     /// says when and why.
     EndedByEpoch,
@@ -39,11 +39,11 @@ pub enum Standing {
 
 /// Why a caller was not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AuthError {
     /// No such account or device, or not its secret. One answer for all.
     Unknown,
     /// The session was ended; the caller holds its secret and may know how.
-    SignedOut(Ended, Box<Device>),
+    SignedOut(EndInfo, Box<Device>),
     /// The same, by the epoch: the record of the sign-out says how.
     EndedByEpoch(Box<Device>),
     /// It ran out; the caller holds its secret.
@@ -52,44 +52,49 @@ pub enum Refusal {
 
 /// Judges a session by its two rows, whoever asks.
 #[must_use]
-pub fn standing(account: &Account, device: &Device, limits: &Limits, now: Timestamp) -> Standing {
+pub fn session_status(
+    account: &Account,
+    device: &Device,
+    limits: &Limits,
+    now: Timestamp,
+) -> SessionStatus {
     if let DeviceState::SignedOut(ended) = &device.state {
-        return Standing::SignedOut(ended.clone());
+        return SessionStatus::SignedOut(ended.clone());
     }
     let carried_over =
         device.epoch == account.epoch || account.kept_session == Some(device.session);
     if account.disabled_at.is_some() || !carried_over {
-        return Standing::EndedByEpoch;
+        return SessionStatus::EndedByEpoch;
     }
     if device.had_run_out(now, limits) {
-        return Standing::Expired;
+        return SessionStatus::Expired;
     }
-    Standing::SignedIn
+    SessionStatus::SignedIn
 }
 
 /// Decides whether the holder of the token is let in, by the rows that the
 /// token names.
 ///
 /// # Errors
-/// [`Refusal`] says why not, and tells an end only to who holds the secret.
-pub fn admit(
+/// [`AuthError`] says why not, and tells an end only to who holds the secret.
+pub fn authenticate(
     token: &Token,
     account: Option<Account>,
     device: Option<Device>,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Admitted, Refusal> {
+) -> Result<Authenticated, AuthError> {
     let (Some(account), Some(device)) = (account, device) else {
-        return Err(Refusal::Unknown);
+        return Err(AuthError::Unknown);
     };
     if !device.token_hash.matches(&token.hash()) {
-        return Err(Refusal::Unknown);
+        return Err(AuthError::Unknown);
     }
-    match standing(&account, &device, limits, now) {
-        Standing::SignedIn => Ok(Admitted { account, device }),
-        Standing::SignedOut(ended) => Err(Refusal::SignedOut(ended, Box::new(device))),
-        Standing::EndedByEpoch => Err(Refusal::EndedByEpoch(Box::new(device))),
-        Standing::Expired => Err(Refusal::Expired),
+    match session_status(&account, &device, limits, now) {
+        SessionStatus::SignedIn => Ok(Authenticated { account, device }),
+        SessionStatus::SignedOut(ended) => Err(AuthError::SignedOut(ended, Box::new(device))),
+        SessionStatus::EndedByEpoch => Err(AuthError::EndedByEpoch(Box::new(device))),
+        SessionStatus::Expired => Err(AuthError::Expired),
     }
 }
 
@@ -160,20 +165,20 @@ mod tests {
             }
         }
 
-        fn admit_at(&self, now: Timestamp) -> Result<Admitted, Refusal> {
+        fn authenticate_at(&self, now: Timestamp) -> Result<Authenticated, AuthError> {
             let account = Some(self.account.clone());
             let device = Some(self.device.clone());
-            admit(&self.token, account, device, &Limits::default(), now)
+            authenticate(&self.token, account, device, &Limits::default(), now)
         }
 
-        fn admit(&self) -> Result<Admitted, Refusal> {
-            self.admit_at(self.now)
+        fn authenticate(&self) -> Result<Authenticated, AuthError> {
+            self.authenticate_at(self.now)
         }
     }
 
     #[test]
     fn a_session_of_the_accounts_epoch_is_admitted() {
-        assert!(Case::signed_in().admit().is_ok());
+        assert!(Case::signed_in().authenticate().is_ok());
     }
 
     #[test]
@@ -183,12 +188,12 @@ mod tests {
         let account = Some(case.account.clone());
         let device = Some(case.device.clone());
         assert_eq!(
-            admit(&case.token, None, device, &limits, case.now),
-            Err(Refusal::Unknown)
+            authenticate(&case.token, None, device, &limits, case.now),
+            Err(AuthError::Unknown)
         );
         assert_eq!(
-            admit(&case.token, account, None, &limits, case.now),
-            Err(Refusal::Unknown)
+            authenticate(&case.token, account, None, &limits, case.now),
+            Err(AuthError::Unknown)
         );
     }
 
@@ -196,11 +201,11 @@ mod tests {
     fn another_secret_is_unknown_even_to_a_session_that_has_ended() {
         let mut case = Case::signed_in();
         case.token = Token::new(case.account.id, case.device.id, [9; 32]);
-        assert_eq!(case.admit(), Err(Refusal::Unknown));
+        assert_eq!(case.authenticate(), Err(AuthError::Unknown));
         case.device.epoch = Epoch(4);
-        assert_eq!(case.admit(), Err(Refusal::Unknown));
+        assert_eq!(case.authenticate(), Err(AuthError::Unknown));
         case.device.state = DeviceState::SignedOut(ended(&case));
-        assert_eq!(case.admit(), Err(Refusal::Unknown));
+        assert_eq!(case.authenticate(), Err(AuthError::Unknown));
     }
 
     #[test]
@@ -209,7 +214,10 @@ mod tests {
         let ended = ended(&case);
         case.device.state = DeviceState::SignedOut(ended.clone());
         let device = Box::new(case.device.clone());
-        assert_eq!(case.admit(), Err(Refusal::SignedOut(ended, device)));
+        assert_eq!(
+            case.authenticate(),
+            Err(AuthError::SignedOut(ended, device))
+        );
     }
 
     #[test]
@@ -217,7 +225,10 @@ mod tests {
         for epoch in [4, 6] {
             let mut case = Case::signed_in();
             case.device.epoch = Epoch(epoch);
-            assert!(matches!(case.admit(), Err(Refusal::EndedByEpoch(_))));
+            assert!(matches!(
+                case.authenticate(),
+                Err(AuthError::EndedByEpoch(_))
+            ));
         }
     }
 
@@ -226,9 +237,12 @@ mod tests {
         let mut case = Case::signed_in();
         case.device.epoch = Epoch(1);
         case.account.kept_session = Some(case.device.session);
-        assert!(case.admit().is_ok());
+        assert!(case.authenticate().is_ok());
         case.account.kept_session = Some(SessionId::from_random([8; 16]));
-        assert!(matches!(case.admit(), Err(Refusal::EndedByEpoch(_))));
+        assert!(matches!(
+            case.authenticate(),
+            Err(AuthError::EndedByEpoch(_))
+        ));
     }
 
     #[test]
@@ -236,7 +250,7 @@ mod tests {
         let mut case = Case::signed_in();
         case.account.disabled_at = Some(case.now);
         case.account.kept_session = Some(case.device.session);
-        assert!(case.admit().is_err());
+        assert!(case.authenticate().is_err());
     }
 
     #[test]
@@ -244,9 +258,9 @@ mod tests {
         let mut case = Case::signed_in();
         case.device.last_active_at = case.now;
         let end = case.now + Limits::default().idle;
-        assert!(case.admit_at(end - SECOND).is_ok());
-        assert_eq!(case.admit_at(end), Err(Refusal::Expired));
-        assert_eq!(case.admit_at(end + SECOND), Err(Refusal::Expired));
+        assert!(case.authenticate_at(end - SECOND).is_ok());
+        assert_eq!(case.authenticate_at(end), Err(AuthError::Expired));
+        assert_eq!(case.authenticate_at(end + SECOND), Err(AuthError::Expired));
     }
 
     #[test]
@@ -254,10 +268,10 @@ mod tests {
         let mut case = Case::signed_in();
         let end = case.device.expires_at;
         case.device.last_active_at = end - SECOND;
-        assert!(case.admit_at(end - SECOND).is_ok());
-        assert_eq!(case.admit_at(end), Err(Refusal::Expired));
+        assert!(case.authenticate_at(end - SECOND).is_ok());
+        assert_eq!(case.authenticate_at(end), Err(AuthError::Expired));
         case.device.last_active_at = end + SECOND;
-        assert_eq!(case.admit_at(end + SECOND), Err(Refusal::Expired));
+        assert_eq!(case.authenticate_at(end + SECOND), Err(AuthError::Expired));
     }
 
     #[test]
@@ -268,8 +282,8 @@ mod tests {
         assert!(case.device.is_touch_due(due));
     }
 
-    fn ended(case: &Case) -> Ended {
-        Ended {
+    fn ended(case: &Case) -> EndInfo {
+        EndInfo {
             at: case.now,
             by: None,
             reason: Reason::SignedOut,

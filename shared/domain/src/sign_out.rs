@@ -90,7 +90,7 @@ pub struct ByDevice {
 
 /// What a sign-out ends: one session, or every one up to an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum SignOutTarget {
     /// The session of one device.
     One(EndedSession),
     /// Every session born in this epoch or before.
@@ -148,14 +148,14 @@ pub struct SignOut {
     /// By which device; none when an operator did it.
     pub by: Option<ByDevice>,
     /// What it ended.
-    pub ending: Ending,
+    pub target: SignOutTarget,
 }
 
 impl SignOut {
     /// What a device that this ended is told.
     #[must_use]
-    pub fn ended(&self) -> Ended {
-        Ended {
+    pub fn ended(&self) -> EndInfo {
+        EndInfo {
             at: self.at,
             by: self.by.clone(),
             reason: self.reason,
@@ -167,16 +167,16 @@ impl SignOut {
     /// Whether this ended the session, had it not been over before.
     #[must_use]
     pub fn ends(&self, session: SessionId, born: Epoch) -> bool {
-        match &self.ending {
-            Ending::One(one) => one.session == session,
-            Ending::Epoch { ended, kept } => born <= *ended && *kept != Some(session),
+        match &self.target {
+            SignOutTarget::One(one) => one.session == session,
+            SignOutTarget::Epoch { ended, kept } => born <= *ended && *kept != Some(session),
         }
     }
 }
 
 /// How a session came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndInfo {
     /// When.
     pub at: Timestamp,
     /// By which device; none when an operator did it.
@@ -214,7 +214,7 @@ mod tests {
             reason: Reason::SignedOut,
             at: Timestamp::UNIX_EPOCH,
             by: None,
-            ending: Ending::Epoch {
+            target: SignOutTarget::Epoch {
                 ended: Epoch(ended),
                 kept,
             },

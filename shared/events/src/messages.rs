@@ -1,6 +1,6 @@
 //! Which change gives which messages.
 
-use domain::{AccountId, Device, DeviceState, Ending, Scope, SignOut, Timestamp};
+use domain::{AccountId, Device, DeviceState, Scope, SignOut, SignOutTarget, Timestamp};
 use store::Change;
 
 use crate::claims::{
@@ -104,8 +104,8 @@ fn signed_out(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec<Message>
     };
     let account = whole_account(sign_out.account);
     let scope = Some(sign_out.scope);
-    match &sign_out.ending {
-        Ending::One(one) => {
+    match &sign_out.target {
+        SignOutTarget::One(one) => {
             let subject = Subject {
                 user: sign_out.account.into(),
                 device: Some(Id::from(one.device)),
@@ -118,7 +118,7 @@ fn signed_out(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec<Message>
             let event = Event::SessionRevoked(session_revoked(sign_out, revoked));
             vec![source.message(subject, event, scope)]
         }
-        Ending::Epoch { ended, kept } => {
+        SignOutTarget::Epoch { ended, kept } => {
             let end = if let Some(kept) = kept {
                 Event::OtherSessionsRevoked(OtherSessionsRevoked {
                     circumstances: circumstances(sign_out),
@@ -293,7 +293,7 @@ fn circumstances(sign_out: &SignOut) -> Circumstances {
 #[cfg(test)]
 mod tests {
     use domain::{
-        ByDevice, DeviceFacts, DeviceId, DeviceKeyHash, Ended, EndedSession, Epoch, Place,
+        ByDevice, DeviceFacts, DeviceId, DeviceKeyHash, EndInfo, EndedSession, Epoch, Place,
         SignOutId, TokenHash,
     };
     use serde_json::{Value, json};
@@ -342,7 +342,7 @@ mod tests {
         }
     }
 
-    fn sign_out(scope: Scope, reason: domain::Reason, ending: Ending) -> SignOut {
+    fn sign_out(scope: Scope, reason: domain::Reason, target: SignOutTarget) -> SignOut {
         SignOut {
             account: account(),
             id: SignOutId::new(at(3_000), [4; 10]),
@@ -353,7 +353,7 @@ mod tests {
                 id: DeviceId::new(at(1_500), [5; 10]),
                 name: "Anna's laptop".to_owned(),
             }),
-            ending,
+            target,
         }
     }
 
@@ -379,11 +379,11 @@ mod tests {
 
     #[test]
     fn a_sign_out_of_one_device_names_its_session() {
-        let ending = Ending::One(EndedSession {
+        let target = SignOutTarget::One(EndedSession {
             epoch: Epoch(3),
             ..EndedSession::from(&television(6))
         });
-        let sign_out = sign_out(Scope::Device, domain::Reason::SignedOut, ending);
+        let sign_out = sign_out(Scope::Device, domain::Reason::SignedOut, target);
         let by = sign_out.by.clone().unwrap().id;
         let txn = sign_out.id;
 
@@ -432,11 +432,11 @@ mod tests {
 
     #[test]
     fn the_end_of_every_session_names_the_account_alone() {
-        let ending = Ending::Epoch {
+        let target = SignOutTarget::Epoch {
             ended: Epoch(4),
             kept: None,
         };
-        let sign_out = sign_out(Scope::Global, domain::Reason::SignedOut, ending);
+        let sign_out = sign_out(Scope::Global, domain::Reason::SignedOut, target);
 
         let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
 
@@ -450,11 +450,11 @@ mod tests {
 
     #[test]
     fn the_end_of_every_other_session_names_the_one_that_lives_on() {
-        let ending = Ending::Epoch {
+        let target = SignOutTarget::Epoch {
             ended: Epoch(4),
             kept: Some(session(7)),
         };
-        let sign_out = sign_out(Scope::Others, domain::Reason::SignedOut, ending);
+        let sign_out = sign_out(Scope::Others, domain::Reason::SignedOut, target);
 
         let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
 
@@ -476,11 +476,11 @@ mod tests {
             } else {
                 Scope::Global
             };
-            let ending = Ending::Epoch {
+            let target = SignOutTarget::Epoch {
                 ended: Epoch(4),
                 kept,
             };
-            let sign_out = sign_out(scope, domain::Reason::PasswordChanged, ending);
+            let sign_out = sign_out(scope, domain::Reason::PasswordChanged, target);
 
             let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
 
@@ -498,11 +498,11 @@ mod tests {
 
     #[test]
     fn disabling_is_an_operators_act() {
-        let ending = Ending::Epoch {
+        let target = SignOutTarget::Epoch {
             ended: Epoch(4),
             kept: None,
         };
-        let mut sign_out = sign_out(Scope::Global, domain::Reason::AccountDisabled, ending);
+        let mut sign_out = sign_out(Scope::Global, domain::Reason::AccountDisabled, target);
         sign_out.by = None;
 
         let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
@@ -552,7 +552,7 @@ mod tests {
     #[test]
     fn a_session_that_was_over_is_not_replaced() {
         let mut before = television(6);
-        before.state = DeviceState::SignedOut(Ended {
+        before.state = DeviceState::SignedOut(EndInfo {
             at: at(1_900),
             by: None,
             reason: domain::Reason::SignedOut,
@@ -594,11 +594,11 @@ mod tests {
 
     #[test]
     fn the_event_of_one_of_many_sessions_has_no_scope_to_be_filtered_by() {
-        let ending = Ending::Epoch {
+        let target = SignOutTarget::Epoch {
             ended: Epoch(4),
             kept: Some(session(7)),
         };
-        let sign_out = sign_out(Scope::Others, domain::Reason::SignedOut, ending);
+        let sign_out = sign_out(Scope::Others, domain::Reason::SignedOut, target);
 
         let message = session_ended(&sign_out, &television(6), ISSUER);
 
@@ -625,11 +625,11 @@ mod tests {
             device: Box::new(television(8)),
             before: Some(Box::new(television(6))),
         };
-        let ending = Ending::Epoch {
+        let target = SignOutTarget::Epoch {
             ended: Epoch(4),
             kept: Some(session(7)),
         };
-        let password = sign_out(Scope::Others, domain::Reason::PasswordChanged, ending);
+        let password = sign_out(Scope::Others, domain::Reason::PasswordChanged, target);
         for change in [change, Change::SignedOut(password)] {
             for message in messages(&change, &record(), ISSUER) {
                 assert_eq!(

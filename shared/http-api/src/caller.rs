@@ -1,7 +1,7 @@
 //! The caller: from the presented secret to the rows it is admitted by.
 
-use domain::session::{Admitted, Refusal};
-use domain::{Device, DeviceId, Ended, Limits, Timestamp, Token};
+use domain::session::{AuthError, Authenticated};
+use domain::{Device, DeviceId, EndInfo, Limits, Timestamp, Token};
 use store::{Store, StoreError};
 
 use crate::problem::Problem;
@@ -19,7 +19,7 @@ pub enum CallerError {
     Unknown,
     /// The session was ended.
     #[error("the session was signed out")]
-    SignedOut(Ended),
+    SignedOut(EndInfo),
     /// The session ran out.
     #[error("the session has expired")]
     Expired,
@@ -53,7 +53,7 @@ pub enum Denied {
     Unacceptable(Problem),
     /// The rows say no.
     #[error("the session is not valid")]
-    Refused(Refusal),
+    Refused(AuthError),
     /// The rows could not be read.
     #[error("the session could not be checked")]
     Store(#[from] StoreError),
@@ -65,11 +65,11 @@ impl Denied {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Unacceptable(problem) => problem.name(),
-            Self::Refused(Refusal::Unknown) => "token-invalid",
-            Self::Refused(Refusal::SignedOut(..) | Refusal::EndedByEpoch(_)) => {
+            Self::Refused(AuthError::Unknown) => "token-invalid",
+            Self::Refused(AuthError::SignedOut(..) | AuthError::EndedByEpoch(_)) => {
                 "session-signed-out"
             }
-            Self::Refused(Refusal::Expired) => "session-expired",
+            Self::Refused(AuthError::Expired) => "session-expired",
             Self::Store(_) => "unavailable",
         }
     }
@@ -77,9 +77,9 @@ impl Denied {
 
 /// A caller who was let in.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Caller {
     /// The rows that it was admitted by.
-    pub caller: Admitted,
+    pub caller: Authenticated,
     /// The row of the other device that was asked for, if the account has it.
     pub other: Option<Device>,
     /// How the token came.
@@ -93,24 +93,24 @@ pub struct Admission {
 /// # Errors
 /// [`CallerError`]: a table that could not be read never lets anybody in, and
 /// never tells a client that it was signed out.
-pub async fn admit(
+pub async fn authenticate(
     store: &Store,
     request: &Request,
     other: Option<DeviceId>,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Admission, CallerError> {
+) -> Result<Caller, CallerError> {
     let denied = match look(store, request, other, limits, now).await {
         Ok(admission) => return Ok(admission),
         Err(denied) => denied,
     };
     let (ended, device) = match denied {
         Denied::Unacceptable(problem) => return Err(CallerError::Unacceptable(problem)),
-        Denied::Refused(Refusal::Unknown) => return Err(CallerError::Unknown),
-        Denied::Refused(Refusal::Expired) => return Err(CallerError::Expired),
+        Denied::Refused(AuthError::Unknown) => return Err(CallerError::Unknown),
+        Denied::Refused(AuthError::Expired) => return Err(CallerError::Expired),
         Denied::Store(error) => return Err(CallerError::Store(error)),
-        Denied::Refused(Refusal::SignedOut(ended, device)) => (ended, device),
-        Denied::Refused(Refusal::EndedByEpoch(device)) => {
+        Denied::Refused(AuthError::SignedOut(ended, device)) => (ended, device),
+        Denied::Refused(AuthError::EndedByEpoch(device)) => {
             match store.end_of_left_behind(&device, limits, now).await? {
                 Some(ended) => (ended, device),
                 None => return Err(CallerError::Unknown),
@@ -121,7 +121,7 @@ pub async fn admit(
     Err(CallerError::SignedOut(ended))
 }
 
-/// As [`admit`], for one who is not told how a session came to its end.
+/// As [`authenticate`], for one who is not told how a session came to its end.
 ///
 /// # Errors
 /// [`Denied`], in the same cases.
@@ -130,7 +130,7 @@ pub async fn check(
     request: &Request,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Admission, Denied> {
+) -> Result<Caller, Denied> {
     let looked = look(store, request, None, limits, now).await;
     noted(store, looked, limits, now).await
 }
@@ -144,11 +144,11 @@ pub async fn check_token(
     token: &Token,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Admitted, Denied> {
+) -> Result<Authenticated, Denied> {
     let looked = match store.rows(token.account(), &[token.device()]).await {
         Ok(mut rows) => {
             let device = rows.take_device(token.device());
-            domain::admit(token, rows.account, device, limits, now).map_err(Denied::Refused)
+            domain::authenticate(token, rows.account, device, limits, now).map_err(Denied::Refused)
         }
         Err(error) => Err(Denied::Store(error)),
     };
@@ -161,7 +161,7 @@ async fn look(
     other: Option<DeviceId>,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Admission, Denied> {
+) -> Result<Caller, Denied> {
     let presented = request.token().map_err(Denied::Unacceptable)?;
     if presented.transport == Transport::Cookie && request.method() != "GET" {
         request.require_origin().map_err(Denied::Unacceptable)?;
@@ -176,11 +176,11 @@ async fn look(
         Some(id) => rows.take_device(id),
         None => None,
     };
-    let refusal = match domain::admit(&token, rows.account, device, limits, now) {
+    let refusal = match domain::authenticate(&token, rows.account, device, limits, now) {
         Ok(caller) => {
             request.note_account(caller.account.id);
             request.note_device(caller.device.id);
-            return Ok(Admission {
+            return Ok(Caller {
                 caller,
                 other,
                 transport: presented.transport,
@@ -188,7 +188,7 @@ async fn look(
         }
         Err(refusal) => refusal,
     };
-    if refusal != Refusal::Unknown {
+    if refusal != AuthError::Unknown {
         // The caller holds the secret, so the ids in its token are its own.
         request.note_account(token.account());
         request.note_device(token.device());
@@ -205,10 +205,10 @@ async fn noted<T>(
     now: Timestamp,
 ) -> Result<T, Denied> {
     match &looked {
-        Err(Denied::Refused(Refusal::SignedOut(ended, device))) => {
+        Err(Denied::Refused(AuthError::SignedOut(ended, device))) => {
             note_contact(store, device, ended, limits, now).await;
         }
-        Err(Denied::Refused(Refusal::EndedByEpoch(device))) if device.contacted_at.is_none() => {
+        Err(Denied::Refused(AuthError::EndedByEpoch(device))) if device.contacted_at.is_none() => {
             match store.end_of_left_behind(device, limits, now).await {
                 Ok(Some(ended)) => note_contact(store, device, &ended, limits, now).await,
                 Ok(None) => {}
@@ -225,7 +225,7 @@ async fn noted<T>(
 async fn note_contact(
     store: &Store,
     device: &Device,
-    ended: &Ended,
+    ended: &EndInfo,
     limits: &Limits,
     now: Timestamp,
 ) {

@@ -11,9 +11,9 @@ use domain::{AccountId, DeviceId, Place, Token};
 use serde::de::DeserializeOwned;
 
 use crate::answer::SESSION_COOKIE;
-use crate::edge::Edge;
 use crate::form::Form;
 use crate::object::Object;
+use crate::origin_policy::OriginPolicy;
 use crate::problem::Problem;
 
 /// The most bytes in a body; the gateway itself lets 10 MB through.
@@ -55,7 +55,7 @@ pub(crate) struct Notes {
 #[derive(Debug)]
 pub struct Request {
     event: ApiGatewayV2httpRequest,
-    edge: Edge,
+    origin_policy: OriginPolicy,
     notes: Mutex<Notes>,
 }
 
@@ -65,10 +65,10 @@ pub type Body<T> = Result<T, Problem>;
 impl Request {
     /// Takes what the gateway sent.
     #[must_use]
-    pub fn new(event: ApiGatewayV2httpRequest, edge: &Edge) -> Self {
+    pub fn new(event: ApiGatewayV2httpRequest, origin_policy: &OriginPolicy) -> Self {
         Self {
             event,
-            edge: edge.clone(),
+            origin_policy: origin_policy.clone(),
             notes: Mutex::default(),
         }
     }
@@ -129,7 +129,7 @@ impl Request {
     /// Refuses a request of a web origin that is not allowed.
     pub(crate) fn check_origin(&self) -> Result<(), Problem> {
         match self.origin() {
-            Some(origin) if !self.edge.allows(origin) => {
+            Some(origin) if !self.origin_policy.allows(origin) => {
                 Err(Problem::invalid("Origin", "is not an allowed origin"))
             }
             _ => Ok(()),
@@ -301,7 +301,7 @@ impl Request {
     pub fn place(&self) -> Place {
         let through_distribution = self
             .header(DISTRIBUTION_HEADER)
-            .is_some_and(|secret| self.edge.is_distribution(secret));
+            .is_some_and(|secret| self.origin_policy.is_distribution(secret));
         if through_distribution {
             let viewer = self.header("cloudfront-viewer-address").and_then(viewer_ip);
             return Place {
@@ -493,7 +493,7 @@ mod tests {
         let secret = "0123456789abcdef0123456789abcdef".to_owned();
         Request::new(
             event,
-            &Edge::new(Some("https://app.example.com"), Some(secret)),
+            &OriginPolicy::new(Some("https://app.example.com"), Some(secret)),
         )
     }
 

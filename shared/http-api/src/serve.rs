@@ -7,7 +7,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use domain::Timestamp;
 
 use crate::answer::Answer;
-use crate::edge::Edge;
+use crate::origin_policy::OriginPolicy;
 use crate::problem::Problem;
 use crate::request::Request;
 
@@ -18,14 +18,19 @@ pub type Reply = ApiGatewayV2httpResponse;
 
 /// Answers one request: refuses a web origin that is not allowed, lets the
 /// handler answer, and writes one line to the log.
-pub async fn serve<'a, H, F, E>(edge: &Edge, event: Event, now: Timestamp, handler: H) -> Reply
+pub async fn serve<'a, H, F, E>(
+    origin_policy: &OriginPolicy,
+    event: Event,
+    now: Timestamp,
+    handler: H,
+) -> Reply
 where
     H: FnOnce(std::sync::Arc<Request>, Timestamp) -> F,
     F: Future<Output = Result<Answer, E>> + 'a,
     Problem: From<E>,
 {
     let began = Instant::now();
-    let request = std::sync::Arc::new(Request::new(event, edge));
+    let request = std::sync::Arc::new(Request::new(event, origin_policy));
     let outcome = match request.check_origin() {
         Ok(()) => handler(request.clone(), now).await.map_err(Problem::from),
         Err(problem) => Err(problem),

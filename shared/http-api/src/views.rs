@@ -1,7 +1,7 @@
 //! The JSON of accounts, devices and sign-outs, in the words of the design.
 
 use domain::{
-    Account, Device, DeviceId, DeviceType, Ended, Part, Place, Receipt, SignOut, Timestamp, Total,
+    Account, Device, DeviceId, DeviceType, EndInfo, Part, Place, Receipt, SignOut, Timestamp, Total,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -157,7 +157,7 @@ pub struct DeviceView {
 #[derive(Debug, Clone, Copy)]
 pub enum Over<'a> {
     /// It was ended.
-    Ended(&'a Ended),
+    EndInfo(&'a EndInfo),
     /// It ran out, at that time.
     Expired(Timestamp),
     /// It was ended; the record of how is gone.
@@ -180,7 +180,7 @@ impl DeviceView {
     fn new(device: &Device, current: DeviceId, over: Option<Over<'_>>) -> Self {
         let (signed_out_at, signed_out_by, reason) = match over {
             None | Some(Over::Forgotten) => (None, None, None),
-            Some(Over::Ended(ended)) => (
+            Some(Over::EndInfo(ended)) => (
                 Some(ended.at),
                 ended.by.as_ref().map(SignedOutBy::from),
                 Some(ended.reason.as_str().to_owned()),
@@ -237,8 +237,8 @@ impl From<&SignOut> for SignOutView {
     }
 }
 
-impl From<&Ended> for SignOutView {
-    fn from(ended: &Ended) -> Self {
+impl From<&EndInfo> for SignOutView {
+    fn from(ended: &EndInfo) -> Self {
         Self {
             id: ended.sign_out.to_string(),
             scope: ended.scope.as_str().to_owned(),
@@ -258,7 +258,7 @@ pub struct SignOutAnswer {
 impl SignOutAnswer {
     /// The answer that tells of this end.
     #[must_use]
-    pub fn of(ended: &Ended) -> Self {
+    pub fn of(ended: &EndInfo) -> Self {
         Self {
             sign_out: ended.into(),
         }

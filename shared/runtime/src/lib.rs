@@ -17,8 +17,8 @@ mod settings;
 pub use clients::{Calls, Clients, RetryPolicy};
 pub use clock::Clock;
 pub use environment::{ConfigError, number, optional, required};
-pub use run::{Error, LambdaEvent, run, run_meanwhile};
-pub use settings::{edge, limits, password_rules};
+pub use run::{Error, LambdaEvent, run, run_with_warmup};
+pub use settings::{limits, origin_policy, password_rules};
 
 // One instruction in six of a check was the system's allocator. What this one costs
 // a start is in infra/docs/decisions.md.

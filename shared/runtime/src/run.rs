@@ -26,7 +26,7 @@ where
     B: Serialize,
     E: Into<Diagnostic> + std::fmt::Debug,
 {
-    run_meanwhile(prepare, |_| {}, handler)
+    run_with_warmup(prepare, |_| {}, handler)
 }
 
 /// The same, and does something `meanwhile` while Lambda looks for the first
@@ -39,7 +39,7 @@ where
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_meanwhile<P, D, M, H, F, A, B, E>(
+pub fn run_with_warmup<P, D, M, H, F, A, B, E>(
     prepare: P,
     meanwhile: M,
     handler: H,
@@ -93,9 +93,9 @@ mod tests {
     const TELL: &str = "TELL_MEANWHILE";
 
     /// A process that ends with the test, however that ends.
-    struct Ended(Child);
+    struct EndInfo(Child);
 
-    impl Drop for Ended {
+    impl Drop for EndInfo {
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();
@@ -111,7 +111,7 @@ mod tests {
         };
         let meanwhile = move |(): &()| drop(TcpStream::connect(&tell));
         let answer = |(): &(), _: IgnoredAny| async { Ok::<_, Error>(()) };
-        run_meanwhile(|| Ok(()), meanwhile, answer).unwrap();
+        run_with_warmup(|| Ok(()), meanwhile, answer).unwrap();
     }
 
     /// What is read of a request, up to its body.
@@ -147,7 +147,7 @@ mod tests {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let _ended = Ended(child);
+        let _ended = EndInfo(child);
         let (stream, _) = runtime_api.accept().unwrap();
         let mut answers = stream.try_clone().unwrap();
         let mut asked = BufReader::new(stream);

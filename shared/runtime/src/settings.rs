@@ -2,7 +2,7 @@
 
 use domain::Limits;
 use domain::password::PasswordRules;
-use http_api::Edge;
+use http_api::OriginPolicy;
 use jiff::SignedDuration;
 
 use crate::environment::{ConfigError, number, optional};
@@ -25,8 +25,8 @@ pub fn limits() -> Result<Limits, ConfigError> {
 
 /// Reads `ALLOWED_ORIGINS` (none) and `DISTRIBUTION_SECRET` (none).
 #[must_use]
-pub fn edge() -> Edge {
-    Edge::new(
+pub fn origin_policy() -> OriginPolicy {
+    OriginPolicy::new(
         optional("ALLOWED_ORIGINS").as_deref(),
         optional("DISTRIBUTION_SECRET"),
     )

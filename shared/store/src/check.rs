@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use domain::session::{Standing, standing};
+use domain::session::{SessionStatus, session_status};
 use domain::sign_out::first_end;
 use domain::{
-    Account, AccountId, Device, DeviceId, Ended, Epoch, Limits, SessionId, SignOut, Timestamp,
+    Account, AccountId, Device, DeviceId, EndInfo, Epoch, Limits, SessionId, SignOut, Timestamp,
 };
 
 use crate::accounts::{self, built};
@@ -117,7 +117,7 @@ pub enum Fate {
     /// It is valid.
     SignedIn,
     /// A sign-out ended it: this one.
-    Ended(Ended),
+    EndInfo(EndInfo),
     /// Its device has signed in again, or its row is gone.
     Replaced,
     /// It ran out.
@@ -155,11 +155,11 @@ impl Store {
                     .filter(|row| row.session == session.session);
                 fates.push(match (row, &rows.account) {
                     (None, _) | (_, None) => Fate::Replaced,
-                    (Some(row), Some(account)) => match standing(account, row, limits, now) {
-                        Standing::SignedIn => Fate::SignedIn,
-                        Standing::SignedOut(ended) => Fate::Ended(ended),
-                        Standing::Expired => Fate::Expired,
-                        Standing::EndedByEpoch => {
+                    (Some(row), Some(account)) => match session_status(account, row, limits, now) {
+                        SessionStatus::SignedIn => Fate::SignedIn,
+                        SessionStatus::SignedOut(ended) => Fate::EndInfo(ended),
+                        SessionStatus::Expired => Fate::Expired,
+                        SessionStatus::EndedByEpoch => {
                             left_behind.push((fates.len(), *session));
                             Fate::Replaced
                         }
@@ -172,10 +172,11 @@ impl Store {
             for (at, session) in left_behind {
                 let first = first_end(&sign_outs, session.session, session.epoch);
                 // A record is written with each epoch, and outlives its rows.
-                fates[at] = Fate::Ended(first.map(SignOut::ended).ok_or(StoreError::Corrupt {
-                    table: "Receipts",
-                    attribute: ENDED_EPOCH,
-                })?);
+                fates[at] =
+                    Fate::EndInfo(first.map(SignOut::ended).ok_or(StoreError::Corrupt {
+                        table: "Receipts",
+                        attribute: ENDED_EPOCH,
+                    })?);
             }
         }
         Ok(fates)
@@ -196,7 +197,7 @@ impl Store {
         device: &Device,
         limits: &Limits,
         now: Timestamp,
-    ) -> Result<Option<Ended>, StoreError> {
+    ) -> Result<Option<EndInfo>, StoreError> {
         if device.contacted_at.is_some() {
             return self.end_by_epoch(device).await.map(Some);
         }
@@ -207,7 +208,7 @@ impl Store {
         };
         let fates = self.fates(device.account, &[session], limits, now).await?;
         Ok(match fates.into_iter().next() {
-            Some(Fate::Ended(ended)) => Some(ended),
+            Some(Fate::EndInfo(ended)) => Some(ended),
             // What was over never is valid again, and is not over by time alone.
             Some(Fate::Replaced | Fate::SignedIn | Fate::Expired) | None => None,
         })

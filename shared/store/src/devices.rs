@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
-use domain::sign_out::{ByDevice, Ended, EndedSession};
+use domain::sign_out::{ByDevice, EndInfo, EndedSession};
 use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOut, Timestamp};
 
@@ -42,7 +42,7 @@ pub enum Touch {
     /// It is written down.
     Touched,
     /// The session has ended or was replaced meanwhile; nothing was written.
-    Ended,
+    EndInfo,
 }
 
 /// What came of marking a session that a sign-out-all ended.
@@ -133,7 +133,7 @@ impl Store {
         &self,
         device: &Device,
         replaced: &EndedSession,
-        ended: &Ended,
+        ended: &EndInfo,
         limits: &Limits,
     ) -> Result<SignIn, StoreError> {
         let put = Put::builder()
@@ -224,7 +224,7 @@ impl Store {
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>
             {
-                Ok(Touch::Ended)
+                Ok(Touch::EndInfo)
             }
             Err(SdkError::ServiceError(error))
                 if error.err().is_transaction_conflict_exception() =>
@@ -324,7 +324,7 @@ impl Store {
 
 /// The update that ends one session in its own row, on condition that it is
 /// still the row's and signed in.
-pub(crate) fn end(table: &str, device: &Device, ended: &Ended, write: &str) -> Update {
+pub(crate) fn end(table: &str, device: &Device, ended: &EndInfo, write: &str) -> Update {
     let mut set = "SET #state = :signed_out, signed_out_at = :at, reason = :reason, \
                    #scope = :scope, sign_out_id = :sign_out, last_write = :write"
         .to_owned();
@@ -421,7 +421,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
     let row = Reader::new(TABLE, item);
     let state = match row.text(STATE)? {
         STATE_SIGNED_IN => DeviceState::SignedIn,
-        STATE_SIGNED_OUT => DeviceState::SignedOut(Ended {
+        STATE_SIGNED_OUT => DeviceState::SignedOut(EndInfo {
             at: row.moment(SIGNED_OUT_AT)?,
             by: match row.parsed_if(SIGNED_OUT_BY, |id| id.parse().ok())? {
                 Some(id) => {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceState, DeviceType};
 use domain::receipt::{Part, Receipt, Step};
-use domain::sign_out::{ByDevice, Ended, EndedSession, Ending, SignOut, first_end};
+use domain::sign_out::{ByDevice, EndInfo, EndedSession, SignOut, SignOutTarget, first_end};
 use domain::token::TokenHash;
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOutId, Timestamp};
 
@@ -74,9 +74,9 @@ impl Store {
         };
         // The devices before the parts: one that signs in again meanwhile has its
         // part written with its new row, and is found there.
-        let judged = match &sign_out.ending {
-            Ending::One(one) => vec![one.clone()],
-            Ending::Epoch { .. } => self.judged(&sign_out, limits).await?,
+        let judged = match &sign_out.target {
+            SignOutTarget::One(one) => vec![one.clone()],
+            SignOutTarget::Epoch { .. } => self.judged(&sign_out, limits).await?,
         };
         let mut parts: BTreeMap<DeviceId, Part> = judged
             .into_iter()
@@ -156,7 +156,7 @@ impl Store {
     pub async fn mark(
         &self,
         account: AccountId,
-        ended: &Ended,
+        ended: &EndInfo,
         session: &EndedSession,
         step: Step,
         now: Timestamp,
@@ -202,7 +202,7 @@ impl Store {
     pub async fn contacted(
         &self,
         device: &Device,
-        ended: &Ended,
+        ended: &EndInfo,
         now: Timestamp,
         limits: &Limits,
     ) -> Result<(), StoreError> {
@@ -245,8 +245,8 @@ impl Store {
         let (row, header, part) = self.concerned(account, device, sign_out).await?;
         let of_row = row.filter(|row| proof.fits(&EndedSession::from(row)));
         let of_part = part.filter(|part| proof.fits(&part.session));
-        let of_header = header.as_ref().and_then(|header| match &header.ending {
-            Ending::One(one) if one.device == device && proof.fits(one) => Some(one.clone()),
+        let of_header = header.as_ref().and_then(|header| match &header.target {
+            SignOutTarget::One(one) if one.device == device && proof.fits(one) => Some(one.clone()),
             _ => None,
         });
         let is_known = of_row.is_some() || of_part.is_some() || of_header.is_some();
@@ -335,7 +335,7 @@ impl Store {
     pub(crate) fn part(
         &self,
         account: AccountId,
-        ended: &Ended,
+        ended: &EndInfo,
         session: &EndedSession,
         step: Option<(Step, Timestamp)>,
         limits: &Limits,
@@ -402,7 +402,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it could not be read, or when there is no record: one
     /// is written with each epoch, and outlives the rows that it ended.
-    pub async fn end_by_epoch(&self, device: &Device) -> Result<Ended, StoreError> {
+    pub async fn end_by_epoch(&self, device: &Device) -> Result<EndInfo, StoreError> {
         let sign_outs = self.sign_outs_since(device.account, device.epoch).await?;
         first_end(&sign_outs, device.session, device.epoch)
             .map(SignOut::ended)
@@ -430,13 +430,13 @@ pub(crate) fn put(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
         set(REQUESTED_BY, text(by.id));
         set(REQUESTED_BY_NAME, text(&by.name));
     }
-    match &sign_out.ending {
-        Ending::One(one) => {
+    match &sign_out.target {
+        SignOutTarget::One(one) => {
             for (attribute, value) in facts(one) {
                 set(attribute, value);
             }
         }
-        Ending::Epoch { ended, kept } => {
+        SignOutTarget::Epoch { ended, kept } => {
             set(ENDED_EPOCH, number(ended.0));
             if let Some(kept) = kept {
                 set(KEPT_SESSION, text(kept));
@@ -460,13 +460,13 @@ pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {
         }
         None => None,
     };
-    let ending = if row.has(ENDED_EPOCH) {
-        Ending::Epoch {
+    let target = if row.has(ENDED_EPOCH) {
+        SignOutTarget::Epoch {
             ended: Epoch(row.number(ENDED_EPOCH)?),
             kept: row.parsed_if(KEPT_SESSION, |id| id.parse().ok())?,
         }
     } else {
-        Ending::One(ended_session(&row)?)
+        SignOutTarget::One(ended_session(&row)?)
     };
     Ok(SignOut {
         account: row.parsed(ACCOUNT_ID, |id| id.parse().ok())?,
@@ -475,7 +475,7 @@ pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {
         reason: row.parsed(REASON, Reason::parse)?,
         at: row.moment(REQUESTED_AT)?,
         by,
-        ending,
+        target,
     })
 }
 

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
 use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
-use domain::session::Admitted;
-use domain::sign_out::Ending;
+use domain::session::Authenticated;
+use domain::sign_out::SignOutTarget;
 use domain::{AccountId, Device, DeviceId, Limits, SessionId, SignOut};
 
 use crate::accounts::built;
@@ -40,8 +40,8 @@ pub struct Caller {
     epoch: Epoch,
 }
 
-impl From<&Admitted> for Caller {
-    fn from(admitted: &Admitted) -> Self {
+impl From<&Authenticated> for Caller {
+    fn from(admitted: &Authenticated) -> Self {
         Self {
             account: admitted.account.id,
             device: admitted.device.id,
@@ -200,9 +200,9 @@ impl Store {
         sign_out: &SignOut,
         alongside: Alongside<'_>,
     ) -> TransactWriteItem {
-        let kept = match &sign_out.ending {
-            Ending::Epoch { kept, .. } => *kept,
-            Ending::One { .. } => None,
+        let kept = match &sign_out.target {
+            SignOutTarget::Epoch { kept, .. } => *kept,
+            SignOutTarget::One { .. } => None,
         };
         let mut update = Update::builder()
             .table_name(&self.tables.accounts)

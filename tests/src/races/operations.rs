@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
-use domain::{AccountId, DeviceId, Ending, Reason, Scope, SessionId, SignOut, SignOutId};
+use domain::{AccountId, DeviceId, Reason, Scope, SessionId, SignOut, SignOutId, SignOutTarget};
 use events::Record;
 use http_api::{Reply, held};
 use serde_json::{Value, json};
@@ -341,7 +341,7 @@ async fn disable(bundle: &Bundle, account: AccountId) -> Result<(), StoreError> 
             reason: Reason::AccountDisabled,
             at: now,
             by: None,
-            ending: Ending::Epoch {
+            target: SignOutTarget::Epoch {
                 ended: account.epoch,
                 kept: None,
             },

@@ -7,11 +7,11 @@ use domain::account::{Account, Epoch};
 use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
 use domain::password::{Hasher, Password, StoredHash, Verdict};
 use domain::receipt::{Part, Receipt};
-use domain::session::{Standing, standing};
-use domain::sign_out::{ByDevice, Ended, first_end};
+use domain::session::{SessionStatus, session_status};
+use domain::sign_out::{ByDevice, EndInfo, first_end};
 use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{
-    DeviceId, EndedSession, Ending, Limits, Reason, Scope, SessionId, SignOut, SignOutId,
+    DeviceId, EndedSession, Limits, Reason, Scope, SessionId, SignOut, SignOutId, SignOutTarget,
     Timestamp, Token,
 };
 use dynoxide::{AttributeValue, Item};
@@ -155,7 +155,8 @@ impl Snapshot {
 
     fn is_valid(&self, session: SessionId, now: Timestamp) -> bool {
         self.device_of(session).is_some_and(|device| {
-            standing(&self.account, device, &Limits::default(), now) == Standing::SignedIn
+            session_status(&self.account, device, &Limits::default(), now)
+                == SessionStatus::SignedIn
         })
     }
 
@@ -191,7 +192,7 @@ impl Snapshot {
         let mut ends: Vec<SignOut> = self
             .headers
             .values()
-            .filter(|header| matches!(header.ending, Ending::Epoch { .. }))
+            .filter(|header| matches!(header.target, SignOutTarget::Epoch { .. }))
             .cloned()
             .collect();
         ends.sort_by_key(ended_epoch);
@@ -200,9 +201,9 @@ impl Snapshot {
 }
 
 fn ended_epoch(header: &SignOut) -> Epoch {
-    match header.ending {
-        Ending::Epoch { ended, .. } => ended,
-        Ending::One(_) => Epoch(0),
+    match header.target {
+        SignOutTarget::Epoch { ended, .. } => ended,
+        SignOutTarget::One(_) => Epoch(0),
     }
 }
 
@@ -383,12 +384,12 @@ impl<'a> Oracle<'a> {
                 return broken(CALLER, format!("{by:?} by an ended session"));
             }
         }
-        match &header.ending {
-            Ending::One(EndedSession {
+        match &header.target {
+            SignOutTarget::One(EndedSession {
                 device, session, ..
             }) => {
                 let same = after.headers.values().filter(
-                    |other| matches!(&other.ending, Ending::One(one) if one.session == *session),
+                    |other| matches!(&other.target, SignOutTarget::One(one) if one.session == *session),
                 );
                 if same.count() != 1 {
                     return broken(SETTLED, "two records end one session");
@@ -411,7 +412,7 @@ impl<'a> Oracle<'a> {
                     return broken(EXPLAINED, "the record names a session that was not meant");
                 }
             }
-            Ending::Epoch { ended, kept } => {
+            SignOutTarget::Epoch { ended, kept } => {
                 let keeps = matches!(
                     by,
                     Operation::SignOutOthers(_) | Operation::ChangePasswordKeeping(_)
@@ -511,9 +512,11 @@ impl<'a> Oracle<'a> {
                     let Some(header) = after.headers.get(&ended.sign_out) else {
                         return broken(ATTRIBUTED, "a row names no record");
                     };
-                    let is_its_own = match &header.ending {
-                        Ending::One(one) => *one == EndedSession::from(device),
-                        Ending::Epoch { .. } => first.map(|first| first.id) == Some(header.id),
+                    let is_its_own = match &header.target {
+                        SignOutTarget::One(one) => *one == EndedSession::from(device),
+                        SignOutTarget::Epoch { .. } => {
+                            first.map(|first| first.id) == Some(header.id)
+                        }
                     };
                     if !is_its_own || *ended != header.ended() {
                         return broken(ATTRIBUTED, format!("{by:?} on {id}"));
@@ -542,9 +545,9 @@ impl<'a> Oracle<'a> {
             }
         }
         for ((sign_out, _), part) in &after.parts {
-            let is_of = |header: &SignOut| match &header.ending {
-                Ending::One(one) => *one == part.session,
-                Ending::Epoch { .. } => self
+            let is_of = |header: &SignOut| match &header.target {
+                SignOutTarget::One(one) => *one == part.session,
+                SignOutTarget::Epoch { .. } => self
                     .lives
                     .values()
                     .any(|life| life.ended_by == Some(header.id) && life.facts == part.session),
@@ -592,9 +595,9 @@ impl<'a> Oracle<'a> {
         let mut add = |facts: &EndedSession| {
             parts.insert(facts.device, Part::refused(facts.clone(), sign_out.at));
         };
-        match &sign_out.ending {
-            Ending::One(one) => add(one),
-            Ending::Epoch { .. } => {
+        match &sign_out.target {
+            SignOutTarget::One(one) => add(one),
+            SignOutTarget::Epoch { .. } => {
                 for (session, life) in &self.lives {
                     let is_there = self.seen.device_of(*session).is_some();
                     if life.ended_by == Some(sign_out.id) && is_there && !self.has_own_end(*session)
@@ -614,10 +617,9 @@ impl<'a> Oracle<'a> {
 
     /// Whether a record of its own says that it is over.
     fn has_own_end(&self, session: SessionId) -> bool {
-        self.seen
-            .headers
-            .values()
-            .any(|header| matches!(&header.ending, Ending::One(one) if one.session == session))
+        self.seen.headers.values().any(
+            |header| matches!(&header.target, SignOutTarget::One(one) if one.session == session),
+        )
     }
 
     /// Judges the receipts, as the history has them, and as they are read if they
@@ -698,9 +700,11 @@ impl<'a> Oracle<'a> {
             shape.extend([name(device.session), epoch(device.epoch), state, is_noted]);
         }
         for header in self.seen.headers.values() {
-            match &header.ending {
-                Ending::One(one) => shape.extend([1, devices[&one.device], name(one.session)]),
-                Ending::Epoch { ended, kept } => {
+            match &header.target {
+                SignOutTarget::One(one) => {
+                    shape.extend([1, devices[&one.device], name(one.session)])
+                }
+                SignOutTarget::Epoch { ended, kept } => {
                     shape.extend([2, epoch(*ended), kept.map_or(usize::MAX, &mut name)]);
                 }
             }
@@ -883,11 +887,11 @@ impl<'a> Oracle<'a> {
                 let Some(device) = devices.find(|device| device.token_hash == hash) else {
                     return End::Replaced;
                 };
-                match standing(&self.seen.account, device, &Limits::default(), now) {
-                    Standing::SignedIn => End::Valid,
-                    Standing::SignedOut(_) => End::SignedOut,
-                    Standing::EndedByEpoch => End::LeftBehind,
-                    Standing::Expired => End::Expired,
+                match session_status(&self.seen.account, device, &Limits::default(), now) {
+                    SessionStatus::SignedIn => End::Valid,
+                    SessionStatus::SignedOut(_) => End::SignedOut,
+                    SessionStatus::EndedByEpoch => End::LeftBehind,
+                    SessionStatus::Expired => End::Expired,
                 }
             })
             .collect()
@@ -973,7 +977,7 @@ fn read_account(row: &Item) -> Option<Account> {
 fn read_device(row: &Item) -> Option<Device> {
     let state = match text(row, "state")? {
         "signed_in" => DeviceState::SignedIn,
-        "signed_out" => DeviceState::SignedOut(Ended {
+        "signed_out" => DeviceState::SignedOut(EndInfo {
             at: moment(row, "signed_out_at")?,
             by: by(row, "signed_out_by", "signed_out_by_name"),
             reason: Reason::parse(text(row, "reason")?)?,
@@ -1031,12 +1035,12 @@ fn read_part(row: &Item) -> Option<(SignOutId, Part)> {
 }
 
 fn read_header(row: &Item) -> Option<SignOut> {
-    let ending = match number(row, "ended_epoch") {
-        Some(ended) => Ending::Epoch {
+    let target = match number(row, "ended_epoch") {
+        Some(ended) => SignOutTarget::Epoch {
             ended: Epoch(ended),
             kept: id(row, "kept_session"),
         },
-        None => Ending::One(read_ended(row)?),
+        None => SignOutTarget::One(read_ended(row)?),
     };
     Some(SignOut {
         account: id(row, "account_id")?,
@@ -1045,6 +1049,6 @@ fn read_header(row: &Item) -> Option<SignOut> {
         reason: Reason::parse(text(row, "reason")?)?,
         at: moment(row, "requested_at")?,
         by: by(row, "requested_by", "requested_by_name"),
-        ending,
+        target,
     })
 }

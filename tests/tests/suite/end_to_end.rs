@@ -6,7 +6,7 @@ use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
 use curfew_tests::listener::{Heard, Listener};
 use curfew_tests::stack::{stack, store};
-use domain::{DeviceState, Ending, Limits, Reason, Scope, SignOut, SignOutId};
+use domain::{DeviceState, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget};
 use runtime::Clock;
 use serde_json::{Value, json};
 use store::Act;
@@ -252,7 +252,7 @@ async fn disable(account: &str) {
         reason: Reason::AccountDisabled,
         at: now,
         by: None,
-        ending: Ending::Epoch {
+        target: SignOutTarget::Epoch {
             ended: account.epoch,
             kept: None,
         },

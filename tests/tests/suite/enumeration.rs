@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use curfew_tests::bundle::{Bundle, json_of};
 use curfew_tests::engine::Engine;
 use curfew_tests::wire::{self, Call, Fate};
-use domain::{Ending, Reason, Scope, SignOut, SignOutId, Token};
+use domain::{Reason, Scope, SignOut, SignOutId, SignOutTarget, Token};
 use http_api::{Reply, held};
 use runtime::Clock;
 use serde_json::Value;
@@ -138,7 +138,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
         reason: Reason::AccountDisabled,
         at: now,
         by: None,
-        ending: Ending::Epoch {
+        target: SignOutTarget::Epoch {
             ended: account.epoch,
             kept: None,
         },

@@ -10,7 +10,7 @@ use curfew_tests::client::{Api, Household, LAPTOP, TV, unique};
 use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::stack::{api_url, stack};
 use curfew_tests::wire::{self, Fate};
-use domain::{Ending, Reason, Scope, SignOut, SignOutId, Token};
+use domain::{Reason, Scope, SignOut, SignOutId, SignOutTarget, Token};
 use http_api::{Event, Reply, held};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Clock;
@@ -228,7 +228,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
         reason: Reason::AccountDisabled,
         at: now,
         by: None,
-        ending: Ending::Epoch {
+        target: SignOutTarget::Epoch {
             ended: account.epoch,
             kept: None,
         },

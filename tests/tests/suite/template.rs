@@ -467,7 +467,7 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     if main.contains("runtime::password_rules()") {
         read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
     }
-    if main.contains("runtime::edge()") {
+    if main.contains("runtime::origin_policy()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
         let shows_places = source("lib.rs").contains(".place()");
         read.insert("DISTRIBUTION_SECRET".to_owned(), shows_places);

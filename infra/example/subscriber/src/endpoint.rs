@@ -33,7 +33,7 @@ pub enum Taken {
     /// The subscription is confirmed.
     Confirmed,
     /// It is a revocation, and has ended so many streams.
-    Ended(usize),
+    EndInfo(usize),
     /// There was nothing to do.
     Nothing,
 }
@@ -158,7 +158,7 @@ impl Endpoint {
                 let revocation =
                     Revocation::read(&envelope.message).map_err(|_| Refused::Unreadable)?;
                 Ok(revocation.map_or(Taken::Nothing, |revocation| {
-                    Taken::Ended(self.streams.end(&revocation))
+                    Taken::EndInfo(self.streams.end(&revocation))
                 }))
             }
             _ => Ok(Taken::Nothing),
@@ -248,7 +248,7 @@ mod tests {
 
         let taken = endpoint(&streams).take(NOTIFICATION.as_bytes()).await;
 
-        assert_eq!(taken, Ok(Taken::Ended(1)));
+        assert_eq!(taken, Ok(Taken::EndInfo(1)));
         stream.ended().await;
     }
 

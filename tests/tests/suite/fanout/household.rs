@@ -7,9 +7,9 @@ use aws_lambda_events::sqs::SqsEvent;
 use curfew_tests::tables;
 use domain::password::StoredHash;
 use domain::{
-    Account, AccountId, Admitted, ByDevice, Device, DeviceFacts, DeviceId, DeviceKeyHash,
-    DeviceState, EmailAddress, EndedSession, Ending, Epoch, Limits, Place, Reason, Scope,
-    SessionId, SignOut, SignOutId, Timestamp, TokenHash,
+    Account, AccountId, Authenticated, ByDevice, Device, DeviceFacts, DeviceId, DeviceKeyHash,
+    DeviceState, EmailAddress, EndedSession, Epoch, Limits, Place, Reason, Scope, SessionId,
+    SignOut, SignOutId, SignOutTarget, Timestamp, TokenHash,
 };
 use events::Topic;
 use publish_revocations::{StreamEvent, Unpublished};
@@ -112,13 +112,13 @@ impl Household {
     pub async fn sign_out_all(&mut self, by: &Device, scope: Scope, n: u8) -> SignOut {
         let kept = (scope == Scope::Others).then_some(by.session);
         let sign_out = SignOut {
-            ending: Ending::Epoch {
+            target: SignOutTarget::Epoch {
                 ended: self.account.epoch,
                 kept,
             },
             ..sign_out(by, scope, n)
         };
-        let admitted = Admitted {
+        let admitted = Authenticated {
             account: self.account.clone(),
             device: by.clone(),
         };
@@ -311,7 +311,7 @@ pub fn sign_out(by: &Device, scope: Scope, n: u8) -> SignOut {
             id: by.id,
             name: "canary-name".to_owned(),
         }),
-        ending: Ending::One(EndedSession::from(by)),
+        target: SignOutTarget::One(EndedSession::from(by)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every message that can be made is as its schema says, and holds ids alone.
 
-use domain::{Device, DeviceState, EndedSession, Ending, Epoch, Reason, Scope, SignOut, TokenHash};
+use domain::{
+    Device, DeviceState, EndedSession, Epoch, Reason, Scope, SignOut, SignOutTarget, TokenHash,
+};
 use events::{Message, Record, SCHEMAS, messages, session_ended};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -49,15 +51,15 @@ fn every_message() -> Vec<Message> {
 
 /// By the owner and by an operator; of one session, of every one, of every other.
 fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
-    let one = Ending::One(EndedSession {
+    let one = SignOutTarget::One(EndedSession {
         token_hash: TokenHash::from_bytes([0xca; 32]),
         ..EndedSession::from(device)
     });
-    let all = Ending::Epoch {
+    let all = SignOutTarget::Epoch {
         ended: Epoch(4),
         kept: None,
     };
-    let others = Ending::Epoch {
+    let others = SignOutTarget::Epoch {
         ended: Epoch(4),
         kept: Some(session_id(9)),
     };
@@ -71,10 +73,10 @@ fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
         (Scope::Global, Reason::AccountDisabled, all),
     ];
     let device = device.clone();
-    acts.into_iter().flat_map(move |(scope, reason, ending)| {
+    acts.into_iter().flat_map(move |(scope, reason, target)| {
         let by_the_owner = SignOut {
             reason,
-            ending,
+            target,
             ..sign_out(&device, scope, 1)
         };
         let by_an_operator = SignOut {

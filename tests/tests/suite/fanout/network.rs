@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 type Judge = Box<dyn FnMut(&str) -> Verdict + Send>;
-type Refusal = Box<dyn Fn(&Published) -> Option<&'static str> + Send>;
+type AuthError = Box<dyn Fn(&Published) -> Option<&'static str> + Send>;
 
 /// The services, and all that they were sent.
 pub struct Network {
@@ -29,7 +29,7 @@ pub struct Network {
     queues: Mutex<Vec<Queued>>,
     operations: Mutex<Vec<String>>,
     judge: Mutex<Judge>,
-    refusal: Mutex<Refusal>,
+    refusal: Mutex<AuthError>,
 }
 
 impl Network {

@@ -57,7 +57,7 @@ pub enum Deed {
     /// A device reads what came through a socket.
     Reads(String),
     /// The gateway tells that a socket is over.
-    Ended(String),
+    EndInfo(String),
     /// A handshake that was let in is finished.
     Opens(String),
     /// A device opens a socket.
@@ -539,7 +539,7 @@ impl Cloud {
     /// Ends a socket, and tells of it.
     pub fn end(&mut self, id: &str) {
         let now = self.clock.now();
-        self.deeds.push((now + SOON, Deed::Ended(id.to_owned())));
+        self.deeds.push((now + SOON, Deed::EndInfo(id.to_owned())));
         self.lose(id);
     }
 

@@ -17,7 +17,7 @@ use curfew_tests::sockets::{by_token, end, frame};
 use curfew_tests::{tables, wire};
 use domain::{AccountId, DeviceId, Timestamp, Token};
 use events::Topic;
-use http_api::{Edge, Reply};
+use http_api::{OriginPolicy, Reply};
 use jiff::SignedDuration;
 use publish_revocations::{StreamEvent, Unpublished};
 use runtime::{Calls, Clock};
@@ -288,7 +288,7 @@ impl World {
                 sockets: gateway,
                 queue,
                 limits,
-                edge: Edge::default(),
+                origin_policy: OriginPolicy::default(),
                 clock: clock.clone(),
             },
             bundle,
@@ -444,7 +444,7 @@ impl World {
     async fn act(&self, deed: Deed) {
         match deed {
             Deed::Reads(socket) => self.read(socket).await,
-            Deed::Ended(socket) => {
+            Deed::EndInfo(socket) => {
                 let event = self.invoke("socket", socket::handle(&self.socket, end(&socket)));
                 self.may_be_unfinished(&socket, event).await;
             }

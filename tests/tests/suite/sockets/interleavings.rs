@@ -49,7 +49,7 @@ enum Became {
     /// The socket was open, was told, and ended.
     Told,
     /// The socket was open, and ended without a word.
-    Ended,
+    EndInfo,
 }
 
 /// What happens next.
@@ -392,7 +392,7 @@ impl Race {
         }
         match (status, end, frames.is_empty()) {
             (401, _, true) => Became::Refused,
-            (200, End::SignInAgain, true) => Became::Ended,
+            (200, End::SignInAgain, true) => Became::EndInfo,
             (200, End::Device | End::Others | End::Global, false) => Became::Told,
             (status, ..) => panic!("answered {status}, and then told {frames:?}"),
         }
@@ -533,5 +533,5 @@ fn a_socket_that_opens_while_every_device_is_signed_out_does_not_survive() {
 
 #[test]
 fn a_socket_that_opens_while_its_device_signs_in_again_does_not_survive() {
-    a_connection_that_opens_while_its_session_ends(End::SignInAgain, Became::Ended);
+    a_connection_that_opens_while_its_session_ends(End::SignInAgain, Became::EndInfo);
 }

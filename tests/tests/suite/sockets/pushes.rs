@@ -6,7 +6,7 @@ use curfew_tests::bundle::json_of;
 use curfew_tests::sockets::{Member, PASSWORD, Verdict, World};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::{Ending, PartState, Reason, Scope, SignOut, SignOutId};
+use domain::{PartState, Reason, Scope, SignOut, SignOutId, SignOutTarget};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use store::Act;
@@ -88,7 +88,7 @@ async fn a_device_is_told_of_a_changed_password_and_of_a_disabled_account_as_wha
                 reason,
                 at: world.clock.now(),
                 by: None,
-                ending: Ending::Epoch {
+                target: SignOutTarget::Epoch {
                     ended: account.epoch,
                     kept: None,
                 },

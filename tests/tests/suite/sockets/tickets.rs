@@ -6,7 +6,7 @@ use curfew_tests::bundle::{event, json_of};
 use curfew_tests::sockets::{Member, ORIGIN, Verdict, World, by_ticket, handshake};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use http_api::Edge;
+use http_api::OriginPolicy;
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -150,7 +150,7 @@ async fn only_a_valid_session_gets_a_ticket() {
 #[tokio::test]
 async fn a_page_gets_a_ticket_by_its_cookie_from_an_allowed_origin_alone() {
     let mut world = World::new().await;
-    world.bundle.socket_tickets.edge = Edge::new(Some(ORIGIN), None);
+    world.bundle.socket_tickets.origin_policy = OriginPolicy::new(Some(ORIGIN), None);
     let page = world.sign_in(None).await;
     let ask = async |origin: Option<&str>| {
         let mut event = event("POST", "/v1/socket-tickets", None, None);

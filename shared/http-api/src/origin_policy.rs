@@ -6,12 +6,12 @@ use subtle::ConstantTimeEq as _;
 
 /// Which web origins may call, and how the team's own distribution proves itself.
 #[derive(Clone, Default)]
-pub struct Edge {
+pub struct OriginPolicy {
     origins: Vec<String>,
     distribution_secret: Option<String>,
 }
 
-impl Edge {
+impl OriginPolicy {
     /// Takes a comma-separated list of origins (`https://app.example.com`) and
     /// the secret that the team's own distribution sends along.
     #[must_use]
@@ -43,9 +43,9 @@ impl Edge {
     }
 }
 
-impl fmt::Debug for Edge {
+impl fmt::Debug for OriginPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Edge")
+        f.debug_struct("OriginPolicy")
             .field("origins", &self.origins)
             .finish_non_exhaustive()
     }
