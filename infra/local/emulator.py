@@ -25,7 +25,7 @@ import threading
 
 # What our own front (and nobody else: it drops a client's copy) says of the
 # client and of the host that it asked for. Must be the names in
-# infra/src/front.rs.
+# infra/local/src/front.rs.
 CLIENT_ADDRESS_HEADER = b"x-curfew-client-address"
 CLIENT_HOST_HEADER = b"x-curfew-client-host"
 

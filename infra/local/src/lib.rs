@@ -28,7 +28,7 @@ pub use stack::{Aws, Demo, Function, Options, Record, Stack, Tables, running};
 #[must_use]
 pub fn root() -> &'static Path {
     let this = Path::new(env!("CARGO_MANIFEST_DIR"));
-    this.parent().unwrap_or(this)
+    this.ancestors().nth(2).unwrap_or(this)
 }
 
 /// The folder that everything made on this machine lies in.
