@@ -155,7 +155,7 @@ pub fn document() -> Value {
         (name = "accounts", description = "Accounts and their passwords."),
         (name = "sessions", description = "Signing in, and who is signed in."),
         (name = "devices", description = "The devices of an account."),
-        (name = "sign-outs", description = "SignOutTarget sessions, and how far that has come."),
+        (name = "sign-outs", description = "Ending sessions, and how far that has come."),
         (name = "sockets", description = "The way to a socket, over which a device hears of its end."),
         (name = "services", description = "What the services of the adopting team ask."),
         (name = "document", description = "This document, and that of the socket and the events."),

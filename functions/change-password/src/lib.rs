@@ -148,7 +148,12 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         };
         let act = deps
             .store
-            .change_password(store::Caller::from(&caller), &new_hash, &sign_out, &deps.limits)
+            .change_password(
+                store::Caller::from(&caller),
+                &new_hash,
+                &sign_out,
+                &deps.limits,
+            )
             .await?;
         match act {
             Act::Done => {

@@ -80,7 +80,7 @@ const PLATFORMS: &[(&str, &str)] = &[
 
 /// Brands whose name in the hint isn't the one that people know.
 const BRANDS: &[(&str, &str)] = &[
-    ("Microsoft OriginPolicy", "OriginPolicy"),
+    ("Microsoft Edge", "Edge"),
     ("YaBrowser", "Yandex Browser"),
     ("Yowser", "Yandex Browser"),
     ("HeadlessChrome", "Headless Chrome"),
@@ -149,7 +149,7 @@ fn brand(header: &str) -> Option<Brand> {
         match told.as_str() {
             "Chromium" => chromium = true,
             "Google Chrome" => chrome = true,
-            "Android WebView" | "Microsoft OriginPolicy WebView2" => return Some(Brand::WebView),
+            "Android WebView" | "Microsoft Edge WebView2" => return Some(Brand::WebView),
             told if is_made_up(told) => {}
             told => {
                 let known = BRANDS

@@ -53,7 +53,7 @@ const SAFARI_ON_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) App
 const SAMSUNG_TV: &str = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) AppleWebKit/537.36 (KHTML, like Gecko) 94.0.4606.31/7.0 TV Safari/537.36";
 const LG_TV: &str = "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0.4606.128 Safari/537.36 WebAppManager";
 const PLAYSTATION_5: &str = "Mozilla/5.0 (PlayStation; PlayStation 5/6.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15";
-const XBOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox Series X) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 OriginPolicy/44.18363.8131";
+const XBOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox Series X) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 Edge/44.18363.8131";
 
 mod user_agents {
     use super::*;
@@ -161,7 +161,7 @@ mod user_agents {
         );
         assert_eq!(
             seen(
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/58.0.3029.110 Safari/537.36 OriginPolicy/16.16299"
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/58.0.3029.110 Safari/537.36 Edge/16.16299"
             ),
             "console | - | - | - | Xbox One | Xbox One"
         );
@@ -305,7 +305,7 @@ mod user_agents {
             seen(
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"
             ),
-            "computer | Windows | OriginPolicy | - | - | OriginPolicy on Windows"
+            "computer | Windows | Edge | - | - | Edge on Windows"
         );
         assert_eq!(
             seen(
@@ -502,10 +502,8 @@ mod client_hints {
             "Not=A?Brand",
             r#"\\Not\"A;Brand"#,
         ] {
-            let ua = format!(
-                r#""{made_up}";v="8", "Chromium";v="126", "Microsoft OriginPolicy";v="126""#
-            );
-            assert_eq!(browser(&ua).as_deref(), Some("OriginPolicy"), "{made_up}");
+            let ua = format!(r#""{made_up}";v="8", "Chromium";v="126", "Microsoft Edge";v="126""#);
+            assert_eq!(browser(&ua).as_deref(), Some("Edge"), "{made_up}");
         }
         assert_eq!(
             browser(r#""Whale";v="4", "Google Chrome";v="126", "Chromium";v="126""#).as_deref(),

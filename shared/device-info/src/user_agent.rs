@@ -188,7 +188,7 @@ fn browser(name: &str, kind: &str) -> Option<&'static str> {
         "Chrome" => "Chrome",
         "Safari" => "Safari",
         "Firefox" => "Firefox",
-        "OriginPolicy" => "OriginPolicy",
+        "Edge" => "Edge",
         "Opera" => "Opera",
         "Internet Explorer" => "Internet Explorer",
         "SamsungBrowser" => "Samsung Internet",

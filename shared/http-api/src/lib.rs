@@ -1,4 +1,4 @@
-//! The origin_policy: what comes in over HTTP and what goes out.
+//! The edge: what comes in over HTTP and what goes out.
 //!
 //! Owns the request (payload format 2.0 of an API Gateway HTTP API), the caller,
 //! the problem documents (RFC 9457) and the JSON of devices and sign-outs.
@@ -9,7 +9,6 @@ mod answer;
 mod caller;
 mod form;
 mod object;
-mod origin_policy;
 mod paging;
 mod problem;
 mod request;
@@ -18,9 +17,9 @@ mod views;
 
 pub use answer::{Answer, CLEARED_SESSION_COOKIE, Empty, SESSION_COOKIE, cookie};
 pub use caller::{Caller, CallerError, Denied, authenticate, check, check_token};
+pub use domain::OriginPolicy;
 pub use form::Form;
 pub use object::Object;
-pub use origin_policy::OriginPolicy;
 pub use paging::Paging;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport, object};

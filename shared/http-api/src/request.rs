@@ -7,13 +7,12 @@ use std::time::Instant;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::{AccountId, DeviceId, Place, Token};
+use domain::{AccountId, DeviceId, OriginPolicy, Place, Token};
 use serde::de::DeserializeOwned;
 
 use crate::answer::SESSION_COOKIE;
 use crate::form::Form;
 use crate::object::Object;
-use crate::origin_policy::OriginPolicy;
 use crate::problem::Problem;
 
 /// The most bytes in a body; the gateway itself lets 10 MB through.

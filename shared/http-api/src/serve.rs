@@ -4,10 +4,9 @@ use std::future::Future;
 use std::time::Instant;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::Timestamp;
+use domain::{OriginPolicy, Timestamp};
 
 use crate::answer::Answer;
-use crate::origin_policy::OriginPolicy;
 use crate::problem::Problem;
 use crate::request::Request;
 

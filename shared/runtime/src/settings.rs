@@ -1,8 +1,7 @@
 //! The settings that several functions share, read once when they start.
 
-use domain::Limits;
 use domain::password::PasswordRules;
-use http_api::OriginPolicy;
+use domain::{Limits, OriginPolicy};
 use jiff::SignedDuration;
 
 use crate::environment::{ConfigError, number, optional};

@@ -1,10 +1,10 @@
-//! What the edge is told by configuration.
+//! The web origins that may call, and the proof of the team's own distribution.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq as _;
 
-/// Which web origins may call, and how the team's own distribution proves itself.
+/// The allowed web origins, and the secret that the team's own distribution sends.
 #[derive(Clone, Default)]
 pub struct OriginPolicy {
     origins: Vec<String>,
@@ -13,7 +13,7 @@ pub struct OriginPolicy {
 
 impl OriginPolicy {
     /// Takes a comma-separated list of origins (`https://app.example.com`) and
-    /// the secret that the team's own distribution sends along.
+    /// the secret that the team's own distribution adds to each request.
     #[must_use]
     pub fn new(origins: Option<&str>, distribution_secret: Option<String>) -> Self {
         let origins = origins
@@ -28,21 +28,24 @@ impl OriginPolicy {
         }
     }
 
-    /// Whether a web origin (RFC 6454) may call. By configuration alone, never by
-    /// the Host header.
+    /// Returns whether a web origin (RFC 6454) may call. Decided by configuration
+    /// alone, never by the Host header, which the caller writes.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
         self.origins.iter().any(|allowed| allowed == origin)
     }
 
-    /// Whether the request came through the team's own distribution.
-    pub(crate) fn is_distribution(&self, presented: &str) -> bool {
+    /// Returns whether `presented` is the secret of the team's own distribution.
+    /// Compares in constant time.
+    #[must_use]
+    pub fn is_distribution(&self, presented: &str) -> bool {
         self.distribution_secret
             .as_ref()
             .is_some_and(|secret| secret.as_bytes().ct_eq(presented.as_bytes()).into())
     }
 }
 
+// Leaves the secret out.
 impl fmt::Debug for OriginPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OriginPolicy")
