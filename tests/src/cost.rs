@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use http_api::held;
+use runtime::lock;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -68,13 +68,13 @@ impl Meter {
         let mut body: Value = serde_json::from_str(body).expect("the SDK sends JSON");
         body["ReturnConsumedCapacity"] = "TOTAL".into();
         let answer = engine.answer(operation, &body.to_string());
-        held(&self.used).add(operation, &answer);
+        lock(&self.used).add(operation, &answer);
         answer
     }
 
     /// What was used since this was last asked.
     #[must_use]
     pub fn take(&self) -> Cost {
-        std::mem::take(&mut held(&self.used))
+        std::mem::take(&mut lock(&self.used))
     }
 }

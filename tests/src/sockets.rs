@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use aws_lambda_events::sqs::SqsEvent;
 use domain::{AccountId, Device, DeviceId, PartState, SessionId, SignOutId, Token};
 use events::Record;
-use http_api::{OriginPolicy, held};
+use http_api::OriginPolicy;
 use jiff::SignedDuration;
-use runtime::{Calls, Clients, Clock};
+use runtime::{Calls, Clients, Clock, lock};
 use serde_json::{Value, json};
 use socket::Reply;
 use sockets::{PushQueue, Sockets};
@@ -96,40 +96,40 @@ impl Gateway {
 
     /// Lets every later call be judged.
     pub fn judge(&self, judge: impl FnMut(&Call) -> Verdict + Send + 'static) {
-        *held(&self.judge) = Box::new(judge);
+        *lock(&self.judge) = Box::new(judge);
     }
 
     /// Lets every later call be made.
     pub fn mend(&self) {
         self.judge(|_| Verdict::Made);
-        held(&self.seen).statuses.clear();
+        lock(&self.seen).statuses.clear();
     }
 
     /// Registers a socket whose handshake is over.
     pub fn open(&self, socket: &str) {
-        held(&self.seen).open.insert(socket.to_owned());
+        lock(&self.seen).open.insert(socket.to_owned());
     }
 
     /// Loses a socket, without telling anybody.
     pub fn lose(&self, socket: &str) {
-        held(&self.seen).open.remove(socket);
+        lock(&self.seen).open.remove(socket);
     }
 
     /// Lets every frame to a socket be answered by a status.
     pub fn answer_by(&self, socket: &str, status: u16) {
-        held(&self.seen).statuses.insert(socket.to_owned(), status);
+        lock(&self.seen).statuses.insert(socket.to_owned(), status);
     }
 
     /// Whether a socket is open.
     #[must_use]
     pub fn is_open(&self, socket: &str) -> bool {
-        held(&self.seen).open.contains(socket)
+        lock(&self.seen).open.contains(socket)
     }
 
     /// The frames that a socket got, in their order.
     #[must_use]
     pub fn frames(&self, socket: &str) -> Vec<Value> {
-        let seen = held(&self.seen);
+        let seen = lock(&self.seen);
         let of_socket = seen.frames.iter().filter(|(to, _)| to == socket);
         of_socket.map(|(_, frame)| frame.clone()).collect()
     }
@@ -137,30 +137,30 @@ impl Gateway {
     /// The frames that all sockets got.
     #[must_use]
     pub fn all_frames(&self) -> Vec<(String, Value)> {
-        held(&self.seen).frames.clone()
+        lock(&self.seen).frames.clone()
     }
 
     /// The sockets that were ended by the functions, in their order.
     #[must_use]
     pub fn closed(&self) -> Vec<String> {
-        held(&self.seen).closed.clone()
+        lock(&self.seen).closed.clone()
     }
 
     /// What the queue was sent since it was last asked.
     #[must_use]
     pub fn take_queued(&self) -> Vec<Queued> {
-        std::mem::take(&mut held(&self.seen).queued)
+        std::mem::take(&mut lock(&self.seen).queued)
     }
 
     /// The operations since they were last asked for, in their order.
     #[must_use]
     pub fn take_calls(&self) -> Vec<String> {
-        std::mem::take(&mut held(&self.seen).calls)
+        std::mem::take(&mut lock(&self.seen).calls)
     }
 
     /// Counts operations from now on.
     pub fn forget_calls(&self) {
-        held(&self.seen).calls.clear();
+        lock(&self.seen).calls.clear();
     }
 
     /// Every row of a table, in no order.
@@ -173,8 +173,8 @@ impl Gateway {
     }
 
     fn decide(&self, call: &Call) -> Fate {
-        held(&self.seen).calls.push(call.operation.clone());
-        let verdict = (held(&self.judge))(call);
+        lock(&self.seen).calls.push(call.operation.clone());
+        let verdict = (lock(&self.judge))(call);
         match verdict {
             Verdict::Made => Fate::Answered(self.make(call)),
             Verdict::AnswerLost => {
@@ -188,7 +188,7 @@ impl Gateway {
     /// Makes a call.
     #[must_use]
     pub fn make(&self, call: &Call) -> Answer {
-        let mut seen = held(&self.seen);
+        let mut seen = lock(&self.seen);
         match call.operation.as_str() {
             "PostToConnection" => {
                 let socket = socket_of(call);

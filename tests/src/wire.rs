@@ -74,7 +74,7 @@ struct Later {
 impl Slot {
     /// Answers the call that waits, and wakes who waits for it.
     pub fn fill(&self, answer: Answer) {
-        let mut later = http_api::held(&self.0);
+        let mut later = runtime::lock(&self.0);
         later.answer = Some(answer);
         if let Some(waiting) = later.waiting.take() {
             waiting.wake();
@@ -171,7 +171,7 @@ impl Future for Wait {
     type Output = Result<HttpResponse, ConnectorError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut later = http_api::held(&self.0.0);
+        let mut later = runtime::lock(&self.0.0);
         if let Some(answer) = later.answer.take() {
             Poll::Ready(Ok(response(answer)))
         } else {

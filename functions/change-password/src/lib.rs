@@ -120,7 +120,7 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         })?;
         let new = accepted(deps, &body, &caller.account.email)?;
         let new_hash = {
-            let mut hasher = http_api::held(&deps.hasher);
+            let mut hasher = runtime::lock(&deps.hasher);
             match hasher.verify(&current, Some(&caller.account.password_hash)) {
                 Verdict::Matches { .. } => hasher.hash(&new, runtime::random()),
                 Verdict::DoesNotMatch => return Err(Error::WrongPassword),

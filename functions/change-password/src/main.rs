@@ -10,7 +10,7 @@ use store::{Store, Tables};
 fn main() -> Result<(), Error> {
     runtime::run_with_warmup(
         deps,
-        |deps| http_api::held(&deps.hasher).prewarm(),
+        |deps| runtime::lock(&deps.hasher).prewarm(),
         |deps, event| async move { Ok::<_, Error>(handle(deps, event).await) },
     )
 }

@@ -304,7 +304,7 @@ fn verify(
     account: Option<&Account>,
 ) -> Result<bool, Error> {
     let stored = account.map(|account| &account.password_hash);
-    match http_api::held(&deps.hasher).verify(password, stored) {
+    match runtime::lock(&deps.hasher).verify(password, stored) {
         Verdict::Matches { needs_rehash } => Ok(needs_rehash),
         Verdict::DoesNotMatch => {
             if let Some(account) = account {
@@ -319,7 +319,7 @@ fn verify(
 /// Stores the hash of the same password as it is made now. The person is signed
 /// in either way: what fails is tried again at their next sign-in.
 async fn rehash(deps: &Deps, password: &Password, account: &Account) {
-    let new = http_api::held(&deps.hasher).hash(password, runtime::random());
+    let new = runtime::lock(&deps.hasher).hash(password, runtime::random());
     match deps
         .store
         .rehash(account.id, &account.password_hash, &new)

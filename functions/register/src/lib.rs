@@ -101,7 +101,7 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         .rules
         .accept(&body.password, Some(&email))
         .map_err(Error::Rejected)?;
-    let hash = http_api::held(&deps.hasher).hash(&password, runtime::random());
+    let hash = runtime::lock(&deps.hasher).hash(&password, runtime::random());
     let account = Account {
         id: AccountId::from_random(runtime::random()),
         email: body.email,

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use http_api::held;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use runtime::lock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -71,7 +71,7 @@ impl Function {
         let address = listener.local_addr()?;
         let api = Arc::new(Api::default());
         if let Some(event) = waiting {
-            held(&api.events).push_back(event.to_string());
+            lock(&api.events).push_back(event.to_string());
         }
         let (asks, asked) = watch::channel(0);
         let first_asked = Arc::<Mutex<Option<Instant>>>::default();
@@ -102,7 +102,7 @@ impl Function {
     /// When it ends before.
     pub async fn initialised(&mut self) -> Result<Duration> {
         self.asks(1).await?;
-        let at = held(&self.first_asked).context("nothing was asked")?;
+        let at = lock(&self.first_asked).context("nothing was asked")?;
         Ok(at - self.started)
     }
 
@@ -115,7 +115,7 @@ impl Function {
         let answered = timeout(PATIENCE, async {
             loop {
                 let arrived = self.api.answered.notified();
-                if let Some(answer) = held(&self.api.answer).take() {
+                if let Some(answer) = lock(&self.api.answer).take() {
                     return Ok(answer);
                 }
                 tokio::select! {
@@ -149,7 +149,7 @@ impl Function {
     /// # Errors
     /// When the function fails or ends.
     pub async fn ask(&mut self, event: &Value) -> Result<Value> {
-        held(&self.api.events).push_back(event.to_string());
+        lock(&self.api.events).push_back(event.to_string());
         self.api.arrived.notify_one();
         let (answered, _) = self.answer().await?;
         Ok(answered.body)
@@ -296,7 +296,7 @@ async fn serve(
                 let (api, asks, first_asked) = (api.clone(), asks.clone(), first_asked.clone());
                 async move {
                     if request.method() == Method::GET {
-                        held(&first_asked).get_or_insert_with(Instant::now);
+                        lock(&first_asked).get_or_insert_with(Instant::now);
                         asks.send_modify(|asked| *asked += 1);
                         return Ok::<_, Infallible>(next(&api).await);
                     }
@@ -314,7 +314,7 @@ async fn serve(
 async fn next(api: &Api) -> Response<Full<Bytes>> {
     let event = loop {
         let arrived = api.arrived.notified();
-        if let Some(event) = held(&api.events).pop_front() {
+        if let Some(event) = lock(&api.events).pop_front() {
             break event;
         }
         arrived.await;
@@ -344,7 +344,7 @@ async fn take(api: &Api, request: Request<Incoming>) -> Response<Full<Bytes>> {
         Ok(body) if is_answer => Ok(Answered { body, at }),
         _ => Err(String::from_utf8_lossy(&body).into_owned()),
     };
-    *held(&api.answer) = Some(answer);
+    *lock(&api.answer) = Some(answer);
     api.answered.notify_one();
     let mut taken = Response::new(Full::new(Bytes::new()));
     *taken.status_mut() = StatusCode::ACCEPTED;

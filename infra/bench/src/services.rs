@@ -12,14 +12,13 @@ use curfew_tests::delivery::{self, Published};
 use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::wire::{self, Fate};
 use domain::password::Hasher;
-use http_api::held;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use runtime::Clock;
+use runtime::{Clock, lock};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -78,7 +77,7 @@ impl Services {
     /// The calls since this was last asked, by their operation.
     #[must_use]
     pub fn take_calls(&self) -> Vec<String> {
-        std::mem::take(&mut held(&self.made.calls))
+        std::mem::take(&mut lock(&self.made.calls))
     }
 
     /// From now on the tables are asked, with each call, what it used; or not any
@@ -96,7 +95,7 @@ impl Services {
     /// The messages that the topic was sent since this was last asked.
     #[must_use]
     pub fn take_published(&self) -> Vec<Published> {
-        std::mem::take(&mut held(&self.made.published))
+        std::mem::take(&mut lock(&self.made.published))
     }
 }
 
@@ -149,7 +148,7 @@ async fn answer(engine: &Engine, made: &Made, request: Request<Incoming>) -> Res
         (operation, delivery::sent_answer())
     } else if body.contains("Action=") {
         let (ids, messages): (Vec<_>, Vec<_>) = delivery::batch(&body).into_iter().unzip();
-        held(&made.published).extend(messages);
+        lock(&made.published).extend(messages);
         let outcomes: Vec<_> = ids.into_iter().map(|id| (id, None)).collect();
         ("PublishBatch", delivery::batch_answer(&outcomes))
     } else {
@@ -162,7 +161,7 @@ async fn answer(engine: &Engine, made: &Made, request: Request<Incoming>) -> Res
             },
         )
     };
-    held(&made.calls).push(operation.to_owned());
+    lock(&made.calls).push(operation.to_owned());
     let is_xml = operation == "PublishBatch";
     Response::builder()
         .status(answer.status)

@@ -16,9 +16,8 @@ use curfew_tests::sockets::{EMAIL, Gateway, Member, PASSWORD, World, by_ticket, 
 use curfew_tests::wire::{self, Call, Fate};
 use domain::SignOutId;
 use events::Topic;
-use http_api::held;
 use jiff::SignedDuration;
-use runtime::{Clients, Clock};
+use runtime::{Clients, Clock, lock};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -144,8 +143,8 @@ impl Meter {
         let clients = wire::clients(move |call| {
             if call.operation == "PublishBatch" {
                 let batch = delivery::batch(&call.body);
-                *held(&topic) += batch.len();
-                held(&meter).calls.push(call.operation);
+                *lock(&topic) += batch.len();
+                lock(&meter).calls.push(call.operation);
                 let taken: Vec<_> = batch.into_iter().map(|(id, _)| (id, None)).collect();
                 return Fate::Answered(delivery::batch_answer(&taken));
             }
@@ -156,7 +155,7 @@ impl Meter {
             let asked = if is_table { metered(&call) } else { call };
             let answer = to.make(&asked);
             let told = serde_json::from_str(&answer.body).unwrap_or_default();
-            held(&meter).add(&asked, &told);
+            lock(&meter).add(&asked, &told);
             Fate::Answered(answer)
         });
         Self {
@@ -169,7 +168,7 @@ impl Meter {
 
     /// Forgets what was used, and tells it.
     fn take(&self) -> Units {
-        std::mem::take(&mut *held(&self.used))
+        std::mem::take(&mut *lock(&self.used))
     }
 }
 
@@ -327,7 +326,7 @@ async fn of_sweep(scope: &str) -> Result<Units> {
     if marked.count() != PAGE_OF_SWEEP {
         bail!("a page of the sweep did not mark its devices: {used:?}");
     }
-    let told = *held(&m.meter.published);
+    let told = *lock(&m.meter.published);
     let wanted = if scope == "others" { PAGE_OF_SWEEP } else { 0 };
     if told != wanted {
         bail!("{told} events were published");

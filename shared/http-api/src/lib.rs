@@ -23,7 +23,7 @@ pub use object::Object;
 pub use paging::Paging;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport, object};
-pub use serve::{Event, Reply, held, serve, unavailable};
+pub use serve::{Event, Reply, serve, unavailable};
 pub use views::{
     AccountView, DeviceKind, DeviceView, LocationView, Over, PartView, ReceiptAnswer, ReceiptView,
     SignOutAnswer, SignOutView, SignedOutBy, Status, TotalView,

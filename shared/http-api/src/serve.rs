@@ -68,10 +68,3 @@ pub fn unavailable(error: &store::StoreError) -> Problem {
     tracing::error!(cause = error.chain(), "The tables did not do their part.");
     Problem::Unavailable
 }
-
-/// What a lock holds. A handler that panicked while it held it left nothing in
-/// it that the next one could not use.
-pub fn held<T>(lock: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    lock.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}

@@ -39,3 +39,11 @@ pub fn random<const N: usize>() -> [u8; N] {
     getrandom::fill(&mut bytes).expect("the system has randomness");
     bytes
 }
+
+/// Locks a mutex, poisoned or not: a handler that panicked left nothing in it that
+/// the next one could not use.
+pub fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use domain::{AccountId, DeviceId, Reason, Scope, SessionId, SignOut, SignOutId, SignOutTarget};
 use events::Record;
-use http_api::{Reply, held};
+use http_api::Reply;
+use runtime::lock;
 use serde_json::{Value, json};
 use store::{Act, Change, StoreError};
 
@@ -367,7 +368,7 @@ async fn sweep_all(functions: &Functions, actor: usize, told: Option<SignOut>) -
         if !handled.batch_item_failures.is_empty() {
             return told_unavailable();
         }
-        place = held(&functions.handed_over).remove(&actor);
+        place = lock(&functions.handed_over).remove(&actor);
         if place.is_none() {
             return Outcome::Passed;
         }

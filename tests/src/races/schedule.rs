@@ -16,9 +16,8 @@ use std::task::{Context, Poll, Waker};
 use domain::password::{Hasher, Params};
 use domain::{DeviceId, SignOutId, Token};
 use events::Topic;
-use http_api::held;
 use jiff::SignedDuration;
-use runtime::Clock;
+use runtime::{Clock, lock};
 use serde_json::{Value, json};
 
 use super::clauses::{self, Clause};
@@ -323,7 +322,7 @@ impl World {
     pub fn new() -> Self {
         let desk: Arc<Mutex<Desk>> = Arc::default();
         let at_the_desk = desk.clone();
-        let clients = wire::clients(move |call| receive(&mut held(&at_the_desk), call));
+        let clients = wire::clients(move |call| receive(&mut lock(&at_the_desk), call));
         let client = clients.dynamodb();
         let noon = NOON.parse().expect("a moment");
         let (clock, earlier) = (Clock::fixed(noon), Clock::fixed(noon));
@@ -343,7 +342,7 @@ impl World {
             page_size: 1,
             limits: dearer.limits,
         };
-        let handed_over = held(&desk).handed_over.clone();
+        let handed_over = lock(&desk).handed_over.clone();
         let functions = Functions {
             sweep,
             handed_over,
@@ -370,11 +369,11 @@ impl World {
     #[must_use]
     pub fn play(&self, history: History, folder: &Path) -> Past {
         self.set_clocks();
-        held(&self.desk).engine = Some(Engine::new());
-        held(&self.desk).actor = None;
+        lock(&self.desk).engine = Some(Engine::new());
+        lock(&self.desk).actor = None;
         let saved = folder.join(format!("{history:?}-{:016x}.db", rand_name()));
         let home = self.runtime.block_on(self.live(history));
-        held(&self.desk).engine().save(&saved);
+        lock(&self.desk).engine().save(&saved);
         Past {
             history,
             saved,
@@ -418,7 +417,7 @@ impl World {
         let text = |name: &str| body[name].as_str().expect("a secret").to_owned();
         let token = text("token");
         let id = Token::parse(&token).expect("a token of ours").device();
-        let seen = Snapshot::read(held(&self.desk).engine()).expect("rows as they are written");
+        let seen = Snapshot::read(lock(&self.desk).engine()).expect("rows as they are written");
         Member {
             id,
             session: seen.session_of(id).expect("the device that signed in"),
@@ -451,8 +450,8 @@ impl World {
         self.earlier.advance(SignedDuration::from_mins(1));
         let engine = Engine::from_saved(&past.saved);
         let handed_over = self.functions.handed_over.clone();
-        held(&handed_over).clear();
-        *held(&self.desk) = Desk {
+        lock(&handed_over).clear();
+        *lock(&self.desk) = Desk {
             engine: Some(engine.clone()),
             left_out: left_out.cloned(),
             handed_over,
@@ -500,7 +499,7 @@ fn receive(desk: &mut Desk, call: Call) -> Fate {
             let message: Value = serde_json::from_str(&call.body).expect("a call of JSON");
             let place = message["MessageAttributes"]["after"]["StringValue"].as_str();
             let actor = desk.actor.expect("a sweep is an operation of a race");
-            held(&desk.handed_over).insert(actor, place.expect("a place").to_owned());
+            lock(&desk.handed_over).insert(actor, place.expect("a place").to_owned());
             let body = json!({ "MessageId": "test" }).to_string();
             return Fate::Answered(Answer { status: 200, body });
         }
@@ -715,7 +714,7 @@ impl Race<'_> {
 
     /// What can happen next.
     fn steps(&self) -> Vec<Step> {
-        let desk = held(&self.world.desk);
+        let desk = lock(&self.world.desk);
         let last = self.run.steps.last().copied();
         // Beginning and the first call are one step: what lies between them
         // touches no table.
@@ -786,7 +785,7 @@ impl Race<'_> {
 
     /// What the step has to do with.
     fn footprint(&self, step: Step) -> Footprint {
-        let desk = held(&self.world.desk);
+        let desk = lock(&self.world.desk);
         let Some(waiting) = desk.waiting.get(&step.actor()) else {
             return Footprint::default();
         };
@@ -817,7 +816,7 @@ impl Race<'_> {
                 }
             }
             Step::Write(_) | Step::WriteUnheard(_) | Step::WriteEchoed(_) => {
-                let call = held(&self.world.desk).waiting[&at].call.clone();
+                let call = lock(&self.world.desk).waiting[&at].call.clone();
                 let answer = self.write(at, &call, oracle)?;
                 if matches!(step, Step::WriteUnheard(_)) {
                     return Ok(());
@@ -836,7 +835,7 @@ impl Race<'_> {
             Step::Die(_) => {
                 self.actors[at].running = None;
                 self.actors[at].is_over = true;
-                held(&self.world.desk).waiting.remove(&at);
+                lock(&self.world.desk).waiting.remove(&at);
             }
         }
         Ok(())
@@ -884,7 +883,7 @@ impl Race<'_> {
 
     /// Lets the operation go on to its next call, or to its end.
     fn poll(&mut self, at: usize) {
-        held(&self.world.desk).actor = Some(at);
+        lock(&self.world.desk).actor = Some(at);
         let running = self.actors[at].running.as_mut().expect("it is running");
         let polled = {
             let _timers = self.world.runtime.enter();
@@ -892,7 +891,7 @@ impl Race<'_> {
                 .as_mut()
                 .poll(&mut Context::from_waker(Waker::noop()))
         };
-        held(&self.world.desk).actor = None;
+        lock(&self.world.desk).actor = None;
         let actor = &mut self.actors[at];
         actor.waits_since = self.run.steps.len();
         match polled {
@@ -902,14 +901,14 @@ impl Race<'_> {
                 actor.outcome = Some(outcome);
             }
             Poll::Pending => assert!(
-                held(&self.world.desk).waiting.contains_key(&at),
+                lock(&self.world.desk).waiting.contains_key(&at),
                 "an operation waits for a table and for nothing else"
             ),
         }
     }
 
     fn answer(&mut self, at: usize, answer: Answer) {
-        let waiting = held(&self.world.desk).waiting.remove(&at);
+        let waiting = lock(&self.world.desk).waiting.remove(&at);
         waiting.expect("it waits").slot.fill(answer);
     }
 
@@ -917,7 +916,7 @@ impl Race<'_> {
     fn read(&mut self, at: usize, part: usize) -> bool {
         self.run.calls += 1;
         let answer = {
-            let mut desk = held(&self.world.desk);
+            let mut desk = lock(&self.world.desk);
             let waiting = desk.waiting.get_mut(&at).expect("it waits");
             let found = waiting.parts.iter().position(|asked| asked.0 == part);
             let (_, table, body) = waiting.parts.remove(found.expect("what is asked for"));

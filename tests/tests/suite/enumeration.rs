@@ -9,8 +9,8 @@ use curfew_tests::bundle::{Bundle, json_of};
 use curfew_tests::engine::Engine;
 use curfew_tests::wire::{self, Call, Fate};
 use domain::{Reason, Scope, SignOut, SignOutId, SignOutTarget, Token};
-use http_api::{Reply, held};
-use runtime::Clock;
+use http_api::Reply;
+use runtime::{Clock, lock};
 use serde_json::Value;
 
 const EMAIL: &str = "lea@example.com";
@@ -29,7 +29,7 @@ impl Watched {
         let (engine, asked) = (Engine::new(), Arc::<Mutex<Vec<String>>>::default());
         let seen = asked.clone();
         let clients = wire::clients(move |call: Call| {
-            held(&seen).push(shape(&call));
+            lock(&seen).push(shape(&call));
             Fate::Answered(engine.answer(&call.operation, &call.body))
         });
         let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
@@ -43,19 +43,19 @@ impl Watched {
     }
 
     async fn register(&self, email: &str) -> (Reply, Vec<String>) {
-        take(&mut *held(&self.asked));
+        take(&mut *lock(&self.asked));
         let reply = self.bundle.register(email, PASSWORD).await;
-        (reply, take(&mut *held(&self.asked)))
+        (reply, take(&mut *lock(&self.asked)))
     }
 
     async fn log_in(&self, email: &str, password: &str, key: Option<&str>) -> Seen {
-        take(&mut *held(&self.asked));
+        take(&mut *lock(&self.asked));
         let reply = self.bundle.log_in(email, password, key).await;
         Seen {
             status: reply.status_code,
             headers: format!("{:?}", reply.headers),
             body: json_of(&reply),
-            asked: take(&mut *held(&self.asked)),
+            asked: take(&mut *lock(&self.asked)),
         }
     }
 }

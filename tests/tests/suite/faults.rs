@@ -13,9 +13,9 @@ use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::tables::{ACCOUNTS, DEVICES, IDENTITIES, RECEIPTS};
 use curfew_tests::wire::{self, Call, Fate, Slot};
 use domain::{DeviceId, Token};
-use http_api::{Reply, held};
+use http_api::Reply;
 use jiff::SignedDuration;
-use runtime::Clock;
+use runtime::{Clock, lock};
 use serde_json::{Value, json};
 
 const EMAIL: &str = "lea@example.com";
@@ -293,7 +293,7 @@ impl House {
     async fn with(setting: Setting) -> Self {
         let (engine, line) = (Engine::new(), Arc::<Mutex<Line>>::default());
         let (tables, at) = (engine.clone(), line.clone());
-        let client = wire::clients(move |call| held(&at).take(&tables, &call)).dynamodb();
+        let client = wire::clients(move |call| lock(&at).take(&tables, &call)).dynamodb();
         let config = setting(client.config().to_builder()).build();
         let client = aws_sdk_dynamodb::Client::from_conf(config);
         let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
@@ -337,7 +337,7 @@ impl House {
     }
 
     async fn asked(&self, route: Route, plan: Option<Plan>) -> (i64, String) {
-        *held(&self.line) = Line {
+        *lock(&self.line) = Line {
             plan,
             calls: Vec::new(),
         };
@@ -381,7 +381,7 @@ impl House {
 
     /// The calls of the last request.
     fn calls(&self) -> Vec<Call> {
-        held(&self.line).calls.clone()
+        lock(&self.line).calls.clone()
     }
 
     fn row(&self, table: &str, sort: &str) -> Value {

@@ -11,9 +11,9 @@ use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::stack::{api_url, stack};
 use curfew_tests::wire::{self, Fate};
 use domain::{Reason, Scope, SignOut, SignOutId, SignOutTarget, Token};
-use http_api::{Event, Reply, held};
+use http_api::{Event, Reply};
 use jiff::{SignedDuration, Timestamp};
-use runtime::Clock;
+use runtime::{Clock, lock};
 use serde_json::{Value, json};
 use store::Act;
 
@@ -40,9 +40,9 @@ impl House {
         let calls = Arc::<Mutex<Vec<String>>>::default();
         let (fate, made) = (plan.clone(), calls.clone());
         let clients = wire::clients(move |call| {
-            let at = held(&made).len();
-            held(&made).push(call.operation.clone());
-            held(&fate)(at)
+            let at = lock(&made).len();
+            lock(&made).push(call.operation.clone());
+            lock(&fate)(at)
                 .unwrap_or_else(|| Fate::Answered(engine.answer(&call.operation, &call.body)))
         });
         let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
@@ -75,8 +75,8 @@ impl House {
 
     /// Lets calls to the tables fail from now on, counted anew.
     fn fail(&self, plan: impl Fn(usize) -> Option<Fate> + Send + 'static) {
-        *held(&self.plan) = Box::new(plan);
-        held(&self.calls).clear();
+        *lock(&self.plan) = Box::new(plan);
+        lock(&self.calls).clear();
     }
 
     fn advance(&self, by: SignedDuration) {
@@ -282,9 +282,9 @@ async fn a_use_is_written_down_once_in_five_minutes() {
     let house = House::new().await;
     let ask = async |after: SignedDuration| {
         house.advance(after);
-        held(&house.calls).clear();
+        lock(&house.calls).clear();
         assert_active(&house.ask().await);
-        held(&house.calls).clone()
+        lock(&house.calls).clone()
     };
 
     let early = ask(SignedDuration::from_mins(5) - SECOND).await;
@@ -355,13 +355,13 @@ async fn a_note_that_could_not_be_written_changes_no_verdict() {
     active.advance(SignedDuration::from_mins(5));
     active.fail(|at| (at > 0).then_some(Fate::Broken));
     assert_active(&active.ask().await);
-    assert_eq!(held(&active.calls).len(), 2);
+    assert_eq!(lock(&active.calls).len(), 2);
 
     let over = House::new().await;
     over.bundle.sign_out_all(over.token(), "global").await;
     over.fail(|at| (at > 0).then_some(Fate::Broken));
     assert_inactive(&over.ask().await);
-    assert!(held(&over.calls).len() > 1);
+    assert!(lock(&over.calls).len() > 1);
 }
 
 #[tokio::test]
@@ -377,7 +377,7 @@ async fn a_session_that_ends_between_the_check_and_the_touch_is_inactive() {
     assert_active(&house.ask().await);
 
     assert_eq!(
-        *held(&house.calls),
+        *lock(&house.calls),
         ["BatchGetItem", "UpdateItem", "BatchGetItem"],
         "the tables are asked again"
     );
@@ -466,7 +466,7 @@ async fn a_caller_whom_iam_has_not_let_in_is_told_nothing() {
                 .insert("iam".to_owned(), json!({ "accountId": "123456789012" }));
         }),
     ];
-    held(&house.calls).clear();
+    lock(&house.calls).clear();
 
     for event in events {
         let reply = introspect::handle(&house.bundle.introspect, event).await;
@@ -474,7 +474,7 @@ async fn a_caller_whom_iam_has_not_let_in_is_told_nothing() {
         let (status, name, _) = refused(&reply);
         assert_eq!((status, name.as_str()), (403, "caller-not-allowed"));
     }
-    assert!(held(&house.calls).is_empty(), "no table was asked");
+    assert!(lock(&house.calls).is_empty(), "no table was asked");
 }
 
 /// A service of an adopting team: somebody with a key of AWS.

@@ -19,8 +19,7 @@ use curfew_tests::races::schedule::{
 use curfew_tests::tables::ACCOUNTS;
 use curfew_tests::wire::{self, Call, Fate};
 use domain::AccountId;
-use http_api::held;
-use runtime::Clock;
+use runtime::{Clock, lock};
 
 const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
 
@@ -99,7 +98,7 @@ fn on_two_threads<T: Sync, R: Send>(
                 let mut world = World::new();
                 while let Some(item) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = work(&mut world, item);
-                    held(&done).push(result);
+                    lock(&done).push(result);
                 }
             });
         }
@@ -455,7 +454,7 @@ fn without(
     let (tables, note) = (engine.clone(), met.clone());
     let clients = wire::clients(move |call: Call| {
         if call.is_write() {
-            held(&note).extend(clauses::clauses(operation, &call));
+            lock(&note).extend(clauses::clauses(operation, &call));
         }
         let weakened = left_out.as_ref().and_then(|it| clauses::without(it, &call));
         let call = weakened.unwrap_or(call);
@@ -475,7 +474,7 @@ async fn registered_twice(left_out: Option<Clause>) -> (bool, BTreeSet<Clause>) 
     );
     bundle.register("lea@example.com", first).await;
     bundle.register("Lea@Example.com", second).await;
-    let clauses = held(&met).clone();
+    let clauses = lock(&met).clone();
     let opens = bundle.log_in("lea@example.com", first, None).await;
     (opens.status_code == 200, clauses)
 }
@@ -499,7 +498,7 @@ async fn enabled_nobody(left_out: Option<Clause>) -> (bool, BTreeSet<Clause>) {
     let (engine, bundle, met) = without(left_out, "enable");
     let nobody = AccountId::from_random([7; 16]);
     let _outcome = bundle.store.enable(nobody).await.unwrap();
-    let clauses = held(&met).clone();
+    let clauses = lock(&met).clone();
     (engine.rows(ACCOUNTS).is_empty(), clauses)
 }
 

@@ -14,9 +14,9 @@ use domain::account::Epoch;
 use domain::receipt::Step;
 use domain::{DeviceId, EndedSession, SignOut, SignOutId, Token};
 use events::{Record, Topic};
-use http_api::{Reply, held};
+use http_api::Reply;
 use jiff::SignedDuration;
-use runtime::Clock;
+use runtime::{Clock, lock};
 use serde_json::{Value, json};
 use store::Change;
 use sweep::Queue;
@@ -69,7 +69,7 @@ impl Home {
     async fn new() -> Self {
         let (engine, line) = (Engine::new(), Arc::<Mutex<Line>>::default());
         let (tables, at) = (engine.clone(), line.clone());
-        let clients = wire::clients(move |call| answered(&tables, &mut held(&at), call));
+        let clients = wire::clients(move |call| answered(&tables, &mut lock(&at), call));
         let noon = "2026-11-20T12:00:00Z".parse().unwrap();
         let bundle = Bundle::new(clients.dynamodb(), Clock::fixed(noon));
         let sweep = sweep::Deps {
@@ -189,9 +189,9 @@ impl Home {
     /// What is called while something is done.
     async fn calls_of<T>(&self, done: impl Future<Output = T>) -> (T, Vec<String>) {
         let done = Box::pin(done);
-        held(&self.line).calls.clear();
+        lock(&self.line).calls.clear();
         let outcome = done.await;
-        let calls = held(&self.line)
+        let calls = lock(&self.line)
             .calls
             .iter()
             .map(|call| call.operation.clone())
@@ -201,12 +201,12 @@ impl Home {
 
     /// Lets updates be cut off: the first has number 0.
     fn cut(&self, judge: Judge) {
-        let mut line = held(&self.line);
+        let mut line = lock(&self.line);
         (line.updates, line.judge) = (0, Some(judge));
     }
 
     fn mend(&self) {
-        held(&self.line).judge = None;
+        lock(&self.line).judge = None;
     }
 
     /// Takes a device's row away, as the TTL does.

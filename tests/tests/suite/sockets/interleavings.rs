@@ -15,9 +15,8 @@ use curfew_tests::bundle::json_of;
 use curfew_tests::engine::Answer;
 use curfew_tests::sockets::{Gateway, Member, PASSWORD, World, by_ticket, by_token, event_of};
 use curfew_tests::wire::{self, Call, Fate, Slot};
-use http_api::held;
 use jiff::SignedDuration;
-use runtime::{Clients, Clock};
+use runtime::{Clients, Clock, lock};
 use serde_json::{Value, json};
 use store::Change;
 
@@ -203,7 +202,7 @@ impl Race {
         let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
         let desk: Arc<Mutex<Desk>> = Arc::default();
         let (at_the_desk, behind) = (desk.clone(), gateway.clone());
-        let waiting = wire::clients(move |call| receive(&mut held(&at_the_desk), &behind, call));
+        let waiting = wire::clients(move |call| receive(&mut lock(&at_the_desk), &behind, call));
         // The test ends with the race, so its worlds may live as long.
         let world = |clients: &Clients| {
             &*Box::leak(Box::new(World::over(&gateway, clients, clock.clone())))
@@ -254,7 +253,7 @@ impl Race {
         let (email, laptop, device) = self.household();
         let socket = format!("socket-{}", self.households);
         let event = self.event(with, &device, &socket);
-        *held(&self.desk) = Desk::default();
+        *lock(&self.desk) = Desk::default();
         let status: Arc<Mutex<Option<u16>>> = Arc::default();
         let mut actors: [Actor; 2] = [
             Some(Box::pin(open(self.raced, event, status.clone()))),
@@ -273,8 +272,8 @@ impl Race {
         let mut answered_at = None;
         let mut last: Option<Step> = None;
         loop {
-            let now = held(&self.desk).steps;
-            if *held(&status) == Some(200) {
+            let now = lock(&self.desk).steps;
+            if *lock(&status) == Some(200) {
                 answered_at.get_or_insert(now);
             }
             let mut steps = self.steps(answered_at.filter(|_| !is_registered));
@@ -288,7 +287,7 @@ impl Race {
                 return None;
             }
             let step = steps.swap_remove(orders.choose(steps.len()));
-            held(&self.desk).steps += 1;
+            lock(&self.desk).steps += 1;
             match step.act {
                 Act::Register => {
                     self.gateway.open(&socket);
@@ -303,14 +302,14 @@ impl Race {
             last = Some(step);
         }
         assert!(actors.iter().all(Option::is_none), "both have ended");
-        let status = held(&status).unwrap();
+        let status = lock(&status).unwrap();
         assert_eq!(status == 200, is_registered);
         Some(self.judge(end, &socket, &device, status))
     }
 
     /// What can happen next.
     fn steps(&self, answered_at: Option<usize>) -> Vec<Step> {
-        let desk = held(&self.desk);
+        let desk = lock(&self.desk);
         let mut steps = Vec::new();
         for (actor, waiting) in &desk.waiting {
             let step = |part: usize, call: &Call| Step {
@@ -333,7 +332,7 @@ impl Race {
 
     /// Makes a call, or a part of it; whether it is answered by that.
     fn make(&self, actor: usize, part: usize) -> bool {
-        let mut desk = held(&self.desk);
+        let mut desk = lock(&self.desk);
         let waiting = desk.waiting.get_mut(&actor).unwrap();
         let answer = match waiting.parts.remove(&part) {
             None => self.gateway.make(&waiting.call),
@@ -364,16 +363,16 @@ impl Race {
     /// Lets one of the two go on to its next call, or to its end.
     fn go_on(&self, actors: &mut [Actor; 2], actor: usize) {
         let _within = self.runtime.enter();
-        held(&self.desk).actor = Some(actor);
+        lock(&self.desk).actor = Some(actor);
         let mut context = Context::from_waker(Waker::noop());
         let running = actors[actor].as_mut().unwrap();
         if running.as_mut().poll(&mut context).is_ready() {
             actors[actor] = None;
         } else {
-            let waits = held(&self.desk).waiting.contains_key(&actor);
+            let waits = lock(&self.desk).waiting.contains_key(&actor);
             assert!(waits, "it waits for a call and for nothing else");
         }
-        held(&self.desk).actor = None;
+        lock(&self.desk).actor = None;
     }
 
     /// Lets the queue come to its end, and judges it.
@@ -444,7 +443,7 @@ fn parts_of(call: &Call) -> BTreeMap<usize, Call> {
 
 async fn open(raced: &'static World, event: socket::Event, status: Arc<Mutex<Option<u16>>>) {
     let reply = socket::handle(&raced.socket, event).await;
-    *held(&status) = Some(reply.status_code);
+    *lock(&status) = Some(reply.status_code);
 }
 
 /// Ends the session of the device, and delivers what the topic says of it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use curfew_tests::bundle::json_of;
 use curfew_tests::sockets::{Verdict, World, by_ticket, by_token, end, handshake};
 use curfew_tests::wire::Fate;
-use http_api::held;
+use runtime::lock;
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
@@ -18,7 +18,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        held(&self.0).extend_from_slice(bytes);
+        lock(&self.0).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -38,7 +38,7 @@ impl<'a> MakeWriter<'a> for Log {
 impl Log {
     /// The lines since it was last asked.
     fn take(&self) -> Vec<Value> {
-        let bytes = std::mem::take(&mut *held(&self.0));
+        let bytes = std::mem::take(&mut *lock(&self.0));
         let text = String::from_utf8(bytes).unwrap();
         let lines = text.lines().map(serde_json::from_str);
         lines.collect::<Result<_, _>>().unwrap()
