@@ -1,6 +1,6 @@
 //! What it costs: the units of each operation and what else it uses, at the
 //! published prices of `infra/bench/prices.toml`. All of it is arithmetic, the same
-//! on every machine, and stands in `infra/docs/cost.md`.
+//! on every machine, and stands in `infra/docs/performance/cost.md`.
 
 use std::collections::BTreeMap;
 

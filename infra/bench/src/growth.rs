@@ -11,7 +11,7 @@ use curfew_tests::cost::Cost;
 use serde::Serialize;
 
 use crate::growth::account::{Account, Counted, FUNCTIONS, Operation, Spent};
-use crate::plot::{self, Line, Panel, Scale};
+use crate::plot::{self, Line};
 use crate::programs::{Builder, Program, folder};
 use crate::report::{Report, Table, median};
 
@@ -107,7 +107,13 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
         .collect();
     let verdicts = verdicts(&operations);
     let file = folder().join("growth.svg");
-    fs::write(&file, drawn(&operations)?)?;
+    let title = "Processor time of a call in its function, µs";
+    let chart = plot::svg(
+        title,
+        "signed-in devices of the account",
+        &lines(&operations),
+    );
+    fs::write(&file, chart)?;
     eprintln!("Growth: drawn in {}", file.display());
     let failed: Vec<Verdict> = verdicts.iter().filter(|it| !it.holds).cloned().collect();
     let tables = vec![costs(&operations), times(&operations), judged(&verdicts)];
@@ -289,63 +295,30 @@ fn judged(verdicts: &[Verdict]) -> Table {
     table
 }
 
-/// Processor time in microseconds, a line an operation, and one for the sign-in
+/// Processor time in microseconds: a line for each operation, and one for the sign-in
 /// without its hash.
 fn lines(figures: &[Figure]) -> Vec<Line> {
     let mut lines = Vec::new();
     for operation in Operation::ALL {
-        let of = || of(operation, figures);
-        lines.push(Line {
-            name: operation.name().to_owned(),
-            dashed: operation == Operation::SignOutGlobal,
-            points: of().map(|it| (it.devices, it.processor_us)).collect(),
+        let mut line = |name: String, time: fn(&Figure) -> Option<f64>| {
+            let points: Vec<(f64, f64)> = of(operation, figures)
+                .filter_map(|figure| Some((real(figure.devices), time(figure)?)))
+                .collect();
+            if !points.is_empty() {
+                lines.push(Line { name, points });
+            }
+        };
+        line(operation.name().to_owned(), |it| Some(it.processor_us));
+        line(format!("{}, without the hash", operation.name()), |it| {
+            it.without_hash_us
         });
-        let rest: Vec<_> = of()
-            .filter_map(|it| Some((it.devices, it.without_hash_us?)))
-            .collect();
-        if !rest.is_empty() {
-            lines.push(Line {
-                name: format!("{}, without the hash", operation.name()),
-                dashed: true,
-                points: rest,
-            });
-        }
     }
     lines
 }
 
-/// The picture.
-fn drawn(figures: &[Figure]) -> Result<String> {
-    let times = lines(figures).into_iter().map(|line| Line {
-        points: line
-            .points
-            .into_iter()
-            .map(|(n, us)| (n, us / 1e3))
-            .collect(),
-        ..line
-    });
-    let units = Operation::ALL.into_iter().map(|operation| Line {
-        name: operation.name().to_owned(),
-        dashed: operation == Operation::SignOutGlobal,
-        points: of(operation, figures)
-            .map(|it| (it.devices, it.counted.cost.reads + it.counted.cost.writes))
-            .collect(),
-    });
-    let panels = [
-        Panel {
-            title: "Processor time of a call".to_owned(),
-            axis: "ms of CPU in the function".to_owned(),
-            scale: Scale::Logarithmic,
-            lines: times.collect(),
-        },
-        Panel {
-            title: "Table capacity of a call".to_owned(),
-            axis: "read and write units".to_owned(),
-            scale: Scale::Linear,
-            lines: units.collect(),
-        },
-    ];
-    plot::svg("signed-in devices of the account", &panels)
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn real(count: usize) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

@@ -11,13 +11,11 @@ mod cost;
 mod end_to_end;
 mod fan_out;
 mod gate;
-mod goals;
 mod growth;
 mod hashing;
 mod lambda;
 mod model;
 mod page;
-mod peers;
 mod plot;
 mod programs;
 mod report;
@@ -65,17 +63,13 @@ enum Part {
     FanOut,
     /// From the answer of a sign-out on, and beside a flood of sign-ins.
     EndToEnd,
-    /// The same operations of Better Auth and django-allauth, in the same run.
-    Peers,
     /// Whether instructions and sizes are within `limits.toml`.
     Gate,
     /// What it costs at the published prices, into `infra/docs/cost.md`.
     Cost,
     /// Which limit bites at which load, into `infra/docs/scale.md`.
     Scale,
-    /// The goals beside what the last run of each part has found.
-    Goals,
-    /// Every part but the gate, and the goals at the end.
+    /// Every part but the gate.
     All,
 }
 
@@ -83,13 +77,7 @@ enum Part {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let wanted = |part| arguments.part == part || arguments.part == Part::All;
-    let in_release = [
-        Part::Start,
-        Part::Work,
-        Part::Hashing,
-        Part::Growth,
-        Part::Peers,
-    ];
+    let in_release = [Part::Start, Part::Work, Part::Hashing, Part::Growth];
     if in_release.into_iter().any(wanted) || arguments.part == Part::Gate {
         released(&arguments, wanted).await?;
     }
@@ -104,9 +92,6 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Scale) {
         scale::run().await?;
-    }
-    if wanted(Part::Goals) {
-        goals::run()?;
     }
     Ok(())
 }
@@ -134,9 +119,6 @@ async fn released(arguments: &Arguments, wanted: impl Fn(Part) -> bool) -> Resul
     }
     if wanted(Part::Growth) {
         growth::run(&builder, rounds).await?;
-    }
-    if wanted(Part::Peers) {
-        peers::run(&builder, rounds).await?;
     }
     Ok(())
 }

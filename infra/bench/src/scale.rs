@@ -1,6 +1,6 @@
 //! How far it goes: at which load which quota or limit bites, by arithmetic from the
 //! units, the times, the template's values and `infra/bench/quotas.toml`. It stands
-//! in `infra/docs/scale.md`.
+//! in `infra/docs/performance/scale.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::report::{Report, Table};
 use crate::units::{PAGE_OF_SWEEP, Units, of_receipt};
 
 /// The page.
-const PAGE: &str = "infra/docs/scale.md";
+const PAGE: &str = "infra/docs/performance/scale.md";
 /// The name of the marks in it.
 const MARK: &str = "scale";
 

@@ -1,4 +1,4 @@
-//! What an operation asks of the tables: the units that `infra/docs/cost.md` has,
+//! What an operation asks of the tables: the units that `infra/docs/performance/cost.md` has,
 //! which a test of the suite compares with what is measured, and those of what
 //! nobody waits for, measured here on the embedded `DynamoDB`.
 
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::page::{Column, Sheet};
 
 /// The page that has the units of what callers wait for.
-pub const PAGE: &str = "infra/docs/cost.md";
+pub const PAGE: &str = "infra/docs/performance/cost.md";
 
 /// What an operation used.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

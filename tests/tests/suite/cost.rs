@@ -1,5 +1,5 @@
 //! What each operation costs: its calls to the tables, and the capacity that the
-//! tables say it used. The same numbers stand in `infra/docs/cost.md`.
+//! tables say it used. The same numbers stand in `infra/docs/performance/cost.md`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -257,11 +257,11 @@ async fn every_operation_costs_what_the_page_says() {
     let table = table(&Box::pin(measured()).await);
     println!("{table}");
 
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/cost.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/performance/cost.md");
     let page = fs::read_to_string(page).unwrap();
     assert!(
         page.contains(&table),
-        "infra/docs/cost.md should have\n{table}"
+        "infra/docs/performance/cost.md should have\n{table}"
     );
 }
 
@@ -415,10 +415,10 @@ async fn a_receipt_costs_what_the_page_says_and_grows_with_its_devices() {
     let table = growth(&costs);
     println!("{table}");
 
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/cost.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/performance/cost.md");
     let page = fs::read_to_string(page).unwrap();
     assert!(
         page.contains(&table),
-        "infra/docs/cost.md should have\n{table}"
+        "infra/docs/performance/cost.md should have\n{table}"
     );
 }

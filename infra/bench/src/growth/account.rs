@@ -321,39 +321,6 @@ impl Account {
         bail!("{} makes calls again and again", operation.name());
     }
 
-    /// Does an operation that changes nothing over and over, each as soon as the one
-    /// before is answered, and tells the processor time of one in microseconds. As
-    /// many before those that count only warm up.
-    ///
-    /// # Errors
-    /// When it is not done.
-    pub async fn spend_in_a_loop(&mut self, operation: Operation, times: u32) -> Result<f64> {
-        let asked = self.asked(operation);
-        let calls = self.calls[&operation] * times as usize;
-        for _ in 0..TRIES {
-            self.repeat(&asked, times).await?;
-            let _before = self.services.take_calls();
-            let before = self.processor_time(&asked)?;
-            self.repeat(&asked, times).await?;
-            let spent = self.processor_time(&asked)?.saturating_sub(before);
-            if self.services.take_calls().len() == calls {
-                return Ok(spent.as_secs_f64() * 1e6 / f64::from(times));
-            }
-        }
-        bail!("{} makes calls again and again", operation.name());
-    }
-
-    /// Asks the same over and over, until the last one is answered and the function
-    /// sleeps.
-    async fn repeat(&mut self, asked: &Asked, times: u32) -> Result<()> {
-        let function = self.functions.get_mut(asked.function);
-        let function = function.with_context(|| format!("{} does not run", asked.function))?;
-        for _ in 0..times {
-            asked.judge(&function.ask(&asked.event).await?)?;
-        }
-        function.idle().await
-    }
-
     fn caller(&self) -> &Token {
         &self.tokens[0]
     }
