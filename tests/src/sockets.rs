@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::sqs::SqsEvent;
-use domain::{AccountId, Device, DeviceId, PartState, SessionId, SignOutId, Token};
+use domain::{AccountId, Device, DeviceId, EntryState, SessionId, SignOutId, Token};
 use events::Record;
 use http_api::OriginPolicy;
 use jiff::SignedDuration;
@@ -471,11 +471,11 @@ impl World {
         &self,
         member: &Member,
         sign_out: SignOutId,
-    ) -> BTreeMap<DeviceId, PartState> {
+    ) -> BTreeMap<DeviceId, EntryState> {
         let store = &self.bundle.store;
         let receipt = store.receipt(self.account(member), sign_out, &self.bundle.limits);
         let receipt = receipt.await.expect("tables that answer");
-        let parts = receipt.expect("a sign-out").parts.into_iter();
+        let parts = receipt.expect("a sign-out").entries.into_iter();
         parts
             .map(|part| (part.session.device, part.state()))
             .collect()

@@ -12,7 +12,7 @@ use domain::Limits;
 use http_api::{Denied, Event, OriginPolicy, Request, check};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Store, StoreError, Touch};
+use store::{Store, StoreError, WriteOutcome};
 
 /// What the function may reach: the rows of accounts and devices.
 #[derive(Debug)]
@@ -113,9 +113,9 @@ async fn decide(deps: &Deps, request: &Request, now: domain::Timestamp) -> Resul
             .touch(device.account, device.id, device.session, now)
             .await
         {
-            Ok(Touch::Touched) => {}
+            Ok(WriteOutcome::Done) => {}
             // It was ended since it was admitted: the second look tells.
-            Ok(Touch::EndInfo) => {
+            Ok(WriteOutcome::Stale) => {
                 check(&deps.store, request, &deps.limits, now).await?;
             }
             Err(error) => tracing::warn!(cause = error.chain(), "A touch was not written."),

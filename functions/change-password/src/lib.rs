@@ -13,7 +13,7 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::Deserialize;
-use store::{Act, Store, StoreError};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -148,15 +148,10 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         };
         let act = deps
             .store
-            .change_password(
-                store::Caller::from(&caller),
-                &new_hash,
-                &sign_out,
-                &deps.limits,
-            )
+            .change_password(&caller, &new_hash, &sign_out, &deps.limits)
             .await?;
         match act {
-            Act::Done => {
+            WriteOutcome::Done => {
                 let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
                 let page_is_out = kept.is_none() && transport == Transport::Cookie;
                 return Ok(if page_is_out {
@@ -165,7 +160,7 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
                     answer
                 });
             }
-            Act::Changed => {}
+            WriteOutcome::Stale => {}
         }
     }
     Err(StoreError::Contended.into())

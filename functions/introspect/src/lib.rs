@@ -9,7 +9,7 @@ use domain::{AuthError, Authenticated, Device, Limits, Timestamp, Token};
 use http_api::{Answer, Denied, Event, OriginPolicy, Problem, Reply, Request, check_token, serve};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Store, StoreError, Touch};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 
 /// What the function may reach: the rows of accounts and devices, and the parts
@@ -190,9 +190,9 @@ async fn judge(
         .store
         .touch(device.account, device.id, device.session, now);
     match touched.await {
-        Ok(Touch::Touched) => Ok(device),
+        Ok(WriteOutcome::Done) => Ok(device),
         // It was ended since it was admitted: the second look tells.
-        Ok(Touch::EndInfo) => check().await,
+        Ok(WriteOutcome::Stale) => check().await,
         Err(error) => {
             tracing::warn!(cause = error.chain(), "A touch was not written.");
             Ok(device)

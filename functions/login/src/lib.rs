@@ -15,7 +15,7 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Rehash, SignIn, Store, StoreError};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -196,7 +196,7 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let account = usable(request, account)?;
         let device = NewSession::new(deps, request, &attempt, &account, before, now);
         match put(deps, &account, &device, now).await? {
-            SignIn::Written => {
+            WriteOutcome::Done => {
                 if needs_rehash {
                     rehash(deps, &attempt.password, &account).await;
                 }
@@ -205,7 +205,7 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
             // Somebody else was quicker, or the answer to our own call was
             // lost. This session must not be put again: the next round makes
             // another.
-            SignIn::Changed => {}
+            WriteOutcome::Stale => {}
         }
     }
     Err(StoreError::Contended.into())
@@ -218,7 +218,7 @@ async fn put(
     account: &Account,
     new: &NewSession,
     now: Timestamp,
-) -> Result<SignIn, StoreError> {
+) -> Result<WriteOutcome, StoreError> {
     if let Some(before) = &new.replaced
         && session_status(account, before, &deps.limits, now) == SessionStatus::EndedByEpoch
     {
@@ -227,7 +227,7 @@ async fn put(
             let session = EndedSession::from(before);
             return deps
                 .store
-                .sign_in_again(&new.row, &session, &ended, &deps.limits)
+                .replace_unswept_session(&new.row, &session, &ended, &deps.limits)
                 .await;
         }
     }
@@ -325,7 +325,7 @@ async fn rehash(deps: &Deps, password: &Password, account: &Account) {
         .rehash(account.id, &account.password_hash, &new)
         .await
     {
-        Ok(Rehash::Rehashed | Rehash::Changed) => {}
+        Ok(WriteOutcome::Done | WriteOutcome::Stale) => {}
         Err(error) => tracing::warn!(cause = error.chain(), "A hash was not made anew."),
     }
 }

@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use runtime::Clock;
 use serde::Serialize;
 use sockets::{Asked, Reach};
-use store::{Cause, Connection, Fate};
+use store::{Cause, Connection, ResolvedStatus};
 use tokio::time::timeout;
 
 use crate::{Deps, Error};
@@ -168,7 +168,7 @@ pub(crate) async fn tell(
     }
     let fates = deps
         .store
-        .fates(account, &sessions, &deps.limits, now)
+        .resolved_statuses(account, &sessions, &deps.limits, now)
         .await?;
     let keys = sessions.iter().map(|key| key.session);
     let telling = Telling {
@@ -226,7 +226,7 @@ struct Telling<'a> {
     deps: &'a Deps,
     account: AccountId,
     /// What became of each session.
-    fates: HashMap<SessionId, Fate>,
+    fates: HashMap<SessionId, ResolvedStatus>,
     /// The sessions whose devices were told, as the receipt says by now: a device
     /// with several sockets has one part in it.
     marked: RefCell<HashSet<SessionId>>,
@@ -249,7 +249,7 @@ impl Telling<'_> {
             let fate = &self.fates[&connection.session.session];
             let became = reach(self.deps, connection, fate, self.now).await?;
             // At once, and not when all are told: there may be no time then.
-            if let (Became::Told, Fate::EndInfo(ended)) = (&became, fate) {
+            if let (Became::Told, ResolvedStatus::SignedOut(ended)) = (&became, fate) {
                 self.mark(connection, ended).await;
             }
             Ok(became)
@@ -298,7 +298,7 @@ impl Telling<'_> {
         let (store, limits) = (&self.deps.store, &self.deps.limits);
         let (session, step) = (&connection.session, Step::Pushed);
         match store
-            .mark(self.account, ended, session, step, self.now, limits)
+            .record_step(self.account, ended, session, step, self.now, limits)
             .await
         {
             Ok(()) => {
@@ -354,17 +354,17 @@ pub(crate) async fn close(
 async fn reach(
     deps: &Deps,
     connection: &Connection,
-    fate: &Fate,
+    fate: &ResolvedStatus,
     now: Timestamp,
 ) -> Result<Became, Cause> {
     let (reach, became) = match fate {
-        Fate::SignedIn => return Ok(Became::Valid),
-        Fate::EndInfo(ended) => {
+        ResolvedStatus::SignedIn => return Ok(Became::Valid),
+        ResolvedStatus::SignedOut(ended) => {
             let frame = frame(connection, ended);
             let sent = deps.sockets.send(&connection.id, &frame).await?;
             (sent, Became::Told)
         }
-        Fate::Replaced | Fate::Expired => {
+        ResolvedStatus::Replaced | ResolvedStatus::Expired => {
             let closed = deps.sockets.close(&connection.id).await?;
             (closed, Became::Replaced)
         }

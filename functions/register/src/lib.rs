@@ -10,7 +10,7 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::Deserialize;
-use store::{Register, Store, StoreError};
+use store::{RegisterOutcome, Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -112,11 +112,11 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         created_at: now,
     };
     match deps.store.register(&account, &email).await? {
-        Register::Registered => {
+        RegisterOutcome::Registered => {
             request.note_account(account.id);
             request.note_outcome("registered");
         }
-        Register::AddressTaken => request.note_outcome("address-taken"),
+        RegisterOutcome::AddressTaken => request.note_outcome("address-taken"),
     }
     Ok(Answer::json(202, &Empty {}))
 }

@@ -10,7 +10,7 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Act, Store, StoreError, Touch};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 
 /// How often a sign-out is decided anew when rows change under it.
@@ -96,9 +96,9 @@ async fn who_am_i(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             .touch(device.account, device.id, device.session, now)
             .await
         {
-            Ok(Touch::Touched) => caller.device.last_active_at = now,
+            Ok(WriteOutcome::Done) => caller.device.last_active_at = now,
             // It was ended since it was admitted: it is told how.
-            Ok(Touch::EndInfo) => {
+            Ok(WriteOutcome::Stale) => {
                 caller = authenticate(&deps.store, request, None, &deps.limits, now)
                     .await?
                     .caller;
@@ -128,7 +128,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             caller, transport, ..
         } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
         request.no_body().map_err(Error::Request)?;
-        let device = caller.device;
+        let device = &caller.device;
         let sign_out = SignOut {
             account: device.account,
             id: SignOutId::new(now, runtime::random()),
@@ -139,21 +139,21 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 id: device.id,
                 name: device.facts.name.clone(),
             }),
-            target: SignOutTarget::One(EndedSession::from(&device)),
+            target: SignOutTarget::One(EndedSession::from(device)),
         };
         match deps
             .store
-            .sign_out_this(&device, &sign_out, &deps.limits)
+            .sign_out_this(&caller, &sign_out, &deps.limits)
             .await?
         {
-            Act::Done => {
+            WriteOutcome::Done => {
                 let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
                 return Ok(match transport {
                     Transport::Cookie => answer.signing_out_the_page(),
                     Transport::Bearer => answer,
                 });
             }
-            Act::Changed => {}
+            WriteOutcome::Stale => {}
         }
     }
     Err(StoreError::Contended.into())

@@ -8,7 +8,7 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Act, Store, StoreError};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 
 /// How often a sign-out is decided anew when rows change under it.
@@ -122,10 +122,10 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         };
         match deps
             .store
-            .sign_out_all(store::Caller::from(&caller), &sign_out, &deps.limits)
+            .sign_out_all(&caller, &sign_out, &deps.limits)
             .await?
         {
-            Act::Done => {
+            WriteOutcome::Done => {
                 let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
                 let page_is_out = kept.is_none() && transport == Transport::Cookie;
                 return Ok(if page_is_out {
@@ -134,7 +134,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                     answer
                 });
             }
-            Act::Changed => {}
+            WriteOutcome::Stale => {}
         }
     }
     Err(StoreError::Contended.into())

@@ -10,7 +10,7 @@ use http_api::{
     Transport, authenticate, serve,
 };
 use runtime::Clock;
-use store::{Act, Store, StoreError};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::OpenApi;
 
 /// How often a sign-out is decided anew when rows change under it.
@@ -118,20 +118,19 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         };
         let act = if is_this {
             deps.store
-                .sign_out_this(&target, &sign_out, &deps.limits)
+                .sign_out_this(&caller, &sign_out, &deps.limits)
                 .await?
         } else {
-            let caller = store::Caller::from(&caller);
             deps.store
-                .sign_out_device(caller, &target, &sign_out, &deps.limits)
+                .sign_out_device(&caller, &target, &sign_out, &deps.limits)
                 .await?
         };
         match act {
-            Act::Done if is_this && transport == Transport::Cookie => {
+            WriteOutcome::Done if is_this && transport == Transport::Cookie => {
                 return Ok(answer(&sign_out.ended()).signing_out_the_page());
             }
-            Act::Done => return Ok(answer(&sign_out.ended())),
-            Act::Changed => {}
+            WriteOutcome::Done => return Ok(answer(&sign_out.ended())),
+            WriteOutcome::Stale => {}
         }
     }
     Err(StoreError::Contended.into())

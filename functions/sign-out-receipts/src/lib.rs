@@ -2,14 +2,14 @@
 //! and `POST /v1/sign-outs/{sign_out_id}/acknowledgement` (a device says that it
 //! has wiped what it had stored).
 
-use domain::{DeviceId, Limits, Receipt, SignOutId, Timestamp};
+use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp};
 use http_api::{
     Answer, CallerError, Event, OriginPolicy, Paging, Presented, Problem, ReceiptAnswer,
     ReceiptView, Reply, Request, Transport, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Acknowledge, Proof, Store, StoreError};
+use store::{AcknowledgeOutcome, Store, StoreError};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const DEFAULT_LIMIT: usize = 100;
@@ -147,7 +147,7 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
     }
     request.no_body().map_err(Error::Request)?;
     let id = wanted(request).ok_or(Error::NotFound)?;
-    let proof = Proof::Token(token.hash());
+    let proof = SessionProof::Token(token.hash());
     let outcome = deps
         .store
         .acknowledge(
@@ -159,15 +159,15 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
             &deps.limits,
         )
         .await?;
-    if outcome != Acknowledge::Unknown {
+    if outcome != AcknowledgeOutcome::UnknownSession {
         // The caller holds the secret, so the ids in its token are its own.
         request.note_account(token.account());
         request.note_device(token.device());
     }
     match outcome {
-        Acknowledge::Acknowledged => {}
-        Acknowledge::NotConcerned => return Err(Error::NotFound),
-        Acknowledge::Unknown => return Err(Error::Unknown),
+        AcknowledgeOutcome::Acknowledged => {}
+        AcknowledgeOutcome::NotEnded => return Err(Error::NotFound),
+        AcknowledgeOutcome::UnknownSession => return Err(Error::Unknown),
     }
     let answer = Answer::json(
         200,

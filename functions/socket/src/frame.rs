@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, Device, SignOutId, Timestamp};
+use domain::{ConnectionId, Device, SessionProof, SignOutId, Timestamp};
 use http_api::{Problem, ProblemDocument};
 use serde::{Deserialize, Serialize};
 use sockets::Asked;
-use store::{Acknowledge, Cause, Connection, Proof, StoreError, Touch};
+use store::{AcknowledgeOutcome, Cause, Connection, StoreError, WriteOutcome};
 
 use crate::standing::{Stands, contacted, judge};
 use crate::{Deps, Event, Notes};
@@ -149,18 +149,18 @@ async fn acknowledge(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let (account, session) = (connection.account, &connection.session);
-    let proof = Proof::Session(session.session);
+    let proof = SessionProof::Session(session.session);
     let limits = &deps.limits;
     match deps
         .store
         .acknowledge(account, session.device, proof, sign_out, now, limits)
         .await?
     {
-        Acknowledge::Acknowledged => {
+        AcknowledgeOutcome::Acknowledged => {
             end(deps, connection).await?;
             Ok(true)
         }
-        Acknowledge::NotConcerned | Acknowledge::Unknown => Ok(false),
+        AcknowledgeOutcome::NotEnded | AcknowledgeOutcome::UnknownSession => Ok(false),
     }
 }
 
@@ -181,7 +181,7 @@ async fn touch(deps: &Deps, device: &Device, now: Timestamp) -> bool {
     }
     let (account, session) = (device.account, device.session);
     match deps.store.touch(account, device.id, session, now).await {
-        Ok(touch) => touch == Touch::Touched,
+        Ok(touch) => touch == WriteOutcome::Done,
         Err(error) => {
             // The check has passed; a note that was not taken harms nobody.
             tracing::warn!(cause = error.chain(), "A touch was not written.");

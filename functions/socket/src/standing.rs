@@ -43,7 +43,7 @@ pub(crate) async fn judge(
         SessionStatus::SignedOut(ended) => Stands::EndInfo(device, ended),
         SessionStatus::EndedByEpoch => {
             let limits = &deps.limits;
-            match deps.store.end_of_left_behind(&device, limits, now).await? {
+            match deps.store.resolve_end(&device, limits, now).await? {
                 Some(ended) => Stands::EndInfo(device, ended),
                 None => Stands::Over,
             }
@@ -55,7 +55,10 @@ pub(crate) async fn judge(
 /// Writes down that a dead session has called and was refused. When that fails,
 /// the next call is written down.
 pub(crate) async fn contacted(deps: &Deps, device: &Device, ended: &EndInfo, now: Timestamp) {
-    let written = deps.store.contacted(device, ended, now, &deps.limits).await;
+    let written = deps
+        .store
+        .record_contact(device, ended, now, &deps.limits)
+        .await;
     if let Err(error) = written {
         tracing::warn!(cause = error.chain(), "A contact was not written.");
     }

@@ -17,7 +17,7 @@ use domain::ids::NotAnId;
 use domain::sign_out::first_end;
 use domain::{AccountId, Device, DeviceState, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
 use events::{Event, Publish, Revoked, SecurityEventToken, Topic, session_ended};
-use store::{Store, StoreError, Sweep, chain};
+use store::{Store, StoreError, WriteOutcome, chain};
 
 pub use queue::Queue;
 
@@ -195,9 +195,9 @@ async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<us
         .filter(|(_, it)| **it == Publish::Published)
     {
         match deps.store.sweep(device, sign_out, &deps.limits).await? {
-            Sweep::Marked => marked += 1,
+            WriteOutcome::Done => marked += 1,
             // Marked before, or the device has signed in again: both are well.
-            Sweep::Changed => {}
+            WriteOutcome::Stale => {}
         }
     }
     if outcomes

@@ -22,7 +22,7 @@ pub use email::EmailAddress;
 pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
 pub use limits::Limits;
 pub use origin_policy::OriginPolicy;
-pub use receipt::{Part, PartState, Receipt, Step, Total};
+pub use receipt::{EntryState, Receipt, ReceiptEntry, SessionProof, Step, Total};
 pub use session::{AuthError, Authenticated, authenticate};
 pub use sign_out::{ByDevice, EndInfo, EndedSession, Reason, Scope, SignOut, SignOutTarget};
 pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};

@@ -1,17 +1,38 @@
 //! The receipt: how far a sign-out has come, device by device.
 //!
-//! A part only moves forward. Each step that it has taken has its time, and the
+//! A entry only moves forward. Each step that it has taken has its time, and the
 //! first time counts, so that steps may come twice and in any order.
 
 use jiff::Timestamp;
 
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, SessionId};
 use crate::limits::Limits;
 use crate::sign_out::{EndedSession, SignOut};
+use crate::token::TokenHash;
+
+/// How a caller proves that it held a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionProof {
+    /// It presents the session's token.
+    Token(TokenHash),
+    /// Its socket was opened by the session.
+    Session(SessionId),
+}
+
+impl SessionProof {
+    /// Returns whether the proof is of this session.
+    #[must_use]
+    pub fn fits(&self, session: &EndedSession) -> bool {
+        match self {
+            Self::Token(hash) => hash.matches(&session.token_hash),
+            Self::Session(id) => *id == session.session,
+        }
+    }
+}
 
 /// How far a sign-out has come with one device, the furthest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PartState {
+pub enum EntryState {
     /// Every request of it is refused; it has not been reached yet.
     Refused,
     /// It was told over its socket.
@@ -22,7 +43,7 @@ pub enum PartState {
     Acknowledged,
 }
 
-impl PartState {
+impl EntryState {
     /// The word in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -41,7 +62,7 @@ impl PartState {
     }
 }
 
-/// A step that a part can take.
+/// A step that a entry can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The device was told over its socket.
@@ -52,9 +73,9 @@ pub enum Step {
     Acknowledged,
 }
 
-/// The part of one device, with the time of each step that it has taken.
+/// The entry of one device, with the time of each step that it has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct ReceiptEntry {
     /// The session that was ended.
     pub session: EndedSession,
     /// From when on it is refused: the time of the sign-out.
@@ -67,8 +88,8 @@ pub struct Part {
     pub acknowledged_at: Option<Timestamp>,
 }
 
-impl Part {
-    /// The part of a session that was ended just now.
+impl ReceiptEntry {
+    /// The entry of a session that was ended just now.
     #[must_use]
     pub fn refused(session: EndedSession, at: Timestamp) -> Self {
         Self {
@@ -82,26 +103,26 @@ impl Part {
 
     /// The furthest step that it has taken.
     #[must_use]
-    pub fn state(&self) -> PartState {
+    pub fn state(&self) -> EntryState {
         if self.acknowledged_at.is_some() {
-            PartState::Acknowledged
+            EntryState::Acknowledged
         } else if self.contacted_at.is_some() {
-            PartState::Contacted
+            EntryState::Contacted
         } else if self.pushed_at.is_some() {
-            PartState::Pushed
+            EntryState::Pushed
         } else {
-            PartState::Refused
+            EntryState::Refused
         }
     }
 }
 
-/// A sign-out, and its part for each device that it ended.
+/// A sign-out, and its entry for each device that it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The record of the sign-out.
     pub sign_out: SignOut,
-    /// One part a device, in the order of the devices, the newest first.
-    pub parts: Vec<Part>,
+    /// One entry a device, in the order of the devices, the newest first.
+    pub entries: Vec<ReceiptEntry>,
 }
 
 /// How many devices have come how far.
@@ -118,40 +139,44 @@ pub struct Total {
 }
 
 impl Receipt {
-    /// Puts the parts in order, one a device.
+    /// Puts the entries in order, one a device.
     #[must_use]
-    pub fn new(sign_out: SignOut, mut parts: Vec<Part>) -> Self {
-        parts.sort_by_key(|part| std::cmp::Reverse(part.session.device));
-        parts.dedup_by_key(|part| part.session.device);
-        Self { sign_out, parts }
+    pub fn new(sign_out: SignOut, mut entries: Vec<ReceiptEntry>) -> Self {
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.session.device));
+        entries.dedup_by_key(|entry| entry.session.device);
+        Self { sign_out, entries }
     }
 
     /// How many devices have come how far.
     #[must_use]
     pub fn total(&self) -> Total {
         let mut total = Total::default();
-        for part in &self.parts {
+        for entry in &self.entries {
             total.devices += 1;
-            match part.state() {
-                PartState::Refused => total.not_reached += 1,
-                PartState::Pushed => total.pushed += 1,
-                PartState::Contacted | PartState::Acknowledged => total.confirmed += 1,
+            match entry.state() {
+                EntryState::Refused => total.not_reached += 1,
+                EntryState::Pushed => total.pushed += 1,
+                EntryState::Contacted | EntryState::Acknowledged => total.confirmed += 1,
             }
         }
         total
     }
 
-    /// Some of the parts, from that of the device after this one on.
+    /// Some of the entries, from that of the device after this one on.
     #[must_use]
-    pub fn page(&self, after: Option<DeviceId>, limit: usize) -> (&[Part], Option<DeviceId>) {
+    pub fn page(
+        &self,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> (&[ReceiptEntry], Option<DeviceId>) {
         let start = after.map_or(0, |after| {
-            self.parts
-                .partition_point(|part| part.session.device >= after)
+            self.entries
+                .partition_point(|entry| entry.session.device >= after)
         });
-        let rest = &self.parts[start..];
+        let rest = &self.entries[start..];
         let page = &rest[..limit.min(rest.len())];
         let next = (page.len() < rest.len())
-            .then(|| page.last().map(|part| part.session.device))
+            .then(|| page.last().map(|entry| entry.session.device))
             .flatten();
         (page, next)
     }
@@ -177,7 +202,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn part(n: u8) -> Part {
+    fn entry(n: u8) -> ReceiptEntry {
         let session = EndedSession {
             device: DeviceId::new(at(i64::from(n)), [n; 10]),
             session: SessionId::from_random([n; 16]),
@@ -186,10 +211,10 @@ mod tests {
             name: "Hotel TV".to_owned(),
             device_type: DeviceType::Tv,
         };
-        Part::refused(session, at(100))
+        ReceiptEntry::refused(session, at(100))
     }
 
-    fn receipt(parts: Vec<Part>) -> Receipt {
+    fn receipt(entries: Vec<ReceiptEntry>) -> Receipt {
         let sign_out = SignOut {
             account: AccountId::from_random([1; 16]),
             id: SignOutId::new(at(100), [7; 10]),
@@ -202,31 +227,31 @@ mod tests {
                 kept: None,
             },
         };
-        Receipt::new(sign_out, parts)
+        Receipt::new(sign_out, entries)
     }
 
     #[test]
     fn a_part_is_in_the_furthest_state_whatever_the_order_of_its_steps() {
-        let mut one = part(1);
-        assert_eq!(one.state(), PartState::Refused);
+        let mut one = entry(1);
+        assert_eq!(one.state(), EntryState::Refused);
         one.acknowledged_at = Some(at(103));
         one.pushed_at = Some(at(104));
-        assert_eq!(one.state(), PartState::Acknowledged);
-        let mut other = part(2);
+        assert_eq!(one.state(), EntryState::Acknowledged);
+        let mut other = entry(2);
         other.contacted_at = Some(at(102));
         other.pushed_at = Some(at(105));
-        assert_eq!(other.state(), PartState::Contacted);
+        assert_eq!(other.state(), EntryState::Contacted);
     }
 
     #[test]
     fn a_total_counts_every_device_once() {
-        let mut told = part(2);
+        let mut told = entry(2);
         told.pushed_at = Some(at(101));
-        let mut back = part(3);
+        let mut back = entry(3);
         back.contacted_at = Some(at(102));
-        let mut wiped = part(4);
+        let mut wiped = entry(4);
         wiped.acknowledged_at = Some(at(102));
-        let total = receipt(vec![part(1), told, back, wiped, part(1)]).total();
+        let total = receipt(vec![entry(1), told, back, wiped, entry(1)]).total();
         let expected = Total {
             devices: 4,
             confirmed: 2,
@@ -238,13 +263,13 @@ mod tests {
 
     #[test]
     fn pages_show_each_part_once_the_newest_device_first() {
-        let receipt = receipt((1..=5).map(part).collect());
+        let receipt = receipt((1..=5).map(entry).collect());
         let (first, next) = receipt.page(None, 2);
-        assert_eq!(first, [part(5), part(4)]);
+        assert_eq!(first, [entry(5), entry(4)]);
         let (second, next) = receipt.page(next, 2);
-        assert_eq!(second, [part(3), part(2)]);
+        assert_eq!(second, [entry(3), entry(2)]);
         let (last, next) = receipt.page(next, 2);
-        assert_eq!(last, [part(1)]);
+        assert_eq!(last, [entry(1)]);
         assert_eq!(next, None);
         assert_eq!(receipt.page(None, 5).1, None);
     }

@@ -111,7 +111,7 @@ pub async fn authenticate(
         Denied::Store(error) => return Err(CallerError::Store(error)),
         Denied::Refused(AuthError::SignedOut(ended, device)) => (ended, device),
         Denied::Refused(AuthError::EndedByEpoch(device)) => {
-            match store.end_of_left_behind(&device, limits, now).await? {
+            match store.resolve_end(&device, limits, now).await? {
                 Some(ended) => (ended, device),
                 None => return Err(CallerError::Unknown),
             }
@@ -209,7 +209,7 @@ async fn noted<T>(
             note_contact(store, device, ended, limits, now).await;
         }
         Err(Denied::Refused(AuthError::EndedByEpoch(device))) if device.contacted_at.is_none() => {
-            match store.end_of_left_behind(device, limits, now).await {
+            match store.resolve_end(device, limits, now).await {
                 Ok(Some(ended)) => note_contact(store, device, &ended, limits, now).await,
                 Ok(None) => {}
                 Err(error) => not_noted(&error),
@@ -229,7 +229,7 @@ async fn note_contact(
     limits: &Limits,
     now: Timestamp,
 ) {
-    if let Err(error) = store.contacted(device, ended, now, limits).await {
+    if let Err(error) = store.record_contact(device, ended, now, limits).await {
         not_noted(&error);
     }
 }

@@ -1,7 +1,8 @@
 //! The JSON of accounts, devices and sign-outs, in the words of the design.
 
 use domain::{
-    Account, Device, DeviceId, DeviceType, EndInfo, Part, Place, Receipt, SignOut, Timestamp, Total,
+    Account, Device, DeviceId, DeviceType, EndInfo, Place, Receipt, ReceiptEntry, SignOut,
+    Timestamp, Total,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -299,8 +300,8 @@ pub struct PartView {
     pub acknowledged_at: Option<Timestamp>,
 }
 
-impl From<&Part> for PartView {
-    fn from(part: &Part) -> Self {
+impl From<&ReceiptEntry> for PartView {
+    fn from(part: &ReceiptEntry) -> Self {
         Self {
             id: part.session.device.to_string(),
             name: part.session.name.clone(),

@@ -11,36 +11,17 @@ use crate::attributes::{
     moment, number, text,
 };
 use crate::error::StoreError;
-use crate::sign_outs::Written;
-use crate::{Store, retry};
+use crate::{Store, WriteOutcome, retry};
 
 const TABLE: &str = "Accounts";
 
-/// What came of registering.
+/// The outcome of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Register {
+pub enum RegisterOutcome {
     /// The account is there.
     Registered,
     /// The address belongs to an account; nothing was written.
     AddressTaken,
-}
-
-/// What came of storing the same password's hash anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rehash {
-    /// The new hash is there.
-    Rehashed,
-    /// The hash was replaced meanwhile; nothing was written.
-    Changed,
-}
-
-/// What came of enabling an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Enable {
-    /// It is enabled, or was already.
-    Enabled,
-    /// There is no such account.
-    NotFound,
 }
 
 impl Store {
@@ -56,7 +37,7 @@ impl Store {
         &self,
         account: &Account,
         email: &EmailAddress,
-    ) -> Result<Register, StoreError> {
+    ) -> Result<RegisterOutcome, StoreError> {
         let account_row = Put::builder()
             .table_name(&self.tables.accounts)
             .set_item(Some(to_item(account)));
@@ -75,8 +56,8 @@ impl Store {
                 .build(),
         ];
         match self.transact(items, account.id.to_string()).await? {
-            Written::Done => Ok(Register::Registered),
-            Written::ConditionFailed => Ok(Register::AddressTaken),
+            WriteOutcome::Done => Ok(RegisterOutcome::Registered),
+            WriteOutcome::Stale => Ok(RegisterOutcome::AddressTaken),
         }
     }
 
@@ -118,7 +99,7 @@ impl Store {
         account: AccountId,
         verified: &StoredHash,
         new: &StoredHash,
-    ) -> Result<Rehash, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let sent = self
             .client
             .update_item()
@@ -131,11 +112,11 @@ impl Store {
             .send()
             .await;
         match sent {
-            Ok(_) => Ok(Rehash::Rehashed),
+            Ok(_) => Ok(WriteOutcome::Done),
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>
             {
-                Ok(Rehash::Changed)
+                Ok(WriteOutcome::Stale)
             }
             Err(error) => Err(StoreError::from_sdk("UpdateItem", error)),
         }
@@ -149,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
-    pub async fn enable(&self, account: AccountId) -> Result<Enable, StoreError> {
+    pub async fn enable(&self, account: AccountId) -> Result<WriteOutcome, StoreError> {
         let mut attempt = 0;
         loop {
             let sent = self
@@ -162,11 +143,11 @@ impl Store {
                 .send()
                 .await;
             return match sent {
-                Ok(_) => Ok(Enable::Enabled),
+                Ok(_) => Ok(WriteOutcome::Done),
                 Err(SdkError::ServiceError(error))
                     if error.err().is_conditional_check_failed_exception() =>
                 {
-                    Ok(Enable::NotFound)
+                    Ok(WriteOutcome::Stale)
                 }
                 Err(SdkError::ServiceError(error))
                     if error.err().is_transaction_conflict_exception() =>

@@ -111,13 +111,13 @@ pub struct SessionKey {
     pub epoch: Epoch,
 }
 
-/// What has become of a session.
+/// The status of a session, with the sign-out that ended it looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum ResolvedStatus {
     /// It is valid.
     SignedIn,
     /// A sign-out ended it: this one.
-    EndInfo(EndInfo),
+    SignedOut(EndInfo),
     /// Its device has signed in again, or its row is gone.
     Replaced,
     /// It ran out.
@@ -135,13 +135,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when any of it could not be read.
-    pub async fn fates(
+    pub async fn resolved_statuses(
         &self,
         account: AccountId,
         sessions: &[SessionKey],
         limits: &Limits,
         now: Timestamp,
-    ) -> Result<Vec<Fate>, StoreError> {
+    ) -> Result<Vec<ResolvedStatus>, StoreError> {
         let mut fates = Vec::with_capacity(sessions.len());
         let mut left_behind = Vec::new();
         for some in sessions.chunks(DEVICES_AT_ONCE) {
@@ -154,14 +154,14 @@ impl Store {
                     .get(&session.device)
                     .filter(|row| row.session == session.session);
                 fates.push(match (row, &rows.account) {
-                    (None, _) | (_, None) => Fate::Replaced,
+                    (None, _) | (_, None) => ResolvedStatus::Replaced,
                     (Some(row), Some(account)) => match session_status(account, row, limits, now) {
-                        SessionStatus::SignedIn => Fate::SignedIn,
-                        SessionStatus::SignedOut(ended) => Fate::EndInfo(ended),
-                        SessionStatus::Expired => Fate::Expired,
+                        SessionStatus::SignedIn => ResolvedStatus::SignedIn,
+                        SessionStatus::SignedOut(ended) => ResolvedStatus::SignedOut(ended),
+                        SessionStatus::Expired => ResolvedStatus::Expired,
                         SessionStatus::EndedByEpoch => {
                             left_behind.push((fates.len(), *session));
-                            Fate::Replaced
+                            ResolvedStatus::Replaced
                         }
                     },
                 });
@@ -172,11 +172,12 @@ impl Store {
             for (at, session) in left_behind {
                 let first = first_end(&sign_outs, session.session, session.epoch);
                 // A record is written with each epoch, and outlives its rows.
-                fates[at] =
-                    Fate::EndInfo(first.map(SignOut::ended).ok_or(StoreError::Corrupt {
+                fates[at] = ResolvedStatus::SignedOut(first.map(SignOut::ended).ok_or(
+                    StoreError::Corrupt {
                         table: "Receipts",
                         attribute: ENDED_EPOCH,
-                    })?);
+                    },
+                )?);
             }
         }
         Ok(fates)
@@ -187,12 +188,12 @@ impl Store {
     ///
     /// The two rows that said so need not be of one moment: the session may have
     /// been signed out by itself, or replaced, after its row was read and before the
-    /// epoch moved on. Read now, as [`Store::fates`], its row tells. Once a contact
+    /// epoch moved on. Read now, as [`Store::resolved_statuses`], its row tells. Once a contact
     /// is noted in it, that was done.
     ///
     /// # Errors
     /// [`StoreError`] when it could not be read.
-    pub async fn end_of_left_behind(
+    pub async fn resolve_end(
         &self,
         device: &Device,
         limits: &Limits,
@@ -206,11 +207,14 @@ impl Store {
             session: device.session,
             epoch: device.epoch,
         };
-        let fates = self.fates(device.account, &[session], limits, now).await?;
+        let fates = self
+            .resolved_statuses(device.account, &[session], limits, now)
+            .await?;
         Ok(match fates.into_iter().next() {
-            Some(Fate::EndInfo(ended)) => Some(ended),
+            Some(ResolvedStatus::SignedOut(ended)) => Some(ended),
             // What was over never is valid again, and is not over by time alone.
-            Some(Fate::Replaced | Fate::SignedIn | Fate::Expired) | None => None,
+            Some(ResolvedStatus::Replaced | ResolvedStatus::SignedIn | ResolvedStatus::Expired)
+            | None => None,
         })
     }
 }

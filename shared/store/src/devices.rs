@@ -19,40 +19,9 @@ use crate::attributes::{
     WRITE_SWEEP, WRITE_TOUCH, bytes, moment, number, text, ttl,
 };
 use crate::error::StoreError;
-use crate::sign_outs::Written;
-use crate::{Store, retry};
+use crate::{Store, WriteOutcome, retry};
 
 const TABLE: &str = "Devices";
-
-/// What came of a sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignIn {
-    /// The session is there, and valid if the account's epoch is still the one
-    /// that it carries.
-    Written,
-    /// The device has had another session meanwhile, maybe this very one by an
-    /// answer that was lost; nothing was written. Read again, and sign in with
-    /// another session: this one must not be put again.
-    Changed,
-}
-
-/// What came of writing down that a device is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Touch {
-    /// It is written down.
-    Touched,
-    /// The session has ended or was replaced meanwhile; nothing was written.
-    EndInfo,
-}
-
-/// What came of marking a session that a sign-out-all ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sweep {
-    /// Its row and its part of the receipt say so.
-    Marked,
-    /// The row has another session, or was marked before; nothing was written.
-    Changed,
-}
 
 /// Some of an account's devices, and where to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +48,7 @@ impl Store {
         device: &Device,
         replaced: Option<SessionId>,
         limits: &Limits,
-    ) -> Result<SignIn, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let mut attempt = 0;
         loop {
             let put = self
@@ -94,11 +63,11 @@ impl Store {
                     .expression_attribute_values(":replaced", text(session)),
             };
             return match put.send().await {
-                Ok(_) => Ok(SignIn::Written),
+                Ok(_) => Ok(WriteOutcome::Done),
                 Err(SdkError::ServiceError(error))
                     if error.err().is_conditional_check_failed_exception() =>
                 {
-                    Ok(SignIn::Changed)
+                    Ok(WriteOutcome::Stale)
                 }
                 Err(SdkError::ServiceError(error))
                     if error.err().is_transaction_conflict_exception() =>
@@ -129,13 +98,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
-    pub async fn sign_in_again(
+    pub async fn replace_unswept_session(
         &self,
         device: &Device,
         replaced: &EndedSession,
         ended: &EndInfo,
         limits: &Limits,
-    ) -> Result<SignIn, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.devices)
             .set_item(Some(to_item(device, limits)))
@@ -148,10 +117,7 @@ impl Store {
             TransactWriteItem::builder().put(built(put.build())).build(),
             TransactWriteItem::builder().update(part).build(),
         ];
-        match self.transact(items, device.session.to_string()).await? {
-            Written::Done => Ok(SignIn::Written),
-            Written::ConditionFailed => Ok(SignIn::Changed),
-        }
+        self.transact(items, device.session.to_string()).await
     }
 
     /// Writes down that the first contact of a dead session is in its receipt, so
@@ -204,7 +170,7 @@ impl Store {
         device: DeviceId,
         session: SessionId,
         now: Timestamp,
-    ) -> Result<Touch, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let sent = self
             .client
             .update_item()
@@ -220,11 +186,11 @@ impl Store {
             .send()
             .await;
         match sent {
-            Ok(_) => Ok(Touch::Touched),
+            Ok(_) => Ok(WriteOutcome::Done),
             Err(SdkError::ServiceError(error))
                 if error.err().is_conditional_check_failed_exception() =>
             {
-                Ok(Touch::EndInfo)
+                Ok(WriteOutcome::Stale)
             }
             Err(SdkError::ServiceError(error))
                 if error.err().is_transaction_conflict_exception() =>
@@ -301,7 +267,7 @@ impl Store {
         device: &Device,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Sweep, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let ended = sign_out.ended();
         let update = end(&self.tables.devices, device, &ended, WRITE_SWEEP);
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
@@ -312,13 +278,10 @@ impl Store {
             items.push(TransactWriteItem::builder().update(part).build());
         }
         // The session can be marked once only, so it names the transaction: spelt
-        // otherwise than by `sign_in_again`, whose transaction made it. A token has 36
+        // otherwise than by `replace_unswept_session`, whose transaction made it. A token has 36
         // characters at the most.
         let token = format!("end-{}", device.session.to_string().replace('-', ""));
-        match self.transact(items, token).await? {
-            Written::Done => Ok(Sweep::Marked),
-            Written::ConditionFailed => Ok(Sweep::Changed),
-        }
+        self.transact(items, token).await
     }
 }
 

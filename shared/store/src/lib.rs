@@ -17,13 +17,12 @@ mod sign_outs;
 mod stream;
 mod tickets;
 
-pub use accounts::{Enable, Register, Rehash};
-pub use check::{Fate, Rows, SessionKey};
+pub use accounts::RegisterOutcome;
+pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use connections::Connection;
-pub use devices::{DevicePage, SignIn, Sweep, Touch};
+pub use devices::DevicePage;
 pub use error::{Cause, StoreError, chain};
-pub use receipts::{Acknowledge, Proof};
-pub use sign_outs::{Act, Caller};
+pub use receipts::AcknowledgeOutcome;
 pub use stream::Change;
 pub use tickets::Ticket;
 
@@ -51,6 +50,16 @@ pub const BY_ENDED_EPOCH: &str = "by_ended_epoch";
 
 /// The index of Connections that finds the account of a connection.
 pub const BY_CONNECTION: &str = "by_connection";
+
+/// The outcome of a conditional write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It was written.
+    Done,
+    /// The rows are no longer as the caller read them; nothing was written. Read
+    /// them again before deciding anything.
+    Stale,
+}
 
 /// The tables, through one client.
 #[derive(Debug, Clone)]

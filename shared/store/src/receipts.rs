@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceState, DeviceType};
-use domain::receipt::{Part, Receipt, Step};
+use domain::receipt::{Receipt, ReceiptEntry, SessionProof, Step};
 use domain::sign_out::{ByDevice, EndInfo, EndedSession, SignOut, SignOutTarget, first_end};
 use domain::token::TokenHash;
-use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOutId, Timestamp};
+use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::accounts::built;
 use crate::attributes::{
@@ -28,25 +28,16 @@ use crate::{BY_ENDED_EPOCH, Store, devices, retry};
 
 const TABLE: &str = "Receipts";
 
-/// By what the one who acknowledges shows which session it had.
+/// The outcome of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// It holds the session's token.
-    Token(TokenHash),
-    /// Its socket was opened by the session.
-    Session(SessionId),
-}
-
-/// What came of an acknowledgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acknowledge {
-    /// The receipt has it, now or since an earlier one.
+pub enum AcknowledgeOutcome {
+    /// The receipt has it, from this call or an earlier one.
     Acknowledged,
     /// There is no such sign-out, or it did not end this session; nothing was
     /// written.
-    NotConcerned,
-    /// Nothing here is this session's; nothing was written.
-    Unknown,
+    NotEnded,
+    /// No row is of a session that the proof fits; nothing was written.
+    UnknownSession,
 }
 
 impl Store {
@@ -78,9 +69,9 @@ impl Store {
             SignOutTarget::One(one) => vec![one.clone()],
             SignOutTarget::Epoch { .. } => self.judged(&sign_out, limits).await?,
         };
-        let mut parts: BTreeMap<DeviceId, Part> = judged
+        let mut parts: BTreeMap<DeviceId, ReceiptEntry> = judged
             .into_iter()
-            .map(|session| (session.device, Part::refused(session, sign_out.at)))
+            .map(|session| (session.device, ReceiptEntry::refused(session, sign_out.at)))
             .collect();
         let of_device = "begins_with(sign_out_id, :key)";
         for item in self
@@ -153,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
-    pub async fn mark(
+    pub async fn record_step(
         &self,
         account: AccountId,
         ended: &EndInfo,
@@ -193,13 +184,13 @@ impl Store {
     /// Writes down, once, that a dead session has called and was refused: in the
     /// receipt first, then in the device's row, so that later calls write nothing.
     ///
-    /// As [`Store::mark`], and `UpdateItem` of Devices (`account_id`,
+    /// As [`Store::record_step`], and `UpdateItem` of Devices (`account_id`,
     /// `device_id`), only if the row is still of this session. Nothing is written of
     /// a session that the sign-out has no part for.
     ///
     /// # Errors
     /// [`StoreError`] when it is not known to have been written.
-    pub async fn contacted(
+    pub async fn record_contact(
         &self,
         device: &Device,
         ended: &EndInfo,
@@ -210,7 +201,7 @@ impl Store {
             return Ok(());
         }
         let session = EndedSession::from(device);
-        self.mark(
+        self.record_step(
             device.account,
             ended,
             &session,
@@ -227,7 +218,7 @@ impl Store {
     ///
     /// One `BatchGetItem` of Devices (`account_id`, `device_id`) and Receipts (the
     /// header and the part), consistent; the index, when the sweep has not come to
-    /// the device yet; then as [`Store::mark`]. A device that has signed in again
+    /// the device yet; then as [`Store::record_step`]. A device that has signed in again
     /// is known by the record of its dead session.
     ///
     /// # Errors
@@ -237,11 +228,11 @@ impl Store {
         &self,
         account: AccountId,
         device: DeviceId,
-        proof: Proof,
+        proof: SessionProof,
         sign_out: SignOutId,
         now: Timestamp,
         limits: &Limits,
-    ) -> Result<Acknowledge, StoreError> {
+    ) -> Result<AcknowledgeOutcome, StoreError> {
         let (row, header, part) = self.concerned(account, device, sign_out).await?;
         let of_row = row.filter(|row| proof.fits(&EndedSession::from(row)));
         let of_part = part.filter(|part| proof.fits(&part.session));
@@ -261,16 +252,16 @@ impl Store {
         let (Some(header), true) = (header, by_row || of_part.is_some() || of_header.is_some())
         else {
             return Ok(if is_known {
-                Acknowledge::NotConcerned
+                AcknowledgeOutcome::NotEnded
             } else {
-                Acknowledge::Unknown
+                AcknowledgeOutcome::UnknownSession
             });
         };
         if of_part
             .as_ref()
             .is_some_and(|part| part.acknowledged_at.is_some())
         {
-            return Ok(Acknowledge::Acknowledged);
+            return Ok(AcknowledgeOutcome::Acknowledged);
         }
         let session = of_part
             .map(|part| part.session)
@@ -278,10 +269,10 @@ impl Store {
             .or(of_row.as_ref().map(EndedSession::from));
         if let Some(session) = session {
             let ended = header.ended();
-            self.mark(account, &ended, &session, Step::Acknowledged, now, limits)
+            self.record_step(account, &ended, &session, Step::Acknowledged, now, limits)
                 .await?;
         }
-        Ok(Acknowledge::Acknowledged)
+        Ok(AcknowledgeOutcome::Acknowledged)
     }
 
     /// Whether it was this sign-out that ended the session of the row.
@@ -303,7 +294,7 @@ impl Store {
         account: AccountId,
         device: DeviceId,
         sign_out: SignOutId,
-    ) -> Result<(Option<Device>, Option<SignOut>, Option<Part>), StoreError> {
+    ) -> Result<(Option<Device>, Option<SignOut>, Option<ReceiptEntry>), StoreError> {
         let header_key = key(account, &sign_out.to_string());
         let part_key = key(account, &part_name(sign_out, device));
         let ask = HashMap::from([
@@ -479,15 +470,6 @@ pub(crate) fn from_item(item: &Item) -> Result<SignOut, StoreError> {
     })
 }
 
-impl Proof {
-    fn fits(&self, session: &EndedSession) -> bool {
-        match self {
-            Self::Token(hash) => hash.matches(&session.token_hash),
-            Self::Session(id) => *id == session.session,
-        }
-    }
-}
-
 fn key(account: AccountId, name: &str) -> Item {
     Item::from([
         (ACCOUNT_ID.to_owned(), text(account)),
@@ -526,9 +508,9 @@ pub(crate) fn ended_session(row: &Reader<'_>) -> Result<EndedSession, StoreError
     })
 }
 
-fn part_from_item(item: &Item) -> Result<Part, StoreError> {
+fn part_from_item(item: &Item) -> Result<ReceiptEntry, StoreError> {
     let row = Reader::new(TABLE, item);
-    Ok(Part {
+    Ok(ReceiptEntry {
         session: ended_session(&row)?,
         refused_at: row.moment(REFUSED_AT)?,
         pushed_at: row.moment_if(PUSHED_AT)?,

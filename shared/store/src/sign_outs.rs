@@ -8,48 +8,12 @@ use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
 use domain::session::Authenticated;
 use domain::sign_out::SignOutTarget;
-use domain::{AccountId, Device, DeviceId, Limits, SessionId, SignOut};
+use domain::{AccountId, Device, Limits, SignOut};
 
 use crate::accounts::built;
 use crate::attributes::{ACCOUNT_ID, STATE, STATE_SIGNED_IN, moment, number, text};
 use crate::error::{StoreError, is_throttle};
-use crate::{Store, devices, receipts, retry};
-
-/// What came of an act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// It is done, and its record is written.
-    Done,
-    /// The rows are no longer as they were read; nothing was written. Read them
-    /// again and decide anew.
-    Changed,
-}
-
-/// What came of a transaction.
-pub(crate) enum Written {
-    Done,
-    ConditionFailed,
-}
-
-/// The caller that an act is bound to, as it was admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
-    account: AccountId,
-    device: DeviceId,
-    session: SessionId,
-    epoch: Epoch,
-}
-
-impl From<&Authenticated> for Caller {
-    fn from(admitted: &Authenticated) -> Self {
-        Self {
-            account: admitted.account.id,
-            device: admitted.device.id,
-            session: admitted.device.session,
-            epoch: admitted.account.epoch,
-        }
-    }
-}
+use crate::{Store, WriteOutcome, devices, receipts, retry};
 
 impl Store {
     /// Signs the caller's own device out.
@@ -62,14 +26,14 @@ impl Store {
     /// [`StoreError`] when it is not known to have been written.
     pub async fn sign_out_this(
         &self,
-        device: &Device,
+        caller: &Authenticated,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Act, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let ended = sign_out.ended();
         let update = devices::end(
             &self.tables.devices,
-            device,
+            &caller.device,
             &ended,
             devices::SIGNED_OUT_ONE,
         );
@@ -94,17 +58,17 @@ impl Store {
     /// [`StoreError`] when it is not known to have been written.
     pub async fn sign_out_device(
         &self,
-        caller: Caller,
+        caller: &Authenticated,
         target: &Device,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Act, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let ended = sign_out.ended();
         let same_epoch = ConditionCheck::builder()
             .table_name(&self.tables.accounts)
-            .key(ACCOUNT_ID, text(caller.account))
+            .key(ACCOUNT_ID, text(caller.account.id))
             .condition_expression("epoch = :epoch")
-            .expression_attribute_values(":epoch", number(caller.epoch.0));
+            .expression_attribute_values(":epoch", number(caller.account.epoch.0));
         let update = devices::end(
             &self.tables.devices,
             target,
@@ -135,11 +99,16 @@ impl Store {
     /// [`StoreError`] when it is not known to have been written.
     pub async fn sign_out_all(
         &self,
-        caller: Caller,
+        caller: &Authenticated,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Act, StoreError> {
-        let update = self.next_epoch(caller.account, caller.epoch, sign_out, Alongside::Nothing);
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = self.next_epoch(
+            caller.account.id,
+            caller.account.epoch,
+            sign_out,
+            Alongside::Nothing,
+        );
         self.act(
             vec![update, self.caller_is_signed_in(caller)],
             sign_out,
@@ -158,13 +127,13 @@ impl Store {
     /// [`StoreError`] when it is not known to have been written.
     pub async fn change_password(
         &self,
-        caller: Caller,
+        caller: &Authenticated,
         new: &StoredHash,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Act, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let alongside = Alongside::NewPassword(new);
-        let update = self.next_epoch(caller.account, caller.epoch, sign_out, alongside);
+        let update = self.next_epoch(caller.account.id, caller.account.epoch, sign_out, alongside);
         self.act(
             vec![update, self.caller_is_signed_in(caller)],
             sign_out,
@@ -186,7 +155,7 @@ impl Store {
         account: &Account,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Act, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let update = self.next_epoch(account.id, account.epoch, sign_out, Alongside::Disabled);
         self.act(vec![update], sign_out, limits).await
     }
@@ -233,13 +202,13 @@ impl Store {
         TransactWriteItem::builder().update(update).build()
     }
 
-    fn caller_is_signed_in(&self, caller: Caller) -> TransactWriteItem {
+    fn caller_is_signed_in(&self, caller: &Authenticated) -> TransactWriteItem {
         let check = ConditionCheck::builder()
             .table_name(&self.tables.devices)
-            .set_key(Some(devices::key(caller.account, caller.device)))
+            .set_key(Some(devices::key(caller.account.id, caller.device.id)))
             .condition_expression("session_id = :caller AND #state = :signed_in")
             .expression_attribute_names("#state", STATE)
-            .expression_attribute_values(":caller", text(caller.session))
+            .expression_attribute_values(":caller", text(caller.device.session))
             .expression_attribute_values(":signed_in", text(STATE_SIGNED_IN));
         TransactWriteItem::builder()
             .condition_check(built(check.build()))
@@ -251,13 +220,10 @@ impl Store {
         mut items: Vec<TransactWriteItem>,
         sign_out: &SignOut,
         limits: &Limits,
-    ) -> Result<Act, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let header = receipts::put(&self.tables.receipts, sign_out, limits);
         items.push(TransactWriteItem::builder().put(header).build());
-        match self.transact(items, sign_out.id.to_string()).await? {
-            Written::Done => Ok(Act::Done),
-            Written::ConditionFailed => Ok(Act::Changed),
-        }
+        self.transact(items, sign_out.id.to_string()).await
     }
 
     /// Makes a transaction: conflicts with others are retried, bounded and with
@@ -266,7 +232,7 @@ impl Store {
         &self,
         items: Vec<TransactWriteItem>,
         token: String,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let mut attempt = 0;
         loop {
             let sent = self
@@ -277,7 +243,7 @@ impl Store {
                 .send()
                 .await;
             let again = match sent {
-                Ok(_) => return Ok(Written::Done),
+                Ok(_) => return Ok(WriteOutcome::Done),
                 Err(SdkError::ServiceError(error)) => match error.err() {
                     TransactWriteItemsError::TransactionCanceledException(cancelled) => {
                         let codes = || {
@@ -287,7 +253,7 @@ impl Store {
                                 .filter_map(|reason| reason.code())
                         };
                         if codes().any(|code| code == "ConditionalCheckFailed") {
-                            return Ok(Written::ConditionFailed);
+                            return Ok(WriteOutcome::Stale);
                         }
                         if codes().any(is_throttle) {
                             StoreError::Throttled

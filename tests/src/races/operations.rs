@@ -12,7 +12,7 @@ use events::Record;
 use http_api::Reply;
 use runtime::lock;
 use serde_json::{Value, json};
-use store::{Act, Change, StoreError};
+use store::{Change, StoreError, WriteOutcome};
 
 use crate::bundle::{Bundle, event, json_of};
 
@@ -348,7 +348,7 @@ async fn disable(bundle: &Bundle, account: AccountId) -> Result<(), StoreError> 
             },
         };
         let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
-        if act.await? == Act::Done {
+        if act.await? == WriteOutcome::Done {
             return Ok(());
         }
     }

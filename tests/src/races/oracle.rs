@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::account::{Account, Epoch};
 use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
 use domain::password::{Hasher, Password, StoredHash, Verdict};
-use domain::receipt::{Part, Receipt};
+use domain::receipt::{Receipt, ReceiptEntry};
 use domain::session::{SessionStatus, session_status};
 use domain::sign_out::{ByDevice, EndInfo, first_end};
 use domain::token::{DeviceKeyHash, TokenHash};
@@ -80,7 +80,7 @@ pub struct Snapshot {
     devices: BTreeMap<DeviceId, Device>,
     rows: BTreeMap<DeviceId, Item>,
     headers: BTreeMap<SignOutId, SignOut>,
-    parts: BTreeMap<(SignOutId, DeviceId), Part>,
+    parts: BTreeMap<(SignOutId, DeviceId), ReceiptEntry>,
 }
 
 impl Snapshot {
@@ -591,9 +591,12 @@ impl<'a> Oracle<'a> {
     /// The receipt of a sign-out, by the history.
     #[must_use]
     pub fn receipt_of(&self, sign_out: &SignOut) -> Receipt {
-        let mut parts: BTreeMap<DeviceId, Part> = BTreeMap::new();
+        let mut parts: BTreeMap<DeviceId, ReceiptEntry> = BTreeMap::new();
         let mut add = |facts: &EndedSession| {
-            parts.insert(facts.device, Part::refused(facts.clone(), sign_out.at));
+            parts.insert(
+                facts.device,
+                ReceiptEntry::refused(facts.clone(), sign_out.at),
+            );
         };
         match &sign_out.target {
             SignOutTarget::One(one) => add(one),
@@ -633,7 +636,7 @@ impl<'a> Oracle<'a> {
                 continue;
             };
             let device = life.facts.device;
-            let mut parts = self.receipt_of(header).parts.into_iter();
+            let mut parts = self.receipt_of(header).entries.into_iter();
             // Its own record has it.
             let has_own_end = self.has_own_end(life.facts.session);
             if !has_own_end && !parts.any(|part| part.session.device == device) {
@@ -1022,9 +1025,9 @@ fn read_ended(row: &Item) -> Option<EndedSession> {
     })
 }
 
-fn read_part(row: &Item) -> Option<(SignOutId, Part)> {
+fn read_part(row: &Item) -> Option<(SignOutId, ReceiptEntry)> {
     let (sign_out, device) = text(row, "sign_out_id")?.split_once('#')?;
-    let part = Part {
+    let part = ReceiptEntry {
         session: read_ended(row)?,
         refused_at: moment(row, "refused_at")?,
         pushed_at: moment(row, "pushed_at"),

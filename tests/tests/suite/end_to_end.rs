@@ -9,7 +9,7 @@ use curfew_tests::stack::{stack, store};
 use domain::{DeviceState, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget};
 use runtime::Clock;
 use serde_json::{Value, json};
-use store::Act;
+use store::WriteOutcome;
 
 /// How long what nobody waits for may take.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -258,7 +258,7 @@ async fn disable(account: &str) {
         },
     };
     let act = store.disable(&account, &sign_out, &Limits::default()).await;
-    assert_eq!(act.unwrap(), Act::Done);
+    assert_eq!(act.unwrap(), WriteOutcome::Done);
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
         },
     };
     let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
-    assert_eq!(act.await.unwrap(), store::Act::Done);
+    assert_eq!(act.await.unwrap(), store::WriteOutcome::Done);
 }
 
 #[tokio::test]

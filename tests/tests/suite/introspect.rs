@@ -15,7 +15,7 @@ use http_api::{Event, Reply};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Clock, lock};
 use serde_json::{Value, json};
-use store::Act;
+use store::WriteOutcome;
 
 const EMAIL: &str = "lea@example.com";
 const PASSWORD: &str = "quiet otter borrows nine lanterns";
@@ -234,7 +234,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
         },
     };
     let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
-    assert_eq!(act.await.unwrap(), Act::Done);
+    assert_eq!(act.await.unwrap(), WriteOutcome::Done);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use curfew_tests::bundle::{event, json_of};
 use curfew_tests::moments::{Dice, run};
 use curfew_tests::sockets::{EMAIL, PASSWORD, World, by_ticket, by_token};
-use domain::{DeviceId, PartState, SignOutId};
+use domain::{DeviceId, EntryState, SignOutId};
 use http_api::Reply;
 use serde_json::{Value, json};
 
@@ -271,11 +271,11 @@ impl Home {
             .bundle
             .store
             .receipt(account, sign_out, &world.bundle.limits));
-        let parts = receipt.unwrap().unwrap().parts;
+        let parts = receipt.unwrap().unwrap().entries;
         let part = parts.iter().find(|part| part.session.device == busy.device);
         assert_eq!(
-            part.map(domain::Part::state),
-            Some(PartState::Acknowledged),
+            part.map(domain::ReceiptEntry::state),
+            Some(EntryState::Acknowledged),
             "{way:?}"
         );
     }

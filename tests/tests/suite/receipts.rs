@@ -556,7 +556,7 @@ async fn a_state_only_moves_forward_whatever_the_order_and_however_often() {
             home.later(SECOND);
             let now = home.bundle.clock.now();
             let (store, limits) = (&home.bundle.store, &home.bundle.limits);
-            let marked = store.mark(token.account(), &ended, &session, step, now, limits);
+            let marked = store.record_step(token.account(), &ended, &session, step, now, limits);
             marked.await.unwrap();
 
             let (rank, name) = match step {
@@ -1085,7 +1085,7 @@ async fn a_session_that_was_born_dead_is_known_by_its_device() {
     born_dead.token_hash = new.hash();
     let (store, limits) = (&home.bundle.store, &home.bundle.limits);
     let put = store.sign_in(&born_dead, Some(replaced), limits).await;
-    assert_eq!(put.unwrap(), store::SignIn::Written);
+    assert_eq!(put.unwrap(), store::WriteOutcome::Done);
 
     let back = Device {
         token: new.to_text().to_string(),

@@ -14,7 +14,7 @@ use domain::{
 use events::Topic;
 use publish_revocations::{StreamEvent, Unpublished};
 use serde_json::{Value, json};
-use store::{Act, Caller, SignIn, Store};
+use store::{Store, WriteOutcome};
 use sweep::Queue;
 
 use super::network::{Network, Published};
@@ -89,7 +89,7 @@ impl Household {
             .map(|device| device.session);
         let device = device_row(device, session, self.account.epoch);
         let signed_in = self.store.sign_in(&device, before, &self.limits).await;
-        assert_eq!(signed_in.unwrap(), SignIn::Written);
+        assert_eq!(signed_in.unwrap(), WriteOutcome::Done);
         device
     }
 
@@ -102,10 +102,18 @@ impl Household {
         let ended = ended_by.ended();
         let signed_in = self
             .store
-            .sign_in_again(&device, &replaced, &ended, &self.limits)
+            .replace_unswept_session(&device, &replaced, &ended, &self.limits)
             .await;
-        assert_eq!(signed_in.unwrap(), SignIn::Written);
+        assert_eq!(signed_in.unwrap(), WriteOutcome::Done);
         device
+    }
+
+    /// The caller that a device of the account is authenticated as.
+    pub fn caller(&self, device: &Device) -> Authenticated {
+        Authenticated {
+            account: self.account.clone(),
+            device: device.clone(),
+        }
     }
 
     /// Signs every device out, or every one but the caller's.
@@ -118,16 +126,12 @@ impl Household {
             },
             ..sign_out(by, scope, n)
         };
-        let admitted = Authenticated {
-            account: self.account.clone(),
-            device: by.clone(),
-        };
-        let caller = Caller::from(&admitted);
+        let caller = self.caller(by);
         let act = self
             .store
-            .sign_out_all(caller, &sign_out, &self.limits)
+            .sign_out_all(&caller, &sign_out, &self.limits)
             .await;
-        assert_eq!(act.unwrap(), Act::Done);
+        assert_eq!(act.unwrap(), WriteOutcome::Done);
         self.account.epoch = self.account.epoch.next();
         self.account.kept_session = kept;
         sign_out

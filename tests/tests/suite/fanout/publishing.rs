@@ -68,7 +68,7 @@ async fn the_row_of_one_signed_out_device_is_published_as_its_event() {
     let sign_out = sign_out(&laptop, Scope::Local, 1);
     household
         .store
-        .sign_out_this(&laptop, &sign_out, &household.limits)
+        .sign_out_this(&household.caller(&laptop), &sign_out, &household.limits)
         .await
         .unwrap();
 
@@ -118,7 +118,7 @@ async fn a_record_that_nobody_must_hear_of_gives_no_message() {
     let part = household.part(&sign_out, 1);
     household
         .store
-        .mark(
+        .record_step(
             phone.account,
             &sign_out.ended(),
             &ended,

@@ -311,7 +311,7 @@ async fn what_a_part_has_come_to_is_kept() {
         let session = EndedSession::from(&devices[2]);
         let (ended, limits) = (sign_out.ended(), household.limits);
         let store = &household.store;
-        let marked = store.mark(
+        let marked = store.record_step(
             sign_out.account,
             &ended,
             &session,
@@ -411,7 +411,7 @@ async fn a_device_that_was_signed_out_before_keeps_its_own_end() {
     let local = super::household::sign_out(&phone, Scope::Local, 9);
     household
         .store
-        .sign_out_this(&phone, &local, &household.limits)
+        .sign_out_this(&household.caller(&phone), &local, &household.limits)
         .await
         .unwrap();
     let global = household.sign_out_all(&laptop, Scope::Global, 1).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Part, PartState};
+use domain::{EntryState, ReceiptEntry};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub async fn judge(world: &World) -> BTreeSet<String> {
         let store = &world.bundle.store;
         let receipt = store.receipt(act.account, id, &world.bundle.limits).await;
         let receipt = receipt.unwrap().expect("a receipt");
-        faults.extend(of_receipt(world, act, &receipt.parts));
+        faults.extend(of_receipt(world, act, &receipt.entries));
     }
     let (cloud, home) = (world.cloud(), world.home());
     faults.extend(of_topic(&cloud, &home, &acts));
@@ -62,7 +62,7 @@ pub async fn judge(world: &World) -> BTreeSet<String> {
 
 /// Each session that the sign-out ended has one part, as far as its device has
 /// come; no other session has one.
-fn of_receipt(world: &World, act: &Act, parts: &[Part]) -> Vec<String> {
+fn of_receipt(world: &World, act: &Act, parts: &[ReceiptEntry]) -> Vec<String> {
     let (cloud, home) = (world.cloud(), world.home());
     let mut faults = Vec::new();
     let ended: BTreeMap<&str, (usize, &Life)> = home
@@ -89,10 +89,10 @@ fn of_receipt(world: &World, act: &Act, parts: &[Part]) -> Vec<String> {
         let is_told = sockets.any(|socket| !socket.frames.is_empty());
         let state = part.state();
         let expected = match (life.is_acknowledged, life.is_refused, is_told) {
-            (true, _, _) => PartState::Acknowledged,
-            (false, true, _) => PartState::Contacted,
-            (false, false, true) => PartState::Pushed,
-            (false, false, false) => PartState::Refused,
+            (true, _, _) => EntryState::Acknowledged,
+            (false, true, _) => EntryState::Contacted,
+            (false, false, true) => EntryState::Pushed,
+            (false, false, false) => EntryState::Refused,
         };
         // One that has signed in again is not told twice, even if the first time
         // was not written down.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use curfew_tests::sockets::{Member, PASSWORD, Verdict, World, frame};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::{PartState, SignOutId};
+use domain::{EntryState, SignOutId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -99,7 +99,7 @@ async fn a_frame_of_a_dead_session_is_in_the_receipt_and_answered_by_the_revocat
 
             assert!(world.gateway.frames("device").is_empty(), "{text}");
             let states = world.states(&device, sign_out).await;
-            assert_eq!(states[&device.device], PartState::Contacted, "{text}");
+            assert_eq!(states[&device.device], EntryState::Contacted, "{text}");
             world.drain().await;
             let told = world.gateway.frames("device");
             assert_eq!(told.len(), 1, "{text}");
@@ -152,7 +152,7 @@ async fn a_session_that_ends_under_its_heartbeat_is_not_taken_for_a_living_one()
 
     assert_eq!(world.gateway.take_queued().len(), 1, "a push is asked for");
     let states = world.states(&device, sign_out).await;
-    assert_eq!(states[&device.device], PartState::Contacted);
+    assert_eq!(states[&device.device], EntryState::Contacted);
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn an_acknowledgement_is_in_the_receipt_and_ends_the_socket() {
         world.acknowledge("device", sign_out).await;
 
         let states = world.states(&device, sign_out).await;
-        assert_eq!(states[&device.device], PartState::Acknowledged);
+        assert_eq!(states[&device.device], EntryState::Acknowledged);
         assert!(!world.gateway.is_open("device"));
         let rows = world.gateway.rows(tables::CONNECTIONS);
         assert!(rows.iter().all(|row| row["connection_id"]["S"] == "laptop"));
@@ -196,7 +196,7 @@ async fn an_acknowledgement_may_come_before_the_push() {
     world.drain().await;
 
     let states = world.states(&device, sign_out).await;
-    assert_eq!(states[&device.device], PartState::Acknowledged);
+    assert_eq!(states[&device.device], EntryState::Acknowledged);
     assert!(world.gateway.frames("device").is_empty());
 }
 
@@ -318,7 +318,7 @@ async fn a_device_that_is_signed_in_acknowledges_nothing_of_its_own_account() {
         "urn:curfew:problem:sign-out-not-found"
     );
     assert_eq!(world.states(&laptop, sign_out).await, before);
-    assert_eq!(before[&device.device], PartState::Refused);
+    assert_eq!(before[&device.device], EntryState::Refused);
     assert!(!before.contains_key(&laptop.device));
     assert!(world.gateway.is_open("laptop"));
 }
@@ -339,10 +339,10 @@ async fn a_dead_session_acknowledges_the_sign_out_that_ended_it_and_no_other() {
             .contains_key(&device.device)
     );
     let states = world.states(&device, others).await;
-    assert_eq!(states[&device.device], PartState::Contacted);
+    assert_eq!(states[&device.device], EntryState::Contacted);
     world.acknowledge("device", others).await;
     let states = world.states(&device, others).await;
-    assert_eq!(states[&device.device], PartState::Acknowledged);
+    assert_eq!(states[&device.device], EntryState::Acknowledged);
 }
 
 #[tokio::test]
@@ -360,13 +360,13 @@ async fn an_old_socket_of_a_device_that_has_signed_in_again_speaks_for_its_old_s
     assert!(world.gateway.frames("old").is_empty());
     assert!(!world.gateway.is_open("old"));
     let states = world.states(&device, second).await;
-    assert_eq!(states[&device.device], PartState::Refused);
+    assert_eq!(states[&device.device], EntryState::Refused);
 
     world.acknowledge("older", first).await;
     let states = world.states(&device, first).await;
-    assert_eq!(states[&device.device], PartState::Acknowledged);
+    assert_eq!(states[&device.device], EntryState::Acknowledged);
     let states = world.states(&device, second).await;
-    assert_eq!(states[&device.device], PartState::Refused);
+    assert_eq!(states[&device.device], EntryState::Refused);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use curfew_tests::bundle::json_of;
 use curfew_tests::sockets::{ORIGIN, Verdict, World, by_ticket, by_token, end, frame, handshake};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::PartState;
+use domain::EntryState;
 use jiff::SignedDuration;
 use serde_json::json;
 use socket::Reply;
@@ -183,7 +183,7 @@ async fn a_handshake_of_a_dead_session_is_refused_and_is_in_the_receipt_once() {
 
         assert_eq!(refused.status_code, 401);
         let states = world.states(&device, sign_out).await;
-        assert_eq!(states[&device.device], PartState::Contacted);
+        assert_eq!(states[&device.device], EntryState::Contacted);
         let once = world.gateway.rows(tables::RECEIPTS);
         world.clock.advance(SignedDuration::from_mins(1));
         let again = socket::handle(&world.socket, by_token(&device.token, "new")).await;

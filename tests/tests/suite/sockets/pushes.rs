@@ -6,10 +6,10 @@ use curfew_tests::bundle::json_of;
 use curfew_tests::sockets::{Member, PASSWORD, Verdict, World};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::{PartState, Reason, Scope, SignOut, SignOutId, SignOutTarget};
+use domain::{EntryState, Reason, Scope, SignOut, SignOutId, SignOutTarget};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use store::Act;
+use store::WriteOutcome;
 
 /// The sockets that have a row, in their order.
 fn rows(world: &World) -> Vec<String> {
@@ -69,7 +69,10 @@ async fn a_device_is_told_which_sign_out_ended_its_session_when_why_and_by_which
     assert_eq!(world.gateway.frames("L0SM9cOFvHcCIhw="), [frame]);
     assert!(world.gateway.frames("laptop").is_empty());
     let states = world.states(&device, sign_out).await;
-    assert_eq!(states, BTreeMap::from([(device.device, PartState::Pushed)]));
+    assert_eq!(
+        states,
+        BTreeMap::from([(device.device, EntryState::Pushed)])
+    );
 }
 
 #[tokio::test]
@@ -94,7 +97,7 @@ async fn a_device_is_told_of_a_changed_password_and_of_a_disabled_account_as_wha
                 },
             };
             let disabled = store.disable(&account, &sign_out, &world.bundle.limits);
-            assert_eq!(disabled.await.unwrap(), Act::Done);
+            assert_eq!(disabled.await.unwrap(), WriteOutcome::Done);
             sign_out.id
         } else {
             let (old, new) = (PASSWORD, "eleven lanterns drift past the harbour");
@@ -155,11 +158,11 @@ async fn a_sign_out_of_all_tells_every_socket_and_one_of_the_others_spares_the_k
         }
         let states = world.states(&laptop, sign_out).await;
         let mut expected = vec![
-            (device.device, PartState::Pushed),
-            (tv.device, PartState::Pushed),
+            (device.device, EntryState::Pushed),
+            (tv.device, EntryState::Pushed),
         ];
         if !is_kept {
-            expected.push((laptop.device, PartState::Pushed));
+            expected.push((laptop.device, EntryState::Pushed));
         }
         assert_eq!(states, expected.into_iter().collect());
     }
@@ -215,9 +218,12 @@ async fn of_two_sign_outs_in_a_row_each_tells_its_own_devices_in_whatever_order_
                 assert!(named.iter().all(|id| **id == json!(sign_out)), "{socket}");
             }
             let states = world.states(&laptop, others).await;
-            assert_eq!(states, BTreeMap::from([(device.device, PartState::Pushed)]));
+            assert_eq!(
+                states,
+                BTreeMap::from([(device.device, EntryState::Pushed)])
+            );
             let states = world.states(&laptop, global).await;
-            let expected = [laptop.device, tv.device].map(|id| (id, PartState::Pushed));
+            let expected = [laptop.device, tv.device].map(|id| (id, EntryState::Pushed));
             assert_eq!(states, expected.into_iter().collect());
         }
     }
@@ -246,7 +252,7 @@ async fn a_device_that_has_signed_in_again_is_never_told_to_wipe() {
         let states = world.states(&device, sign_out).await;
         assert_eq!(
             states[&device.device],
-            PartState::Refused,
+            EntryState::Refused,
             "its old part stands"
         );
     }
@@ -322,22 +328,22 @@ async fn duplicates_and_disorder_leave_the_receipt_right() {
         let sign_out = world.sign_out_all(&laptop, "others").await;
         let body = world.event_of(&device, sign_out).await;
         let sockets = ["one", "two", "three", "four"];
-        let mut furthest = PartState::Refused;
+        let mut furthest = EntryState::Refused;
         let mut first_times: BTreeMap<char, Value> = BTreeMap::new();
         for (step, socket) in order.chars().zip(sockets) {
             world.clock.advance(SignedDuration::from_secs(1));
             let (state, attribute) = match step {
                 'p' => {
                     world.push(&body).await;
-                    (PartState::Pushed, "pushed_at")
+                    (EntryState::Pushed, "pushed_at")
                 }
                 'h' => {
                     world.heartbeat(socket).await;
-                    (PartState::Contacted, "contacted_at")
+                    (EntryState::Contacted, "contacted_at")
                 }
                 _ => {
                     world.acknowledge(socket, sign_out).await;
-                    (PartState::Acknowledged, "acknowledged_at")
+                    (EntryState::Acknowledged, "acknowledged_at")
                 }
             };
             furthest = furthest.max(state);
@@ -358,7 +364,7 @@ async fn duplicates_and_disorder_leave_the_receipt_right() {
         }
         world.drain().await;
         let states = world.states(&device, sign_out).await;
-        let furthest = furthest.max(PartState::Pushed.min(states[&device.device]));
+        let furthest = furthest.max(EntryState::Pushed.min(states[&device.device]));
         assert_eq!(
             states,
             BTreeMap::from([(device.device, furthest)]),
@@ -383,7 +389,7 @@ async fn a_socket_that_is_gone_is_forgotten_and_is_no_failure() {
     assert_eq!(rows(&world), ["laptop"]);
     assert_eq!(told(&world, ["laptop", "device"]), [Some(sign_out), None]);
     let states = world.states(&device, sign_out).await;
-    assert_eq!(states[&device.device], PartState::Refused);
+    assert_eq!(states[&device.device], EntryState::Refused);
 }
 
 #[tokio::test]
@@ -466,10 +472,10 @@ async fn a_frame_that_was_not_taken_is_sent_later_by_itself_and_holds_nobody_up(
         let sockets = ["laptop", "device", "tv"];
         assert_eq!(told(&world, sockets), [Some(rest), None, Some(rest)]);
         let states = world.states(&laptop, rest).await;
-        assert_eq!(states[&laptop.device], PartState::Pushed);
-        assert_eq!(states[&tv.device], PartState::Pushed);
+        assert_eq!(states[&laptop.device], EntryState::Pushed);
+        assert_eq!(states[&tv.device], EntryState::Pushed);
         let states = world.states(&laptop, first).await;
-        assert_eq!(states[&device.device], PartState::Refused);
+        assert_eq!(states[&device.device], EntryState::Refused);
         let queued = world.gateway.take_queued();
         let delays: Vec<_> = queued.iter().map(|queued| queued.delay_s).collect();
         assert_eq!(delays, [5, 10], "those that were told are disconnected");
@@ -485,7 +491,7 @@ async fn a_frame_that_was_not_taken_is_sent_later_by_itself_and_holds_nobody_up(
         world.drain().await;
         assert_eq!(told(&world, sockets), [Some(rest), Some(first), Some(rest)]);
         let states = world.states(&laptop, first).await;
-        assert_eq!(states[&device.device], PartState::Pushed);
+        assert_eq!(states[&device.device], EntryState::Pushed);
         assert!(rows(&world).is_empty());
     }
 }
@@ -601,8 +607,8 @@ async fn whatever_dies_wherever_the_end_is_the_same() {
             assert_eq!(rows(&world), ["laptop"], "{dies_at}");
             assert_eq!(world.states(&laptop, sign_out).await.len(), states.len());
             let of = world.states(&laptop, sign_out).await;
-            let reached = |states: &BTreeMap<_, PartState>| {
-                let mut reached: Vec<PartState> = states.values().copied().collect();
+            let reached = |states: &BTreeMap<_, EntryState>| {
+                let mut reached: Vec<EntryState> = states.values().copied().collect();
                 reached.sort();
                 reached
             };
@@ -749,7 +755,7 @@ async fn those_told_before_the_time_was_over_are_not_told_again() {
     for (device, socket) in &sockets {
         let is_told = !world.gateway.frames(socket).is_empty();
         let state = &states[&device.device];
-        assert_eq!(*state == PartState::Pushed, is_told, "{socket}: {state:?}");
+        assert_eq!(*state == EntryState::Pushed, is_told, "{socket}: {state:?}");
         told += usize::from(is_told);
     }
     assert!((100..150).contains(&told), "{told}");

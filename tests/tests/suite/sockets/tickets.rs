@@ -127,7 +127,7 @@ async fn a_ticket_of_a_session_that_was_ended_opens_nothing_and_the_receipt_has_
         assert_eq!(status(&world, &ticket).await, 401);
 
         let states = world.states(&page, sign_out).await;
-        assert_eq!(states[&page.device], domain::PartState::Contacted);
+        assert_eq!(states[&page.device], domain::EntryState::Contacted);
         assert!(world.gateway.rows(tables::CONNECTIONS).is_empty());
     }
 }
