@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use curfew::device::{Api as DeviceApi, Frame, Secret, Socket, SocketError};
 use domain::{
-    AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType, Epoch, Limits,
+    AccountId, Device, DeviceId, DeviceInfo, DeviceKey, DeviceState, DeviceType, Epoch, Limits,
     Place, SessionId, Timestamp, Token,
 };
 use futures_util::{StreamExt, stream};
@@ -377,10 +377,10 @@ fn row(
     Device {
         account,
         id,
-        facts: DeviceFacts {
+        info: DeviceInfo {
             device_type: DeviceType::Tv,
             name: format!("Television {n}"),
-            ..DeviceFacts::default()
+            ..DeviceInfo::default()
         },
         own_name: None,
         place: Place::default(),

@@ -3,10 +3,8 @@
 
 use std::sync::Mutex;
 
-use domain::password::{Hasher, Password, PasswordRules, Verdict};
-use domain::{
-    ByDevice, EmailAddress, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp,
-};
+use domain::password::{Hasher, Password, PasswordCheck, PasswordRules};
+use domain::{EmailAddress, Limits, Reason, SignOut, Timestamp};
 use http_api::{
     Answer, Caller, CallerError, Event, OriginPolicy, PasswordReason, Problem, Reply, Request,
     SignOutAnswer, Transport, authenticate, serve,
@@ -122,38 +120,26 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let new_hash = {
             let mut hasher = runtime::lock(&deps.hasher);
             match hasher.verify(&current, Some(&caller.account.password_hash)) {
-                Verdict::Matches { .. } => hasher.hash(&new, runtime::random()),
-                Verdict::DoesNotMatch => return Err(Error::WrongPassword),
+                PasswordCheck::Match { .. } => hasher.hash(&new, runtime::random()),
+                PasswordCheck::Mismatch => return Err(Error::WrongPassword),
             }
         };
-        let kept = body.keep_current.then_some(caller.device.session);
-        let sign_out = SignOut {
-            account: caller.account.id,
-            id: SignOutId::new(now, runtime::random()),
-            scope: if kept.is_some() {
-                Scope::Others
-            } else {
-                Scope::Global
-            },
-            reason: Reason::PasswordChanged,
-            at: now,
-            by: Some(ByDevice {
-                id: caller.device.id,
-                name: caller.device.facts.name.clone(),
-            }),
-            target: SignOutTarget::Epoch {
-                ended: caller.account.epoch,
-                kept,
-            },
-        };
+        let sign_out = SignOut::of_all(
+            &caller,
+            body.keep_current,
+            Reason::PasswordChanged,
+            now,
+            runtime::random(),
+        );
         let act = deps
             .store
             .change_password(&caller, &new_hash, &sign_out, &deps.limits)
             .await?;
         match act {
             WriteOutcome::Done => {
-                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
-                let page_is_out = kept.is_none() && transport == Transport::Cookie;
+                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.end_info()));
+                let page_is_out =
+                    sign_out.scope.includes_caller() && transport == Transport::Cookie;
                 return Ok(if page_is_out {
                     answer.signing_out_the_page()
                 } else {

@@ -1,7 +1,7 @@
 //! `GET /v1/devices`: every device of the account, page by page.
 
 use domain::session::{SessionStatus, session_status};
-use domain::sign_out::first_end;
+use domain::sign_out::first_to_end;
 use domain::{Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
 use http_api::{
     Answer, CallerError, DeviceView, Event, OriginPolicy, Over, Paging, Problem, Reply, Request,
@@ -211,7 +211,7 @@ impl<'a> Judged<'a> {
         let ended = match &status {
             SessionStatus::SignedOut(ended) => Some(ended.clone()),
             SessionStatus::EndedByEpoch => {
-                first_end(&self.sign_outs, device.session, device.epoch).map(SignOut::ended)
+                first_to_end(&self.sign_outs, device.session, device.epoch).map(SignOut::end_info)
             }
             SessionStatus::SignedIn | SessionStatus::Expired => None,
         };

@@ -2,11 +2,11 @@
 
 use std::sync::Mutex;
 
-use device_info::{Claims, ClientHints};
-use domain::password::{Hasher, Password, StoredHash, Verdict};
+use device_info::{ClientHints, ReportedInfo};
+use domain::password::{Hasher, Password, PasswordCheck, StoredHash};
 use domain::session::{SessionStatus, session_status};
 use domain::{
-    Account, AccountId, Device, DeviceFacts, DeviceId, DeviceKey, DeviceState, DeviceType,
+    Account, AccountId, Device, DeviceId, DeviceInfo, DeviceKey, DeviceState, DeviceType,
     EmailAddress, EndedSession, Limits, SessionId, Timestamp, Token,
 };
 use http_api::{
@@ -223,7 +223,7 @@ async fn put(
         && session_status(account, before, &deps.limits, now) == SessionStatus::EndedByEpoch
     {
         let ended = deps.store.end_by_epoch(before).await?;
-        if !before.had_run_out(ended.at, &deps.limits) {
+        if !before.had_expired(ended.at, &deps.limits) {
             let session = EndedSession::from(before);
             return deps
                 .store
@@ -239,7 +239,7 @@ async fn put(
 struct Attempt {
     email: EmailAddress,
     password: Password,
-    claims: Claims,
+    reported: ReportedInfo,
     device_key: Option<DeviceKey>,
     transport: TokenTransport,
 }
@@ -255,14 +255,14 @@ impl Attempt {
         let password = Password::parse(&body.password)
             .map_err(|error| Problem::invalid("password", error.to_string()))?;
         let Object(said) = body.device.unwrap_or_default();
-        let claims = Claims {
+        let reported = ReportedInfo {
             name: said.name,
             device_type: said.device_type,
             os: said.os,
             model: said.model,
             app: said.app,
         };
-        let claims = claims.validated().map_err(|refused| {
+        let reported = reported.validated().map_err(|refused| {
             Problem::invalid(
                 format!("device.{}", refused.field),
                 refused.problem.to_string(),
@@ -279,7 +279,7 @@ impl Attempt {
         Ok(Self {
             email,
             password,
-            claims,
+            reported,
             device_key,
             transport: body.transport,
         })
@@ -305,8 +305,8 @@ fn verify(
 ) -> Result<bool, Error> {
     let stored = account.map(|account| &account.password_hash);
     match runtime::lock(&deps.hasher).verify(password, stored) {
-        Verdict::Matches { needs_rehash } => Ok(needs_rehash),
-        Verdict::DoesNotMatch => {
+        PasswordCheck::Match { needs_rehash } => Ok(needs_rehash),
+        PasswordCheck::Mismatch => {
             if let Some(account) = account {
                 request.note_account(account.id);
             }
@@ -376,14 +376,14 @@ impl NewSession {
         let key = DeviceKey::new(id, runtime::random());
         let expires_at = deps.limits.expires_at(now);
         let own_name = attempt
-            .claims
+            .reported
             .name
             .clone()
             .or_else(|| before.as_ref().and_then(|row| row.own_name.clone()));
         let row = Device {
             account: account.id,
             id,
-            facts: describe(attempt, request, own_name.clone()),
+            info: describe(attempt, request, own_name.clone()),
             own_name,
             place: request.place(),
             session: SessionId::from_random(runtime::random()),
@@ -412,13 +412,13 @@ impl NewSession {
 
 /// What the device is. A name that its owner gave it before stays, when it says
 /// none now.
-fn describe(attempt: &Attempt, request: &Request, own_name: Option<String>) -> DeviceFacts {
-    let claims = Claims {
+fn describe(attempt: &Attempt, request: &Request, own_name: Option<String>) -> DeviceInfo {
+    let reported = ReportedInfo {
         name: own_name,
-        ..attempt.claims.clone()
+        ..attempt.reported.clone()
     };
     let hints = ClientHints::from_headers(|name| request.header(name));
-    device_info::describe(&claims, request.header("user-agent"), &hints)
+    device_info::describe(&reported, request.header("user-agent"), &hints)
 }
 
 fn answer(

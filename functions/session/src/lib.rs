@@ -1,9 +1,7 @@
 //! `GET /v1/session` (who am I, and heartbeat) and `POST /v1/sign-out` (this
 //! device).
 
-use domain::{
-    ByDevice, EndedSession, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp,
-};
+use domain::{Limits, SignOut, Timestamp};
 use http_api::{
     AccountView, Answer, Caller, CallerError, DeviceView, Event, OriginPolicy, Problem, Reply,
     Request, SignOutAnswer, Transport, authenticate, serve,
@@ -128,26 +126,14 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             caller, transport, ..
         } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
         request.no_body().map_err(Error::Request)?;
-        let device = &caller.device;
-        let sign_out = SignOut {
-            account: device.account,
-            id: SignOutId::new(now, runtime::random()),
-            scope: Scope::Local,
-            reason: Reason::SignedOut,
-            at: now,
-            by: Some(ByDevice {
-                id: device.id,
-                name: device.facts.name.clone(),
-            }),
-            target: SignOutTarget::One(EndedSession::from(device)),
-        };
+        let sign_out = SignOut::of_this(&caller, now, runtime::random());
         match deps
             .store
             .sign_out_this(&caller, &sign_out, &deps.limits)
             .await?
         {
             WriteOutcome::Done => {
-                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
+                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.end_info()));
                 return Ok(match transport {
                     Transport::Cookie => answer.signing_out_the_page(),
                     Transport::Bearer => answer,

@@ -1,7 +1,7 @@
 //! `POST /v1/sign-out-all`: every device, or every other one, in one step of
 //! constant cost.
 
-use domain::{ByDevice, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp};
+use domain::{Limits, Reason, SignOut, Timestamp};
 use http_api::{
     Answer, Caller, CallerError, Event, OriginPolicy, Problem, Reply, Request, SignOutAnswer,
     Transport, authenticate, serve,
@@ -97,37 +97,21 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             caller, transport, ..
         } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
         let scope = request.json::<SignOutAll>().map_err(Error::Request)?.scope;
-        let kept = match scope {
-            AllScope::Others => Some(caller.device.session),
-            AllScope::Global => None,
+        let keep_caller = match scope {
+            AllScope::Others => true,
+            AllScope::Global => false,
         };
-        let sign_out = SignOut {
-            account: caller.account.id,
-            id: SignOutId::new(now, runtime::random()),
-            scope: if kept.is_some() {
-                Scope::Others
-            } else {
-                Scope::Global
-            },
-            reason: Reason::SignedOut,
-            at: now,
-            by: Some(ByDevice {
-                id: caller.device.id,
-                name: caller.device.facts.name.clone(),
-            }),
-            target: SignOutTarget::Epoch {
-                ended: caller.account.epoch,
-                kept,
-            },
-        };
+        let reason = Reason::SignedOut;
+        let sign_out = SignOut::of_all(&caller, keep_caller, reason, now, runtime::random());
         match deps
             .store
             .sign_out_all(&caller, &sign_out, &deps.limits)
             .await?
         {
             WriteOutcome::Done => {
-                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.ended()));
-                let page_is_out = kept.is_none() && transport == Transport::Cookie;
+                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.end_info()));
+                let page_is_out =
+                    sign_out.scope.includes_caller() && transport == Transport::Cookie;
                 return Ok(if page_is_out {
                     answer.signing_out_the_page()
                 } else {

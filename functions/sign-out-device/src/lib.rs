@@ -1,10 +1,7 @@
 //! `POST /v1/devices/{device_id}/sign-out`: one device, from anywhere.
 
 use domain::session::{SessionStatus, session_status};
-use domain::{
-    ByDevice, DeviceId, EndedSession, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget,
-    Timestamp,
-};
+use domain::{DeviceId, Limits, SignOut, Timestamp};
 use http_api::{
     Answer, Caller, CallerError, Event, OriginPolicy, Problem, Reply, Request, SignOutAnswer,
     Transport, authenticate, serve,
@@ -103,19 +100,8 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             }
             SessionStatus::SignedIn | SessionStatus::Expired => {}
         }
-        let is_this = target.id == caller.device.id;
-        let sign_out = SignOut {
-            account: caller.account.id,
-            id: SignOutId::new(now, runtime::random()),
-            scope: if is_this { Scope::Local } else { Scope::Device },
-            reason: Reason::SignedOut,
-            at: now,
-            by: Some(ByDevice {
-                id: caller.device.id,
-                name: caller.device.facts.name.clone(),
-            }),
-            target: SignOutTarget::One(EndedSession::from(&target)),
-        };
+        let sign_out = SignOut::of_device(&caller, &target, now, runtime::random());
+        let is_this = sign_out.scope.includes_caller();
         let act = if is_this {
             deps.store
                 .sign_out_this(&caller, &sign_out, &deps.limits)
@@ -127,9 +113,9 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         };
         match act {
             WriteOutcome::Done if is_this && transport == Transport::Cookie => {
-                return Ok(answer(&sign_out.ended()).signing_out_the_page());
+                return Ok(answer(&sign_out.end_info()).signing_out_the_page());
             }
-            WriteOutcome::Done => return Ok(answer(&sign_out.ended())),
+            WriteOutcome::Done => return Ok(answer(&sign_out.end_info())),
             WriteOutcome::Stale => {}
         }
     }

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
-use domain::ids::NotAnId;
-use domain::sign_out::first_end;
+use domain::ids::InvalidId;
+use domain::sign_out::first_to_end;
 use domain::{AccountId, Device, DeviceState, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
 use events::{Event, Publish, Revoked, SecurityEventToken, Topic, session_ended};
 use store::{Store, StoreError, WriteOutcome, chain};
@@ -47,7 +47,7 @@ enum Error {
     NotAnEvent(#[source] serde_json::Error),
     /// The message names a sign-out or a place that can't be one.
     #[error("the message has an id that is none")]
-    NotAnId(#[from] NotAnId),
+    InvalidId(#[from] InvalidId),
     /// The tables did not do their part.
     #[error("the tables failed")]
     Store(#[from] StoreError),
@@ -166,7 +166,7 @@ async fn ended<'a>(
         .await?;
     let ended = unmarked()
         .filter(|device| {
-            first_end(&sign_outs, device.session, device.epoch)
+            first_to_end(&sign_outs, device.session, device.epoch)
                 .is_some_and(|sign_out| sign_out.id == announced.sign_out)
         })
         .collect();
@@ -213,7 +213,7 @@ async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<us
 impl Announced {
     /// The whole-account end that a message is about; none when it is about
     /// something else.
-    fn by(token: &SecurityEventToken) -> Result<Option<Self>, NotAnId> {
+    fn by(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
         let ended = match &token.events {
             Event::SessionRevoked(event) => match event.revoked {
                 Revoked::Account { ended_epoch } => ended_epoch,

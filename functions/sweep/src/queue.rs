@@ -4,7 +4,7 @@ use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use domain::DeviceId;
-use domain::ids::NotAnId;
+use domain::ids::InvalidId;
 use store::Cause;
 
 /// The attribute with the last device of the page before; a message without it
@@ -50,7 +50,7 @@ fn text(value: DeviceId) -> MessageAttributeValue {
 }
 
 /// Where a message says to go on; none at the beginning.
-pub(crate) fn place(message: &SqsMessage) -> Result<Option<DeviceId>, NotAnId> {
+pub(crate) fn place(message: &SqsMessage) -> Result<Option<DeviceId>, InvalidId> {
     message
         .message_attributes
         .get(AFTER)

@@ -5,7 +5,7 @@
 use domain::DeviceType;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 
-use crate::Claims;
+use crate::ReportedInfo;
 use crate::text::clean;
 
 /// The values of the client hint headers, as they came.
@@ -155,7 +155,7 @@ fn brand(header: &str) -> Option<Brand> {
                 let known = BRANDS
                     .iter()
                     .find_map(|(hinted, ours)| (told == *hinted).then_some(*ours));
-                if let Some(name) = clean(known.unwrap_or(told), Claims::MAX_CHARS) {
+                if let Some(name) = clean(known.unwrap_or(told), ReportedInfo::MAX_CHARS) {
                     return Some(Brand::Browser(name));
                 }
             }
@@ -186,5 +186,8 @@ fn item(header: &str) -> Option<BareItem> {
 }
 
 fn string(header: Option<&str>) -> Option<String> {
-    clean(item(header?)?.as_string()?.as_str(), Claims::MAX_CHARS)
+    clean(
+        item(header?)?.as_string()?.as_str(),
+        ReportedInfo::MAX_CHARS,
+    )
 }

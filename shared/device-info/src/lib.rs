@@ -5,7 +5,7 @@
 //! whoever signs in can say what they like, so no decision may rest on it.
 //!
 //! Three sources, the better before the worse: what the app says in the request
-//! ([`Claims`]), what the browser says in [`ClientHints`], and the User-Agent.
+//! ([`ReportedInfo`]), what the browser says in [`ClientHints`], and the User-Agent.
 //! One exception: a User-Agent that names a television or a console stands
 //! beside a hint that is true and says less (webOS is a Linux, an Xbox runs
 //! Windows).
@@ -24,7 +24,7 @@
 //! fifty small regular expressions, each built when it is first needed, none at
 //! start. Measured on one core at 2.3 GHz, release profile: 0.5 to 1 ms and 1 MB
 //! for the first User-Agent of a process, 4 µs for a later one, 15 µs for 8 KB
-//! of nonsense, nothing where claims and hints have said it all; 1.6 MB of
+//! of nonsense, nothing where reported and hints have said it all; 1.6 MB of
 //! binary, nearly all of it the `regex` crate.
 //!
 //! Its last release is of October 2021. Browsers have frozen the forms that its
@@ -42,8 +42,8 @@
 //!
 //! Client hints are read by `sfv` (MIT or Apache-2.0), which Firefox uses too.
 
-mod claims;
 mod hints;
+mod reported;
 mod text;
 mod user_agent;
 
@@ -52,16 +52,16 @@ mod tests;
 
 use std::cell::LazyCell;
 
-pub use claims::{ClaimProblem, ClaimRefused, Claims};
-pub use domain::{DeviceFacts, DeviceType};
+pub use domain::{DeviceInfo, DeviceType};
 pub use hints::ClientHints;
 use hints::{Brand, Hinted};
+pub use reported::{InfoProblem, InvalidInfo, ReportedInfo};
 use user_agent::Sign;
 
 /// The longest name that [`describe`] gives, in Unicode code points: an app's on
 /// a model, or the owner's own beside one. Its other texts stay within
-/// [`Claims::MAX_CHARS`].
-pub const MAX_NAME_CHARS: usize = 2 * Claims::MAX_CHARS + 4;
+/// [`ReportedInfo::MAX_CHARS`].
+pub const MAX_NAME_CHARS: usize = 2 * ReportedInfo::MAX_CHARS + 4;
 
 /// The name of a device of which nothing at all is known.
 pub const UNKNOWN: &str = "Unknown device";
@@ -77,8 +77,12 @@ const MAX_USER_AGENT_CHARS: usize = 1024;
 /// owner's own, or else what the device is ("Chrome on Linux"); the browser and
 /// the app carry no version.
 #[must_use]
-pub fn describe(claims: &Claims, user_agent: Option<&str>, hints: &ClientHints<'_>) -> DeviceFacts {
-    let claims = shown(claims);
+pub fn describe(
+    reported: &ReportedInfo,
+    user_agent: Option<&str>,
+    hints: &ClientHints<'_>,
+) -> DeviceInfo {
+    let reported = shown(reported);
     let hinted = hints::read(hints);
     let user_agent = user_agent
         .and_then(|user_agent| text::clean(user_agent, MAX_USER_AGENT_CHARS))
@@ -86,40 +90,45 @@ pub fn describe(claims: &Claims, user_agent: Option<&str>, hints: &ClientHints<'
     // Most requests never come to this: apps say what they are, Chromium hints.
     let parsed = LazyCell::new(|| user_agent::parse(&user_agent));
 
-    let sign = sign(&claims, &hinted, &user_agent);
-    let device_type = claims
+    let sign = sign(&reported, &hinted, &user_agent);
+    let device_type = reported
         .device_type
         .or_else(|| Some(sign?.device_type))
         .or(hinted.device_type)
-        .or_else(|| type_by_os(claims.os.as_deref()?))
+        .or_else(|| type_by_os(reported.os.as_deref()?))
         .or_else(|| parsed.device_type)
         .unwrap_or_default();
-    let os = claims.os.clone().or_else(|| match sign {
+    let os = reported.os.clone().or_else(|| match sign {
         Some(sign) => sign.os.map(str::to_owned),
         None => hinted.os.clone().or_else(|| parsed.os.map(str::to_owned)),
     });
     let browser = browser(&hinted, &user_agent, || parsed.browser)
         .filter(|browser| !is_built_in(device_type, browser));
-    let app = claims
+    let app = reported
         .app
         .clone()
-        .or_else(|| text::clean(&user_agent::app(&user_agent)?, Claims::MAX_CHARS));
+        .or_else(|| text::clean(&user_agent::app(&user_agent)?, ReportedInfo::MAX_CHARS));
     let product = sign.and_then(|sign| sign.product);
-    let model = claims
+    let model = reported
         .model
         .clone()
         .or_else(|| hinted.model.clone())
-        .or_else(|| text::clean(user_agent::android_model(&user_agent)?, Claims::MAX_CHARS))
+        .or_else(|| {
+            text::clean(
+                user_agent::android_model(&user_agent)?,
+                ReportedInfo::MAX_CHARS,
+            )
+        })
         .or_else(|| product.map(str::to_owned))
         .or_else(|| is_played_on(device_type).then(|| parsed.product.clone())?);
 
     // What people call it: the model itself, where that is a name and no code.
-    let called = match (&claims.model, product) {
+    let called = match (&reported.model, product) {
         (Some(model), _) if is_name(model) => Some(model.clone()),
         (_, Some(product)) => Some(product.to_owned()),
         _ => model.clone().filter(|model| is_name(model)),
     };
-    let name = match claims.name {
+    let name = match reported.name {
         Some(own) => Some(own_name(own, device_type, called.as_deref())),
         None => readable_name(
             device_type,
@@ -129,7 +138,7 @@ pub fn describe(claims: &Claims, user_agent: Option<&str>, hints: &ClientHints<'
             app.as_deref(),
         ),
     };
-    DeviceFacts {
+    DeviceInfo {
         device_type,
         name: name.unwrap_or_else(|| UNKNOWN.to_owned()),
         os,
@@ -139,29 +148,29 @@ pub fn describe(claims: &Claims, user_agent: Option<&str>, hints: &ClientHints<'
     }
 }
 
-/// The claims as they may be shown.
-fn shown(claims: &Claims) -> Claims {
-    let shown = |text: &Option<String>| text::clean(text.as_deref()?, Claims::MAX_CHARS);
-    Claims {
-        name: shown(&claims.name),
-        device_type: claims.device_type,
-        os: shown(&claims.os),
-        model: shown(&claims.model),
-        app: shown(&claims.app),
+/// The reported as they may be shown.
+fn shown(reported: &ReportedInfo) -> ReportedInfo {
+    let shown = |text: &Option<String>| text::clean(text.as_deref()?, ReportedInfo::MAX_CHARS);
+    ReportedInfo {
+        name: shown(&reported.name),
+        device_type: reported.device_type,
+        os: shown(&reported.os),
+        model: shown(&reported.model),
+        app: shown(&reported.app),
     }
 }
 
-/// What the device gives itself away by, in the claims, else the hinted model,
+/// What the device gives itself away by, in the reported, else the hinted model,
 /// else the User-Agent; unless a better source says that it is something else.
-fn sign(claims: &Claims, hinted: &Hinted, user_agent: &str) -> Option<&'static Sign> {
+fn sign(reported: &ReportedInfo, hinted: &Hinted, user_agent: &str) -> Option<&'static Sign> {
     let claimed = format!(
         "; {}; {}; {}",
-        claims.model.as_deref().unwrap_or_default(),
-        claims.os.as_deref().unwrap_or_default(),
-        claims.device_type.map_or("", DeviceType::as_str),
+        reported.model.as_deref().unwrap_or_default(),
+        reported.os.as_deref().unwrap_or_default(),
+        reported.device_type.map_or("", DeviceType::as_str),
     );
     let fits = |sign: &&Sign| {
-        claims
+        reported
             .device_type
             .is_none_or(|claimed| claimed == sign.device_type)
     };

@@ -6,13 +6,13 @@ use domain::DeviceType::{Computer, Console, Other, Phone, Tablet, Tv};
 /// What a User-Agent alone says: type, system, browser or app, model, name.
 fn seen(user_agent: &str) -> String {
     line(&describe(
-        &Claims::default(),
+        &ReportedInfo::default(),
         Some(user_agent),
         &ClientHints::default(),
     ))
 }
 
-fn line(facts: &DeviceFacts) -> String {
+fn line(facts: &DeviceInfo) -> String {
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     format!(
         "{} | {} | {} | {} | {} | {}",
@@ -25,14 +25,14 @@ fn line(facts: &DeviceFacts) -> String {
     )
 }
 
-fn claims(
+fn reported(
     name: Option<&str>,
     device_type: Option<DeviceType>,
     os: Option<&str>,
     model: Option<&str>,
     app: Option<&str>,
-) -> Claims {
-    Claims {
+) -> ReportedInfo {
+    ReportedInfo {
         name: name.map(str::to_owned),
         device_type,
         os: os.map(str::to_owned),
@@ -41,8 +41,8 @@ fn claims(
     }
 }
 
-fn named(name: &str) -> Claims {
-    claims(Some(name), None, None, None, None)
+fn named(name: &str) -> ReportedInfo {
+    reported(Some(name), None, None, None, None)
 }
 
 const CHROME_ON_LINUX: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
@@ -343,7 +343,11 @@ mod user_agents {
     fn nothing_is_made_of_nothing() {
         let nothing = "other | - | - | - | - | Unknown device";
         assert_eq!(
-            line(&describe(&Claims::default(), None, &ClientHints::default())),
+            line(&describe(
+                &ReportedInfo::default(),
+                None,
+                &ClientHints::default()
+            )),
             nothing
         );
         assert_eq!(seen(""), nothing);
@@ -362,7 +366,7 @@ mod client_hints {
     const CHROME: &str = r#""Chromium";v="126", "Google Chrome";v="126", "Not/A)Brand";v="8""#;
 
     fn hinted(user_agent: &str, hints: &ClientHints<'_>) -> String {
-        line(&describe(&Claims::default(), Some(user_agent), hints))
+        line(&describe(&ReportedInfo::default(), Some(user_agent), hints))
     }
 
     #[test]
@@ -442,7 +446,7 @@ mod client_hints {
                 platform_version: Some(version),
                 ..ClientHints::default()
             };
-            describe(&Claims::default(), None, &hints)
+            describe(&ReportedInfo::default(), None, &hints)
                 .os
                 .unwrap_or_default()
         };
@@ -492,7 +496,7 @@ mod client_hints {
                 ua: Some(ua),
                 ..ClientHints::default()
             };
-            describe(&Claims::default(), None, &hints).browser
+            describe(&ReportedInfo::default(), None, &hints).browser
         }
         for made_up in [
             "Not/A)Brand",
@@ -625,8 +629,8 @@ mod client_hints {
 mod names {
     use super::*;
 
-    fn name(claims: &Claims, user_agent: &str) -> String {
-        describe(claims, Some(user_agent), &ClientHints::default()).name
+    fn name(reported: &ReportedInfo, user_agent: &str) -> String {
+        describe(reported, Some(user_agent), &ClientHints::default()).name
     }
 
     #[test]
@@ -647,7 +651,7 @@ mod names {
             "Living room · Samsung TV"
         );
         assert_eq!(name(&named("Den"), PLAYSTATION_5), "Den · PlayStation 5");
-        let told = claims(
+        let told = reported(
             Some("Living room"),
             Some(Tv),
             Some("Tizen 7.0"),
@@ -660,7 +664,7 @@ mod names {
     #[test]
     fn an_app_goes_by_its_name_and_the_device() {
         let told =
-            |device_type, os, model| claims(None, Some(device_type), os, model, Some("Streamy"));
+            |device_type, os, model| reported(None, Some(device_type), os, model, Some("Streamy"));
         assert_eq!(
             name(&told(Phone, Some("iOS 17.5"), Some("iPhone16,2")), ""),
             "Streamy on iPhone"
@@ -698,7 +702,7 @@ mod names {
 
     #[test]
     fn a_device_of_which_little_is_known_goes_by_its_type() {
-        let told = |device_type, os| claims(None, Some(device_type), os, None, None);
+        let told = |device_type, os| reported(None, Some(device_type), os, None, None);
         assert_eq!(name(&told(Tv, Some("MyOS 3")), ""), "TV");
         assert_eq!(name(&told(Console, None), ""), "Game console");
         assert_eq!(name(&told(Phone, None), ""), "Phone");
@@ -714,11 +718,11 @@ mod names {
     }
 }
 
-mod what_the_device_claims {
+mod what_the_device_reports {
     use super::*;
 
     #[test]
-    fn claims_win_over_hints_and_user_agent_field_by_field() {
+    fn reported_details_win_over_hints_and_user_agent_field_by_field() {
         let hints = ClientHints {
             ua: Some(r#""Chromium";v="126", "Google Chrome";v="126""#),
             mobile: Some("?0"),
@@ -726,7 +730,7 @@ mod what_the_device_claims {
             platform_version: None,
             model: Some(r#""Pixel 8""#),
         };
-        let told = claims(
+        let told = reported(
             None,
             Some(Tablet),
             Some("MyOS 2"),
@@ -737,7 +741,7 @@ mod what_the_device_claims {
             line(&describe(&told, Some(CHROME_ON_LINUX), &hints)),
             "tablet | MyOS 2 | Chrome | Streamy | Slate One | Streamy on Slate One"
         );
-        let told = claims(None, Some(Tablet), None, None, None);
+        let told = reported(None, Some(Tablet), None, None, None);
         assert_eq!(
             line(&describe(&told, Some(CHROME_ON_LINUX), &hints)),
             "tablet | Linux | Chrome | - | Pixel 8 | Chrome on Pixel 8"
@@ -746,7 +750,7 @@ mod what_the_device_claims {
 
     #[test]
     fn a_claimed_type_puts_aside_a_user_agent_that_says_another() {
-        let told = claims(None, Some(Phone), None, None, None);
+        let told = reported(None, Some(Phone), None, None, None);
         assert_eq!(
             describe(&told, Some(SAMSUNG_TV), &ClientHints::default()).device_type,
             Phone
@@ -763,7 +767,7 @@ mod what_the_device_claims {
     fn a_claimed_system_tells_the_type_when_nothing_else_does() {
         let told = |os| {
             describe(
-                &claims(None, None, Some(os), None, None),
+                &reported(None, None, Some(os), None, None),
                 Some("okhttp/4.12.0"),
                 &ClientHints::default(),
             )
@@ -778,45 +782,46 @@ mod what_the_device_claims {
 
     #[test]
     fn texts_are_trimmed_and_blank_ones_count_as_not_said() {
-        let checked = claims(Some("  Den "), None, Some("   "), Some(""), None).validated();
+        let checked = reported(Some("  Den "), None, Some("   "), Some(""), None).validated();
         assert_eq!(checked, Ok(named("Den")));
     }
 
     #[test]
     fn a_text_of_the_longest_length_is_taken_and_one_longer_is_not() {
-        let longest = "ü".repeat(Claims::MAX_CHARS);
+        let longest = "ü".repeat(ReportedInfo::MAX_CHARS);
         assert!(named(&longest).validated().is_ok());
         let refused = named(&(longest + "x")).validated();
         assert_eq!(
             refused,
-            Err(ClaimRefused {
+            Err(InvalidInfo {
                 field: "name",
-                problem: ClaimProblem::TooLong
+                problem: InfoProblem::TooLong
             })
         );
     }
 
     #[test]
     fn spaces_around_a_text_count_towards_its_length() {
-        let padded = format!("{}x", " ".repeat(Claims::MAX_CHARS));
+        let padded = format!("{}x", " ".repeat(ReportedInfo::MAX_CHARS));
         assert!(named(&padded).validated().is_err());
     }
 
     #[test]
     fn a_control_character_is_refused_wherever_it_stands_and_the_field_is_named() {
-        let refusal = |claims: Claims| claims.validated().map_err(|refused| refused.to_string());
+        let refusal =
+            |reported: ReportedInfo| reported.validated().map_err(|refused| refused.to_string());
         let expected = |field: &str| Err(format!("{field} has a control character"));
         assert_eq!(refusal(named("Den\n")), expected("name"));
         assert_eq!(
-            refusal(claims(None, None, Some("\u{0}"), None, None)),
+            refusal(reported(None, None, Some("\u{0}"), None, None)),
             expected("os")
         );
         assert_eq!(
-            refusal(claims(None, None, None, Some("a\tb"), None)),
+            refusal(reported(None, None, None, Some("a\tb"), None)),
             expected("model")
         );
         assert_eq!(
-            refusal(claims(None, None, None, None, Some("\u{9b}31m"))),
+            refusal(reported(None, None, None, None, Some("\u{9b}31m"))),
             expected("app")
         );
     }
@@ -825,13 +830,13 @@ mod what_the_device_claims {
 mod hostile_input {
     use super::*;
 
-    fn every_text(facts: &DeviceFacts) -> Vec<&str> {
+    fn every_text(facts: &DeviceInfo) -> Vec<&str> {
         let told = [&facts.os, &facts.browser, &facts.app, &facts.model];
         let told = told.into_iter().flatten().map(String::as_str);
         told.chain([facts.name.as_str()]).collect()
     }
 
-    fn assert_fit_to_show(facts: &DeviceFacts) {
+    fn assert_fit_to_show(facts: &DeviceInfo) {
         for text in every_text(facts) {
             assert!(text.chars().count() <= MAX_NAME_CHARS, "{text:?}");
             assert_eq!(text, text.trim());
@@ -846,7 +851,7 @@ mod hostile_input {
 
     #[test]
     fn marks_that_reorder_or_hide_text_are_left_out() {
-        let told = claims(
+        let told = reported(
             Some("Den\u{202e}VT gnusmaS\u{202c}"),
             None,
             Some("\u{2066}Linux\u{2069}\u{feff}"),
@@ -867,15 +872,18 @@ mod hostile_input {
     }
 
     #[test]
-    fn claims_that_nobody_checked_are_cut() {
+    fn reported_details_that_were_not_validated_are_cut() {
         let long = "x".repeat(100_000);
         let facts = describe(
-            &claims(Some(&long), None, Some(&long), Some(&long), Some(&long)),
+            &reported(Some(&long), None, Some(&long), Some(&long), Some(&long)),
             None,
             &ClientHints::default(),
         );
         assert_fit_to_show(&facts);
-        assert_eq!(facts.app.map(|app| app.len()), Some(Claims::MAX_CHARS));
+        assert_eq!(
+            facts.app.map(|app| app.len()),
+            Some(ReportedInfo::MAX_CHARS)
+        );
     }
 
     #[test]
@@ -885,7 +893,7 @@ mod hostile_input {
             "x".repeat(500)
         );
         let facts = describe(
-            &Claims::default(),
+            &ReportedInfo::default(),
             Some(&user_agent),
             &ClientHints::default(),
         );
@@ -925,9 +933,13 @@ mod hostile_input {
                 platform_version: text,
                 model: text,
             };
-            let told = claims(text, None, text, text, text);
+            let told = reported(text, None, text, text, text);
             let started = Instant::now();
-            assert_fit_to_show(&describe(&Claims::default(), text, &ClientHints::default()));
+            assert_fit_to_show(&describe(
+                &ReportedInfo::default(),
+                text,
+                &ClientHints::default(),
+            ));
             assert_fit_to_show(&describe(&told, text, &hints));
             assert!(
                 started.elapsed() < Duration::from_millis(500),
@@ -975,7 +987,7 @@ mod hostile_input {
                 platform_version: text,
                 model: text,
             };
-            assert_fit_to_show(&describe(&Claims::default(), text, &hints));
+            assert_fit_to_show(&describe(&ReportedInfo::default(), text, &hints));
         }
     }
 }

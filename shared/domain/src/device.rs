@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Epoch;
+use crate::end_info::{EndInfo, Scope};
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::{Limits, TOUCH_INTERVAL};
-use crate::sign_out::{EndInfo, Scope};
 use crate::token::{DeviceKeyHash, TokenHash};
 
 /// What kind of thing a device is.
@@ -60,7 +60,7 @@ impl DeviceType {
 
 /// What a device is, as a person would tell it apart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DeviceFacts {
+pub struct DeviceInfo {
     /// What kind of thing it is.
     pub device_type: DeviceType,
     /// The name to show: its owner's own, or one made from the facts.
@@ -105,7 +105,7 @@ pub struct Device {
     /// Which one.
     pub id: DeviceId,
     /// What it is.
-    pub facts: DeviceFacts,
+    pub info: DeviceInfo,
     /// The name that its owner gave it, which makes part of the shown one.
     pub own_name: Option<String>,
     /// Where it signed in.
@@ -138,18 +138,19 @@ pub struct Device {
 }
 
 impl Device {
-    /// Whether its session had run out before that time, by either limit, so that
-    /// no sign-out of then ended it.
+    /// Returns whether the session had expired at `at`, by the absolute or the
+    /// idle limit. No later sign-out ended it then.
     #[must_use]
-    pub fn had_run_out(&self, at: Timestamp, limits: &Limits) -> bool {
+    pub fn had_expired(&self, at: Timestamp, limits: &Limits) -> bool {
         at >= self.expires_at || at >= limits.idle_at(self.last_active_at)
     }
 
-    /// Whether a sign-out that its session is over by has a part for it: one of many
-    /// has none for what had run out before, which it did not end.
+    /// Returns whether the receipt of the sign-out that ended the session has an
+    /// entry for this device. A sign-out of many skips sessions that had already
+    /// expired; a sign-out of one device always has its entry.
     #[must_use]
-    pub fn has_part_in(&self, ended: &EndInfo, limits: &Limits) -> bool {
-        matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_run_out(ended.at, limits)
+    pub fn is_in_receipt_of(&self, ended: &EndInfo, limits: &Limits) -> bool {
+        matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_expired(ended.at, limits)
     }
 
     /// Whether enough time has gone by to write down that it is active.

@@ -22,7 +22,7 @@ pub struct EmailAddress {
 
 /// Why a text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnAddress {
+pub enum InvalidEmail {
     /// More than 254 bytes.
     #[error("is longer than 254 bytes")]
     TooLong,
@@ -35,12 +35,12 @@ impl EmailAddress {
     /// Reads an address and brings it into its normal form.
     ///
     /// # Errors
-    /// [`NotAnAddress`] says why it is none.
-    pub fn parse(text: &str) -> Result<Self, NotAnAddress> {
+    /// [`InvalidEmail`] says why it is none.
+    pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         if text.len() > MAX_BYTES {
-            return Err(NotAnAddress::TooLong);
+            return Err(InvalidEmail::TooLong);
         }
-        let (local, domain) = text.rsplit_once('@').ok_or(NotAnAddress::Malformed)?;
+        let (local, domain) = text.rsplit_once('@').ok_or(InvalidEmail::Malformed)?;
         let local = ComposingNormalizerBorrowed::new_nfc()
             .normalize(local)
             .to_lowercase();
@@ -49,17 +49,17 @@ impl EmailAddress {
             .normalize(&local)
             .into_owned();
         if local.len() > MAX_LOCAL_BYTES || !is_dot_string(&local) {
-            return Err(NotAnAddress::Malformed);
+            return Err(InvalidEmail::Malformed);
         }
-        let domain = idna::domain_to_ascii_strict(domain).map_err(|_| NotAnAddress::Malformed)?;
+        let domain = idna::domain_to_ascii_strict(domain).map_err(|_| InvalidEmail::Malformed)?;
         let labels: Vec<&str> = domain.split('.').collect();
         let top = labels.last().copied().unwrap_or_default();
         if labels.len() < 2 || top.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(NotAnAddress::Malformed);
+            return Err(InvalidEmail::Malformed);
         }
         let normal = format!("{local}@{domain}");
         if normal.len() > MAX_BYTES {
-            return Err(NotAnAddress::TooLong);
+            return Err(InvalidEmail::TooLong);
         }
         Ok(Self { normal })
     }
@@ -163,7 +163,7 @@ mod tests {
         }
         assert_eq!(
             EmailAddress::parse(&format!("{}@example.com", "a".repeat(300))),
-            Err(NotAnAddress::TooLong)
+            Err(InvalidEmail::TooLong)
         );
         assert_eq!(normal(&format!("{}@example.com", "a".repeat(65))), None);
     }

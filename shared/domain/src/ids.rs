@@ -11,18 +11,18 @@ use uuid::{Builder, Uuid, Variant};
 /// The text is not a UUID in the one accepted form (lower case, hyphenated).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not an id")]
-pub struct NotAnId;
+pub struct InvalidId;
 
 /// Reads the canonical text of a UUID and nothing else, so that one id has one
 /// spelling.
-fn parse_canonical(text: &str) -> Result<Uuid, NotAnId> {
-    let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+fn parse_canonical(text: &str) -> Result<Uuid, InvalidId> {
+    let id = Uuid::try_parse(text).map_err(|_| InvalidId)?;
     let mut canonical = [0; uuid::fmt::Hyphenated::LENGTH];
     let same = id.hyphenated().encode_lower(&mut canonical) == text;
     if same && id.get_variant() == Variant::RFC4122 {
         Ok(id)
     } else {
-        Err(NotAnId)
+        Err(InvalidId)
     }
 }
 
@@ -42,17 +42,17 @@ macro_rules! id {
         }
 
         impl FromStr for $name {
-            type Err = NotAnId;
+            type Err = InvalidId;
 
-            fn from_str(text: &str) -> Result<Self, NotAnId> {
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
                 parse_canonical(text).map(Self)
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = NotAnId;
+            type Error = InvalidId;
 
-            fn try_from(text: String) -> Result<Self, NotAnId> {
+            fn try_from(text: String) -> Result<Self, InvalidId> {
                 text.parse()
             }
         }
@@ -156,20 +156,20 @@ impl ConnectionId {
 }
 
 impl FromStr for ConnectionId {
-    type Err = NotAnId;
+    type Err = InvalidId;
 
     /// Takes 1 to 128 visible ASCII characters.
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
         let fits =
             (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned())).ok_or(NotAnId)
+        fits.then(|| Self(text.to_owned())).ok_or(InvalidId)
     }
 }
 
 impl TryFrom<String> for ConnectionId {
-    type Error = NotAnId;
+    type Error = InvalidId;
 
-    fn try_from(text: String) -> Result<Self, NotAnId> {
+    fn try_from(text: String) -> Result<Self, InvalidId> {
         text.parse()
     }
 }

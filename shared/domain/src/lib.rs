@@ -7,6 +7,7 @@
 pub mod account;
 pub mod device;
 pub mod email;
+pub mod end_info;
 pub mod ids;
 pub mod limits;
 pub mod origin_policy;
@@ -16,15 +17,19 @@ pub mod session;
 pub mod sign_out;
 pub mod token;
 
+#[cfg(test)]
+mod fixtures;
+
 pub use account::{Account, Epoch};
-pub use device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
+pub use device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
 pub use email::EmailAddress;
+pub use end_info::{ByDevice, EndInfo, Reason, Scope};
 pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
 pub use limits::Limits;
 pub use origin_policy::OriginPolicy;
 pub use receipt::{EntryState, Receipt, ReceiptEntry, SessionProof, Step, Total};
 pub use session::{AuthError, Authenticated, authenticate};
-pub use sign_out::{ByDevice, EndInfo, EndedSession, Reason, Scope, SignOut, SignOutTarget};
+pub use sign_out::{EndedSession, SignOut, SignOutTarget};
 pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};
 
 /// A moment, in UTC.

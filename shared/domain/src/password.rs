@@ -589,15 +589,15 @@ fn number(field: &str, key: &str) -> Result<u32, StoredHashError> {
 /// What came of verifying a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
+pub enum PasswordCheck {
     /// It is the one that was hashed.
-    Matches {
+    Match {
         /// The hash was made with other parameters than are used now: hash the
         /// password again and store that.
         needs_rehash: bool,
     },
     /// It is another one, or there is no hash.
-    DoesNotMatch,
+    Mismatch,
 }
 
 /// Computes hashes in one buffer, kept for its life.
@@ -701,22 +701,22 @@ impl Hasher {
     /// `None`, an account that doesn't exist, takes the same work, and so does a
     /// hash with cheaper parameters than are used now. One with dearer
     /// parameters takes longer, until it is hashed again at its next sign-in.
-    pub fn verify(&mut self, password: &Password, stored: Option<&StoredHash>) -> Verdict {
+    pub fn verify(&mut self, password: &Password, stored: Option<&StoredHash>) -> PasswordCheck {
         match stored.map(|stored| &stored.kind) {
             Some(Kind::Argon2id(hash)) => {
                 if bool::from(self.is_tag_of(password, hash)) {
                     let needs_rehash = hash.params != self.params
                         || hash.salt.len() != SALT_BYTES
                         || hash.tag.len() != TAG_BYTES;
-                    Verdict::Matches { needs_rehash }
+                    PasswordCheck::Match { needs_rehash }
                 } else {
-                    Verdict::DoesNotMatch
+                    PasswordCheck::Mismatch
                 }
             }
             None => {
                 let absent = self.absent.clone();
                 let _never = self.is_tag_of(password, &absent);
-                Verdict::DoesNotMatch
+                PasswordCheck::Mismatch
             }
         }
     }
@@ -824,7 +824,7 @@ mod tests {
     fn matches(given: &str, set: &str) -> bool {
         let mut hasher = cheap_hasher();
         let hash = hasher.hash(&password(set), SALT);
-        hasher.verify(&password(given), Some(&hash)) != Verdict::DoesNotMatch
+        hasher.verify(&password(given), Some(&hash)) != PasswordCheck::Mismatch
     }
 
     fn rejections(text: &str) -> Vec<Rejection> {
@@ -1165,12 +1165,12 @@ mod tests {
             ),
         ] {
             let verdict = hasher.verify(&password(text), Some(&stored(hash)));
-            assert_ne!(verdict, Verdict::DoesNotMatch, "{hash}");
+            assert_ne!(verdict, PasswordCheck::Mismatch, "{hash}");
             let verdict = hasher.verify(
                 &password("Correct horse battery staple"),
                 Some(&stored(hash)),
             );
-            assert_eq!(verdict, Verdict::DoesNotMatch, "{hash}");
+            assert_eq!(verdict, PasswordCheck::Mismatch, "{hash}");
         }
     }
 
@@ -1200,7 +1200,7 @@ mod tests {
             assert_ne!(changed, REFERENCE);
             assert_eq!(
                 hasher.verify(&given, Some(&stored(&changed))),
-                Verdict::DoesNotMatch
+                PasswordCheck::Mismatch
             );
         }
     }
@@ -1209,7 +1209,10 @@ mod tests {
     fn no_password_matches_an_account_that_does_not_exist() {
         let mut hasher = cheap_hasher();
         for text in ["", "correct horse battery staple"] {
-            assert_eq!(hasher.verify(&password(text), None), Verdict::DoesNotMatch);
+            assert_eq!(
+                hasher.verify(&password(text), None),
+                PasswordCheck::Mismatch
+            );
         }
     }
 
@@ -1220,20 +1223,20 @@ mod tests {
         let now = hasher.verify(&given, Some(&stored(REFERENCE)));
         assert_eq!(
             now,
-            Verdict::Matches {
+            PasswordCheck::Match {
                 needs_rehash: false
             }
         );
         let short = "$argon2id$v=19$m=64,t=1,p=1$AAECAwQFBgc$qMOW7PF01xIltPkhQfXNig";
         let other = hasher.verify(&given, Some(&stored(short)));
-        assert_eq!(other, Verdict::Matches { needs_rehash: true });
+        assert_eq!(other, PasswordCheck::Match { needs_rehash: true });
         for (salt_bytes, tag_bytes) in [(8, TAG_BYTES), (SALT_BYTES, 16)] {
             let (salt, mut tag) = (vec![1; salt_bytes], vec![0; tag_bytes]);
             hasher.compute(CHEAP, &given, &salt, &mut tag);
             let params = CHEAP;
             let short = Argon2id { params, salt, tag }.into_stored();
             let verdict = hasher.verify(&given, Some(&short));
-            assert_eq!(verdict, Verdict::Matches { needs_rehash: true });
+            assert_eq!(verdict, PasswordCheck::Match { needs_rehash: true });
         }
         let mut raised = Hasher::with_params(Params {
             m_kib: 128,
@@ -1241,7 +1244,7 @@ mod tests {
         })
         .unwrap();
         let before = raised.verify(&given, Some(&stored(REFERENCE)));
-        assert_eq!(before, Verdict::Matches { needs_rehash: true });
+        assert_eq!(before, PasswordCheck::Match { needs_rehash: true });
     }
 
     #[test]
@@ -1429,7 +1432,7 @@ mod tests {
         let mut hasher = with_m(40_000);
         for _ in 0..2 {
             let verdict = hasher.verify(&given, Some(&hash));
-            assert_eq!(verdict, Verdict::Matches { needs_rehash: true });
+            assert_eq!(verdict, PasswordCheck::Match { needs_rehash: true });
             assert_eq!(hasher.memory.len(), 65_536);
             assert_eq!(hasher.memory.capacity(), 65_536);
         }

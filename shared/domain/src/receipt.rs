@@ -193,8 +193,9 @@ mod tests {
     use super::*;
     use crate::account::Epoch;
     use crate::device::DeviceType;
+    use crate::end_info::{Reason, Scope};
     use crate::ids::{AccountId, SessionId, SignOutId};
-    use crate::sign_out::{Reason, Scope, SignOutTarget};
+    use crate::sign_out::SignOutTarget;
     use crate::token::TokenHash;
     use jiff::SignedDuration;
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::device::{Device, DeviceState};
+use crate::end_info::EndInfo;
 use crate::limits::Limits;
-use crate::sign_out::EndInfo;
 use crate::token::Token;
 
 /// A caller who was let in: the rows that the check read.
@@ -66,7 +66,7 @@ pub fn session_status(
     if account.disabled_at.is_some() || !carried_over {
         return SessionStatus::EndedByEpoch;
     }
-    if device.had_run_out(now, limits) {
+    if device.had_expired(now, limits) {
         return SessionStatus::Expired;
     }
     SessionStatus::SignedIn
@@ -102,11 +102,9 @@ pub fn authenticate(
 mod tests {
     use super::*;
     use crate::account::Epoch;
-    use crate::device::{DeviceFacts, Place};
-    use crate::ids::{AccountId, DeviceId, SessionId, SignOutId};
-    use crate::password::{Hasher, Params, Password};
-    use crate::sign_out::{Reason, Scope};
-    use crate::token::DeviceKey;
+    use crate::end_info::{Reason, Scope};
+    use crate::fixtures;
+    use crate::ids::{SessionId, SignOutId};
     use jiff::SignedDuration;
 
     const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -120,48 +118,12 @@ mod tests {
 
     impl Case {
         fn signed_in() -> Self {
-            let now: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
-            let account = AccountId::from_random([1; 16]);
-            let id = DeviceId::new(now, [2; 10]);
-            let token = Token::new(account, id, [3; 32]);
-            let params = Params {
-                m_kib: 8,
-                t: 1,
-                p: 1,
-            };
-            let password = Password::parse("quiet otter borrows nine lanterns").unwrap();
-            let mut hasher = Hasher::with_params(params).unwrap();
+            let Authenticated { account, device } = fixtures::authenticated();
             Self {
-                account: Account {
-                    id: account,
-                    email: "lea@example.com".to_owned(),
-                    password_hash: hasher.hash(&password, [4; 16]),
-                    epoch: Epoch(5),
-                    kept_session: None,
-                    disabled_at: None,
-                    created_at: now,
-                },
-                device: Device {
-                    account,
-                    id,
-                    facts: DeviceFacts::default(),
-                    own_name: None,
-                    place: Place::default(),
-                    session: SessionId::from_random([5; 16]),
-                    token_hash: token.hash(),
-                    key_hash: DeviceKey::new(id, [6; 32]).hash(),
-                    previous_key_hash: None,
-                    epoch: Epoch(5),
-                    first_signed_in_at: now,
-                    signed_in_at: now,
-                    verified_at: now,
-                    last_active_at: now,
-                    expires_at: Limits::default().expires_at(now),
-                    state: DeviceState::SignedIn,
-                    contacted_at: None,
-                },
-                token,
-                now,
+                token: fixtures::token(),
+                account,
+                device,
+                now: fixtures::now(),
             }
         }
 

@@ -1,121 +1,42 @@
-//! Sign-outs: what they end, why, and which one ended a given session.
+//! Sign-outs: how each kind is constructed, and which one ended a session.
 
 use jiff::Timestamp;
 
-use crate::account::Epoch;
+use crate::account::{Account, Epoch};
 use crate::device::{Device, DeviceType};
+use crate::end_info::{ByDevice, EndInfo, Reason, Scope};
 use crate::ids::{AccountId, DeviceId, SessionId, SignOutId};
+use crate::session::Authenticated;
 use crate::token::TokenHash;
 
-/// Which sessions a sign-out ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// The caller's own.
-    Local,
-    /// One device's.
-    Device,
-    /// Every one but the caller's.
-    Others,
-    /// Every one, the caller's included.
-    Global,
-}
-
-impl Scope {
-    /// The word in JSON and in the table.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Device => "device",
-            Self::Others => "others",
-            Self::Global => "global",
-        }
-    }
-
-    /// Reads the word; `None` when there is no such scope.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "local" => Self::Local,
-            "device" => Self::Device,
-            "others" => Self::Others,
-            "global" => Self::Global,
-            _ => return None,
-        })
-    }
-}
-
-/// Why sessions ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The owner signed out.
-    SignedOut,
-    /// The password was changed.
-    PasswordChanged,
-    /// The account was disabled.
-    AccountDisabled,
-}
-
-impl Reason {
-    /// The word in JSON and in the table.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignedOut => "signed_out",
-            Self::PasswordChanged => "password_changed",
-            Self::AccountDisabled => "account_disabled",
-        }
-    }
-
-    /// Reads the word; `None` when there is no such reason.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "signed_out" => Self::SignedOut,
-            "password_changed" => Self::PasswordChanged,
-            "account_disabled" => Self::AccountDisabled,
-            _ => return None,
-        })
-    }
-}
-
-/// The device that asked for a sign-out, with its name at that time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ByDevice {
-    /// Which one.
-    pub id: DeviceId,
-    /// What its owner would call it.
-    pub name: String,
-}
-
-/// What a sign-out ends: one session, or every one up to an epoch.
+/// The sessions that a sign-out ends: one session, or all up to an epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignOutTarget {
     /// The session of one device.
     One(EndedSession),
-    /// Every session born in this epoch or before.
+    /// Every session that began in this epoch or an earlier one.
     Epoch {
-        /// The epoch that ended.
+        /// The account's epoch until the sign-out.
         ended: Epoch,
-        /// The one that lives on.
+        /// The one session that stays signed in.
         kept: Option<SessionId>,
     },
 }
 
-/// A session that was ended, with what its receipt says of the device.
+/// An ended session, with the details that its receipt shows of the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedSession {
-    /// Which device.
+    /// The device's id.
     pub device: DeviceId,
-    /// Its session.
+    /// The session's id.
     pub session: SessionId,
-    /// The epoch that the session was born in.
+    /// The account's epoch when the session began.
     pub epoch: Epoch,
-    /// The hash of the token that died with it.
+    /// The hash of the session's token, which can still acknowledge the end.
     pub token_hash: TokenHash,
     /// The device's name when its session ended.
     pub name: String,
-    /// What kind of thing it is.
+    /// The device's type.
     pub device_type: DeviceType,
 }
 
@@ -126,8 +47,8 @@ impl From<&Device> for EndedSession {
             session: device.session,
             epoch: device.epoch,
             token_hash: device.token_hash,
-            name: device.facts.name.clone(),
-            device_type: device.facts.device_type,
+            name: device.info.name.clone(),
+            device_type: device.info.device_type,
         }
     }
 }
@@ -135,26 +56,103 @@ impl From<&Device> for EndedSession {
 /// The record of a sign-out: the header of its receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignOut {
-    /// Whose sessions.
+    /// The account whose sessions it ends.
     pub account: AccountId,
-    /// Which sign-out.
+    /// The sign-out's id.
     pub id: SignOutId,
-    /// Which sessions it is about.
+    /// The kind of sign-out, seen from the caller's session.
     pub scope: Scope,
-    /// Why.
+    /// The reason for the sign-out.
     pub reason: Reason,
-    /// When.
+    /// The time from which its sessions are refused.
     pub at: Timestamp,
-    /// By which device; none when an operator did it.
+    /// The device that requested it; `None` for an operator.
     pub by: Option<ByDevice>,
-    /// What it ended.
+    /// The sessions that it ends.
     pub target: SignOutTarget,
 }
 
 impl SignOut {
-    /// What a device that this ended is told.
+    /// Creates the sign-out of the caller's own device.
     #[must_use]
-    pub fn ended(&self) -> EndInfo {
+    pub fn of_this(caller: &Authenticated, now: Timestamp, random: [u8; 10]) -> Self {
+        Self::of_device(caller, &caller.device, now, random)
+    }
+
+    /// Creates the sign-out of one device of the caller's account, which may be
+    /// the caller's own.
+    #[must_use]
+    pub fn of_device(
+        caller: &Authenticated,
+        target: &Device,
+        now: Timestamp,
+        random: [u8; 10],
+    ) -> Self {
+        let is_caller = target.id == caller.device.id;
+        Self {
+            account: caller.account.id,
+            id: SignOutId::new(now, random),
+            scope: if is_caller {
+                Scope::Local
+            } else {
+                Scope::Device
+            },
+            reason: Reason::SignedOut,
+            at: now,
+            by: Some(by(caller)),
+            target: SignOutTarget::One(EndedSession::from(target)),
+        }
+    }
+
+    /// Creates the sign-out of every device of the caller's account.
+    /// `keep_caller` leaves the caller's own session signed in.
+    #[must_use]
+    pub fn of_all(
+        caller: &Authenticated,
+        keep_caller: bool,
+        reason: Reason,
+        now: Timestamp,
+        random: [u8; 10],
+    ) -> Self {
+        Self {
+            account: caller.account.id,
+            id: SignOutId::new(now, random),
+            scope: if keep_caller {
+                Scope::Others
+            } else {
+                Scope::Global
+            },
+            reason,
+            at: now,
+            by: Some(by(caller)),
+            target: SignOutTarget::Epoch {
+                ended: caller.account.epoch,
+                kept: keep_caller.then_some(caller.device.session),
+            },
+        }
+    }
+
+    /// Creates the sign-out of every device of an account that an operator
+    /// disables.
+    #[must_use]
+    pub fn of_disabled(account: &Account, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            account: account.id,
+            id: SignOutId::new(now, random),
+            scope: Scope::Global,
+            reason: Reason::AccountDisabled,
+            at: now,
+            by: None,
+            target: SignOutTarget::Epoch {
+                ended: account.epoch,
+                kept: None,
+            },
+        }
+    }
+
+    /// Returns the details to show to a device that this sign-out ended.
+    #[must_use]
+    pub fn end_info(&self) -> EndInfo {
         EndInfo {
             at: self.at,
             by: self.by.clone(),
@@ -164,7 +162,9 @@ impl SignOut {
         }
     }
 
-    /// Whether this ended the session, had it not been over before.
+    /// Returns whether this sign-out covers a session that began in the epoch
+    /// `born`. An earlier sign-out may already have ended it: see
+    /// [`first_to_end`].
     #[must_use]
     pub fn ends(&self, session: SessionId, born: Epoch) -> bool {
         match &self.target {
@@ -174,25 +174,18 @@ impl SignOut {
     }
 }
 
-/// How a session came to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndInfo {
-    /// When.
-    pub at: Timestamp,
-    /// By which device; none when an operator did it.
-    pub by: Option<ByDevice>,
-    /// Why.
-    pub reason: Reason,
-    /// Which sessions the sign-out was about.
-    pub scope: Scope,
-    /// By which sign-out.
-    pub sign_out: SignOutId,
+fn by(caller: &Authenticated) -> ByDevice {
+    ByDevice {
+        id: caller.device.id,
+        name: caller.device.info.name.clone(),
+    }
 }
 
-/// The first of these sign-outs, which come in the order of their epochs, that
-/// ended the session: later ones found it dead.
+/// Returns the sign-out that ended the session: the first that covers it, as
+/// later ones found it already ended. `sign_outs` are in the order of their
+/// epochs.
 #[must_use]
-pub fn first_end(sign_outs: &[SignOut], session: SessionId, born: Epoch) -> Option<&SignOut> {
+pub fn first_to_end(sign_outs: &[SignOut], session: SessionId, born: Epoch) -> Option<&SignOut> {
     sign_outs
         .iter()
         .find(|sign_out| sign_out.ends(session, born))
@@ -201,38 +194,89 @@ pub fn first_end(sign_outs: &[SignOut], session: SessionId, born: Epoch) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
-    fn all(id: u8, ended: u64, kept: Option<SessionId>) -> SignOut {
-        SignOut {
-            account: AccountId::from_random([1; 16]),
-            id: SignOutId::new(Timestamp::UNIX_EPOCH, [id; 10]),
-            scope: if kept.is_some() {
-                Scope::Others
-            } else {
-                Scope::Global
-            },
-            reason: Reason::SignedOut,
-            at: Timestamp::UNIX_EPOCH,
-            by: None,
-            target: SignOutTarget::Epoch {
-                ended: Epoch(ended),
-                kept,
-            },
+    fn now() -> Timestamp {
+        fixtures::now()
+    }
+
+    #[test]
+    fn a_sign_out_of_the_callers_own_device_is_local() {
+        let caller = fixtures::authenticated();
+        let own = SignOut::of_this(&caller, now(), [1; 10]);
+        assert_eq!(own.scope, Scope::Local);
+        assert_eq!(own.account, caller.account.id);
+        assert_eq!(own.by, Some(by(&caller)));
+        assert_eq!(own.target, SignOutTarget::One((&caller.device).into()));
+        let by_id = SignOut::of_device(&caller, &caller.device, now(), [1; 10]);
+        assert_eq!(by_id, own);
+    }
+
+    #[test]
+    fn a_sign_out_of_another_device_names_the_caller_and_ends_the_other() {
+        let caller = fixtures::authenticated();
+        let other = Device {
+            id: DeviceId::new(now(), [8; 10]),
+            session: SessionId::from_random([8; 16]),
+            ..caller.device.clone()
+        };
+        let sign_out = SignOut::of_device(&caller, &other, now(), [1; 10]);
+        assert_eq!(sign_out.scope, Scope::Device);
+        assert_eq!(sign_out.by, Some(by(&caller)));
+        assert_eq!(sign_out.target, SignOutTarget::One((&other).into()));
+        assert!(sign_out.ends(other.session, other.epoch));
+        assert!(!sign_out.ends(caller.device.session, caller.device.epoch));
+    }
+
+    #[test]
+    fn a_sign_out_of_all_ends_the_caller_unless_it_keeps_them() {
+        let caller = fixtures::authenticated();
+        let (own, epoch) = (caller.device.session, caller.account.epoch);
+        let other = SessionId::from_random([8; 16]);
+        for keep_caller in [false, true] {
+            let reason = Reason::PasswordChanged;
+            let sign_out = SignOut::of_all(&caller, keep_caller, reason, now(), [1; 10]);
+            assert_eq!(sign_out.reason, reason);
+            assert_eq!(sign_out.scope.includes_caller(), !keep_caller);
+            assert_eq!(sign_out.ends(own, epoch), !keep_caller);
+            assert!(sign_out.ends(other, epoch));
+            assert!(!sign_out.ends(other, epoch.next()));
         }
     }
 
     #[test]
+    fn a_disabled_account_keeps_no_session_and_names_no_device() {
+        let caller = fixtures::authenticated();
+        let sign_out = SignOut::of_disabled(&caller.account, now(), [1; 10]);
+        assert_eq!(sign_out.scope, Scope::Global);
+        assert_eq!(sign_out.reason, Reason::AccountDisabled);
+        assert_eq!(sign_out.by, None);
+        assert!(sign_out.ends(caller.device.session, caller.account.epoch));
+    }
+
+    #[test]
     fn the_first_sign_out_that_did_not_keep_a_session_ended_it() {
-        let kept = SessionId::from_random([2; 16]);
+        let caller = fixtures::authenticated();
+        let kept = caller.device.session;
         let other = SessionId::from_random([3; 16]);
-        let acts = [
-            all(1, 1, Some(kept)),
-            all(2, 2, Some(kept)),
-            all(3, 3, None),
-        ];
-        assert_eq!(first_end(&acts, kept, Epoch(1)), Some(&acts[2]));
-        assert_eq!(first_end(&acts, other, Epoch(1)), Some(&acts[0]));
-        assert_eq!(first_end(&acts, other, Epoch(3)), Some(&acts[2]));
-        assert_eq!(first_end(&acts, other, Epoch(4)), None);
+        let all = |epoch: u64, keep_caller: bool| {
+            let mut caller = caller.clone();
+            caller.account.epoch = Epoch(epoch);
+            SignOut::of_all(&caller, keep_caller, Reason::SignedOut, now(), [1; 10])
+        };
+        let sign_outs = [all(1, true), all(2, true), all(3, false)];
+        assert_eq!(
+            first_to_end(&sign_outs, kept, Epoch(1)),
+            Some(&sign_outs[2])
+        );
+        assert_eq!(
+            first_to_end(&sign_outs, other, Epoch(1)),
+            Some(&sign_outs[0])
+        );
+        assert_eq!(
+            first_to_end(&sign_outs, other, Epoch(3)),
+            Some(&sign_outs[2])
+        );
+        assert_eq!(first_to_end(&sign_outs, other, Epoch(4)), None);
     }
 }

@@ -293,7 +293,7 @@ fn circumstances(sign_out: &SignOut) -> Circumstances {
 #[cfg(test)]
 mod tests {
     use domain::{
-        ByDevice, DeviceFacts, DeviceId, DeviceKeyHash, EndInfo, EndedSession, Epoch, Place,
+        ByDevice, DeviceId, DeviceInfo, DeviceKeyHash, EndInfo, EndedSession, Epoch, Place,
         SignOutId, TokenHash,
     };
     use serde_json::{Value, json};
@@ -318,9 +318,9 @@ mod tests {
         Device {
             account: account(),
             id: DeviceId::new(at(1_000), [3; 10]),
-            facts: DeviceFacts {
+            info: DeviceInfo {
                 name: "Anna's television".to_owned(),
-                ..DeviceFacts::default()
+                ..DeviceInfo::default()
             },
             own_name: None,
             place: Place {

@@ -196,12 +196,12 @@ impl DeviceView {
             } else {
                 Status::SignedOut
             },
-            name: device.facts.name.clone(),
-            device_type: device.facts.device_type,
-            os: device.facts.os.clone(),
-            browser: device.facts.browser.clone(),
-            app: device.facts.app.clone(),
-            model: device.facts.model.clone(),
+            name: device.info.name.clone(),
+            device_type: device.info.device_type,
+            os: device.info.os.clone(),
+            browser: device.info.browser.clone(),
+            app: device.info.app.clone(),
+            model: device.info.model.clone(),
             ip: device.place.ip.clone(),
             location: LocationView::of(&device.place),
             first_signed_in_at: device.first_signed_in_at,
@@ -234,7 +234,7 @@ pub struct SignOutView {
 
 impl From<&SignOut> for SignOutView {
     fn from(sign_out: &SignOut) -> Self {
-        Self::from(&sign_out.ended())
+        Self::from(&sign_out.end_info())
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use domain::session::{SessionStatus, session_status};
-use domain::sign_out::first_end;
+use domain::sign_out::first_to_end;
 use domain::{
     Account, AccountId, Device, DeviceId, EndInfo, Epoch, Limits, SessionId, SignOut, Timestamp,
 };
@@ -170,9 +170,9 @@ impl Store {
         if let Some(oldest) = left_behind.iter().map(|(_, session)| session.epoch).min() {
             let sign_outs = self.sign_outs_since(account, oldest).await?;
             for (at, session) in left_behind {
-                let first = first_end(&sign_outs, session.session, session.epoch);
+                let first = first_to_end(&sign_outs, session.session, session.epoch);
                 // A record is written with each epoch, and outlives its rows.
-                fates[at] = ResolvedStatus::SignedOut(first.map(SignOut::ended).ok_or(
+                fates[at] = ResolvedStatus::SignedOut(first.map(SignOut::end_info).ok_or(
                     StoreError::Corrupt {
                         table: "Receipts",
                         attribute: ENDED_EPOCH,

@@ -4,8 +4,9 @@
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use domain::account::Epoch;
-use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
-use domain::sign_out::{ByDevice, EndInfo, EndedSession};
+use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+use domain::end_info::{ByDevice, EndInfo};
+use domain::sign_out::EndedSession;
 use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, SignOut, Timestamp};
 
@@ -268,11 +269,11 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let ended = sign_out.ended();
+        let ended = sign_out.end_info();
         let update = end(&self.tables.devices, device, &ended, WRITE_SWEEP);
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
         // A session that had run out before was not ended by this sign-out.
-        if !device.had_run_out(sign_out.at, limits) {
+        if !device.had_expired(sign_out.at, limits) {
             let session = EndedSession::from(device);
             let part = self.part(device.account, &ended, &session, None, limits);
             items.push(TransactWriteItem::builder().update(part).build());
@@ -329,8 +330,8 @@ fn to_item(device: &Device, limits: &Limits) -> Item {
     let mut set = |attribute: &str, value: AttributeValue| {
         item.insert(attribute.to_owned(), value);
     };
-    set(DEVICE_TYPE, text(device.facts.device_type.as_str()));
-    set(NAME, text(&device.facts.name));
+    set(DEVICE_TYPE, text(device.info.device_type.as_str()));
+    set(NAME, text(&device.info.name));
     set(SESSION_ID, text(device.session));
     set(TOKEN_HASH, bytes(device.token_hash.as_bytes()));
     set(DEVICE_KEY_HASH, bytes(device.key_hash.as_bytes()));
@@ -344,10 +345,10 @@ fn to_item(device: &Device, limits: &Limits) -> Item {
     set(LAST_WRITE, text(WRITE_SIGN_IN));
     let optional = [
         (OWN_NAME, &device.own_name),
-        (OS, &device.facts.os),
-        (BROWSER, &device.facts.browser),
-        (APP, &device.facts.app),
-        (MODEL, &device.facts.model),
+        (OS, &device.info.os),
+        (BROWSER, &device.info.browser),
+        (APP, &device.info.app),
+        (MODEL, &device.info.model),
         (IP, &device.place.ip),
         (CITY, &device.place.city),
         (COUNTRY, &device.place.country),
@@ -402,7 +403,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
     Ok(Device {
         account: row.parsed(ACCOUNT_ID, |id| id.parse().ok())?,
         id: row.parsed(DEVICE_ID, |id| id.parse().ok())?,
-        facts: DeviceFacts {
+        info: DeviceInfo {
             device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
             name: row.text(NAME)?.to_owned(),
             os: row.owned_if(OS)?,

@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceState, DeviceType};
+use domain::end_info::{ByDevice, EndInfo};
 use domain::receipt::{Receipt, ReceiptEntry, SessionProof, Step};
-use domain::sign_out::{ByDevice, EndInfo, EndedSession, SignOut, SignOutTarget, first_end};
+use domain::sign_out::{EndedSession, SignOut, SignOutTarget, first_to_end};
 use domain::token::TokenHash;
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
@@ -99,7 +100,7 @@ impl Store {
                     DeviceState::SignedIn => sign_out.ends(device.session, device.epoch),
                     DeviceState::SignedOut(ended) => ended.sign_out == sign_out.id,
                 };
-                could_be && !device.had_run_out(sign_out.at, limits)
+                could_be && !device.had_expired(sign_out.at, limits)
             }));
             after = page.next;
             if after.is_none() {
@@ -113,7 +114,7 @@ impl Store {
             let sign_outs = self.sign_outs_since(sign_out.account, oldest).await?;
             found.retain(|device| {
                 device.state != DeviceState::SignedIn
-                    || first_end(&sign_outs, device.session, device.epoch)
+                    || first_to_end(&sign_outs, device.session, device.epoch)
                         .is_some_and(|first| first.id == sign_out.id)
             });
         }
@@ -197,7 +198,7 @@ impl Store {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<(), StoreError> {
-        if device.contacted_at.is_some() || !device.has_part_in(ended, limits) {
+        if device.contacted_at.is_some() || !device.is_in_receipt_of(ended, limits) {
             return Ok(());
         }
         let session = EndedSession::from(device);
@@ -244,7 +245,7 @@ impl Store {
         let by_row = match (&of_row, &header) {
             // The part knows it already.
             _ if of_part.is_some() => false,
-            (Some(row), Some(header)) if row.has_part_in(&header.ended(), limits) => {
+            (Some(row), Some(header)) if row.is_in_receipt_of(&header.end_info(), limits) => {
                 self.ended_by(row, header).await?
             }
             _ => false,
@@ -268,7 +269,7 @@ impl Store {
             .or(of_header)
             .or(of_row.as_ref().map(EndedSession::from));
         if let Some(session) = session {
-            let ended = header.ended();
+            let ended = header.end_info();
             self.record_step(account, &ended, &session, Step::Acknowledged, now, limits)
                 .await?;
         }
@@ -281,7 +282,7 @@ impl Store {
             DeviceState::SignedOut(ended) => ended.sign_out == sign_out.id,
             DeviceState::SignedIn if sign_out.ends(row.session, row.epoch) => {
                 let sign_outs = self.sign_outs_since(row.account, row.epoch).await?;
-                first_end(&sign_outs, row.session, row.epoch)
+                first_to_end(&sign_outs, row.session, row.epoch)
                     .is_some_and(|first| first.id == sign_out.id)
             }
             DeviceState::SignedIn => false,
@@ -395,8 +396,8 @@ impl Store {
     /// is written with each epoch, and outlives the rows that it ended.
     pub async fn end_by_epoch(&self, device: &Device) -> Result<EndInfo, StoreError> {
         let sign_outs = self.sign_outs_since(device.account, device.epoch).await?;
-        first_end(&sign_outs, device.session, device.epoch)
-            .map(SignOut::ended)
+        first_to_end(&sign_outs, device.session, device.epoch)
+            .map(SignOut::end_info)
             .ok_or(StoreError::Corrupt {
                 table: TABLE,
                 attribute: ENDED_EPOCH,

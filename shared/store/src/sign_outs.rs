@@ -30,7 +30,7 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let ended = sign_out.ended();
+        let ended = sign_out.end_info();
         let update = devices::end(
             &self.tables.devices,
             &caller.device,
@@ -63,7 +63,7 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let ended = sign_out.ended();
+        let ended = sign_out.end_info();
         let same_epoch = ConditionCheck::builder()
             .table_name(&self.tables.accounts)
             .key(ACCOUNT_ID, text(caller.account.id))

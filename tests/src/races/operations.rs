@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
-use domain::{AccountId, DeviceId, Reason, Scope, SessionId, SignOut, SignOutId, SignOutTarget};
+use domain::{AccountId, DeviceId, Scope, SessionId, SignOut, SignOutId};
 use events::Record;
 use http_api::Reply;
 use runtime::lock;
@@ -335,18 +335,7 @@ async fn disable(bundle: &Bundle, account: AccountId) -> Result<(), StoreError> 
     for _ in 0..3 {
         let rows = bundle.store.rows(account, &[]).await?;
         let account = rows.account.expect("the account");
-        let sign_out = SignOut {
-            account: account.id,
-            id: SignOutId::new(now, runtime::random()),
-            scope: Scope::Global,
-            reason: Reason::AccountDisabled,
-            at: now,
-            by: None,
-            target: SignOutTarget::Epoch {
-                ended: account.epoch,
-                kept: None,
-            },
-        };
+        let sign_out = SignOut::of_disabled(&account, now, runtime::random());
         let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
         if act.await? == WriteOutcome::Done {
             return Ok(());

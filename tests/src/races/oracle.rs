@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::account::{Account, Epoch};
-use domain::device::{Device, DeviceFacts, DeviceState, DeviceType, Place};
-use domain::password::{Hasher, Password, StoredHash, Verdict};
+use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+use domain::end_info::{ByDevice, EndInfo};
+use domain::password::{Hasher, Password, PasswordCheck, StoredHash};
 use domain::receipt::{Receipt, ReceiptEntry};
 use domain::session::{SessionStatus, session_status};
-use domain::sign_out::{ByDevice, EndInfo, first_end};
+use domain::sign_out::first_to_end;
 use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{
     DeviceId, EndedSession, Limits, Reason, Scope, SessionId, SignOut, SignOutId, SignOutTarget,
@@ -179,7 +180,7 @@ impl Snapshot {
             .values()
             .filter(|device| device.state == DeviceState::SignedIn)
             .filter(|device| {
-                first_end(&ends, device.session, device.epoch)
+                first_to_end(&ends, device.session, device.epoch)
                     .is_some_and(|first| first.id == sign_out)
             })
             .map(|device| device.session)
@@ -225,7 +226,7 @@ impl Life {
             DeviceState::SignedOut(ended) => Some(ended.sign_out),
             DeviceState::SignedIn => {
                 let ends = seen.epoch_ends();
-                first_end(&ends, device.session, device.epoch).map(|first| first.id)
+                first_to_end(&ends, device.session, device.epoch).map(|first| first.id)
             }
         };
         Self {
@@ -499,7 +500,7 @@ impl<'a> Oracle<'a> {
             {
                 return broken(TIMES, format!("{by:?} on {id}"));
             }
-            let first = first_end(&epoch_ends, device.session, device.epoch);
+            let first = first_to_end(&epoch_ends, device.session, device.epoch);
             match &device.state {
                 DeviceState::SignedIn => {
                     let is_left = device.epoch != after.account.epoch
@@ -518,7 +519,7 @@ impl<'a> Oracle<'a> {
                             first.map(|first| first.id) == Some(header.id)
                         }
                     };
-                    if !is_its_own || *ended != header.ended() {
+                    if !is_its_own || *ended != header.end_info() {
                         return broken(ATTRIBUTED, format!("{by:?} on {id}"));
                     }
                 }
@@ -751,7 +752,7 @@ impl<'a> Oracle<'a> {
         let mut opens = |password: &str| {
             let password = Password::parse(password).expect("a password");
             let verdict = hasher.verify(&password, Some(&self.seen.account.password_hash));
-            matches!(verdict, Verdict::Matches { .. })
+            matches!(verdict, PasswordCheck::Match { .. })
         };
         if !opens(&self.password) {
             return broken(
@@ -992,10 +993,10 @@ fn read_device(row: &Item) -> Option<Device> {
     Some(Device {
         account: id(row, "account_id")?,
         id: id(row, "device_id")?,
-        facts: DeviceFacts {
+        info: DeviceInfo {
             device_type: DeviceType::parse(text(row, "device_type")?)?,
             name: text(row, "device_name")?.to_owned(),
-            ..DeviceFacts::default()
+            ..DeviceInfo::default()
         },
         own_name: None,
         place: Place::default(),

@@ -13,7 +13,7 @@ use curfew_tests::many::{add_devices, signed_in};
 use curfew_tests::races::operations::{Outcome, check};
 use curfew_tests::wire::{self, Call, Fate};
 use domain::account::Epoch;
-use domain::sign_out::first_end;
+use domain::sign_out::first_to_end;
 use domain::{DeviceId, SignOutId, Token};
 use http_api::Reply;
 use jiff::SignedDuration;
@@ -343,7 +343,7 @@ async fn swept(m: &Metered, caller: &str, sign_out: SignOutId) {
     loop {
         let page = store.devices(account, after, 1_000).await.unwrap();
         for device in &page.devices {
-            let Some(first) = first_end(&sign_outs, device.session, device.epoch) else {
+            let Some(first) = first_to_end(&sign_outs, device.session, device.epoch) else {
                 continue;
             };
             assert_eq!(first.id, sign_out);

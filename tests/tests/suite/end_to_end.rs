@@ -6,7 +6,7 @@ use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
 use curfew_tests::listener::{Heard, Listener};
 use curfew_tests::stack::{stack, store};
-use domain::{DeviceState, Limits, Reason, Scope, SignOut, SignOutId, SignOutTarget};
+use domain::{DeviceState, Limits, SignOut};
 use runtime::Clock;
 use serde_json::{Value, json};
 use store::WriteOutcome;
@@ -245,18 +245,7 @@ async fn disable(account: &str) {
     let (store, now) = (store(), Clock::System.now());
     let rows = store.rows(account.parse().unwrap(), &[]).await.unwrap();
     let account = rows.account.unwrap();
-    let sign_out = SignOut {
-        account: account.id,
-        id: SignOutId::new(now, runtime::random()),
-        scope: Scope::Global,
-        reason: Reason::AccountDisabled,
-        at: now,
-        by: None,
-        target: SignOutTarget::Epoch {
-            ended: account.epoch,
-            kept: None,
-        },
-    };
+    let sign_out = SignOut::of_disabled(&account, now, runtime::random());
     let act = store.disable(&account, &sign_out, &Limits::default()).await;
     assert_eq!(act.unwrap(), WriteOutcome::Done);
 }

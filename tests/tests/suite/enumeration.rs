@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use curfew_tests::bundle::{Bundle, json_of};
 use curfew_tests::engine::Engine;
 use curfew_tests::wire::{self, Call, Fate};
-use domain::{Reason, Scope, SignOut, SignOutId, SignOutTarget, Token};
+use domain::{SignOut, Token};
 use http_api::Reply;
 use runtime::{Clock, lock};
 use serde_json::Value;
@@ -131,18 +131,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
     let now = bundle.clock.now();
     let account = bundle.store.rows(token.account(), &[]).await.unwrap();
     let account = account.account.unwrap();
-    let sign_out = SignOut {
-        account: account.id,
-        id: SignOutId::new(now, runtime::random()),
-        scope: Scope::Global,
-        reason: Reason::AccountDisabled,
-        at: now,
-        by: None,
-        target: SignOutTarget::Epoch {
-            ended: account.epoch,
-            kept: None,
-        },
-    };
+    let sign_out = SignOut::of_disabled(&account, now, runtime::random());
     let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
     assert_eq!(act.await.unwrap(), store::WriteOutcome::Done);
 }

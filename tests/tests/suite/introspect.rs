@@ -10,7 +10,7 @@ use curfew_tests::client::{Api, Household, LAPTOP, TV, unique};
 use curfew_tests::engine::{Answer, Engine};
 use curfew_tests::stack::{api_url, stack};
 use curfew_tests::wire::{self, Fate};
-use domain::{Reason, Scope, SignOut, SignOutId, SignOutTarget, Token};
+use domain::{SignOut, Token};
 use http_api::{Event, Reply};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Clock, lock};
@@ -221,18 +221,7 @@ async fn disable(bundle: &Bundle, token: &Token) {
     let now = bundle.clock.now();
     let rows = bundle.store.rows(token.account(), &[]).await.unwrap();
     let account = rows.account.unwrap();
-    let sign_out = SignOut {
-        account: account.id,
-        id: SignOutId::new(now, [1; 10]),
-        scope: Scope::Global,
-        reason: Reason::AccountDisabled,
-        at: now,
-        by: None,
-        target: SignOutTarget::Epoch {
-            ended: account.epoch,
-            kept: None,
-        },
-    };
+    let sign_out = SignOut::of_disabled(&account, now, [1; 10]);
     let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
     assert_eq!(act.await.unwrap(), WriteOutcome::Done);
 }

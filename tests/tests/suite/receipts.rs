@@ -451,7 +451,7 @@ async fn a_device_in_contact_before_it_signs_in_again_stays_contacted() {
 }
 
 #[tokio::test]
-async fn a_session_that_had_run_out_before_is_in_no_receipt_of_many() {
+async fn a_session_that_had_expired_before_is_in_no_receipt_of_many() {
     let home = Home::new().await;
     let tv = home.device().await;
     home.later(DAY * 31);
@@ -472,7 +472,7 @@ async fn a_session_that_had_run_out_before_is_in_no_receipt_of_many() {
 }
 
 #[tokio::test]
-async fn a_session_that_had_run_out_and_signs_in_again_before_the_sweep_is_in_no_receipt() {
+async fn a_session_that_had_expired_and_signs_in_again_before_the_sweep_is_in_no_receipt() {
     let home = Home::new().await;
     let tv = home.device().await;
     home.later(DAY * 31);
@@ -510,7 +510,7 @@ async fn a_device_that_signed_in_again_before_a_sweep_is_marked_when_it_is_ended
 }
 
 #[tokio::test]
-async fn one_device_that_had_run_out_is_in_the_receipt_of_its_own_sign_out() {
+async fn one_device_that_had_expired_is_in_the_receipt_of_its_own_sign_out() {
     let home = Home::new().await;
     let tv = home.device().await;
     home.later(DAY * 31);
@@ -546,7 +546,7 @@ async fn a_state_only_moves_forward_whatever_the_order_and_however_often() {
         if at % 2 == 0 {
             home.swept(&laptop, id).await;
         }
-        let ended = home.record(&laptop, id).await.ended();
+        let ended = home.record(&laptop, id).await.end_info();
         let token = Token::parse(&tv.token).unwrap();
         let rows = home.bundle.store.rows(token.account(), &[tv.id]).await;
         let session = EndedSession::from(&rows.unwrap().devices[0]);

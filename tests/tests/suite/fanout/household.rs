@@ -7,7 +7,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use curfew_tests::tables;
 use domain::password::StoredHash;
 use domain::{
-    Account, AccountId, Authenticated, ByDevice, Device, DeviceFacts, DeviceId, DeviceKeyHash,
+    Account, AccountId, Authenticated, ByDevice, Device, DeviceId, DeviceInfo, DeviceKeyHash,
     DeviceState, EmailAddress, EndedSession, Epoch, Limits, Place, Reason, Scope, SessionId,
     SignOut, SignOutId, SignOutTarget, Timestamp, TokenHash,
 };
@@ -99,7 +99,7 @@ impl Household {
         let before = self.devices().await.remove(&device_id(device)).unwrap();
         let replaced = EndedSession::from(&before);
         let device = device_row(device, session, self.account.epoch);
-        let ended = ended_by.ended();
+        let ended = ended_by.end_info();
         let signed_in = self
             .store
             .replace_unswept_session(&device, &replaced, &ended, &self.limits)
@@ -277,9 +277,9 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
     Device {
         account: AccountId::from_random([0xaa; 16]),
         id: device_id(device),
-        facts: DeviceFacts {
+        info: DeviceInfo {
             name: "canary-name".to_owned(),
-            ..DeviceFacts::default()
+            ..DeviceInfo::default()
         },
         own_name: Some("canary-own-name".to_owned()),
         place: Place {

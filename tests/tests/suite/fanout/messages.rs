@@ -88,7 +88,7 @@ fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
 }
 
 fn signed_out(device: &Device) -> DeviceState {
-    DeviceState::SignedOut(sign_out(device, Scope::Local, 1).ended())
+    DeviceState::SignedOut(sign_out(device, Scope::Local, 1).end_info())
 }
 
 fn schema_of(message: &Message) -> Validator {

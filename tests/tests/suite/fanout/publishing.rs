@@ -120,7 +120,7 @@ async fn a_record_that_nobody_must_hear_of_gives_no_message() {
         .store
         .record_step(
             phone.account,
-            &sign_out.ended(),
+            &sign_out.end_info(),
             &ended,
             Step::Contacted,
             at(2_000),

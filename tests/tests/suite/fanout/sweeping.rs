@@ -309,7 +309,7 @@ async fn what_a_part_has_come_to_is_kept() {
     for scope in [Scope::Others, Scope::Global] {
         let (household, devices, sign_out, body) = signed_out(25, scope).await;
         let session = EndedSession::from(&devices[2]);
-        let (ended, limits) = (sign_out.ended(), household.limits);
+        let (ended, limits) = (sign_out.end_info(), household.limits);
         let store = &household.store;
         let marked = store.record_step(
             sign_out.account,
@@ -331,7 +331,7 @@ async fn what_a_part_has_come_to_is_kept() {
 }
 
 #[tokio::test]
-async fn a_session_that_had_run_out_before_is_marked_and_has_no_part() {
+async fn a_session_that_had_expired_before_is_marked_and_has_no_part() {
     let mut household = Household::new(25).await;
     let laptop = household.sign_in(1, 1).await;
     household.sign_in(2, 2).await;

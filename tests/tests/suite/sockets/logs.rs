@@ -158,7 +158,7 @@ async fn no_token_ticket_or_frame_is_ever_logged() {
     for secret in [&device.token, &laptop.token, &ticket, &unknown, "canary"] {
         assert!(!text.contains(secret), "{secret} is in {text}");
     }
-    let from_device = world.row(&device).await.facts.name;
+    let from_device = world.row(&device).await.info.name;
     assert!(!text.contains(&from_device), "a name is nobody's business");
 }
 

@@ -6,7 +6,7 @@ use curfew_tests::bundle::json_of;
 use curfew_tests::sockets::{Member, PASSWORD, Verdict, World};
 use curfew_tests::tables;
 use curfew_tests::wire::Fate;
-use domain::{EntryState, Reason, Scope, SignOut, SignOutId, SignOutTarget};
+use domain::{EntryState, Reason, SignOut, SignOutId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use store::WriteOutcome;
@@ -57,7 +57,7 @@ async fn a_device_is_told_which_sign_out_ended_its_session_when_why_and_by_which
 
     world.push(&world.event_of(&device, sign_out).await).await;
 
-    let by = world.row(&laptop).await.facts.name;
+    let by = world.row(&laptop).await.info.name;
     let frame = json!({
         "type": "session-revoked",
         "sign_out": sign_out,
@@ -84,18 +84,7 @@ async fn a_device_is_told_of_a_changed_password_and_of_a_disabled_account_as_wha
         let store = &world.bundle.store;
         let sign_out = if reason == Reason::AccountDisabled {
             let account = store.rows(account, &[]).await.unwrap().account.unwrap();
-            let sign_out = SignOut {
-                account: account.id,
-                id: SignOutId::new(world.clock.now(), [7; 10]),
-                scope: Scope::Global,
-                reason,
-                at: world.clock.now(),
-                by: None,
-                target: SignOutTarget::Epoch {
-                    ended: account.epoch,
-                    kept: None,
-                },
-            };
+            let sign_out = SignOut::of_disabled(&account, world.clock.now(), [7; 10]);
             let disabled = store.disable(&account, &sign_out, &world.bundle.limits);
             assert_eq!(disabled.await.unwrap(), WriteOutcome::Done);
             sign_out.id

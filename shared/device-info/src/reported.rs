@@ -5,7 +5,7 @@ use domain::DeviceType;
 /// What a device says of itself. Nothing in it is proven: it describes, and
 /// admits to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
+pub struct ReportedInfo {
     /// The owner's own name for the device.
     pub name: Option<String>,
     /// What kind of thing it is.
@@ -18,7 +18,7 @@ pub struct Claims {
     pub app: Option<String>,
 }
 
-impl Claims {
+impl ReportedInfo {
     /// The longest text that a claim may be, in Unicode code points, which is
     /// how JSON Schema's `maxLength` counts too.
     pub const MAX_CHARS: usize = 64;
@@ -28,10 +28,10 @@ impl Claims {
     /// # Errors
     ///
     /// The first text, in the order of the fields, that is longer than
-    /// [`Claims::MAX_CHARS`] as it was sent (so before trimming) or that has a
+    /// [`ReportedInfo::MAX_CHARS`] as it was sent (so before trimming) or that has a
     /// control character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F)
     /// anywhere.
-    pub fn validated(self) -> Result<Self, ClaimRefused> {
+    pub fn validated(self) -> Result<Self, InvalidInfo> {
         Ok(Self {
             name: checked("name", self.name)?,
             device_type: self.device_type,
@@ -45,36 +45,36 @@ impl Claims {
 /// A claim that is not taken, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
-pub struct ClaimRefused {
+pub struct InvalidInfo {
     /// The claim's name in the request: `name`, `os`, `model` or `app`.
     pub field: &'static str,
     /// What is wrong with it.
-    pub problem: ClaimProblem,
+    pub problem: InfoProblem,
 }
 
 /// What is wrong with a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimProblem {
-    /// Longer than [`Claims::MAX_CHARS`].
-    #[error("is longer than {} characters", Claims::MAX_CHARS)]
+pub enum InfoProblem {
+    /// Longer than [`ReportedInfo::MAX_CHARS`].
+    #[error("is longer than {} characters", ReportedInfo::MAX_CHARS)]
     TooLong,
     /// A line break, a tab, an escape or the like.
     #[error("has a control character")]
     ControlCharacter,
 }
 
-fn checked(field: &'static str, text: Option<String>) -> Result<Option<String>, ClaimRefused> {
+fn checked(field: &'static str, text: Option<String>) -> Result<Option<String>, InvalidInfo> {
     let Some(text) = text else { return Ok(None) };
-    if text.chars().nth(Claims::MAX_CHARS).is_some() {
-        return Err(ClaimRefused {
+    if text.chars().nth(ReportedInfo::MAX_CHARS).is_some() {
+        return Err(InvalidInfo {
             field,
-            problem: ClaimProblem::TooLong,
+            problem: InfoProblem::TooLong,
         });
     }
     if text.chars().any(char::is_control) {
-        return Err(ClaimRefused {
+        return Err(InvalidInfo {
             field,
-            problem: ClaimProblem::ControlCharacter,
+            problem: InfoProblem::ControlCharacter,
         });
     }
     let trimmed = text.trim();

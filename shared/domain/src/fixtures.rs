@@ -1,0 +1,62 @@
+//! The rows of one signed-in device, for the tests of this crate.
+
+use jiff::Timestamp;
+
+use crate::account::{Account, Epoch};
+use crate::device::{Device, DeviceInfo, DeviceState, Place};
+use crate::ids::{AccountId, DeviceId, SessionId};
+use crate::limits::Limits;
+use crate::password::{Hasher, Params, Password};
+use crate::session::Authenticated;
+use crate::token::{DeviceKey, Token};
+
+pub(crate) fn now() -> Timestamp {
+    "2026-11-20T10:00:00Z".parse().unwrap()
+}
+
+/// Returns the token that [`authenticated`] holds.
+pub(crate) fn token() -> Token {
+    let account = AccountId::from_random([1; 16]);
+    Token::new(account, DeviceId::new(now(), [2; 10]), [3; 32])
+}
+
+pub(crate) fn authenticated() -> Authenticated {
+    let (now, token) = (now(), token());
+    let params = Params {
+        m_kib: 8,
+        t: 1,
+        p: 1,
+    };
+    let password = Password::parse("quiet otter borrows nine lanterns").unwrap();
+    let mut hasher = Hasher::with_params(params).unwrap();
+    Authenticated {
+        account: Account {
+            id: token.account(),
+            email: "lea@example.com".to_owned(),
+            password_hash: hasher.hash(&password, [4; 16]),
+            epoch: Epoch(5),
+            kept_session: None,
+            disabled_at: None,
+            created_at: now,
+        },
+        device: Device {
+            account: token.account(),
+            id: token.device(),
+            info: DeviceInfo::default(),
+            own_name: None,
+            place: Place::default(),
+            session: SessionId::from_random([5; 16]),
+            token_hash: token.hash(),
+            key_hash: DeviceKey::new(token.device(), [6; 32]).hash(),
+            previous_key_hash: None,
+            epoch: Epoch(5),
+            first_signed_in_at: now,
+            signed_in_at: now,
+            verified_at: now,
+            last_active_at: now,
+            expires_at: Limits::default().expires_at(now),
+            state: DeviceState::SignedIn,
+            contacted_at: None,
+        },
+    }
+}
