@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use curfew::device::{Api as DeviceApi, Frame, Secret, Socket, SocketError};
+use curfew_client::{Api as DeviceApi, Frame, Secret, Socket, SocketError};
 use domain::{
     AccountId, Device, DeviceId, DeviceInfo, DeviceKey, DeviceState, DeviceType, Epoch, Limits,
     Place, SessionId, Timestamp, Token,
@@ -137,7 +137,7 @@ impl Crowd {
         let epoch = rows.account.expect("an account").epoch;
         let (answered, is_answered) = watch::channel(None);
         let wiping = Arc::new(Semaphore::new(AT_ONCE));
-        let api = DeviceApi::new(&stack::stack().api_url, None).expect("an address");
+        let api = DeviceApi::new(&stack::stack().api_url).expect("an address");
         let began = Instant::now();
         let members = stream::iter(0..devices)
             .map(|n| {

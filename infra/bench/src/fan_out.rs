@@ -5,8 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use curfew::device::api::Verdict;
-use curfew::device::{Api, Secret};
+use curfew_client::{Api, Secret, SessionCheck};
 use curfew_tests::crowd::Crowd;
 use curfew_tests::stack;
 use futures_util::{StreamExt as _, stream};
@@ -111,11 +110,11 @@ pub async fn run() -> Result<()> {
 
 /// How many of these sessions are let in.
 async fn alive(tokens: Vec<Secret>) -> Result<usize> {
-    let api = Api::new(&stack::stack().api_url, None)?;
+    let api = Api::new(&stack::stack().api_url)?;
     let verdicts = stream::iter(tokens)
         .map(|token| {
             let api = api.clone();
-            async move { api.session(&token).await }
+            async move { api.check_session(&token).await }
         })
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>()
@@ -123,9 +122,11 @@ async fn alive(tokens: Vec<Secret>) -> Result<usize> {
     let mut alive = 0;
     for verdict in verdicts {
         match verdict {
-            Verdict::Over(_) => {}
-            Verdict::SignedIn => alive += 1,
-            Verdict::None(why) => bail!("no verdict on a session: {}", why.why),
+            SessionCheck::Ended(_) => {}
+            SessionCheck::SignedIn => alive += 1,
+            SessionCheck::Unknown(no_answer) => {
+                bail!("a session could not be checked: {no_answer}")
+            }
         }
     }
     Ok(alive)

@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::{Client, StatusCode};
+use curfew_client::Api;
+use http::Method;
 use serde_json::json;
 
 use crate::stack::Demo;
@@ -20,19 +21,15 @@ pub async fn register(api_url: &str) -> Result<Demo> {
         email: EMAIL.into(),
         password: password()?,
     };
-    // No proxy of the user's can reach an address of this machine.
-    let answer = Client::builder()
-        .no_proxy()
-        .build()?
-        .post(format!("{api_url}/v1/accounts"))
-        .json(&json!({ "email": demo.email, "password": demo.password }))
-        .send()
-        .await
-        .context("the API does not answer")?;
-    let status = answer.status();
-    if status != StatusCode::ACCEPTED {
-        let text = answer.text().await.unwrap_or_default();
-        bail!("registering the demo household was answered by {status}: {text}");
+    let body = json!({ "email": demo.email, "password": demo.password });
+    let call = Api::new(api_url)?.call(Method::POST, "/v1/accounts");
+    let answer = call.json(&body).send().await?;
+    if answer.status != 202 {
+        bail!(
+            "registering the demo household was answered by {}: {}",
+            answer.status,
+            answer.text()
+        );
     }
     Ok(demo)
 }

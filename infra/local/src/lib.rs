@@ -5,12 +5,10 @@
 //! what is needed, [`functions`] builds, [`emulator`] starts the local AWS,
 //! [`deploy`] brings the template to it, [`front`] gives the API a stable
 //! address, [`demo`] makes a household through it. [`process`] sees to it that
-//! no child process outlives us, [`watch`] is hot reload. [`device`] is a client
-//! of the API, as an app is.
+//! no child process outlives us, [`watch`] is hot reload.
 
 pub mod demo;
 pub mod deploy;
-pub mod device;
 pub mod emulator;
 pub mod front;
 pub mod functions;

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use curfew::device::terminal;
-use curfew::{Options, Stack, target};
+use curfew::{Options, Stack, running, target};
+use curfew_client::{Credentials, Secret};
+use curfew_terminal::Place;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Builds Curfew, deploys it to an AWS on this machine, and says how to use it.
@@ -33,7 +34,7 @@ enum Command {
     Story,
     /// A device in this terminal: signs in, plays, and goes dark when it is signed
     /// out.
-    Device(terminal::Arguments),
+    Device(curfew_terminal::Arguments),
 }
 
 #[tokio::main]
@@ -51,7 +52,7 @@ async fn main() -> ExitCode {
     };
     let end = match command {
         Some(Command::Story) => story::play(told_to_end()).await.map(|()| ExitCode::SUCCESS),
-        Some(Command::Device(arguments)) => terminal::run(arguments, told_to_end()).await,
+        Some(Command::Device(arguments)) => device(arguments).await,
         None => tokio::select! {
             end = run(options) => end,
             told = told_to_end() => told,
@@ -85,6 +86,21 @@ async fn run(options: Options) -> Result<()> {
     println!("  Logs     {}", record.logs.display());
     println!("Ctrl-C ends it.");
     stack.broken().await
+}
+
+/// Runs a device on the running stack, or on the API that its arguments name.
+async fn device(arguments: curfew_terminal::Arguments) -> Result<ExitCode> {
+    let state = target().join("local");
+    let place = running(&state)?.map(|record| Place {
+        api_url: record.api_url,
+        socket_url: Some(record.socket_url),
+        example_url: Some(record.example_url),
+        credentials: Credentials {
+            email: record.demo.email,
+            password: Secret::new(record.demo.password),
+        },
+    });
+    curfew_terminal::run(arguments, &state.join("devices"), place, told_to_end()).await
 }
 
 /// Waits for Ctrl-C, SIGTERM, or the end of the terminal.

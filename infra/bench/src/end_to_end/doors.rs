@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use curfew::device::{Api as DeviceApi, Secret, Socket, SocketError};
+use curfew_client::{Api as DeviceApi, Secret, Socket, SocketError};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::Api;
 use curfew_tests::stack;
@@ -89,7 +89,7 @@ impl Doors {
         Ok(Self {
             api: Api::default(),
             films: Api::at(&stack.example_url),
-            socket: DeviceApi::new(&stack.api_url, None)?,
+            socket: DeviceApi::new(&stack.api_url)?,
             service: Principal::root(),
         })
     }

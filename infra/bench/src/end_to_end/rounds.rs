@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use curfew::device::{Frame, Socket};
+use curfew_client::{Frame, Socket};
 use curfew_tests::client::{Answer, Device, Household, LAPTOP, TV, unique};
 use curfew_tests::listener::Listener;
 use serde::Serialize;

@@ -1,10 +1,10 @@
-//! The connection below calls and sockets: TCP, and TLS wherever the API is not
-//! on this machine.
+//! The connection below calls and sockets: TCP, with TLS unless the API is on this
+//! machine.
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-/// After so much silence the other side is asked whether it is still there; it
-/// has as long to answer. Nobody waits longer for a connection either.
+/// The silence after which TCP probes the peer, the time that the peer has to
+/// answer, and the limit for opening a connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// A connection, whether or not it has TLS.
+/// A connection, with or without TLS.
 pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// What can't be the address of an API or a socket.
+/// An address that no API or socket can have; the text says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError(String);
 
@@ -37,17 +37,16 @@ impl std::fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-/// Makes connections, by the roots that browsers trust.
+/// Opens connections. Clones share whether the network is up.
 #[derive(Clone, Debug)]
-pub struct Connector {
+pub(crate) struct Connector {
     https: HttpsConnector<HttpConnector>,
     is_offline: Arc<AtomicBool>,
 }
 
 impl Connector {
-    /// Connections from this address, or from any.
-    #[must_use]
-    pub fn new(from: Option<IpAddr>) -> Self {
+    /// Creates a connector that binds to a local address, or to any.
+    pub(crate) fn new(local_address: Option<IpAddr>) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -55,9 +54,9 @@ impl Connector {
         http.set_keepalive_interval(Some(KEEP_ALIVE / 3));
         http.set_keepalive_retries(Some(3));
         http.set_connect_timeout(Some(KEEP_ALIVE));
-        http.set_local_address(from);
+        http.set_local_address(local_address);
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls())
+            .with_tls_config(TLS.clone())
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -67,7 +66,7 @@ impl Connector {
         }
     }
 
-    /// Cuts the network off, or not.
+    /// Simulates a lost network, or restores it.
     pub(crate) fn set_offline(&self, is_offline: bool) {
         self.is_offline.store(is_offline, Ordering::Relaxed);
     }
@@ -76,24 +75,20 @@ impl Connector {
         self.is_offline.load(Ordering::Relaxed)
     }
 
-    /// Opens a connection to where a `ws` or `wss` address leads.
+    /// Opens a connection to the host of a `ws` or `wss` address.
     pub(crate) async fn open(&self, socket: &Uri) -> Result<TokioIo<Stream>, BoxError> {
-        let scheme = if socket.scheme_str() == Some("wss") {
-            "https"
-        } else {
-            "http"
-        };
+        if self.is_offline() {
+            return Err("there is no network".into());
+        }
+        let is_secure = socket.scheme_str() == Some("wss");
         let authority = socket
             .authority()
             .map_or("", |authority| authority.as_str());
         let uri = Uri::builder()
-            .scheme(scheme)
+            .scheme(if is_secure { "https" } else { "http" })
             .authority(authority)
             .path_and_query("/")
             .build()?;
-        if self.is_offline() {
-            return Err("there is no network".into());
-        }
         let stream = self.https.clone().call(uri).await?;
         Ok(TokioIo::new(stream))
     }
@@ -115,7 +110,8 @@ impl Service<Uri> for Connector {
     }
 }
 
-fn tls() -> ClientConfig {
+/// The TLS settings with the roots that browsers trust, parsed once a process.
+static TLS: LazyLock<ClientConfig> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(TLS_SERVER_ROOT_CERTS.iter().cloned());
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -123,37 +119,35 @@ fn tls() -> ClientConfig {
         .expect("ring has the ciphers of TLS 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth()
-}
+});
 
-/// Takes the address of an API or a socket. Passwords and tokens go there, so
-/// it has TLS unless it is on this machine.
+/// Parses the address of an API or a socket. Passwords and tokens go there, so it
+/// needs TLS unless it is on this machine.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault in the address.
 pub(crate) fn address(text: &str, schemes: [&str; 2]) -> Result<Uri, AddressError> {
     let [plain, secure] = schemes;
-    let refused = |why: &str| AddressError(format!("{text} {why}"));
+    let invalid = |fault: &str| AddressError(format!("{text} {fault}"));
     let uri: Uri = text
         .trim_end_matches('/')
         .parse()
-        .map_err(|_| refused("is not an address"))?;
-    let host = uri.host().ok_or_else(|| refused("names no host"))?;
+        .map_err(|_| invalid("is not an address"))?;
+    let host = uri.host().ok_or_else(|| invalid("has no host"))?;
     if uri.query().is_some() {
-        return Err(refused("has a query, which addresses here never have"));
+        return Err(invalid("has a query, which is not allowed here"));
     }
     match uri.scheme_str() {
         Some(scheme) if scheme == secure => Ok(uri),
-        Some(scheme) if scheme == plain && is_here(host) => Ok(uri),
-        Some(scheme) if scheme == plain => Err(refused(&format!(
-            "is on another machine: secrets go there by {secure} alone"
+        Some(scheme) if scheme == plain && is_this_machine(host) => Ok(uri),
+        Some(scheme) if scheme == plain => Err(invalid(&format!(
+            "is on another machine, where secrets need {secure}"
         ))),
-        _ => Err(refused(&format!(
-            "begins with neither {plain} nor {secure}"
-        ))),
+        _ => Err(invalid(&format!("must begin with {plain} or {secure}"))),
     }
 }
 
-fn is_here(host: &str) -> bool {
+fn is_this_machine(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
@@ -165,23 +159,23 @@ mod tests {
     const HTTP: [&str; 2] = ["http", "https"];
 
     #[test]
-    fn secrets_leave_this_machine_by_tls_alone() {
-        for here in [
+    fn secrets_leave_this_machine_by_tls_only() {
+        for allowed in [
             "http://127.0.0.1:9400",
             "http://localhost:1",
             "http://[::1]:1",
             "https://api.example.com/",
         ] {
-            assert!(address(here, HTTP).is_ok(), "{here}");
+            assert!(address(allowed, HTTP).is_ok(), "{allowed}");
         }
-        for elsewhere in [
+        for refused in [
             "http://api.example.com",
             "http://127.0.0.1.example.com",
             "ftp://127.0.0.1",
             "127.0.0.1:9400",
             "https://api.example.com?token=1",
         ] {
-            assert!(address(elsewhere, HTTP).is_err(), "{elsewhere}");
+            assert!(address(refused, HTTP).is_err(), "{refused}");
         }
     }
 }

@@ -4,11 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
+use crate::Stage;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use curfew::Record;
-use curfew::device::{Secret, Session};
+use curfew_client::{Secret, Session};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_api::{DeviceView, ReceiptView, SignOutView};
 use reqwest::Client;
@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::ser::Formatter;
 use serde_json::{Serializer, Value, json};
 
-use crate::story::event::{Event, SESSION_ESTABLISHED};
-use crate::story::live::Live;
+use crate::event::{Event, SESSION_ESTABLISHED};
+use crate::live::Live;
 
 /// No answer takes so long, cold starts on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,7 +65,7 @@ impl Household {
     ///
     /// # Errors
     /// When a device can't be made ready to call.
-    pub fn new(record: &Record) -> Result<Self> {
+    pub fn new(record: &Stage) -> Result<Self> {
         let mark = u32::from_be_bytes(runtime::random());
         let ip = |host| {
             if record.watch {

@@ -4,18 +4,18 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use crate::Stage;
 use anyhow::Result;
-use curfew::Record;
-use curfew::device::{Because, By, Frame, News, SignedOut};
+use curfew_client::{By, EndReason, Event as News, Frame, SignedOut};
 use http_api::{DeviceView, PartView, ReceiptView, SignOutView, Status};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::story::device::{Answer, Call, Device, Household};
-use crate::story::event::{Event, Expected};
-use crate::story::live::{Film, Live};
-use crate::story::page::{Page, Row, shown};
-use crate::story::subscription::Subscription;
+use crate::device::{Answer, Call, Device, Household};
+use crate::event::{Event, Expected};
+use crate::live::{Film, Live};
+use crate::page::{Page, Row, shown};
+use crate::subscription::Subscription;
 
 /// How long an event may take. It takes a second, or a few when functions start
 /// on a busy machine.
@@ -40,7 +40,7 @@ const PIECES: usize = 3;
 /// Tells the story, from the first line to the last.
 pub struct Narrator {
     page: Page,
-    record: Record,
+    record: Stage,
     subscription: Subscription,
     /// The events of the household that were told already.
     heard: Vec<Event>,
@@ -52,7 +52,7 @@ impl Narrator {
     ///
     /// # Errors
     /// When the topic can't be listened to.
-    pub async fn begin(record: &Record) -> Result<Self> {
+    pub async fn begin(record: &Stage) -> Result<Self> {
         let subscription = Subscription::begin(record).await?;
         let page = Page::new();
         page.title("Curfew sends every device home");
@@ -278,7 +278,7 @@ impl Narrator {
             }
         };
         self.page.came(FILMS, &claim, &flaws, &[]);
-        device.live()?.heedful()?.client.doubt();
+        device.live()?.heedful()?.client.check_session();
         Ok(())
     }
 
@@ -318,7 +318,7 @@ impl Narrator {
                     seen.push("wiped");
                 }
                 News::SignInScreen(because) => {
-                    if because != Because::SignedOut(expected.clone()) {
+                    if because != EndReason::SignedOut(expected.clone()) {
                         flaws.push(format!("its sign-in screen says {because:?}"));
                     }
                     seen.push("sign-in screen");
@@ -333,8 +333,8 @@ impl Narrator {
                     break;
                 }
                 // It may lose its socket at any time.
-                News::Connected | News::Disconnected | News::Waits { .. } => {}
-                News::Heartbeat | News::Problem(_) | News::NotWiped(_) => {
+                News::Connected | News::Disconnected | News::Retrying { .. } => {}
+                News::Heartbeat | News::Problem(_) | News::WipeFailed(_) => {
                     flaws.push(format!("{news:?} came"));
                 }
             }

@@ -5,8 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::connector::AddressError;
-use super::{Answer, Api, Secret};
+use curfew_client::{AddressError, Answer, Api, Secret};
 
 /// A piece of a film, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -57,7 +56,7 @@ impl Projector {
     /// [`AddressError`] when a token can't go there.
     pub fn new(device: &Api, example_url: &str, film: usize) -> Result<Self, AddressError> {
         Ok(Self {
-            api: device.elsewhere(example_url)?,
+            api: device.at(example_url)?,
             films: Vec::new(),
             film,
             next: None,
@@ -90,17 +89,17 @@ impl Projector {
     }
 
     async fn get(&self, path: &str, token: &Secret) -> Result<Value, Shown> {
-        let answer = self.api.call(Method::GET, path, Some(token), None).await;
+        let answer = self.api.call(Method::GET, path).token(token).send().await;
         match answer {
             Ok(Answer {
-                status: 200, body, ..
-            }) => Ok(body),
+                status: 200, json, ..
+            }) => Ok(json),
             Ok(Answer {
                 status: status @ (401 | 403),
                 ..
             }) => Err(Shown::Refused(status)),
-            Ok(answer) => Err(Shown::Nothing(answer.why())),
-            Err(unanswered) => Err(Shown::Nothing(unanswered.why)),
+            Ok(answer) => Err(Shown::Nothing(answer.message())),
+            Err(unanswered) => Err(Shown::Nothing(unanswered.reason)),
         }
     }
 }

@@ -12,9 +12,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{
-    Api, Because, Client, Credentials, Facts, Failure, Memory, News, Pace, Secret, Settings, typed,
+use curfew_client::{
+    Api, Client, Credentials, DeviceInfo, EndReason, Error, Event, Secret, Settings, Storage,
+    Timing,
 };
+
+use crate::typed;
 
 /// A numbered command.
 #[derive(Deserialize)]
@@ -60,7 +63,7 @@ struct Configuration {
     state: PathBuf,
     reconnect_cap_ms: Option<u64>,
     #[serde(default)]
-    device: Facts,
+    device: DeviceInfo,
 }
 
 /// Does what standard input says, until it ends or says `end`.
@@ -127,7 +130,7 @@ impl Adapter {
                 members.insert("ok".into(), true.into());
                 Value::Object(members)
             }
-            Err(Failure { problem, detail }) => {
+            Err(Error { problem, detail }) => {
                 json!({ "id": id, "ok": false, "problem": problem, "detail": detail })
             }
         };
@@ -136,7 +139,7 @@ impl Adapter {
         goes_on
     }
 
-    async fn act(&mut self, what: What) -> Result<Map<String, Value>, Failure> {
+    async fn act(&mut self, what: What) -> Result<Map<String, Value>, Error> {
         let members = match what {
             What::Configure(configuration) => {
                 self.configure(configuration)?;
@@ -148,13 +151,15 @@ impl Adapter {
                 json!({ "device_id": session.device })
             }
             What::Store { key, value } => {
-                let stored = self.client()?.memory().store(key, value);
+                let stored = self.client()?.storage().store(key, value);
                 stored.map_err(|error| failure(error.to_string()))?;
                 json!({})
             }
             What::Stored => {
-                let memory = self.client()?.memory();
-                let key = memory.key().map_err(|error| failure(error.to_string()))?;
+                let memory = self.client()?.storage();
+                let key = memory
+                    .device_key()
+                    .map_err(|error| failure(error.to_string()))?;
                 json!({
                     "entries": memory.entries(),
                     "token": memory.session().is_some(),
@@ -194,7 +199,7 @@ impl Adapter {
         }
     }
 
-    fn configure(&mut self, configuration: Configuration) -> Result<(), Failure> {
+    fn configure(&mut self, configuration: Configuration) -> Result<(), Error> {
         let Configuration {
             api_url,
             socket_url,
@@ -202,19 +207,19 @@ impl Adapter {
             reconnect_cap_ms,
             device,
         } = configuration;
-        let api = Api::new(&api_url, None).map_err(|error| failure(error.to_string()))?;
-        let mut pace = Pace::default();
+        let api = Api::new(&api_url).map_err(|error| failure(error.to_string()))?;
+        let mut timing = Timing::default();
         if let Some(cap) = reconnect_cap_ms {
-            pace = pace.capped(Duration::from_millis(cap));
+            timing = timing.capped(Duration::from_millis(cap));
         }
         // The one before lets go of its folder first.
         self.client = None;
-        let memory = Memory::of_everything(state).map_err(|error| failure(format!("{error:#}")))?;
+        let memory = Storage::in_folder(state).map_err(|error| failure(format!("{error:#}")))?;
         let settings = Settings {
             api,
             socket_url,
-            facts: device,
-            pace,
+            device,
+            timing,
         };
         let (client, news) = Client::new(settings, memory);
         self.client = Some(client);
@@ -222,27 +227,27 @@ impl Adapter {
         Ok(())
     }
 
-    fn client(&self) -> Result<&Client, Failure> {
+    fn client(&self) -> Result<&Client, Error> {
         self.client.as_ref().ok_or_else(unconfigured)
     }
 
-    fn client_mut(&mut self) -> Result<&mut Client, Failure> {
+    fn client_mut(&mut self) -> Result<&mut Client, Error> {
         self.client.as_mut().ok_or_else(unconfigured)
     }
 }
 
-fn unconfigured() -> Failure {
+fn unconfigured() -> Error {
     failure("configure comes first")
 }
 
-fn failure(detail: impl Into<String>) -> Failure {
-    Failure {
+fn failure(detail: impl Into<String>) -> Error {
+    Error {
         problem: None,
         detail: detail.into(),
     }
 }
 
-async fn tell(mut news: UnboundedReceiver<News>, say: UnboundedSender<Value>) {
+async fn tell(mut news: UnboundedReceiver<Event>, say: UnboundedSender<Value>) {
     while let Some(news) = news.recv().await {
         if let Some(event) = event(&news)
             && say.send(event).is_err()
@@ -253,20 +258,20 @@ async fn tell(mut news: UnboundedReceiver<News>, say: UnboundedSender<Value>) {
 }
 
 /// What the suite is told of it.
-fn event(news: &News) -> Option<Value> {
+fn event(news: &Event) -> Option<Value> {
     let event = match news {
-        News::Connected => json!({ "event": "connected" }),
-        News::Disconnected => json!({ "event": "disconnected" }),
-        News::Stopped(..) => json!({ "event": "stopped" }),
-        News::Wiped => json!({ "event": "wiped" }),
-        News::Acknowledged(_) => json!({ "event": "acknowledged" }),
-        News::SignInScreen(Because::Expired) => {
+        Event::Connected => json!({ "event": "connected" }),
+        Event::Disconnected => json!({ "event": "disconnected" }),
+        Event::Stopped(..) => json!({ "event": "stopped" }),
+        Event::Wiped => json!({ "event": "wiped" }),
+        Event::Acknowledged(_) => json!({ "event": "acknowledged" }),
+        Event::SignInScreen(EndReason::Expired) => {
             json!({ "event": "sign_in_screen", "because": "expired" })
         }
-        News::SignInScreen(Because::Invalid) => {
+        Event::SignInScreen(EndReason::Invalid) => {
             json!({ "event": "sign_in_screen", "because": "invalid" })
         }
-        News::SignInScreen(Because::SignedOut(signed_out)) => json!({
+        Event::SignInScreen(EndReason::SignedOut(signed_out)) => json!({
             "event": "sign_in_screen",
             "because": "signed_out",
             "sign_out": signed_out.sign_out,
@@ -274,11 +279,11 @@ fn event(news: &News) -> Option<Value> {
             "signed_out_at": signed_out.at,
             "signed_out_by": signed_out.by,
         }),
-        News::Waits { .. }
-        | News::Heartbeat
-        | News::Problem(_)
-        | News::NotWiped(_)
-        | News::NotAcknowledged => return None,
+        Event::Retrying { .. }
+        | Event::Heartbeat
+        | Event::Problem(_)
+        | Event::WipeFailed(_)
+        | Event::NotAcknowledged => return None,
     };
     Some(event)
 }

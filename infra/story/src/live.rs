@@ -4,18 +4,18 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Stage;
 use anyhow::{Context, Result, bail};
-use curfew::Record;
-use curfew::device::{
-    Api, Client, Facts, Frame, Memory, News, Pace, Piece, Projector, Secret, Session, Settings,
-    Shown, Socket,
+use curfew_client::{
+    Api, Client, DeviceInfo, Event, Frame, Secret, Session, Settings, Socket, Storage, Timing,
 };
+use curfew_terminal::film::{Piece, Projector, Shown};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::story::device::Device;
+use crate::device::Device;
 
 /// Nothing that a device waits for takes so long, cold starts on a busy machine
 /// included.
@@ -42,7 +42,7 @@ impl Live {
     /// When it can't.
     pub async fn begin(
         before: Option<Self>,
-        record: &Record,
+        record: &Stage,
         device: &Device,
         session: Session,
     ) -> Result<Self> {
@@ -70,9 +70,9 @@ impl Live {
         };
         while let Some((news, _)) = heedful.next().await {
             match news {
-                News::Connected => return true,
+                Event::Connected => return true,
                 // Of the session before.
-                News::Disconnected => {}
+                Event::Disconnected => {}
                 _ => return false,
             }
         }
@@ -102,26 +102,26 @@ impl Live {
     }
 }
 
-fn api(record: &Record, device: &Device) -> Result<Api> {
-    let api = Api::new(&record.api_url, Some(device.ip))?;
+fn api(record: &Stage, device: &Device) -> Result<Api> {
+    let api = Api::from_address(&record.api_url, device.ip)?;
     Ok(api.with_user_agent(device.user_agent))
 }
 
 /// A device with Curfew's client.
 pub struct Heedful {
     pub client: Client,
-    told: Mutex<UnboundedReceiver<(News, Instant)>>,
+    told: Mutex<UnboundedReceiver<(Event, Instant)>>,
 }
 
 impl Heedful {
-    async fn begin(record: &Record, device: &Device, session: Session) -> Result<Box<Self>> {
+    async fn begin(record: &Stage, device: &Device, session: Session) -> Result<Box<Self>> {
         let settings = Settings {
             api: api(record, device)?,
             socket_url: Some(record.socket_url.clone()),
-            facts: Facts::default(),
-            pace: Pace::default(),
+            device: DeviceInfo::default(),
+            timing: Timing::default(),
         };
-        let (mut client, news) = Client::new(settings, Memory::fleeting());
+        let (mut client, news) = Client::new(settings, Storage::in_memory());
         let (tell, told) = unbounded_channel();
         tokio::spawn(stamp(news, tell));
         client.begin(session, None).await?;
@@ -134,24 +134,24 @@ impl Heedful {
     }
 
     fn download(&self) -> Result<()> {
-        let stored = self.client.memory().store("film".into(), DOWNLOAD.into());
+        let stored = self.client.storage().store("film".into(), DOWNLOAD.into());
         stored.context("nothing can be downloaded")
     }
 
     /// Whether nothing of the account is left on it.
     pub fn is_empty(&self) -> bool {
-        let memory = self.client.memory();
+        let memory = self.client.storage();
         memory.session().is_none() && memory.entries().is_empty()
     }
 
     /// What happens to it next; nothing when that takes too long.
-    pub async fn next(&self) -> Option<(News, Instant)> {
+    pub async fn next(&self) -> Option<(Event, Instant)> {
         let mut told = self.told.lock().await;
         timeout(PATIENCE, told.recv()).await.ok().flatten()
     }
 
     /// What has happened to it that nobody has waited for.
-    pub async fn pending(&self) -> Vec<News> {
+    pub async fn pending(&self) -> Vec<Event> {
         let mut told = self.told.lock().await;
         let mut pending = Vec::new();
         while let Ok((news, _)) = told.try_recv() {
@@ -161,7 +161,7 @@ impl Heedful {
     }
 }
 
-async fn stamp(mut news: UnboundedReceiver<News>, tell: UnboundedSender<(News, Instant)>) {
+async fn stamp(mut news: UnboundedReceiver<Event>, tell: UnboundedSender<(Event, Instant)>) {
     while let Some(news) = news.recv().await {
         if tell.send((news, Instant::now())).is_err() {
             return;
@@ -182,7 +182,7 @@ impl Drop for Heedless {
 }
 
 impl Heedless {
-    async fn begin(record: &Record, device: &Device, token: &Secret) -> Result<Self> {
+    async fn begin(record: &Stage, device: &Device, token: &Secret) -> Result<Self> {
         let api = api(record, device)?;
         let mut socket = Socket::open(&api, &record.socket_url, token).await?;
         let (tell, told) = unbounded_channel();
@@ -234,7 +234,7 @@ impl Film {
     ///
     /// # Errors
     /// When the device can't.
-    pub fn begin(record: &Record, device: &Device, film: usize) -> Result<Self> {
+    pub fn begin(record: &Stage, device: &Device, film: usize) -> Result<Self> {
         let token = device.token.as_deref();
         let token = Secret::new(token.context("nobody plays without a token")?);
         let mut projector = Projector::new(&api(record, device)?, &record.example_url, film)?;

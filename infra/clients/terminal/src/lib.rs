@@ -1,7 +1,12 @@
 //! `cargo run -- device`: a device in a terminal. It plays until it is signed
 //! out, and understands a few words.
 
-use std::path::PathBuf;
+mod adapter;
+pub mod film;
+mod screen;
+mod typed;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,12 +21,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::screen::{Ink, Screen, bar};
-use super::{
-    Answer, Api, Because, Client, Credentials, Facts, Memory, News, Pace, Piece, Projector, Secret,
-    Settings, Shown, SignedOut, adapter, typed,
+use curfew_client::{
+    Answer, Api, Client, Credentials, DeviceInfo, EndReason, Event, Secret, Settings, SignedOut,
+    Storage, Timing,
 };
-use crate::{Record, root, running, target};
+
+use crate::film::{Piece, Projector, Shown};
+use crate::screen::{Ink, Screen, bar};
 
 /// How long the last words of a device may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,17 +81,22 @@ pub struct Arguments {
     adapter: bool,
 }
 
-/// Where a device signs in, and as whom.
-struct Place {
-    api_url: String,
-    socket_url: Option<String>,
-    example_url: Option<String>,
-    credentials: Credentials,
+/// The API of a device, and the account that it signs in to.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The API.
+    pub api_url: String,
+    /// The socket, if it is known.
+    pub socket_url: Option<String>,
+    /// The example API that has the films, if there is one.
+    pub example_url: Option<String>,
+    /// The account.
+    pub credentials: Credentials,
 }
 
 impl Arguments {
-    /// The running stack, or what was named instead of it.
-    fn place(&self) -> Result<Place> {
+    /// Returns the running stack, or the API that was named instead of it.
+    fn place(&self, running: Option<Place>) -> Result<Place> {
         if let (Some(api_url), Some(email), Some(password)) =
             (&self.api_url, &self.email, &self.password)
         {
@@ -99,45 +110,29 @@ impl Arguments {
                 },
             });
         }
-        let Some(record) = running(&target().join("local"))? else {
+        let Some(mut place) = running else {
             bail!(
                 "No stack is running on this machine. Start one with `cargo run` in another \
                  terminal, or name an API with --api-url, --email and --password."
             );
         };
-        let Record {
-            api_url,
-            socket_url,
-            example_url,
-            demo,
-            ..
-        } = record;
-
-        if self.email.is_some() && self.password.is_none() {
-            bail!("--email needs its --password");
+        if let Some(email) = &self.email {
+            place.credentials.email.clone_from(email);
+            if self.password.is_none() {
+                bail!("--email needs --password");
+            }
         }
-        Ok(Place {
-            api_url,
-            socket_url: Some(socket_url),
-            example_url: Some(example_url),
-            credentials: Credentials {
-                email: self.email.clone().unwrap_or(demo.email),
-                password: Secret::new(self.password.clone().unwrap_or(demo.password)),
-            },
-        })
-    }
-
-    /// Its folder: its name, without what leads elsewhere.
-    fn folder(&self) -> Result<PathBuf> {
-        let folder = folder_name(&self.name)?;
-        Ok(target().join("local/devices").join(folder))
+        if let Some(password) = &self.password {
+            place.credentials.password = Secret::new(password);
+        }
+        Ok(place)
     }
 }
 
 fn folder_name(name: &str) -> Result<String> {
     let folder = name.replace(['/', '\\', '\0'], "-");
     if folder.trim().is_empty() || folder.starts_with('.') || folder.len() > 200 {
-        bail!("--name {name:?} can't be the name of a folder");
+        bail!("--name {name:?} can't be used as the name of a folder");
     }
     Ok(folder)
 }
@@ -148,12 +143,14 @@ fn folder_name(name: &str) -> Result<String> {
 /// When it can't be signed in, or when the terminal fails it.
 pub async fn run(
     arguments: Arguments,
+    folder: &Path,
+    running: Option<Place>,
     told_to_end: impl Future<Output = Result<()>>,
 ) -> Result<ExitCode> {
     if arguments.adapter {
         return adapter::run().await.map(|()| ExitCode::SUCCESS);
     }
-    let device = Device::switch_on(&arguments)?;
+    let device = Device::switch_on(&arguments, folder, running)?;
     tokio::select! {
         lived = device.live(arguments.offline) => lived,
         told = told_to_end => told.map(|()| ExitCode::SUCCESS),
@@ -167,7 +164,7 @@ struct Device {
     folder: PathBuf,
     credentials: Credentials,
     client: Client,
-    news: UnboundedReceiver<News>,
+    news: UnboundedReceiver<Event>,
     projector: Option<Projector>,
     playing: Option<AbortHandle>,
     shown: UnboundedReceiver<Shown>,
@@ -190,16 +187,16 @@ struct Device {
 }
 
 impl Device {
-    fn switch_on(arguments: &Arguments) -> Result<Self> {
-        let place = arguments.place()?;
-        let folder = arguments.folder()?;
+    fn switch_on(arguments: &Arguments, folder: &Path, running: Option<Place>) -> Result<Self> {
+        let place = arguments.place(running)?;
+        let folder = folder.join(folder_name(&arguments.name)?);
         let memory = if arguments.remember {
-            Memory::of_everything(folder.clone())
+            Storage::in_folder(folder.clone())
         } else {
-            Memory::of_key(folder.clone())
+            Storage::device_key_only(folder.clone())
         };
         let memory = memory.with_context(|| format!("{} can't start", arguments.name))?;
-        let api = Api::new(&place.api_url, None)?;
+        let api = Api::new(&place.api_url)?;
         api.set_offline(arguments.offline);
         let projector = match &place.example_url {
             // Another film on each device.
@@ -209,12 +206,12 @@ impl Device {
         let settings = Settings {
             api,
             socket_url: place.socket_url,
-            facts: Facts {
+            device: DeviceInfo {
                 name: Some(arguments.name.clone()),
                 device_type: Some(arguments.device_type.clone()),
                 app: Some("Curfew in a terminal".to_owned()),
             },
-            pace: Pace::default(),
+            timing: Timing::default(),
         };
         let (client, news) = Client::new(settings, memory);
         let (show, shown) = unbounded_channel();
@@ -296,7 +293,7 @@ impl Device {
             self.screen
                 .say("Still signed in from before, as far as it knows.");
         } else {
-            let had_key = self.client.memory().key()?.is_some();
+            let had_key = self.client.storage().device_key()?.is_some();
             let session = self.client.sign_in(&self.credentials).await;
             session.context("It can't be signed in")?;
             let again = if had_key { ", by its device key" } else { "" };
@@ -358,7 +355,7 @@ impl Device {
             }
             Shown::Refused(status) => {
                 // It may be the end; the service that has refused can't say.
-                self.client.doubt();
+                self.client.check_session();
                 self.pause(format!("The film was refused ({status})."));
             }
             Shown::Nothing(why) => self.pause(format!("The film does not come: {why}.")),
@@ -374,49 +371,49 @@ impl Device {
     }
 
     /// Takes in what happened; at the end of the session, how the process ends.
-    async fn hear(&mut self, news: News) -> Option<ExitCode> {
+    async fn hear(&mut self, news: Event) -> Option<ExitCode> {
         match news {
-            News::Connected => {
+            Event::Connected => {
                 self.is_connected = true;
                 self.screen.say("Its socket is open.");
             }
-            News::Disconnected => {
+            Event::Disconnected => {
                 self.is_connected = false;
                 if !self.is_offline && self.playing.is_some() {
                     self.screen.say("Its socket has closed.");
                 }
             }
-            News::Waits { why, wait } => {
+            Event::Retrying { reason: why, wait } => {
                 let wait = wait.as_secs_f64();
                 self.screen
                     .say(&format!("Not connected: {why}. Again in {wait:.1} s."));
             }
-            News::Problem(name) => self.screen.say(&format!("The socket answers: {name}.")),
-            News::Stopped(signed_out, way) => {
+            Event::Problem(name) => self.screen.say(&format!("The socket answers: {name}.")),
+            Event::Stopped(signed_out, way) => {
                 self.stop();
                 let told = self.screen.inked(Ink::Bad, &told(&signed_out));
                 self.screen.say(&format!("{told} It was told {way}."));
             }
-            News::Wiped => self
+            Event::Wiped => self
                 .screen
                 .say("Wiped: nothing of the account is left here."),
-            News::NotWiped(why) => {
+            Event::WipeFailed(why) => {
                 let text = format!("It could not be wiped: {why}. Nobody is told that it was.");
                 self.screen.say(&self.screen.inked(Ink::Bad, &text));
             }
-            News::SignInScreen(because) => return Some(self.go_dark(because).await),
+            Event::SignInScreen(because) => return Some(self.go_dark(because).await),
             // Acknowledgements come after the sign-in screen, which waits for them.
-            News::Heartbeat | News::Acknowledged(_) | News::NotAcknowledged => {}
+            Event::Heartbeat | Event::Acknowledged(_) | Event::NotAcknowledged => {}
         }
         None
     }
 
     /// The end: waits until the owner can know, and says how to come back.
-    async fn go_dark(&mut self, because: Because) -> ExitCode {
+    async fn go_dark(&mut self, because: EndReason) -> ExitCode {
         self.stop();
         let code = match because {
-            Because::Expired | Because::Invalid => {
-                let why = if because == Because::Expired {
+            EndReason::Expired | EndReason::Invalid => {
+                let why = if because == EndReason::Expired {
                     "The session has run out."
                 } else {
                     "The token is that of no session; another sign-in may have replaced it."
@@ -425,13 +422,12 @@ impl Device {
                 self.screen.say("Nothing was wiped. Sign in again.");
                 ExitCode::FAILURE
             }
-            Because::SignedOut(_) => {
+            EndReason::SignedOut(_) => {
                 self.acknowledged().await;
                 ExitCode::SUCCESS
             }
         };
         let key = self.folder.join("device-key");
-        let key = key.strip_prefix(root()).unwrap_or(&key);
         self.screen.say(&format!(
             "Dark. It stays the same device by the key in {}.",
             key.display()
@@ -443,8 +439,8 @@ impl Device {
         let answered = timeout(PATIENCE, async {
             loop {
                 match self.news.recv().await {
-                    Some(News::Acknowledged(way)) => return Some(way),
-                    Some(News::NotAcknowledged) | None => return None,
+                    Some(Event::Acknowledged(way)) => return Some(way),
+                    Some(Event::NotAcknowledged) | None => return None,
                     Some(_) => {}
                 }
             }
@@ -550,7 +546,7 @@ impl Device {
             return;
         };
         let Some(devices) = member::<Vec<DeviceView>>(&answer, "/devices") else {
-            return self.screen.say(&answer.why());
+            return self.screen.say(&answer.message());
         };
         for (at, device) in devices.iter().enumerate() {
             let kind = device.device_type.as_str();
@@ -572,8 +568,8 @@ impl Device {
         let Some(answer) = self.call(Method::POST, path, body).await else {
             return;
         };
-        let Some(id) = self.client.take_sign_out(&answer, "signed_out") else {
-            return self.screen.say(&answer.why());
+        let Some(id) = self.client.apply_sign_out(&answer, "signed_out") else {
+            return self.screen.say(&answer.message());
         };
         self.screen
             .say("Signed out. Every request from there is refused from now on.");
@@ -598,7 +594,7 @@ impl Device {
         };
         let Some(receipt) = member::<ReceiptView>(&answer, "/sign_out") else {
             self.looks = 0;
-            return self.screen.say(&answer.why());
+            return self.screen.say(&answer.message());
         };
         let total = receipt.total;
         let text = format!(
@@ -654,7 +650,7 @@ fn told(signed_out: &SignedOut) -> String {
 }
 
 fn member<T: DeserializeOwned>(answer: &Answer, pointer: &str) -> Option<T> {
-    T::deserialize(answer.body.pointer(pointer)?).ok()
+    T::deserialize(answer.json.pointer(pointer)?).ok()
 }
 
 /// A terminal at which nobody will ever type.
@@ -666,8 +662,9 @@ fn silence() -> UnboundedReceiver<String> {
 
 #[cfg(test)]
 mod tests {
+    use curfew_client::{By, SignedOut};
+
     use super::{folder_name, told};
-    use crate::device::{By, SignedOut};
 
     #[test]
     fn a_name_leads_nowhere_else() {

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use aws_credential_types::Credentials;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
-use aws_smithy_http_client::Builder;
-use curfew::{Aws, Record};
-use runtime::{Clients, RetryPolicy};
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use crate::story::event::Event;
+use crate::Stage;
+use crate::event::Event;
 
 /// A queue that hears everything that the topic is told.
 pub struct Subscription {
@@ -29,9 +26,8 @@ impl Subscription {
     ///
     /// # Errors
     /// When the local AWS refuses; nothing is left behind.
-    pub async fn begin(record: &Record) -> Result<Self> {
-        let clients = clients(&record.aws);
-        let (sns, sqs) = (clients.sns(), clients.sqs());
+    pub async fn begin(record: &Stage) -> Result<Self> {
+        let (sns, sqs) = (record.sns.clone(), record.sqs.clone());
         let queue = Queue::create(sqs, &record.topic_arn).await?;
         let arn = match subscribe(&sns, &queue, &record.topic_arn).await {
             Ok(arn) => arn,
@@ -234,21 +230,4 @@ fn event(message: &Message, at: Instant) -> Result<Event> {
         .filter_map(|(name, value)| Some((name.clone(), value.string_value()?.to_owned())))
         .collect();
     Event::read(message.body().unwrap_or_default(), attributes, at)
-}
-
-fn clients(aws: &Aws) -> Clients {
-    let key = Credentials::new(
-        &aws.access_key_id,
-        &aws.secret_access_key,
-        None,
-        None,
-        "stack.json",
-    );
-    Clients::new(
-        aws.region.clone(),
-        key,
-        Some(aws.endpoint_url.clone()),
-        Builder::new().build_http(),
-        RetryPolicy::Standard,
-    )
 }

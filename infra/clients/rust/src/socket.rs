@@ -11,22 +11,23 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream, upgrade};
 
-use super::api::{Api, bearer};
-use super::connector::{Stream, address};
-use super::{By, Secret, SignedOut};
+use crate::api::{Api, bearer};
+use crate::connector::{Stream, address};
+use crate::{By, Secret, SignedOut};
 
-/// No handshake takes so long, cold starts on a busy machine included.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time for a handshake, cold starts on a busy machine included.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// No frame of the API is so large.
+/// The limit of the gateway's frames (`infra/docs/limits.md`).
 const MAX_FRAME_BYTES: usize = 32 * 1024;
 
-/// Why there is no socket.
+/// A socket that did not open, or broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketError {
-    /// The handshake was refused, with this status. Why, `GET /v1/session` says.
+    /// The gateway refused the handshake with this status. It can't say why:
+    /// [`Api::check_session`] does.
     Refused(u16),
-    /// It can't be reached, or broke.
+    /// The socket can't be reached, or broke.
     Broken(String),
 }
 
@@ -34,32 +35,32 @@ impl std::fmt::Display for SocketError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused(status) => write!(formatter, "the socket was refused ({status})"),
-            Self::Broken(why) => formatter.write_str(why),
+            Self::Broken(reason) => formatter.write_str(reason),
         }
     }
 }
 
 impl std::error::Error for SocketError {}
 
-/// What the API says over a socket.
+/// A frame from the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// The session that opened the socket was signed out.
+    /// A session was signed out.
     SessionRevoked {
-        /// Which session.
+        /// The session's id. It counts only if it is the socket's own.
         session: String,
-        /// How it ended.
+        /// The sign-out that ended it.
         signed_out: SignedOut,
     },
-    /// Something that the device sent was refused; the problem's name.
+    /// The API refused a frame of the device; the problem's name.
     Problem(String),
-    /// Anything else, which a device of today passes over.
+    /// A frame of another type, or an incomplete one. Skip it.
     Unknown,
 }
 
 impl Frame {
-    /// Reads a text. What can't be read is passed over: it can't be a whole
-    /// revocation.
+    /// Reads a text. An incomplete revocation is unknown: a device wipes itself
+    /// on complete ones only.
     fn read(text: &str) -> Self {
         let Ok(frame) = serde_json::from_str::<Value>(text) else {
             return Self::Unknown;
@@ -96,7 +97,7 @@ struct Revoked {
     signed_out_by: Option<By>,
 }
 
-/// An open socket. It is closed, without a word, when it is dropped.
+/// An open socket. Dropping it closes the connection without a closing handshake.
 #[derive(Debug)]
 pub struct Socket {
     stream: WebSocketStream<TokioIo<Stream>>,
@@ -109,42 +110,40 @@ impl Socket {
     /// # Errors
     /// [`SocketError`].
     pub async fn open(api: &Api, url: &str, token: &Secret) -> Result<Self, SocketError> {
-        let broken = |why: String| SocketError::Broken(why);
-        let uri: Uri = address(url, ["ws", "wss"]).map_err(|error| broken(error.to_string()))?;
+        match timeout(HANDSHAKE_TIMEOUT, Self::handshake(api, url, token)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(SocketError::Broken("the socket does not answer".to_owned())),
+        }
+    }
+
+    async fn handshake(api: &Api, url: &str, token: &Secret) -> Result<Self, SocketError> {
+        let uri: Uri = address(url, ["ws", "wss"]).map_err(broken)?;
         let limits = Limits::default().max_payload_len(Some(MAX_FRAME_BYTES));
         let mut handshake = ClientBuilder::from_uri(uri.clone())
             .limits(limits)
             .add_header(AUTHORIZATION, bearer(token).map_err(broken)?)
-            .map_err(|error| failed(&error))?;
+            .map_err(failed)?;
         if let Some(name) = api.user_agent() {
             handshake = handshake
                 .add_header(USER_AGENT, name.clone())
-                .map_err(|error| failed(&error))?;
+                .map_err(failed)?;
         }
-        let opened = timeout(PATIENCE, async {
-            let stream = api
-                .connector()
-                .open(&uri)
-                .await
-                .map_err(|error| broken(format!("the socket can't be reached: {error}")))?;
-            let opened = handshake.connect_on(stream).await;
-            opened.map_err(|error| failed(&error))
-        });
-        match opened.await {
-            Ok(opened) => opened.map(|(stream, _)| Self { stream }),
-            Err(_) => Err(broken("the socket does not answer".to_owned())),
-        }
+        let unreachable = |error| broken(format!("the socket can't be reached: {error}"));
+        let stream = api.connector().open(&uri).await.map_err(unreachable)?;
+        let (stream, _) = handshake.connect_on(stream).await.map_err(failed)?;
+        Ok(Self { stream })
     }
 
-    /// The next frame; none once the other side has closed it.
+    /// Waits for the next frame. Returns none when the other side has closed the
+    /// socket.
     ///
     /// # Errors
-    /// When it broke.
+    /// [`SocketError::Broken`].
     pub async fn next(&mut self) -> Result<Option<Frame>, SocketError> {
         loop {
             let message = match self.stream.next().await {
                 None => return Ok(None),
-                Some(message) => message.map_err(|error| failed(&error))?,
+                Some(message) => message.map_err(failed)?,
             };
             if message.is_close() {
                 return Ok(None);
@@ -155,45 +154,48 @@ impl Socket {
         }
     }
 
-    /// Says that the device is still there. Nothing answers.
+    /// Sends a heartbeat, which is never answered.
     ///
     /// # Errors
-    /// When it broke.
+    /// [`SocketError::Broken`].
     pub async fn heartbeat(&mut self) -> Result<(), SocketError> {
-        self.say(&json!({ "type": "heartbeat" })).await
+        self.send(&json!({ "type": "heartbeat" })).await
     }
 
-    /// Says that the device has wiped itself.
+    /// Reports that the device has wiped itself. Curfew then closes the socket.
     ///
     /// # Errors
-    /// When it broke.
+    /// [`SocketError::Broken`].
     pub async fn acknowledge(&mut self, sign_out: &str) -> Result<(), SocketError> {
         let frame = json!({ "type": "acknowledgement", "sign_out": sign_out });
-        self.say(&frame).await
+        self.send(&frame).await
     }
 
-    /// Closes it, and waits for the other side to do the same.
+    /// Closes the socket, and waits until the other side has closed it too.
     pub async fn close(mut self) {
-        // Whoever is gone is closed as well.
+        // An error means that the connection is gone, which is as good.
         if self.stream.close().await.is_ok() {
             while let Some(Ok(_)) = self.stream.next().await {}
         }
     }
 
-    async fn say(&mut self, frame: &Value) -> Result<(), SocketError> {
-        self.stream
-            .send(Message::text(frame.to_string()))
-            .await
-            .map_err(|error| failed(&error))
+    async fn send(&mut self, frame: &Value) -> Result<(), SocketError> {
+        let message = Message::text(frame.to_string());
+        self.stream.send(message).await.map_err(failed)
     }
 }
 
-fn failed(error: &Error) -> SocketError {
+fn broken(reason: impl ToString) -> SocketError {
+    SocketError::Broken(reason.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
+fn failed(error: Error) -> SocketError {
     match error {
         Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(status)) => {
-            SocketError::Refused(*status)
+            SocketError::Refused(status)
         }
-        other => SocketError::Broken(format!("the socket broke: {other}")),
+        other => broken(format!("the socket broke: {other}")),
     }
 }
 
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_revocation_is_one() {
+    fn a_complete_revocation_is_read() {
         let frame = Frame::read(&revoked().to_string());
         let Frame::SessionRevoked { signed_out, .. } = frame else {
             panic!("{frame:?}");
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_revocation_is_passed_over() {
+    fn an_incomplete_revocation_is_unknown() {
         let mut texts: Vec<String> = ["type", "sign_out", "session", "reason", "signed_out_at"]
             .into_iter()
             .map(|member| {
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_of_tomorrow_changes_nothing_today() {
+    fn an_unknown_member_is_skipped() {
         let mut frame = revoked();
         frame["colour"] = "red".into();
         let frame = Frame::read(&frame.to_string());

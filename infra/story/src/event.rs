@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use http_api::SignOutView;
 use serde_json::Value;
 
-use crate::story::device::{Answer, Device, Household};
+use crate::device::{Answer, Device, Household};
 
 /// That a device signed in.
 pub const SESSION_ESTABLISHED: &str = "session-established";

@@ -1,0 +1,286 @@
+//! The client: one device with its storage, signed in or not.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::session_task::{Control, SessionTask};
+use crate::{
+    Answer, Api, By, Credentials, DeviceInfo, EndReason, Error, Event, Secret, Session, SignedOut,
+    Storage, Timing,
+};
+
+/// The settings of a device.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The API.
+    pub api: Api,
+    /// The socket's address; the API is asked when it is not set.
+    pub socket_url: Option<String>,
+    /// The description sent at sign-in.
+    pub device: DeviceInfo,
+    /// The waits.
+    pub timing: Timing,
+}
+
+/// One device. Dropping it ends it without signing out.
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+    storage: Arc<Mutex<Storage>>,
+    events: UnboundedSender<Event>,
+    running: Option<Running>,
+}
+
+/// The session in use, and the task that keeps its socket open.
+#[derive(Debug)]
+struct Running {
+    session: Session,
+    controls: UnboundedSender<Control>,
+    task: JoinHandle<()>,
+}
+
+impl Client {
+    /// Creates a device, and returns the receiver of its events. A stored session
+    /// is resumed.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime, if there is a session to resume.
+    #[must_use]
+    pub fn new(settings: Settings, storage: Storage) -> (Self, UnboundedReceiver<Event>) {
+        let (events, receiver) = unbounded_channel();
+        let stored = storage.session().cloned();
+        let mut client = Self {
+            settings,
+            storage: Arc::new(Mutex::new(storage)),
+            events,
+            running: None,
+        };
+        if let Some(session) = stored {
+            client.run(session);
+        }
+        (client, receiver)
+    }
+
+    /// Returns the session, as long as the device has one.
+    #[must_use]
+    pub fn session(&self) -> Option<Session> {
+        self.storage().session().cloned()
+    }
+
+    /// Locks the storage. Don't hold the guard across an `await`.
+    pub fn storage(&self) -> MutexGuard<'_, Storage> {
+        // Every change of the storage is complete before it can panic.
+        self.storage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Signs in, with the device key of an earlier sign-in, and keeps a socket
+    /// open from then on.
+    ///
+    /// # Errors
+    /// When the API refuses, can't be reached, or the storage fails.
+    pub async fn sign_in(&mut self, credentials: &Credentials) -> Result<Session, Error> {
+        let key = self.storage().device_key().map_err(Error::storage)?;
+        let Settings { api, device, .. } = &self.settings;
+        let answer = api.sign_in(credentials, device, key.as_ref()).await?;
+        if answer.status != 200 {
+            return Err(Error::from(&answer));
+        }
+        let member = |pointer| {
+            let text = answer.member(pointer).map(str::to_owned);
+            text.ok_or_else(|| Error::new(format!("the answer to the sign-in has no {pointer}")))
+        };
+        let session = Session {
+            token: Secret::new(member("/token")?),
+            id: member("/session")?,
+            device: member("/device/id")?,
+            account: member("/account/id")?,
+        };
+        let key = Secret::new(member("/device_key")?);
+        self.begin(session.clone(), Some(&key)).await?;
+        Ok(session)
+    }
+
+    /// Uses a session that was begun elsewhere in the app.
+    ///
+    /// # Errors
+    /// When the session can't be stored.
+    pub async fn begin(&mut self, session: Session, key: Option<&Secret>) -> Result<(), Error> {
+        self.stop().await;
+        let stored = self.storage().begin(session.clone(), key);
+        stored.map_err(Error::storage)?;
+        self.run(session);
+        Ok(())
+    }
+
+    fn run(&mut self, session: Session) {
+        let (controls, receiver) = unbounded_channel();
+        let Settings {
+            api,
+            socket_url,
+            timing,
+            ..
+        } = self.settings.clone();
+        let task = SessionTask {
+            api,
+            socket_url,
+            session: session.clone(),
+            timing,
+            storage: self.storage.clone(),
+            controls: receiver,
+            events: self.events.clone(),
+        };
+        self.running = Some(Running {
+            session,
+            controls,
+            task: tokio::spawn(task.run()),
+        });
+    }
+
+    /// Simulates a lost network, or restores it.
+    pub fn set_offline(&self, is_offline: bool) {
+        self.settings.api.set_offline(is_offline);
+        self.control(if is_offline {
+            Control::Offline
+        } else {
+            Control::Online
+        });
+    }
+
+    /// Asks the API in the background whether the session is still valid. Call it
+    /// when your own API refuses the token, which alone proves nothing.
+    pub fn check_session(&self) {
+        self.control(Control::Check);
+    }
+
+    fn control(&self, control: Control) {
+        if let Some(running) = &self.running {
+            // Fails only when the session has just ended.
+            let _ = running.controls.send(control);
+        }
+    }
+
+    /// Calls the API with the session's token. If the answer says that the session
+    /// has ended, the device ends it.
+    ///
+    /// # Errors
+    /// When there is no session, or no answer.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Error> {
+        let session = match &self.running {
+            // A session that is ending is not the stored one any more.
+            Some(running) if self.storage().session() == Some(&running.session) => &running.session,
+            _ => return Err(Error::new("the device is not signed in")),
+        };
+        let mut call = self.settings.api.call(method, path).token(&session.token);
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(no_answer) => {
+                // The call may have ended the session before its answer was lost.
+                self.control(Control::Check);
+                return Err(no_answer.into());
+            }
+        };
+        if let Some(control) = consequence(&answer) {
+            self.control(control);
+        }
+        Ok(answer)
+    }
+
+    /// Signs out by scope: `local` (this device), `others` or `global`. Returns
+    /// the sign-out's id.
+    ///
+    /// # Errors
+    /// When the sign-out is not known to have happened.
+    pub async fn sign_out(&self, scope: &str) -> Result<String, Error> {
+        let (path, body) = match scope {
+            "local" => ("/v1/sign-out", None),
+            _ => ("/v1/sign-out-all", Some(json!({ "scope": scope }))),
+        };
+        let answer = self.call(Method::POST, path, body.as_ref()).await?;
+        let applied = self.apply_sign_out(&answer, "signed_out");
+        applied.ok_or_else(|| Error::from(&answer))
+    }
+
+    /// Changes the password, and signs out every session, or every other one.
+    /// Returns the sign-out's id.
+    ///
+    /// # Errors
+    /// When the change is not known to have happened.
+    pub async fn change_password(
+        &self,
+        current: &Secret,
+        new: &Secret,
+        keep_current: bool,
+    ) -> Result<String, Error> {
+        let body = json!({
+            "current_password": current.reveal(),
+            "new_password": new.reveal(),
+            "keep_current": keep_current,
+        });
+        let answer = self.call(Method::PUT, "/v1/password", Some(&body)).await?;
+        let applied = self.apply_sign_out(&answer, "password_changed");
+        applied.ok_or_else(|| Error::from(&answer))
+    }
+
+    /// Applies the answer to a sign-out that this device made by [`call`](Self::call):
+    /// ends the session if the scope includes it. Returns the sign-out's id, or
+    /// none if the answer is something else.
+    #[must_use]
+    pub fn apply_sign_out(&self, answer: &Answer, reason: &str) -> Option<String> {
+        let sign_out = &answer.json["sign_out"];
+        let text = |name: &str| sign_out[name].as_str().map(str::to_owned);
+        let id = text("id").filter(|_| answer.status == 200)?;
+        let at = text("requested_at")?;
+        let scope = text("scope")?;
+        if ["local", "global"].contains(&scope.as_str()) {
+            let by = By::deserialize(&sign_out["requested_by"]).ok();
+            self.control(Control::Ended(EndReason::SignedOut(SignedOut {
+                sign_out: Some(id.clone()),
+                at,
+                by,
+                reason: reason.to_owned(),
+            })));
+        }
+        Some(id)
+    }
+
+    /// Ends the device without signing out.
+    pub async fn close(mut self) {
+        self.stop().await;
+    }
+
+    /// Stops the session's task. One that is ending its session goes on to the end.
+    async fn stop(&mut self) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
+        let _ = running.controls.send(Control::Stop);
+        // Only an acknowledgement without an answer takes longer. It is retried in
+        // the background.
+        let limit = self.settings.timing.grace * 2;
+        let _ = timeout(limit, &mut running.task).await;
+    }
+}
+
+/// Returns what an answer means for the session whose token the call carried.
+fn consequence(answer: &Answer) -> Option<Control> {
+    match (answer.status, answer.problem()) {
+        (401, Some(_)) => answer.session_end().map(Control::Ended),
+        // Not this API's refusal: a proxy's, or a login page's.
+        (401 | 403, None) => Some(Control::Check),
+        _ => None,
+    }
+}

@@ -1,0 +1,52 @@
+//! Errors of a device.
+
+use std::io;
+
+use crate::answer::{Answer, NoAnswer};
+
+/// A failed request of the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The problem's name, such as `credentials-invalid`, when the API answered
+    /// with one.
+    pub problem: Option<String>,
+    /// The cause, for people.
+    pub detail: String,
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    pub(crate) fn new(detail: impl Into<String>) -> Self {
+        Self {
+            problem: None,
+            detail: detail.into(),
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
+    pub(crate) fn storage(error: io::Error) -> Self {
+        Self::new(format!("the device's storage failed: {error}"))
+    }
+}
+
+impl From<NoAnswer> for Error {
+    fn from(no_answer: NoAnswer) -> Self {
+        Self::new(no_answer.reason)
+    }
+}
+
+impl From<&Answer> for Error {
+    fn from(answer: &Answer) -> Self {
+        Self {
+            problem: answer.problem().map(str::to_owned),
+            detail: answer.message(),
+        }
+    }
+}
