@@ -316,6 +316,7 @@ def main() -> None:
         "apis": apis,
         "functions": functions,
         "outputs": stack.outputs,
+        "resources": stack.physical_ids,
         "routes": {key: logical_ids[name] for key, name in routes.items()},
     }
     json.dump(stack_facts, sys.stdout)

@@ -33,6 +33,8 @@ pub struct Deployed {
     pub routes: BTreeMap<String, String>,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
+    /// The physical id of each resource, by its logical id.
+    pub resources: BTreeMap<String, String>,
 }
 
 /// An API of the gateway.
@@ -79,6 +81,16 @@ impl Deployed {
         value
             .map(String::as_str)
             .with_context(|| format!("template.yaml has no output {name}"))
+    }
+
+    /// Returns the physical id of a resource.
+    ///
+    /// # Errors
+    /// When the stack has no such resource.
+    pub fn resource(&self, logical_id: &str) -> Result<&str> {
+        let id = self.resources.get(logical_id);
+        id.map(String::as_str)
+            .with_context(|| format!("template.yaml has no resource {logical_id}"))
     }
 }
 

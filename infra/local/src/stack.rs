@@ -70,6 +70,8 @@ pub struct Record {
     pub functions: BTreeMap<String, Function>,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
+    /// The physical id of each resource, by its logical id.
+    pub resources: BTreeMap<String, String>,
     /// Whether `cargo lambda watch` serves the HTTP functions. It is no gateway:
     /// it takes every client's address for 127.0.0.1.
     #[serde(default)]
@@ -304,25 +306,26 @@ fn record(
     demo: Demo,
     logs: PathBuf,
 ) -> Result<Record> {
-    let output = |name| deployed.output(name).map(str::to_owned);
+    let resource = |logical_id| deployed.resource(logical_id).map(str::to_owned);
     Ok(Record {
         example_url: format!("{api_url}{EXAMPLE_PATH}"),
         api_url,
         socket_url,
         aws: aws.clone(),
         tables: Tables {
-            accounts: output("AccountsTable")?,
-            identities: output("IdentitiesTable")?,
-            devices: output("DevicesTable")?,
-            receipts: output("ReceiptsTable")?,
-            connections: output("ConnectionsTable")?,
-            socket_tickets: output("SocketTicketsTable")?,
+            accounts: resource("Accounts")?,
+            identities: resource("Identities")?,
+            devices: resource("Devices")?,
+            receipts: resource("Receipts")?,
+            connections: resource("Connections")?,
+            socket_tickets: resource("Tickets")?,
         },
-        topic_arn: output("TopicArn")?,
+        topic_arn: resource("Events")?,
         demo,
         logs,
         functions: deployed.functions,
         outputs: deployed.outputs,
+        resources: deployed.resources,
         watch: false,
     })
 }

@@ -37,14 +37,14 @@ fn attempts() -> Vec<(String, Call)> {
     let by_connection = query(&tables.connections, "connection_id", Some("by_connection"));
     attempt("Query Connections/by_connection".to_owned(), by_connection);
 
-    for (name, output) in [
-        ("SweepQueue", "SweepQueueUrl"),
-        ("SweepDeadLetters", "SweepDeadLettersUrl"),
-        ("PushQueue", "PushQueueUrl"),
-        ("PushDeadLetters", "PushDeadLettersUrl"),
-        ("Unpublished", "UnpublishedQueueUrl"),
+    for name in [
+        "SweepQueue",
+        "SweepDeadLetters",
+        "PushQueue",
+        "PushDeadLetters",
+        "Unpublished",
     ] {
-        for (action, call) in on_queue(&stack.outputs[output]) {
+        for (action, call) in on_queue(&stack.resources[name]) {
             attempt(format!("{action} {name}"), call);
         }
     }
@@ -60,7 +60,7 @@ fn attempts() -> Vec<(String, Call)> {
     ];
     attempt("Subscribe Events".to_owned(), sns(&subscribe));
 
-    let bucket = &stack.outputs["UnpublishedBatchesBucket"];
+    let bucket = &stack.resources["UnpublishedBatches"];
     let object = format!("/{bucket}/probe");
     attempt(
         "ListBucket UnpublishedBatches".to_owned(),
@@ -81,7 +81,7 @@ fn attempts() -> Vec<(String, Call)> {
         ("GET", "GetConnection"),
     ] {
         let path = gateway_path(
-            &stack.outputs["SocketCallbackUrl"],
+            &stack.functions["Socket"].environment["SOCKET_CALLBACK_URL"],
             "v1",
             "/@connections/none",
         );
