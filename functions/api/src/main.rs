@@ -10,7 +10,5 @@ fn main() -> Result<(), Error> {
             clock: Clock::System,
         })
     };
-    runtime::run(deps, |deps, event| async move {
-        Ok::<_, Error>(handle(deps, event).await)
-    })
+    runtime::run(deps, handle)
 }

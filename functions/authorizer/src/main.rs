@@ -5,7 +5,7 @@ use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run(deps, |deps, asked: Asked| async move {
+    runtime::try_run(deps, |deps, asked: Asked| async move {
         let event = asked_about(asked);
         handle(deps, event).await.map_err(Error::from)
     })

@@ -8,11 +8,7 @@ use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run_with_warmup(
-        deps,
-        |deps| runtime::lock(&deps.hasher).prewarm(),
-        |deps, event| async move { Ok::<_, Error>(handle(deps, event).await) },
-    )
+    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
 }
 
 fn deps() -> Result<Deps, Error> {

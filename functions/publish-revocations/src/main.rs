@@ -5,9 +5,7 @@ use publish_revocations::{Deps, Unpublished, handle};
 use runtime::{Clients, Error};
 
 fn main() -> Result<(), Error> {
-    runtime::run(deps, |deps, event| async move {
-        Ok::<_, Error>(handle(deps, event).await)
-    })
+    runtime::run(deps, handle)
 }
 
 fn deps() -> Result<Deps, Error> {

@@ -5,9 +5,7 @@ use sign_out_all::{Deps, handle};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run(deps, |deps, event| async move {
-        Ok::<_, Error>(handle(deps, event).await)
-    })
+    runtime::run(deps, handle)
 }
 
 fn deps() -> Result<Deps, Error> {

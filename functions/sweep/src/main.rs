@@ -6,9 +6,7 @@ use store::{Store, Tables};
 use sweep::{Deps, Queue, handle};
 
 fn main() -> Result<(), Error> {
-    runtime::run(deps, |deps, event| async move {
-        Ok::<_, Error>(handle(deps, event).await)
-    })
+    runtime::run(deps, handle)
 }
 
 fn deps() -> Result<Deps, Error> {

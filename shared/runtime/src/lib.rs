@@ -17,7 +17,7 @@ mod settings;
 pub use clients::{Calls, Clients, RetryPolicy};
 pub use clock::Clock;
 pub use environment::{ConfigError, number, optional, required};
-pub use run::{Error, LambdaEvent, run, run_with_warmup};
+pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{limits, origin_policy, password_rules};
 
 // One instruction in six of a check was the system's allocator. What this one costs

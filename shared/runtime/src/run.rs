@@ -1,52 +1,43 @@
 //! The loop that takes requests from Lambda's Runtime API.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lambda_runtime::{Diagnostic, service_fn};
-pub use lambda_runtime::{Error, LambdaEvent};
+pub use lambda_runtime::Error;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
-/// Runs a function until Lambda ends it: sets up the log (JSON, a line a fact),
-/// lets `prepare` read the configuration and build what the handler needs, and
-/// hands it one request after the other.
+/// Runs a function whose handler always has an answer: calls `prepare` once, then
+/// `handler` for each request, until Lambda ends the process.
 ///
-/// One thread is enough: Lambda gives a process one request at a time.
+/// Logs are JSON, one line an entry. One thread is enough: Lambda gives a process
+/// one request at a time.
 ///
 /// # Errors
-/// What `prepare` or the Runtime API reports; Lambda logs it and starts anew.
-pub fn run<P, D, H, F, A, B, E>(prepare: P, handler: H) -> Result<(), Error>
+/// The error of `prepare` or of the Runtime API; Lambda logs it and starts the
+/// process again.
+pub fn run<P, D, H, F, A, B>(prepare: P, handler: H) -> Result<(), Error>
 where
     P: FnOnce() -> Result<D, Error>,
     H: Fn(&'static D, A) -> F,
-    F: Future<Output = Result<B, E>>,
+    F: Future<Output = B>,
     D: Sync + 'static,
     A: for<'de> Deserialize<'de>,
     B: Serialize,
-    E: Into<Diagnostic> + std::fmt::Debug,
 {
     run_with_warmup(prepare, |_| {}, handler)
 }
 
-/// The same, and does something `meanwhile` while Lambda looks for the first
-/// request, so that the init phase does not wait for it.
-///
-/// It is done once, when there is nothing else to do for the second time: the first
-/// time the connection to the Runtime API is not there yet, the second time Lambda
-/// has been asked for work. At the latest it is done while the first request waits
-/// for something.
+/// Runs a function whose handler can fail, which Lambda reports to the caller as
+/// the error of the invocation. Otherwise as [`run`].
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with_warmup<P, D, M, H, F, A, B, E>(
-    prepare: P,
-    meanwhile: M,
-    handler: H,
-) -> Result<(), Error>
+pub fn try_run<P, D, H, F, A, B, E>(prepare: P, handler: H) -> Result<(), Error>
 where
     P: FnOnce() -> Result<D, Error>,
-    M: Fn(&'static D) + Send + Sync + 'static,
     H: Fn(&'static D, A) -> F,
     F: Future<Output = Result<B, E>>,
     D: Sync + 'static,
@@ -54,6 +45,58 @@ where
     B: Serialize,
     E: Into<Diagnostic> + std::fmt::Debug,
 {
+    serve(prepare, |_| {}, handler)
+}
+
+/// Runs a function as [`run`] does, and calls `warmup` once while Lambda waits for
+/// the first request, so that the init phase does not include it.
+///
+/// At the latest, `warmup` runs the first time that the first request waits for
+/// something.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_warmup<P, D, W, H, F, A, B>(prepare: P, warmup: W, handler: H) -> Result<(), Error>
+where
+    P: FnOnce() -> Result<D, Error>,
+    W: Fn(&'static D) + Send + Sync + 'static,
+    H: Fn(&'static D, A) -> F,
+    F: Future<Output = B>,
+    D: Sync + 'static,
+    A: for<'de> Deserialize<'de>,
+    B: Serialize,
+{
+    serve(prepare, warmup, |deps, event| {
+        let answer = handler(deps, event);
+        async { Ok::<_, Infallible>(answer.await) }
+    })
+}
+
+fn serve<P, D, W, H, F, A, B, E>(prepare: P, warmup: W, handler: H) -> Result<(), Error>
+where
+    P: FnOnce() -> Result<D, Error>,
+    W: Fn(&'static D) + Send + Sync + 'static,
+    H: Fn(&'static D, A) -> F,
+    F: Future<Output = Result<B, E>>,
+    D: Sync + 'static,
+    A: for<'de> Deserialize<'de>,
+    B: Serialize,
+    E: Into<Diagnostic> + std::fmt::Debug,
+{
+    start_log();
+    // Never freed: the dependencies are used until the process ends, and
+    // `lambda_runtime` asks for a handler that borrows nothing.
+    let deps: &'static D = Box::leak(Box::new(prepare()?));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(on_second_park(move || warmup(deps)))
+        .build()?;
+    runtime.block_on(lambda_runtime::run(service_fn(
+        move |event: LambdaEvent<A>| handler(deps, event.payload),
+    )))
+}
+
+fn start_log() {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -63,20 +106,25 @@ where
         .with_ansi(false)
         .with_max_level(Level::INFO)
         .init();
-    // The process ends with the function, so its parts may live as long.
-    let deps: &'static D = Box::leak(Box::new(prepare()?));
-    let rests = AtomicUsize::new(0);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(move || {
-            if rests.fetch_add(1, Ordering::Relaxed) == 1 {
-                meanwhile(deps);
-            }
-        })
-        .build()?;
-    runtime.block_on(lambda_runtime::run(service_fn(
-        move |event: LambdaEvent<A>| handler(deps, event.payload),
-    )))
+}
+
+/// Returns a callback for tokio's `on_thread_park` that calls `warmup` the second
+/// time that the thread has nothing to do.
+///
+/// Lambda counts the init phase until the function asks for its first request
+/// (`GET …/invocation/next`), and `lambda_runtime` has no hook for that moment. So
+/// this counts how often the thread parks: the first time the connection to the
+/// Runtime API is being opened, the second time the request has been sent. A
+/// version of `lambda_runtime` that waits more or less often than that fails
+/// `the_warmup_runs_once_and_after_the_first_request_was_asked_for`, below.
+fn on_second_park(warmup: impl Fn()) -> impl Fn() {
+    let parks = AtomicUsize::new(0);
+    move || {
+        // `fetch_add` returns the count before this park.
+        if parks.fetch_add(1, Ordering::Relaxed) == 1 {
+            warmup();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,32 +137,31 @@ mod tests {
 
     use super::*;
 
-    /// Where the process of the test tells that it did something meanwhile.
-    const TELL: &str = "TELL_MEANWHILE";
+    /// The variable with the address that the warm-up of the child process connects to.
+    const WARMUP_ADDRESS: &str = "WARMUP_ADDRESS";
 
-    /// A process that ends with the test, however that ends.
-    struct EndInfo(Child);
+    /// A process that is killed when the test ends, however it ends.
+    struct KillOnDrop(Child);
 
-    impl Drop for EndInfo {
+    impl Drop for KillOnDrop {
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
     }
 
-    /// Not a test of its own: what the next one starts as a process.
+    /// Not a test: the next one starts it as a process of its own.
     #[test]
     #[ignore = "is started by the next one"]
     fn a_function() {
-        let Ok(tell) = crate::required(TELL) else {
+        let Ok(address) = crate::required(WARMUP_ADDRESS) else {
             return;
         };
-        let meanwhile = move |(): &()| drop(TcpStream::connect(&tell));
-        let answer = |(): &(), _: IgnoredAny| async { Ok::<_, Error>(()) };
-        run_with_warmup(|| Ok(()), meanwhile, answer).unwrap();
+        let warmup = move |(): &()| drop(TcpStream::connect(&address));
+        run_with_warmup(|| Ok(()), warmup, |(): &(), _: IgnoredAny| async {}).unwrap();
     }
 
-    /// What is read of a request, up to its body.
+    /// Reads a request up to its body: its first line, and the body's length.
     fn head(from: &mut BufReader<TcpStream>) -> (String, usize) {
         let (mut first, mut length) = (String::new(), 0);
         from.read_line(&mut first).unwrap();
@@ -131,49 +178,54 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_done_meanwhile_is_done_once_and_after_work_was_asked_for() {
-        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (runtime_api, told) = (listen(), listen());
+    fn start_function(runtime_api: &TcpListener, warmups: &TcpListener) -> KillOnDrop {
         let address = |of: &TcpListener| of.local_addr().unwrap().to_string();
-        let program = std::env::current_exe().unwrap();
-        let child = Command::new(program)
+        let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--ignored", "run::tests::a_function"])
-            .env("AWS_LAMBDA_RUNTIME_API", address(&runtime_api))
+            .env("AWS_LAMBDA_RUNTIME_API", address(runtime_api))
             .env("AWS_LAMBDA_FUNCTION_NAME", "test")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-            .env(TELL, address(&told))
+            .env(WARMUP_ADDRESS, address(warmups))
             .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let _ended = EndInfo(child);
+            .spawn();
+        KillOnDrop(child.unwrap())
+    }
+
+    #[test]
+    fn the_warmup_runs_once_and_after_the_first_request_was_asked_for() {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (runtime_api, warmups) = (listen(), listen());
+        let _function = start_function(&runtime_api, &warmups);
         let (stream, _) = runtime_api.accept().unwrap();
         let mut answers = stream.try_clone().unwrap();
-        let mut asked = BufReader::new(stream);
+        let mut requests = BufReader::new(stream);
 
-        // Whatever was written before it was told can be read by now.
-        drop(told.accept().unwrap());
-        asked.get_ref().set_nonblocking(true).unwrap();
-        assert!(!asked.fill_buf().unwrap().is_empty(), "work was asked for");
-        asked.get_ref().set_nonblocking(false).unwrap();
+        // What the function wrote before its warm-up can be read by now.
+        drop(warmups.accept().unwrap());
+        requests.get_ref().set_nonblocking(true).unwrap();
+        assert!(
+            !requests.fill_buf().unwrap().is_empty(),
+            "the first request was asked for"
+        );
+        requests.get_ref().set_nonblocking(false).unwrap();
 
-        told.set_nonblocking(true).unwrap();
+        warmups.set_nonblocking(true).unwrap();
         for n in 0..3 {
-            assert!(head(&mut asked).0.starts_with("GET "), "{n}");
+            assert!(head(&mut requests).0.starts_with("GET "), "{n}");
             let event = format!(
                 "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: {n}\r\n\
                  lambda-runtime-deadline-ms: 4102444800000\r\ncontent-type: application/json\r\n\
                  content-length: 2\r\n\r\n{{}}"
             );
             answers.write_all(event.as_bytes()).unwrap();
-            let (answer, length) = head(&mut asked);
+            let (answer, length) = head(&mut requests);
             assert!(answer.contains(&format!("/{n}/response")), "{answer}");
-            asked.read_exact(&mut vec![0; length]).unwrap();
-            let taken = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
-            answers.write_all(taken).unwrap();
+            requests.read_exact(&mut vec![0; length]).unwrap();
+            let accepted = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+            answers.write_all(accepted).unwrap();
         }
-        assert!(head(&mut asked).0.starts_with("GET "));
-        assert!(told.accept().is_err(), "once");
+        assert!(head(&mut requests).0.starts_with("GET "));
+        assert!(warmups.accept().is_err(), "the warm-up ran once");
     }
 }
