@@ -7,23 +7,19 @@
 //! Adding a part: a module with a `run`, and a line in [`Part`].
 
 mod callgrind;
-mod cost;
 mod end_to_end;
 mod fan_out;
 mod gate;
 mod growth;
 mod hashing;
 mod lambda;
-mod model;
-mod page;
+mod pages;
 mod plot;
 mod programs;
 mod report;
 mod requests;
-mod scale;
 mod services;
 mod start;
-mod units;
 mod work;
 
 use anyhow::Result;
@@ -65,10 +61,8 @@ enum Part {
     EndToEnd,
     /// Whether instructions and sizes are within `limits.toml`.
     Gate,
-    /// What it costs at the published prices, into `infra/docs/cost.md`.
-    Cost,
-    /// Which limit bites at which load, into `infra/docs/scale.md`.
-    Scale,
+    /// Render the tables of the cost and scale pages.
+    Pages,
     /// Every part but the gate.
     All,
 }
@@ -87,11 +81,8 @@ async fn main() -> Result<()> {
     if wanted(Part::EndToEnd) {
         end_to_end::run().await?;
     }
-    if wanted(Part::Cost) {
-        cost::run().await?;
-    }
-    if wanted(Part::Scale) {
-        scale::run().await?;
+    if wanted(Part::Pages) {
+        pages::run()?;
     }
     Ok(())
 }

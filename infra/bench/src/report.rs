@@ -1,4 +1,4 @@
-//! What a part found: tables for the eye, JSON for programs.
+//! Results of a part: tables to read, and JSON for programs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use curfew::target;
 use serde::Serialize;
 
-/// A table of text, the first column to the left and the others to the right.
+/// A table with a title. Columns of figures are aligned to the right.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
     title: String,
@@ -16,8 +16,6 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table.
-    #[must_use]
     pub fn new(title: &str, columns: &[&str]) -> Self {
         Self {
             title: title.to_owned(),
@@ -26,64 +24,75 @@ impl Table {
         }
     }
 
-    /// Adds a row, which has as many cells as there are columns.
+    /// Adds a row with a cell for each column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table as Markdown, so that it can be put into a page as it is.
-    #[must_use]
+    /// Returns the table as Markdown with cells padded for a terminal.
     pub fn markdown(&self) -> String {
         let width = |n: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(n));
-            let cells = cells.chain(self.columns.get(n));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            let rows = self.rows.iter().chain([&self.columns]);
+            let widths = rows.map(|row| row.get(n).map_or(0, |cell| cell.chars().count()));
+            widths.max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        format!("{}\n\n{}", self.title, self.lines(&widths))
+    }
+
+    /// Returns the table as Markdown for a page: without its title, and not padded, so
+    /// that a changed figure changes one line.
+    pub fn for_page(&self) -> String {
+        self.lines(&vec![0; self.columns.len()])
+    }
+
+    fn lines(&self, widths: &[usize]) -> String {
+        let is_figures: Vec<bool> = (0..self.columns.len())
+            .map(|n| self.is_figures(n))
+            .collect();
         let line = |cells: &[String]| {
             let mut text = String::from("|");
-            for (n, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-                let written = if n == 0 {
-                    write!(text, " {cell:<width$} |")
-                } else {
+            for ((cell, width), is_figures) in cells.iter().zip(widths).zip(&is_figures) {
+                let written = if *is_figures {
                     write!(text, " {cell:>width$} |")
+                } else {
+                    write!(text, " {cell:<width$} |")
                 };
-                written.expect("a text takes what is written");
+                written.expect("writing to a string succeeds");
             }
-            text
+            text + "\n"
         };
-        let mut text = format!("{}\n\n{}\n", self.title, line(&self.columns));
-        for (n, width) in widths.iter().enumerate() {
-            let rule = "-".repeat(width + 1);
-            text += "|";
-            text += &rule;
-            text += if n == 0 { "-" } else { ":" };
-        }
-        text += "|\n";
-        for row in &self.rows {
-            text += &line(row);
-            text.push('\n');
-        }
-        text
+        let rule = |(is_figures, width): (&bool, &usize)| {
+            let dashes = "-".repeat((*width).max(3));
+            if *is_figures {
+                format!("{}:", &dashes[1..])
+            } else {
+                dashes
+            }
+        };
+        let rules: Vec<String> = is_figures.iter().zip(widths).map(rule).collect();
+        let rows: String = self.rows.iter().map(|row| line(row)).collect();
+        line(&self.columns) + &line(&rules) + &rows
+    }
+
+    fn is_figures(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().map(|row| &row[column]);
+        column > 0 && cells.all(|cell| !cell.contains(|it: char| it.is_ascii_alphabetic()))
     }
 }
 
-/// What a part found.
+/// What a part found, and where.
 #[derive(Debug, Serialize)]
 pub struct Report<T> {
-    /// The part.
-    pub part: &'static str,
-    /// The machine: figures of two machines can't be compared.
-    pub machine: String,
-    /// Every figure.
-    pub figures: T,
-    /// The same for the eye.
-    pub tables: Vec<Table>,
+    part: &'static str,
+    /// Figures of two machines can't be compared.
+    machine: String,
+    figures: T,
+    tables: Vec<Table>,
 }
 
 impl<T: Serialize> Report<T> {
-    /// A report of this machine.
-    #[must_use]
+    /// Creates a report of this machine.
     pub fn new(part: &'static str, figures: T, tables: Vec<Table>) -> Self {
         Self {
             part,
@@ -93,10 +102,7 @@ impl<T: Serialize> Report<T> {
         }
     }
 
-    /// Prints the tables, and writes `target/bench/<part>.json`.
-    ///
-    /// # Errors
-    /// When the file can't be written.
+    /// Prints the tables and writes `target/bench/<part>.json`.
     pub fn publish(&self) -> Result<()> {
         for table in &self.tables {
             println!("{}", table.markdown());
@@ -110,31 +116,49 @@ impl<T: Serialize> Report<T> {
     }
 }
 
-/// Processor and cores.
+/// Returns the processor and its number of cores.
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find(|line| line.starts_with("model name"))
-        .and_then(|line| line.split_once(": "))
-        .map_or("an unknown processor", |(_, model)| model);
+    let mut lines = info.lines().filter(|line| line.starts_with("model name"));
+    let model = lines.next().and_then(|line| line.split_once(": "));
+    let model = model.map_or("an unknown processor", |(_, model)| model);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{model}, {cores} cores")
 }
 
-/// The middle one, or 0 of none.
-#[must_use]
+/// Returns the median, or 0 of nothing.
 pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.into_iter().collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Megabytes, of a million bytes each.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-pub fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
+/// Returns millions: of bytes, which are megabytes, or of instructions.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn millions(count: u64) -> f64 {
+    count as f64 / 1e6
+}
+
+/// Returns a count as a number to compute with.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn float(count: usize) -> f64 {
+    count as f64
+}
+
+/// Formats a whole number with its thousands separated: `1,234,568`.
+pub fn grouped(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0.0 && text != "0" {
+        text.insert(0, '-');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -143,22 +167,24 @@ mod tests {
 
     #[test]
     fn a_table_is_markdown_with_even_columns() {
-        let mut table = Table::new("Sizes", &["what", "MB"]);
-        table.row(["login".to_owned(), "8.3".to_owned()]);
-        let lines: Vec<_> = [
-            "Sizes",
-            "",
-            "| what  |  MB |",
-            "|-------|----:|",
-            "| login | 8.3 |",
-        ]
-        .into();
-        assert_eq!(table.markdown().lines().collect::<Vec<_>>(), lines);
+        let mut table = Table::new("Sizes", &["what", "MB", "note"]);
+        table.row(["login", "8.3", "hashes"].map(ToOwned::to_owned));
+
+        let padded = "Sizes\n\n| what  |  MB | note   |\n| ----- | --: | ------ |\n| login | 8.3 | hashes |\n";
+        assert_eq!(table.markdown(), padded);
+        let for_page = "| what | MB | note |\n| --- | --: | --- |\n| login | 8.3 | hashes |\n";
+        assert_eq!(table.for_page(), for_page);
     }
 
     #[test]
-    fn the_median_is_the_middle_one_whatever_the_order() {
+    fn the_median_is_the_middle_one_in_any_order() {
         assert!((median([9.0, 1.0, 5.0]) - 5.0).abs() < f64::EPSILON);
         assert!(median([]).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn thousands_are_separated() {
+        let texts = [0.4, 999.0, 1_000.0, 1_234_567.8, -1_500.0].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,568", "-1,500"]);
     }
 }

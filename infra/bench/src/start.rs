@@ -20,7 +20,7 @@ use tokio::process::Command;
 use crate::callgrind;
 use crate::lambda::Function;
 use crate::programs::{Builder, Program, folder};
-use crate::report::{Report, Table, median, megabytes};
+use crate::report::{Report, Table, median, millions};
 use crate::requests::{environment, refused};
 
 /// What was measured of one program; times in milliseconds, medians.
@@ -139,9 +139,9 @@ fn table(figures: &[Figures]) -> Table {
             format!("{:.2}", it.file_cold_init_ms),
             format!("{:.2}", it.first_answer_ms),
             format!("{:.2}", millions(it.instructions)),
-            format!("{:.1}", megabytes(it.resident_bytes)),
-            format!("{:.2}", megabytes(it.binary_bytes)),
-            format!("{:.2}", megabytes(it.zip_bytes)),
+            format!("{:.1}", millions(it.resident_bytes)),
+            format!("{:.2}", millions(it.binary_bytes)),
+            format!("{:.2}", millions(it.zip_bytes)),
         ]);
     }
     table
@@ -206,9 +206,4 @@ pub fn sizes(program: &Program) -> Result<(u64, u64)> {
 
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn millions(count: u64) -> f64 {
-    count as f64 / 1e6
 }

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::callgrind;
 use crate::lambda::Function;
 use crate::programs::{Builder, Program, folder};
-use crate::report::{Report, Table, median, megabytes};
+use crate::report::{Report, Table, median, millions};
 use crate::requests::{Request, World};
 
 /// Requests before those that count.
@@ -82,8 +82,8 @@ pub async fn run(builder: &Builder, functions: &[String]) -> Result<()> {
             format!("{:.0}", it.processor_us),
             format!("{:.0}", it.first_processor_us),
             (it.instructions / 1_000).to_string(),
-            format!("{:.2}", megabytes(it.first_instructions)),
-            format!("{:.1}", megabytes(it.resident_bytes)),
+            format!("{:.2}", millions(it.first_instructions)),
+            format!("{:.1}", millions(it.resident_bytes)),
         ]);
     }
     Report::new("work", figures, vec![table]).publish()

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use curfew_tests::bundle::{Bundle, json_of};
@@ -142,8 +142,6 @@ pub struct Spent {
 pub struct Account {
     /// How many devices are signed in.
     pub devices: usize,
-    /// How long it took to make it.
-    pub made_in: Duration,
     services: Services,
     bundle: Bundle,
     /// The tokens, the caller's first. The last device is signed out as one.
@@ -162,7 +160,6 @@ impl Account {
     /// # Errors
     /// When a function refuses what it should do, or does not start.
     pub async fn new(devices: usize, programs: &[Program]) -> Result<Self> {
-        let began = Instant::now();
         let engine = Engine::new();
         let bundle = bundle_over(&engine);
         for email in [EMAIL, UNREADABLE] {
@@ -187,12 +184,10 @@ impl Account {
             .context("a device has a row")?;
         let now = bundle.clock.now();
         let others = add_devices(&engine, &row, devices - 1, now);
-        let made_in = began.elapsed();
 
         let services = Services::start(engine).await?;
         let mut account = Self {
             devices,
-            made_in,
             services,
             bundle,
             tokens: std::iter::once(caller).chain(others).collect(),

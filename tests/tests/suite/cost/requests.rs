@@ -1,0 +1,101 @@
+//! Requests that a caller waits for.
+
+use curfew_tests::bundle::json_of;
+use curfew_tests::sockets::{EMAIL, PASSWORD};
+use jiff::SignedDuration;
+
+use super::{Metered, Named, OTHER_PASSWORD, device_of, sign_out_of};
+
+/// Every request of a signed-in device, on an account of up to three devices.
+pub async fn measure() -> Vec<Named> {
+    let mut costs = signed_in().await;
+    costs.extend(Box::pin(signing_out()).await);
+    costs
+}
+
+async fn signed_in() -> Vec<Named> {
+    let mut costs = Vec::new();
+    let m = Metered::new();
+    let bundle = m.bundle();
+    costs.push(("register", m.cost(bundle.register(EMAIL, PASSWORD)).await));
+    let sign_in = bundle.log_in(EMAIL, PASSWORD, None);
+    costs.push(("sign-in-new", m.cost(sign_in).await));
+    let (laptop, laptop_key) = m.device().await;
+    let (tv, _) = m.device().await;
+    costs.push(("check", m.cost(bundle.who_am_i(&laptop)).await));
+    costs.push(("authorizer", m.checked(&laptop, true).await));
+    costs.push(("introspect", m.cost(bundle.introspect(&laptop)).await));
+    m.world.clock.advance(SignedDuration::from_mins(5));
+    costs.push(("check-touch", m.cost(bundle.who_am_i(&laptop)).await));
+    costs.push(("list", m.cost(bundle.list(&laptop)).await));
+    let one = bundle.sign_out_device(&laptop, device_of(&tv));
+    costs.push(("sign-out-one", m.cost(one).await));
+    let reply = bundle.log_in(EMAIL, PASSWORD, Some(&laptop_key)).await;
+    let key = json_of(&reply)["device_key"].as_str().unwrap().to_owned();
+    let again = bundle.log_in(EMAIL, PASSWORD, Some(&key));
+    costs.push(("sign-in-again", m.cost(again).await));
+    costs
+}
+
+async fn signing_out() -> Vec<Named> {
+    let mut costs = Vec::new();
+    let m = Metered::with_account().await;
+    let bundle = m.bundle();
+    let (laptop, _) = m.device().await;
+    let (tv, _) = m.device().await;
+    costs.push(("sign-out-this", m.cost(bundle.sign_out_this(&tv)).await));
+    let others = bundle.sign_out_all(&laptop, "others");
+    costs.push(("sign-out-others", m.cost(others).await));
+    let change = bundle.change_password(&laptop, PASSWORD, OTHER_PASSWORD, true);
+    costs.push(("change-password-keeping", m.cost(change).await));
+    let global = bundle.sign_out_all(&laptop, "global");
+    costs.push(("sign-out-global", m.cost(global).await));
+
+    let m = Metered::with_account().await;
+    let (laptop, _) = m.device().await;
+    let change = (m.bundle()).change_password(&laptop, PASSWORD, OTHER_PASSWORD, false);
+    costs.push(("change-password", m.cost(change).await));
+    costs
+}
+
+/// Requests of ended sessions, and their owner's requests about them. Each device is
+/// one of three.
+pub async fn of_ended_sessions() -> Vec<Named> {
+    let mut costs = Vec::new();
+    let m = Metered::with_account().await;
+    let bundle = m.bundle();
+    let (laptop, _) = m.device().await;
+    let (tv, _) = m.device().await;
+    let (phone, phone_key) = m.device().await;
+
+    let one = sign_out_of(&bundle.sign_out_device(&laptop, device_of(&tv)).await);
+    costs.push(("refused-first", m.refused(bundle.who_am_i(&tv)).await));
+    costs.push(("refused-later", m.refused(bundle.who_am_i(&tv)).await));
+    costs.push(("receipt-one", m.cost(bundle.receipt(&laptop, one)).await));
+
+    // The sweep does not run here, so no device is marked.
+    let many = sign_out_of(&bundle.sign_out_all(&laptop, "others").await);
+    let acknowledged = m.cost(bundle.acknowledge(&phone, many)).await;
+    costs.push(("acknowledge-unmarked", acknowledged));
+    let again = m.cost(bundle.acknowledge(&phone, many)).await;
+    costs.push(("acknowledge-again", again));
+    let first = m.refused(bundle.who_am_i(&phone)).await;
+    costs.push(("refused-first-unmarked", first));
+    let later = m.refused(bundle.who_am_i(&phone)).await;
+    costs.push(("refused-later-unmarked", later));
+    costs.push(("authorizer-refused", m.checked(&phone, false).await));
+    let inactive = m.cost(bundle.introspect(&phone)).await;
+    costs.push(("introspect-refused", inactive));
+    let back = bundle.log_in(EMAIL, PASSWORD, Some(&phone_key));
+    costs.push(("sign-in-again-unmarked", m.cost(back).await));
+    costs.push(("acknowledge", acknowledgement_of_one().await));
+    costs
+}
+
+async fn acknowledgement_of_one() -> super::Cost {
+    let m = Metered::with_account().await;
+    let (laptop, _) = m.device().await;
+    let (tv, _) = m.device().await;
+    let one = m.bundle().sign_out_device(&laptop, device_of(&tv)).await;
+    m.cost(m.bundle().acknowledge(&tv, sign_out_of(&one))).await
+}
