@@ -1,5 +1,5 @@
-//! The device: one installation, one row in the list, never merged with
-//! another by name or OS.
+//! The device: one installation and one row in the list. Devices with the same name
+//! or operating system are never merged.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,11 @@ use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::{Limits, TOUCH_INTERVAL};
 use crate::token::{DeviceKeyHash, TokenHash};
 
-/// What kind of thing a device is.
+/// The type of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceType {
-    /// A television, or a box or stick that drives one.
+    /// A television, or a set-top box or stick.
     Tv,
     /// A phone.
     Phone,
@@ -24,13 +24,13 @@ pub enum DeviceType {
     Computer,
     /// A games console.
     Console,
-    /// Anything else, and what is not known.
+    /// Any other type, or an unknown one.
     #[default]
     Other,
 }
 
 impl DeviceType {
-    /// The word in JSON and in the table.
+    /// Returns the name that JSON and the tables use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,10 +43,10 @@ impl DeviceType {
         }
     }
 
-    /// Reads the word; `None` when there is no such type.
+    /// Parses the name; `None` for an unknown one.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
             "tv" => Self::Tv,
             "phone" => Self::Phone,
             "tablet" => Self::Tablet,
@@ -58,82 +58,83 @@ impl DeviceType {
     }
 }
 
-/// What a device is, as a person would tell it apart.
+/// The details by which a person recognizes a device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceInfo {
-    /// What kind of thing it is.
+    /// The device's type.
     pub device_type: DeviceType,
-    /// The name to show: its owner's own, or one made from the facts.
+    /// The name to show: the owner's own, or one derived from the other details.
     pub name: String,
-    /// The operating system, with a version where one is known.
+    /// The operating system, with its version if known.
     pub os: Option<String>,
-    /// The browser.
+    /// The browser, without a version.
     pub browser: Option<String>,
-    /// The app.
+    /// The app, without a version.
     pub app: Option<String>,
-    /// The model.
+    /// The manufacturer's model.
     pub model: Option<String>,
 }
 
-/// Where a device was when it signed in, as the gateway or the team's own
-/// distribution saw it.
+/// The place of a device at its last sign-in, as API Gateway or the team's own
+/// distribution reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
-    /// The address, in its canonical text form.
+    /// The IP address, in its canonical text form.
     pub ip: Option<String>,
-    /// The city.
+    /// The city, in the distribution's spelling.
     pub city: Option<String>,
-    /// The country, ISO 3166-1 alpha-2.
+    /// The country, as an ISO 3166-1 alpha-2 code.
     pub country: Option<String>,
 }
 
-/// Whether a device's session stands, as its own row has it. The account's
-/// epoch can have ended it all the same: see [`crate::session`].
+/// The state of a device's session in its own row. A signed-in row can still belong
+/// to a session that the account's epoch has ended: see [`crate::session`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceState {
-    /// The row has a session that was not ended one by one.
+    /// The session was not signed out by itself.
     SignedIn,
-    /// The session was ended.
+    /// The session was signed out, or its end by the epoch was marked here.
     SignedOut(EndInfo),
 }
 
-/// A device's row.
+/// The row of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Whose it is.
+    /// The account that it belongs to.
     pub account: AccountId,
-    /// Which one.
+    /// The device's id.
     pub id: DeviceId,
-    /// What it is.
+    /// The details that a person recognizes it by.
     pub info: DeviceInfo,
-    /// The name that its owner gave it, which makes part of the shown one.
+    /// The name that the owner gave it, which is part of the shown one.
     pub own_name: Option<String>,
-    /// Where it signed in.
+    /// The place of its last sign-in.
     pub place: Place,
-    /// Its session.
+    /// The current session, or the last one if it has ended.
     pub session: SessionId,
     /// The hash of the session's token.
     pub token_hash: TokenHash,
-    /// The hash of the key by which it is recognised.
+    /// The hash of the device key, which identifies it at its next sign-in.
     pub key_hash: DeviceKeyHash,
-    /// The key before, which counts until the new one has been used.
+    /// The hash of the device key before that, accepted until the new one is used: the
+    /// response with the new key may have been lost.
     pub previous_key_hash: Option<DeviceKeyHash>,
-    /// The account's epoch when the session was born.
+    /// The account's epoch when the session began.
     pub epoch: Epoch,
-    /// When it first signed in.
+    /// The time of its first sign-in.
     pub first_signed_in_at: Timestamp,
-    /// When its session began.
+    /// The time when the session began.
     pub signed_in_at: Timestamp,
-    /// When its owner last proved to be the owner on it.
+    /// The time when the owner last entered the password on it.
     pub verified_at: Timestamp,
-    /// When it was last seen, to within five minutes.
+    /// The time of its last activity, up to [`TOUCH_INTERVAL`] ago.
     pub last_active_at: Timestamp,
-    /// When its session is over at the latest.
+    /// The absolute expiry of the session.
     pub expires_at: Timestamp,
-    /// Whether its session stands.
+    /// The state of the session in this row.
     pub state: DeviceState,
-    /// When its session, already over, was refused for the first time: the
-    /// receipt has it, too. None until then.
+    /// The time when the ended session was first refused, which its receipt shows
+    /// too.
     pub contacted_at: Option<Timestamp>,
 }
 
@@ -153,7 +154,7 @@ impl Device {
         matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_expired(ended.at, limits)
     }
 
-    /// Whether enough time has gone by to write down that it is active.
+    /// Returns whether the last activity is old enough to be updated.
     #[must_use]
     pub fn is_touch_due(&self, now: Timestamp) -> bool {
         now.duration_since(self.last_active_at) >= TOUCH_INTERVAL

@@ -1,41 +1,43 @@
-//! E-mail addresses, and the one form under which an account is found.
+//! E-mail addresses, and the normal form by which an account is found.
 //!
-//! An address is taken as RFC 5321 section 4.1.2 has it, without quoted local
-//! parts, comments and address literals, which no consumer mailbox uses. The
-//! normal form, by which an address is unique, is: Unicode NFC; the local part
-//! in lower case; the domain as ASCII by UTS 46 (`idna`), in lower case. Dots
-//! and `+tags` stay: they are different mailboxes at most providers.
+//! Accepts the addresses of RFC 5321 section 4.1.2 without quoted local parts,
+//! comments and address literals, which no consumer mailbox uses. The normal form,
+//! which is unique per account, is: Unicode NFC; the local part in lower case; the
+//! domain in ASCII (UTS 46) and lower case. Dots and `+tags` stay: at most
+//! providers they name different mailboxes.
 
 use std::fmt;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-/// The most bytes in an address (RFC 5321 section 4.5.3.1.3, less the brackets).
+/// The most bytes in an address: a path of 256 (RFC 5321 section 4.5.3.1.3) without
+/// its angle brackets.
 pub const MAX_BYTES: usize = 254;
+/// The most bytes before the `@` (RFC 5321 section 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// An address that can be looked up; shows nothing of itself in `Debug`.
+/// An e-mail address in its normal form; redacted in `Debug`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EmailAddress {
     normal: String,
 }
 
-/// Why a text is not an address.
+/// The reason why a text is not an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEmail {
-    /// More than 254 bytes.
-    #[error("is longer than 254 bytes")]
+    /// Longer than [`MAX_BYTES`].
+    #[error("is longer than {MAX_BYTES} bytes")]
     TooLong,
-    /// No local part, no `@`, or no domain with a dot.
+    /// No valid local part, no `@`, or no domain with a dot.
     #[error("is not an e-mail address")]
     Malformed,
 }
 
 impl EmailAddress {
-    /// Reads an address and brings it into its normal form.
+    /// Parses an address and brings it into its normal form.
     ///
     /// # Errors
-    /// [`InvalidEmail`] says why it is none.
+    /// [`InvalidEmail`] with the reason.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
         if text.len() > MAX_BYTES {
             return Err(InvalidEmail::TooLong);
@@ -44,16 +46,20 @@ impl EmailAddress {
         let local = ComposingNormalizerBorrowed::new_nfc()
             .normalize(local)
             .to_lowercase();
-        // Lower case can leave NFC, so it is applied once more.
+        // Lower-casing can produce text that is not NFC (İ becomes i and a combining
+        // dot), so NFC is applied again.
         let local = ComposingNormalizerBorrowed::new_nfc()
             .normalize(&local)
             .into_owned();
         if local.len() > MAX_LOCAL_BYTES || !is_dot_string(&local) {
             return Err(InvalidEmail::Malformed);
         }
+        // UTS 46, strict: one spelling per domain, whether it is typed in Unicode or
+        // in Punycode. It also rejects IP addresses in brackets and empty labels.
         let domain = idna::domain_to_ascii_strict(domain).map_err(|_| InvalidEmail::Malformed)?;
         let labels: Vec<&str> = domain.split('.').collect();
         let top = labels.last().copied().unwrap_or_default();
+        // A numeric last label is an IPv4 address, not a domain.
         if labels.len() < 2 || top.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(InvalidEmail::Malformed);
         }
@@ -64,13 +70,13 @@ impl EmailAddress {
         Ok(Self { normal })
     }
 
-    /// The form under which the account is found.
+    /// Returns the normal form, by which the account is found.
     #[must_use]
     pub fn as_normal(&self) -> &str {
         &self.normal
     }
 
-    /// The words of the address that must not make a password.
+    /// Returns the words of the address, which must not make up a password.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.normal
             .split(['@', '.', '+', '-', '_'])
@@ -85,7 +91,8 @@ impl fmt::Debug for EmailAddress {
     }
 }
 
-/// A dot-string of RFC 5321, with the letters of RFC 6531.
+/// Returns whether `local` is a `Dot-string` (RFC 5321 section 4.1.2), which may have
+/// non-ASCII letters and digits (RFC 6531 section 3.3).
 fn is_dot_string(local: &str) -> bool {
     local.split('.').all(|atom| {
         !atom.is_empty()
@@ -127,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_or_a_dot_makes_another_address() {
+    fn addresses_that_differ_in_a_tag_or_a_dot_are_different() {
         assert_ne!(normal("lea+tv@example.com"), normal("lea@example.com"));
         assert_ne!(normal("l.ea@example.com"), normal("lea@example.com"));
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn an_invalid_address_is_rejected() {
         for text in [
             "",
             "@",
@@ -169,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_does_not_show_itself_in_a_log() {
+    fn debug_does_not_show_the_address() {
         let address = EmailAddress::parse("lea@example.com").unwrap();
         assert!(!format!("{address:?}").contains("lea"));
     }

@@ -1,5 +1,5 @@
-//! Ids: UUIDs (RFC 9562) in their hyphenated lower-case text form. They name
-//! things and authenticate nobody.
+//! Ids: UUIDs (RFC 9562) in their hyphenated lower-case text form. An id is not a
+//! secret and proves nothing about its holder.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid, Variant};
 
-/// The text is not a UUID in the one accepted form (lower case, hyphenated).
+/// The error for a text that is not an id in its one accepted form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not an id")]
+#[error("is not a valid id")]
 pub struct InvalidId;
 
-/// Reads the canonical text of a UUID and nothing else, so that one id has one
-/// spelling.
+/// Parses the canonical text of a UUID only, so that each id has one spelling: two
+/// spellings would be two keys in a table.
 fn parse_canonical(text: &str) -> Result<Uuid, InvalidId> {
     let id = Uuid::try_parse(text).map_err(|_| InvalidId)?;
     let mut canonical = [0; uuid::fmt::Hyphenated::LENGTH];
@@ -34,7 +34,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The 16 bytes of the id.
+            /// Returns the 16 bytes of the id.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
@@ -77,18 +77,19 @@ macro_rules! id {
     };
 }
 
-/// An id of 122 random bits (UUID version 4, RFC 9562 section 5.4).
+/// Adds the constructors of an id of 122 random bits (UUID version 4, RFC 9562
+/// section 5.4).
 macro_rules! random_id {
     ($name:ident) => {
         impl $name {
-            /// Makes an id from 16 random bytes.
+            /// Creates an id from 16 random bytes.
             #[must_use]
             pub fn from_random(bytes: [u8; 16]) -> Self {
                 Self(Builder::from_random_bytes(bytes).into_uuid())
             }
 
-            /// Takes back the bytes that [`Self::as_bytes`] gave; `None` when
-            /// they are not those of a UUID.
+            /// Restores an id from the bytes that [`Self::as_bytes`] returned;
+            /// `None` when they are not a UUID's.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
                 let id = Uuid::from_bytes(bytes);
@@ -98,20 +99,20 @@ macro_rules! random_id {
     };
 }
 
-/// An id that sorts by the time of its making (UUID version 7, RFC 9562
-/// section 5.7), so that the newest stands last in a table.
+/// Adds the constructors of an id that sorts by its time of creation (UUID version
+/// 7, RFC 9562 section 5.7), so that the newest row of an account is the last.
 macro_rules! timed_id {
     ($name:ident) => {
         impl $name {
-            /// Makes an id from the time of its making and 10 random bytes.
+            /// Creates an id from the current time and 10 random bytes.
             #[must_use]
             pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
                 let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
                 Self(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
             }
 
-            /// Takes back the bytes that [`Self::as_bytes`] gave; `None` when
-            /// they are not those of a UUID.
+            /// Restores an id from the bytes that [`Self::as_bytes`] returned;
+            /// `None` when they are not a UUID's.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
                 let id = Uuid::from_bytes(bytes);
@@ -122,19 +123,19 @@ macro_rules! timed_id {
 }
 
 id! {
-    /// One person's or household's credentials.
+    /// The id of an account: the credentials of a person or a household.
     AccountId
 }
 id! {
-    /// One installation, stable across sign-ins.
+    /// The id of a device: one installation, stable across sign-ins.
     DeviceId
 }
 id! {
-    /// A device's present right of entry.
+    /// The id of a session: a new one for each sign-in of a device.
     SessionId
 }
 id! {
-    /// The act of ending sessions, and its receipt.
+    /// The id of a sign-out, and of its receipt.
     SignOutId
 }
 random_id!(AccountId);
@@ -142,13 +143,14 @@ timed_id!(DeviceId);
 random_id!(SessionId);
 timed_id!(SignOutId);
 
-/// The gateway's own name of an open socket; authenticates nobody.
+/// API Gateway's id of an open WebSocket connection. It proves nothing about its
+/// holder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ConnectionId(String);
 
 impl ConnectionId {
-    /// The text, as the gateway gave it.
+    /// Returns the id as API Gateway sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -158,7 +160,8 @@ impl ConnectionId {
 impl FromStr for ConnectionId {
     type Err = InvalidId;
 
-    /// Takes 1 to 128 visible ASCII characters.
+    /// Parses 1 to 128 visible ASCII characters. API Gateway documents no format; the
+    /// bound keeps a forged id from becoming an oversized key.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let fits =
             (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_uuid_are_no_id() {
+    fn bytes_that_are_not_a_uuid_are_not_an_id() {
         assert_eq!(AccountId::from_bytes([0; 16]), None);
         let id = AccountId::from_random([0; 16]);
         assert_eq!(AccountId::from_bytes(*id.as_bytes()), Some(id));

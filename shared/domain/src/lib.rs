@@ -1,8 +1,9 @@
-//! The rules of Curfew: what is a valid id, address, token, password and
-//! session, and what ends one.
+//! The rules of Curfew: valid ids, addresses, tokens, passwords and sessions, and
+//! the sign-outs that end a session.
 //!
 //! Owns every decision. Refuses I/O of any kind: no AWS, no HTTP, no clock, no
-//! randomness and no async; `now` and random bytes come in as values.
+//! randomness and no async. `now` and random bytes are arguments, so a test fixes
+//! both; the one exception is the year that [`password::PasswordRules`] names.
 
 pub mod account;
 pub mod device;
@@ -32,5 +33,5 @@ pub use session::{AuthError, Authenticated, authenticate};
 pub use sign_out::{EndedSession, SignOut, SignOutTarget};
 pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};
 
-/// A moment, in UTC.
+/// A point in time, in UTC.
 pub use jiff::Timestamp;

@@ -1,57 +1,59 @@
-//! How long a session may last, and how long its traces are kept.
+//! The lifetime of sessions, and the retention of what remains of them.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The limits of a session (ASVS 7.1.1), all decided in code and never left to
-/// the table's TTL.
+/// The limits of a session (OWASP ASVS 5.0 requirement 7.1.1). Code checks them all;
+/// `DynamoDB`'s TTL only deletes old rows, and may be days late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A session that was not active for this long is over.
+    /// The time after the last activity at which a session expires.
     pub idle: SignedDuration,
-    /// A session is over this long after the sign-in, whatever its activity.
+    /// The time after the sign-in at which a session expires, whatever its activity.
     pub absolute: SignedDuration,
-    /// How long a receipt can be read after its sign-out.
+    /// The time after the sign-out for which its receipt can be read.
     pub receipt_retention: SignedDuration,
 }
 
-/// A touch writes at most this often.
+/// The least time between two writes of a device's last activity. A write
+/// at every check would cost more than the check's reads.
 pub const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
 impl Limits {
-    /// When a session that begins now is over at the latest.
+    /// Returns the absolute expiry of a session that begins at `signed_in_at`.
     #[must_use]
     pub fn expires_at(&self, signed_in_at: Timestamp) -> Timestamp {
         add(signed_in_at, self.absolute)
     }
 
-    /// When the row of a device that signs in now may go: later than the end of
-    /// its session and the retention of a receipt together.
+    /// Returns the time when a device's row may be deleted. Until then the row
+    /// outlives its session and any receipt of it.
     #[must_use]
     pub fn device_kept_until(&self, expires_at: Timestamp) -> Timestamp {
         add(expires_at, self.receipt_retention)
     }
 
-    /// When the record of a sign-out may go. It outlives every row that it
-    /// judges, so that a dead session can always be told why.
+    /// Returns the time when the record of a sign-out may be deleted. It outlives
+    /// every row it ended, so that an ended session can always learn the reason.
     #[must_use]
     pub fn sign_out_kept_until(&self, at: Timestamp) -> Timestamp {
         add(add(at, self.absolute), self.receipt_retention)
     }
 
-    /// When a session that was last active then is over for want of activity.
+    /// Returns the time when a session expires from inactivity.
     #[must_use]
     pub fn idle_at(&self, last_active_at: Timestamp) -> Timestamp {
         add(last_active_at, self.idle)
     }
 }
 
-/// Adds, and stops at the end of time instead of overflowing.
-fn add(moment: Timestamp, duration: SignedDuration) -> Timestamp {
-    moment.checked_add(duration).unwrap_or(Timestamp::MAX)
+/// Adds, and saturates at the largest timestamp instead of overflowing.
+fn add(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 impl Default for Limits {
-    /// Idle 30 days, absolute 365 days, receipts 90 days.
+    /// Returns an idle limit of 30 days, an absolute limit of 365 days, and 90 days
+    /// of receipts.
     fn default() -> Self {
         Self {
             idle: SignedDuration::from_hours(30 * 24),

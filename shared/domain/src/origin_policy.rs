@@ -1,4 +1,5 @@
-//! The web origins that may call, and the proof of the team's own distribution.
+//! The web origins that may call the API, and the proof that a request came through
+//! the team's own distribution.
 
 use std::fmt;
 
@@ -45,7 +46,7 @@ impl OriginPolicy {
     }
 }
 
-// Leaves the secret out.
+// Omits the secret.
 impl fmt::Debug for OriginPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OriginPolicy")

@@ -1,10 +1,13 @@
 //! The one rule that decides whether a session is valid.
 //!
-//! A token is accepted only if the account exists and is not disabled; the
-//! device row exists, is signed in, and holds the hash of the presented secret;
-//! the device's epoch is the account's, or its session is the kept one; and now
-//! is before the absolute limit and within the idle limit. An end is monotone:
-//! a session that once was not valid never is again.
+//! A token is accepted only if all of these hold:
+//!
+//! - the account exists and is not disabled;
+//! - the device's row exists, is signed in, and has the hash of the token's secret;
+//! - the device's epoch is the account's, or its session is the kept one;
+//! - now is before the absolute and the idle limit.
+//!
+//! Ends are final: a session that was not valid once is never valid again.
 
 use jiff::Timestamp;
 
@@ -14,43 +17,44 @@ use crate::end_info::EndInfo;
 use crate::limits::Limits;
 use crate::token::Token;
 
-/// A caller who was let in: the rows that the check read.
+/// An authenticated caller: the rows that the check read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
-    /// The account, at the epoch that every act of this caller is bound to.
+    /// The account. Writes of this caller are conditional on its epoch.
     pub account: Account,
-    /// The device, with the session that every act of this caller is bound to.
+    /// The device. Writes of this caller are conditional on its session.
     pub device: Device,
 }
 
-/// How a session stands by its rows, for one who need not hold its secret.
+/// The status of a session by its two rows, whoever asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionStatus {
-    /// It is valid.
+    /// The session is valid.
     SignedIn,
-    /// Its own row says that it was ended.
+    /// The session was signed out, as its own row says.
     SignedOut(EndInfo),
-    /// The account's epoch has moved on without it: the record of the sign-out
-    /// says when and why.
+    /// A sign-out of all devices ended the session by raising the account's epoch.
+    /// The sign-out's record has the time and the reason.
     EndedByEpoch,
-    /// It ran out.
+    /// The session has expired.
     Expired,
 }
 
-/// Why a caller was not let in.
+/// The reason why a caller is not authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthError {
-    /// No such account or device, or not its secret. One answer for all.
+    /// The account or the device does not exist, or the secret is wrong. These are not
+    /// distinguished, so that a guessed token reveals nothing.
     Unknown,
-    /// The session was ended; the caller holds its secret and may know how.
+    /// The session was signed out. The caller has its secret, so they may learn how.
     SignedOut(EndInfo, Box<Device>),
-    /// The same, by the epoch: the record of the sign-out says how.
+    /// A sign-out of all devices ended the session. Its record has the details.
     EndedByEpoch(Box<Device>),
-    /// It ran out; the caller holds its secret.
+    /// The session has expired. The caller has its secret.
     Expired,
 }
 
-/// Judges a session by its two rows, whoever asks.
+/// Returns the status of a session by its two rows.
 #[must_use]
 pub fn session_status(
     account: &Account,
@@ -61,22 +65,23 @@ pub fn session_status(
     if let DeviceState::SignedOut(ended) = &device.state {
         return SessionStatus::SignedOut(ended.clone());
     }
-    let carried_over =
+    // Equal, not "at least": no row may carry an epoch that the account never had.
+    let survived_epoch =
         device.epoch == account.epoch || account.kept_session == Some(device.session);
-    if account.disabled_at.is_some() || !carried_over {
+    if account.disabled_at.is_some() || !survived_epoch {
         return SessionStatus::EndedByEpoch;
     }
+    // Last, so that a signed-out session keeps its reason after it would have expired.
     if device.had_expired(now, limits) {
         return SessionStatus::Expired;
     }
     SessionStatus::SignedIn
 }
 
-/// Decides whether the holder of the token is let in, by the rows that the
-/// token names.
+/// Authenticates the holder of a token by the two rows that the token names.
 ///
 /// # Errors
-/// [`AuthError`] says why not, and tells an end only to who holds the secret.
+/// [`AuthError`] with the reason; the details of an end only for the session's secret.
 pub fn authenticate(
     token: &Token,
     account: Option<Account>,
@@ -87,6 +92,7 @@ pub fn authenticate(
     let (Some(account), Some(device)) = (account, device) else {
         return Err(AuthError::Unknown);
     };
+    // Before anything else is revealed: the id in a token is not a secret.
     if !device.token_hash.matches(&token.hash()) {
         return Err(AuthError::Unknown);
     }
@@ -139,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_of_the_accounts_epoch_is_admitted() {
+    fn a_session_of_the_accounts_epoch_is_accepted() {
         assert!(Case::signed_in().authenticate().is_ok());
     }
 
@@ -171,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_out_session_is_refused_and_told_how() {
+    fn a_signed_out_session_is_refused_with_the_details() {
         let mut case = Case::signed_in();
         let ended = ended(&case);
         case.device.state = DeviceState::SignedOut(ended.clone());
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kept_session_outlives_its_epoch_and_no_other_does() {
+    fn only_the_kept_session_survives_its_epoch() {
         let mut case = Case::signed_in();
         case.device.epoch = Epoch(1);
         case.account.kept_session = Some(case.device.session);
@@ -208,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_admitted_to_a_disabled_account() {
+    fn a_disabled_account_refuses_every_session() {
         let mut case = Case::signed_in();
         case.account.disabled_at = Some(case.now);
         case.account.kept_session = Some(case.device.session);

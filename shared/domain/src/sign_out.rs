@@ -1,4 +1,5 @@
-//! Sign-outs: how each kind is constructed, and which one ended a session.
+//! Sign-outs: the construction of each kind, and the search for the one that ended a
+//! session.
 
 use jiff::Timestamp;
 

@@ -1,13 +1,16 @@
-//! Tokens and device keys: what is shown once, and what is stored.
+//! Tokens, device keys and socket tickets: secrets that are shown once, and the
+//! hashes that are stored.
 //!
-//! A token is `cft_` + base64url(account id ‖ device id ‖ 32 random bytes) +
-//! base64url(CRC-32 of all before it): 4 + 86 + 6 characters. A device key is
-//! `cfd_` + base64url(device id ‖ 32 random bytes) + the same checksum: 4 + 64 +
-//! 6. A socket ticket is `cfs_` + base64url(32 random bytes) + the same checksum:
-//! 4 + 43 + 6. Base64url is that of RFC 4648 section 5, without padding, and only in its
-//! canonical form. The checksum tells a mistyped or cut token from a wrong one
-//! without a table, and lets secret scanners find leaked ones; it proves
-//! nothing.
+//! | secret | text | characters |
+//! | --- | --- | --- |
+//! | token | `cft_` + base64url(account id ‖ device id ‖ 32 random bytes) + checksum | 4 + 86 + 6 |
+//! | device key | `cfd_` + base64url(device id ‖ 32 random bytes) + checksum | 4 + 64 + 6 |
+//! | socket ticket | `cfs_` + base64url(32 random bytes) + checksum | 4 + 43 + 6 |
+//!
+//! Base64url is that of RFC 4648 section 5, without padding and in its canonical form
+//! only. The checksum is base64url(CRC-32 of everything before it). With it a
+//! mistyped or truncated secret is rejected without reading a table, and secret
+//! scanners can find leaked ones. It proves nothing.
 
 use std::fmt;
 
@@ -20,22 +23,24 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::ids::{AccountId, DeviceId};
 
-/// The random bytes of a secret: 256 bits.
+/// The length of a secret, in random bytes: 256 bits, too many to guess, so that a
+/// fast hash (SHA-256) suffices for what is stored.
 pub const SECRET_BYTES: usize = 32;
 
 const TOKEN_PREFIX: &str = "cft_";
 const DEVICE_KEY_PREFIX: &str = "cfd_";
 const TICKET_PREFIX: &str = "cfs_";
+/// The base64url of a CRC-32's four bytes.
 const CHECKSUM_CHARS: usize = 6;
 const TOKEN_BYTES: usize = 16 + 16 + SECRET_BYTES;
 const DEVICE_KEY_BYTES: usize = 16 + SECRET_BYTES;
 
-/// The text is no token, or no device key, of ours.
+/// The error for a text that is not a token, device key or socket ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is malformed")]
 pub struct Malformed;
 
-/// The bearer secret of a session, as it is shown once and presented.
+/// The bearer secret of a session, shown once at the sign-in. Wiped when dropped.
 #[derive(ZeroizeOnDrop)]
 pub struct Token {
     #[zeroize(skip)]
@@ -45,11 +50,11 @@ pub struct Token {
     secret: [u8; SECRET_BYTES],
 }
 
-/// SHA-256 of a token's secret, as it is stored.
+/// The SHA-256 of a token's secret, as stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
-/// The secret by which a device is recognised at its next sign-in.
+/// The secret that identifies a device at its next sign-in. Wiped when dropped.
 #[derive(ZeroizeOnDrop)]
 pub struct DeviceKey {
     #[zeroize(skip)]
@@ -57,12 +62,12 @@ pub struct DeviceKey {
     secret: [u8; SECRET_BYTES],
 }
 
-/// SHA-256 of a device key's secret, as it is stored.
+/// The SHA-256 of a device key's secret, as stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DeviceKeyHash([u8; 32]);
 
 impl Token {
-    /// Makes a token from random bytes.
+    /// Creates a token from random bytes.
     #[must_use]
     pub fn new(account: AccountId, device: DeviceId, secret: [u8; SECRET_BYTES]) -> Self {
         Self {
@@ -72,10 +77,10 @@ impl Token {
         }
     }
 
-    /// Reads a presented token. It proves nothing yet.
+    /// Parses a presented token. This proves nothing yet: compare its hash.
     ///
     /// # Errors
-    /// [`Malformed`] when a character is wrong, missing or too many.
+    /// [`Malformed`] for any wrong, missing or extra character.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let bytes = decode::<TOKEN_BYTES>(TOKEN_PREFIX, text)?;
         Ok(Self {
@@ -85,7 +90,7 @@ impl Token {
         })
     }
 
-    /// The text to show, once.
+    /// Returns the text to show, once.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
@@ -95,19 +100,19 @@ impl Token {
         encode(TOKEN_PREFIX, &*bytes)
     }
 
-    /// The account that it names.
+    /// Returns the account that the token claims.
     #[must_use]
     pub fn account(&self) -> AccountId {
         self.account
     }
 
-    /// The device that it names.
+    /// Returns the device that the token claims.
     #[must_use]
     pub fn device(&self) -> DeviceId {
         self.device
     }
 
-    /// What is stored of it.
+    /// Returns the hash to store or to compare.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.secret).into())
@@ -115,16 +120,16 @@ impl Token {
 }
 
 impl DeviceKey {
-    /// Makes a device key from random bytes.
+    /// Creates a device key from random bytes.
     #[must_use]
     pub fn new(device: DeviceId, secret: [u8; SECRET_BYTES]) -> Self {
         Self { device, secret }
     }
 
-    /// Reads a presented device key. It proves nothing yet.
+    /// Parses a presented device key. This proves nothing yet: compare its hash.
     ///
     /// # Errors
-    /// [`Malformed`] when a character is wrong, missing or too many.
+    /// [`Malformed`] for any wrong, missing or extra character.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let bytes = decode::<DEVICE_KEY_BYTES>(DEVICE_KEY_PREFIX, text)?;
         Ok(Self {
@@ -133,7 +138,7 @@ impl DeviceKey {
         })
     }
 
-    /// The text to show, once.
+    /// Returns the text to show, once.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; DEVICE_KEY_BYTES]);
@@ -142,55 +147,56 @@ impl DeviceKey {
         encode(DEVICE_KEY_PREFIX, &*bytes)
     }
 
-    /// The device that it names.
+    /// Returns the device that the device key claims.
     #[must_use]
     pub fn device(&self) -> DeviceId {
         self.device
     }
 
-    /// What is stored of it.
+    /// Returns the hash to store or to compare.
     #[must_use]
     pub fn hash(&self) -> DeviceKeyHash {
         DeviceKeyHash(Sha256::digest(self.secret).into())
     }
 }
 
-/// The secret that opens one socket, once, within [`TICKET_LIFETIME`].
+/// The secret that opens one WebSocket connection, once, within [`TICKET_LIFETIME`].
+/// Wiped when dropped.
 #[derive(ZeroizeOnDrop)]
 pub struct SocketTicket {
     secret: [u8; SECRET_BYTES],
 }
 
-/// SHA-256 of a socket ticket's secret, as it is stored.
+/// The SHA-256 of a socket ticket's secret, as stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TicketHash([u8; 32]);
 
-/// How long a socket ticket can be used.
+/// The lifetime of a socket ticket.
 pub const TICKET_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
 
 impl SocketTicket {
-    /// Makes a ticket from random bytes.
+    /// Creates a ticket from random bytes.
     #[must_use]
     pub fn new(secret: [u8; SECRET_BYTES]) -> Self {
         Self { secret }
     }
 
-    /// Reads a presented ticket. It proves nothing yet.
+    /// Parses a presented ticket. This proves nothing yet: look its hash up.
     ///
     /// # Errors
-    /// [`Malformed`] when a character is wrong, missing or too many.
+    /// [`Malformed`] for any wrong, missing or extra character.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let bytes = decode::<SECRET_BYTES>(TICKET_PREFIX, text)?;
         Ok(Self { secret: *bytes })
     }
 
-    /// The text to show, once.
+    /// Returns the text to show, once.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
         encode(TICKET_PREFIX, &self.secret)
     }
 
-    /// What is stored of it.
+    /// Returns the hash to store or to compare.
     #[must_use]
     pub fn hash(&self) -> TicketHash {
         TicketHash(Sha256::digest(self.secret).into())
@@ -203,22 +209,24 @@ impl fmt::Debug for SocketTicket {
     }
 }
 
+/// Adds the conversions and the comparison of a stored hash.
 macro_rules! stored {
     ($name:ident) => {
         impl $name {
-            /// Takes back what [`Self::as_bytes`] gave.
+            /// Restores a hash from the bytes that [`Self::as_bytes`] returned.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(bytes)
             }
 
-            /// The 32 bytes to store.
+            /// Returns the 32 bytes to store.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
 
-            /// Compares in a time that tells nothing of where they differ.
+            /// Compares in constant time: the position of the first different byte
+            /// must not show in the time of the answer.
             #[must_use]
             pub fn matches(&self, other: &Self) -> bool {
                 self.0.ct_eq(&other.0).into()
@@ -249,7 +257,8 @@ impl fmt::Debug for DeviceKey {
 }
 
 fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
-    // Room for everything at once: a buffer that grows leaves a copy behind.
+    // With the full capacity the buffer is never reallocated, which would leave an
+    // unwiped copy of the secret in freed memory.
     let length = prefix.len() + (bytes.len() * 4).div_ceil(3) + CHECKSUM_CHARS;
     let mut text = Zeroizing::new(String::with_capacity(length));
     text.push_str(prefix);
@@ -261,6 +270,7 @@ fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
 
 fn decode<const N: usize>(prefix: &str, text: &str) -> Result<Zeroizing<[u8; N]>, Malformed> {
     let body_chars = (N * 4).div_ceil(3);
+    // `is_ascii` keeps `split_at` off the middle of a character, where it panics.
     if text.len() != prefix.len() + body_chars + CHECKSUM_CHARS || !text.is_ascii() {
         return Err(Malformed);
     }
@@ -270,6 +280,8 @@ fn decode<const N: usize>(prefix: &str, text: &str) -> Result<Zeroizing<[u8; N]>
     if checksum != crc32fast::hash(covered.as_bytes()).to_be_bytes() {
         return Err(Malformed);
     }
+    // The engine rejects padding and non-zero unused bits, so each secret has one
+    // spelling.
     let mut decoded = URL_SAFE_NO_PAD.decode(body).map_err(|_| Malformed)?;
     let bytes = <[u8; N]>::try_from(decoded.as_slice()).map_err(|_| Malformed);
     decoded.zeroize();
@@ -346,8 +358,8 @@ mod tests {
 
     #[test]
     fn a_token_in_another_encoding_of_the_same_bytes_is_refused() {
-        // The last character of the body carries four unused bits; set, with a
-        // right checksum over them, they would make a second spelling.
+        // The last character of the body has four unused bits. If they could be set,
+        // with a checksum to match, a token would have a second spelling.
         let text = token().to_text();
         let body = &text[..90];
         for last in ["Q", "g", "w", "x", "B"] {
@@ -363,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_key_is_no_token() {
+    fn a_device_key_is_not_a_token() {
         let key = DeviceKey::new(DeviceId::new(Timestamp::UNIX_EPOCH, [2; 10]), [3; 32]);
         let text = key.to_text();
         assert_eq!(text.len(), 74);
@@ -390,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_do_not_show_themselves_in_a_log() {
+    fn debug_does_not_show_secrets() {
         let token = token();
         let shown = format!("{token:?} {:?}", token.hash());
         assert_eq!(shown, "Token(…) TokenHash(…)");
