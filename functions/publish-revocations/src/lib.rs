@@ -1,9 +1,13 @@
-//! Publishes what the streams of Receipts and Devices say: each sign-out, and
-//! each sign-in.
+//! Publishes each sign-out and each sign-in, from the streams of Receipts and Devices.
 //!
-//! The streams are the outbox, so nothing that was written is lost: a record that
-//! SNS can't take now is delivered again, from there on. It only publishes, and
-//! waits for nothing else.
+//! The streams are the outbox, so no written change is lost: when SNS does not accept
+//! a record now, the stream delivers again from that record on. This function only
+//! publishes, and waits for nothing else.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 mod unpublished;
 
@@ -12,75 +16,73 @@ use std::time::Instant;
 use aws_lambda_events::dynamodb::EventRecord;
 use aws_lambda_events::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use domain::Timestamp;
-use events::{Message, Publish, Record, Topic, messages};
+use events::{Message, PublishOutcome, Record, Topic, messages};
+use runtime::elapsed_us;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Change, StoreError};
 
 pub use unpublished::Unpublished;
 
-/// What the function may reach: the topic, and the queue for what the topic will
-/// never take.
+/// What the function may reach: the topic, and the queue for what the topic never
+/// accepts.
 #[derive(Debug)]
 pub struct Deps {
-    /// Where the events go.
     pub topic: Topic,
-    /// Where what can't be published is kept.
     pub unpublished: Unpublished,
     /// The `iss` of the events.
     pub issuer: String,
 }
 
-/// A batch of a stream's records. Each is read by itself, so that one that can't
-/// be read does not hold up the others.
+/// A batch of a stream's records. Each is parsed by itself, so that an unreadable one
+/// does not hold up the others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StreamEvent {
-    /// The records, in the order in which they were written.
     #[serde(rename = "Records")]
     pub records: Vec<Value>,
 }
 
-/// Why a record gives no message.
+/// Reasons that a record gives no message.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
-    /// It is not a record of a DynamoDB stream. The cause quotes what it found, a
-    /// row's secrets perhaps, so it is never logged.
-    #[error("it is not a record of a stream")]
+    /// It is not a record of a DynamoDB stream. Never logged with its cause, which
+    /// quotes the record and could contain a row's secrets.
+    #[error("not a record of a stream")]
     Shape(#[from] serde_json::Error),
-    /// Its row is not as the store writes it.
     #[error(transparent)]
     Row(#[from] StoreError),
 }
 
-/// Publishes a batch, and names the first record that is to be delivered again:
-/// Lambda goes on from there. What follows it may have been published all the
-/// same, and then is published twice.
+/// Publishes a batch, and returns the first record that failed: Lambda delivers again
+/// from there. Later records may have been published already, and are then published
+/// twice.
 pub async fn handle(deps: &Deps, event: StreamEvent) -> DynamoDbEventResponse {
-    let began = Instant::now();
-    let read: Vec<_> = event
+    let started = Instant::now();
+    let parsed: Vec<_> = event
         .records
         .iter()
-        .map(|record| read(record, &deps.issuer))
+        .map(|record| parse(record, &deps.issuer))
         .collect();
-    let found: Vec<Message> = read.iter().flatten().flatten().cloned().collect();
+    let found: Vec<Message> = parsed.iter().flatten().flatten().cloned().collect();
     let outcomes = deps.topic.publish(&found).await;
     let mut outcomes = found.iter().zip(outcomes);
 
     let mut response = DynamoDbEventResponse::default();
-    for (record, read) in event.records.iter().zip(&read) {
-        let is_settled = match read {
+    for (record, parsed) in event.records.iter().zip(&parsed) {
+        let is_settled = match parsed {
             Ok(messages) => {
                 let outcomes: Vec<_> = outcomes.by_ref().take(messages.len()).collect();
                 settle(deps, &outcomes).await
             }
             Err(cause) => {
                 let event_id = text(record, "/eventID");
-                tracing::error!(event_id, %cause, "A record can't be read.");
-                deps.unpublished.keep_record(record).await
+                tracing::error!(event_id, %cause, "record unreadable");
+                deps.unpublished.store_record(record).await
             }
         };
         if !is_settled {
-            // Without a number of its own, the whole batch is delivered again.
+            // A record without a sequence number makes Lambda deliver the whole batch
+            // again.
             let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = Some(text(record, "/dynamodb/SequenceNumber").to_owned());
             response.batch_item_failures.push(failure);
@@ -90,34 +92,34 @@ pub async fn handle(deps: &Deps, event: StreamEvent) -> DynamoDbEventResponse {
     tracing::info!(
         records = event.records.len(),
         messages = found.len(),
-        again_from = response
+        returned_from = response
             .batch_item_failures
             .first()
             .and_then(|failure| failure.item_identifier.as_deref()),
-        duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "A batch of a stream was worked through.",
+        duration_us = elapsed_us(started),
+        "batch processed",
     );
     response
 }
 
-/// Whether nothing more is to be done for the messages of one record: each is
-/// published, or kept to be published later.
-async fn settle(deps: &Deps, outcomes: &[(&Message, Publish)]) -> bool {
+/// Returns whether each message of one record is published, or stored to be published
+/// later. Stores those that SNS rejects.
+async fn settle(deps: &Deps, outcomes: &[(&Message, PublishOutcome)]) -> bool {
     for (message, outcome) in outcomes {
         let is_settled = match outcome {
-            Publish::Published => {
+            PublishOutcome::Published => {
                 let token = &message.token;
                 tracing::info!(
                     jti = token.jti,
                     txn = token.txn,
                     event_type = token.events.event_type().as_str(),
                     account = %token.sub_id.user.id,
-                    "An event was published.",
+                    "event published",
                 );
                 true
             }
-            Publish::Refused => deps.unpublished.keep_message(message).await,
-            Publish::Failed => false,
+            PublishOutcome::Rejected => deps.unpublished.store_message(message).await,
+            PublishOutcome::Failed => false,
         };
         if !is_settled {
             return false;
@@ -126,9 +128,9 @@ async fn settle(deps: &Deps, outcomes: &[(&Message, Publish)]) -> bool {
     true
 }
 
-/// Reads the messages that a record gives.
-fn read(record: &Value, issuer: &str) -> Result<Vec<Message>, Unreadable> {
-    let record = EventRecord::deserialize(&with_what_may_be_missing(record))?;
+/// Returns the messages that a record gives.
+fn parse(record: &Value, issuer: &str) -> Result<Vec<Message>, Unreadable> {
+    let record = EventRecord::deserialize(&with_defaults(record))?;
     let at = record.change.approximate_creation_date_time.timestamp();
     let origin = Record {
         event_id: Some(record.event_id.clone()).filter(|id| !id.is_empty()),
@@ -139,8 +141,8 @@ fn read(record: &Value, issuer: &str) -> Result<Vec<Message>, Unreadable> {
     Ok(messages(&Change::from_record(&record)?, &origin, issuer))
 }
 
-/// Adds what the type of a record insists on and nothing here depends on.
-fn with_what_may_be_missing(record: &Value) -> Value {
+/// Adds fields that `EventRecord` requires and nothing here depends on.
+fn with_defaults(record: &Value) -> Value {
     let mut record = record.clone();
     let mut add = |within: &str, name: &str, value: Value| {
         if let Some(Value::Object(object)) = record.pointer_mut(within) {
@@ -153,7 +155,7 @@ fn with_what_may_be_missing(record: &Value) -> Value {
     record
 }
 
-/// A text within a record; empty when there is none.
+/// Returns a string within a record; empty when there is none.
 fn text<'a>(record: &'a Value, pointer: &str) -> &'a str {
     record
         .pointer(pointer)

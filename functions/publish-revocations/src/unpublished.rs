@@ -1,5 +1,5 @@
-//! The queue for what can't be published: nothing is lost, and each message in it
-//! says by itself how it is redriven.
+//! The queue for what can't be published, so that it is not lost. Each message in it
+//! shows by its attributes how to redrive it.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use runtime::Clients;
 use serde_json::{Value, json};
 use store::chain;
 
-/// The queue, through a client that is made when it is first needed.
+/// The queue, with a client that is built on first use: most invocations need none.
 #[derive(Debug)]
 pub struct Unpublished {
     clients: Clients,
@@ -19,7 +19,7 @@ pub struct Unpublished {
 }
 
 impl Unpublished {
-    /// Takes what the client is made from, and the queue's URL; does no I/O.
+    /// Takes the source of the client, and the queue's URL; does no I/O.
     #[must_use]
     pub fn new(clients: Clients, url: String) -> Self {
         Self {
@@ -29,24 +29,24 @@ impl Unpublished {
         }
     }
 
-    /// Keeps a finished message, with its attributes: it is redriven by publishing
-    /// both as they are. Whether it is kept.
-    pub async fn keep_message(&self, message: &Message) -> bool {
+    /// Stores a finished message with its attributes. To redrive it, publish both as
+    /// they are. Returns whether it was stored.
+    pub async fn store_message(&self, message: &Message) -> bool {
         let jti = message.token.jti.as_str();
-        self.keep(jti, message.body(), message.attributes()).await
+        self.send(jti, message.body(), message.attributes()).await
     }
 
-    /// Keeps a record that gives no message, as the event that this function is
-    /// called with: it is redriven by calling the function with the body, once the
-    /// function can read it. It is a raw row, so it must never be published; it has
-    /// an attribute `content` and none of a message's. Whether it is kept.
-    pub async fn keep_record(&self, record: &Value) -> bool {
+    /// Stores an unreadable record, as an event of this function. To redrive it, invoke
+    /// the function with the body once the function can read it. It is a raw row that
+    /// must never be published, so it has the attribute `content` and none of a
+    /// message's. Returns whether it was stored.
+    pub async fn store_record(&self, record: &Value) -> bool {
         let event_id = record
             .get("eventID")
             .and_then(Value::as_str)
             .unwrap_or_default();
         let body = json!({ "Records": [record] }).to_string();
-        self.keep(
+        self.send(
             event_id,
             body,
             vec![("content", "stream-record".to_owned())],
@@ -54,7 +54,7 @@ impl Unpublished {
         .await
     }
 
-    async fn keep(&self, id: &str, body: String, attributes: Vec<(&str, String)>) -> bool {
+    async fn send(&self, id: &str, body: String, attributes: Vec<(&str, String)>) -> bool {
         let client = self.client.get_or_init(|| self.clients.sqs());
         let mut send = client
             .send_message()
@@ -64,20 +64,16 @@ impl Unpublished {
             let value = MessageAttributeValue::builder()
                 .data_type("String")
                 .string_value(value);
-            send = send.message_attributes(name, value.build().expect("the data type is given"));
+            send = send.message_attributes(name, value.build().expect("the data type is set"));
         }
         match send.send().await {
             Ok(_) => {
-                tracing::warn!(id, "What can't be published is kept in its queue.");
+                tracing::warn!(id, "unpublishable item stored");
                 true
             }
             Err(error) => {
                 let cause = chain(&error);
-                tracing::error!(
-                    id,
-                    cause,
-                    "What can't be published could not be kept either."
-                );
+                tracing::error!(id, cause, "unpublishable item not stored");
                 false
             }
         }

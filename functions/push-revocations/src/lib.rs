@@ -1,12 +1,19 @@
-//! Tells each connected device whose session has ended, and ends its connection.
+//! Notifies each connected device whose session has ended, and closes its socket.
 //!
-//! A message only says where to look. Which session is over, and which sign-out
-//! ended it, is read from the tables, so messages may come twice, late and in any
-//! order; and a device that has signed in again is never told to wipe. The one
-//! frame that is ever sent is the revocation, and only to a session that is over.
+//! A message only says where to look. Which session has ended, and which sign-out
+//! ended it, is read from the tables. So messages may come twice, late and in any
+//! order, and a device that has signed in again is never told to wipe. The only
+//! frame that is ever sent is the revocation, and only to a session that has ended.
 
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+mod deadline;
 mod message;
-mod tell;
+mod notify;
+mod report;
 
 use std::time::{Duration, Instant};
 
@@ -14,169 +21,166 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use domain::{Limits, Timestamp};
 use futures_util::future::join_all;
-use runtime::{Calls, Clock};
+use runtime::{Calls, Clock, elapsed_us};
 use sockets::{PushQueue, Sockets};
 use store::{Cause, Store, StoreError, chain};
 
+use crate::deadline::Deadline;
 use crate::message::Task;
-use crate::tell::{Counts, Failing, Pace, close, tell};
+use crate::notify::{RetryMode, close, notify};
+use crate::report::Report;
 
 /// What the function may reach: the rows of accounts, devices and connections,
 /// the receipts, the open sockets, and its own queue.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// The open sockets.
     pub sockets: Sockets,
-    /// Where something is asked for that has to wait.
+    /// Its own queue, for tasks that have to wait.
     pub queue: PushQueue,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// The clock.
     pub clock: Clock,
-    /// The calls of the tables.
+    /// Counts the calls of the tables.
     pub table_calls: Calls,
-    /// The calls of the sockets.
+    /// Counts the calls of the gateway.
     pub push_calls: Calls,
 }
 
-/// How many devices are told at once.
-pub const WIDTH: usize = 64;
+/// The most calls of one batch that run at the same time.
+pub const MAX_CONCURRENT: usize = 64;
 
-/// For how long new calls are begun. What was begun by then is finished or given up
-/// soon after, and what is left fails its message, before Lambda (30 s) would end
-/// everything without a word of what was done.
-pub const BUDGET: Duration = Duration::from_secs(20);
+/// The time in which a batch starts new calls. Calls that have started get a little
+/// longer (`deadline.rs`), so that what was done is logged and what is left goes back
+/// to the queue before Lambda ends the process after 30 seconds.
+pub const TIME_BUDGET: Duration = Duration::from_secs(20);
 
-/// Why a message is to be delivered again. Whatever was done of it stays done.
+/// Reasons to return a message to the queue. Completed work is not undone.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The message is none of this queue.
-    #[error("the message is none of this queue")]
-    NotAMessage(#[source] serde_json::Error),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
+enum Error {
+    #[error("the message is neither an event nor a task for sockets")]
+    InvalidMessage(#[source] serde_json::Error),
+    #[error("DynamoDB request failed")]
     Store(#[from] StoreError),
-    /// Some of it could not be done; everything else was.
-    #[error("{undone} parts were not done, one of them so")]
-    Undone {
-        /// How many.
-        undone: usize,
-        /// Why the first was not.
+    /// Some parts failed; all others are done.
+    #[error("{failed} parts failed")]
+    Incomplete {
+        failed: usize,
+        /// The cause of the first failure.
         #[source]
         first: Cause,
     },
 }
 
-/// Does what each message asks for, each by itself, and names those that are to
-/// be delivered again.
+/// What the messages of one batch share.
+struct Batch<'a> {
+    deps: &'a Deps,
+    now: Timestamp,
+    deadline: Deadline<'a>,
+    /// The calls that one message may run at the same time.
+    concurrency: usize,
+}
+
+/// Processes the messages of a batch independently of each other, and returns those
+/// that failed to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
-    let began = Instant::now();
+    let started = Instant::now();
     let now = deps.clock.now();
     let calls = || (deps.table_calls.made(), deps.push_calls.made());
-    let before = calls();
-    let pace = Pace {
-        clock: &deps.clock,
-        until: now + BUDGET,
-        width: (WIDTH / event.records.len().max(1)).max(1),
+    let calls_before = calls();
+    let batch = Batch {
+        deps,
+        now,
+        deadline: Deadline {
+            clock: &deps.clock,
+            at: now + TIME_BUDGET,
+        },
+        concurrency: (MAX_CONCURRENT / event.records.len().max(1)).max(1),
     };
-    let messages = event.records.iter();
-    let done = join_all(messages.map(|message| work(deps, message, pace, now))).await;
+    let processed = join_all(event.records.iter().map(|message| batch.process(message))).await;
 
     let mut response = SqsEventResponse::default();
-    for (message, is_done) in event.records.iter().zip(done) {
+    for (message, is_done) in event.records.iter().zip(processed) {
         if !is_done {
             let mut failure = SqsBatchItemFailure::default();
             failure.item_identifier = Some(message.message_id.clone().unwrap_or_default());
             response.batch_item_failures.push(failure);
         }
     }
-    let after = calls();
+    let calls_after = calls();
     tracing::info!(
         messages = event.records.len(),
-        again = response.batch_item_failures.len(),
-        table_calls = after.0 - before.0,
-        push_calls = after.1 - before.1,
-        duration_us = micros(began),
-        "A batch of messages was worked through.",
+        returned = response.batch_item_failures.len(),
+        table_calls = calls_after.0 - calls_before.0,
+        push_calls = calls_after.1 - calls_before.1,
+        duration_us = elapsed_us(started),
+        "batch processed",
     );
     response
 }
 
-/// Does what a message asks for, and writes one line to the log; whether nothing
-/// is left to do.
-async fn work(deps: &Deps, message: &SqsMessage, pace: Pace<'_>, now: Timestamp) -> bool {
-    let began = Instant::now();
-    let message_id = message.message_id.as_deref();
-    let mut counts = Counts::default();
-    let task = match Task::read(message.body.as_deref().unwrap_or_default()) {
-        Ok(task) => task,
-        Err(error) => {
-            let cause = chain(&Error::NotAMessage(error));
-            tracing::error!(message_id, cause, "A message can't be read.");
-            return false;
-        }
-    };
-    let done = match &task {
-        Task::Tell(account, concerned) => match deps.store.connections(*account).await {
-            Ok(mut connections) => {
-                connections.retain(|connection| concerned.has(connection));
-                tell(
-                    deps,
-                    *account,
-                    &connections,
-                    Failing::Apart,
-                    pace,
-                    now,
-                    &mut counts,
-                )
-                .await
-            }
-            Err(error) => Err(error.into()),
-        },
-        Task::Check(account, id) => match deps.store.connection_of(*account, id).await {
-            Ok(connection) => {
-                let connections: Vec<_> = connection.into_iter().collect();
-                tell(
-                    deps,
-                    *account,
-                    &connections,
-                    Failing::Together,
-                    pace,
-                    now,
-                    &mut counts,
-                )
-                .await
-            }
-            Err(error) => Err(error.into()),
-        },
-        Task::Close(account, ids) => close(deps, *account, ids, pace, &mut counts).await,
-        Task::Nothing => Ok(()),
-    };
-    if let Err(error) = &done {
-        let cause = chain(error);
-        tracing::error!(message_id, cause, "A message is to be delivered again.");
+impl Batch<'_> {
+    /// Makes a call for each item, as [`Deadline::for_each`] does.
+    async fn for_each<T, R>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        call: impl AsyncFn(&T) -> Result<R, Cause>,
+    ) -> Vec<(T, Result<R, Cause>)> {
+        self.deadline.for_each(self.concurrency, items, call).await
     }
-    tracing::info!(
-        message_id,
-        task = task.name(),
-        account = task.account().map(tracing::field::display),
-        is_done = done.is_ok(),
-        told = counts.told,
-        gone = counts.gone,
-        early = counts.early,
-        replaced = counts.replaced,
-        valid = counts.valid,
-        closed = counts.closed,
-        later = counts.later,
-        failed = counts.failed,
-        duration_us = micros(began),
-        "A message was worked through.",
-    );
-    done.is_ok()
-}
 
-fn micros(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    /// Processes one message and logs one line about it. Returns whether it is done;
+    /// if not, it has to be delivered again.
+    async fn process(&self, message: &SqsMessage) -> bool {
+        let started = Instant::now();
+        let message_id = message.message_id.as_deref();
+        let task = match Task::parse(message.body.as_deref().unwrap_or_default()) {
+            Ok(task) => task,
+            Err(error) => {
+                let cause = chain(&Error::InvalidMessage(error));
+                tracing::error!(message_id, cause, "message unreadable");
+                return false;
+            }
+        };
+        let mut report = Report::default();
+        let result = self.run(&task, &mut report).await;
+        if let Err(error) = &result {
+            tracing::error!(message_id, cause = chain(error), "message failed");
+        }
+        tracing::info!(
+            message_id,
+            task = task.name(),
+            account = task.account().map(tracing::field::display),
+            is_done = result.is_ok(),
+            notified = report.notified,
+            gone = report.gone,
+            not_open_yet = report.not_open_yet,
+            closed_silently = report.closed_silently,
+            signed_in = report.signed_in,
+            closed = report.closed,
+            retried = report.retried,
+            failed = report.failed,
+            duration_us = elapsed_us(started),
+            "message processed",
+        );
+        result.is_ok()
+    }
+
+    async fn run(&self, task: &Task, report: &mut Report) -> Result<(), Error> {
+        let store = &self.deps.store;
+        match task {
+            Task::Notify(account, affected) => {
+                let mut connections = store.connections(*account).await?;
+                connections.retain(|connection| affected.contains(connection));
+                notify(self, *account, &connections, RetryMode::Separate, report).await?;
+            }
+            Task::Check(account, id) => {
+                let connection = store.connection_of(*account, id).await?;
+                let connections = connection.as_slice();
+                notify(self, *account, connections, RetryMode::WithBatch, report).await?;
+            }
+            Task::Close(account, ids) => close(self, *account, ids, report).await,
+            Task::Nothing => {}
+        }
+        report.result()
+    }
 }

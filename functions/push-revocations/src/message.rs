@@ -1,30 +1,29 @@
-//! What a message of the queue asks for: an event of the topic, or one of our own.
+//! The messages of the queue: an event of the topic, or a task of our own.
 
 use domain::{AccountId, ConnectionId, Epoch, SessionId};
 use events::{Event, Revoked, SecurityEventToken};
-use sockets::Asked;
+use sockets::SocketTask;
 use store::Connection;
 
-/// What is to be done for a message.
+/// The work that a message asks for.
 #[derive(Debug)]
 pub(crate) enum Task {
-    /// Sessions may have ended: tell the devices that have sockets open.
-    Tell(AccountId, Concerned),
-    /// Look at one socket.
+    /// Sessions may have ended: notify the devices that have sockets open.
+    Notify(AccountId, Affected),
+    /// Check one socket, and notify its device if its session has ended.
     Check(AccountId, ConnectionId),
-    /// End sockets whose devices were told.
+    /// Close sockets whose devices were notified.
     Close(AccountId, Vec<ConnectionId>),
     /// The event ends no session.
     Nothing,
 }
 
-/// Which sessions an event is about. Whether they are over, and since when, is
-/// read from the tables.
+/// The sessions that an event is about. Whether and when they ended is read from
+/// the tables.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Concerned {
-    /// One.
+pub(crate) enum Affected {
     Session(SessionId),
-    /// Every one born in this epoch or before, but the kept one.
+    /// Every session born in this epoch or before, except the kept one.
     Epoch {
         ended: Epoch,
         kept: Option<SessionId>,
@@ -32,55 +31,55 @@ pub(crate) enum Concerned {
 }
 
 impl Task {
-    /// Reads a message's body.
+    /// Parses the body of a message.
     ///
     /// # Errors
-    /// `serde_json`'s, when it is no message of this queue.
-    pub(crate) fn read(body: &str) -> Result<Self, serde_json::Error> {
-        if let Ok(asked) = serde_json::from_str(body) {
-            return Ok(match asked {
-                Asked::Check {
+    /// The error of `serde_json`, when it is neither a task of our own nor an event.
+    pub(crate) fn parse(body: &str) -> Result<Self, serde_json::Error> {
+        if let Ok(task) = serde_json::from_str(body) {
+            return Ok(match task {
+                SocketTask::Check {
                     account_id,
                     connection_id,
                 } => Self::Check(account_id, connection_id),
-                Asked::Close {
+                SocketTask::Close {
                     account_id,
                     connection_ids,
                 } => Self::Close(account_id, connection_ids),
             });
         }
         let token: SecurityEventToken = serde_json::from_str(body)?;
-        let concerned = match token.events {
+        let affected = match token.events {
             Event::SessionRevoked(event) => match event.revoked {
-                Revoked::Session { session_id, .. } => Concerned::Session(session_id),
-                Revoked::Account { ended_epoch } => Concerned::Epoch {
+                Revoked::Session { session_id, .. } => Affected::Session(session_id),
+                Revoked::Account { ended_epoch } => Affected::Epoch {
                     ended: Epoch(ended_epoch),
                     kept: None,
                 },
             },
-            Event::OtherSessionsRevoked(event) => Concerned::Epoch {
+            Event::OtherSessionsRevoked(event) => Affected::Epoch {
                 ended: Epoch(event.ended_epoch),
                 kept: Some(event.kept_session),
             },
             Event::CredentialChange(_) | Event::SessionEstablished(_) => return Ok(Self::Nothing),
         };
-        Ok(Self::Tell(token.sub_id.user.id, concerned))
+        Ok(Self::Notify(token.sub_id.user.id, affected))
     }
 
-    /// The word for the log.
+    /// Returns the name for the log.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Tell(..) => "tell",
+            Self::Notify(..) => "notify",
             Self::Check(..) => "check",
             Self::Close(..) => "close",
             Self::Nothing => "nothing",
         }
     }
 
-    /// Whose sockets, for the log.
+    /// Returns the owner of the sockets, for the log.
     pub(crate) fn account(&self) -> Option<AccountId> {
         match self {
-            Self::Tell(account, _) | Self::Check(account, _) | Self::Close(account, _) => {
+            Self::Notify(account, _) | Self::Check(account, _) | Self::Close(account, _) => {
                 Some(*account)
             }
             Self::Nothing => None,
@@ -88,9 +87,9 @@ impl Task {
     }
 }
 
-impl Concerned {
-    /// Whether the session of a connection is one of them.
-    pub(crate) fn has(self, connection: &Connection) -> bool {
+impl Affected {
+    /// Returns whether the session of a connection is one of them.
+    pub(crate) fn contains(self, connection: &Connection) -> bool {
         let session = &connection.session;
         match self {
             Self::Session(one) => session.session == one,

@@ -1,38 +1,35 @@
-//! The frames of a device: that it is there, and that it has wiped.
+//! The frames that a device sends: heartbeats, and the acknowledgement that it has
+//! wiped its data.
 
 use std::time::Duration;
 
 use domain::{ConnectionId, Device, SessionProof, SignOutId, Timestamp};
 use http_api::{Problem, ProblemDocument};
 use serde::{Deserialize, Serialize};
-use sockets::Asked;
+use sockets::SocketTask;
 use store::{AcknowledgeOutcome, Cause, Connection, StoreError, WriteOutcome};
 
-use crate::standing::{Stands, contacted, judge};
-use crate::{Deps, Event, Notes};
+use crate::session::{CheckedSession, check_session, record_contact};
+use crate::{Deps, Event, LogIds};
 
-/// The most bytes in a frame.
 const MAX_FRAME_BYTES: usize = 4 * 1024;
 
-/// Why a frame was not worked through. Its device hears nothing of it, and sends
-/// another.
+/// Reasons that a frame could not be handled. They are logged, and the device is not
+/// told: it sends its next heartbeat, or its acknowledgement again, anyway.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The tables did not do their part.
-    #[error("the tables failed")]
+    #[error("DynamoDB request failed")]
     Store(#[from] StoreError),
-    /// The socket could not be ended.
-    #[error("the gateway failed")]
+    #[error("socket not closed")]
     Gateway(#[source] Cause),
-    /// A push could not be asked for.
-    #[error("the queue failed")]
+    #[error("push not queued")]
     Queue(#[source] Cause),
 }
 
-/// A frame, as it is written.
+/// The JSON of a frame.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-struct Written {
+struct RawFrame {
     #[serde(rename = "type")]
     kind: Kind,
     #[serde(default)]
@@ -46,102 +43,114 @@ enum Kind {
     Acknowledgement,
 }
 
-/// What a frame says.
 enum Frame {
-    /// The device is there.
     Heartbeat,
-    /// The device has wiped what it had stored; no sign-out has the id that it
-    /// names if there is none here.
+    /// The device has wiped what it had stored. None if the id that it names can't be
+    /// that of a sign-out.
     Acknowledgement(Option<SignOutId>),
 }
 
-/// What is wrong with a frame, to the device that sent it.
+/// The frame that reports to a device what is wrong with its own.
 #[derive(Serialize)]
-struct AuthError {
+struct ProblemFrame {
     #[serde(rename = "type")]
     kind: &'static str,
     problem: ProblemDocument,
 }
 
-/// Takes a frame, and tells what came of it, for the log.
-pub(crate) async fn take(
+/// Handles a frame. Returns its outcome, for the log.
+pub(crate) async fn handle(
     deps: &Deps,
     event: &Event,
     id: &ConnectionId,
     now: Timestamp,
-    notes: &mut Notes,
+    ids: &mut LogIds,
 ) -> Result<&'static str, Error> {
     let Some(connection) = deps.store.connection(id).await? else {
-        // It was forgotten, so no push finds it: it must not stay open.
+        // Its row was deleted, so no push would find it: it must not stay open.
         deps.sockets.close(id).await.map_err(Error::Gateway)?;
         return Ok("unknown");
     };
-    let (account, session) = (connection.account, &connection.session);
-    notes.of(account, session.device);
-    let frame = read(event);
+    ids.set(connection.account, connection.session.device);
+    let frame = parse(event);
+    // Before the check of the session: a device acknowledges when its session has
+    // ended.
     if let Ok(Frame::Acknowledgement(Some(sign_out))) = frame
         && acknowledge(deps, &connection, sign_out, now).await?
     {
         return Ok("acknowledged");
     }
-    let mut stands = judge(deps, account, session.device, session.session, now).await?;
-    if let (Stands::SignedIn(device), Ok(Frame::Heartbeat)) = (&stands, &frame)
-        && !touch(deps, device, now).await
-    {
-        // It was ended since it was judged.
-        stands = judge(deps, account, session.device, session.session, now).await?;
-    }
-    match stands {
-        Stands::SignedIn(_) => match frame {
+    match check(deps, &connection, &frame, now).await? {
+        CheckedSession::SignedIn(_) => match frame {
             Ok(Frame::Heartbeat) => Ok("heartbeat"),
-            Ok(Frame::Acknowledgement(_)) => Ok(refuse(deps, id, &Problem::SignOutNotFound).await),
-            Err(problem) => Ok(refuse(deps, id, &problem).await),
+            Ok(Frame::Acknowledgement(_)) => Ok(reject(deps, id, &Problem::SignOutNotFound).await),
+            Err(problem) => Ok(reject(deps, id, &problem).await),
         },
-        Stands::EndInfo(device, ended) => {
-            contacted(deps, &device, &ended, now).await;
-            let check = Asked::Check {
-                account_id: account,
+        CheckedSession::SignedOut(device, end) => {
+            record_contact(deps, &device, &end, now).await;
+            let task = SocketTask::Check {
+                account_id: connection.account,
                 connection_id: id.clone(),
             };
-            let asked = deps.queue.ask(&check, Duration::ZERO).await;
-            asked.map_err(Error::Queue)?;
+            let queued = deps.queue.send(&task, Duration::ZERO).await;
+            queued.map_err(Error::Queue)?;
             Ok("session-signed-out")
         }
-        Stands::Over => {
-            end(deps, &connection).await?;
-            Ok("session-over")
+        CheckedSession::Ended => {
+            close(deps, &connection).await?;
+            Ok("session-ended")
         }
     }
 }
 
-/// Reads a frame.
-fn read(event: &Event) -> Result<Frame, Problem> {
+/// Checks the session of a connection, and updates when the device was last active
+/// if the frame is a heartbeat.
+async fn check(
+    deps: &Deps,
+    connection: &Connection,
+    frame: &Result<Frame, Problem>,
+    now: Timestamp,
+) -> Result<CheckedSession, StoreError> {
+    let (account, session) = (connection.account, &connection.session);
+    let check = || check_session(deps, account, session.device, session.session, now);
+    let checked = check().await?;
+    if let (CheckedSession::SignedIn(device), Ok(Frame::Heartbeat)) = (&checked, frame)
+        && !touch(deps, device, now).await
+    {
+        // The session ended after it was read: the second check returns how.
+        return check().await;
+    }
+    Ok(checked)
+}
+
+fn parse(event: &Event) -> Result<Frame, Problem> {
     let text = event.body.as_deref().unwrap_or_default();
     if event.is_base64_encoded {
         return Err(Problem::invalid("frame", "must be text"));
     }
     if text.len() > MAX_FRAME_BYTES {
-        let detail = format!("has more than {MAX_FRAME_BYTES} bytes");
+        let detail = format!("must have at most {MAX_FRAME_BYTES} bytes");
         return Err(Problem::invalid("frame", detail));
     }
-    let written: Written = http_api::object(text.as_bytes()).map_err(|problem| match problem {
+    let raw: RawFrame = http_api::object(text.as_bytes()).map_err(|problem| match problem {
         Problem::RequestInvalid { field, detail } if field == "body" => {
             Problem::invalid("frame", detail)
         }
         problem => problem,
     })?;
-    match (written.kind, written.sign_out) {
+    match (raw.kind, raw.sign_out) {
         (Kind::Heartbeat, None) => Ok(Frame::Heartbeat),
-        (Kind::Heartbeat, Some(_)) => {
-            Err(Problem::invalid("sign_out", "is not known in a heartbeat"))
-        }
+        (Kind::Heartbeat, Some(_)) => Err(Problem::invalid(
+            "sign_out",
+            "is not allowed in a heartbeat",
+        )),
         (Kind::Acknowledgement, Some(id)) => Ok(Frame::Acknowledgement(id.parse().ok())),
         (Kind::Acknowledgement, None) => Err(Problem::invalid("sign_out", "is missing")),
     }
 }
 
-/// Writes down that the device has wiped, and ends its connection; whether the
-/// sign-out was one that ended its session.
+/// Records in the receipt that the device has wiped, and closes its socket. Returns
+/// whether the sign-out is one that ended the session.
 async fn acknowledge(
     deps: &Deps,
     connection: &Connection,
@@ -157,24 +166,24 @@ async fn acknowledge(
         .await?
     {
         AcknowledgeOutcome::Acknowledged => {
-            end(deps, connection).await?;
+            close(deps, connection).await?;
             Ok(true)
         }
         AcknowledgeOutcome::NotEnded | AcknowledgeOutcome::UnknownSession => Ok(false),
     }
 }
 
-/// Ends a connection and forgets it. In this order: a row without a socket harms
-/// nobody, but a socket without a row is found by no push.
-async fn end(deps: &Deps, connection: &Connection) -> Result<(), Error> {
+/// Closes a socket and deletes its row. In this order: a row without a socket does no
+/// harm, but a socket without a row is found by no push.
+async fn close(deps: &Deps, connection: &Connection) -> Result<(), Error> {
     let (account, id) = (connection.account, &connection.id);
     deps.sockets.close(id).await.map_err(Error::Gateway)?;
     deps.store.disconnect(account, id).await?;
     Ok(())
 }
 
-/// Writes down that the device is in use, when that is due; false when its session
-/// was ended meanwhile.
+/// Updates when the device was last active, if that is due. Returns false when the
+/// session has ended since it was read.
 async fn touch(deps: &Deps, device: &Device, now: Timestamp) -> bool {
     if !device.is_touch_due(now) {
         return true;
@@ -183,24 +192,24 @@ async fn touch(deps: &Deps, device: &Device, now: Timestamp) -> bool {
     match deps.store.touch(account, device.id, session, now).await {
         Ok(touch) => touch == WriteOutcome::Done,
         Err(error) => {
-            // The check has passed; a note that was not taken harms nobody.
-            tracing::warn!(cause = error.chain(), "A touch was not written.");
+            tracing::warn!(cause = error.chain(), "last-active update failed");
             true
         }
     }
 }
 
-/// Tells a device whose session has just been seen to be valid what is wrong with
-/// its frame, now or not at all.
-async fn refuse(deps: &Deps, id: &ConnectionId, problem: &Problem) -> &'static str {
-    let refusal = AuthError {
+/// Reports to a device what is wrong with its frame. Its session was valid a moment
+/// ago, so there is a single attempt: a retry could reach it after its session ended.
+/// Returns the problem's name, for the log.
+async fn reject(deps: &Deps, id: &ConnectionId, problem: &Problem) -> &'static str {
+    let frame = ProblemFrame {
         kind: "problem",
         problem: problem.document(),
     };
-    let frame = serde_json::to_string(&refusal).expect("a problem is texts and numbers");
-    if let Err(error) = deps.sockets.send_now(id, &frame).await {
+    let frame = serde_json::to_string(&frame).expect("a problem has strings and numbers alone");
+    if let Err(error) = deps.sockets.send_once(id, &frame).await {
         let cause = store::chain(error.as_ref());
-        tracing::warn!(cause, "A device was not told what is wrong with its frame.");
+        tracing::warn!(cause, "problem not sent");
     }
     problem.name()
 }

@@ -1,42 +1,40 @@
-//! The handshake: who may open a socket.
+//! The handshake: authenticates the device that opens a socket.
 //!
-//! A device shows its token in the `Authorization` header, or, a page, a ticket as
-//! a subprotocol. Nothing is taken from the URL, where logs would keep it.
+//! A native client sends its token in the `Authorization` header, a page a ticket as
+//! a subprotocol. Nothing is accepted in the URL, which logs would keep.
 
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp};
 use http_api::{Denied, OriginPolicy, Request, check_token};
 use store::{Connection, StoreError};
 
-use crate::standing::{Stands, contacted, judge};
-use crate::{Deps, Event, Notes};
+use crate::session::{CheckedSession, check_session, record_contact};
+use crate::{Deps, Event, LogIds};
 
-/// The subprotocol: the frames of this version.
+/// The subprotocol of this version's frames.
 const PROTOCOL: &str = "curfew.v1";
-/// What a ticket follows, as a subprotocol of its own.
+/// The prefix of a ticket, which is offered as a subprotocol of its own.
 const TICKET_PREFIX: &str = "curfew.ticket.";
-/// The header of subprotocols, as the gateway copies it into its answer.
+/// The header of the subprotocols, of the request and of the answer.
 const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
 
-/// The header that the answer to a handshake carries, if any.
+/// The header of the answer to a handshake: the chosen subprotocol, if one was offered.
 pub(crate) type Protocol = Option<(String, String)>;
 
-/// Why a handshake is refused. The words are for the log alone.
+/// Reasons to refuse a handshake. The texts are for the log alone.
 pub(crate) enum Refused {
-    /// The request is not as it has to be.
     Malformed(&'static str),
-    /// It comes from a web origin that is not allowed.
+    /// The web origin is not allowed.
     Origin,
-    /// What it shows opens nothing.
     Credential(&'static str),
-    /// It could not be judged.
+    /// The session could not be read, which is no verdict on it.
     Store(StoreError),
 }
 
 impl Refused {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
-            Self::Malformed(what) | Self::Credential(what) => what,
+            Self::Malformed(fault) | Self::Credential(fault) => fault,
             Self::Origin => "origin-not-allowed",
             Self::Store(_) => "unavailable",
         }
@@ -58,15 +56,14 @@ impl From<StoreError> for Refused {
     }
 }
 
-/// What a handshake shows.
 enum Credential {
     Token(HeaderValue),
     Ticket(SocketTicket),
 }
 
-/// Lets a device connect: checks its session, writes the connection down, and
-/// checks again. A session that ends in between is caught by the second check, or
-/// whoever ended it finds the connection: nothing survives between the two.
+/// Accepts a connection: checks the session, writes the connection's row, and checks
+/// the session again. A session that ends in between is either seen by the second
+/// check, or its push finds the row: no socket outlives its session unnoticed.
 ///
 /// # Errors
 /// [`Refused`]: then there is no connection.
@@ -75,14 +72,14 @@ pub(crate) async fn connect(
     event: &Event,
     id: ConnectionId,
     now: Timestamp,
-    notes: &mut Notes,
+    ids: &mut LogIds,
 ) -> Result<Protocol, Refused> {
-    let (credential, protocol) = read(event, &deps.origin_policy)?;
+    let (credential, protocol) = parse(event, &deps.origin_policy)?;
     let device = match credential {
-        Credential::Token(header) => by_token(deps, header, now, notes).await?,
-        Credential::Ticket(ticket) => by_ticket(deps, &ticket, now, notes).await?,
+        Credential::Token(header) => by_token(deps, header, now, ids).await?,
+        Credential::Ticket(ticket) => by_ticket(deps, &ticket, now, ids).await?,
     };
-    notes.of(device.account, device.id);
+    ids.set(device.account, device.id);
     let connection = Connection {
         account: device.account,
         id,
@@ -91,28 +88,29 @@ pub(crate) async fn connect(
     };
     deps.store.connect(&connection).await?;
     let (account, session) = (device.account, device.session);
-    let refused = match judge(deps, account, device.id, session, now).await {
-        Ok(Stands::SignedIn(_)) => return Ok(protocol),
-        Ok(stands) => refused(deps, stands, now).await,
+    let refused = match check_session(deps, account, device.id, session, now).await {
+        Ok(CheckedSession::SignedIn(_)) => return Ok(protocol),
+        Ok(ended) => refused(deps, ended, now).await,
         Err(error) => error.into(),
     };
     if let Err(error) = deps.store.disconnect(account, &connection.id).await {
-        // There is no such socket: the next push, or the TTL, takes the row.
-        tracing::warn!(cause = error.chain(), "A connection was not forgotten.");
+        // The socket never opens, so the row does no harm: the next push or the TTL
+        // deletes it.
+        tracing::warn!(cause = error.chain(), "connection not deleted");
     }
     Err(refused)
 }
 
-/// The device whose token this is.
+/// Authenticates by the token of the `Authorization` header.
 async fn by_token(
     deps: &Deps,
     header: HeaderValue,
     now: Timestamp,
-    notes: &mut Notes,
+    ids: &mut LogIds,
 ) -> Result<Device, Refused> {
-    let mut asked = http_api::Event::default();
-    asked.headers.insert("authorization", header);
-    let presented = Request::new(asked, &deps.origin_policy).token();
+    let mut request = http_api::Event::default();
+    request.headers.insert("authorization", header);
+    let presented = Request::new(request, &deps.origin_policy).token();
     let token = presented
         .map_err(|problem| Refused::Credential(problem.name()))?
         .token;
@@ -122,53 +120,54 @@ async fn by_token(
         Err(denied) => {
             if !matches!(denied, Denied::Refused(AuthError::Unknown)) {
                 // The caller holds the secret, so the ids in its token are its own.
-                notes.of(token.account(), token.device());
+                ids.set(token.account(), token.device());
             }
             Err(Refused::Credential(denied.outcome()))
         }
     }
 }
 
-/// The device whose ticket this is, which nobody can use again. It belongs to the
-/// session that asked for it.
+/// Authenticates by a ticket, which is used up, as the session that the ticket was
+/// issued to.
 async fn by_ticket(
     deps: &Deps,
     ticket: &SocketTicket,
     now: Timestamp,
-    notes: &mut Notes,
+    ids: &mut LogIds,
 ) -> Result<Device, Refused> {
     let Some(ticket) = deps.store.redeem_ticket(&ticket.hash()).await? else {
         return Err(Refused::Credential("ticket-unknown"));
     };
-    notes.of(ticket.account, ticket.device);
+    ids.set(ticket.account, ticket.device);
     if now >= ticket.expires_at {
         return Err(Refused::Credential("ticket-expired"));
     }
-    match judge(deps, ticket.account, ticket.device, ticket.session, now).await? {
-        Stands::SignedIn(device) => Ok(*device),
-        stands => Err(refused(deps, stands, now).await),
+    match check_session(deps, ticket.account, ticket.device, ticket.session, now).await? {
+        CheckedSession::SignedIn(device) => Ok(*device),
+        ended => Err(refused(deps, ended, now).await),
     }
 }
 
-/// The refusal of a session that is over; the receipt has the contact.
-async fn refused(deps: &Deps, stands: Stands, now: Timestamp) -> Refused {
-    match stands {
-        Stands::EndInfo(device, ended) => {
-            contacted(deps, &device, &ended, now).await;
+/// Returns the refusal of a session that has ended, and records the contact in its
+/// receipt.
+async fn refused(deps: &Deps, session: CheckedSession, now: Timestamp) -> Refused {
+    match session {
+        CheckedSession::SignedOut(device, end) => {
+            record_contact(deps, &device, &end, now).await;
             Refused::Credential("session-signed-out")
         }
-        Stands::SignedIn(_) | Stands::Over => Refused::Credential("session-over"),
+        CheckedSession::SignedIn(_) | CheckedSession::Ended => Refused::Credential("session-ended"),
     }
 }
 
-/// Reads what a handshake shows, and which subprotocol it is answered with.
-fn read(event: &Event, origin_policy: &OriginPolicy) -> Result<(Credential, Protocol), Refused> {
+/// Parses the credential of a handshake, and chooses the subprotocol of the answer.
+fn parse(event: &Event, origin_policy: &OriginPolicy) -> Result<(Credential, Protocol), Refused> {
     if !event.query_string_parameters.is_empty()
         || !event.multi_value_query_string_parameters.is_empty()
     {
-        return Err(Refused::Malformed("query-not-taken"));
+        return Err(Refused::Malformed("query-not-allowed"));
     }
-    // The one has the last value of a header that stands more than once.
+    // The gateway's `headers` has only the last value of a header that was sent twice.
     let headers = if event.multi_value_headers.is_empty() {
         &event.headers
     } else {
@@ -181,7 +180,7 @@ fn read(event: &Event, origin_policy: &OriginPolicy) -> Result<(Credential, Prot
     }) {
         return Err(Refused::Origin);
     }
-    let (is_offered, ticket) = offers(headers)?;
+    let (is_offered, ticket) = parse_protocols(headers)?;
     let mut tokens = headers.get_all("authorization").iter();
     let credential = match (tokens.next(), tokens.next(), ticket) {
         (None, None, None) => return Err(Refused::Credential("token-missing")),
@@ -189,17 +188,17 @@ fn read(event: &Event, origin_policy: &OriginPolicy) -> Result<(Credential, Prot
         (None, None, Some(text)) => Credential::Ticket(
             SocketTicket::parse(text).map_err(|_| Refused::Credential("ticket-invalid"))?,
         ),
-        (_, Some(_), _) => return Err(Refused::Malformed("token-twice")),
+        (_, Some(_), _) => return Err(Refused::Malformed("token-duplicated")),
         (Some(_), None, Some(_)) => return Err(Refused::Malformed("token-and-ticket")),
     };
     let protocol = is_offered.then(|| (PROTOCOL_HEADER.to_owned(), PROTOCOL.to_owned()));
     Ok((credential, protocol))
 }
 
-/// Whether our subprotocol is offered, and the ticket, if there is one. Others are
-/// passed over; a client that offers others alone, or a ticket alone, would take
-/// no answer of ours (RFC 6455, section 4.1).
-fn offers(headers: &HeaderMap) -> Result<(bool, Option<&str>), Refused> {
+/// Returns whether our subprotocol is offered, and the ticket, if there is one. Skips
+/// other subprotocols; a client that offers only those, or only a ticket, is refused,
+/// because it would not accept our answer (RFC 6455, section 4.1).
+fn parse_protocols(headers: &HeaderMap) -> Result<(bool, Option<&str>), Refused> {
     let (mut is_offered, mut ticket, mut others) = (false, None, false);
     for header in headers.get_all(PROTOCOL_HEADER) {
         let offered = header
@@ -210,7 +209,7 @@ fn offers(headers: &HeaderMap) -> Result<(bool, Option<&str>), Refused> {
                 is_offered = true;
             } else if let Some(text) = offer.strip_prefix(TICKET_PREFIX) {
                 if ticket.replace(text).is_some() {
-                    return Err(Refused::Malformed("ticket-twice"));
+                    return Err(Refused::Malformed("ticket-duplicated"));
                 }
             } else {
                 others = true;
@@ -218,7 +217,7 @@ fn offers(headers: &HeaderMap) -> Result<(bool, Option<&str>), Refused> {
         }
     }
     if !is_offered && (ticket.is_some() || others) {
-        return Err(Refused::Malformed("protocol-not-spoken"));
+        return Err(Refused::Malformed("protocol-not-supported"));
     }
     Ok((is_offered, ticket))
 }

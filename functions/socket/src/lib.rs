@@ -1,13 +1,18 @@
-//! The socket that a device keeps open, to be told at once when its session ends:
-//! the handshake, the device's frames, and the end of the connection.
+//! The socket that a device keeps open, so that it is notified at once when its
+//! session ends: the handshake, the device's frames, and the close.
 //!
-//! To a device whose session has ended this sends nothing. What such a device is
-//! told, `push-revocations` tells it; here, its frames are noted in the receipt
-//! and answered by asking for that.
+//! Sends nothing to a device whose session has ended: that is done by
+//! `push-revocations` alone. A frame of such a device is recorded in the receipt, and
+//! queues a push to it.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 mod frame;
 mod handshake;
-mod standing;
+mod session;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,74 +20,69 @@ use std::time::Instant;
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use domain::{AccountId, ConnectionId, DeviceId, Limits, Timestamp};
 use http_api::OriginPolicy;
-use runtime::Clock;
+use runtime::{Clock, elapsed_us};
 use serde::{Deserialize, Serialize};
 use sockets::{PushQueue, Sockets};
 use store::{Store, StoreError};
 
 /// What the function may reach: the rows of accounts, devices and connections,
-/// the receipts, the tickets, to redeem them, the open sockets, and the queue of
+/// the receipts, the tickets (to redeem them), the open sockets, and the queue of
 /// the pushes.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// The open sockets.
     pub sockets: Sockets,
-    /// Where a push is asked for.
+    /// The queue of the pushes.
     pub queue: PushQueue,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may open a socket.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// What the gateway sends.
+/// An event of the gateway's WebSocket API.
 pub type Event = ApiGatewayWebsocketProxyRequest;
 
-/// The answer, as the gateway takes it. It never has a body: one to a frame would
-/// be sent to the device, whatever has become of its session meanwhile.
+/// The answer to the gateway. It never has a body: the gateway would send the body of
+/// an answer to a frame to the device, whose session may have ended by then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
-    /// The HTTP status: of a handshake, what its client gets.
+    /// The HTTP status. Only the client of a handshake gets it.
     pub status_code: u16,
-    /// Headers of the answer to a handshake.
+    /// The headers of the answer to a handshake.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
 }
 
-/// What came of an event: the words for the log, and the answer.
-struct Done {
+/// The answer to an event, and its outcome for the log.
+struct Handled {
     outcome: &'static str,
     reply: Reply,
 }
 
-/// Whose event it is, for the log.
+/// The ids of the caller, for the log.
 #[derive(Default)]
-struct Notes {
+struct LogIds {
     account: Option<AccountId>,
     device: Option<DeviceId>,
 }
 
-/// Answers an event of the gateway, and writes one line to the log.
+/// Handles an event of the gateway, and logs one line about it.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
-    let began = Instant::now();
+    let started = Instant::now();
     let now = deps.clock.now();
     let context = &event.request_context;
     let id = context.connection_id.as_deref().unwrap_or_default();
-    let mut notes = Notes::default();
-    // By what has happened and not by the route: a frame picks its route itself,
-    // and can pick that of a handshake.
+    let mut ids = LogIds::default();
+    // By the type of the event, which the gateway sets, and not by its route: a frame
+    // chooses its route by its own text, and could choose that of a handshake.
     let kind = context.event_type.as_deref().unwrap_or_default();
-    let done = match (kind, id.parse::<ConnectionId>()) {
-        ("CONNECT", Ok(id)) => connect(deps, &event, id, now, &mut notes).await,
-        ("MESSAGE", Ok(id)) => message(deps, &event, &id, now, &mut notes).await,
-        ("DISCONNECT", Ok(id)) => disconnect(deps, &id, &mut notes).await,
-        _ => Done {
-            outcome: "not-an-event",
+    let handled = match (kind, id.parse::<ConnectionId>()) {
+        ("CONNECT", Ok(id)) => connect(deps, &event, id, now, &mut ids).await,
+        ("MESSAGE", Ok(id)) => message(deps, &event, &id, now, &mut ids).await,
+        ("DISCONNECT", Ok(id)) => disconnect(deps, &id, &mut ids).await,
+        _ => Handled {
+            outcome: "unknown-event",
             reply: Reply::bare(400),
         },
     };
@@ -90,27 +90,27 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
         request = context.request_id.as_deref(),
         event = kind,
         connection = id,
-        status = done.reply.status_code,
-        outcome = done.outcome,
-        account = notes.account.map(tracing::field::display),
-        device = notes.device.map(tracing::field::display),
-        duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "An event of a socket was worked through.",
+        status = handled.reply.status_code,
+        outcome = handled.outcome,
+        account = ids.account.map(tracing::field::display),
+        device = ids.device.map(tracing::field::display),
+        duration_us = elapsed_us(started),
+        "socket event",
     );
-    done.reply
+    handled.reply
 }
 
-/// Lets a device connect, or refuses the handshake. A refusal never says why: who
-/// holds a token asks `GET /v1/session`.
+/// Accepts or refuses a handshake. A refusal has no reason: a client that holds a
+/// token learns it from `GET /v1/session`.
 async fn connect(
     deps: &Deps,
     event: &Event,
     id: ConnectionId,
     now: Timestamp,
-    notes: &mut Notes,
-) -> Done {
-    match handshake::connect(deps, event, id, now, notes).await {
-        Ok(protocol) => Done {
+    ids: &mut LogIds,
+) -> Handled {
+    match handshake::connect(deps, event, id, now, ids).await {
+        Ok(protocol) => Handled {
             outcome: "connected",
             reply: Reply {
                 headers: protocol.into_iter().collect(),
@@ -119,9 +119,9 @@ async fn connect(
         },
         Err(refused) => {
             if let handshake::Refused::Store(error) = &refused {
-                tracing::error!(cause = error.chain(), "A handshake could not be judged.");
+                tracing::error!(cause = error.chain(), "handshake failed");
             }
-            Done {
+            Handled {
                 outcome: refused.outcome(),
                 reply: Reply::bare(refused.status()),
             }
@@ -129,48 +129,45 @@ async fn connect(
     }
 }
 
-/// Takes a frame. The answer is the same whatever comes of it: the gateway would
-/// tell the device of any other.
+/// Handles a frame. The answer is always 200: the gateway would report any other
+/// status to the device.
 async fn message(
     deps: &Deps,
     event: &Event,
     id: &ConnectionId,
     now: Timestamp,
-    notes: &mut Notes,
-) -> Done {
-    let outcome = match frame::take(deps, event, id, now, notes).await {
+    ids: &mut LogIds,
+) -> Handled {
+    let outcome = match frame::handle(deps, event, id, now, ids).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            tracing::error!(
-                cause = store::chain(&error),
-                "A frame was not worked through."
-            );
+            tracing::error!(cause = store::chain(&error), "frame failed");
             "unavailable"
         }
     };
-    Done {
+    Handled {
         outcome,
         reply: Reply::bare(200),
     }
 }
 
-/// Forgets a connection that is over.
-async fn disconnect(deps: &Deps, id: &ConnectionId, notes: &mut Notes) -> Done {
-    let forgotten: Result<&'static str, StoreError> = async {
+/// Deletes the row of a connection that was closed.
+async fn disconnect(deps: &Deps, id: &ConnectionId, ids: &mut LogIds) -> Handled {
+    let deleted: Result<&'static str, StoreError> = async {
         let Some(connection) = deps.store.connection(id).await? else {
             return Ok("unknown");
         };
-        notes.of(connection.account, connection.session.device);
+        ids.set(connection.account, connection.session.device);
         deps.store.disconnect(connection.account, id).await?;
         Ok("disconnected")
     }
     .await;
-    let outcome = forgotten.unwrap_or_else(|error| {
-        // The next push, or the TTL, takes the row.
-        tracing::warn!(cause = error.chain(), "A connection was not forgotten.");
+    let outcome = deleted.unwrap_or_else(|error| {
+        // The row does no harm: the next push or the TTL deletes it.
+        tracing::warn!(cause = error.chain(), "connection not deleted");
         "unavailable"
     });
-    Done {
+    Handled {
         outcome,
         reply: Reply::bare(200),
     }
@@ -185,8 +182,8 @@ impl Reply {
     }
 }
 
-impl Notes {
-    fn of(&mut self, account: AccountId, device: DeviceId) {
+impl LogIds {
+    fn set(&mut self, account: AccountId, device: DeviceId) {
         self.account = Some(account);
         self.device = Some(device);
     }

@@ -1,11 +1,16 @@
-//! Marks, after every session of an account was ended or every one but one, each
-//! device that this ended: its row, and its part of the receipt.
+//! Marks each device that an account-wide sign-out has signed out: its row, and its
+//! entry in the receipt.
 //!
-//! Nobody waits for it: the account's epoch refuses them all from the moment the
-//! sign-out was answered. One message walks one page of the devices and hands over
-//! to the next. Any step can be repeated, at any time and in any order: a session
-//! is judged by the records of the sign-outs, its row is marked on condition that
-//! it still is of that session, and its event is the same each time.
+//! No caller waits for it: the account's epoch refuses these sessions from the moment
+//! the sign-out was answered. One message sweeps one page of the devices and queues
+//! the next page. Any step can be repeated, at any time and in any order: the records
+//! of the sign-outs decide what ended a session, its row is marked on condition that
+//! it still has that session, and its event is the same each time.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 mod queue;
 
@@ -16,7 +21,8 @@ use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use domain::ids::InvalidId;
 use domain::sign_out::first_to_end;
 use domain::{AccountId, Device, DeviceState, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
-use events::{Event, Publish, Revoked, SecurityEventToken, Topic, session_ended};
+use events::{Event, PublishOutcome, Revoked, SecurityEventToken, Topic, session_ended};
+use runtime::elapsed_us;
 use store::{Store, StoreError, WriteOutcome, chain};
 
 pub use queue::Queue;
@@ -25,50 +31,43 @@ pub use queue::Queue;
 /// its own queue.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// Where the events of single sessions go.
     pub topic: Topic,
-    /// Where the next page is asked for.
+    /// Its own queue, for the next page.
     pub queue: Queue,
     /// The `iss` of the events.
     pub issuer: String,
-    /// How many devices one message walks.
+    /// The number of devices that one message sweeps.
     pub page_size: i32,
-    /// How long receipts are kept.
     pub limits: Limits,
 }
 
-/// Why a page is to be walked again. Whatever was done of it stays done.
+/// Reasons to return a message to the queue. Completed work is not undone.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The message is none of the events.
-    #[error("the message is none of the events")]
+    #[error("the message is not an event")]
     NotAnEvent(#[source] serde_json::Error),
-    /// The message names a sign-out or a place that can't be one.
-    #[error("the message has an id that is none")]
+    #[error("the message has an invalid id")]
     InvalidId(#[from] InvalidId),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
+    #[error("DynamoDB request failed")]
     Store(#[from] StoreError),
-    /// SNS did not take an event; the session's row is not marked, so that the
-    /// event comes again.
-    #[error("an event was not published")]
+    /// The rows of these sessions are not marked, so that the next delivery publishes
+    /// their events again.
+    #[error("publish failed")]
     NotPublished,
-    /// The next page could not be asked for.
-    #[error("the next page was not asked for")]
+    #[error("next page not queued")]
     NextPage(#[source] store::Cause),
 }
 
-/// The sign-out that a message announces. What it ended is judged by its record,
-/// and not by the message.
+/// The sign-out that a message announces. Its record decides what it ended, not the
+/// message.
 struct Announced {
     account: AccountId,
     sign_out: SignOutId,
     ended: Epoch,
 }
 
-/// What was done on one page.
+/// The counts of one page, for the log.
 #[derive(Debug, Default)]
 struct Page {
     devices: usize,
@@ -76,14 +75,13 @@ struct Page {
     is_last: bool,
 }
 
-/// Walks a page for each message, and names those that are to be delivered again.
+/// Sweeps a page for each message, and returns those that failed to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let mut response = SqsEventResponse::default();
     for message in &event.records {
-        let began = Instant::now();
-        if let Err(error) = sweep(deps, message, began).await {
+        if let Err(error) = process(deps, message).await {
             let message_id = message.message_id.as_deref();
-            tracing::error!(message_id, cause = chain(&error), "A page was not swept.");
+            tracing::error!(message_id, cause = chain(&error), "sweep failed");
             let mut failure = SqsBatchItemFailure::default();
             failure.item_identifier = Some(message_id.unwrap_or_default().to_owned());
             response.batch_item_failures.push(failure);
@@ -92,48 +90,47 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     response
 }
 
-async fn sweep(deps: &Deps, message: &SqsMessage, began: Instant) -> Result<(), Error> {
+/// Sweeps the page that a message asks for, and logs one line about it.
+async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
+    let started = Instant::now();
     let body = message.body.as_deref().unwrap_or_default();
     let token: SecurityEventToken = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
-    let Some(announced) = Announced::by(&token)? else {
-        tracing::info!(
-            jti = token.jti,
-            "A message was about one session: nothing to sweep."
-        );
+    let Some(announced) = Announced::parse(&token)? else {
+        tracing::info!(jti = token.jti, "nothing to sweep");
         return Ok(());
     };
-    let page = walk(deps, &announced, message, body).await?;
+    let page = sweep(deps, &announced, message, body).await?;
     tracing::info!(
         account = %announced.account,
         sign_out = %announced.sign_out,
         devices = page.devices,
         marked = page.marked,
         is_last = page.is_last,
-        duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "A page was swept.",
+        duration_us = elapsed_us(started),
+        "page swept",
     );
     Ok(())
 }
 
-/// Walks one page, and asks for the next when all of this one is done.
-async fn walk(
+/// Sweeps one page, and queues the next one when all of this one is done.
+async fn sweep(
     deps: &Deps,
     announced: &Announced,
     message: &SqsMessage,
     body: &str,
 ) -> Result<Page, Error> {
-    let after = queue::place(message)?;
+    let after = queue::last_device(message)?;
     let page = deps
         .store
         .devices(announced.account, after, deps.page_size)
         .await?;
-    let marked = match ended(deps, announced, &page.devices).await? {
+    let marked = match find_ended(deps, announced, &page.devices).await? {
         Some((sign_out, devices)) => mark(deps, &sign_out, &devices).await?,
         None => 0,
     };
     if let Some(last) = page.next {
         deps.queue
-            .go_on(body, last)
+            .send_next_page(body, last)
             .await
             .map_err(Error::NextPage)?;
     }
@@ -144,10 +141,10 @@ async fn walk(
     })
 }
 
-/// The record of the sign-out, and the devices of a page whose sessions it ended
-/// and which are not marked yet. Those that an earlier one ended are that one's to
-/// mark.
-async fn ended<'a>(
+/// Returns the record of the sign-out, and the devices of a page whose sessions it
+/// ended and that are not marked yet. Sessions ended by an earlier sign-out are left
+/// to that sign-out's sweep.
+async fn find_ended<'a>(
     deps: &Deps,
     announced: &Announced,
     devices: &'a [Device],
@@ -176,44 +173,43 @@ async fn ended<'a>(
     Ok(sign_out.map(|sign_out| (sign_out.clone(), ended)))
 }
 
-/// Marks the devices, and tells how many were not marked before. When one session
-/// lives on, each one that ended has an event of its own; a row that is marked is
-/// never looked at again, so its event comes first.
+/// Marks the devices, and returns how many were not marked before.
 async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<usize, Error> {
-    let outcomes = if matches!(sign_out.target, SignOutTarget::Epoch { kept: Some(_), .. }) {
-        let event = |device: &&Device| session_ended(sign_out, device, &deps.issuer);
-        deps.topic
-            .publish(&devices.iter().map(event).collect::<Vec<_>>())
-            .await
-    } else {
-        vec![Publish::Published; devices.len()]
-    };
+    // A marked row is never looked at again, so its event has to be published first.
+    let published = publish(deps, sign_out, devices).await;
     let mut marked = 0;
-    for (device, _) in devices
-        .iter()
-        .zip(&outcomes)
-        .filter(|(_, it)| **it == Publish::Published)
-    {
-        match deps.store.sweep(device, sign_out, &deps.limits).await? {
-            WriteOutcome::Done => marked += 1,
-            // Marked before, or the device has signed in again: both are well.
-            WriteOutcome::Stale => {}
+    for (device, outcome) in devices.iter().zip(&published) {
+        if *outcome == PublishOutcome::Published {
+            match deps.store.sweep(device, sign_out, &deps.limits).await? {
+                WriteOutcome::Done => marked += 1,
+                // Marked before, or the device has signed in again: nothing to do.
+                WriteOutcome::Stale => {}
+            }
         }
     }
-    if outcomes
-        .iter()
-        .all(|outcome| *outcome == Publish::Published)
-    {
+    let is_published = |outcome: &PublishOutcome| *outcome == PublishOutcome::Published;
+    if published.iter().all(is_published) {
         Ok(marked)
     } else {
         Err(Error::NotPublished)
     }
 }
 
+/// Publishes an event for each session that ended, if the sign-out kept one. Without
+/// a kept session the event of the whole account says it all.
+async fn publish(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Vec<PublishOutcome> {
+    if !matches!(sign_out.target, SignOutTarget::Epoch { kept: Some(_), .. }) {
+        return vec![PublishOutcome::Published; devices.len()];
+    }
+    let message = |device: &&Device| session_ended(sign_out, device, &deps.issuer);
+    let messages: Vec<_> = devices.iter().map(message).collect();
+    deps.topic.publish(&messages).await
+}
+
 impl Announced {
-    /// The whole-account end that a message is about; none when it is about
-    /// something else.
-    fn by(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
+    /// Returns the account-wide sign-out that a message is about; none when it is
+    /// about something else.
+    fn parse(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
         let ended = match &token.events {
             Event::SessionRevoked(event) => match event.revoked {
                 Revoked::Account { ended_epoch } => ended_epoch,

@@ -1,4 +1,4 @@
-//! The queue of the sweeps: a sweep hands over to the next page through it.
+//! The queue of the sweeps, which carries a sweep from one page to the next.
 
 use aws_lambda_events::sqs::SqsMessage;
 use aws_sdk_sqs::Client;
@@ -7,11 +7,10 @@ use domain::DeviceId;
 use domain::ids::InvalidId;
 use store::Cause;
 
-/// The attribute with the last device of the page before; a message without it
-/// begins a sweep.
+/// The attribute with the last device of the page before. A message without it starts
+/// a sweep.
 const AFTER: &str = "after";
 
-/// The queue, through one client.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -25,11 +24,12 @@ impl Queue {
         Self { client, url }
     }
 
-    /// Asks for the next page of a sweep: the same message, with the place to go on.
+    /// Queues the next page of a sweep: the same message, with the device after which
+    /// it continues.
     ///
     /// # Errors
-    /// The SDK's, when it is not known to have been sent.
-    pub async fn go_on(&self, body: &str, after: DeviceId) -> Result<(), Cause> {
+    /// The SDK's error, when the message may not have been queued.
+    pub async fn send_next_page(&self, body: &str, after: DeviceId) -> Result<(), Cause> {
         self.client
             .send_message()
             .queue_url(&self.url)
@@ -46,11 +46,11 @@ fn text(value: DeviceId) -> MessageAttributeValue {
     let value = MessageAttributeValue::builder()
         .data_type("String")
         .string_value(value);
-    value.build().expect("the data type is given")
+    value.build().expect("the data type is set")
 }
 
-/// Where a message says to go on; none at the beginning.
-pub(crate) fn place(message: &SqsMessage) -> Result<Option<DeviceId>, InvalidId> {
+/// Returns the device after which a message continues; none on the first page.
+pub(crate) fn last_device(message: &SqsMessage) -> Result<Option<DeviceId>, InvalidId> {
     message
         .message_attributes
         .get(AFTER)

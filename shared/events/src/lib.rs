@@ -1,14 +1,14 @@
-//! The security events: which change gives which message, what a message looks
-//! like, and how it is published.
+//! The security events: the messages that a change gives, their JSON, and the calls
+//! that publish them.
 //!
-//! Owns the claims (a Security Event Token's, RFC 8417, with CAEP 1.0 events),
-//! the attributes that subscribers filter by, and the calls of SNS. Refuses
-//! everything that is nobody's business: no address, name, place, token or hash
-//! is in any message, only ids that authenticate nobody.
+//! Owns the claims (those of a Security Event Token, RFC 8417, with CAEP 1.0 events),
+//! the attributes that subscribers filter by, and the calls of SNS. Refuses personal
+//! data and secrets: no message has an address, name, place, token or hash, only ids
+//! that authenticate no one.
 //!
-//! A message can come twice, late and out of order. So every event names what it
-//! ends, a session or an epoch and the session that lives on, and consumers judge
-//! by that: never by the order of messages, never by the device.
+//! A message can come twice, late and out of order. So every event names what it ends:
+//! a session, or an epoch and the session that is kept. Consumers decide by that, never
+//! by the order of messages, never by the device.
 
 mod claims;
 mod messages;
@@ -20,9 +20,9 @@ pub use claims::{
     SessionEstablished, SessionRevoked, Subject, Text,
 };
 pub use messages::{Message, Record, messages, session_ended};
-pub use topic::{Publish, Topic};
+pub use topic::{PublishOutcome, Topic};
 
-/// The JSON Schema (2020-12) of each event's message, by its type.
+/// The JSON Schema (2020-12) of the message of each event type.
 pub const SCHEMAS: [(EventType, &str); 4] = [
     (
         EventType::SessionRevoked,

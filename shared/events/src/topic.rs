@@ -1,29 +1,30 @@
-//! The SNS topic of the events. No policy: what becomes of a message that was not
-//! published is its caller's business.
+//! The SNS topic of the events. No policy: the caller decides what to do with a
+//! message that was not published.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::error::ProvideErrorMetadata;
+use aws_sdk_sns::operation::publish_batch::PublishBatchOutput;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use store::chain;
 
 use crate::messages::Message;
 
-/// SNS takes this many messages in one call.
+/// The most messages that `PublishBatch` accepts.
 const BATCH: usize = 10;
 
-/// What came of publishing a message.
+/// The outcome of publishing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Publish {
-    /// SNS has it.
+pub enum PublishOutcome {
+    /// SNS has accepted it.
     Published,
-    /// SNS will never take it as it is.
-    Refused,
-    /// SNS did not take it now, or was not asked. It may have it all the same, if
-    /// an answer was lost: messages can come twice.
+    /// SNS will never accept it as it is.
+    Rejected,
+    /// SNS did not accept it now, or was not called for it. It may have been published
+    /// all the same, if an answer was lost: messages can come twice.
     Failed,
 }
 
-/// The topic, through one client.
+/// Client of the topic.
 #[derive(Debug, Clone)]
 pub struct Topic {
     client: Client,
@@ -37,48 +38,59 @@ impl Topic {
         Self { client, arn }
     }
 
-    /// Publishes messages in their order, and tells for each what came of it.
+    /// Publishes messages in their order, and returns the outcome of each.
     ///
-    /// `PublishBatch`, ten at a time. When a call as a whole fails, no further one
-    /// is made: what ails one will ail the next, and who waits for SNS can't
-    /// retry. When a call is refused for one of its messages, each is tried alone.
-    pub async fn publish(&self, messages: &[Message]) -> Vec<Publish> {
-        let mut outcomes = vec![Publish::Failed; messages.len()];
+    /// Calls `PublishBatch` with ten messages at a time. When a whole call fails, no
+    /// further one is made: the next batch would fail for the same reason, and a caller
+    /// that is waiting cannot retry. When SNS rejects a call for one of its messages,
+    /// each of them is published by itself.
+    pub async fn publish(&self, messages: &[Message]) -> Vec<PublishOutcome> {
+        let mut outcomes = vec![PublishOutcome::Failed; messages.len()];
         for (batch, outcomes) in messages.chunks(BATCH).zip(outcomes.chunks_mut(BATCH)) {
-            let is_done = match self.publish_batch(batch, outcomes).await {
-                Answer::Taken => true,
-                Answer::Refused if batch.len() > 1 => self.publish_alone(batch, outcomes).await,
-                Answer::Refused => {
-                    outcomes.fill(Publish::Refused);
+            let can_go_on = match self.publish_batch(batch, outcomes).await {
+                CallOutcome::Accepted => true,
+                CallOutcome::Rejected if batch.len() > 1 => {
+                    self.publish_one_by_one(batch, outcomes).await
+                }
+                CallOutcome::Rejected => {
+                    outcomes.fill(PublishOutcome::Rejected);
                     true
                 }
-                Answer::Failed => false,
+                CallOutcome::Failed => false,
             };
-            if !is_done {
+            if !can_go_on {
                 break;
             }
         }
         outcomes
     }
 
-    /// Publishes each message by a call of its own; whether the topic can be
-    /// asked further.
-    async fn publish_alone(&self, messages: &[Message], outcomes: &mut [Publish]) -> bool {
+    /// Publishes each message with a call of its own. Returns whether further calls can
+    /// be made.
+    async fn publish_one_by_one(
+        &self,
+        messages: &[Message],
+        outcomes: &mut [PublishOutcome],
+    ) -> bool {
         for (message, outcome) in messages.chunks(1).zip(outcomes.chunks_mut(1)) {
             match self.publish_batch(message, outcome).await {
-                Answer::Taken => {}
-                Answer::Refused => outcome.fill(Publish::Refused),
-                Answer::Failed => return false,
+                CallOutcome::Accepted => {}
+                CallOutcome::Rejected => outcome.fill(PublishOutcome::Rejected),
+                CallOutcome::Failed => return false,
             }
         }
         true
     }
 
-    async fn publish_batch(&self, messages: &[Message], outcomes: &mut [Publish]) -> Answer {
-        let entries = messages
-            .iter()
-            .enumerate()
-            .map(|(index, message)| entry(index, message));
+    /// Publishes at most [`BATCH`] messages with one call, and sets the outcome of each
+    /// that SNS answers for.
+    async fn publish_batch(
+        &self,
+        messages: &[Message],
+        outcomes: &mut [PublishOutcome],
+    ) -> CallOutcome {
+        let entries = messages.iter().enumerate();
+        let entries = entries.map(|(index, message)| entry(index, message));
         let sent = self
             .client
             .publish_batch()
@@ -86,58 +98,60 @@ impl Topic {
             .set_publish_batch_request_entries(Some(entries.collect()))
             .send()
             .await;
-        let answer = match sent {
-            Ok(answer) => answer,
+        match sent {
+            Ok(answer) => {
+                apply(&answer, messages, outcomes);
+                CallOutcome::Accepted
+            }
             Err(error) => {
-                let code = error.code().unwrap_or_default().to_owned();
-                let answer = if is_refusal(&code) {
-                    Answer::Refused
+                let code = error.code().unwrap_or_default();
+                tracing::error!(code, cause = chain(&error), "publish failed");
+                if is_rejection(code) {
+                    CallOutcome::Rejected
                 } else {
-                    Answer::Failed
-                };
-                tracing::error!(
-                    code,
-                    cause = chain(&error),
-                    "SNS did not take a batch of messages."
-                );
-                return answer;
-            }
-        };
-        for taken in answer.successful() {
-            if let Some(outcome) = position(taken.id()).and_then(|index| outcomes.get_mut(index)) {
-                *outcome = Publish::Published;
-            }
-        }
-        for failed in answer.failed() {
-            let Some(index) = position(Some(failed.id())) else {
-                continue;
-            };
-            if let (Some(message), Some(outcome)) = (messages.get(index), outcomes.get_mut(index)) {
-                if is_refusal(failed.code()) {
-                    *outcome = Publish::Refused;
+                    CallOutcome::Failed
                 }
-                let (jti, code) = (message.token.jti.as_str(), failed.code());
-                tracing::error!(jti, code, "SNS did not take a message.");
             }
         }
-        Answer::Taken
     }
 }
 
-/// What came of one call.
-enum Answer {
+/// Sets the outcome of each message from SNS's answer, and logs the failed ones. The
+/// id of an entry is the index of its message.
+fn apply(answer: &PublishBatchOutput, messages: &[Message], outcomes: &mut [PublishOutcome]) {
+    for accepted in answer.successful() {
+        if let Some(outcome) = index(accepted.id()).and_then(|index| outcomes.get_mut(index)) {
+            *outcome = PublishOutcome::Published;
+        }
+    }
+    for failed in answer.failed() {
+        let Some(index) = index(Some(failed.id())) else {
+            continue;
+        };
+        if let (Some(message), Some(outcome)) = (messages.get(index), outcomes.get_mut(index)) {
+            if is_rejection(failed.code()) {
+                *outcome = PublishOutcome::Rejected;
+            }
+            let (jti, code) = (message.token.jti.as_str(), failed.code());
+            tracing::error!(jti, code, "publish failed");
+        }
+    }
+}
+
+/// The outcome of one call.
+enum CallOutcome {
     /// Each message has an outcome of its own.
-    Taken,
-    /// Something in it is such that SNS will never take it.
-    Refused,
-    /// SNS could not be asked.
+    Accepted,
+    /// SNS will never accept one of the messages, and so accepted none.
+    Rejected,
+    /// SNS could not be reached, or reported a fault that is not the messages'.
     Failed,
 }
 
-/// Whether the code of an error is about the message and not about SNS, the
-/// topic's key or this function's rights: those can be mended, and the message
-/// published then.
-fn is_refusal(code: &str) -> bool {
+/// Returns whether an error code is about the message. Other faults (of SNS, the
+/// topic's key or this function's rights) can be fixed, and the message be published
+/// then.
+fn is_rejection(code: &str) -> bool {
     matches!(
         code,
         "InvalidParameter"
@@ -160,11 +174,11 @@ fn entry(index: usize, message: &Message) -> PublishBatchRequestEntry {
         let value = MessageAttributeValue::builder()
             .data_type("String")
             .string_value(value);
-        entry = entry.message_attributes(name, value.build().expect("the data type is given"));
+        entry = entry.message_attributes(name, value.build().expect("the data type is set"));
     }
-    entry.build().expect("the id is given")
+    entry.build().expect("the id is set")
 }
 
-fn position(id: Option<&str>) -> Option<usize> {
+fn index(id: Option<&str>) -> Option<usize> {
     id?.parse().ok()
 }

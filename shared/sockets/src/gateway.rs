@@ -1,4 +1,4 @@
-//! The gateway's end of the sockets (`@connections`).
+//! The gateway's management API of the sockets (`@connections`).
 
 use std::error::Error;
 
@@ -11,19 +11,19 @@ use aws_sdk_apigatewaymanagement::primitives::Blob;
 use domain::ConnectionId;
 use store::Cause;
 
-/// What the gateway says of a socket that there is none of, or none any more.
+/// The gateway's status for a socket that is closed or not open yet.
 const GONE: u16 = 410;
 
-/// Whether a socket was there.
+/// The outcome of a call about one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// It was, and the gateway did as it was asked.
-    Reached,
-    /// There is no such socket: it was closed, or its handshake is not over yet.
+pub enum SocketOutcome {
+    /// The gateway did as it was asked.
+    Done,
+    /// There is no such socket: it is closed, or its handshake has not finished yet.
     Gone,
 }
 
-/// The sockets of one stage, through one client.
+/// Client of the sockets of one stage of the gateway.
 #[derive(Debug, Clone)]
 pub struct Sockets {
     client: Client,
@@ -36,11 +36,12 @@ impl Sockets {
         Self { client }
     }
 
-    /// Sends a frame of text. When an answer is lost, it may be sent again.
+    /// Sends a text frame. The SDK retries, so that the frame can arrive twice when
+    /// an answer is lost.
     ///
     /// # Errors
-    /// The SDK's, when it is not known to have been sent.
-    pub async fn send(&self, socket: &ConnectionId, frame: &str) -> Result<Reach, Cause> {
+    /// The SDK's error, when the frame may not have been sent.
+    pub async fn send(&self, socket: &ConnectionId, frame: &str) -> Result<SocketOutcome, Cause> {
         let sent = self
             .client
             .post_to_connection()
@@ -48,15 +49,19 @@ impl Sockets {
             .data(Blob::new(frame))
             .send()
             .await;
-        reach(sent)
+        outcome(sent)
     }
 
-    /// As [`Sockets::send`], by one attempt alone: a frame that must not come late
-    /// is rather not sent.
+    /// Sends a text frame with a single attempt, for a frame that must not arrive
+    /// late.
     ///
     /// # Errors
-    /// The SDK's, when it is not known to have been sent.
-    pub async fn send_now(&self, socket: &ConnectionId, frame: &str) -> Result<Reach, Cause> {
+    /// The SDK's error, when the frame may not have been sent.
+    pub async fn send_once(
+        &self,
+        socket: &ConnectionId,
+        frame: &str,
+    ) -> Result<SocketOutcome, Cause> {
         let once = Builder::default().retry_config(RetryConfig::disabled());
         let sent = self
             .client
@@ -67,36 +72,36 @@ impl Sockets {
             .config_override(once)
             .send()
             .await;
-        reach(sent)
+        outcome(sent)
     }
 
-    /// Ends a socket.
+    /// Closes a socket.
     ///
     /// # Errors
-    /// The SDK's, when it is not known to have been ended.
-    pub async fn close(&self, socket: &ConnectionId) -> Result<Reach, Cause> {
+    /// The SDK's error, when the socket may still be open.
+    pub async fn close(&self, socket: &ConnectionId) -> Result<SocketOutcome, Cause> {
         let sent = self
             .client
             .delete_connection()
             .connection_id(socket.as_str())
             .send()
             .await;
-        reach(sent)
+        outcome(sent)
     }
 }
 
-fn reach<T, E>(sent: Result<T, SdkError<E, HttpResponse>>) -> Result<Reach, Cause>
+fn outcome<T, E>(sent: Result<T, SdkError<E, HttpResponse>>) -> Result<SocketOutcome, Cause>
 where
     E: Error + Send + Sync + 'static,
 {
     match sent {
-        Ok(_) => Ok(Reach::Reached),
+        Ok(_) => Ok(SocketOutcome::Done),
         Err(error)
             if error
                 .raw_response()
                 .is_some_and(|answer| answer.status().as_u16() == GONE) =>
         {
-            Ok(Reach::Gone)
+            Ok(SocketOutcome::Gone)
         }
         Err(error) => Err(Box::new(error)),
     }

@@ -1,5 +1,5 @@
-//! The queue of the pushes. Beside the events of the topic it takes two messages
-//! of our own: look at one socket, and end some.
+//! The queue of the pushes. Besides the events of the topic it takes two messages
+//! of our own: check one socket, and close some.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use domain::{AccountId, ConnectionId};
 use serde::{Deserialize, Serialize};
 use store::Cause;
 
-/// What a message of our own asks for.
+/// A message of our own: a task for sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Asked {
-    /// Look at one socket, and tell its device if its session has ended.
+pub enum SocketTask {
+    /// Check one socket, and notify its device if its session has ended.
     Check {
-        /// The account.
+        /// Owner of the device.
         account_id: AccountId,
-        /// The socket.
+        /// Socket to check.
         connection_id: ConnectionId,
     },
-    /// End sockets whose devices were told, if they are still open.
+    /// Close sockets whose devices were notified, if they are still open.
     Close {
-        /// The account.
+        /// Owner of the device.
         account_id: AccountId,
-        /// The sockets.
+        /// Sockets to close.
         connection_ids: Vec<ConnectionId>,
     },
 }
 
-/// The queue, through one client.
+/// Client of the queue.
 #[derive(Debug, Clone)]
 pub struct PushQueue {
     client: Client,
@@ -42,16 +42,17 @@ impl PushQueue {
         Self { client, url }
     }
 
-    /// Asks for something, to be done after a while of at most 15 minutes.
+    /// Queues a task that is delivered after `delay`: whole seconds, at most 15
+    /// minutes (the limit of SQS).
     ///
     /// # Errors
-    /// The SDK's, when it is not known to have been asked.
-    pub async fn ask(&self, asked: &Asked, after: Duration) -> Result<(), Cause> {
-        let delay_s = i32::try_from(after.as_secs()).unwrap_or(i32::MAX);
+    /// The SDK's error, when the task may not have been queued.
+    pub async fn send(&self, task: &SocketTask, delay: Duration) -> Result<(), Cause> {
+        let delay_s = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(serde_json::to_string(asked)?)
+            .message_body(serde_json::to_string(task)?)
             .delay_seconds(delay_s)
             .send()
             .await
@@ -65,10 +66,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_of_our_own_are_spelled_so() {
+    fn the_json_of_our_own_messages_is_fixed() {
         let account_id = AccountId::from_random([1; 16]);
         let connection_id: ConnectionId = "TWegAcC4EowCHnA=".parse().unwrap();
-        let check = Asked::Check {
+        let check = SocketTask::Check {
             account_id,
             connection_id: connection_id.clone(),
         };
@@ -78,7 +79,7 @@ mod tests {
                 r#"{{"check":{{"account_id":"{account_id}","connection_id":"TWegAcC4EowCHnA="}}}}"#
             )
         );
-        let close = Asked::Close {
+        let close = SocketTask::Close {
             account_id,
             connection_ids: vec![connection_id],
         };

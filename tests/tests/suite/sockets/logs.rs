@@ -176,13 +176,16 @@ async fn a_message_of_the_queue_is_one_line_with_what_was_done() {
     world.deliver(&[&body, "null"]).await;
 
     let lines = ours(log.take());
-    let told = lines.iter().find(|line| line["task"] == "tell").unwrap();
-    let count = |name: &str| told[name].as_u64().unwrap();
-    assert_eq!((count("told"), count("gone"), count("failed")), (1, 1, 0));
-    assert_eq!(told["account"], world.account(&device).to_string());
+    let notified = lines.iter().find(|line| line["task"] == "notify").unwrap();
+    let count = |name: &str| notified[name].as_u64().unwrap();
+    assert_eq!(
+        (count("notified"), count("gone"), count("failed")),
+        (1, 1, 0)
+    );
+    assert_eq!(notified["account"], world.account(&device).to_string());
     let batch = lines.last().unwrap();
     assert_eq!(
-        (&batch["messages"], &batch["again"]),
+        (&batch["messages"], &batch["returned"]),
         (&2.into(), &1.into())
     );
     // Two queries and a batch of the rows, the mark, the row that is gone; and
