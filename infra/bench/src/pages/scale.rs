@@ -1,7 +1,7 @@
 //! The tables of `infra/docs/performance/scale.md`.
 
 use anyhow::{Context as _, Result};
-use push_revocations::{BUDGET, WIDTH};
+use push_revocations::{MAX_CONCURRENT, TIME_BUDGET};
 
 use super::Tables;
 use super::data::{Limit, Operation};
@@ -212,7 +212,7 @@ fn swept_a_second(model: &Model, operation: &str) -> Result<f64> {
 fn push_ms(model: &Model) -> Result<f64> {
     let trip = |call: &str| model.trip_ms(call);
     let computing = model.computing_ms("push-revocations")?;
-    let waiting = (trip("PostToConnection") + trip("UpdateItem")) / float(WIDTH);
+    let waiting = (trip("PostToConnection") + trip("UpdateItem")) / float(MAX_CONCURRENT);
     let reading = trip("Query") * (1.0 / BATCH_READ + DEVICE_BYTES / QUERY_BYTES);
     Ok(computing.max(waiting) + reading)
 }
@@ -237,8 +237,11 @@ fn large(model: &Model) -> Result<Table> {
         format!("{:.0} s", connected * push_ms(model)? / 1_000.0),
     );
     let queue = |name: &str| model.value(&format!("/Resources/PushQueue/Properties/{name}"));
-    let by_delivery = (BUDGET.as_secs_f64() * 1_000.0 / push_ms(model)?).floor();
-    let what = format!("one delivery notifies within its {} s", BUDGET.as_secs());
+    let by_delivery = (TIME_BUDGET.as_secs_f64() * 1_000.0 / push_ms(model)?).floor();
+    let what = format!(
+        "one delivery notifies within its {} s",
+        TIME_BUDGET.as_secs()
+    );
     row(&what, format!("{} devices", grouped(by_delivery)));
     let what = format!(
         "if all are connected: deliveries, one every {} s (after {} the message is a dead letter)",
