@@ -1,6 +1,6 @@
-//! Client hints: what a Chromium browser says of itself in headers made for it
-//! (W3C User-Agent Client Hints), each a structured field (RFC 9651, which
-//! replaced RFC 8941). A header that isn't one counts as not sent.
+//! Client hints: the headers in which a Chromium browser describes itself (W3C
+//! User-Agent Client Hints). Each is a structured field (RFC 9651, which replaced
+//! RFC 8941). A malformed header counts as not sent.
 
 use domain::DeviceType;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
@@ -8,27 +8,27 @@ use sfv::{BareItem, Item, List, ListEntry, Parser};
 use crate::ReportedInfo;
 use crate::text::clean;
 
-/// The values of the client hint headers, as they came.
+/// The values of the client hint headers, as received.
 ///
-/// Browsers send the first three of their own accord, and only over HTTPS; the
-/// other two only after an answer has asked for them with `Accept-CH`.
+/// Browsers send the first three by default, and only over HTTPS. They send the other
+/// two after a response has requested them with `Accept-CH`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientHints<'a> {
     /// `Sec-CH-UA`: the brands of the browser.
     pub ua: Option<&'a str>,
-    /// `Sec-CH-UA-Mobile`: whether it prefers pages made for phones.
+    /// `Sec-CH-UA-Mobile`: whether the browser prefers pages for phones.
     pub mobile: Option<&'a str>,
     /// `Sec-CH-UA-Platform`: the operating system.
     pub platform: Option<&'a str>,
-    /// `Sec-CH-UA-Platform-Version`: the operating system's version.
+    /// `Sec-CH-UA-Platform-Version`: the version of the operating system.
     pub platform_version: Option<&'a str>,
-    /// `Sec-CH-UA-Model`: the device's model, empty on computers.
+    /// `Sec-CH-UA-Model`: the model, empty on computers.
     pub model: Option<&'a str>,
 }
 
 impl<'a> ClientHints<'a> {
-    /// Takes the hints out of a request's headers, asked for by their names in
-    /// lower case.
+    /// Reads the hints from a request's headers. `header` is called with lower-case
+    /// names.
     #[must_use]
     pub fn from_headers(header: impl Fn(&str) -> Option<&'a str>) -> Self {
         Self {
@@ -41,33 +41,33 @@ impl<'a> ClientHints<'a> {
     }
 }
 
-/// What the brands say of the browser.
+/// The browser, as its brands describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Brand {
-    /// A browser of this name.
+    /// A browser with this name.
     Browser(String),
-    /// Chromium, and no name besides: the browser itself, or one that hides.
+    /// Chromium without another name: the browser itself, or one that hides its name.
     Chromium,
     /// An app that shows web pages.
     WebView,
 }
 
-/// What the hints say, once read.
+/// The parsed hints.
 #[derive(Debug, Default)]
 pub(crate) struct Hinted {
     pub(crate) brand: Option<Brand>,
-    /// The platform as it was told, when it is one that Chromium knows.
+    /// The platform, if it is one that Chromium runs on.
     pub(crate) platform: Option<String>,
-    /// The operating system, with the version where that is told truly.
+    /// The operating system, with its version where the hint has the real one.
     pub(crate) os: Option<String>,
     pub(crate) device_type: Option<DeviceType>,
     pub(crate) model: Option<String>,
 }
 
-/// Longer headers than this come from no browser, and are not read.
+/// The longest header that is parsed. No browser sends a longer one.
 const MAX_HEADER_BYTES: usize = 1024;
 
-/// The platforms that Chromium runs on, by the name in the hint and ours.
+/// The platforms that Chromium runs on: the name in the hint, and the one to show.
 const PLATFORMS: &[(&str, &str)] = &[
     ("Windows", "Windows"),
     ("macOS", "macOS"),
@@ -78,7 +78,7 @@ const PLATFORMS: &[(&str, &str)] = &[
     ("iOS", "iOS"),
 ];
 
-/// Brands whose name in the hint isn't the one that people know.
+/// Brands whose name in the hint is not the one that people know.
 const BRANDS: &[(&str, &str)] = &[
     ("Microsoft Edge", "Edge"),
     ("YaBrowser", "Yandex Browser"),
@@ -88,11 +88,11 @@ const BRANDS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn read(hints: &ClientHints<'_>) -> Hinted {
-    let told = string(hints.platform);
-    let platform = told.as_deref().and_then(|told| {
+    let hinted = string(hints.platform);
+    let platform = hinted.as_deref().and_then(|hinted| {
         PLATFORMS
             .iter()
-            .find_map(|(hinted, ours)| told.eq_ignore_ascii_case(hinted).then_some(*ours))
+            .find_map(|(name, shown)| hinted.eq_ignore_ascii_case(name).then_some(*shown))
     });
     let mobile = hints
         .mobile
@@ -117,8 +117,9 @@ fn device_type(platform: Option<&str>, mobile: Option<bool>) -> Option<DeviceTyp
     }
 }
 
-/// The platform with its version where people know it by that. Windows counts
-/// on after 10: 1 to 10 mean Windows 10, 13 and more mean Windows 11.
+/// Returns the platform, with its version where people know it by that. The hint's
+/// major versions of Windows are not the product's: 1 to 10 mean Windows 10, and 13
+/// and higher mean Windows 11 (Microsoft, "Detect Windows 11 using client hints").
 fn with_version(platform: &str, version: Option<&str>) -> String {
     let major = version.and_then(|version| version.split('.').next()?.parse::<u16>().ok());
     match (platform, major) {
@@ -129,9 +130,9 @@ fn with_version(platform: &str, version: Option<&str>) -> String {
     }
 }
 
-/// The browser among the brands. Chromium shuffles them and adds a made-up one,
-/// so that nobody relies on their order or number; a browser made from Chrome
-/// may name Chrome too.
+/// Returns the browser among the brands. Chromium shuffles them and adds a made-up
+/// one, so that no server relies on their order or number. A browser based on Chrome
+/// may list Chrome too, so any other name takes precedence.
 fn brand(header: &str) -> Option<Brand> {
     if header.len() > MAX_HEADER_BYTES {
         return None;
@@ -140,22 +141,22 @@ fn brand(header: &str) -> Option<Brand> {
     let (mut chrome, mut chromium) = (false, false);
     for entry in &list {
         let ListEntry::Item(Item {
-            bare_item: BareItem::String(told),
+            bare_item: BareItem::String(name),
             ..
         }) = entry
         else {
             continue;
         };
-        match told.as_str() {
+        match name.as_str() {
             "Chromium" => chromium = true,
             "Google Chrome" => chrome = true,
             "Android WebView" | "Microsoft Edge WebView2" => return Some(Brand::WebView),
-            told if is_made_up(told) => {}
-            told => {
+            name if is_made_up(name) => {}
+            name => {
                 let known = BRANDS
                     .iter()
-                    .find_map(|(hinted, ours)| (told == *hinted).then_some(*ours));
-                if let Some(name) = clean(known.unwrap_or(told), ReportedInfo::MAX_CHARS) {
+                    .find_map(|(hinted, shown)| (name == *hinted).then_some(*shown));
+                if let Some(name) = clean(known.unwrap_or(name), ReportedInfo::MAX_CHARS) {
                     return Some(Brand::Browser(name));
                 }
             }
@@ -168,7 +169,8 @@ fn brand(header: &str) -> Option<Brand> {
     }
 }
 
-/// Whether it is Chromium's made-up brand, "Not A Brand" with any punctuation.
+/// Returns whether the brand is Chromium's made-up one: "Not A Brand" with any
+/// punctuation.
 fn is_made_up(brand: &str) -> bool {
     brand
         .bytes()

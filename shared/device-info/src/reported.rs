@@ -1,69 +1,82 @@
-//! What a device says of itself when it signs in, and what it may say.
+//! The details that a device reports about itself when it signs in, and their limits.
 
 use domain::DeviceType;
 
-/// What a device says of itself. Nothing in it is proven: it describes, and
-/// admits to nothing.
+use crate::text;
+
+/// The details that a device reports about itself. None of them is proven, and none
+/// grants anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportedInfo {
     /// The owner's own name for the device.
     pub name: Option<String>,
-    /// What kind of thing it is.
+    /// The device's type.
     pub device_type: Option<DeviceType>,
-    /// Its operating system, with or without a version.
+    /// The operating system, with or without a version.
     pub os: Option<String>,
-    /// Its maker's name for it.
+    /// The manufacturer's model.
     pub model: Option<String>,
     /// The app that signs in.
     pub app: Option<String>,
 }
 
 impl ReportedInfo {
-    /// The longest text that a claim may be, in Unicode code points, which is
-    /// how JSON Schema's `maxLength` counts too.
+    /// The longest text, in Unicode code points, which `maxLength` of JSON Schema
+    /// counts too.
     pub const MAX_CHARS: usize = 64;
 
-    /// Trims every text and takes a blank one as not said.
+    /// Validates every text, trims it, and drops blank ones.
     ///
     /// # Errors
     ///
-    /// The first text, in the order of the fields, that is longer than
-    /// [`ReportedInfo::MAX_CHARS`] as it was sent (so before trimming) or that has a
-    /// control character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F)
-    /// anywhere.
+    /// [`InvalidInfo`] for the first text, in the order of the fields, that is longer
+    /// than [`ReportedInfo::MAX_CHARS`] before trimming, or that has a control
+    /// character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F).
     pub fn validated(self) -> Result<Self, InvalidInfo> {
         Ok(Self {
-            name: checked("name", self.name)?,
+            name: validated("name", self.name)?,
             device_type: self.device_type,
-            os: checked("os", self.os)?,
-            model: checked("model", self.model)?,
-            app: checked("app", self.app)?,
+            os: validated("os", self.os)?,
+            model: validated("model", self.model)?,
+            app: validated("app", self.app)?,
         })
+    }
+
+    /// Returns the details with texts that are safe to show.
+    pub(crate) fn cleaned(&self) -> Self {
+        let cleaned = |text: &Option<String>| text::clean(text.as_deref()?, Self::MAX_CHARS);
+        Self {
+            name: cleaned(&self.name),
+            device_type: self.device_type,
+            os: cleaned(&self.os),
+            model: cleaned(&self.model),
+            app: cleaned(&self.app),
+        }
     }
 }
 
-/// A claim that is not taken, and why.
+/// The error for a reported text that is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
 pub struct InvalidInfo {
-    /// The claim's name in the request: `name`, `os`, `model` or `app`.
+    /// The field's name in the request: `name`, `os`, `model` or `app`.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The problem with the text.
     pub problem: InfoProblem,
 }
 
-/// What is wrong with a claim.
+/// The problem with a reported text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InfoProblem {
     /// Longer than [`ReportedInfo::MAX_CHARS`].
     #[error("is longer than {} characters", ReportedInfo::MAX_CHARS)]
     TooLong,
-    /// A line break, a tab, an escape or the like.
+    /// A control character, such as a line break, a tab or an escape.
     #[error("has a control character")]
     ControlCharacter,
 }
 
-fn checked(field: &'static str, text: Option<String>) -> Result<Option<String>, InvalidInfo> {
+fn validated(field: &'static str, text: Option<String>) -> Result<Option<String>, InvalidInfo> {
     let Some(text) = text else { return Ok(None) };
     if text.chars().nth(ReportedInfo::MAX_CHARS).is_some() {
         return Err(InvalidInfo {

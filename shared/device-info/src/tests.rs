@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use domain::DeviceType::{Computer, Console, Other, Phone, Tablet, Tv};
 
-/// What a User-Agent alone says: type, system, browser or app, model, name.
+/// Describes a device by its User-Agent alone.
 fn seen(user_agent: &str) -> String {
     line(&describe(
         &ReportedInfo::default(),
@@ -12,16 +12,23 @@ fn seen(user_agent: &str) -> String {
     ))
 }
 
-fn line(facts: &DeviceInfo) -> String {
+fn assert_seen(cases: &[(&str, &str)]) {
+    for (user_agent, expected) in cases {
+        assert_eq!(seen(user_agent), *expected, "{user_agent}");
+    }
+}
+
+/// Formats a description as type, system, browser, app, model and name.
+fn line(info: &DeviceInfo) -> String {
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     format!(
         "{} | {} | {} | {} | {} | {}",
-        facts.device_type.as_str(),
-        shown(&facts.os),
-        shown(&facts.browser),
-        shown(&facts.app),
-        shown(&facts.model),
-        facts.name,
+        info.device_type.as_str(),
+        shown(&info.os),
+        shown(&info.browser),
+        shown(&info.app),
+        shown(&info.model),
+        info.name,
     )
 }
 
@@ -59,288 +66,236 @@ mod user_agents {
     use super::*;
 
     #[test]
-    fn televisions_are_told_by_their_platform() {
-        assert_eq!(
-            seen(SAMSUNG_TV),
-            "tv | Tizen | - | - | Samsung TV | Samsung TV"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (SMART-TV; Linux; Tizen 5.0) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/2.2 Chrome/63.0.3239.84 TV Safari/537.36"
+    fn televisions_are_recognized_by_their_platform() {
+        assert_seen(&[
+            (SAMSUNG_TV, "tv | Tizen | - | - | Samsung TV | Samsung TV"),
+            (
+                "Mozilla/5.0 (SMART-TV; Linux; Tizen 5.0) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/2.2 Chrome/63.0.3239.84 TV Safari/537.36",
+                "tv | Tizen | Samsung Internet | - | Samsung TV | Samsung TV",
             ),
-            "tv | Tizen | Samsung Internet | - | Samsung TV | Samsung TV"
-        );
-        assert_eq!(seen(LG_TV), "tv | webOS | - | - | LG TV | LG TV");
-        assert_eq!(
-            seen("HbbTV/1.4.1 (+DRM;LGE;43UJ620Y-ZA;WEBOS4 05.00;W4_M16;DTV_W17M;)"),
-            "tv | webOS | - | - | LG TV | LG TV"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 9; BRAVIA 4K GB Build/PTT1.190515.001.S38; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/88.0.4324.152 Mobile Safari/537.36"
+            (LG_TV, "tv | webOS | - | - | LG TV | LG TV"),
+            (
+                "HbbTV/1.4.1 (+DRM;LGE;43UJ620Y-ZA;WEBOS4 05.00;W4_M16;DTV_W17M;)",
+                "tv | webOS | - | - | LG TV | LG TV",
             ),
-            "tv | Android TV | - | - | BRAVIA 4K GB | Sony TV"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 14; Smart TV Pro Build/UTT3.240625; GoogleTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            (
+                "Mozilla/5.0 (Linux; Android 9; BRAVIA 4K GB Build/PTT1.190515.001.S38; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/88.0.4324.152 Mobile Safari/537.36",
+                "tv | Android TV | - | - | BRAVIA 4K GB | Sony TV",
             ),
-            "tv | Google TV | - | - | Smart TV Pro | Google TV"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (SmartHub; SMART-TV; U; Linux/SmartTV; Maple2012) AppleWebKit/534.7 (KHTML, like Gecko) SmartTV Safari/534.7"
+            (
+                "Mozilla/5.0 (Linux; Android 14; Smart TV Pro Build/UTT3.240625; GoogleTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+                "tv | Google TV | - | - | Smart TV Pro | Google TV",
             ),
-            "tv | - | - | - | Samsung TV | Samsung TV"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; U; en-us; SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.0.0 Safari/537.36"
+            (
+                "Mozilla/5.0 (SmartHub; SMART-TV; U; Linux/SmartTV; Maple2012) AppleWebKit/534.7 (KHTML, like Gecko) SmartTV Safari/534.7",
+                "tv | - | - | - | Samsung TV | Samsung TV",
             ),
-            "tv | - | - | - | Smart TV | Smart TV"
-        );
+            (
+                "Mozilla/5.0 (Linux; U; en-us; SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/80.0.0.0 Safari/537.36",
+                "tv | - | - | - | Smart TV | Smart TV",
+            ),
+        ]);
     }
 
     #[test]
-    fn boxes_and_sticks_are_televisions() {
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 12; Chromecast Build/STTE.230319.008.H1; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/114.0.5735.130 Safari/537.36"
+    fn set_top_boxes_and_sticks_are_televisions() {
+        assert_seen(&[
+            (
+                "Mozilla/5.0 (Linux; Android 12; Chromecast Build/STTE.230319.008.H1; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/114.0.5735.130 Safari/537.36",
+                "tv | - | - | - | Chromecast | Chromecast",
             ),
-            "tv | - | - | - | Chromecast | Chromecast"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (X11; Linux armv7l) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0.4430.225 Safari/537.36 CrKey/1.56.500000 DeviceType/Chromecast"
+            (
+                "Mozilla/5.0 (X11; Linux armv7l) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0.4430.225 Safari/537.36 CrKey/1.56.500000 DeviceType/Chromecast",
+                "tv | - | - | - | Chromecast | Chromecast",
             ),
-            "tv | - | - | - | Chromecast | Chromecast"
-        );
-        assert_eq!(
-            seen("Dalvik/2.1.0 (Linux; U; Android 11; SHIELD Android TV Build/RQ1A.210105.003)"),
-            "tv | Android TV | - | - | SHIELD Android TV | Nvidia Shield"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 7.1.2; AFTMM Build/NS6265; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/70.0.3538.110 Mobile Safari/537.36"
+            (
+                "Dalvik/2.1.0 (Linux; U; Android 11; SHIELD Android TV Build/RQ1A.210105.003)",
+                "tv | Android TV | - | - | SHIELD Android TV | Nvidia Shield",
             ),
-            "tv | Fire OS | - | - | AFTMM | Fire TV"
-        );
-        assert_eq!(
-            seen("AppleTV14,1/17.4"),
-            "tv | tvOS | - | - | Apple TV | Apple TV"
-        );
-        assert_eq!(
-            seen("AppleCoreMedia/1.0.0.21L569 (Apple TV; U; CPU OS 17_4 like Mac OS X; en_us)"),
-            "tv | tvOS | - | - | Apple TV | Apple TV"
-        );
-        assert_eq!(
-            seen("Streamy/5.2.1 (com.example.streamy; build:412; tvOS 17.4.0) Alamofire/5.9.0"),
-            "tv | tvOS | - | Streamy | Apple TV | Streamy on Apple TV"
-        );
-        assert_eq!(
-            seen("Roku/DVP-12.0 (12.0.0.4182-C2)"),
-            "tv | Roku OS | - | - | Roku | Roku"
-        );
+            (
+                "Mozilla/5.0 (Linux; Android 7.1.2; AFTMM Build/NS6265; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/70.0.3538.110 Mobile Safari/537.36",
+                "tv | Fire OS | - | - | AFTMM | Fire TV",
+            ),
+            (
+                "AppleTV14,1/17.4",
+                "tv | tvOS | - | - | Apple TV | Apple TV",
+            ),
+            (
+                "AppleCoreMedia/1.0.0.21L569 (Apple TV; U; CPU OS 17_4 like Mac OS X; en_us)",
+                "tv | tvOS | - | - | Apple TV | Apple TV",
+            ),
+            (
+                "Streamy/5.2.1 (com.example.streamy; build:412; tvOS 17.4.0) Alamofire/5.9.0",
+                "tv | tvOS | - | Streamy | Apple TV | Streamy on Apple TV",
+            ),
+            (
+                "Roku/DVP-12.0 (12.0.0.4182-C2)",
+                "tv | Roku OS | - | - | Roku | Roku",
+            ),
+        ]);
     }
 
     #[test]
-    fn consoles_go_by_their_own_names() {
-        assert_eq!(
-            seen(PLAYSTATION_5),
-            "console | - | - | - | PlayStation 5 | PlayStation 5"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (PlayStation 4 10.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15"
+    fn consoles_have_their_own_names() {
+        assert_seen(&[
+            (
+                PLAYSTATION_5,
+                "console | - | - | - | PlayStation 5 | PlayStation 5",
             ),
-            "console | - | - | - | PlayStation 4 | PlayStation 4"
-        );
-        assert_eq!(
-            seen(XBOX),
-            "console | - | - | - | Xbox Series X | Xbox Series X"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/58.0.3029.110 Safari/537.36 Edge/16.16299"
+            (
+                "Mozilla/5.0 (PlayStation 4 10.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15",
+                "console | - | - | - | PlayStation 4 | PlayStation 4",
             ),
-            "console | - | - | - | Xbox One | Xbox One"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Nintendo Switch; WifiWebAuthApplet) AppleWebKit/609.4 (KHTML, like Gecko) NF/6.0.2.21.3 NintendoBrowser/5.1.0.22474"
+            (XBOX, "console | - | - | - | Xbox Series X | Xbox Series X"),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/58.0.3029.110 Safari/537.36 Edge/16.16299",
+                "console | - | - | - | Xbox One | Xbox One",
             ),
-            "console | - | - | - | Nintendo Switch | Nintendo Switch"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Nintendo WiiU) AppleWebKit/536.28 (KHTML, like Gecko) NX/3.0.3.12.14 NintendoBrowser/3.0.0.9561.US"
+            (
+                "Mozilla/5.0 (Nintendo Switch; WifiWebAuthApplet) AppleWebKit/609.4 (KHTML, like Gecko) NF/6.0.2.21.3 NintendoBrowser/5.1.0.22474",
+                "console | - | - | - | Nintendo Switch | Nintendo Switch",
             ),
-            "console | - | - | - | Nintendo Wii U | Nintendo Wii U"
-        );
+            (
+                "Mozilla/5.0 (Nintendo WiiU) AppleWebKit/536.28 (KHTML, like Gecko) NX/3.0.3.12.14 NintendoBrowser/3.0.0.9561.US",
+                "console | - | - | - | Nintendo Wii U | Nintendo Wii U",
+            ),
+        ]);
     }
 
     #[test]
-    fn phones_and_tablets_are_told_apart() {
-        assert_eq!(
-            seen(SAFARI_ON_IPHONE),
-            "phone | iOS | Safari | - | iPhone | Safari on iPhone"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/126.0.6478.54 Mobile/15E148 Safari/604.1"
+    fn phones_and_tablets_are_distinguished() {
+        assert_seen(&[
+            (
+                SAFARI_ON_IPHONE,
+                "phone | iOS | Safari | - | iPhone | Safari on iPhone",
             ),
-            "phone | iOS | Chrome | - | iPhone | Chrome on iPhone"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/127.0 Mobile/15E148 Safari/605.1.15"
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/126.0.6478.54 Mobile/15E148 Safari/604.1",
+                "phone | iOS | Chrome | - | iPhone | Chrome on iPhone",
             ),
-            "phone | iOS | Firefox | - | iPhone | Firefox on iPhone"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/127.0 Mobile/15E148 Safari/605.1.15",
+                "phone | iOS | Firefox | - | iPhone | Firefox on iPhone",
             ),
-            "phone | iOS | - | - | iPhone | iPhone"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (iPad; CPU OS 12_5_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1"
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+                "phone | iOS | - | - | iPhone | iPhone",
             ),
-            "tablet | iPadOS | Safari | - | iPad | Safari on iPad"
-        );
-        assert_eq!(
-            seen(CHROME_ON_ANDROID),
-            "phone | Android | Chrome | - | - | Chrome on Android"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            (
+                "Mozilla/5.0 (iPad; CPU OS 12_5_7 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/12.1.2 Mobile/15E148 Safari/604.1",
+                "tablet | iPadOS | Safari | - | iPad | Safari on iPad",
             ),
-            "tablet | Android | Chrome | - | - | Chrome on Android"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Mobile Safari/537.36"
+            (
+                CHROME_ON_ANDROID,
+                "phone | Android | Chrome | - | - | Chrome on Android",
             ),
-            "phone | Android | Chrome | - | SM-S918B | Chrome on Android"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36"
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+                "tablet | Android | Chrome | - | - | Chrome on Android",
             ),
-            "phone | Android | Samsung Internet | - | - | Samsung Internet on Android"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; U; Android 10; moto g(7) power Build/QCO30.85-18; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0.0.0 Mobile Safari/537.36"
+            (
+                "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Mobile Safari/537.36",
+                "phone | Android | Chrome | - | SM-S918B | Chrome on Android",
             ),
-            "phone | Android | - | - | moto g(7) power | moto g(7) power"
-        );
-        assert_eq!(
-            seen("Mozilla/5.0 (Android 14; Mobile; rv:127.0) Gecko/127.0 Firefox/127.0"),
-            "phone | Android | Firefox | - | - | Firefox on Android"
-        );
-        assert_eq!(
-            seen("Mozilla/5.0 (Android 14; Tablet; rv:127.0) Gecko/127.0 Firefox/127.0"),
-            "tablet | Android | Firefox | - | - | Firefox on Android"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; Android 11; KFTRWI) AppleWebKit/537.36 (KHTML, like Gecko) Silk/126.3.1 like Chrome/126.0.6478.122 Safari/537.36"
+            (
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36",
+                "phone | Android | Samsung Internet | - | - | Samsung Internet on Android",
             ),
-            "tablet | Fire OS | Silk | - | KFTRWI | Silk on Fire tablet"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Linux; U; Android 13; en-us; M2101K6G Build/TKQ1.221013.002) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0.5615.136 Mobile Safari/537.36 XiaoMi/MiuiBrowser/14.5"
+            (
+                "Mozilla/5.0 (Linux; U; Android 10; moto g(7) power Build/QCO30.85-18; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0.0.0 Mobile Safari/537.36",
+                "phone | Android | - | - | moto g(7) power | moto g(7) power",
             ),
-            "phone | Android | Mi Browser | - | M2101K6G | Mi Browser on Android"
-        );
+            (
+                "Mozilla/5.0 (Android 14; Mobile; rv:127.0) Gecko/127.0 Firefox/127.0",
+                "phone | Android | Firefox | - | - | Firefox on Android",
+            ),
+            (
+                "Mozilla/5.0 (Android 14; Tablet; rv:127.0) Gecko/127.0 Firefox/127.0",
+                "tablet | Android | Firefox | - | - | Firefox on Android",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 11; KFTRWI) AppleWebKit/537.36 (KHTML, like Gecko) Silk/126.3.1 like Chrome/126.0.6478.122 Safari/537.36",
+                "tablet | Fire OS | Silk | - | KFTRWI | Silk on Fire tablet",
+            ),
+            (
+                "Mozilla/5.0 (Linux; U; Android 13; en-us; M2101K6G Build/TKQ1.221013.002) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/112.0.5615.136 Mobile Safari/537.36 XiaoMi/MiuiBrowser/14.5",
+                "phone | Android | Mi Browser | - | M2101K6G | Mi Browser on Android",
+            ),
+        ]);
     }
 
     #[test]
-    fn computers_go_by_browser_and_system() {
-        assert_eq!(
-            seen(CHROME_ON_LINUX),
-            "computer | Linux | Chrome | - | - | Chrome on Linux"
-        );
-        assert_eq!(
-            seen(CHROME_ON_WINDOWS),
-            "computer | Windows | Chrome | - | - | Chrome on Windows"
-        );
-        assert_eq!(
-            seen(SAFARI_ON_MAC),
-            "computer | macOS | Safari | - | - | Safari on macOS"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+    fn computers_are_named_by_browser_and_system() {
+        assert_seen(&[
+            (
+                CHROME_ON_LINUX,
+                "computer | Linux | Chrome | - | - | Chrome on Linux",
             ),
-            "computer | macOS | Chrome | - | - | Chrome on macOS"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+            (
+                CHROME_ON_WINDOWS,
+                "computer | Windows | Chrome | - | - | Chrome on Windows",
             ),
-            "computer | ChromeOS | Chrome | - | - | Chrome on ChromeOS"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0"
+            (
+                SAFARI_ON_MAC,
+                "computer | macOS | Safari | - | - | Safari on macOS",
             ),
-            "computer | Windows | Firefox | - | - | Firefox on Windows"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0"
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+                "computer | macOS | Chrome | - | - | Chrome on macOS",
             ),
-            "computer | macOS | Firefox | - | - | Firefox on macOS"
-        );
-        assert_eq!(
-            seen("Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0"),
-            "computer | Linux | Firefox | - | - | Firefox on Linux"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0"
+            (
+                "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+                "computer | ChromeOS | Chrome | - | - | Chrome on ChromeOS",
             ),
-            "computer | Windows | Edge | - | - | Edge on Windows"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 OPR/112.0.0.0"
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0",
+                "computer | Windows | Firefox | - | - | Firefox on Windows",
             ),
-            "computer | Windows | Opera | - | - | Opera on Windows"
-        );
-        assert_eq!(
-            seen(
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15 Ddg/17.5"
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0",
+                "computer | macOS | Firefox | - | - | Firefox on macOS",
             ),
-            "computer | macOS | DuckDuckGo | - | - | DuckDuckGo on macOS"
-        );
+            (
+                "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+                "computer | Linux | Firefox | - | - | Firefox on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0",
+                "computer | Windows | Edge | - | - | Edge on Windows",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 OPR/112.0.0.0",
+                "computer | Windows | Opera | - | - | Opera on Windows",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15 Ddg/17.5",
+                "computer | macOS | DuckDuckGo | - | - | DuckDuckGo on macOS",
+            ),
+        ]);
     }
 
     #[test]
-    fn apps_go_by_the_name_that_they_put_first() {
-        assert_eq!(seen("okhttp/4.12.0"), "other | - | - | okhttp | - | okhttp");
-        assert_eq!(seen("curl/8.5.0"), "other | - | - | curl | - | curl");
-        assert_eq!(
-            seen("Streamy%20Kids/5.2.1 CFNetwork/1494.0.7 Darwin/23.4.0"),
-            "phone | iOS | - | Streamy Kids | - | Streamy Kids on iOS"
-        );
-        assert_eq!(
-            seen("Streamy/5.2.1 (com.example.streamy; build:412; iOS 17.4.1) Alamofire/5.9.0"),
-            "phone | iOS | - | Streamy | - | Streamy on iOS"
-        );
-        assert_eq!(
-            seen("Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/UD1A.230803.041)"),
-            "phone | Android | - | - | Pixel 8 | Pixel 8"
-        );
+    fn apps_are_named_by_the_first_product() {
+        assert_seen(&[
+            ("okhttp/4.12.0", "other | - | - | okhttp | - | okhttp"),
+            ("curl/8.5.0", "other | - | - | curl | - | curl"),
+            (
+                "Streamy%20Kids/5.2.1 CFNetwork/1494.0.7 Darwin/23.4.0",
+                "phone | iOS | - | Streamy Kids | - | Streamy Kids on iOS",
+            ),
+            (
+                "Streamy/5.2.1 (com.example.streamy; build:412; iOS 17.4.1) Alamofire/5.9.0",
+                "phone | iOS | - | Streamy | - | Streamy on iOS",
+            ),
+            (
+                "Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/UD1A.230803.041)",
+                "phone | Android | - | - | Pixel 8 | Pixel 8",
+            ),
+        ]);
     }
 
     #[test]
-    fn nothing_is_made_of_nothing() {
+    fn an_unreadable_user_agent_is_an_unknown_device() {
         let nothing = "other | - | - | - | - | Unknown device";
         assert_eq!(
             line(&describe(
@@ -403,7 +358,7 @@ mod client_hints {
     }
 
     #[test]
-    fn a_television_stays_one_beside_a_hint_of_what_it_is_built_on() {
+    fn a_hint_of_the_platform_does_not_hide_a_television() {
         let on = |platform| ClientHints {
             ua: Some(r#""Chromium";v="94", " Not A;Brand";v="99""#),
             mobile: Some("?0"),
@@ -425,7 +380,7 @@ mod client_hints {
     }
 
     #[test]
-    fn a_hinted_model_gives_a_television_away() {
+    fn a_hinted_model_identifies_a_television() {
         let hints = ClientHints {
             mobile: Some("?0"),
             platform: Some(r#""Android""#),
@@ -439,7 +394,7 @@ mod client_hints {
     }
 
     #[test]
-    fn a_version_is_told_where_people_know_it() {
+    fn a_version_is_shown_where_people_know_it() {
         let system = |platform, version| {
             let hints = ClientHints {
                 platform: Some(platform),
@@ -490,7 +445,7 @@ mod client_hints {
     }
 
     #[test]
-    fn the_made_up_brand_and_the_order_of_brands_do_not_count() {
+    fn the_made_up_brand_and_the_order_of_brands_are_ignored() {
         fn browser(ua: &str) -> Option<String> {
             let hints = ClientHints {
                 ua: Some(ua),
@@ -529,7 +484,7 @@ mod client_hints {
     }
 
     #[test]
-    fn a_browser_that_hides_behind_chromium_is_told_by_its_user_agent() {
+    fn a_browser_that_hides_behind_chromium_is_recognized_by_its_user_agent() {
         let hints = ClientHints {
             ua: Some(r#""Chromium";v="126""#),
             ..ClientHints::default()
@@ -545,7 +500,7 @@ mod client_hints {
     }
 
     #[test]
-    fn a_web_view_is_no_browser() {
+    fn a_web_view_is_not_a_browser() {
         let hints = ClientHints {
             ua: Some(r#""Android WebView";v="126", "Chromium";v="126", "Not/A)Brand";v="8""#),
             mobile: Some("?1"),
@@ -559,7 +514,7 @@ mod client_hints {
     }
 
     #[test]
-    fn a_header_that_is_no_structured_field_of_its_kind_counts_as_not_sent() {
+    fn a_malformed_header_counts_as_not_sent() {
         let long = format!(r#""{}""#, "x".repeat(8192));
         for broken in [
             "",
@@ -606,7 +561,7 @@ mod client_hints {
     }
 
     #[test]
-    fn the_headers_are_asked_for_by_their_names() {
+    fn each_hint_is_read_from_its_header() {
         let hints = ClientHints::from_headers(|name| match name {
             "sec-ch-ua" => Some("brands"),
             "sec-ch-ua-mobile" => Some("mobile"),
@@ -645,76 +600,76 @@ mod names {
     }
 
     #[test]
-    fn the_owners_own_name_is_completed_with_what_the_device_is() {
+    fn the_owners_own_name_is_followed_by_the_product() {
         assert_eq!(
             name(&named("Living room"), SAMSUNG_TV),
             "Living room · Samsung TV"
         );
         assert_eq!(name(&named("Den"), PLAYSTATION_5), "Den · PlayStation 5");
-        let told = reported(
+        let device = reported(
             Some("Living room"),
             Some(Tv),
             Some("Tizen 7.0"),
             Some("QE55Q80C"),
             None,
         );
-        assert_eq!(name(&told, "okhttp/4.12.0"), "Living room · Samsung TV");
+        assert_eq!(name(&device, "okhttp/4.12.0"), "Living room · Samsung TV");
     }
 
     #[test]
-    fn an_app_goes_by_its_name_and_the_device() {
-        let told =
+    fn an_app_is_named_with_its_device() {
+        let device =
             |device_type, os, model| reported(None, Some(device_type), os, model, Some("Streamy"));
         assert_eq!(
-            name(&told(Phone, Some("iOS 17.5"), Some("iPhone16,2")), ""),
+            name(&device(Phone, Some("iOS 17.5"), Some("iPhone16,2")), ""),
             "Streamy on iPhone"
         );
         assert_eq!(
-            name(&told(Phone, Some("iOS 17.5"), None), ""),
+            name(&device(Phone, Some("iOS 17.5"), None), ""),
             "Streamy on iPhone"
         );
         assert_eq!(
-            name(&told(Tablet, Some("iPadOS 17.5"), None), ""),
+            name(&device(Tablet, Some("iPadOS 17.5"), None), ""),
             "Streamy on iPad"
         );
         assert_eq!(
-            name(&told(Phone, Some("Android 14"), Some("Pixel 8")), ""),
+            name(&device(Phone, Some("Android 14"), Some("Pixel 8")), ""),
             "Streamy on Pixel 8"
         );
         assert_eq!(
-            name(&told(Phone, Some("Android 14"), Some("SM-S918B")), ""),
+            name(&device(Phone, Some("Android 14"), Some("SM-S918B")), ""),
             "Streamy on Android"
         );
         assert_eq!(
-            name(&told(Tv, Some("webOS TV 6.0"), None), ""),
+            name(&device(Tv, Some("webOS TV 6.0"), None), ""),
             "Streamy on LG TV"
         );
         assert_eq!(
-            name(&told(Tv, Some("Android 12"), None), ""),
+            name(&device(Tv, Some("Android 12"), None), ""),
             "Streamy on Android TV"
         );
         assert_eq!(
-            name(&told(Console, None, Some("PS5")), ""),
+            name(&device(Console, None, Some("PS5")), ""),
             "Streamy on PlayStation 5"
         );
-        assert_eq!(name(&told(Tv, None, None), ""), "Streamy");
+        assert_eq!(name(&device(Tv, None, None), ""), "Streamy");
     }
 
     #[test]
-    fn a_device_of_which_little_is_known_goes_by_its_type() {
-        let told = |device_type, os| reported(None, Some(device_type), os, None, None);
-        assert_eq!(name(&told(Tv, Some("MyOS 3")), ""), "TV");
-        assert_eq!(name(&told(Console, None), ""), "Game console");
-        assert_eq!(name(&told(Phone, None), ""), "Phone");
+    fn a_device_that_little_is_known_about_is_named_by_its_type() {
+        let device = |device_type, os| reported(None, Some(device_type), os, None, None);
+        assert_eq!(name(&device(Tv, Some("MyOS 3")), ""), "TV");
+        assert_eq!(name(&device(Console, None), ""), "Game console");
+        assert_eq!(name(&device(Phone, None), ""), "Phone");
         assert_eq!(
-            name(&told(Tablet, Some("Android 14")), ""),
+            name(&device(Tablet, Some("Android 14")), ""),
             "Android tablet"
         );
         assert_eq!(
-            name(&told(Computer, Some("Windows 11")), ""),
+            name(&device(Computer, Some("Windows 11")), ""),
             "Windows computer"
         );
-        assert_eq!(name(&told(Other, Some("MyOS 3.1")), ""), "MyOS");
+        assert_eq!(name(&device(Other, Some("MyOS 3.1")), ""), "MyOS");
     }
 }
 
@@ -730,7 +685,7 @@ mod what_the_device_reports {
             platform_version: None,
             model: Some(r#""Pixel 8""#),
         };
-        let told = reported(
+        let device = reported(
             None,
             Some(Tablet),
             Some("MyOS 2"),
@@ -738,25 +693,25 @@ mod what_the_device_reports {
             Some("Streamy"),
         );
         assert_eq!(
-            line(&describe(&told, Some(CHROME_ON_LINUX), &hints)),
+            line(&describe(&device, Some(CHROME_ON_LINUX), &hints)),
             "tablet | MyOS 2 | Chrome | Streamy | Slate One | Streamy on Slate One"
         );
-        let told = reported(None, Some(Tablet), None, None, None);
+        let device = reported(None, Some(Tablet), None, None, None);
         assert_eq!(
-            line(&describe(&told, Some(CHROME_ON_LINUX), &hints)),
+            line(&describe(&device, Some(CHROME_ON_LINUX), &hints)),
             "tablet | Linux | Chrome | - | Pixel 8 | Chrome on Pixel 8"
         );
     }
 
     #[test]
-    fn a_claimed_type_puts_aside_a_user_agent_that_says_another() {
-        let told = reported(None, Some(Phone), None, None, None);
+    fn a_reported_type_overrides_the_user_agent() {
+        let device = reported(None, Some(Phone), None, None, None);
         assert_eq!(
-            describe(&told, Some(SAMSUNG_TV), &ClientHints::default()).device_type,
+            describe(&device, Some(SAMSUNG_TV), &ClientHints::default()).device_type,
             Phone
         );
         assert_ne!(
-            describe(&told, Some(SAMSUNG_TV), &ClientHints::default())
+            describe(&device, Some(SAMSUNG_TV), &ClientHints::default())
                 .model
                 .as_deref(),
             Some("Samsung TV")
@@ -764,8 +719,8 @@ mod what_the_device_reports {
     }
 
     #[test]
-    fn a_claimed_system_tells_the_type_when_nothing_else_does() {
-        let told = |os| {
+    fn a_reported_system_implies_the_type_when_nothing_else_does() {
+        let device = |os| {
             describe(
                 &reported(None, None, Some(os), None, None),
                 Some("okhttp/4.12.0"),
@@ -773,21 +728,21 @@ mod what_the_device_reports {
             )
             .device_type
         };
-        assert_eq!(told("Windows 11"), Computer);
-        assert_eq!(told("iPadOS 17"), Tablet);
-        assert_eq!(told("iOS 17.5"), Phone);
-        assert_eq!(told("tvOS 17.5"), Tv);
-        assert_eq!(told("Plan 9"), Other);
+        assert_eq!(device("Windows 11"), Computer);
+        assert_eq!(device("iPadOS 17"), Tablet);
+        assert_eq!(device("iOS 17.5"), Phone);
+        assert_eq!(device("tvOS 17.5"), Tv);
+        assert_eq!(device("Plan 9"), Other);
     }
 
     #[test]
-    fn texts_are_trimmed_and_blank_ones_count_as_not_said() {
+    fn texts_are_trimmed_and_blank_ones_are_dropped() {
         let checked = reported(Some("  Den "), None, Some("   "), Some(""), None).validated();
         assert_eq!(checked, Ok(named("Den")));
     }
 
     #[test]
-    fn a_text_of_the_longest_length_is_taken_and_one_longer_is_not() {
+    fn a_text_of_the_maximum_length_is_accepted_and_a_longer_one_is_not() {
         let longest = "ü".repeat(ReportedInfo::MAX_CHARS);
         assert!(named(&longest).validated().is_ok());
         let refused = named(&(longest + "x")).validated();
@@ -807,7 +762,7 @@ mod what_the_device_reports {
     }
 
     #[test]
-    fn a_control_character_is_refused_wherever_it_stands_and_the_field_is_named() {
+    fn a_control_character_is_rejected_anywhere_and_the_field_is_named() {
         let refusal =
             |reported: ReportedInfo| reported.validated().map_err(|refused| refused.to_string());
         let expected = |field: &str| Err(format!("{field} has a control character"));
@@ -830,14 +785,14 @@ mod what_the_device_reports {
 mod hostile_input {
     use super::*;
 
-    fn every_text(facts: &DeviceInfo) -> Vec<&str> {
-        let told = [&facts.os, &facts.browser, &facts.app, &facts.model];
-        let told = told.into_iter().flatten().map(String::as_str);
-        told.chain([facts.name.as_str()]).collect()
+    fn every_text(info: &DeviceInfo) -> Vec<&str> {
+        let device = [&info.os, &info.browser, &info.app, &info.model];
+        let device = device.into_iter().flatten().map(String::as_str);
+        device.chain([info.name.as_str()]).collect()
     }
 
-    fn assert_fit_to_show(facts: &DeviceInfo) {
-        for text in every_text(facts) {
+    fn assert_safe_to_show(info: &DeviceInfo) {
+        for text in every_text(info) {
             assert!(text.chars().count() <= MAX_NAME_CHARS, "{text:?}");
             assert_eq!(text, text.trim());
             let hidden = |character: char| {
@@ -850,59 +805,56 @@ mod hostile_input {
     }
 
     #[test]
-    fn marks_that_reorder_or_hide_text_are_left_out() {
-        let told = reported(
+    fn marks_that_reorder_or_hide_text_are_removed() {
+        let device = reported(
             Some("Den\u{202e}VT gnusmaS\u{202c}"),
             None,
             Some("\u{2066}Linux\u{2069}\u{feff}"),
             Some("Mo\u{0}del\u{1b}[31m"),
             Some("\u{200b}\u{e0041}Streamy\r\n\r\n2"),
         );
-        let facts = describe(&told, None, &ClientHints::default());
-        assert_fit_to_show(&facts);
-        assert_eq!(facts.os.as_deref(), Some("Linux"));
-        assert_eq!(facts.model.as_deref(), Some("Model[31m"));
-        assert_eq!(facts.app.as_deref(), Some("Streamy 2"));
+        let info = describe(&device, None, &ClientHints::default());
+        assert_safe_to_show(&info);
+        assert_eq!(info.os.as_deref(), Some("Linux"));
+        assert_eq!(info.model.as_deref(), Some("Model[31m"));
+        assert_eq!(info.app.as_deref(), Some("Streamy 2"));
     }
 
     #[test]
-    fn an_emoji_made_of_several_stays_whole() {
-        let facts = describe(&named("👨‍👩‍👧 TV"), Some(SAMSUNG_TV), &ClientHints::default());
-        assert_eq!(facts.name, "👨‍👩‍👧 TV");
+    fn a_joined_emoji_stays_whole() {
+        let info = describe(&named("👨‍👩‍👧 TV"), Some(SAMSUNG_TV), &ClientHints::default());
+        assert_eq!(info.name, "👨‍👩‍👧 TV");
     }
 
     #[test]
-    fn reported_details_that_were_not_validated_are_cut() {
+    fn reported_details_that_were_not_validated_are_truncated() {
         let long = "x".repeat(100_000);
-        let facts = describe(
+        let info = describe(
             &reported(Some(&long), None, Some(&long), Some(&long), Some(&long)),
             None,
             &ClientHints::default(),
         );
-        assert_fit_to_show(&facts);
-        assert_eq!(
-            facts.app.map(|app| app.len()),
-            Some(ReportedInfo::MAX_CHARS)
-        );
+        assert_safe_to_show(&info);
+        assert_eq!(info.app.map(|app| app.len()), Some(ReportedInfo::MAX_CHARS));
     }
 
     #[test]
-    fn a_model_in_the_user_agent_is_cut_and_cleaned() {
+    fn a_model_in_the_user_agent_is_truncated_and_cleaned() {
         let user_agent = format!(
             "Mozilla/5.0 (Linux; Android 9; Mod\u{202e}\u{7}el {}) AppleWebKit/537.36",
             "x".repeat(500)
         );
-        let facts = describe(
+        let info = describe(
             &ReportedInfo::default(),
             Some(&user_agent),
             &ClientHints::default(),
         );
-        assert_fit_to_show(&facts);
-        assert!(facts.model.unwrap().starts_with("Model xxx"));
+        assert_safe_to_show(&info);
+        assert!(info.model.unwrap().starts_with("Model xxx"));
     }
 
     #[test]
-    fn eight_kilobytes_of_anything_are_read_in_no_time() {
+    fn eight_kilobytes_of_anything_are_parsed_quickly() {
         let eight = |unit: &str| unit.repeat(8192 / unit.len());
         let inputs = [
             eight("A"),
@@ -922,7 +874,7 @@ mod hostile_input {
             eight("a;b=c,"),
             format!("Mozilla/5.0 (Android 9; {}", eight("g(")),
         ];
-        // Builds the parser's expressions, which the time below is not about.
+        // Compiles the parser's expressions, which is not measured below.
         seen("x");
         for input in &inputs {
             let text = Some(input.as_str());
@@ -933,14 +885,14 @@ mod hostile_input {
                 platform_version: text,
                 model: text,
             };
-            let told = reported(text, None, text, text, text);
+            let device = reported(text, None, text, text, text);
             let started = Instant::now();
-            assert_fit_to_show(&describe(
+            assert_safe_to_show(&describe(
                 &ReportedInfo::default(),
                 text,
                 &ClientHints::default(),
             ));
-            assert_fit_to_show(&describe(&told, text, &hints));
+            assert_safe_to_show(&describe(&device, text, &hints));
             assert!(
                 started.elapsed() < Duration::from_millis(500),
                 "{}",
@@ -950,8 +902,8 @@ mod hostile_input {
     }
 
     #[test]
-    fn no_damage_to_a_user_agent_does_harm() {
-        // A fixed sequence, so that a failure comes back.
+    fn a_damaged_user_agent_is_handled() {
+        // A fixed seed, so that a failure can be reproduced.
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut below = |limit: usize| {
             seed ^= seed << 13;
@@ -987,7 +939,7 @@ mod hostile_input {
                 platform_version: text,
                 model: text,
             };
-            assert_fit_to_show(&describe(&ReportedInfo::default(), text, &hints));
+            assert_safe_to_show(&describe(&ReportedInfo::default(), text, &hints));
         }
     }
 }

@@ -1,41 +1,40 @@
-//! Text that strangers wrote, made fit to be shown: no control characters, no
-//! marks that reorder or hide what is around them, no runs of spaces, a bounded
-//! length. It changes only what can't be shown; it judges nothing.
+//! Makes untrusted text safe to show: no control characters, no marks that reorder or
+//! hide the text around them, no runs of white space, and a bounded length.
 
-/// Leaves out what can't be shown, joins runs of white space, and cuts after
-/// `max_chars` code points; `None` when nothing is left. Reads a bounded part of
-/// a text, however long it is.
+/// Removes characters that cannot be shown, joins runs of white space, and truncates
+/// to `max_chars` code points. Returns `None` when nothing is left.
 pub(crate) fn clean(text: &str, max_chars: usize) -> Option<String> {
     let mut cleaned = String::new();
     let mut chars = 0;
-    let mut gap = false;
-    // Room for what is left out; a text of more is hiding something.
+    let mut pending_space = false;
+    // Bounds the work on a huge text. A text with more than seven hidden characters for
+    // each visible one is not an honest name.
     for character in text.chars().take(max_chars * 8) {
         if character.is_whitespace() {
-            gap = chars > 0;
+            pending_space = chars > 0;
             continue;
         }
         if is_hidden(character) {
             continue;
         }
-        let needed = 1 + usize::from(gap);
+        let needed = 1 + usize::from(pending_space);
         if chars + needed > max_chars {
             break;
         }
-        if gap {
+        if pending_space {
             cleaned.push(' ');
         }
         cleaned.push(character);
         chars += needed;
-        gap = false;
+        pending_space = false;
     }
     (!cleaned.is_empty()).then_some(cleaned)
 }
 
-/// Whether the character shows nothing itself but changes, or hides in, the
-/// text around it: control characters, bidirectional marks and overrides
-/// (Unicode Standard Annex 9), and invisible formatting. The two joiners stay,
-/// for emoji and several scripts are spelt with them.
+/// Returns whether the character is invisible and can change or hide in the text
+/// around it: control characters, bidirectional marks and overrides (Unicode Standard
+/// Annex 9), and invisible formatting. The two joiners (U+200C, U+200D) stay, as emoji
+/// and several scripts need them.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

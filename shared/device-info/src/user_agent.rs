@@ -1,18 +1,18 @@
-//! What the User-Agent says. The parser knows browsers and operating systems;
-//! the table here adds what it is blind to, televisions and consoles above all.
+//! The User-Agent. The parser knows browsers and operating systems; a table here adds
+//! the devices that it does not know, mainly televisions and consoles.
 
 use domain::DeviceType::{self, Computer, Console, Other, Phone, Tablet, Tv};
 use woothee::parser::Parser;
 
-/// A device that gives itself away by words in its User-Agent or model.
+/// The words in a User-Agent or model that identify a device.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Sign {
-    /// The words, in lower case; all of them are there.
+    /// The words, in lower case. All of them must occur.
     words: &'static [&'static str],
     pub(crate) device_type: DeviceType,
-    /// `None` where it has none that anybody calls by name.
+    /// `None` where people have no name for it.
     pub(crate) os: Option<&'static str>,
-    /// What people call it.
+    /// The name that people use for the device.
     pub(crate) product: Option<&'static str>,
 }
 
@@ -34,7 +34,7 @@ const fn sign(
     }
 }
 
-/// The first that fits counts, so the particular stand before the general.
+/// The signs, in order of precedence: the specific before the general.
 const SIGNS: &[Sign] = &[
     sign(&["web0s"], Tv, "webOS", "LG TV"),
     sign(&["webos"], Tv, "webOS", "LG TV"),
@@ -84,7 +84,7 @@ const SIGNS: &[Sign] = &[
     sign(&["alamofire/", "; ios "], Phone, "iOS", ""),
 ];
 
-/// Browsers that the parser takes for the one that they are made from.
+/// Browsers that the parser mistakes for the one that they are based on.
 const BROWSERS: &[(&str, &str)] = &[
     ("DuckDuckGo/", "DuckDuckGo"),
     ("Ddg/", "DuckDuckGo"),
@@ -97,7 +97,7 @@ const BROWSERS: &[(&str, &str)] = &[
 ];
 
 impl Sign {
-    /// The first sign that the text bears; the text may be in any case.
+    /// Returns the first sign that occurs in the text, in any case.
     pub(crate) fn find(text: &str) -> Option<&'static Self> {
         let text = text.to_ascii_lowercase();
         SIGNS
@@ -105,8 +105,9 @@ impl Sign {
             .find(|sign| sign.words.iter().all(|word| text.contains(word)))
     }
 
-    /// Whether a client hint's platform can be this device. A browser on a
-    /// television says `Linux` or `Android`, which is true, and less.
+    /// Returns whether the platform of a client hint is possible for this device. A
+    /// browser on a television sends `Linux` or `Android`, which is true but less
+    /// specific.
     pub(crate) fn runs_on(&self, platform: &str) -> bool {
         match (self.os, self.product) {
             (Some("iOS" | "iPadOS" | "tvOS"), _) => platform == "iOS",
@@ -116,18 +117,18 @@ impl Sign {
     }
 }
 
-/// What the parser makes of a User-Agent.
+/// A parsed User-Agent.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) device_type: Option<DeviceType>,
     pub(crate) os: Option<&'static str>,
     pub(crate) browser: Option<&'static str>,
-    /// Set for devices of old that have no row in our table.
+    /// Set for old devices that the table of signs does not have.
     pub(crate) product: Option<String>,
 }
 
-/// Asks the parser. The first calls of a process build what they need of its
-/// expressions, some fifty in all; the cost is in the crate's documentation.
+/// Parses a User-Agent. The first calls of a process compile the regular expressions
+/// that they need; the crate's documentation has the cost.
 pub(crate) fn parse(user_agent: &str) -> Parsed {
     let Some(found) = Parser::new().parse(user_agent) else {
         return Parsed::default();
@@ -155,16 +156,17 @@ fn device_type(category: &str, name: &str, user_agent: &str) -> Option<DeviceTyp
     }
 }
 
-/// Chrome on Android says `Mobile` on phones alone, Firefox says `Tablet`; the
-/// runtime's own User-Agent says neither anywhere.
+/// Returns whether an Android device is a tablet. Chrome sends `Mobile` on phones only
+/// and Firefox sends `Tablet`; Android's own runtime (Dalvik) sends neither, so it
+/// counts as a phone.
 fn is_android_tablet(user_agent: &str) -> bool {
     user_agent.contains("Android")
         && (user_agent.contains("Tablet")
             || (user_agent.contains("Chrome/") && !user_agent.contains("Mobile")))
 }
 
-/// The system's name without a version. Browsers have stopped telling it truly:
-/// each Mac is on 10.15.7 and each Android on 10, and Windows 11 is NT 10.0.
+/// Returns the operating system without its version, which browsers have frozen: see
+/// the crate's documentation.
 fn os(name: &str) -> Option<&'static str> {
     Some(match name {
         "Mac OSX" | "Mac OS Classic" => "macOS",
@@ -196,33 +198,34 @@ fn browser(name: &str, kind: &str) -> Option<&'static str> {
         "Yandex Browser" => "Yandex Browser",
         "Google Search App" => "Google app",
         "Sleipnir" => "Sleipnir",
-        // A web view is an app's, and the app has not said its name.
+        // A web view belongs to an app whose name is not in the User-Agent.
         _ => return None,
     })
 }
 
-/// The app that put its own name first, as `Name/1.2` (RFC 9110, section
-/// 10.1.5); browsers all say `Mozilla` there, and a system's own software says
-/// nothing of an app.
+/// Returns the app whose name is the first product, as `Name/1.2` (RFC 9110 section
+/// 10.1.5). Browsers all send `Mozilla` there, and the names of system software are
+/// not apps.
 pub(crate) fn app(user_agent: &str) -> Option<String> {
     let (name, version) = user_agent.split_once('/')?;
     let is_name = !name.is_empty()
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b" .-_%".contains(&byte));
-    let is_told = is_name
+    let is_app = is_name
         && version.starts_with(|first: char| first.is_ascii_digit())
         && !matches!(
             name,
             "Mozilla" | "Opera" | "HbbTV" | "Dalvik" | "AppleCoreMedia"
         );
-    is_told.then(|| name.replace("%20", " "))
+    is_app.then(|| name.replace("%20", " "))
 }
 
-/// The model in an Android User-Agent: what follows the version in the first
-/// comment. Chrome says `K` for every model since version 110.
+/// Returns the model in an Android User-Agent: the part after the version in the first
+/// comment. Since version 110, Chrome sends `K` for every model.
 pub(crate) fn android_model(user_agent: &str) -> Option<&str> {
     let comment = user_agent.split_once('(')?.1;
+    // Finds the end of the comment. Models have parentheses too: "moto g(7) power".
     let mut depth = 0_u32;
     let end = comment.find(|character| {
         match character {
@@ -243,7 +246,7 @@ pub(crate) fn android_model(user_agent: &str) -> Option<&str> {
         .find(|part| !is_filler(part))
 }
 
-/// What stands among an Android User-Agent's parts and is no model.
+/// Returns whether a part of an Android User-Agent's comment is not a model.
 fn is_filler(part: &str) -> bool {
     let is_language = matches!(part.as_bytes(), [a, b, b'-' | b'_', c, d]
         if [a, b, c, d].iter().all(|letter| letter.is_ascii_alphabetic()));
