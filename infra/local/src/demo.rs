@@ -7,7 +7,7 @@ use curfew_client::Api;
 use http::Method;
 use serde_json::json;
 
-use crate::stack::Demo;
+use crate::record::Demo;
 
 /// The address is always the same, so that a newcomer finds it again.
 const EMAIL: &str = "demo@example.com";

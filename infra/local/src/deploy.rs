@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use crate::emulator::point;
 use crate::functions::built;
 use crate::process::{Tether, Tethered, run, run_logged};
-use crate::stack::{Aws, Function};
+use crate::record::{Aws, Function};
 use crate::tools::Environment;
 use crate::{program, root};
 

@@ -14,13 +14,17 @@ pub mod front;
 pub mod functions;
 pub mod process;
 mod progress;
+mod record;
 mod stack;
+mod state;
 pub mod tools;
 pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use stack::{Aws, Demo, Function, Options, Record, Stack, Tables, running};
+pub use record::{Aws, Demo, Function, Record, Tables};
+pub use stack::{Options, Stack};
+pub use state::running;
 
 /// The root of the workspace, where `template.yaml` is.
 #[must_use]

@@ -2,19 +2,18 @@
 //! and ended when it is dropped.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Result, bail};
 
 use crate::deploy::{Deployed, Protocol, deploy, deploy_example};
 use crate::emulator::Emulator;
 use crate::front::{EXAMPLE_PATH, Front, SOCKET_PATH, Upstream, Upstreams, listen};
 use crate::process::open_many_files;
 use crate::progress::step;
+use crate::record::{Aws, Demo, Record, Tables};
+use crate::state::{RecordFile, TemporaryFolder, lock, remove_folder};
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
 use crate::{demo, functions, target};
@@ -46,100 +45,6 @@ impl Options {
     }
 }
 
-/// What `stack.json` says of a running stack.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Record {
-    /// Where the API is, without a slash at the end.
-    pub api_url: String,
-    /// Where devices open their socket.
-    pub socket_url: String,
-    /// Where the example of an adopting team's API is, without a slash at the
-    /// end.
-    pub example_url: String,
-    /// Where the local AWS is.
-    pub aws: Aws,
-    /// The names of the tables.
-    pub tables: Tables,
-    /// The topic of the events.
-    pub topic_arn: String,
-    /// A household to sign in to.
-    pub demo: Demo,
-    /// The folder of the logs, `<function>.log` each.
-    pub logs: PathBuf,
-    /// The functions by their logical id in the template.
-    pub functions: BTreeMap<String, Function>,
-    /// The outputs of the template.
-    pub outputs: BTreeMap<String, String>,
-    /// The physical id of each resource, by its logical id.
-    pub resources: BTreeMap<String, String>,
-    /// Whether `cargo lambda watch` serves the HTTP functions. It is no gateway:
-    /// it takes every client's address for 127.0.0.1.
-    #[serde(default)]
-    pub watch: bool,
-}
-
-/// How to reach the local AWS as its root user.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Aws {
-    /// The address of every service.
-    pub endpoint_url: String,
-    /// The Region that everything is in.
-    pub region: String,
-    /// The key's id.
-    pub access_key_id: String,
-    /// The key's secret, which guards nothing.
-    pub secret_access_key: String,
-}
-
-impl Aws {
-    /// The root key of an emulator whose address is not known yet.
-    pub(crate) fn local(region: &str) -> Self {
-        Self {
-            endpoint_url: String::new(),
-            region: region.into(),
-            access_key_id: "test".into(),
-            secret_access_key: "test".into(),
-        }
-    }
-}
-
-/// The names of the tables.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Tables {
-    /// Accounts.
-    pub accounts: String,
-    /// E-mail addresses.
-    pub identities: String,
-    /// Devices.
-    pub devices: String,
-    /// Sign-outs.
-    pub receipts: String,
-    /// Open sockets.
-    pub connections: String,
-    /// Tickets for sockets.
-    pub socket_tickets: String,
-}
-
-/// The demo household.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Demo {
-    /// Its e-mail address.
-    pub email: String,
-    /// Its password, another one at each start.
-    pub password: String,
-}
-
-/// A deployed function.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Function {
-    /// Its name in the local AWS.
-    pub function_name: String,
-    /// The role that it runs in.
-    pub role_arn: String,
-    /// Its environment variables.
-    pub environment: BTreeMap<String, String>,
-}
-
 /// A running stack. It ends, with everything that it started, when this is
 /// dropped.
 #[derive(Debug)]
@@ -148,7 +53,7 @@ pub struct Stack {
     // Fields are dropped in order: first nobody can call, then the record goes,
     // then the rest.
     _front: Front,
-    written: WrittenRecord,
+    record_file: RecordFile,
     watch: Option<Watch>,
     emulator: Emulator,
     _temporary: TemporaryFolder,
@@ -179,7 +84,7 @@ impl Stack {
         // What devices are told of the socket's place.
         parameters.insert("SocketUrl".to_owned(), socket_url.clone());
 
-        let written = WrittenRecord::new(state.join("stack.json"))?;
+        let record_file = RecordFile::new(state.join("stack.json"))?;
         let logs = state.join("logs");
         remove_folder(&logs)?;
         let temporary = TemporaryFolder::new(state.join("temporary"))?;
@@ -225,11 +130,11 @@ impl Stack {
             watch: watch.is_some(),
             ..record(api_url, socket_url, emulator.aws(), deployed, demo, logs)?
         };
-        written.write(&record)?;
+        record_file.write(&record)?;
         Ok(Self {
             record,
             _front: front,
-            written,
+            record_file,
             watch,
             emulator,
             _temporary: temporary,
@@ -246,7 +151,7 @@ impl Stack {
     /// The file that says the same while the stack runs.
     #[must_use]
     pub fn record_path(&self) -> &Path {
-        &self.written.path
+        &self.record_file.path
     }
 
     /// Waits until a part of it ends by itself, which is an error.
@@ -272,22 +177,6 @@ impl Stack {
             self.record.logs.join("emulator.log").display()
         )
     }
-}
-
-/// The record of the stack that runs in a folder, if one does and answers.
-///
-/// # Errors
-/// When the record can't be read.
-pub fn running(state: &Path) -> Result<Option<Record>> {
-    let path = state.join("stack.json");
-    // A killed stack leaves its record behind, but not its lock.
-    if !path.exists() || lock(state).is_ok() {
-        return Ok(None);
-    }
-    let text = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
-    serde_json::from_slice(&text)
-        .context("stack.json is no record of a stack")
-        .map(Some)
 }
 
 /// Where the local gateway serves the API that speaks this.
@@ -328,87 +217,4 @@ fn record(
         resources: deployed.resources,
         watch: false,
     })
-}
-
-/// Takes the folder for one stack, until the file is dropped.
-fn lock(state: &Path) -> Result<File> {
-    let file = File::create(state.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!(
-                "a stack is running already; see {}",
-                state.join("stack.json").display()
-            )
-        }
-        Err(TryLockError::Error(error)) => Err(error).context("could not lock the state folder"),
-    }
-}
-
-fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("could not remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Where the local AWS unpacks code.
-#[derive(Debug)]
-struct TemporaryFolder {
-    path: PathBuf,
-}
-
-impl TemporaryFolder {
-    /// Removes what a killed stack left.
-    fn new(path: PathBuf) -> Result<Self> {
-        remove_folder(&path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What can't be removed now is removed by the next start.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-/// `stack.json`, which is there only while the stack answers.
-#[derive(Debug)]
-struct WrittenRecord {
-    path: PathBuf,
-}
-
-impl WrittenRecord {
-    /// Nothing is written yet, and what a killed stack left is removed.
-    fn new(path: PathBuf) -> Result<Self> {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("could not remove {}", path.display()))
-            }
-            _ => Ok(Self { path }),
-        }
-    }
-
-    /// Writes it in one piece, for the owner's eyes: it holds a password.
-    fn write(&self, record: &Record) -> Result<()> {
-        let partial = self.path.with_extension("json.partial");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&partial)?;
-        file.write_all(&serde_json::to_vec_pretty(record)?)?;
-        fs::rename(partial, &self.path).context("could not write stack.json")
-    }
-}
-
-impl Drop for WrittenRecord {
-    fn drop(&mut self) {
-        // It may never have been written.
-        let _ = fs::remove_file(&self.path);
-    }
 }

@@ -21,7 +21,7 @@ use crate::deploy::Deployed;
 use crate::emulator::point;
 use crate::functions::cargo_lambda;
 use crate::process::{Tether, Tethered};
-use crate::stack::{Aws, Function};
+use crate::record::{Aws, Function};
 
 /// How long it may take to listen; it builds nothing before the first request.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -160,7 +160,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{environment, router};
-    use crate::stack::Function;
+    use crate::record::Function;
 
     /// Functions with one variable, of these values.
     fn functions(values: &[&str]) -> BTreeMap<String, Function> {

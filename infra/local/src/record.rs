@@ -1,0 +1,87 @@
+//! The description of a running stack: what `stack.json` holds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A running stack, as `stack.json` describes it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Record {
+    /// The address of the API, without a trailing slash.
+    pub api_url: String,
+    /// The address at which devices open their socket.
+    pub socket_url: String,
+    /// The address of the example API, without a trailing slash.
+    pub example_url: String,
+    /// The local AWS.
+    pub aws: Aws,
+    /// The names of the tables.
+    pub tables: Tables,
+    /// The topic that events are published to.
+    pub topic_arn: String,
+    /// An account to sign in to.
+    pub demo: Demo,
+    /// The folder of the logs: `<function>.log` each.
+    pub logs: PathBuf,
+    /// The functions by their logical id in the template.
+    pub functions: BTreeMap<String, Function>,
+    /// The outputs of the template.
+    pub outputs: BTreeMap<String, String>,
+    /// The physical id of each resource, by its logical id.
+    pub resources: BTreeMap<String, String>,
+    /// Set if `cargo lambda watch` serves the HTTP functions. It is not a gateway:
+    /// every request has the source address 127.0.0.1.
+    #[serde(default)]
+    pub watch: bool,
+}
+
+/// The address and the root key of the local AWS.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Aws {
+    /// The address of every service.
+    pub endpoint_url: String,
+    /// The Region of every resource.
+    pub region: String,
+    /// The id of the root key.
+    pub access_key_id: String,
+    /// The secret of the root key. It protects nothing.
+    pub secret_access_key: String,
+}
+
+/// The names of the tables.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Tables {
+    /// Accounts.
+    pub accounts: String,
+    /// E-mail addresses.
+    pub identities: String,
+    /// Devices.
+    pub devices: String,
+    /// Sign-outs.
+    pub receipts: String,
+    /// Open sockets.
+    pub connections: String,
+    /// Tickets for sockets.
+    pub socket_tickets: String,
+}
+
+/// The demo account.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Demo {
+    /// Its e-mail address.
+    pub email: String,
+    /// Its password, a new one at each start.
+    pub password: String,
+}
+
+/// A deployed function.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Function {
+    /// Its name in the local AWS.
+    pub function_name: String,
+    /// The role that it runs in.
+    pub role_arn: String,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+}
