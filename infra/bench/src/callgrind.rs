@@ -1,8 +1,9 @@
-//! Counts the instructions of a program by valgrind's callgrind: the same for the
-//! same binary, whatever else the machine does.
+//! Counts the instructions of a program with valgrind's callgrind: the same for the same
+//! binary, however busy the machine is.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
@@ -10,40 +11,32 @@ use tokio::process::Command;
 
 use crate::programs::{Program, folder};
 
-/// Fails unless callgrind is there.
-///
-/// # Errors
-/// When it is not.
+/// Fails unless valgrind is installed.
 pub async fn required() -> Result<()> {
-    let version = Command::new("valgrind")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status()
-        .await;
-    match version {
+    let mut version = Command::new("valgrind");
+    version.arg("--version").stdout(Stdio::null());
+    match version.status().await {
         Ok(status) if status.success() => Ok(()),
         _ => bail!("valgrind is needed (on Debian: apt-get install valgrind)"),
     }
 }
 
-/// A program to be run under callgrind, without an environment.
-#[must_use]
+/// Returns a command that runs a program under callgrind, with an empty environment.
 pub fn command(program: &Program) -> Command {
+    let mut out = OsString::from("--callgrind-out-file=");
+    out.push(report(program));
     let mut command = Command::new("valgrind");
     command
         .args(["--quiet", "--tool=callgrind"])
-        .arg(format!("--callgrind-out-file={}", out(&program.name)))
+        .arg(out)
         .arg(&program.file)
         .env_clear();
     command
 }
 
-/// The instructions of a program that [`command`] ran and that has ended.
-///
-/// # Errors
-/// When callgrind wrote nothing that can be read.
+/// Returns the instructions of a program that [`command`] ran and that has ended.
 pub fn instructions(program: &Program) -> Result<u64> {
-    let text = fs::read_to_string(out(&program.name)).context("callgrind wrote nothing")?;
+    let text = fs::read_to_string(report(program)).context("callgrind wrote no report")?;
     let total = text.lines().find_map(|line| {
         line.strip_prefix("totals: ")
             .or(line.strip_prefix("summary: "))
@@ -52,8 +45,6 @@ pub fn instructions(program: &Program) -> Result<u64> {
     Ok(total.trim().parse()?)
 }
 
-fn out(name: &str) -> String {
-    let name = name.replace([' ', '(', ')'], "");
-    let file = folder().join(format!("{name}.callgrind"));
-    Path::new(&file).to_string_lossy().into_owned()
+fn report(program: &Program) -> PathBuf {
+    folder().join(format!("{}.callgrind", program.name))
 }

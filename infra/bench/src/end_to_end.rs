@@ -22,10 +22,6 @@ struct Figures {
 }
 
 /// Signs out, again and again, and looks what becomes of it.
-///
-/// # Errors
-/// When something can't be measured, and when a session was alive that should have
-/// been dead.
 pub async fn run() -> Result<()> {
     let rounds = rounds::measure().await?;
     let flood = flood::measure().await?;

@@ -40,10 +40,6 @@ pub struct Round {
 const AT_ONCE: usize = 8;
 
 /// Connects, signs out, and counts.
-///
-/// # Errors
-/// When the log of the pushes can't be read, and when a session was alive that should
-/// have been dead.
 pub async fn run() -> Result<()> {
     let mut rounds = Vec::new();
     for round in 1..=ROUNDS {

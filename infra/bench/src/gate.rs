@@ -1,5 +1,5 @@
-//! Whether instructions and sizes are within `infra/bench/limits.toml`. Nothing
-//! here depends on time, so nothing depends on what else the machine does.
+//! Checks instructions and sizes against `infra/bench/limits.toml`. They don't depend on
+//! time, so a busy machine does not matter.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,18 +14,16 @@ use crate::report::Table;
 use crate::requests::World;
 use crate::{start, work};
 
-/// The limits as they are written.
-#[derive(Debug, Deserialize)]
+/// `limits.toml`.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limits {
-    /// By how much of it a count of instructions may pass its limit.
+    /// The part of a limit by which a count of instructions may exceed it.
     tolerance: f64,
-    /// By function.
     functions: BTreeMap<String, Limit>,
 }
 
-/// The limits of one function.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limit {
     /// Instructions from the start to the first answer.
@@ -34,14 +32,11 @@ struct Limit {
     request: u64,
     /// Bytes of the program.
     binary: u64,
-    /// Bytes of the archive that it is deployed as.
+    /// Bytes of the archive that is deployed.
     zip: u64,
 }
 
-/// Builds the functions that have limits, and fails if one is passed.
-///
-/// # Errors
-/// When a limit is passed, or can't be looked at.
+/// Builds the functions that have limits. Fails if one is exceeded.
 pub async fn run(builder: &Builder) -> Result<()> {
     callgrind::required().await?;
     let limits = limits()?;
@@ -49,12 +44,11 @@ pub async fn run(builder: &Builder) -> Result<()> {
     let programs = builder.functions(&names).await?;
     let world = Box::pin(World::new()).await?;
     let mut table = Table::new("Limits", &["what", "found", "limit", "used"]);
-    let mut passed = Vec::new();
+    let mut exceeded = Vec::new();
     for program in &programs {
-        eprintln!("Counting: {}", program.name);
+        eprintln!("gate: counting {} …", program.name);
         let limit = &limits.functions[&program.name];
-        let request = world.request(&program.name);
-        let request = request.with_context(|| format!("{} has no request", program.name))?;
+        let request = world.request(&program.name)?;
         let warm = work::instructions(&world, program, &request).await?;
         let start = start::instructions(program).await?;
         let (binary, zip) = start::sizes(program)?;
@@ -66,23 +60,17 @@ pub async fn run(builder: &Builder) -> Result<()> {
         ] {
             let what = format!("{}: {what}", program.name);
             let used = ratio(found, limit);
-            table.row([
-                what.clone(),
-                found.to_string(),
-                limit.to_string(),
-                format!("{:.0} %", used * 100.0),
-            ]);
+            let percent = format!("{:.0} %", used * 100.0);
+            table.row([what.clone(), found.to_string(), limit.to_string(), percent]);
             if used > 1.0 + tolerance {
-                passed.push(what);
+                exceeded.push(what);
             }
         }
     }
     println!("{}", table.markdown());
-    if !passed.is_empty() {
-        bail!(
-            "past the limits of infra/bench/limits.toml: {}",
-            passed.join(", ")
-        );
+    if !exceeded.is_empty() {
+        let exceeded = exceeded.join(", ");
+        bail!("limits of infra/bench/limits.toml are exceeded: {exceeded}");
     }
     Ok(())
 }

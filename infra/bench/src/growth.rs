@@ -51,10 +51,6 @@ struct Verdict {
 }
 
 /// Builds the functions, counts and measures.
-///
-/// # Errors
-/// After publishing the figures, when signing out all does not cost the same at every
-/// number of devices, or when a session is alive that should be dead.
 pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     let programs = builder.functions(&FUNCTIONS.map(ToOwned::to_owned)).await?;
     let mut accounts = Vec::new();

@@ -1,10 +1,10 @@
-//! Argon2id beside the reference library in C, with the same parameters, password
-//! and salt, both in a buffer that was touched before; in rounds, one after the
-//! other. Counted in processor time, so that it holds on a busy machine too.
+//! Argon2id beside the reference library in C, with the same parameters, password and
+//! salt. Both use a buffer that was touched before, and hash in turn. The time is
+//! processor time, so that a busy machine matters little.
 
 use std::process::Stdio;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -12,59 +12,35 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::programs::{Builder, Program};
 use crate::report::{Report, Table, median};
 
-/// Hashes of each program in a round; the first is its first since its start.
+/// Hashes of each program in a round. The first is the first since its start.
 const HASHES: usize = 6;
 
-/// A processor that has AVX2 and nothing later, as what is deployed is built for.
+/// A processor with AVX2 and nothing later, for which the deployed functions are built.
 const WITH_AVX2: &str = "haswell";
 
-/// What was measured; medians, in milliseconds.
-#[derive(Debug, Serialize)]
-pub struct Figures {
-    hashers: Vec<Figure>,
-    /// A steady hash of ours as a multiple of the reference's for this processor.
-    of_reference: f64,
-    /// The same of the reference's with the instructions that ours has, too.
-    of_reference_with_avx2: Option<f64>,
-    /// The first after the start as a multiple of a steady one.
-    first_of_steady: f64,
-}
-
-/// What was measured of a program that hashes.
-#[derive(Debug, Serialize)]
-pub struct Figure {
+/// Medians in milliseconds.
+#[derive(Serialize)]
+struct Figure {
     program: String,
     first_ms: f64,
     steady_ms: f64,
 }
 
-/// A program that hashes when it is told to.
-struct Hashing {
-    child: Child,
-    tell: ChildStdin,
-    told: Lines<BufReader<ChildStdout>>,
-}
-
-/// Builds and hashes.
-///
-/// # Errors
-/// When something does not build or run.
+/// Builds the programs and measures them.
 pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     let ours = builder.example("bench-hash").await?;
+    let native = builder.argon2("native").await?;
     let mut programs = vec![
-        ("ours".to_owned(), ours),
-        (
-            "reference in C, for this processor".to_owned(),
-            builder.argon2("native").await?,
-        ),
+        ("ours", ours),
+        ("reference in C, for this processor", native),
     ];
     if cfg!(target_arch = "x86_64") {
         let reference = builder.argon2(WITH_AVX2).await?;
-        programs.push(("reference in C, with AVX2".to_owned(), reference));
+        programs.push(("reference in C, with AVX2", reference));
     }
     let mut times: Vec<Vec<Vec<f64>>> = programs.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
-        eprint!("\rHashing: round {} of {rounds} ", round + 1);
+        eprint!("\rhashing: round {} of {rounds} ", round + 1);
         let mut hashing = Vec::new();
         for (_, program) in &programs {
             hashing.push((Hashing::start(program)?, Vec::new()));
@@ -74,35 +50,26 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
                 round.push(hashing.hash().await?);
             }
         }
-        for (n, (mut hashing, round)) in hashing.into_iter().enumerate() {
+        for ((mut hashing, round), times) in hashing.into_iter().zip(&mut times) {
             hashing.child.kill().await?;
-            times[n].push(round);
+            times.push(round);
         }
     }
     eprintln!();
-    let figure = |(program, times): (&String, &Vec<Vec<f64>>)| Figure {
-        program: program.clone(),
+    let names = programs.iter().map(|(name, _)| (*name).to_owned());
+    let figures = names.zip(&times).map(|(program, times)| Figure {
+        program,
         first_ms: median(times.iter().map(|round| round[0])),
         steady_ms: median(times.iter().flat_map(|round| round[1..].to_vec())),
-    };
-    let names = programs.iter().map(|(name, _)| name);
-    let hashers: Vec<Figure> = names.zip(&times).map(figure).collect();
-    let ours = &hashers[0];
-    let figures = Figures {
-        of_reference: ours.steady_ms / hashers[1].steady_ms,
-        of_reference_with_avx2: hashers.get(2).map(|it| ours.steady_ms / it.steady_ms),
-        first_of_steady: ours.first_ms / ours.steady_ms,
-        hashers,
-    };
-    let columns = [
-        "Argon2id, 19456 KiB, 2 passes",
-        "first ms",
-        "steady ms",
-        "ours / it",
-    ];
-    let mut table = Table::new("A hash", &columns);
-    for it in &figures.hashers {
-        let ours = figures.hashers[0].steady_ms;
+    });
+    publish(figures.collect())
+}
+
+fn publish(figures: Vec<Figure>) -> Result<()> {
+    let columns = ["program", "first ms", "steady ms", "ours / it"];
+    let mut table = Table::new("Argon2id, 19456 KiB, 2 passes", &columns);
+    let ours = figures[0].steady_ms;
+    for it in &figures {
         table.row([
             it.program.clone(),
             format!("{:.2}", it.first_ms),
@@ -113,6 +80,13 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     Report::new("hashing", figures, vec![table]).publish()
 }
 
+/// A program that hashes once for each line of its input.
+struct Hashing {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
 impl Hashing {
     fn start(program: &Program) -> Result<Self> {
         let mut child = Command::new(&program.file)
@@ -120,17 +94,20 @@ impl Hashing {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        let tell = child.stdin.take().context("an input")?;
-        let told = BufReader::new(child.stdout.take().context("an output")?).lines();
-        Ok(Self { child, tell, told })
+        let input = child.stdin.take().context("an input")?;
+        let output = BufReader::new(child.stdout.take().context("an output")?).lines();
+        Ok(Self {
+            child,
+            input,
+            output,
+        })
     }
 
-    /// Hashes once, and tells the milliseconds that it took.
+    /// Hashes once and returns the milliseconds that it took.
     async fn hash(&mut self) -> Result<f64> {
-        self.tell.write_all(b"hash\n").await?;
-        let Some(line) = self.told.next_line().await? else {
-            bail!("a program ended instead of hashing");
-        };
+        self.input.write_all(b"hash\n").await?;
+        let line = self.output.next_line().await?;
+        let line = line.context("a program ended instead of hashing")?;
         let nanos = line.split(' ').next().unwrap_or_default();
         Ok(nanos.parse::<f64>()? / 1e6)
     }

@@ -1,10 +1,9 @@
-//! The bench: what Curfew costs, beside the floor and beside others.
+//! The bench measures Curfew: how functions start, what requests cost, how operations
+//! grow, and what happens after a sign-out. See `infra/docs/performance`.
 //!
-//! `cargo run -p bench -- all`, or one part. Each prints its tables at the end and
-//! leaves its figures in `target/bench/<part>.json`. Whatever is measured is built
-//! in release, by the bench itself; ratios hold within one run alone.
-//!
-//! Adding a part: a module with a `run`, and a line in [`Part`].
+//! Each part prints its tables and writes its figures to `target/bench/<part>.json`.
+//! The bench builds the functions that it measures in release. Times depend on the
+//! machine: compare ratios of one run.
 
 mod callgrind;
 mod end_to_end;
@@ -18,6 +17,7 @@ mod plot;
 mod programs;
 mod report;
 mod requests;
+mod server;
 mod services;
 mod start;
 mod work;
@@ -34,32 +34,32 @@ struct Arguments {
     /// What to measure.
     #[arg(value_enum, default_value_t = Part::All)]
     part: Part,
-    /// The functions to measure, when not all of them.
+    /// Measure this function only; can be repeated.
     #[arg(long = "function", value_name = "NAME")]
     functions: Vec<String>,
     /// Measure what an earlier run has built.
     #[arg(long)]
     built: bool,
-    /// How many rounds are run, one program after the other in each.
+    /// How many rounds to measure.
     #[arg(long, default_value_t = 31)]
     rounds: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// How functions start: time, memory, sizes, instructions, beside the floor.
+    /// How functions start: time, memory, sizes and instructions.
     Start,
-    /// What a warm request costs, by function.
+    /// What a warm request costs each function.
     Work,
-    /// Argon2 beside the reference library.
+    /// Argon2 beside the reference library in C.
     Hashing,
-    /// What an operation takes with 1 to 100,000 devices, and what it leaves alive.
+    /// What operations cost with 1 to 100,000 devices, and what they leave alive.
     Growth,
-    /// A sign-out told to a thousand connected devices.
+    /// One sign-out of a thousand connected devices.
     FanOut,
-    /// From the answer of a sign-out on, and beside a flood of sign-ins.
+    /// How soon a sign-out takes effect, and sign-outs beside a flood of sign-ins.
     EndToEnd,
-    /// Whether instructions and sizes are within `limits.toml`.
+    /// Check instructions and sizes against `limits.toml`, as CI does.
     Gate,
     /// Render the tables of the cost and scale pages.
     Pages,
@@ -70,10 +70,30 @@ enum Part {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    let rounds = arguments.rounds;
     let wanted = |part| arguments.part == part || arguments.part == Part::All;
+    let functions = match arguments.functions.as_slice() {
+        [] => all_functions()?,
+        some => some.to_vec(),
+    };
+    if arguments.part == Part::Gate {
+        return gate::run(&Builder::new(arguments.built).await?).await;
+    }
     let in_release = [Part::Start, Part::Work, Part::Hashing, Part::Growth];
-    if in_release.into_iter().any(wanted) || arguments.part == Part::Gate {
-        released(&arguments, wanted).await?;
+    if in_release.into_iter().any(wanted) {
+        let builder = Builder::new(arguments.built).await?;
+        if wanted(Part::Start) {
+            start::run(&builder, &functions, rounds).await?;
+        }
+        if wanted(Part::Work) {
+            work::run(&builder, &functions).await?;
+        }
+        if wanted(Part::Hashing) {
+            hashing::run(&builder, rounds).await?;
+        }
+        if wanted(Part::Growth) {
+            growth::run(&builder, rounds).await?;
+        }
     }
     if wanted(Part::FanOut) {
         fan_out::run().await?;
@@ -83,33 +103,6 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Pages) {
         pages::run()?;
-    }
-    Ok(())
-}
-
-/// The parts that measure the programs as they are deployed.
-async fn released(arguments: &Arguments, wanted: impl Fn(Part) -> bool) -> Result<()> {
-    let builder = Builder::new(arguments.built).await?;
-    if arguments.part == Part::Gate {
-        return gate::run(&builder).await;
-    }
-    let functions = if arguments.functions.is_empty() {
-        all_functions()?
-    } else {
-        arguments.functions.clone()
-    };
-    let rounds = arguments.rounds;
-    if wanted(Part::Start) {
-        start::run(&builder, &functions, rounds).await?;
-    }
-    if wanted(Part::Work) {
-        work::run(&builder, &functions).await?;
-    }
-    if wanted(Part::Hashing) {
-        hashing::run(&builder, rounds).await?;
-    }
-    if wanted(Part::Growth) {
-        growth::run(&builder, rounds).await?;
     }
     Ok(())
 }

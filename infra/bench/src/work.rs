@@ -1,5 +1,5 @@
-//! What a warm request costs a function: processor time and instructions, with the
-//! tables and everything else on the other side of a socket.
+//! What a warm request costs a function: processor time and instructions. The tables and
+//! everything else are in another process.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -16,51 +16,42 @@ use crate::report::{Report, Table, median, millions};
 use crate::requests::{Request, World};
 
 /// Requests before those that count.
-const WARM_UP: u32 = 20;
-/// Requests that count, in as many groups.
-const GROUPS: u32 = 7;
+const WARM_UP: u64 = 20;
+/// Requests in each group, and groups.
 const GROUP: u32 = 20;
+const GROUPS: u64 = 7;
+/// The request after which resident memory is read, at the end of a group.
+const RESIDENT_AFTER: u64 = 100;
+/// Requests are numbered, and each run begins with a number of its own.
+const NUMBERS: u64 = 1_000_000;
 
-/// Requests are numbered, so that none is like an earlier one where that matters.
-const MILLION: u64 = 1_000_000;
-
-/// What was measured of one function.
-#[derive(Debug, Serialize)]
-pub struct Figures {
+#[derive(Serialize)]
+struct Figures {
     function: String,
     request: &'static str,
-    /// The calls that it makes, in their order.
+    /// The calls of one request, in order.
     calls: Vec<String>,
-    /// Processor time of a warm request, in microseconds, the median of groups.
+    /// Processor time of a warm request, in microseconds: the median of the groups.
     processor_us: f64,
     /// Processor time of the first request.
     first_processor_us: f64,
     /// Instructions of a warm request.
     instructions: u64,
-    /// Instructions from the start to the first answer and back to sleep, with the
-    /// calls that the request needs.
+    /// Instructions from the start to the first answer with its calls, until it is idle.
     first_instructions: u64,
     /// Resident memory after 100 requests.
     resident_bytes: u64,
 }
 
-/// Builds, asks and counts.
-///
-/// # Errors
-/// When something does not build or run.
+/// Builds the functions, and measures and counts their requests.
 pub async fn run(builder: &Builder, functions: &[String]) -> Result<()> {
     callgrind::required().await?;
     let programs = builder.functions(functions).await?;
     let world = Box::pin(World::new()).await?;
     let mut figures = Vec::new();
     for (n, program) in programs.iter().enumerate() {
-        eprintln!("Working: {} of {}, {}", n + 1, programs.len(), program.name);
-        let Some(request) = world.request(&program.name) else {
-            bail!(
-                "{} has no request in infra/bench/src/requests.rs",
-                program.name
-            );
-        };
+        eprintln!("work: {} of {}, {} …", n + 1, programs.len(), program.name);
+        let request = world.request(&program.name)?;
         figures.push(measure(&world, program, &request).await?);
     }
     let columns = [
@@ -99,41 +90,37 @@ async fn measure(world: &World, program: &Program, request: &Request) -> Result<
     let calls = world.services.take_calls();
     let first = function.processor_time()?.saturating_sub(begun);
     for n in 1..WARM_UP {
-        ask(world, &mut function, request, n.into()).await?;
+        ask(world, &mut function, request, n).await?;
     }
     let mut groups = Vec::new();
     let mut resident_bytes = 0;
     for group in 0..GROUPS {
+        let from = WARM_UP + group * u64::from(GROUP);
+        let to = from + u64::from(GROUP);
         let before = function.processor_time()?;
-        for n in 0..GROUP {
-            let n = WARM_UP + group * GROUP + n;
-            ask(world, &mut function, request, n.into()).await?;
+        for n in from..to {
+            ask(world, &mut function, request, n).await?;
         }
-        let took = function.processor_time()?.saturating_sub(before);
-        groups.push(us(took) / f64::from(GROUP));
-        if WARM_UP + (group + 1) * GROUP == 100 {
+        let spent = function.processor_time()?.saturating_sub(before);
+        groups.push(us(spent / GROUP));
+        if to == RESIDENT_AFTER {
             resident_bytes = function.resident_bytes()?;
         }
     }
     function.end().await?;
-    let first_instructions = counted(world, program, request, 1).await?;
-    let instructions = instructions(world, program, request).await?;
     Ok(Figures {
         function: program.name.clone(),
         request: request.what,
         calls,
         processor_us: median(groups),
         first_processor_us: us(first),
-        instructions,
-        first_instructions,
+        instructions: instructions(world, program, request).await?,
+        first_instructions: counted(world, program, request, 1).await?,
         resident_bytes,
     })
 }
 
-/// The instructions of a warm request.
-///
-/// # Errors
-/// When it does not run under callgrind.
+/// Returns the instructions of a warm request.
 pub async fn instructions(world: &World, program: &Program, request: &Request) -> Result<u64> {
     const FEW: u64 = 3;
     const MANY: u64 = 8;
@@ -142,23 +129,26 @@ pub async fn instructions(world: &World, program: &Program, request: &Request) -
     Ok(many.saturating_sub(few) / (MANY - FEW))
 }
 
-/// The instructions from the start to the end of so many requests. Where a machine
-/// is so busy that a call was given up and made again, it is counted anew.
+/// Returns the instructions from the start to the end of so many requests. Counts again
+/// when a call timed out and was retried, as happens on a busy machine.
 async fn counted(world: &World, program: &Program, request: &Request, times: u64) -> Result<u64> {
     const TRIES: u64 = 4;
-    for attempt in 1.. {
+    for attempt in 1..=TRIES {
         let _before = world.services.take_calls();
-        let first = TRIES * MILLION * times + attempt * MILLION;
-        let done = count(world, program, request, first..first + times).await;
+        let first = (TRIES * times + attempt) * NUMBERS;
+        let instructions = count(world, program, request, first..first + times).await;
         let calls = world.services.take_calls().len() as u64;
-        match done {
+        match instructions {
             Ok(instructions) if calls.is_multiple_of(times) => return Ok(instructions),
             Err(error) if attempt == TRIES => return Err(error),
-            Ok(_) if attempt == TRIES => bail!("{} calls again and again", program.name),
-            _ => eprintln!("Counting again: {}", program.name),
+            _ => eprintln!("{}: a call was retried; counting again", program.name),
         }
     }
-    unreachable!("the last attempt returns")
+    bail!(
+        "{} retried a call in each of {TRIES} runs: the machine is too busy. Stop what else runs \
+         on it, and run this again",
+        program.name
+    )
 }
 
 async fn count(
@@ -175,8 +165,8 @@ async fn count(
     callgrind::instructions(program)
 }
 
+/// Starts a function over rows that no earlier function has changed.
 async fn begin(world: &World, mut command: Command) -> Result<Function> {
-    // What an earlier function has changed.
     world.restore();
     world.point(&mut command);
     let log = folder().join("work.log");
@@ -186,20 +176,20 @@ async fn begin(world: &World, mut command: Command) -> Result<Function> {
     Ok(function)
 }
 
-/// Asks once; fails unless it was done.
+/// Sends the request once. Fails unless it succeeds.
 async fn ask(world: &World, function: &mut Function, request: &Request, n: u64) -> Result<()> {
     if request.changes {
         world.restore();
     }
     let answer = function.invoke(&(request.event)(n)).await?;
-    if !is_done(&answer) {
-        bail!("not done: {answer}");
+    if !is_success(&answer) {
+        bail!("a request failed: {answer}");
     }
     Ok(())
 }
 
-/// Whether an answer says that all of what was asked was done.
-fn is_done(answer: &Value) -> bool {
+/// Returns whether everything that was asked for was done.
+fn is_success(answer: &Value) -> bool {
     let status = answer["statusCode"].as_u64();
     let is_authorized = answer["isAuthorized"].as_bool();
     let failures = answer["batchItemFailures"].as_array();
@@ -219,17 +209,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_does_not_count_as_work() {
+    fn a_refusal_is_no_success() {
         for refused in [
             json!({ "statusCode": 401 }),
             json!({ "isAuthorized": false }),
             json!({ "batchItemFailures": [{ "itemIdentifier": "m" }] }),
             json!({}),
         ] {
-            assert!(!is_done(&refused), "{refused}");
+            assert!(!is_success(&refused), "{refused}");
         }
-        assert!(is_done(&json!({ "statusCode": 200 })));
-        assert!(is_done(&json!({ "isAuthorized": true })));
-        assert!(is_done(&json!({ "batchItemFailures": [] })));
+        assert!(is_success(&json!({ "statusCode": 200 })));
+        assert!(is_success(&json!({ "isAuthorized": true })));
+        assert!(is_success(&json!({ "batchItemFailures": [] })));
     }
 }

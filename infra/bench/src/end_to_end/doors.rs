@@ -81,9 +81,6 @@ pub struct Doors {
 
 impl Doors {
     /// The doors of the stack.
-    ///
-    /// # Errors
-    /// When it has no address.
     pub fn new() -> Result<Self> {
         let stack = stack::stack();
         Ok(Self {
@@ -95,9 +92,6 @@ impl Doors {
     }
 
     /// Tries one with a token.
-    ///
-    /// # Errors
-    /// When there is no answer.
     pub async fn knock(&self, door: Door, token: &str) -> Result<Knock> {
         let began = Instant::now();
         let verdict = match door {
@@ -140,9 +134,6 @@ impl Doors {
     }
 
     /// Opens a socket.
-    ///
-    /// # Errors
-    /// When it is refused or broken.
     pub async fn socket(&self, token: &str) -> Result<Socket, SocketError> {
         let token = Secret::new(token);
         Socket::open(&self.socket, &stack::stack().socket_url, &token).await

@@ -133,9 +133,6 @@ struct Condition {
 
 /// Measures each condition in turn. The function's concurrency is afterwards as it
 /// was.
-///
-/// # Errors
-/// When something is not answered.
 pub async fn measure() -> Result<Figures> {
     let login = Login::new()?;
     let before = login.reserved().await?;

@@ -119,9 +119,6 @@ pub struct Figures {
 }
 
 /// Signs out in every way.
-///
-/// # Errors
-/// When something is not answered, or not heard of.
 pub async fn measure() -> Result<Figures> {
     let mut home = Home::new().await?;
     let mut figures = Figures {

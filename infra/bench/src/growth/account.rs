@@ -66,7 +66,6 @@ impl Operation {
     ];
 
     /// In words.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign in",
@@ -79,7 +78,6 @@ impl Operation {
     }
 
     /// Whether it ends every session but the caller's, or every one.
-    #[must_use]
     pub fn is_sign_out_all(self) -> bool {
         matches!(self, Self::SignOutOthers | Self::SignOutGlobal)
     }
@@ -156,9 +154,6 @@ pub struct Account {
 
 impl Account {
     /// Makes it: one device signs in, and the others are written like it.
-    ///
-    /// # Errors
-    /// When a function refuses what it should do, or does not start.
     pub async fn new(devices: usize, programs: &[Program]) -> Result<Self> {
         let engine = Engine::new();
         let bundle = bundle_over(&engine);
@@ -219,9 +214,6 @@ impl Account {
     }
 
     /// Lets the functions end.
-    ///
-    /// # Errors
-    /// When one does not.
     pub async fn end(self) -> Result<()> {
         for function in self.functions.into_values() {
             function.end().await?;
@@ -231,9 +223,6 @@ impl Account {
 
     /// Begins a round: the caller has been active just now, so that no check finds
     /// a touch due, and its row is kept as it is now.
-    ///
-    /// # Errors
-    /// When the tables don't answer.
     pub async fn begin(&mut self) -> Result<()> {
         let (caller, store) = (self.caller(), &self.bundle.store);
         let now = self.bundle.clock.now();
@@ -251,9 +240,6 @@ impl Account {
 
     /// Does an operation, counts its calls and units, and judges every session
     /// after it. Then everything is again as it was.
-    ///
-    /// # Errors
-    /// When it is not done.
     pub async fn count(&mut self, operation: Operation) -> Result<Counted> {
         let asked = self.asked(operation);
         for _ in 0..WARM_UP {
@@ -282,9 +268,6 @@ impl Account {
     }
 
     /// Does an operation a few times, and tells the processor time of its function.
-    ///
-    /// # Errors
-    /// When it is not done.
     pub async fn spend(&mut self, operation: Operation, times: u32) -> Result<Spent> {
         let mut asked = vec![self.asked(operation)];
         if operation == Operation::SignIn {
