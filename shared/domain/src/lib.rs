@@ -28,7 +28,7 @@ pub use end_info::{ByDevice, EndInfo, Reason, Scope};
 pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
 pub use limits::Limits;
 pub use origin_policy::OriginPolicy;
-pub use receipt::{EntryState, Receipt, ReceiptEntry, SessionProof, Step, Total};
+pub use receipt::{Acknowledgement, EntryState, Receipt, ReceiptEntry, SessionProof, Step, Total};
 pub use session::{AuthError, Authenticated, authenticate};
 pub use sign_out::{EndedSession, SignOut, SignOutTarget};
 pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};

@@ -1,50 +1,36 @@
-//! The receipt: how far a sign-out has come, device by device.
+//! Receipts: how far a sign-out has come, device by device, and which
+//! acknowledgements count.
 //!
-//! A entry only moves forward. Each step that it has taken has its time, and the
-//! first time counts, so that steps may come twice and in any order.
+//! An entry only moves forward. Each step has its time, and the first time counts,
+//! so steps may repeat and may arrive in any order.
+
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 
+use crate::device::{Device, DeviceState};
+use crate::end_info::EndInfo;
 use crate::ids::{DeviceId, SessionId};
 use crate::limits::Limits;
-use crate::sign_out::{EndedSession, SignOut};
+use crate::sign_out::{EndedSession, SignOut, SignOutTarget};
 use crate::token::TokenHash;
 
-/// How a caller proves that it held a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionProof {
-    /// It presents the session's token.
-    Token(TokenHash),
-    /// Its socket was opened by the session.
-    Session(SessionId),
-}
-
-impl SessionProof {
-    /// Returns whether the proof is of this session.
-    #[must_use]
-    pub fn fits(&self, session: &EndedSession) -> bool {
-        match self {
-            Self::Token(hash) => hash.matches(&session.token_hash),
-            Self::Session(id) => *id == session.session,
-        }
-    }
-}
-
-/// How far a sign-out has come with one device, the furthest last.
+/// The state of a receipt entry; the furthest state is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryState {
-    /// Every request of it is refused; it has not been reached yet.
+    /// Every request of the session is refused; the device was not reached yet.
     Refused,
-    /// It was told over its socket.
+    /// The sign-out was pushed over the device's socket.
     Pushed,
-    /// It called, and was refused.
+    /// The device called and was refused.
     Contacted,
-    /// It said that it has wiped what it had stored.
+    /// The device reported that it has wiped what it had stored.
     Acknowledged,
 }
 
 impl EntryState {
-    /// The word in JSON.
+    /// Returns the word used in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,41 +41,42 @@ impl EntryState {
         }
     }
 
-    /// Whether it is known that the device has learnt of its end.
+    /// Returns whether the device is known to have learned of the sign-out. A push
+    /// is no proof: the gateway accepts it before the device reads it.
     #[must_use]
     pub fn is_confirmed(self) -> bool {
         self >= Self::Contacted
     }
 }
 
-/// A step that a entry can take.
+/// A step of a receipt entry. Each leads to the [`EntryState`] of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The device was told over its socket.
+    /// The sign-out was pushed over the device's socket.
     Pushed,
-    /// It called, and was refused.
+    /// The device called and was refused.
     Contacted,
-    /// It said that it has wiped what it had stored.
+    /// The device reported that it has wiped what it had stored.
     Acknowledged,
 }
 
-/// The entry of one device, with the time of each step that it has taken.
+/// The entry of one device in a receipt, with the first time of each step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptEntry {
     /// The session that was ended.
     pub session: EndedSession,
-    /// From when on it is refused: the time of the sign-out.
+    /// The time of the sign-out: from then on the session is refused.
     pub refused_at: Timestamp,
-    /// When it was told over its socket.
+    /// The time of [`Step::Pushed`].
     pub pushed_at: Option<Timestamp>,
-    /// When it called for the first time, and was refused.
+    /// The time of [`Step::Contacted`].
     pub contacted_at: Option<Timestamp>,
-    /// When it said that it has wiped what it had stored.
+    /// The time of [`Step::Acknowledged`].
     pub acknowledged_at: Option<Timestamp>,
 }
 
 impl ReceiptEntry {
-    /// The entry of a session that was ended just now.
+    /// Creates the entry of a session that was ended at `at`, before any step.
     #[must_use]
     pub fn refused(session: EndedSession, at: Timestamp) -> Self {
         Self {
@@ -101,7 +88,7 @@ impl ReceiptEntry {
         }
     }
 
-    /// The furthest step that it has taken.
+    /// Returns the furthest state that the entry has reached.
     #[must_use]
     pub fn state(&self) -> EntryState {
         if self.acknowledged_at.is_some() {
@@ -116,30 +103,31 @@ impl ReceiptEntry {
     }
 }
 
-/// A sign-out, and its entry for each device that it ended.
+/// A sign-out with an entry for each device that it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The record of the sign-out.
+    /// The header.
     pub sign_out: SignOut,
-    /// One entry a device, in the order of the devices, the newest first.
+    /// One entry for each device, the newest device first.
     pub entries: Vec<ReceiptEntry>,
 }
 
-/// How many devices have come how far.
+/// The number of devices in a receipt, by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Total {
-    /// All of them.
+    /// All devices.
     pub devices: usize,
-    /// Those that are known to have learnt of their end.
+    /// Devices known to have learned of the sign-out: contacted or acknowledged.
     pub confirmed: usize,
-    /// Those that were told and have not confirmed it yet.
+    /// Devices that the sign-out was pushed to, without a confirmation yet.
     pub pushed: usize,
-    /// Those that were not reached yet. They are refused when they call.
+    /// Devices not reached yet. Their next call is refused.
     pub not_reached: usize,
 }
 
 impl Receipt {
-    /// Puts the entries in order, one a device.
+    /// Creates a receipt: sorts the entries, the newest device first, and keeps one
+    /// for each device.
     #[must_use]
     pub fn new(sign_out: SignOut, mut entries: Vec<ReceiptEntry>) -> Self {
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.session.device));
@@ -147,7 +135,7 @@ impl Receipt {
         Self { sign_out, entries }
     }
 
-    /// How many devices have come how far.
+    /// Counts the devices by state.
     #[must_use]
     pub fn total(&self) -> Total {
         let mut total = Total::default();
@@ -162,13 +150,15 @@ impl Receipt {
         total
     }
 
-    /// Some of the entries, from that of the device after this one on.
+    /// Returns at most `limit` entries that follow the device `after`, or the first
+    /// ones, and the device to continue after when there are more.
     #[must_use]
     pub fn page(
         &self,
         after: Option<DeviceId>,
         limit: usize,
     ) -> (&[ReceiptEntry], Option<DeviceId>) {
+        // The entries are in descending order, so those up to `after` come first.
         let start = after.map_or(0, |after| {
             self.entries
                 .partition_point(|entry| entry.session.device >= after)
@@ -181,107 +171,133 @@ impl Receipt {
         (page, next)
     }
 
-    /// Whether it can still be read at that time.
+    /// Returns whether the receipt of the sign-out can still be read at `now`.
     #[must_use]
     pub fn is_kept(sign_out: &SignOut, limits: &Limits, now: Timestamp) -> bool {
         now.duration_since(sign_out.at) < limits.receipt_retention
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::account::Epoch;
-    use crate::device::DeviceType;
-    use crate::end_info::{Reason, Scope};
-    use crate::ids::{AccountId, SessionId, SignOutId};
-    use crate::sign_out::SignOutTarget;
-    use crate::token::TokenHash;
-    use jiff::SignedDuration;
+/// The answer of a device's row to the question whether a sign-out ended its
+/// session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The sign-out ended the session.
+    This,
+    /// The sign-out ended the session unless an earlier one of the account did:
+    /// compare with [`first_to_end`](crate::sign_out::first_to_end).
+    ThisUnlessEarlier,
+    /// The sign-out did not end the session, or its receipt has no entry for it.
+    Other,
+}
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
+/// Judges by a device's row whether a sign-out ended the session in it.
+#[must_use]
+pub fn ended_by(sign_out: &SignOut, device: &Device, limits: &Limits) -> EndedBy {
+    if !device.is_in_receipt_of(&sign_out.end_info(), limits) {
+        return EndedBy::Other;
     }
+    match &device.state {
+        DeviceState::SignedOut(ended) if ended.sign_out == sign_out.id => EndedBy::This,
+        // The epoch has ended the session and the sweep has not marked its row yet.
+        DeviceState::SignedIn if sign_out.ends(device.session, device.epoch) => {
+            EndedBy::ThisUnlessEarlier
+        }
+        DeviceState::SignedOut(_) | DeviceState::SignedIn => EndedBy::Other,
+    }
+}
 
-    fn entry(n: u8) -> ReceiptEntry {
-        let session = EndedSession {
-            device: DeviceId::new(at(i64::from(n)), [n; 10]),
-            session: SessionId::from_random([n; 16]),
-            epoch: Epoch(1),
-            token_hash: TokenHash::from_bytes([n; 32]),
-            name: "Hotel TV".to_owned(),
-            device_type: DeviceType::Tv,
+/// The proof that a caller held a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionProof {
+    /// The caller presents the session's token.
+    Token(TokenHash),
+    /// The session opened the caller's socket.
+    Session(SessionId),
+}
+
+impl SessionProof {
+    fn fits(&self, session: &EndedSession) -> bool {
+        match self {
+            Self::Token(hash) => hash.matches(&session.token_hash),
+            Self::Session(id) => *id == session.session,
+        }
+    }
+}
+
+/// The rows that an acknowledgement is judged by; `None` for a row that does not
+/// exist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AcknowledgeRows {
+    /// The device's row, which may hold a later session.
+    pub device: Option<Device>,
+    /// The receipt's header.
+    pub sign_out: Option<SignOut>,
+    /// The receipt's entry for the device.
+    pub entry: Option<ReceiptEntry>,
+}
+
+/// The decision about an acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// The sign-out ended this session: record [`Step::Acknowledged`].
+    Record(EndInfo, EndedSession),
+    /// As [`Acknowledgement::Record`], unless an earlier sign-out of the account
+    /// ended the session: see [`EndedBy::ThisUnlessEarlier`].
+    RecordUnlessEarlier(EndInfo, EndedSession),
+    /// The receipt has an acknowledgement of this session.
+    AlreadyRecorded,
+    /// The sign-out does not exist or did not end this session.
+    NotEnded,
+    /// The proof fits no session in the rows.
+    UnknownSession,
+}
+
+impl AcknowledgeRows {
+    /// Decides whether `device`, which shows `proof`, may acknowledge the sign-out.
+    ///
+    /// Only a session that this sign-out ended may do so. The entry names that
+    /// session if there is one, then the header of a sign-out of one device; the
+    /// device's row is the last resort, since a later sign-in replaces it.
+    #[must_use]
+    pub fn judge(
+        &self,
+        device: DeviceId,
+        proof: &SessionProof,
+        limits: &Limits,
+    ) -> Acknowledgement {
+        let entry = self.entry.as_ref().filter(|it| proof.fits(&it.session));
+        let row = self.device.as_ref().map(|row| (row, row.into()));
+        let row = row.filter(|(_, session)| proof.fits(session));
+        let Some(sign_out) = &self.sign_out else {
+            // The table's TTL may delete a header before its entries.
+            return if entry.is_some() || row.is_some() {
+                Acknowledgement::NotEnded
+            } else {
+                Acknowledgement::UnknownSession
+            };
         };
-        ReceiptEntry::refused(session, at(100))
-    }
-
-    fn receipt(entries: Vec<ReceiptEntry>) -> Receipt {
-        let sign_out = SignOut {
-            account: AccountId::from_random([1; 16]),
-            id: SignOutId::new(at(100), [7; 10]),
-            scope: Scope::Global,
-            reason: Reason::SignedOut,
-            at: at(100),
-            by: None,
-            target: SignOutTarget::Epoch {
-                ended: Epoch(1),
-                kept: None,
-            },
+        let ended = sign_out.end_info();
+        if let Some(entry) = entry {
+            return if entry.acknowledged_at.is_some() {
+                Acknowledgement::AlreadyRecorded
+            } else {
+                Acknowledgement::Record(ended, entry.session.clone())
+            };
+        }
+        if let SignOutTarget::One(one) = &sign_out.target
+            && one.device == device
+            && proof.fits(one)
+        {
+            return Acknowledgement::Record(ended, one.clone());
+        }
+        let Some((row, session)) = row else {
+            return Acknowledgement::UnknownSession;
         };
-        Receipt::new(sign_out, entries)
-    }
-
-    #[test]
-    fn a_part_is_in_the_furthest_state_whatever_the_order_of_its_steps() {
-        let mut one = entry(1);
-        assert_eq!(one.state(), EntryState::Refused);
-        one.acknowledged_at = Some(at(103));
-        one.pushed_at = Some(at(104));
-        assert_eq!(one.state(), EntryState::Acknowledged);
-        let mut other = entry(2);
-        other.contacted_at = Some(at(102));
-        other.pushed_at = Some(at(105));
-        assert_eq!(other.state(), EntryState::Contacted);
-    }
-
-    #[test]
-    fn a_total_counts_every_device_once() {
-        let mut told = entry(2);
-        told.pushed_at = Some(at(101));
-        let mut back = entry(3);
-        back.contacted_at = Some(at(102));
-        let mut wiped = entry(4);
-        wiped.acknowledged_at = Some(at(102));
-        let total = receipt(vec![entry(1), told, back, wiped, entry(1)]).total();
-        let expected = Total {
-            devices: 4,
-            confirmed: 2,
-            pushed: 1,
-            not_reached: 1,
-        };
-        assert_eq!(total, expected);
-    }
-
-    #[test]
-    fn pages_show_each_part_once_the_newest_device_first() {
-        let receipt = receipt((1..=5).map(entry).collect());
-        let (first, next) = receipt.page(None, 2);
-        assert_eq!(first, [entry(5), entry(4)]);
-        let (second, next) = receipt.page(next, 2);
-        assert_eq!(second, [entry(3), entry(2)]);
-        let (last, next) = receipt.page(next, 2);
-        assert_eq!(last, [entry(1)]);
-        assert_eq!(next, None);
-        assert_eq!(receipt.page(None, 5).1, None);
-    }
-
-    #[test]
-    fn a_receipt_is_kept_to_the_second() {
-        let receipt = receipt(Vec::new());
-        let limits = Limits::default();
-        let end = receipt.sign_out.at + limits.receipt_retention;
-        let second = SignedDuration::from_secs(1);
-        assert!(Receipt::is_kept(&receipt.sign_out, &limits, end - second));
-        assert!(!Receipt::is_kept(&receipt.sign_out, &limits, end));
+        match ended_by(sign_out, row, limits) {
+            EndedBy::This => Acknowledgement::Record(ended, session),
+            EndedBy::ThisUnlessEarlier => Acknowledgement::RecordUnlessEarlier(ended, session),
+            EndedBy::Other => Acknowledgement::NotEnded,
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! The names of the attributes, and reading and writing single ones.
+//! The names of the attributes, and the readers and writers of single values.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -55,9 +56,10 @@ pub(crate) const ACKNOWLEDGED_AT: &str = "acknowledged_at";
 pub(crate) const CONNECTION_ID: &str = "connection_id";
 pub(crate) const CONNECTED_AT: &str = "connected_at";
 pub(crate) const TICKET_HASH: &str = "ticket_hash";
-/// Seconds since 1970, for the table's TTL. Nothing is decided by it.
+/// Seconds since 1970, for the table's TTL. Nothing is decided by it: DynamoDB may
+/// delete the row days later.
 pub(crate) const DELETE_AT: &str = "delete_at";
-/// What wrote a device row last, so that the stream can be filtered by it.
+/// The kind of the last write to a device row, so that the stream can be filtered.
 pub(crate) const LAST_WRITE: &str = "last_write";
 
 pub(crate) const STATE_SIGNED_IN: &str = "signed_in";
@@ -67,11 +69,16 @@ pub(crate) const WRITE_TOUCH: &str = "touch";
 pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
 
+/// Returns the result of a builder whose required members are all set.
+pub(crate) fn built<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+    result.expect("every required member was set")
+}
+
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "ids are copied, texts are lent"
+    reason = "ids are copied, texts are borrowed"
 )]
-pub(crate) fn text(value: impl ToString) -> AttributeValue {
+pub(crate) fn string(value: impl ToString) -> AttributeValue {
     AttributeValue::S(value.to_string())
 }
 
@@ -84,17 +91,18 @@ pub(crate) fn bytes(value: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(value))
 }
 
-/// A moment is a number of milliseconds since 1970.
-pub(crate) fn moment(value: Timestamp) -> AttributeValue {
+/// Writes milliseconds since 1970.
+pub(crate) fn timestamp(value: Timestamp) -> AttributeValue {
     number(value.as_millisecond())
 }
 
-/// A moment for the TTL is a number of seconds, rounded up.
+/// Writes whole seconds since 1970, rounded up so that no row goes too early.
 pub(crate) fn ttl(value: Timestamp) -> AttributeValue {
     number(value.as_second() + 1)
 }
 
-/// An item that is read attribute by attribute, each miss with its name.
+/// Reads an item attribute by attribute. A missing or malformed one becomes
+/// [`StoreError::Corrupt`] with its name; the `_opt` readers accept a missing one.
 pub(crate) struct Reader<'a> {
     table: &'static str,
     item: &'a Item,
@@ -116,7 +124,7 @@ impl<'a> Reader<'a> {
         self.item.contains_key(attribute)
     }
 
-    pub(crate) fn text_if(&self, attribute: &'static str) -> Result<Option<&'a str>, StoreError> {
+    pub(crate) fn str_opt(&self, attribute: &'static str) -> Result<Option<&'a str>, StoreError> {
         match self.item.get(attribute) {
             None => Ok(None),
             Some(AttributeValue::S(text)) => Ok(Some(text)),
@@ -124,13 +132,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn text(&self, attribute: &'static str) -> Result<&'a str, StoreError> {
-        self.text_if(attribute)?
-            .ok_or_else(|| self.corrupt(attribute))
+    pub(crate) fn str(&self, attribute: &'static str) -> Result<&'a str, StoreError> {
+        self.required(attribute, self.str_opt(attribute))
     }
 
-    pub(crate) fn owned_if(&self, attribute: &'static str) -> Result<Option<String>, StoreError> {
-        Ok(self.text_if(attribute)?.map(str::to_owned))
+    pub(crate) fn string_opt(&self, attribute: &'static str) -> Result<Option<String>, StoreError> {
+        Ok(self.str_opt(attribute)?.map(str::to_owned))
+    }
+
+    pub(crate) fn string(&self, attribute: &'static str) -> Result<String, StoreError> {
+        self.required(attribute, self.string_opt(attribute))
+    }
+
+    /// Reads a string with a parser that returns `None` when it is malformed.
+    pub(crate) fn parsed_opt<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.str_opt(attribute)?
+            .map(|text| parse(text).ok_or_else(|| self.corrupt(attribute)))
+            .transpose()
     }
 
     pub(crate) fn parsed<T>(
@@ -138,20 +160,21 @@ impl<'a> Reader<'a> {
         attribute: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, StoreError> {
-        parse(self.text(attribute)?).ok_or_else(|| self.corrupt(attribute))
+        self.required(attribute, self.parsed_opt(attribute, parse))
     }
 
-    pub(crate) fn parsed_if<T>(
+    pub(crate) fn id_opt<T: FromStr>(
         &self,
         attribute: &'static str,
-        parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, StoreError> {
-        self.text_if(attribute)?
-            .map(|text| parse(text).ok_or_else(|| self.corrupt(attribute)))
-            .transpose()
+        self.parsed_opt(attribute, |id| id.parse().ok())
     }
 
-    pub(crate) fn number_if<T: std::str::FromStr>(
+    pub(crate) fn id<T: FromStr>(&self, attribute: &'static str) -> Result<T, StoreError> {
+        self.required(attribute, self.id_opt(attribute))
+    }
+
+    pub(crate) fn number_opt<T: FromStr>(
         &self,
         attribute: &'static str,
     ) -> Result<Option<T>, StoreError> {
@@ -165,29 +188,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn number<T: std::str::FromStr>(
-        &self,
-        attribute: &'static str,
-    ) -> Result<T, StoreError> {
-        self.number_if(attribute)?
-            .ok_or_else(|| self.corrupt(attribute))
+    pub(crate) fn number<T: FromStr>(&self, attribute: &'static str) -> Result<T, StoreError> {
+        self.required(attribute, self.number_opt(attribute))
     }
 
-    pub(crate) fn moment_if(
+    pub(crate) fn timestamp_opt(
         &self,
         attribute: &'static str,
     ) -> Result<Option<Timestamp>, StoreError> {
-        self.number_if(attribute)?
+        self.number_opt(attribute)?
             .map(|millis| Timestamp::from_millisecond(millis).map_err(|_| self.corrupt(attribute)))
             .transpose()
     }
 
-    pub(crate) fn moment(&self, attribute: &'static str) -> Result<Timestamp, StoreError> {
-        self.moment_if(attribute)?
-            .ok_or_else(|| self.corrupt(attribute))
+    pub(crate) fn timestamp(&self, attribute: &'static str) -> Result<Timestamp, StoreError> {
+        self.required(attribute, self.timestamp_opt(attribute))
     }
 
-    pub(crate) fn bytes_if(&self, attribute: &'static str) -> Result<Option<[u8; 32]>, StoreError> {
+    pub(crate) fn bytes_opt(
+        &self,
+        attribute: &'static str,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
         match self.item.get(attribute) {
             None => Ok(None),
             Some(AttributeValue::B(blob)) => blob
@@ -200,7 +221,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn bytes(&self, attribute: &'static str) -> Result<[u8; 32], StoreError> {
-        self.bytes_if(attribute)?
-            .ok_or_else(|| self.corrupt(attribute))
+        self.required(attribute, self.bytes_opt(attribute))
+    }
+
+    fn required<T>(
+        &self,
+        attribute: &'static str,
+        value: Result<Option<T>, StoreError>,
+    ) -> Result<T, StoreError> {
+        value?.ok_or_else(|| self.corrupt(attribute))
     }
 }

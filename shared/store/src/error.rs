@@ -1,45 +1,44 @@
-//! What can go wrong with a table, in as many kinds as a caller can act on.
+//! The errors of the store, in as many kinds as a caller can act on.
 
 use std::error::Error;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::error::SdkError;
 
-/// The SDK's own error, kept whole.
+/// An error of any type, kept whole as the source of another.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
-/// A table could not be read or written. Never a verdict about a session: the
-/// answer to each of these is "unavailable".
+/// A failed read or write. It never means that a session is invalid: callers answer
+/// "unavailable".
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The table had no room for the call, after bounded retries.
+    /// DynamoDB throttled the call, after bounded retries.
     #[error("the table is throttled")]
     Throttled,
-    /// Other writes to the same rows came in between each time, after bounded
-    /// retries.
+    /// Other writes to the same rows were in the way, after bounded retries.
     #[error("the rows are too busy")]
     Contended,
-    /// A row is not as this crate writes it.
+    /// A row is malformed: this crate has not written it, or has a bug.
     #[error("a row of {table} has a bad {attribute}")]
     Corrupt {
-        /// Which table.
+        /// The table's name in the template.
         table: &'static str,
-        /// Which attribute.
+        /// The missing or malformed attribute.
         attribute: &'static str,
     },
-    /// Anything else that the SDK reports.
+    /// Any other error of the SDK.
     #[error("{operation} failed")]
     Sdk {
-        /// Which call.
+        /// The API operation, such as `PutItem`.
         operation: &'static str,
-        /// Why.
+        /// The SDK's error.
         #[source]
         source: Cause,
     },
 }
 
 impl StoreError {
-    /// Sorts an error of the SDK.
+    /// Converts an error of the SDK.
     pub(crate) fn from_sdk<E>(operation: &'static str, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -57,7 +56,8 @@ impl StoreError {
     }
 }
 
-/// Whether the code of an error or of a cancellation means "later".
+/// Returns whether the code of an error or of a cancellation reason means that the
+/// call was throttled.
 pub(crate) fn is_throttle(code: &str) -> bool {
     matches!(
         code,
@@ -70,15 +70,15 @@ pub(crate) fn is_throttle(code: &str) -> bool {
 }
 
 impl StoreError {
-    /// This error and every cause below it, joined, for a log.
+    /// Returns the text of this error and of every source below it, for a log.
     #[must_use]
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// An error and every cause below it, joined, for a log: `Display` of each layer
-/// tells only its own.
+/// Returns the text of an error and of every source below it, for a log. `Display`
+/// describes one layer only.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -1,34 +1,47 @@
-//! The tables: keys, conditions, consistency and the mapping of items.
+//! The DynamoDB tables: keys, conditions, consistency and the mapping of items.
 //!
-//! Owns every name of an attribute, and every write: each change is one atomic
-//! call whose conditions make an end monotone under any interleaving, crash and
-//! replay. Refuses policy: what is valid, expired or worth a write is decided in
-//! `domain`. A condition that fails is an outcome with a name, not an error.
+//! Owns every attribute name and every write. Each write is one atomic call; its
+//! conditions make sure that a session that has ended stays ended, whatever the
+//! order of writes, crashes and replays. No policy: `domain` decides what is valid,
+//! expired or worth a write. A failed condition is a named outcome, not an error.
+//!
+//! Three levels, each of which uses only those before it: values, reads, writes and
+//! retries; the rows of each table; the acts, one file each.
+
+mod attributes;
+mod error;
+mod reads;
+mod retry;
+mod writes;
+
+mod rows;
 
 mod accounts;
-mod attributes;
+mod acknowledge;
 mod check;
 mod connections;
+mod contact;
 mod devices;
-mod error;
 mod receipts;
-mod retry;
+mod sign_in;
 mod sign_outs;
 mod stream;
+mod sweep;
 mod tickets;
 
 pub use accounts::RegisterOutcome;
+pub use acknowledge::AcknowledgeOutcome;
 pub use check::{ResolvedStatus, Rows, SessionKey};
-pub use connections::Connection;
 pub use devices::DevicePage;
 pub use error::{Cause, StoreError, chain};
-pub use receipts::AcknowledgeOutcome;
+pub use rows::connection::Connection;
+pub use rows::ticket::Ticket;
 pub use stream::Change;
-pub use tickets::Ticket;
+pub use writes::WriteOutcome;
 
 use aws_sdk_dynamodb::Client;
 
-/// The names of the tables. A function that has no right to one leaves it empty.
+/// The names of the tables. A function leaves those empty that it may not use.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// Key `account_id`.
@@ -51,17 +64,7 @@ pub const BY_ENDED_EPOCH: &str = "by_ended_epoch";
 /// The index of Connections that finds the account of a connection.
 pub const BY_CONNECTION: &str = "by_connection";
 
-/// The outcome of a conditional write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteOutcome {
-    /// It was written.
-    Done,
-    /// The rows are no longer as the caller read them; nothing was written. Read
-    /// them again before deciding anything.
-    Stale,
-}
-
-/// The tables, through one client.
+/// The tables, accessed through one client.
 #[derive(Debug, Clone)]
 pub struct Store {
     client: Client,
@@ -69,7 +72,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes the client and the names; does no I/O.
+    /// Creates a store. Does no I/O.
     #[must_use]
     pub fn new(client: Client, tables: Tables) -> Self {
         Self { client, tables }

@@ -1,61 +1,50 @@
-//! The acts that end sessions: each one transaction of constant size, with the
-//! header of its receipt in it.
+//! The acts that end sessions. Each is one transaction of constant size that also
+//! writes the header of the receipt.
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Update};
 use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
 use domain::session::Authenticated;
 use domain::sign_out::SignOutTarget;
 use domain::{AccountId, Device, Limits, SignOut};
 
-use crate::accounts::built;
-use crate::attributes::{ACCOUNT_ID, STATE, STATE_SIGNED_IN, moment, number, text};
-use crate::error::{StoreError, is_throttle};
-use crate::{Store, WriteOutcome, devices, receipts, retry};
+use crate::Store;
+use crate::attributes::{WRITE_SIGN_OUT, built, number, string, timestamp};
+use crate::error::StoreError;
+use crate::rows::{account, device, receipt};
+use crate::writes::{self, Write, WriteOutcome};
 
 impl Store {
     /// Signs the caller's own device out.
     ///
-    /// One transaction of Devices (`account_id`, `device_id`), only if the row is
-    /// still of this session and signed in, and Receipts (the header). The
-    /// sign-out's id is the transaction's token, so a replay changes nothing.
+    /// One transaction: Devices (`account_id`, `device_id`), only if the row still
+    /// holds the caller's session, signed in; Receipts (the header). The sign-out's
+    /// id is the transaction's token, so a replay changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not known to have been written.
+    /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn sign_out_this(
         &self,
         caller: &Authenticated,
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let ended = sign_out.end_info();
-        let update = devices::end(
-            &self.tables.devices,
-            &caller.device,
-            &ended,
-            devices::SIGNED_OUT_ONE,
-        );
-        self.act(
-            vec![TransactWriteItem::builder().update(update).build()],
-            sign_out,
-            limits,
-        )
-        .await
+        // The caller's session is the target, so its condition covers both.
+        let end = self.end_session(&caller.device, sign_out);
+        self.act(vec![Write::Update(end)], sign_out, limits).await
     }
 
     /// Signs another device of the caller's account out.
     ///
-    /// One transaction: Accounts (`account_id`), only if the epoch is the one the
-    /// caller was admitted under; the caller's row of Devices, only if it is
-    /// still of the caller's session and signed in; the target's row of Devices,
-    /// only if it is still of the session that was seen and signed in; Receipts
-    /// (the header). The sign-out's id is the transaction's token, so a replay
-    /// changes nothing.
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch that
+    /// the caller was authenticated under; the caller's row of Devices
+    /// (`account_id`, `device_id`), only if it still holds the caller's session,
+    /// signed in; the target's row, only if it still holds the session that was
+    /// read, signed in; Receipts (the header). The sign-out's id is the
+    /// transaction's token, so a replay changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not known to have been written.
+    /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn sign_out_device(
         &self,
         caller: &Authenticated,
@@ -63,68 +52,48 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let ended = sign_out.end_info();
-        let same_epoch = ConditionCheck::builder()
-            .table_name(&self.tables.accounts)
-            .key(ACCOUNT_ID, text(caller.account.id))
-            .condition_expression("epoch = :epoch")
-            .expression_attribute_values(":epoch", number(caller.account.epoch.0));
-        let update = devices::end(
-            &self.tables.devices,
-            target,
-            &ended,
-            devices::SIGNED_OUT_ONE,
-        );
-        let items = vec![
-            TransactWriteItem::builder()
-                .condition_check(built(same_epoch.build()))
-                .build(),
-            self.caller_is_signed_in(caller),
-            TransactWriteItem::builder().update(update).build(),
+        let account = &caller.account;
+        // Of two devices that sign each other out, exactly one may succeed: each
+        // requires that the caller is still signed in, by its row and by the epoch.
+        let same_epoch = account::has_epoch(account.epoch)
+            .check(&self.tables.accounts, account::key(account.id));
+        let writes = vec![
+            Write::Check(same_epoch),
+            Write::Check(self.caller_is_signed_in(caller)),
+            Write::Update(self.end_session(target, sign_out)),
         ];
-        self.act(items, sign_out, limits).await
+        self.act(writes, sign_out, limits).await
     }
 
-    /// Signs every device of the caller's account out, or every other one: the
-    /// sign-out's ending tells which. The cost does not depend on how many there
-    /// are.
+    /// Signs every device of the caller's account out, or every other one, as the
+    /// sign-out's target says. The cost does not depend on the number of devices.
     ///
-    /// One transaction: Accounts (`account_id`), whose epoch moves on only if it
-    /// is the one the caller was admitted under; the caller's row of Devices,
-    /// only if it is still of the caller's session and signed in; Receipts (the
-    /// header). The sign-out's id is the transaction's token, so a replay
-    /// changes nothing.
+    /// One transaction: Accounts (`account_id`), which gets the next epoch only if it
+    /// still has the one that the caller was authenticated under; the caller's row of
+    /// Devices (`account_id`, `device_id`), only if it still holds the caller's
+    /// session, signed in; Receipts (the header). The sign-out's id is the
+    /// transaction's token, so a replay changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not known to have been written.
+    /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn sign_out_all(
         &self,
         caller: &Authenticated,
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let update = self.next_epoch(
-            caller.account.id,
-            caller.account.epoch,
-            sign_out,
-            Alongside::Nothing,
-        );
-        self.act(
-            vec![update, self.caller_is_signed_in(caller)],
-            sign_out,
-            limits,
-        )
-        .await
+        self.end_epoch_as(caller, sign_out, Alongside::Nothing, limits)
+            .await
     }
 
     /// Changes the password and ends every session, or every other one.
     ///
     /// As [`Store::sign_out_all`], with the new hash in the same update. The
-    /// epoch stands for the hash that was verified: every change of the password
-    /// moves it.
+    /// condition on the epoch covers the hash that was verified: every change of the
+    /// password moves the epoch on.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not known to have been written.
+    /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn change_password(
         &self,
         caller: &Authenticated,
@@ -132,24 +101,18 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let alongside = Alongside::NewPassword(new);
-        let update = self.next_epoch(caller.account.id, caller.account.epoch, sign_out, alongside);
-        self.act(
-            vec![update, self.caller_is_signed_in(caller)],
-            sign_out,
-            limits,
-        )
-        .await
+        self.end_epoch_as(caller, sign_out, Alongside::NewPassword(new), limits)
+            .await
     }
 
     /// Disables an account and ends every session.
     ///
-    /// One transaction: Accounts (`account_id`), only if the epoch is the one
-    /// that was read; Receipts (the header). The sign-out's id is the
-    /// transaction's token, so a replay changes nothing.
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch that
+    /// was read; Receipts (the header). The sign-out's id is the transaction's token,
+    /// so a replay changes nothing.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not known to have been written.
+    /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn disable(
         &self,
         account: &Account,
@@ -157,133 +120,89 @@ impl Store {
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
         let update = self.next_epoch(account.id, account.epoch, sign_out, Alongside::Disabled);
-        self.act(vec![update], sign_out, limits).await
+        self.act(vec![Write::Update(update)], sign_out, limits)
+            .await
     }
 
-    /// The update that moves the account's epoch on. It always sets or removes
-    /// the kept session: one that was left standing would outlive its end.
+    async fn end_epoch_as(
+        &self,
+        caller: &Authenticated,
+        sign_out: &SignOut,
+        alongside: Alongside<'_>,
+        limits: &Limits,
+    ) -> Result<WriteOutcome, StoreError> {
+        let account = &caller.account;
+        let writes = vec![
+            Write::Update(self.next_epoch(account.id, account.epoch, sign_out, alongside)),
+            Write::Check(self.caller_is_signed_in(caller)),
+        ];
+        self.act(writes, sign_out, limits).await
+    }
+
+    /// Returns the update that gives the account its next epoch.
     fn next_epoch(
         &self,
         account: AccountId,
         epoch: Epoch,
         sign_out: &SignOut,
         alongside: Alongside<'_>,
-    ) -> TransactWriteItem {
-        let kept = match &sign_out.target {
-            SignOutTarget::Epoch { kept, .. } => *kept,
-            SignOutTarget::One { .. } => None,
-        };
-        let mut update = Update::builder()
-            .table_name(&self.tables.accounts)
-            .key(ACCOUNT_ID, text(account))
-            .condition_expression("epoch = :epoch")
-            .expression_attribute_values(":epoch", number(epoch.0))
+    ) -> Update {
+        let mut update = account::has_epoch(epoch)
+            .update(&self.tables.accounts, account::key(account))
             .expression_attribute_values(":next", number(epoch.next().0));
         let mut set = "SET epoch = :next".to_owned();
         match alongside {
             Alongside::Nothing => {}
             Alongside::NewPassword(new) => {
                 set.push_str(", password_hash = :new");
-                update = update.expression_attribute_values(":new", text(new.as_str()));
+                update = update.expression_attribute_values(":new", string(new.as_str()));
             }
             Alongside::Disabled => {
                 set.push_str(", disabled_at = :at");
-                update = update.expression_attribute_values(":at", moment(sign_out.at));
+                update = update.expression_attribute_values(":at", timestamp(sign_out.at));
             }
         }
-        match kept {
-            Some(session) => {
+        // Every new epoch sets or removes the kept session. The one that an earlier
+        // sign-out kept would outlive this one.
+        match &sign_out.target {
+            SignOutTarget::Epoch {
+                kept: Some(session),
+                ..
+            } => {
                 set.push_str(", kept_session = :kept");
-                update = update.expression_attribute_values(":kept", text(session));
+                update = update.expression_attribute_values(":kept", string(session));
             }
-            None => set.push_str(" REMOVE kept_session"),
+            SignOutTarget::Epoch { kept: None, .. } | SignOutTarget::One(_) => {
+                set.push_str(" REMOVE kept_session");
+            }
         }
-        let update = built(update.update_expression(set).build());
-        TransactWriteItem::builder().update(update).build()
+        built(update.update_expression(set).build())
     }
 
-    fn caller_is_signed_in(&self, caller: &Authenticated) -> TransactWriteItem {
-        let check = ConditionCheck::builder()
-            .table_name(&self.tables.devices)
-            .set_key(Some(devices::key(caller.account.id, caller.device.id)))
-            .condition_expression("session_id = :caller AND #state = :signed_in")
-            .expression_attribute_names("#state", STATE)
-            .expression_attribute_values(":caller", text(caller.device.session))
-            .expression_attribute_values(":signed_in", text(STATE_SIGNED_IN));
-        TransactWriteItem::builder()
-            .condition_check(built(check.build()))
-            .build()
+    fn end_session(&self, target: &Device, sign_out: &SignOut) -> Update {
+        let table = &self.tables.devices;
+        device::end_session(table, target, &sign_out.end_info(), WRITE_SIGN_OUT)
     }
 
+    fn caller_is_signed_in(&self, caller: &Authenticated) -> ConditionCheck {
+        let key = device::key(caller.account.id, caller.device.id);
+        device::is_signed_in(caller.device.session).check(&self.tables.devices, key)
+    }
+
+    /// Makes the writes and puts the header, in one transaction.
     async fn act(
         &self,
-        mut items: Vec<TransactWriteItem>,
+        mut writes: Vec<Write>,
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let header = receipts::put(&self.tables.receipts, sign_out, limits);
-        items.push(TransactWriteItem::builder().put(header).build());
-        self.transact(items, sign_out.id.to_string()).await
-    }
-
-    /// Makes a transaction: conflicts with others are retried, bounded and with
-    /// jitter; a failed condition is not.
-    pub(crate) async fn transact(
-        &self,
-        items: Vec<TransactWriteItem>,
-        token: String,
-    ) -> Result<WriteOutcome, StoreError> {
-        let mut attempt = 0;
-        loop {
-            let sent = self
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(items.clone()))
-                .client_request_token(&token)
-                .send()
-                .await;
-            let again = match sent {
-                Ok(_) => return Ok(WriteOutcome::Done),
-                Err(SdkError::ServiceError(error)) => match error.err() {
-                    TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                        let codes = || {
-                            cancelled
-                                .cancellation_reasons()
-                                .iter()
-                                .filter_map(|reason| reason.code())
-                        };
-                        if codes().any(|code| code == "ConditionalCheckFailed") {
-                            return Ok(WriteOutcome::Stale);
-                        }
-                        if codes().any(is_throttle) {
-                            StoreError::Throttled
-                        } else if codes().any(|code| code == "TransactionConflict") {
-                            StoreError::Contended
-                        } else {
-                            let error = SdkError::ServiceError(error);
-                            return Err(StoreError::from_sdk("TransactWriteItems", error));
-                        }
-                    }
-                    TransactWriteItemsError::TransactionInProgressException(_) => {
-                        StoreError::Contended
-                    }
-                    _ => {
-                        let error = SdkError::ServiceError(error);
-                        return Err(StoreError::from_sdk("TransactWriteItems", error));
-                    }
-                },
-                Err(error) => return Err(StoreError::from_sdk("TransactWriteItems", error)),
-            };
-            attempt += 1;
-            if attempt == retry::ATTEMPTS {
-                return Err(again);
-            }
-            retry::pause(attempt).await;
-        }
+        let header = receipt::put_header(&self.tables.receipts, sign_out, limits);
+        writes.push(Write::Put(header));
+        writes::transact(&self.client, writes, sign_out.id.to_string()).await
     }
 }
 
-/// What an update of the epoch changes beside it.
+/// The change that an update of the epoch makes besides.
 #[derive(Clone, Copy)]
 enum Alongside<'a> {
     Nothing,

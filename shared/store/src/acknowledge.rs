@@ -1,0 +1,106 @@
+//! Acknowledgements: a device reports that it has wiped what it had stored.
+
+use std::collections::HashMap;
+
+use domain::end_info::EndInfo;
+use domain::receipt::{AcknowledgeRows, Acknowledgement, SessionProof, Step};
+use domain::sign_out::{EndedSession, first_to_end};
+use domain::{AccountId, DeviceId, Limits, SignOutId, Timestamp};
+
+use crate::error::StoreError;
+use crate::rows::{device, receipt};
+use crate::{Store, reads};
+
+/// The outcome of an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcknowledgeOutcome {
+    /// The receipt has it, from this call or an earlier one.
+    Acknowledged,
+    /// The sign-out does not exist or did not end this session; nothing was written.
+    NotEnded,
+    /// The proof fits no session of the device; nothing was written.
+    UnknownSession,
+}
+
+impl Store {
+    /// Records that a device has wiped what it had stored, if this sign-out ended the
+    /// session that `proof` fits. The device may have signed in again since.
+    ///
+    /// One `BatchGetItem` of Devices (`account_id`, `device_id`) and Receipts
+    /// (`account_id`, the keys of the header and the entry), consistent; as
+    /// [`Store::sign_outs_since`] if the sweep has not reached the device yet; then
+    /// as [`Store::record_step`]. A replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a read failed, or when the write failed or its outcome is
+    /// unknown.
+    pub async fn acknowledge(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        proof: SessionProof,
+        sign_out: SignOutId,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<AcknowledgeOutcome, StoreError> {
+        let rows = self.acknowledge_rows(account, device, sign_out).await?;
+        let (ended, session) = match rows.judge(device, &proof, limits) {
+            Acknowledgement::Record(ended, session) => (ended, session),
+            // Asked only in this case, because it costs a second read.
+            Acknowledgement::RecordUnlessEarlier(ended, session) => {
+                if !self.is_first_to_end(account, &ended, &session).await? {
+                    return Ok(AcknowledgeOutcome::NotEnded);
+                }
+                (ended, session)
+            }
+            // Answered without a write, so that repeating it costs one read.
+            Acknowledgement::AlreadyRecorded => return Ok(AcknowledgeOutcome::Acknowledged),
+            Acknowledgement::NotEnded => return Ok(AcknowledgeOutcome::NotEnded),
+            Acknowledgement::UnknownSession => return Ok(AcknowledgeOutcome::UnknownSession),
+        };
+        self.record_step(account, &ended, &session, Step::Acknowledged, now, limits)
+            .await?;
+        Ok(AcknowledgeOutcome::Acknowledged)
+    }
+
+    async fn is_first_to_end(
+        &self,
+        account: AccountId,
+        ended: &EndInfo,
+        session: &EndedSession,
+    ) -> Result<bool, StoreError> {
+        let sign_outs = self.sign_outs_since(account, session.epoch).await?;
+        let first = first_to_end(&sign_outs, session.session, session.epoch);
+        Ok(first.is_some_and(|first| first.id == ended.sign_out))
+    }
+
+    async fn acknowledge_rows(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        sign_out: SignOutId,
+    ) -> Result<AcknowledgeRows, StoreError> {
+        let receipt_keys = vec![
+            receipt::header_key(account, sign_out),
+            receipt::entry_key(account, sign_out, device),
+        ];
+        let device_keys = vec![device::key(account, device)];
+        let keys = HashMap::from([
+            (self.tables.devices.clone(), reads::keys(device_keys)),
+            (self.tables.receipts.clone(), reads::keys(receipt_keys)),
+        ]);
+        let mut rows = AcknowledgeRows::default();
+        for (table, items) in reads::batch_get(&self.client, keys).await? {
+            for item in items {
+                if table == self.tables.devices {
+                    rows.device = Some(device::from_item(&item)?);
+                } else if receipt::is_entry(&item)? {
+                    rows.entry = Some(receipt::entry_from_item(&item)?);
+                } else {
+                    rows.sign_out = Some(receipt::header_from_item(&item)?);
+                }
+            }
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,8 @@
+//! The rows of each table: keys, conditions, and the mapping of items. Each
+//! condition expression exists once, here.
+
+pub(crate) mod account;
+pub(crate) mod connection;
+pub(crate) mod device;
+pub(crate) mod receipt;
+pub(crate) mod ticket;

@@ -1,0 +1,96 @@
+//! Rows of Accounts and Identities.
+
+use domain::account::{Account, Epoch};
+use domain::password::StoredHash;
+use domain::{AccountId, EmailAddress};
+
+use crate::attributes::{
+    ACCOUNT_ID, CREATED_AT, DISABLED_AT, EMAIL, EPOCH, Item, KEPT_SESSION, PASSWORD_HASH, Reader,
+    number, string, timestamp,
+};
+use crate::error::StoreError;
+use crate::writes::Condition;
+
+pub(crate) fn key(account: AccountId) -> Item {
+    Item::from([(ACCOUNT_ID.to_owned(), string(account))])
+}
+
+/// Requires that the account exists.
+pub(crate) fn exists() -> Condition {
+    Condition {
+        expression: "attribute_exists(account_id)",
+        names: &[],
+        values: vec![],
+    }
+}
+
+/// Requires that no sign-out has moved the account's epoch on.
+pub(crate) fn has_epoch(epoch: Epoch) -> Condition {
+    Condition {
+        expression: "epoch = :epoch",
+        names: &[],
+        values: vec![(":epoch", number(epoch.0))],
+    }
+}
+
+/// Requires that the account still has the password hash that was verified.
+pub(crate) fn has_password_hash(verified: &StoredHash) -> Condition {
+    Condition {
+        expression: "password_hash = :verified",
+        names: &[],
+        values: vec![(":verified", string(verified.as_str()))],
+    }
+}
+
+pub(crate) fn to_item(account: &Account) -> Item {
+    let mut item = key(account.id);
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    set(EMAIL, string(&account.email));
+    set(PASSWORD_HASH, string(account.password_hash.as_str()));
+    set(EPOCH, number(account.epoch.0));
+    set(CREATED_AT, timestamp(account.created_at));
+    if let Some(kept) = account.kept_session {
+        set(KEPT_SESSION, string(kept));
+    }
+    if let Some(at) = account.disabled_at {
+        set(DISABLED_AT, timestamp(at));
+    }
+    item
+}
+
+pub(crate) fn from_item(item: &Item) -> Result<Account, StoreError> {
+    let row = Reader::new("Accounts", item);
+    Ok(Account {
+        id: row.id(ACCOUNT_ID)?,
+        email: row.string(EMAIL)?,
+        password_hash: row.parsed(PASSWORD_HASH, |hash| StoredHash::parse(hash).ok())?,
+        epoch: Epoch(row.number(EPOCH)?),
+        kept_session: row.id_opt(KEPT_SESSION)?,
+        disabled_at: row.timestamp_opt(DISABLED_AT)?,
+        created_at: row.timestamp(CREATED_AT)?,
+    })
+}
+
+pub(crate) fn identity_key(email: &EmailAddress) -> Item {
+    Item::from([(EMAIL.to_owned(), string(email.as_normal()))])
+}
+
+/// Requires that no account has the address.
+pub(crate) fn address_is_free() -> Condition {
+    Condition {
+        expression: "attribute_not_exists(email)",
+        names: &[],
+        values: vec![],
+    }
+}
+
+pub(crate) fn to_identity(account: &Account, email: &EmailAddress) -> Item {
+    let mut item = identity_key(email);
+    item.insert(ACCOUNT_ID.to_owned(), string(account.id));
+    item.insert(CREATED_AT.to_owned(), timestamp(account.created_at));
+    item
+}
+
+pub(crate) fn account_of_identity(item: &Item) -> Result<AccountId, StoreError> {
+    Reader::new("Identities", item).id(ACCOUNT_ID)
+}

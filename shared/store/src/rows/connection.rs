@@ -1,0 +1,64 @@
+//! Rows of Connections.
+
+use domain::sign_out::EndedSession;
+use domain::{AccountId, ConnectionId, Timestamp};
+use jiff::SignedDuration;
+
+use crate::attributes::{
+    ACCOUNT_ID, CONNECTED_AT, CONNECTION_ID, DELETE_AT, Item, Reader, string, timestamp, ttl,
+};
+use crate::error::StoreError;
+use crate::rows::receipt::{session_from, session_to_attributes};
+
+const TABLE: &str = "Connections";
+
+/// API Gateway closes a socket after two hours at the latest, so a row that is still
+/// there after three is a leftover that the TTL may delete.
+const KEPT: SignedDuration = SignedDuration::from_hours(3);
+
+/// An open socket, with the session that opened it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The account of the session.
+    pub account: AccountId,
+    /// The gateway's id of the socket.
+    pub id: ConnectionId,
+    /// The session that opened the socket, with the details that a receipt shows.
+    pub session: EndedSession,
+    /// The time at which the socket was opened.
+    pub connected_at: Timestamp,
+}
+
+pub(crate) fn key(account: AccountId, id: &ConnectionId) -> Item {
+    Item::from([
+        (ACCOUNT_ID.to_owned(), string(account)),
+        (CONNECTION_ID.to_owned(), string(id)),
+    ])
+}
+
+pub(crate) fn to_item(connection: &Connection) -> Item {
+    let mut item = key(connection.account, &connection.id);
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    for (attribute, value) in session_to_attributes(&connection.session) {
+        set(attribute, value);
+    }
+    set(CONNECTED_AT, timestamp(connection.connected_at));
+    let delete_at = connection.connected_at.checked_add(KEPT);
+    set(DELETE_AT, ttl(delete_at.unwrap_or(Timestamp::MAX)));
+    item
+}
+
+pub(crate) fn from_item(item: &Item) -> Result<Connection, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(Connection {
+        account: row.id(ACCOUNT_ID)?,
+        id: row.id(CONNECTION_ID)?,
+        session: session_from(&row)?,
+        connected_at: row.timestamp(CONNECTED_AT)?,
+    })
+}
+
+/// Reads the account of an item of the index, which has the keys alone.
+pub(crate) fn account_of_item(item: &Item) -> Result<AccountId, StoreError> {
+    Reader::new(TABLE, item).id(ACCOUNT_ID)
+}

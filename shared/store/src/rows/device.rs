@@ -1,0 +1,215 @@
+//! Rows of Devices.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
+use domain::account::Epoch;
+use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+use domain::end_info::{ByDevice, EndInfo};
+use domain::token::{DeviceKeyHash, TokenHash};
+use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId};
+
+use crate::attributes::{
+    ACCOUNT_ID, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH,
+    DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE,
+    MODEL, NAME, OS, OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, Reader, SCOPE, SESSION_ID,
+    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE,
+    STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, built, bytes,
+    number, string, timestamp, ttl,
+};
+use crate::error::StoreError;
+use crate::writes::Condition;
+
+const TABLE: &str = "Devices";
+
+pub(crate) fn key(account: AccountId, device: DeviceId) -> Item {
+    Item::from([
+        (ACCOUNT_ID.to_owned(), string(account)),
+        (DEVICE_ID.to_owned(), string(device)),
+    ])
+}
+
+/// Requires that the device has no row.
+pub(crate) fn is_absent() -> Condition {
+    Condition {
+        expression: "attribute_not_exists(device_id)",
+        names: &[],
+        values: vec![],
+    }
+}
+
+/// Requires that the row holds this session, ended or not.
+pub(crate) fn has_session(session: SessionId) -> Condition {
+    Condition {
+        expression: "session_id = :session",
+        names: &[],
+        values: vec![(":session", string(session))],
+    }
+}
+
+/// Requires that the row holds this session and that no write has ended it. The
+/// account's epoch may have ended it all the same.
+pub(crate) fn is_signed_in(session: SessionId) -> Condition {
+    Condition {
+        expression: "session_id = :session AND #state = :signed_in",
+        names: &[("#state", STATE)],
+        values: vec![
+            (":session", string(session)),
+            (":signed_in", string(STATE_SIGNED_IN)),
+        ],
+    }
+}
+
+/// Returns the update that ends a session in its own row, if it is signed in there.
+/// `write` is the kind of write, for the stream.
+pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: &str) -> Update {
+    let mut set = "SET #state = :signed_out, signed_out_at = :at, reason = :reason, \
+                   #scope = :scope, sign_out_id = :sign_out, last_write = :write"
+        .to_owned();
+    let mut update = is_signed_in(device.session)
+        .update(table, key(device.account, device.id))
+        .expression_attribute_names("#scope", SCOPE)
+        .expression_attribute_values(":signed_out", string(STATE_SIGNED_OUT))
+        .expression_attribute_values(":at", timestamp(ended.at))
+        .expression_attribute_values(":reason", string(ended.reason.as_str()))
+        .expression_attribute_values(":scope", string(ended.scope.as_str()))
+        .expression_attribute_values(":sign_out", string(ended.sign_out))
+        .expression_attribute_values(":write", string(write));
+    if let Some(by) = &ended.by {
+        set.push_str(", signed_out_by = :by, signed_out_by_name = :by_name");
+        update = update
+            .expression_attribute_values(":by", string(by.id))
+            .expression_attribute_values(":by_name", string(&by.name));
+    }
+    built(update.update_expression(set).build())
+}
+
+pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
+    let mut item = key(device.account, device.id);
+    item.extend(info_to_attributes(device));
+    item.extend(state_to_attributes(&device.state));
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    set(SESSION_ID, string(device.session));
+    set(TOKEN_HASH, bytes(device.token_hash.as_bytes()));
+    set(DEVICE_KEY_HASH, bytes(device.key_hash.as_bytes()));
+    if let Some(previous) = &device.previous_key_hash {
+        set(PREVIOUS_DEVICE_KEY_HASH, bytes(previous.as_bytes()));
+    }
+    set(EPOCH, number(device.epoch.0));
+    set(FIRST_SIGNED_IN_AT, timestamp(device.first_signed_in_at));
+    set(SIGNED_IN_AT, timestamp(device.signed_in_at));
+    set(VERIFIED_AT, timestamp(device.verified_at));
+    set(LAST_ACTIVE_AT, timestamp(device.last_active_at));
+    set(EXPIRES_AT, timestamp(device.expires_at));
+    if let Some(contacted_at) = device.contacted_at {
+        set(CONTACTED_AT, timestamp(contacted_at));
+    }
+    set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
+    set(LAST_WRITE, string(WRITE_SIGN_IN));
+    item
+}
+
+fn info_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
+    let (info, place) = (&device.info, &device.place);
+    let optional = [
+        (OWN_NAME, &device.own_name),
+        (OS, &info.os),
+        (BROWSER, &info.browser),
+        (APP, &info.app),
+        (MODEL, &info.model),
+        (IP, &place.ip),
+        (CITY, &place.city),
+        (COUNTRY, &place.country),
+    ];
+    let optional = optional
+        .into_iter()
+        .filter_map(|(attribute, value)| Some((attribute, string(value.as_ref()?))));
+    let required = [
+        (DEVICE_TYPE, string(info.device_type.as_str())),
+        (NAME, string(&info.name)),
+    ];
+    required
+        .into_iter()
+        .chain(optional)
+        .map(|(attribute, value)| (attribute.to_owned(), value))
+        .collect()
+}
+
+fn state_to_attributes(state: &DeviceState) -> Vec<(String, AttributeValue)> {
+    let mut attributes = Vec::new();
+    let mut set = |attribute: &str, value| attributes.push((attribute.to_owned(), value));
+    match state {
+        DeviceState::SignedIn => set(STATE, string(STATE_SIGNED_IN)),
+        DeviceState::SignedOut(ended) => {
+            set(STATE, string(STATE_SIGNED_OUT));
+            set(SIGNED_OUT_AT, timestamp(ended.at));
+            set(REASON, string(ended.reason.as_str()));
+            set(SCOPE, string(ended.scope.as_str()));
+            set(SIGN_OUT_ID, string(ended.sign_out));
+            if let Some(by) = &ended.by {
+                set(SIGNED_OUT_BY, string(by.id));
+                set(SIGNED_OUT_BY_NAME, string(&by.name));
+            }
+        }
+    }
+    attributes
+}
+
+pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(Device {
+        account: row.id(ACCOUNT_ID)?,
+        id: row.id(DEVICE_ID)?,
+        info: DeviceInfo {
+            device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
+            name: row.string(NAME)?,
+            os: row.string_opt(OS)?,
+            browser: row.string_opt(BROWSER)?,
+            app: row.string_opt(APP)?,
+            model: row.string_opt(MODEL)?,
+        },
+        own_name: row.string_opt(OWN_NAME)?,
+        place: Place {
+            ip: row.string_opt(IP)?,
+            city: row.string_opt(CITY)?,
+            country: row.string_opt(COUNTRY)?,
+        },
+        session: row.id(SESSION_ID)?,
+        token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
+        key_hash: DeviceKeyHash::from_bytes(row.bytes(DEVICE_KEY_HASH)?),
+        previous_key_hash: row
+            .bytes_opt(PREVIOUS_DEVICE_KEY_HASH)?
+            .map(DeviceKeyHash::from_bytes),
+        epoch: Epoch(row.number(EPOCH)?),
+        first_signed_in_at: row.timestamp(FIRST_SIGNED_IN_AT)?,
+        signed_in_at: row.timestamp(SIGNED_IN_AT)?,
+        verified_at: row.timestamp(VERIFIED_AT)?,
+        last_active_at: row.timestamp(LAST_ACTIVE_AT)?,
+        expires_at: row.timestamp(EXPIRES_AT)?,
+        state: state_from(&row)?,
+        contacted_at: row.timestamp_opt(CONTACTED_AT)?,
+    })
+}
+
+fn state_from(row: &Reader<'_>) -> Result<DeviceState, StoreError> {
+    match row.str(STATE)? {
+        STATE_SIGNED_IN => Ok(DeviceState::SignedIn),
+        STATE_SIGNED_OUT => Ok(DeviceState::SignedOut(EndInfo {
+            at: row.timestamp(SIGNED_OUT_AT)?,
+            by: match row.id_opt(SIGNED_OUT_BY)? {
+                Some(id) => Some(ByDevice {
+                    id,
+                    name: row.string(SIGNED_OUT_BY_NAME)?,
+                }),
+                None => None,
+            },
+            reason: row.parsed(REASON, Reason::parse)?,
+            scope: row.parsed(SCOPE, Scope::parse)?,
+            sign_out: row.id(SIGN_OUT_ID)?,
+        })),
+        _ => Err(row.corrupt(STATE)),
+    }
+}
+
+/// Reads the device that a page ends with.
+pub(crate) fn id_of_key(key: &Item) -> Result<DeviceId, StoreError> {
+    Reader::new(TABLE, key).id(DEVICE_ID)
+}

@@ -1,0 +1,170 @@
+//! Rows of Receipts: the header of a sign-out (sort key: its id), and an entry for
+//! each device (sort key: `sign_out_id#device_id`).
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
+use domain::account::Epoch;
+use domain::device::DeviceType;
+use domain::end_info::{ByDevice, EndInfo};
+use domain::receipt::{ReceiptEntry, Step};
+use domain::sign_out::{EndedSession, SignOut, SignOutTarget};
+use domain::token::TokenHash;
+use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
+
+use crate::attributes::{
+    ACCOUNT_ID, ACKNOWLEDGED_AT, CONTACTED_AT, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH,
+    EPOCH, Item, KEPT_SESSION, NAME, PUSHED_AT, REASON, REFUSED_AT, REQUESTED_AT, REQUESTED_BY,
+    REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, built, bytes, number,
+    string, timestamp, ttl,
+};
+use crate::error::StoreError;
+
+pub(crate) const TABLE: &str = "Receipts";
+
+pub(crate) fn header_key(account: AccountId, sign_out: SignOutId) -> Item {
+    key(account, &sign_out.to_string())
+}
+
+pub(crate) fn entry_key(account: AccountId, sign_out: SignOutId, device: DeviceId) -> Item {
+    key(account, &format!("{sign_out}#{device}"))
+}
+
+fn key(account: AccountId, sort_key: &str) -> Item {
+    Item::from([
+        (ACCOUNT_ID.to_owned(), string(account)),
+        (SIGN_OUT_ID.to_owned(), string(sort_key)),
+    ])
+}
+
+/// Returns whether the item is an entry and not a header.
+pub(crate) fn is_entry(item: &Item) -> Result<bool, StoreError> {
+    Ok(Reader::new(TABLE, item).str(SIGN_OUT_ID)?.contains('#'))
+}
+
+/// Returns the put of a header. It needs no condition: its key is a new id, and it
+/// is written in the transaction that ends the sessions.
+pub(crate) fn put_header(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
+    let mut item = header_key(sign_out.account, sign_out.id);
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    set(SCOPE, string(sign_out.scope.as_str()));
+    set(REASON, string(sign_out.reason.as_str()));
+    set(REQUESTED_AT, timestamp(sign_out.at));
+    set(DELETE_AT, ttl(limits.sign_out_kept_until(sign_out.at)));
+    if let Some(by) = &sign_out.by {
+        set(REQUESTED_BY, string(by.id));
+        set(REQUESTED_BY_NAME, string(&by.name));
+    }
+    match &sign_out.target {
+        SignOutTarget::One(one) => {
+            for (attribute, value) in session_to_attributes(one) {
+                set(attribute, value);
+            }
+        }
+        SignOutTarget::Epoch { ended, kept } => {
+            set(ENDED_EPOCH, number(ended.0));
+            if let Some(kept) = kept {
+                set(KEPT_SESSION, string(kept));
+            }
+        }
+    }
+    let put = Put::builder().table_name(table).set_item(Some(item));
+    built(put.build())
+}
+
+pub(crate) fn header_from_item(item: &Item) -> Result<SignOut, StoreError> {
+    let row = Reader::new(TABLE, item);
+    let by = match row.id_opt(REQUESTED_BY)? {
+        Some(id) => Some(ByDevice {
+            id,
+            name: row.string(REQUESTED_BY_NAME)?,
+        }),
+        None => None,
+    };
+    let target = if row.has(ENDED_EPOCH) {
+        SignOutTarget::Epoch {
+            ended: Epoch(row.number(ENDED_EPOCH)?),
+            kept: row.id_opt(KEPT_SESSION)?,
+        }
+    } else {
+        SignOutTarget::One(session_from(&row)?)
+    };
+    Ok(SignOut {
+        account: row.id(ACCOUNT_ID)?,
+        id: row.id(SIGN_OUT_ID)?,
+        scope: row.parsed(SCOPE, Scope::parse)?,
+        reason: row.parsed(REASON, Reason::parse)?,
+        at: row.timestamp(REQUESTED_AT)?,
+        by,
+        target,
+    })
+}
+
+/// Returns the update of a session's entry, with a step if there is one.
+///
+/// Sets each attribute only if it is absent: the first writer creates the entry, the
+/// first time of each step counts, and a replay changes nothing.
+pub(crate) fn update_entry(
+    table: &str,
+    account: AccountId,
+    ended: &EndInfo,
+    session: &EndedSession,
+    step: Option<(Step, Timestamp)>,
+    limits: &Limits,
+) -> Update {
+    let mut values = session_to_attributes(session);
+    values.push((REFUSED_AT, timestamp(ended.at)));
+    values.push((DELETE_AT, ttl(limits.sign_out_kept_until(ended.at))));
+    if let Some((step, now)) = step {
+        let attribute = match step {
+            Step::Pushed => PUSHED_AT,
+            Step::Contacted => CONTACTED_AT,
+            Step::Acknowledged => ACKNOWLEDGED_AT,
+        };
+        values.push((attribute, timestamp(now)));
+    }
+    let set: Vec<_> = values
+        .iter()
+        .map(|(attribute, _)| format!("{attribute} = if_not_exists({attribute}, :{attribute})"))
+        .collect();
+    let mut update = Update::builder()
+        .table_name(table)
+        .set_key(Some(entry_key(account, ended.sign_out, session.device)))
+        .update_expression(format!("SET {}", set.join(", ")));
+    for (attribute, value) in values {
+        update = update.expression_attribute_values(format!(":{attribute}"), value);
+    }
+    built(update.build())
+}
+
+pub(crate) fn entry_from_item(item: &Item) -> Result<ReceiptEntry, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(ReceiptEntry {
+        session: session_from(&row)?,
+        refused_at: row.timestamp(REFUSED_AT)?,
+        pushed_at: row.timestamp_opt(PUSHED_AT)?,
+        contacted_at: row.timestamp_opt(CONTACTED_AT)?,
+        acknowledged_at: row.timestamp_opt(ACKNOWLEDGED_AT)?,
+    })
+}
+
+/// Returns the attributes that name a session in a header, an entry or a connection.
+pub(crate) fn session_to_attributes(session: &EndedSession) -> Vec<(&'static str, AttributeValue)> {
+    vec![
+        (DEVICE_ID, string(session.device)),
+        (SESSION_ID, string(session.session)),
+        (EPOCH, number(session.epoch.0)),
+        (TOKEN_HASH, bytes(session.token_hash.as_bytes())),
+        (NAME, string(&session.name)),
+        (DEVICE_TYPE, string(session.device_type.as_str())),
+    ]
+}
+
+pub(crate) fn session_from(row: &Reader<'_>) -> Result<EndedSession, StoreError> {
+    Ok(EndedSession {
+        device: row.id(DEVICE_ID)?,
+        session: row.id(SESSION_ID)?,
+        epoch: Epoch(row.number(EPOCH)?),
+        token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
+        name: row.string(NAME)?,
+        device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
+    })
+}

@@ -1,0 +1,47 @@
+//! Rows of `SocketTickets`.
+
+use domain::{AccountId, DeviceId, SessionId, TicketHash, Timestamp};
+
+use crate::attributes::{
+    ACCOUNT_ID, DELETE_AT, DEVICE_ID, EXPIRES_AT, Item, Reader, SESSION_ID, TICKET_HASH, bytes,
+    string, timestamp, ttl,
+};
+use crate::error::StoreError;
+
+/// The right of a session to open one socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The account of the session.
+    pub account: AccountId,
+    /// The device that requested the ticket.
+    pub device: DeviceId,
+    /// The session that requested the ticket.
+    pub session: SessionId,
+    /// The first moment at which the ticket is no longer accepted.
+    pub expires_at: Timestamp,
+}
+
+pub(crate) fn key(hash: &TicketHash) -> Item {
+    Item::from([(TICKET_HASH.to_owned(), bytes(hash.as_bytes()))])
+}
+
+pub(crate) fn to_item(hash: &TicketHash, ticket: &Ticket) -> Item {
+    let mut item = key(hash);
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    set(ACCOUNT_ID, string(ticket.account));
+    set(DEVICE_ID, string(ticket.device));
+    set(SESSION_ID, string(ticket.session));
+    set(EXPIRES_AT, timestamp(ticket.expires_at));
+    set(DELETE_AT, ttl(ticket.expires_at));
+    item
+}
+
+pub(crate) fn from_item(item: &Item) -> Result<Ticket, StoreError> {
+    let row = Reader::new("SocketTickets", item);
+    Ok(Ticket {
+        account: row.id(ACCOUNT_ID)?,
+        device: row.id(DEVICE_ID)?,
+        session: row.id(SESSION_ID)?,
+        expires_at: row.timestamp(EXPIRES_AT)?,
+    })
+}

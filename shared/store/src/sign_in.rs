@@ -1,0 +1,73 @@
+//! Signing in: a device's row with a new session.
+
+use domain::end_info::EndInfo;
+use domain::sign_out::EndedSession;
+use domain::{Device, Limits, SessionId};
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::rows::{device, receipt};
+use crate::writes::{self, Write, WriteOutcome};
+
+impl Store {
+    /// Writes a device's row with a new session. The session is valid if the account
+    /// still has the epoch that the row carries.
+    ///
+    /// `PutItem` of Devices (`account_id`, `device_id`), only if the row still holds
+    /// the session `replaced`, or is still absent if `replaced` is `None`. No
+    /// condition on the epoch is needed: a session with an old one is never valid.
+    ///
+    /// A replay of a put that succeeded finds the condition false and is `Stale`, so
+    /// it cannot revive a session that was ended in between. For that reason a
+    /// caller that gets `Stale` must sign in with another new session.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn sign_in(
+        &self,
+        device: &Device,
+        replaced: Option<SessionId>,
+        limits: &Limits,
+    ) -> Result<WriteOutcome, StoreError> {
+        let condition = match replaced {
+            None => device::is_absent(),
+            Some(session) => device::has_session(session),
+        };
+        let put = condition.put(&self.tables.devices, device::to_item(device, limits));
+        writes::put(&self.client, &put).await
+    }
+
+    /// Replaces a session that an account-wide sign-out ended but the sweep has not
+    /// marked yet, and writes its receipt entry in the same transaction.
+    ///
+    /// One transaction of Devices (`account_id`, `device_id`), only if the row still
+    /// holds the session `replaced` and is not marked, and Receipts (`account_id`,
+    /// `sign_out_id#device_id`), each attribute only if it is absent. The new
+    /// session's id is the transaction's token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn replace_unswept_session(
+        &self,
+        device: &Device,
+        replaced: &EndedSession,
+        ended: &EndInfo,
+        limits: &Limits,
+    ) -> Result<WriteOutcome, StoreError> {
+        // The state is part of the condition because the caller may have read the
+        // device before the account: a session that was signed out by itself in
+        // between has no entry in the receipt of what moved the epoch.
+        let put = device::is_signed_in(replaced.session)
+            .put(&self.tables.devices, device::to_item(device, limits));
+        let entry = receipt::update_entry(
+            &self.tables.receipts,
+            device.account,
+            ended,
+            replaced,
+            None,
+            limits,
+        );
+        let writes = [Write::Put(put), Write::Update(entry)];
+        writes::transact(&self.client, writes, device.session.to_string()).await
+    }
+}
