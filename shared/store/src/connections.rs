@@ -65,11 +65,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when a read failed.
     pub async fn connection(&self, id: &ConnectionId) -> Result<Option<Connection>, StoreError> {
-        let found = retry(async || {
+        let found = retry((), |()| async {
             match self.account_of_connection(id).await {
                 // A global index lags behind its table, and a device may send a frame
                 // right after its socket is opened.
-                Ok(None) => Attempt::Retry(Ok(None)),
+                Ok(None) => Attempt::Retry((), Ok(None)),
                 outcome => Attempt::Final(outcome),
             }
         });

@@ -63,13 +63,11 @@ pub(crate) fn keys(keys: Vec<Item>) -> KeysAndAttributes {
 /// The items need not be of one moment: DynamoDB reads each one on its own.
 pub(crate) async fn batch_get(
     client: &Client,
-    mut keys_by_table: HashMap<String, KeysAndAttributes>,
+    keys: HashMap<String, KeysAndAttributes>,
 ) -> Result<HashMap<String, Vec<Item>>, StoreError> {
-    let mut found: HashMap<String, Vec<Item>> = HashMap::new();
-    retry(async || {
-        let request = client
-            .batch_get_item()
-            .set_request_items(Some(std::mem::take(&mut keys_by_table)));
+    let none: HashMap<String, Vec<Item>> = HashMap::new();
+    retry((keys, none), |(keys, mut found)| async move {
+        let request = client.batch_get_item().set_request_items(Some(keys));
         let output = match request.send().await {
             Ok(output) => output,
             Err(error) => return Attempt::Final(Err(StoreError::from_sdk("BatchGetItem", error))),
@@ -77,15 +75,14 @@ pub(crate) async fn batch_get(
         for (table, items) in output.responses.unwrap_or_default() {
             found.entry(table).or_default().extend(items);
         }
-        // A throttled table answers with a part of the items. The rest must be
-        // read, too: a missing device row would look like a device that is gone.
-        keys_by_table = output.unprocessed_keys.unwrap_or_default();
-        if keys_by_table.is_empty() {
-            Attempt::Final(Ok(()))
-        } else {
-            Attempt::Retry(Err(StoreError::Throttled))
+        // A throttled table answers with some of the items. The rest must be read,
+        // too: without its row a device would look like one that does not exist.
+        match output.unprocessed_keys {
+            Some(rest) if !rest.is_empty() => {
+                Attempt::Retry((rest, found), Err(StoreError::Throttled))
+            }
+            _ => Attempt::Final(Ok(found)),
         }
     })
-    .await?;
-    Ok(found)
+    .await
 }

@@ -7,22 +7,29 @@ const ATTEMPTS: u32 = 5;
 const BASE: Duration = Duration::from_millis(10);
 
 /// The outcome of one attempt.
-pub(crate) enum Attempt<T> {
+pub(crate) enum Attempt<S, T> {
     /// The outcome of the call; no retry helps or is needed.
     Final(T),
-    /// The call may be retried; its outcome when this was the last attempt.
-    Retry(T),
+    /// The call may be retried with this state; its outcome if no attempt is left.
+    Retry(S, T),
 }
 
-/// Makes up to five attempts of a call, with a pause before each retry.
-pub(crate) async fn retry<T>(mut call: impl AsyncFnMut() -> Attempt<T>) -> T {
+/// Makes up to five attempts of a call, with a pause before each retry. Each attempt
+/// gets the state that the one before returned.
+// Takes a closure that returns a future: the compiler cannot show that the future of
+// an `AsyncFnMut` is `Send`.
+pub(crate) async fn retry<S, T, F>(mut state: S, mut call: impl FnMut(S) -> F) -> T
+where
+    F: Future<Output = Attempt<S, T>>,
+{
     let mut attempt = 1;
     loop {
-        match call().await {
+        match call(state).await {
             Attempt::Final(outcome) => return outcome,
-            Attempt::Retry(outcome) if attempt == ATTEMPTS => return outcome,
-            Attempt::Retry(_) => pause(attempt).await,
+            Attempt::Retry(_, outcome) if attempt == ATTEMPTS => return outcome,
+            Attempt::Retry(next, _) => state = next,
         }
+        pause(attempt).await;
         attempt += 1;
     }
 }

@@ -111,12 +111,15 @@ pub(crate) async fn update_once(
 
 /// Writes one item: as [`update_once`], retried while the row is busy.
 pub(crate) async fn update(client: &Client, update: &Update) -> Result<WriteOutcome, StoreError> {
-    retry(async || retry_if_busy(update_once(client, update.clone()).await)).await
+    retry((), |()| async {
+        retry_if_busy(update_once(client, update.clone()).await)
+    })
+    .await
 }
 
 /// Writes one item: `PutItem`, retried while the row is busy in a transaction.
 pub(crate) async fn put(client: &Client, put: &Put) -> Result<WriteOutcome, StoreError> {
-    retry(async || {
+    retry((), |()| async {
         let put = put.clone();
         let sent = client
             .put_item()
@@ -139,9 +142,9 @@ pub(crate) async fn put(client: &Client, put: &Put) -> Result<WriteOutcome, Stor
     .await
 }
 
-fn retry_if_busy<T>(outcome: Result<T, StoreError>) -> Attempt<Result<T, StoreError>> {
+fn retry_if_busy<T>(outcome: Result<T, StoreError>) -> Attempt<(), Result<T, StoreError>> {
     match outcome {
-        Err(StoreError::Contended) => Attempt::Retry(outcome),
+        Err(StoreError::Contended) => Attempt::Retry((), outcome),
         _ => Attempt::Final(outcome),
     }
 }
@@ -176,7 +179,7 @@ pub(crate) async fn transact(
     token: String,
 ) -> Result<WriteOutcome, StoreError> {
     let items: Vec<TransactWriteItem> = writes.into_iter().map(Into::into).collect();
-    retry(async || {
+    retry((), |()| async {
         let sent = client
             .transact_write_items()
             .set_transact_items(Some(items.clone()))
@@ -193,7 +196,7 @@ pub(crate) async fn transact(
 
 fn of_cancelled(
     error: SdkError<TransactWriteItemsError>,
-) -> Attempt<Result<WriteOutcome, StoreError>> {
+) -> Attempt<(), Result<WriteOutcome, StoreError>> {
     match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
             let reasons = cancelled.cancellation_reasons();
@@ -204,15 +207,15 @@ fn of_cancelled(
                 return Attempt::Final(Ok(WriteOutcome::Stale));
             }
             if codes.iter().any(|code| is_throttle(code)) {
-                return Attempt::Retry(Err(StoreError::Throttled));
+                return Attempt::Retry((), Err(StoreError::Throttled));
             }
             if codes.contains(&"TransactionConflict") {
-                return Attempt::Retry(Err(StoreError::Contended));
+                return Attempt::Retry((), Err(StoreError::Contended));
             }
         }
         // The first attempt of the SDK is still running; its token makes waiting safe.
         Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
-            return Attempt::Retry(Err(StoreError::Contended));
+            return Attempt::Retry((), Err(StoreError::Contended));
         }
         _ => {}
     }
