@@ -1,7 +1,7 @@
-//! Writes the roots that a connection to AWS is checked against, as the bytes of
-//! DER, so that no start has to look for them or carries the other hundred.
+//! Writes the root certificates that the functions trust, in DER, so that no start has
+//! to search the hundred others or the system's.
 //!
-//! They are Amazon Trust Services' own: Amazon Root CA 1 to 4, and Starfield's,
+//! They are those of Amazon Trust Services: Amazon Root CA 1 to 4, and Starfield's,
 //! which signs them.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-/// The common names, as they stand in the certificates.
+/// The common names of the certificates.
 const ROOTS: [&str; 5] = [
     "Amazon Root CA 1",
     "Amazon Root CA 2",
@@ -20,7 +20,7 @@ const ROOTS: [&str; 5] = [
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "cargo tells a build script where to write by the environment"
+    reason = "cargo passes the output folder of a build script in the environment"
 )]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -30,7 +30,7 @@ fn main() {
         .expect("OUT_DIR can be written");
 }
 
-/// The one certificate of that name: none, or two, fail the build.
+/// Returns the certificate of that name. None or two of them fail the build.
 fn root(name: &str) -> &'static [u8] {
     let mut found = TLS_SERVER_ROOT_CERTS.iter().filter(|certificate| {
         certificate
@@ -38,7 +38,7 @@ fn root(name: &str) -> &'static [u8] {
             .any(|window| window == name.as_bytes())
     });
     let (Some(certificate), None) = (found.next(), found.next()) else {
-        panic!("webpki-root-certs has not just one root named {name}");
+        panic!("webpki-root-certs does not have exactly one root named {name}");
     };
     certificate
 }

@@ -1,6 +1,6 @@
-//! The claims of a message: a Security Event Token's (RFC 8417) as the Shared
-//! Signals Framework 1.0 profiles it, with one event. There is never a `sub` and
-//! never an `exp`, so that no receiver takes one for a token of entry.
+//! The claims of a message: those of a Security Event Token (RFC 8417) as the Shared
+//! Signals Framework 1.0 profiles it, with one event. There is never a `sub` and never
+//! an `exp`, so that no receiver mistakes it for an access token.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 /// The claims of a message (RFC 8417, section 2.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityEventToken {
-    /// Who says so: the configured issuer.
+    /// The configured issuer.
     pub iss: String,
-    /// The message's own id: the same when it is delivered again.
+    /// The message's id: the same when it is delivered again.
     pub jti: String,
-    /// When the change was recorded, in seconds since 1970.
+    /// The time of the record, in seconds since 1970.
     pub iat: i64,
-    /// What brought it about: the sign-out's id, or the id of the session that
-    /// began. Several messages can share it.
+    /// The cause: the id of the sign-out, or of the session that began. Several messages
+    /// can share it.
     pub txn: String,
-    /// Whom or what it is about.
+    /// The account, or one session of it.
     pub sub_id: Subject,
-    /// What happened: one event, by its URI.
+    /// One event, under its URI.
     pub events: Event,
 }
 
@@ -32,12 +32,30 @@ pub struct SecurityEventToken {
 pub struct Subject {
     /// The account.
     pub user: Id<AccountId>,
-    /// The device, when the event is about one session.
+    /// The device, if the event is about one session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Id<DeviceId>>,
-    /// The session, when the event is about one.
+    /// The session, if the event is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Id<SessionId>>,
+}
+
+impl Subject {
+    pub(crate) fn account(account: AccountId) -> Self {
+        Self {
+            user: account.into(),
+            device: None,
+            session: None,
+        }
+    }
+
+    pub(crate) fn session(account: AccountId, device: DeviceId, session: SessionId) -> Self {
+        Self {
+            user: account.into(),
+            device: Some(device.into()),
+            session: Some(session.into()),
+        }
+    }
 }
 
 /// A subject identifier of format `opaque` (RFC 9493, section 3.2.7).
@@ -57,23 +75,23 @@ impl<T> From<T> for Id<T> {
 /// The one event of a message, under its URI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// Sessions were ended (CAEP 1.0, section 3.1).
+    /// One session ended, or every session of the account (CAEP 1.0, section 3.1).
     #[serde(rename = "https://schemas.openid.net/secevent/caep/event-type/session-revoked")]
     SessionRevoked(SessionRevoked),
-    /// Every session but one was ended. A `session-revoked` about the account
-    /// would tell receivers to end that one too, so this type is our own.
+    /// Every session but one ended. A `session-revoked` about the account would make
+    /// receivers end that one too, so this is a type of our own.
     #[serde(rename = "urn:curfew:secevent:other-sessions-revoked")]
     OtherSessionsRevoked(OtherSessionsRevoked),
     /// The password was changed (CAEP 1.0, section 3.3).
     #[serde(rename = "https://schemas.openid.net/secevent/caep/event-type/credential-change")]
     CredentialChange(CredentialChange),
-    /// A session began (CAEP 1.0, section 3.6).
+    /// A device signed in (CAEP 1.0, section 3.6).
     #[serde(rename = "https://schemas.openid.net/secevent/caep/event-type/session-established")]
     SessionEstablished(SessionEstablished),
 }
 
 impl Event {
-    /// Which of the four it is.
+    /// Returns the type of the event.
     #[must_use]
     pub fn event_type(&self) -> EventType {
         match self {
@@ -85,21 +103,21 @@ impl Event {
     }
 }
 
-/// The type of an event, as subscribers filter by it.
+/// The type of an event, by which subscribers filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventType {
-    /// One session, or every one of the account.
+    /// One session ended, or every session of the account.
     SessionRevoked,
-    /// Every one but the kept.
+    /// Every session but the kept one ended.
     OtherSessionsRevoked,
-    /// The password.
+    /// The password was changed.
     CredentialChange,
-    /// A sign-in.
+    /// A device signed in.
     SessionEstablished,
 }
 
 impl EventType {
-    /// The last word of the event's URI.
+    /// Returns the last segment of the event's URI.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -111,23 +129,23 @@ impl EventType {
     }
 }
 
-/// What every event says of how it came about (CAEP 1.0, section 2).
+/// The claims that every event has (CAEP 1.0, section 2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
-    /// When it happened, in seconds since 1970.
+    /// The time of the event, in seconds since 1970.
     pub event_timestamp: i64,
-    /// Who made it happen.
+    /// The owner or an operator.
     pub initiating_entity: InitiatingEntity,
-    /// Why, for a log.
+    /// The reason, for an operator.
     pub reason_admin: Text,
-    /// Why, for the owner.
+    /// The reason, for the owner.
     pub reason_user: Text,
 }
 
 /// A text by its language (BCP 47).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text {
-    /// In English.
+    /// The English text.
     pub en: Cow<'static, str>,
 }
 
@@ -139,7 +157,7 @@ impl From<&'static str> for Text {
     }
 }
 
-/// Who made an event happen, in the words of CAEP 1.0.
+/// The initiator of an event, in the words of CAEP 1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitiatingEntity {
@@ -149,7 +167,7 @@ pub enum InitiatingEntity {
     Admin,
 }
 
-/// Why sessions ended.
+/// The reason that sessions ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -176,31 +194,31 @@ impl From<domain::Reason> for Reason {
 /// The claims of `session-revoked`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRevoked {
-    /// How it came about.
+    /// The claims that every event has.
     #[serde(flatten)]
     pub circumstances: Circumstances,
-    /// Why, for software.
+    /// The reason, for software.
     pub reason: Reason,
-    /// Which sessions the sign-out was about; none when it was no sign-out.
+    /// The scope of the sign-out. None for a session that a sign-in replaced.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "scope")]
     pub scope: Option<Scope>,
-    /// The device that asked for it; none when an operator did.
+    /// The device that asked for it. None for an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<DeviceId>,
-    /// What it ended.
+    /// One session, or all of the account.
     #[serde(flatten)]
     pub revoked: Revoked,
 }
 
-/// What a `session-revoked` ended.
+/// The sessions that a `session-revoked` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Revoked {
-    /// One session: the subject's.
+    /// The session of the subject.
     Session {
-        /// Which one.
+        /// The id of the session.
         session_id: SessionId,
-        /// The epoch that it was born in.
+        /// The epoch that the session was born in.
         epoch: u64,
     },
     /// Every session of the account that was born in this epoch or before.
@@ -213,39 +231,39 @@ pub enum Revoked {
 /// The claims of `other-sessions-revoked`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherSessionsRevoked {
-    /// How it came about.
+    /// The claims that every event has.
     #[serde(flatten)]
     pub circumstances: Circumstances,
-    /// Why, for software.
+    /// The reason, for software.
     pub reason: Reason,
-    /// Which sessions the sign-out was about.
+    /// The scope of the sign-out.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "scope")]
     pub scope: Option<Scope>,
-    /// The device that asked for it; none when an operator did.
+    /// The device that asked for it. None for an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<DeviceId>,
-    /// The epoch that ended: every session born in it or before is over.
+    /// The epoch that ended: every session born in it or before has ended.
     pub ended_epoch: u64,
-    /// The one that lives on.
+    /// The session that is kept.
     pub kept_session: SessionId,
 }
 
 /// The claims of `credential-change`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialChange {
-    /// How it came about.
+    /// The claims that every event has.
     #[serde(flatten)]
     pub circumstances: Circumstances,
-    /// What was changed.
+    /// The credential.
     pub credential_type: CredentialType,
-    /// How it was changed.
+    /// The kind of change.
     pub change_type: ChangeType,
     /// The device that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<DeviceId>,
     /// The epoch that ended with it.
     pub ended_epoch: u64,
-    /// The session that lives on, if any.
+    /// The session that is kept, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_session: Option<SessionId>,
 }
@@ -262,24 +280,24 @@ pub enum CredentialType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeType {
-    /// Another one took its place.
+    /// It was replaced.
     Update,
 }
 
 /// The claims of `session-established`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionEstablished {
-    /// How it came about.
+    /// The claims that every event has.
     #[serde(flatten)]
     pub circumstances: Circumstances,
-    /// The session: the subject's.
+    /// The session of the subject.
     pub session_id: SessionId,
-    /// The account's epoch that it was born in. If that has ended already, so has
-    /// the session.
+    /// The epoch that the session was born in. If that has ended already, so has the
+    /// session.
     pub epoch: u64,
 }
 
-/// A scope by its word.
+/// The JSON of a scope: its word.
 mod scope {
     use domain::Scope;
     use serde::de::{Error, Unexpected};
@@ -288,7 +306,7 @@ mod scope {
     #[expect(
         clippy::ref_option,
         clippy::trivially_copy_pass_by_ref,
-        reason = "serde calls it so"
+        reason = "the signature that serde calls"
     )]
     pub(super) fn serialize<S: Serializer>(
         scope: &Option<Scope>,

@@ -1,4 +1,4 @@
-//! The AWS clients.
+//! The AWS clients, and a counter of their calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,28 +24,28 @@ use aws_types::SdkConfig;
 use crate::environment::{ConfigError, optional, required};
 use crate::https;
 
-/// Whether the SDK makes a failed call again.
+/// The SDK's policy for failed calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryPolicy {
-    /// As the SDK does by default: three attempts, with jitter.
+    /// The SDK's default: three attempts, with jitter.
     Standard,
-    /// Never: for tests that make their own.
+    /// No retries, for tests that make their own.
     Never,
 }
 
-/// What every client is built from.
+/// The configuration that every client is built from.
 #[derive(Debug, Clone)]
 pub struct Clients {
     config: SdkConfig,
     calls: Option<Calls>,
 }
 
-/// Counts the calls that clients make, each attempt as one.
+/// A counter of the calls that clients make. Each attempt counts.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<AtomicUsize>);
 
 impl Calls {
-    /// How many were made so far.
+    /// Returns the number of calls so far.
     #[must_use]
     pub fn made(&self) -> usize {
         self.0.load(Ordering::Relaxed)
@@ -69,10 +69,11 @@ impl Intercept for Calls {
 }
 
 impl Clients {
-    /// Reads what Lambda puts into the environment; does no I/O.
+    /// Reads the credentials and the region that Lambda puts into the environment. Does
+    /// no I/O.
     ///
     /// # Errors
-    /// [`ConfigError`] names the variable that is missing.
+    /// [`ConfigError`], with the name of the missing variable.
     pub fn from_environment() -> Result<Self, ConfigError> {
         let credentials = Credentials::new(
             required("AWS_ACCESS_KEY_ID")?,
@@ -90,7 +91,7 @@ impl Clients {
         ))
     }
 
-    /// Takes everything from the caller, as tests do.
+    /// Builds the configuration from values, for tests and tools.
     #[must_use]
     pub fn new(
         region: String,
@@ -111,9 +112,9 @@ impl Clients {
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
             .timeout_config(timeouts())
-            // What an attempt takes at most is far less than it would wait.
+            // It waits longer than an attempt's timeout, and so would never act.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            // Lambda's credentials last as long as the process.
+            // Lambda's credentials are valid as long as the process lives.
             .identity_cache(IdentityCache::no_cache())
             .retry_config(retry);
         config.set_endpoint_url(endpoint);
@@ -123,7 +124,8 @@ impl Clients {
         }
     }
 
-    /// The same, with the calls of DynamoDB's and of the sockets' clients counted.
+    /// Returns the same configuration, with the calls of the DynamoDB and socket clients
+    /// counted.
     #[must_use]
     pub fn counted(&self, calls: &Calls) -> Self {
         Self {
@@ -132,7 +134,7 @@ impl Clients {
         }
     }
 
-    /// Makes a client of DynamoDB.
+    /// Builds a client of DynamoDB.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config);
@@ -142,25 +144,25 @@ impl Clients {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// Makes a client of SNS.
+    /// Builds a client of SNS.
     #[must_use]
     pub fn sns(&self) -> aws_sdk_sns::Client {
         aws_sdk_sns::Client::new(&self.config)
     }
 
-    /// Makes a client of SQS.
+    /// Builds a client of SQS.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
-    /// Makes a client of the open sockets of a WebSocket API, by the URL of one of
-    /// its stages: `https://{api}.execute-api.{region}.{suffix}/{stage}`. When
-    /// there is an endpoint of our own, the stage is looked for under it instead.
+    /// Builds a client of the open sockets of a WebSocket API. `callback_url` is the URL
+    /// of one of its stages: `https://{api}.execute-api.{region}.{suffix}/{stage}`. If
+    /// `AWS_ENDPOINT_URL` is set, the client calls the same stage there.
     #[must_use]
     pub fn sockets(&self, callback_url: &str) -> aws_sdk_apigatewaymanagement::Client {
         let url = match self.config.endpoint_url() {
-            Some(endpoint) => under(endpoint, callback_url),
+            Some(endpoint) => local_url(endpoint, callback_url),
             None => callback_url.to_owned(),
         };
         let config = aws_sdk_apigatewaymanagement::config::Builder::from(&self.config);
@@ -172,8 +174,8 @@ impl Clients {
     }
 }
 
-/// Where the local AWS has the open sockets of a stage.
-fn under(endpoint: &str, callback_url: &str) -> String {
+/// Returns the URL at which the local AWS serves the open sockets of a stage.
+fn local_url(endpoint: &str, callback_url: &str) -> String {
     let (_, rest) = callback_url.split_once("://").unwrap_or(("", callback_url));
     let (host, stage) = rest.split_once('/').unwrap_or((rest, ""));
     let (api, _) = host.split_once('.').unwrap_or((host, ""));
@@ -181,7 +183,8 @@ fn under(endpoint: &str, callback_url: &str) -> String {
     format!("{endpoint}/_aws/execute-api/{api}/{stage}")
 }
 
-/// An attempt is given up long before the caller would.
+/// Returns the timeouts: three attempts of 2 s fit into 6 s, well before a caller of the
+/// API gives up (the gateway waits 30 s).
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
@@ -195,11 +198,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_local_aws_has_the_sockets_of_a_stage_under_its_own_address() {
+    fn the_local_aws_serves_the_sockets_of_a_stage_under_its_own_address() {
         let callback_url = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
         for endpoint in ["http://127.0.0.1:4566", "http://127.0.0.1:4566/"] {
             assert_eq!(
-                under(endpoint, callback_url),
+                local_url(endpoint, callback_url),
                 "http://127.0.0.1:4566/_aws/execute-api/a1b2c3/v1"
             );
         }

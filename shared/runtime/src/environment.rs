@@ -1,24 +1,24 @@
-//! Configuration from the environment; its errors name the variable.
+//! Configuration from the environment. Errors name the variable.
 
 use std::str::FromStr;
 
-/// A variable is missing or not what it has to be.
+/// A variable is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It is not set, or empty.
+    /// The variable is not set, or empty.
     #[error("the environment variable {0} is missing")]
     Missing(&'static str),
-    /// It is set to something else than it has to be.
+    /// The variable has a value that is not allowed.
     #[error("the environment variable {name} must be {expected}")]
     Invalid {
-        /// Which one.
+        /// Name of the variable.
         name: &'static str,
-        /// What it has to be.
+        /// The allowed values, as the end of "must be …".
         expected: &'static str,
     },
 }
 
-/// Reads a variable that may be unset or empty.
+/// Reads a variable; none if it is unset or empty.
 #[must_use]
 pub fn optional(name: &'static str) -> Option<String> {
     #[expect(
@@ -32,15 +32,15 @@ pub fn optional(name: &'static str) -> Option<String> {
 /// Reads a variable that must be set.
 ///
 /// # Errors
-/// [`ConfigError::Missing`] when it is not.
+/// [`ConfigError::Missing`] if it is unset or empty.
 pub fn required(name: &'static str) -> Result<String, ConfigError> {
     optional(name).ok_or(ConfigError::Missing(name))
 }
 
-/// Reads a number, or takes the default when the variable is not set.
+/// Reads a number; `default` if the variable is unset or empty.
 ///
 /// # Errors
-/// [`ConfigError::Invalid`] when it is set to something else.
+/// [`ConfigError::Invalid`] if it is not a number.
 pub fn number<T: FromStr>(name: &'static str, default: T) -> Result<T, ConfigError> {
     optional(name).map_or(Ok(default), |value| {
         value.parse().map_err(|_| ConfigError::Invalid {

@@ -1,14 +1,13 @@
-//! The way to AWS: HTTP/1.1 over TLS, from a pool of connections.
+//! The HTTP client of the SDK: HTTP/1.1 over TLS, with a pool of connections.
 //!
-//! The SDK's own client speaks HTTP/2 and through proxies as well, which no service
-//! that is called here needs, and which is a fifth of a function's code. Retrying
-//! is left to the SDK, so this says of each failure what kind it is.
+//! The SDK's own client also supports HTTP/2 and proxies, which no service that is
+//! called here needs, and which is a fifth of a function's code. The SDK does the
+//! retries, so this client classifies each failure.
 //!
-//! The roots that a connection is checked against are Amazon Trust Services' own
-//! (Amazon Root CA 1 to 4 and Starfield's), which `build.rs` takes from
-//! `webpki-root-certs`. AWS endpoints are certified by these, and AWS tells long
-//! before another is added; a new one comes with an update of that crate and a
-//! deployment.
+//! It trusts only the roots of Amazon Trust Services (Amazon Root CA 1 to 4 and
+//! Starfield's), which `build.rs` takes from `webpki-root-certs`. AWS endpoints have
+//! certificates of these, and AWS announces a new root long before it uses it. To add
+//! one, update that crate and deploy.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -30,22 +29,21 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Amazon's roots, as DER.
+/// Amazon's roots, in DER.
 const ROOTS: [&[u8]; 5] = include!(concat!(env!("OUT_DIR"), "/roots.rs"));
 
-/// How long a connection may take, and how long it is kept without being used:
-/// less than the minute after which DynamoDB closes it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Less than the minute after which DynamoDB closes an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// A client that trusts Amazon's roots. Where an address says `http`, as that of
-/// the local AWS, it speaks without TLS.
+/// Returns a client that trusts Amazon's roots. It does not use TLS for `http:`
+/// addresses, such as the local AWS's.
 pub(crate) fn client() -> SharedHttpClient {
     let mut roots = RootCertStore::empty();
     for root in ROOTS {
         roots
             .add(CertificateDer::from(root))
-            .expect("certificates that were well-formed when this was built");
+            .expect("the certificates were well-formed when this was built");
     }
     client_with(roots)
 }
@@ -53,7 +51,7 @@ pub(crate) fn client() -> SharedHttpClient {
 fn client_with(roots: RootCertStore) -> SharedHttpClient {
     let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring has what TLS 1.2 and 1.3 need")
+        .expect("ring supports TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
     let mut tcp = HttpConnector::new();
@@ -67,7 +65,7 @@ fn client_with(roots: RootCertStore) -> SharedHttpClient {
     SharedHttpClient::new(Https { pool })
 }
 
-/// The pool. Cloning it shares the connections.
+/// The pool of connections. Clones share it.
 #[derive(Debug, Clone)]
 struct Https {
     pool: Client<HttpsConnector<HttpConnector>, SdkBody>,
@@ -100,8 +98,8 @@ impl SmithyConnector for Https {
     }
 }
 
-/// What kind of failure it is. One of the connection may be tried again: every call
-/// is made so that it can be repeated.
+/// Classifies a failure. The SDK retries those of the connection, which is safe: every
+/// call here can be repeated.
 fn failure(error: Error) -> ConnectorError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(this) = cause {
@@ -137,7 +135,7 @@ mod tests {
     use super::*;
     use crate::{Clients, RetryPolicy};
 
-    /// An AWS of this machine that answers `{}` over TLS, and its root.
+    /// Starts a server that answers `{}` over TLS. Returns its URL and its root.
     async fn server() -> (String, RootCertStore) {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -172,13 +170,13 @@ mod tests {
         (url, roots)
     }
 
-    /// Whether a table can be asked, and if not, whether it was for the connection.
-    async fn ask(url: String, http: SharedHttpClient) -> Result<(), bool> {
+    /// Makes a call. An error says whether it is one of the connection.
+    async fn call(url: String, http: SharedHttpClient) -> Result<(), bool> {
         let key = Credentials::new("test", "test", None, None, "tests");
         let region = "eu-central-1".to_owned();
         let clients = Clients::new(region, key, Some(url), http, RetryPolicy::Never);
-        let asked = clients.dynamodb().list_tables().send().await;
-        asked.map(|_| ()).map_err(|error| {
+        let result = clients.dynamodb().list_tables().send().await;
+        result.map(|_| ()).map_err(|error| {
             let failure = match &error {
                 aws_sdk_dynamodb::error::SdkError::DispatchFailure(failure) => failure,
                 other => panic!("{other:?}"),
@@ -188,18 +186,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_is_asked_whose_root_is_trusted_and_no_other() {
+    async fn only_a_server_whose_root_is_trusted_is_called() {
         let (url, roots) = server().await;
-        assert_eq!(ask(url.clone(), client_with(roots)).await, Ok(()));
-        assert_eq!(ask(url, client()).await, Err(true));
+        assert_eq!(call(url.clone(), client_with(roots)).await, Ok(()));
+        assert_eq!(call(url, client()).await, Err(true));
     }
 
     #[tokio::test]
     async fn a_server_that_is_not_there_is_a_failure_of_the_connection() {
-        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", nobody.local_addr().unwrap());
-        drop(nobody);
-        assert_eq!(ask(url, client()).await, Err(true));
+        let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", unused.local_addr().unwrap());
+        drop(unused);
+        assert_eq!(call(url, client()).await, Err(true));
     }
 
     #[test]

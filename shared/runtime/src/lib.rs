@@ -1,11 +1,11 @@
 //! Starts every function the same way: configuration, clients, logs, clock,
 //! randomness and the loop that takes requests from Lambda.
 //!
-//! Owns every read of the environment, the wall clock and the system's
-//! randomness, and every AWS client. Refuses the SDK's defaults, which cost nine
-//! tenths of a start: no `aws-config` (Lambda puts the credentials and the region
-//! into the environment), no reading of the system's certificates (Amazon's own
-//! roots are compiled in), no client before it is needed.
+//! Owns every read of the environment, the wall clock and the system's randomness, and
+//! every AWS client. Refuses the SDK's defaults, which are nine tenths of the cost of a
+//! start: no `aws-config` (Lambda puts the credentials and the region into the
+//! environment), no reading of the system's certificates (Amazon's own roots are
+//! compiled in), no client before it is needed.
 
 mod clients;
 mod clock;
@@ -20,15 +20,15 @@ pub use environment::{ConfigError, number, optional, required};
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{limits, origin_policy, password_rules};
 
-// One instruction in six of a check was the system's allocator. What this one costs
-// a start is in infra/docs/decisions.md.
+// The system's allocator took one instruction in six of a check. The cost of this one
+// at start-up is in infra/docs/decisions.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Fills an array with bytes from the system's CSPRNG.
 ///
 /// # Panics
-/// When the system has no randomness: nothing safe can be done without.
+/// If the system has no randomness: without it, nothing is safe.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

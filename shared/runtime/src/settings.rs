@@ -1,4 +1,4 @@
-//! The settings that several functions share, read once when they start.
+//! The settings that several functions share, read once at start-up.
 
 use domain::password::PasswordRules;
 use domain::{Limits, OriginPolicy};
@@ -6,14 +6,14 @@ use jiff::SignedDuration;
 
 use crate::environment::{ConfigError, number, optional};
 
-/// The most days that a limit may be: a century, so that no date overflows.
+/// The longest limit: a century, so that no date overflows.
 const MAX_DAYS: i64 = 36_500;
 
 /// Reads `SESSION_IDLE_DAYS` (30), `SESSION_ABSOLUTE_DAYS` (365) and
 /// `RECEIPT_RETENTION_DAYS` (90).
 ///
 /// # Errors
-/// [`ConfigError`] names the variable that is not a number of days.
+/// [`ConfigError`], if a variable is not a number of days.
 pub fn limits() -> Result<Limits, ConfigError> {
     Ok(Limits {
         idle: days("SESSION_IDLE_DAYS", 30)?,
@@ -34,7 +34,7 @@ pub fn origin_policy() -> OriginPolicy {
 /// Reads `PASSWORD_MIN_LENGTH` (15).
 ///
 /// # Errors
-/// [`ConfigError`] when it is not a length that the rules take.
+/// [`ConfigError`], if it is not a length that the rules allow.
 pub fn password_rules() -> Result<PasswordRules, ConfigError> {
     let name = "PASSWORD_MIN_LENGTH";
     let length = number(name, PasswordRules::DEFAULT_MIN_LENGTH)?;
