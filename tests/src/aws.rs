@@ -11,6 +11,7 @@ use aws_sigv4::http_request::{
     PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
+use curfew_client::Api;
 use runtime::Clock;
 use serde_json::Value;
 
@@ -158,7 +159,7 @@ impl Outcome {
 #[derive(Debug, Clone)]
 pub struct Principal {
     credentials: Credentials,
-    http: reqwest::Client,
+    api: Api,
 }
 
 impl Principal {
@@ -197,11 +198,11 @@ impl Principal {
     }
 
     fn new(credentials: Credentials) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client without special wishes");
-        Self { credentials, http }
+        let api = Api::new(&stack::stack().aws.endpoint_url).expect("an address");
+        Self {
+            credentials,
+            api: api.with_timeout(crate::client::TIMEOUT),
+        }
     }
 
     /// Calls.
@@ -235,7 +236,8 @@ impl Principal {
         let body = SignableBody::Bytes(call.body.as_bytes());
         let signable = SignableRequest::new(call.method, &url, headers, body)?;
         let (signed, _) = sign(signable, &parameters)?.into_parts();
-        let mut request = self.http.request(call.method.parse()?, &url);
+        let api = self.api.at(address)?;
+        let mut request = api.call(call.method.parse()?, &call.path);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
@@ -244,8 +246,8 @@ impl Principal {
         }
         let answer = request.body(call.body.clone()).send().await?;
         Ok(Outcome {
-            status: answer.status().as_u16(),
-            text: answer.text().await?,
+            status: answer.status,
+            text: answer.text(),
         })
     }
 }

@@ -1,31 +1,36 @@
-//! A client of the API as an app or a page is one, and households to test with.
+//! Accounts and devices to test with, on top of the Rust client, with assertions
+//! on its answers.
 //!
-//! Every secret that passes through here is remembered ([`secrets`]), so that a
-//! test can look for all of them where none may be.
+//! Every secret that is used here is remembered ([`secrets`]), so that a test can
+//! look for all of them where none may be, such as in logs.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use http::{HeaderMap, Method};
-use reqwest::redirect::Policy;
+use curfew_client::Secret;
 use serde_json::{Value, json};
 
 use crate::stack;
 
-/// A television's User-Agent.
+/// The time for an answer: long, because a busy machine starts functions slowly.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The User-Agent of a TV.
 pub const TV: &str = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) AppleWebKit/537.36 (KHTML, like Gecko) 94.0.4606.31/7.0 TV Safari/537.36";
-/// A phone's.
+/// The User-Agent of a phone.
 pub const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
-/// A tablet's.
+/// The User-Agent of a tablet.
 pub const TABLET: &str = "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1";
-/// A laptop's.
+/// The User-Agent of a laptop.
 pub const LAPTOP: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
-/// A games console's.
+/// The User-Agent of a games console.
 pub const CONSOLE: &str = "Mozilla/5.0 (PlayStation; PlayStation 5/6.50) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 Safari/605.1.15";
 
-/// The headers that differ between two answers that are alike: the gateway's own
-/// ids, and the time.
-const OF_THE_MOMENT: [&str; 6] = [
+/// The headers that differ between two otherwise equal answers: the gateway's ids,
+/// and the time.
+const VARYING_HEADERS: [&str; 6] = [
     "date",
     "apigw-requestid",
     "x-amzn-requestid",
@@ -34,12 +39,9 @@ const OF_THE_MOMENT: [&str; 6] = [
     "x-amzn-trace-id",
 ];
 
-/// The API.
+/// The API of the running stack, or at another address.
 #[derive(Clone, Debug)]
-pub struct Api {
-    http: reqwest::Client,
-    url: String,
-}
+pub struct Api(curfew_client::Api);
 
 impl Default for Api {
     fn default() -> Self {
@@ -48,31 +50,23 @@ impl Default for Api {
 }
 
 impl Api {
-    /// The API at an address without a slash at its end.
+    /// Creates a client for the API at an address.
     ///
     /// # Panics
-    /// When there is no TLS to be had.
+    /// When it is not an address of an API.
     #[must_use]
     pub fn at(url: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .build()
-            .expect("a client without special wishes");
-        Self {
-            http,
-            url: url.to_owned(),
-        }
+        let api = curfew_client::Api::new(url).expect("an address");
+        Self(api.with_timeout(TIMEOUT))
     }
 
-    /// A call in the making.
+    /// Prepares a call.
     ///
     /// # Panics
-    /// When the method is none.
+    /// When the method is malformed.
     #[must_use]
     pub fn call(&self, method: &str, path: &str) -> Call {
-        let method: Method = method.parse().expect("a method");
-        Call(self.http.request(method, format!("{}{path}", self.url)))
+        Call(self.0.call(method.parse().expect("a method"), path))
     }
 
     /// Registers an account.
@@ -85,78 +79,67 @@ impl Api {
     }
 }
 
-/// A call in the making.
+/// A call to send.
 #[derive(Debug)]
-pub struct Call(reqwest::RequestBuilder);
+pub struct Call(curfew_client::Call);
 
 impl Call {
-    /// Adds a header; one that is there already stays.
+    /// Adds a header; earlier ones of the same name stay.
     #[must_use]
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        Self(self.0.header(name, value.as_ref()))
+        Self(self.0.header(name, value))
     }
 
-    /// Presents a token as an app does.
+    /// Adds the token as an app does.
     #[must_use]
     pub fn token(self, token: &str) -> Self {
-        self.header("authorization", format!("Bearer {token}"))
+        Self(self.0.token(&Secret::new(token)))
     }
 
-    /// Sends JSON.
+    /// Sets a JSON body.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {
-        self.body("application/json", body.to_string())
+        Self(self.0.json(body))
     }
 
-    /// Sends any body.
+    /// Sets any body.
     #[must_use]
     pub fn body(self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self(
-            self.0
-                .header("content-type", content_type)
-                .body(body.into()),
-        )
+        self.header("content-type", content_type).untyped(body)
     }
 
-    /// Sends a body without saying what it is.
+    /// Sets a body without a content type.
     #[must_use]
     pub fn untyped(self, body: impl Into<Vec<u8>>) -> Self {
         Self(self.0.body(body.into()))
     }
 
-    /// Waits for the answer.
+    /// Sends the call, and waits for the answer.
     ///
     /// # Panics
     /// When there is none.
     pub async fn send(self) -> Answer {
-        let answer = self.0.send().await.expect("an answer");
-        Answer {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.bytes().await.expect("a whole body").to_vec(),
+        match self.0.send().await {
+            Ok(answer) => Answer(answer),
+            Err(no_answer) => panic!("no answer: {no_answer}"),
         }
     }
 }
 
-/// An answer.
+/// An answer, with assertions.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// Its status.
-    pub status: u16,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body.
-    pub body: Vec<u8>,
+pub struct Answer(curfew_client::Answer);
+
+impl Deref for Answer {
+    type Target = curfew_client::Answer;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Answer {
-    /// The body as text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// A header, if it stands there once.
+    /// Returns a header that is there exactly once.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
@@ -164,7 +147,7 @@ impl Answer {
         values.next().is_none().then_some(value)
     }
 
-    /// The cookies that it sets, each as it was sent.
+    /// Returns the `Set-Cookie` headers, each as it was sent.
     #[must_use]
     pub fn cookies(&self) -> Vec<&str> {
         self.headers
@@ -174,10 +157,10 @@ impl Answer {
             .collect()
     }
 
-    /// The JSON of a success that nobody may keep.
+    /// Asserts a success that no cache may store, and returns its JSON.
     ///
     /// # Panics
-    /// When it is something else.
+    /// When the answer is something else.
     #[track_caller]
     #[must_use]
     pub fn done(&self, status: u16) -> Value {
@@ -188,16 +171,16 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// The problem document of a refusal, complete with what goes with it.
+    /// Asserts a complete problem document of this name, and returns it.
     ///
     /// # Panics
-    /// When it is something else.
+    /// When the answer is something else.
     #[track_caller]
     #[expect(clippy::must_use_candidate, reason = "it is an assertion")]
     pub fn refused(&self, status: u16, name: &str) -> Value {
         let seen = format!("{} {}", self.status, self.text());
         let problem: Value = serde_json::from_slice(&self.body)
-            .unwrap_or_else(|_| panic!("no problem document: {seen}"));
+            .unwrap_or_else(|_| panic!("not a problem document: {seen}"));
         assert_eq!(
             problem["type"],
             json!(format!("urn:curfew:problem:{name}")),
@@ -220,10 +203,10 @@ impl Answer {
         problem
     }
 
-    /// The field that a refused request is wrong in.
+    /// Asserts `request-invalid`, and returns the field that it names.
     ///
     /// # Panics
-    /// When it was answered otherwise.
+    /// When the answer is something else.
     #[track_caller]
     #[expect(clippy::must_use_candidate, reason = "it is an assertion")]
     pub fn invalid(&self) -> String {
@@ -231,35 +214,35 @@ impl Answer {
         problem["field"].as_str().expect("a field").to_owned()
     }
 
-    /// All that another answer to the same question must have in common with it.
+    /// Returns everything that an indistinguishable answer must share.
     #[must_use]
     pub fn alike(&self) -> (u16, BTreeSet<String>, String) {
         let headers = self
             .headers
             .iter()
-            .filter(|(name, _)| !OF_THE_MOMENT.contains(&name.as_str()))
+            .filter(|(name, _)| !VARYING_HEADERS.contains(&name.as_str()))
             .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
             .collect();
         (self.status, headers, self.text())
     }
 }
 
-/// An account of one test.
+/// The account of one test.
 #[derive(Clone, Debug)]
 pub struct Household {
-    /// The API that it is known to.
+    /// The API that has the account.
     pub api: Api,
-    /// Its address.
+    /// The e-mail address.
     pub email: String,
-    /// Its password.
+    /// The password.
     pub password: String,
 }
 
 impl Household {
-    /// Registers an account that nobody else has.
+    /// Registers a new account.
     ///
     /// # Panics
-    /// When that is refused.
+    /// When the registration is refused.
     pub async fn register() -> Self {
         let household = Self::unregistered();
         let answer = household
@@ -270,7 +253,7 @@ impl Household {
         household
     }
 
-    /// An address that nobody has, and a password that would do.
+    /// Returns an unused e-mail address, and a password that the rules accept.
     #[must_use]
     pub fn unregistered() -> Self {
         let email = format!("{}@household.example", unique());
@@ -283,30 +266,30 @@ impl Household {
         }
     }
 
-    /// What it signs in with.
+    /// Returns the body of a sign-in.
     #[must_use]
     pub fn credentials(&self) -> Value {
         json!({ "email": self.email, "password": self.password })
     }
 
-    /// Signs in a device that says no more of itself than its User-Agent.
+    /// Signs in a device that sends only its User-Agent.
     pub async fn sign_in(&self, user_agent: &str) -> Device {
         self.sign_in_with(user_agent, json!({})).await
     }
 
-    /// Signs in a device that sends more than the credentials.
+    /// Signs in a device that sends more members with the credentials.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When the sign-in is refused.
     pub async fn sign_in_with(&self, user_agent: &str, more: Value) -> Device {
         let answer = self.log_in(more).header("user-agent", user_agent);
         Device::of(&self.api, &answer.send().await)
     }
 
-    /// A sign-in in the making.
+    /// Prepares a sign-in with more members.
     ///
     /// # Panics
-    /// When `more` is no object.
+    /// When `more` is not an object.
     #[must_use]
     pub fn log_in(&self, more: Value) -> Call {
         let mut body = self.credentials();
@@ -323,23 +306,23 @@ impl Household {
 #[derive(Clone, Debug)]
 pub struct Device {
     api: Api,
-    /// Its token.
+    /// The token.
     pub token: String,
-    /// The key that it keeps.
+    /// The device key.
     pub key: String,
-    /// Its id.
+    /// The device's id.
     pub id: String,
-    /// The account's.
+    /// The account's id.
     pub account_id: String,
-    /// How it is shown.
+    /// The device as the API shows it.
     pub shown: Value,
 }
 
 impl Device {
-    /// The device of a sign-in that was answered.
+    /// Reads the device from the answer to a sign-in.
     ///
     /// # Panics
-    /// When it was refused.
+    /// When the sign-in was refused.
     #[must_use]
     pub fn of(api: &Api, answer: &Answer) -> Self {
         let body = answer.done(200);
@@ -356,23 +339,23 @@ impl Device {
         }
     }
 
-    /// A call with its token, in the making.
+    /// Prepares a call with the token.
     #[must_use]
     pub fn call(&self, method: &str, path: &str) -> Call {
         self.api.call(method, path).token(&self.token)
     }
 
-    /// Asks.
+    /// Sends a GET.
     pub async fn get(&self, path: &str) -> Answer {
         self.call("GET", path).send().await
     }
 
-    /// Acts, without a body.
+    /// Sends a POST without a body.
     pub async fn post(&self, path: &str) -> Answer {
         self.call("POST", path).send().await
     }
 
-    /// Signs out every device, or every other one.
+    /// Signs out by scope: `global` or `others`.
     pub async fn sign_out_all(&self, scope: &str) -> Answer {
         let body = json!({ "scope": scope });
         self.call("POST", "/v1/sign-out-all")
@@ -397,23 +380,23 @@ impl Device {
         self.call("PUT", "/v1/password").json(&body).send().await
     }
 
-    /// Whether it is let in.
+    /// Returns whether the API accepts the token.
     ///
     /// # Panics
-    /// When it is neither let in nor refused.
+    /// When the answer is neither 200 nor 401.
     pub async fn is_signed_in(&self) -> bool {
         let answer = self.get("/v1/session").await;
         match answer.status {
             200 => true,
             401 => false,
-            _ => panic!("no verdict: {}", answer.text()),
+            _ => panic!("neither accepted nor refused: {}", answer.text()),
         }
     }
 
-    /// The devices that it lists, all of them on one page.
+    /// Lists the devices of this status, which must fit on one page.
     ///
     /// # Panics
-    /// When it is refused, or there are more.
+    /// When the list is refused, or longer.
     pub async fn devices(&self, status: &str) -> Vec<Value> {
         let path = format!("/v1/devices?status={status}&limit=100");
         let page = self.get(&path).await.done(200);
@@ -422,19 +405,19 @@ impl Device {
     }
 }
 
-/// A word that was never used before.
+/// Returns a random word.
 #[must_use]
 pub fn unique() -> String {
     u64::from_be_bytes(runtime::random()).to_string()
 }
 
-/// Every secret that a test has used so far, and every address.
+/// Returns every secret and e-mail address that was used so far.
 #[must_use]
 pub fn secrets() -> BTreeSet<String> {
     remembered().clone()
 }
 
-/// Remembers secrets that a test makes itself.
+/// Remembers secrets that a test creates itself.
 pub fn remember(secrets: &[&str]) {
     remembered().extend(secrets.iter().map(|&secret| secret.to_owned()));
 }

@@ -20,6 +20,8 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 use aws_credential_types::Credentials;
 use curfew::{Options, Record, Stack};
+use curfew_client::Api;
+use http::Method;
 use runtime::{Clients, RetryPolicy};
 use store::Store;
 
@@ -181,10 +183,8 @@ pub async fn keys_of(function: &str) -> Result<Keys> {
         "{}/20260101/{}/sts/aws4_request",
         aws.access_key_id, aws.region
     );
-    let answer = reqwest::Client::builder()
-        .no_proxy()
-        .build()?
-        .post(&aws.endpoint_url)
+    let answer = Api::new(&aws.endpoint_url)?
+        .call(Method::POST, "/")
         .header(
             "authorization",
             format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"),
@@ -196,11 +196,11 @@ pub async fn keys_of(function: &str) -> Result<Keys> {
         ))
         .send()
         .await?;
-    let status = answer.status();
-    let text = answer.text().await?;
+    let text = answer.text();
     ensure!(
-        status.is_success(),
-        "assuming the role of {function} gave {status}: {text}"
+        answer.status == 200,
+        "assuming the role of {function} gave {}: {text}",
+        answer.status
     );
     Ok(Keys {
         access_key_id: element(&text, "AccessKeyId")?,

@@ -1,5 +1,5 @@
 /**
- * The module in Node, as a client under test. Node has a WebSocket of its own
+ * The adapter of the module in Node. Node has a WebSocket of its own
  * from version 22 on; Node 20 needs --experimental-websocket.
  *
  *     CURFEW_CLIENT="node infra/clients/javascript/adapter-node.js" \
@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 
 import { adapter } from "./adapter.js";
 
-/** Texts by their keys, in a file that is replaced in one step. */
+/** Texts by key, in a file that is replaced in one step. */
 class Entries {
   #path;
   #entries = {};

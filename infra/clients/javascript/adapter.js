@@ -1,10 +1,10 @@
 /**
- * The module as a client under test: takes the commands of infra/docs/devices.md,
- * one JSON text each, and sends answers and events. It works in a page and in
- * Node, which differ in where things are stored.
+ * The adapter of the module for the suite of clients: takes the commands of
+ * infra/docs/devices.md, one JSON text each, and sends answers and events. It works
+ * in a page and in Node, which differ in their storages.
  *
- * `places` are what the app stores its own things in: objects with `put(key,
- * value)`, `entries()` and `clear()`.
+ * `places` are the storages of the app's own data: objects with `put(key, value)`,
+ * `entries()` and `clear()`.
  */
 import { Curfew, CurfewError } from "./curfew.js";
 
@@ -13,7 +13,7 @@ export function adapter({ send, configured }) {
   let places = [];
   let read = null;
 
-  const tell = (event, facts = {}) => send({ event, ...facts });
+  const report = (event, details = {}) => send({ event, ...details });
 
   const commands = {
     async configure({ api_url: api, device, reconnect_cap_ms: cap, state }) {
@@ -23,14 +23,14 @@ export function adapter({ send, configured }) {
         api,
         device,
         timing: { reconnectCapMs: cap, reconnectBaseMs: Math.min(cap, 100) },
-        onConnected: () => tell("connected"),
-        onDisconnected: () => tell("disconnected"),
-        onStop: () => tell("stopped"),
+        onConnected: () => report("connected"),
+        onDisconnected: () => report("disconnected"),
+        onStop: () => report("stopped"),
         onWipe: () => Promise.all(places.map((place) => place.clear())),
-        onWiped: () => tell("wiped"),
-        onAcknowledged: () => tell("acknowledged"),
-        onSignInScreen: (ended) => tell("sign_in_screen", ended ?? {}),
-        onError: (error) => tell("error", { detail: String(error?.stack ?? error), cause: String(error?.cause ?? "") }),
+        onWiped: () => report("wiped"),
+        onAcknowledged: () => report("acknowledged"),
+        onSignInScreen: (ended) => report("sign_in_screen", ended ?? {}),
+        onError: (error) => report("error", { detail: String(error?.stack ?? error), cause: String(error?.cause ?? "") }),
         ...options,
       });
       await curfew.start();
@@ -82,12 +82,12 @@ export function adapter({ send, configured }) {
   };
 
   return async function receive(text) {
-    const { id, do: name, ...facts } = JSON.parse(text);
+    const { id, do: name, ...details } = JSON.parse(text);
     try {
       if (!Object.hasOwn(commands, name)) {
-        throw new Error(`there is no command ${name}`);
+        throw new Error(`unknown command: ${name}`);
       }
-      send({ id, ok: true, ...(await commands[name](facts)) });
+      send({ id, ok: true, ...(await commands[name](details)) });
     } catch (error) {
       send({ id, ok: false, problem: error.problem ?? null, detail: String(error.message) });
     }

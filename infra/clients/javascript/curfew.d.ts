@@ -1,13 +1,13 @@
 /** The device's side of Curfew; the contract is infra/docs/devices.md. */
 
-/** Where texts are kept; `localStorage` is one, and so is any with promises. */
+/** A storage of texts, such as `localStorage`. It may return promises. */
 export interface Storage {
   getItem(key: string): string | null | Promise<string | null>;
   setItem(key: string, value: string): void | Promise<void>;
   removeItem(key: string): void | Promise<void>;
 }
 
-/** What a device says of itself at its sign-in. */
+/** The description that a device sends at sign-in. */
 export interface DeviceClaims {
   name?: string;
   type?: "tv" | "phone" | "tablet" | "computer" | "console" | "other";
@@ -38,7 +38,7 @@ export interface Device {
   reason?: string;
 }
 
-/** Who is signed in. The token stays inside. */
+/** A session without its token, which the module keeps. */
 export interface Session {
   /** The session's id; authenticates nobody. */
   session: string;
@@ -49,30 +49,30 @@ export interface Session {
 
 export type SignOutReason = "signed_out" | "password_changed" | "account_disabled";
 
-/** Why there is no session any more. */
+/** The end of a session. */
 export type Ended =
   | {
-      /** The owner ended it; all of the account's data is wiped. */
+      /** The session was signed out. The account's data is wiped. */
       because: "signed_out";
       session: string;
       sign_out: string | null;
       reason: SignOutReason;
       signed_out_at: string;
-      /** `null` when no device did it. */
+      /** `null` when an operator did it. */
       signed_out_by: { id: string; name: string } | null;
     }
   | {
-      /** It ran out, or its token is that of no session. Nothing is wiped. */
+      /** The session expired, or the token is unknown. Nothing is wiped. */
       because: "expired" | "invalid";
       session: string;
     }
   | {
-      /** Somebody else signs in on this device; what was left is wiped. */
+      /** Another account signs in on this device. The old data is wiped. */
       because: "replaced";
       session: null;
     };
 
-/** A sign-out, as its answer shows it. */
+/** A sign-out. */
 export interface SignOut {
   id: string;
   scope: "local" | "device" | "others" | "global";
@@ -82,7 +82,7 @@ export interface SignOut {
 
 export type PartState = "refused" | "pushed" | "contacted" | "acknowledged";
 
-/** How far a sign-out has come, device by device. */
+/** The progress of a sign-out, device by device. */
 export interface Receipt extends SignOut {
   reason: SignOutReason;
   total: { devices: number; confirmed: number; pushed: number; not_reached: number };
@@ -110,62 +110,62 @@ export interface Problem {
   [member: string]: unknown;
 }
 
-/** What the API refused, or that it could not be asked. */
+/** A call that the API refused, or did not answer. */
 export class CurfewError extends Error {
-  /** The status of the answer; 0 when there was none. */
+  /** The status of the answer; 0 without one. */
   readonly status: number;
-  /** The problem document, if the answer was one of this API. */
+  /** The problem document, if the API answered with one. */
   readonly document: Problem | null;
-  /** Its type without the prefix, such as `credentials-invalid`. */
+  /** The problem's name, such as `credentials-invalid`. */
   readonly problem: string | null;
   readonly retryAfterMs: number;
-  /** Whether trying again may help. */
+  /** True when a retry may succeed. */
   readonly passes: boolean;
 }
 
 export interface Options {
   /** The address of the API. */
   api: string;
-  /** Origins of your own APIs behind the authorizer, which get the token, too. */
+  /** The origins of your own APIs behind the authorizer. They get the token too. */
   protects?: string[];
-  /** What the device says of itself. */
+  /** The description that the device sends at sign-in. */
   device?: DeviceClaims;
-  /** Where the session is kept. Without it, `localStorage`, which tabs share. */
+  /** The storage of the session. The default is `localStorage`, which tabs share. */
   storage?: Storage;
-  /** What keys begin with; another one for another account at the same time. */
+  /** The prefix of keys. Use another one for another account at the same time. */
   name?: string;
-  /** What belongs to the account, beside what `onWipe` removes. */
+  /** The account's data to remove, besides what `onWipe` removes. */
   wipes?: {
-    /** What keys in `localStorage` and `sessionStorage` begin with. */
+    /** The prefixes of keys in `localStorage` and `sessionStorage`. */
     keys?: string[];
-    /** Databases of IndexedDB. */
+    /** IndexedDB databases. */
     databases?: string[];
-    /** Caches, by name; `true`, the default, is all of them. */
+    /** Caches by name, or `true` for all of them, the default. */
     caches?: boolean | string[];
   };
 
-  /** Somebody is signed in here, from now or from before. */
+  /** A session has begun or was resumed. */
   onSignedIn?(session: Session): void;
-  /** Stop what plays, uploads or syncs. Waited for, but not for long. */
+  /** Stop what plays, uploads or syncs. It has three seconds. */
   onStop?(ended: Ended): void | Promise<void>;
-  /** Remove what `wipes` does not name. When it fails, all is tried again. */
+  /** Remove the data that `wipes` does not name. If it fails, wiping is retried. */
   onWipe?(ended: Ended): void | Promise<void>;
-  /** All is gone. */
+  /** The account's data is gone. */
   onWiped?(ended: Ended): void;
-  /** Show the sign-in screen, and say what happened; `null` when nothing did. */
+  /** Show the sign-in screen and the reason; `null` at a first visit. */
   onSignInScreen?(ended: Ended | null): void;
-  /** Curfew has taken the acknowledgement of this sign-out. */
+  /** Curfew has accepted the acknowledgement of this sign-out. */
   onAcknowledged?(signOut: string): void;
   onConnected?(): void;
   onDisconnected?(): void;
-  /** What went wrong behind the scenes, for a log. */
+  /** An error in the background, for a log. */
   onError?(error: unknown): void;
 
-  /** In the place of the global ones. */
+  /** Replacements for the globals. */
   fetch?: typeof fetch;
   WebSocket?: typeof WebSocket;
   random?: () => number;
-  /** Times in milliseconds, in the place of the usual ones. For tests. */
+  /** Times in milliseconds. For tests. */
   timing?: Partial<{
     reconnectCapMs: number;
     reconnectBaseMs: number;
@@ -183,18 +183,18 @@ export interface Options {
 /** One device of one account at a time. */
 export class Curfew {
   constructor(options: Options);
-  /** Who is signed in. */
+  /** The current session, or `null`. */
   readonly session: Session | null;
-  /** Whether a socket is open. */
+  /** True while a socket is open. */
   readonly connected: boolean;
-  /** Goes on with what is stored. Call it once, before anything else. */
+  /** Resumes from the storage. Call it once, before anything else. */
   start(): Promise<Session | null>;
   /** Ends without signing out. */
   close(): void;
   signIn(credentials: { email: string; password: string }): Promise<Session>;
-  /** `fetch`, with the token where it belongs, and an eye on the answer. */
+  /** `fetch` with the token, for the API and the origins in `protects`. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
-  /** Whether the session is valid; `null` when nothing is known. */
+  /** Asks whether the session is valid; `null` when the API does not answer. */
   check(): Promise<boolean | null>;
   devices(page?: {
     status?: "signed_in" | "signed_out" | "all";

@@ -1,59 +1,60 @@
 /**
  * The device's side of Curfew, for pages and for Node. It keeps the session and
- * the socket, and does what a device has to do at its end: stop, wipe,
- * acknowledge, show the sign-in screen. The contract that it follows is
+ * the socket. When the session is signed out, it stops the app, wipes,
+ * acknowledges and shows the sign-in screen. The contract is
  * infra/docs/devices.md.
  *
- * What is true stands in the storage. Messages between tabs only say "look".
+ * The storage holds the truth. Messages between tabs only say "look".
  */
 
 const PROBLEM = "urn:curfew:problem:";
 const PROTOCOL = "curfew.v1";
 
 const TIMING = {
-  /** The longest wait between two tries. */
+  /** The longest wait before a retry. */
   reconnectCapMs: 60_000,
-  /** The first try waits for up to this long. */
+  /** The longest wait before the first retry. It doubles with each failure. */
   reconnectBaseMs: 1_000,
-  /** A socket that stood for so long begins the count of failures anew. */
+  /** A socket that stayed open this long resets the count of failures. */
   steadyMs: 60_000,
-  /** Between two heartbeats: at least, and at most. */
+  /** The shortest and the longest time between two heartbeats. */
   heartbeatMs: [240_000, 300_000],
-  /** How long an answer, or a handshake, may take. */
+  /** The timeout of an answer or a handshake. */
   answerMs: 20_000,
-  /** How long the app may take to stop, before its data is wiped all the same. */
+  /** The time that the app has to stop. Its data is wiped after it in any case. */
   stopMs: 3_000,
-  /** How long a database may take to be deleted. */
+  /** The timeout of deleting a database. */
   wipeMs: 10_000,
-  /** A closed socket tells within this time that the acknowledgement was taken;
-   * later it was closed because there was none. */
+  /** A socket that closes within this time has accepted the acknowledgement.
+   * Curfew closes it after five seconds in any case, so a later close proves
+   * nothing. */
   takenMs: 4_000,
-  /** A clock that jumps by more has slept. Browsers let a hidden page look once a
-   * minute. */
+  /** A clock that jumps by more shows that the device slept. A hidden page runs
+   * its timers as rarely as once a minute. */
   sleptMs: 150_000,
-  /** How often the clock is looked at. */
+  /** The time between two looks at the clock. */
   lookMs: 15_000,
 };
 
-/** How the session before ends when somebody else signs in. */
+/** The end of a session whose device is taken over by another account. */
 const REPLACED = { because: "replaced", session: null };
 
-/** What the API refused, or that it could not be asked. */
+/** A call that the API refused, or did not answer. */
 export class CurfewError extends Error {
   constructor(message, { status = 0, document = null, retryAfterMs = 0, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = "CurfewError";
-    /** The status of the answer; 0 when there was none. */
+    /** The status of the answer; 0 without one. */
     this.status = status;
-    /** The problem document (RFC 9457), if the answer was one of this API. */
+    /** The problem document (RFC 9457), if the API answered with one. */
     this.document = document;
-    /** Its type without the prefix, such as `credentials-invalid`, or null. */
+    /** The problem's name, such as `credentials-invalid`, or null. */
     this.problem = document === null ? null : document.type.slice(PROBLEM.length);
-    /** How long to wait before another try. */
+    /** The wait before a retry that the API asked for. */
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** Whether trying again may help. */
+  /** True when a retry may succeed. */
   get passes() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
@@ -75,17 +76,17 @@ export class Curfew {
   #locks;
   #channel = null;
 
-  /** The session in force here, token included, or null. */
+  /** The current session with its token, or null. */
   #session = null;
-  /** Ends all that was begun for that session. */
-  #reign = null;
+  /** Aborts everything that runs for the current session. */
+  #running = null;
   /** The open socket, or null. */
   #socket = null;
-  /** Resolves the wait for the next try to connect. */
+  /** Ends the wait before the next attempt to connect. */
   #wakeUp = null;
-  /** The id of the session that was given up last: while it is still stored, it
-   * is not taken up again. */
-  #gone = null;
+  /** The id of the session that was left last. While it is still stored, it is
+   * not resumed. */
+  #left = null;
   #failures = 0;
   #checking = null;
   #queue = Promise.resolve();
@@ -94,11 +95,11 @@ export class Curfew {
 
   constructor(options) {
     if (!options?.api) {
-      throw new TypeError("Curfew needs `api`, the address of the API");
+      throw new TypeError("`api` is missing: the address of the API");
     }
     const inPage = typeof window !== "undefined" && typeof window.localStorage !== "undefined";
     if (!options.storage && !inPage) {
-      throw new TypeError("Curfew needs `storage` where there is no localStorage");
+      throw new TypeError("`storage` is missing, and there is no localStorage");
     }
     this.#api = new URL(options.api).href.replace(/\/+$/, "");
     this.#protected = new Set((options.protects ?? []).map((url) => new URL(url).origin));
@@ -111,29 +112,29 @@ export class Curfew {
     this.#random = options.random ?? Math.random;
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
     this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
-    // Tabs share their storage, and so they share locks and a channel. Another
-    // storage is this instance's own.
+    // Tabs share localStorage, so they need common locks and a channel. A storage
+    // from the options belongs to this instance alone.
     const shared = options.storage === undefined;
     this.#locks = shared ? (globalThis.navigator?.locks ?? null) : null;
     if (shared && typeof BroadcastChannel !== "undefined") {
       this.#channel = new BroadcastChannel(this.#name);
-      this.#channel.onmessage = () => this.#behind(this.#look());
+      this.#channel.onmessage = () => this.#inBackground(this.#look());
     }
   }
 
-  /** Who is signed in, without the token, or null. */
+  /** The current session without its token, or null. */
   get session() {
     return this.#session === null ? null : shown(this.#session);
   }
 
-  /** Whether a socket is open. */
+  /** True while a socket is open. */
   get connected() {
     return this.#socket !== null;
   }
 
   /**
-   * Goes on with what is stored: finishes a wipe that was interrupted, takes up
-   * the session, or asks for the sign-in screen.
+   * Resumes from the storage: finishes an interrupted wipe, and resumes the session
+   * or asks for the sign-in screen.
    */
   async start() {
     this.#listen();
@@ -145,17 +146,17 @@ export class Curfew {
         await this.#remove("session");
       }
       if (ended?.toWipe) {
-        await this.#wipeOnce(ended);
+        await this.#tryToWipe(ended);
       }
       return { stored: isOver ? null : stored, ended: await this.#read("ended") };
     });
     if (stored) {
-      this.#take(stored);
+      this.#resume(stored);
     } else {
       this.#show(ended);
     }
     if (ended?.toWipe) {
-      this.#behind(this.#wipeUntilDone(ended));
+      this.#inBackground(this.#wipeUntilDone(ended));
     }
     return this.session;
   }
@@ -181,7 +182,7 @@ export class Curfew {
     try {
       answer = await this.#ask("POST", "/v1/login", { body: key ? { ...body, device_key: key } : body });
     } catch (error) {
-      // A key that can't be read is of no use to anybody.
+      // A damaged device key is dropped. The device becomes a new one.
       if (!key || error.document?.field !== "device_key") {
         throw error;
       }
@@ -191,20 +192,20 @@ export class Curfew {
     const { token, device_key, ...rest } = answer;
     const session = { token, ...rest };
     try {
-      await this.#exclusively(() => this.#settle(session, device_key));
+      await this.#exclusively(() => this.#store(session, device_key));
     } catch (error) {
-      // Nobody has this session, so it must not stay open.
-      this.#behind(this.#ask("POST", "/v1/sign-out", { token }));
+      // The session could not be stored, so it must not stay valid.
+      this.#inBackground(this.#ask("POST", "/v1/sign-out", { token }));
       throw error;
     }
-    this.#take(session);
-    this.#tell();
+    this.#resume(session);
+    this.#notifyTabs();
     return this.session;
   }
 
-  /** Stores a new session. What is left of somebody else, or of a wipe that failed,
-   * goes before. */
-  async #settle(session, key) {
+  /** Stores a new session. First wipes the data of another account, or what a failed
+   * wipe has left. */
+  async #store(session, key) {
     const owner = await this.#read("owner");
     const ended = await this.#read("ended");
     const isAnothers = owner !== null && owner !== session.account.id;
@@ -212,7 +213,7 @@ export class Curfew {
       const before = this.#session;
       this.#leave(before);
       await this.#remove("session");
-      this.#tell();
+      this.#notifyTabs();
       await this.#attempt("onStop", REPLACED);
       before?.stopped();
       await this.#everyTabStopped();
@@ -225,8 +226,8 @@ export class Curfew {
   }
 
   /**
-   * `fetch`, with the token for the API itself and for the origins in `protects`,
-   * and with an eye on the answer. A path is one of the API.
+   * `fetch` with the token, for the API and the origins in `protects`. Ends the
+   * session if the answer says that it has ended. A path is one of the API.
    */
   async fetch(input, init = {}) {
     const session = this.#session;
@@ -238,7 +239,7 @@ export class Curfew {
       return this.#fetch(input, init);
     }
     if (session === null) {
-      throw new CurfewError("nobody is signed in");
+      throw new CurfewError("the device is not signed in");
     }
     const headers = new Headers(init.headers ?? request?.headers);
     headers.set("authorization", `Bearer ${session.token}`);
@@ -246,19 +247,19 @@ export class Curfew {
     if (ours && response.status === 401) {
       const document = await problemOf(response.clone());
       if (document === null) {
-        this.#askWhy(session);
+        this.#checkAfterRefusal(session);
       } else {
-        this.#judge(session, document);
+        this.#applyProblem(session, document);
       }
     } else if (!ours && (response.status === 401 || response.status === 403)) {
-      this.#askWhy(session);
+      this.#checkAfterRefusal(session);
     }
     return response;
   }
 
   /**
-   * Asks the API whether the session is valid, and acts on the answer: true,
-   * false, or null when nothing is known.
+   * Asks the API whether the session is valid, and ends it if not. Returns true,
+   * false, or null when the API does not answer.
    */
   async check() {
     const session = this.#session;
@@ -280,13 +281,13 @@ export class Curfew {
     return this.#checking.asked;
   }
 
-  /** The devices of the account, one page of them. */
+  /** Lists the devices of the account, one page at a time. */
   devices({ status = "signed_in", limit = 100, cursor } = {}) {
     const query = new URLSearchParams({ status, limit, ...(cursor && { cursor }) });
     return this.#ask("GET", `/v1/devices?${query}`, { session: this.#signedIn() });
   }
 
-  /** How far a sign-out has come, device by device. */
+  /** Returns the receipt of a sign-out, device by device. */
   async receipt(signOut) {
     const path = `/v1/sign-outs/${encodeURIComponent(signOut)}`;
     return (await this.#ask("GET", path, { session: this.#signedIn() })).sign_out;
@@ -308,7 +309,7 @@ export class Curfew {
     return this.#act("POST", "/v1/sign-out-all", { scope }, () => scope === "global");
   }
 
-  /** Changes the password, which ends every session, or every other one. */
+  /** Changes the password, and signs out every session, or every other one. */
   changePassword({ currentPassword, newPassword, keepCurrent = false }) {
     const body = {
       current_password: currentPassword,
@@ -335,14 +336,14 @@ export class Curfew {
 
   #signedIn() {
     if (this.#session === null) {
-      throw new CurfewError("nobody is signed in");
+      throw new CurfewError("the device is not signed in");
     }
     return this.#session;
   }
 
   // --- Answers ------------------------------------------------------------
 
-  /** A call of the API; what is refused is judged, and thrown. */
+  /** Calls the API. A refusal is applied to the session, and thrown. */
   async #ask(method, path, { session = null, token = session?.token, body, keepalive = false } = {}) {
     const headers = {};
     if (token) {
@@ -369,11 +370,11 @@ export class Curfew {
         return JSON.parse(text);
       }
     } catch (cause) {
-      throw new CurfewError(`there was no answer to ${method} ${path}`, { cause });
+      throw new CurfewError(`no answer to ${method} ${path}`, { cause });
     }
     const document = await problemOf(response);
     if (session !== null && document !== null && response.status === 401) {
-      this.#judge(session, document);
+      this.#applyProblem(session, document);
     }
     const said = document?.detail ?? document?.title ?? `status ${response.status}`;
     const seconds = Number(response.headers.get("retry-after") ?? 0);
@@ -384,8 +385,8 @@ export class Curfew {
     });
   }
 
-  /** Acts on a 401 of the API, which is about the session that asked. */
-  #judge(session, document) {
+  /** Applies a 401 of the API to the session whose token the call carried. */
+  #applyProblem(session, document) {
     switch (document.type.slice(PROBLEM.length)) {
       case "session-signed-out": {
         const ending = {
@@ -395,33 +396,33 @@ export class Curfew {
           signed_out_at: document.signed_out_at,
           signed_out_by: document.signed_out_by ?? null,
         };
-        this.#behind(this.#end(session, ending));
+        this.#inBackground(this.#end(session, ending));
         break;
       }
       case "session-expired":
-        this.#behind(this.#forget(session, "expired"));
+        this.#inBackground(this.#forget(session, "expired"));
         break;
       case "token-invalid":
       case "token-missing":
-        this.#behind(this.#forget(session, "invalid"));
+        this.#inBackground(this.#forget(session, "invalid"));
         break;
     }
   }
 
-  /** A refusal that says nothing; the API knows. */
-  #askWhy(session) {
+  /** Asks the API after a refusal that is not its own. */
+  #checkAfterRefusal(session) {
     if (session === this.#session) {
-      this.#behind(this.check());
+      this.#inBackground(this.check());
     }
   }
 
   // --- The end --------------------------------------------------------------
 
-  /** The session was signed out: stop, wipe, acknowledge, show. Once. */
-  async #end(session, ending, tellingSocket = null) {
-    const socket = tellingSocket ?? this.#socket;
-    // Curfew hangs up five seconds after it has told, taken or not.
-    const takenUntil = Date.now() + this.#timing.takenMs;
+  /** Ends a session that was signed out, once: stop, wipe, acknowledge, show. */
+  async #end(session, ending, revokingSocket = null) {
+    const socket = revokingSocket ?? this.#socket;
+    // Counted from the revocation: five seconds after it, Curfew closes the socket.
+    const acceptedUntil = Date.now() + this.#timing.takenMs;
     if (!this.#leave(session, socket)) {
       return;
     }
@@ -436,18 +437,18 @@ export class Curfew {
       this.#report(error);
     }
     if (wiped === true) {
-      this.#behind(this.#acknowledge(session, ended.sign_out, socket, takenUntil));
+      this.#inBackground(this.#acknowledge(session, ended.sign_out, socket, acceptedUntil));
     } else {
       this.#release(socket);
     }
     this.#show(ended);
     if (wiped === false && (await this.#wipeUntilDone(ended))) {
-      await this.#acknowledge(session, ended.sign_out, null, takenUntil);
+      await this.#acknowledge(session, ended.sign_out, null, acceptedUntil);
     }
   }
 
-  /** Wipes if no other tab has, and nobody has signed in again meanwhile; tells
-   * whether all is gone, or null. */
+  /** Wipes, unless another tab has, or a new sign-in has replaced the session. Returns
+   * whether everything is gone, or null if there was nothing to do. */
   async #wipeFirst(session, ended) {
     const known = await this.#read("ended");
     const stored = await this.#read("session");
@@ -455,8 +456,8 @@ export class Curfew {
     if (known?.session === session.session || isReplaced) {
       return null;
     }
-    // From here on a crash leaves a device that is signed out, and that wipes when
-    // it is switched on. A storage that is full still lets things go.
+    // From here on a crash leaves a device that is signed out, and that wipes itself
+    // at its next start. A full storage fails to write, and can still remove.
     try {
       await this.#write("ended", { ...ended, toWipe: true });
     } catch (error) {
@@ -467,12 +468,12 @@ export class Curfew {
     } catch (error) {
       this.#report(error);
     }
-    this.#tell();
+    this.#notifyTabs();
     await this.#everyTabStopped();
-    return this.#wipeOnce(ended);
+    return this.#tryToWipe(ended);
   }
 
-  /** The session is over, and nobody ended it: nothing is wiped. */
+  /** Ends a session that expired or is unknown. Nothing is wiped. */
   async #forget(session, because) {
     if (!this.#leave(session)) {
       return;
@@ -486,7 +487,7 @@ export class Curfew {
         if (stored?.session === session.session) {
           await this.#write("ended", ended);
           await this.#remove("session");
-          this.#tell();
+          this.#notifyTabs();
         }
       });
     } catch (error) {
@@ -495,7 +496,7 @@ export class Curfew {
     this.#show(ended);
   }
 
-  /** Looks into the storage, after another tab has changed it. */
+  /** Follows the storage after another tab has changed it. */
   async #look() {
     if (this.#closed) {
       return;
@@ -503,14 +504,14 @@ export class Curfew {
     const before = this.#session;
     const stored = await this.#read("session");
     const isKnown = (stored?.session ?? null) === (before?.session ?? null);
-    if (before !== this.#session || isKnown || stored?.session === this.#gone) {
+    if (before !== this.#session || isKnown || stored?.session === this.#left) {
       return;
     }
     if (stored) {
       if (before && before.account.id !== stored.account.id) {
         await this.#attempt("onStop", REPLACED);
       }
-      this.#take(stored);
+      this.#resume(stored);
     } else if (this.#leave(before)) {
       const ended = (await this.#read("ended")) ?? REPLACED;
       await this.#attempt("onStop", ended);
@@ -519,25 +520,25 @@ export class Curfew {
     }
   }
 
-  /** One try to wipe; tells whether all is gone. */
-  async #wipeOnce(ended) {
+  /** Wipes once. Returns whether everything is gone. */
+  async #tryToWipe(ended) {
     try {
       await this.#wipe(ended);
     } catch (error) {
-      this.#report(new CurfewError("wiping failed; it will be tried again", { cause: error }));
+      this.#report(new CurfewError("wiping failed and is retried", { cause: error }));
       return false;
     }
     try {
       const { toWipe: _, ...done } = ended;
       await this.#write("ended", done);
     } catch (error) {
-      // At the next start it is wiped once more, which harms nobody.
+      // The next start wipes once more, which is harmless.
       this.#report(error);
     }
     return true;
   }
 
-  /** Tries again until all is gone; tells whether it was this that did it. */
+  /** Retries until everything is gone. Returns whether this call did it. */
   async #wipeUntilDone(ended) {
     for (let failures = 0; !this.#closed; failures += 1) {
       await sleep(this.#backOff(failures));
@@ -545,7 +546,7 @@ export class Curfew {
         const known = await this.#read("ended");
         const isDone = known !== null && (known.session !== ended.session || !known.toWipe);
         const isReplaced = (await this.#read("session")) !== null;
-        return isDone || isReplaced ? null : this.#wipeOnce(ended);
+        return isDone || isReplaced ? null : this.#tryToWipe(ended);
       });
       if (done !== false) {
         return done === true;
@@ -554,7 +555,7 @@ export class Curfew {
     return false;
   }
 
-  /** Removes all that belongs to the account. */
+  /** Removes everything that belongs to the account. */
   async #wipe(ended) {
     const { keys, databases, caches: cached } = this.#wipes;
     await this.#remove("owner");
@@ -578,14 +579,14 @@ export class Curfew {
     this.#notify("onWiped", ended);
   }
 
-  /** Says that the device has wiped, until that is taken. */
-  async #acknowledge(session, signOut, socket, takenUntil) {
+  /** Acknowledges the sign-out, retried until Curfew accepts it. */
+  async #acknowledge(session, signOut, socket, acceptedUntil) {
     if (!signOut) {
       this.#release(socket);
       return;
     }
     let taken = false;
-    const leftMs = takenUntil - Date.now();
+    const leftMs = acceptedUntil - Date.now();
     if (socket?.readyState === 1 && leftMs > 0) {
       const closed = new Promise((resolve) => {
         socket.addEventListener("close", (event) => resolve(event.wasClean));
@@ -614,38 +615,38 @@ export class Curfew {
     this.#notify("onAcknowledged", signOut);
   }
 
-  // --- The session in force -------------------------------------------------
+  // --- The current session -------------------------------------------------
 
-  /** Takes up a session. */
-  #take(stored) {
+  /** Makes a stored session the current one. */
+  #resume(stored) {
     const before = this.#session;
     this.#leave(before);
     before?.stopped();
     const session = { ...stored };
-    // Held by each tab that uses the account's data, until it has stopped.
+    // Each tab holds this lock while it uses the account's data.
     const stopped = new Promise((resolve) => {
       session.stopped = resolve;
     });
-    this.#behind(this.#locks?.request(`${this.#name}.use`, { mode: "shared" }, () => stopped));
+    this.#inBackground(this.#locks?.request(`${this.#name}.use`, { mode: "shared" }, () => stopped));
     this.#session = session;
-    this.#reign = new AbortController();
+    this.#running = new AbortController();
     this.#failures = 0;
     this.#notify("onSignedIn", shown(session));
     if (this.#WebSocket) {
-      this.#behind(this.#keepConnected(session, this.#reign.signal));
+      this.#inBackground(this.#keepConnected(session, this.#running.signal));
     } else {
-      this.#report(new CurfewError("there is no WebSocket here: the end is heard of at the next call"));
+      this.#report(new CurfewError("no WebSocket here: a sign-out is noticed at the next call"));
     }
   }
 
-  /** Gives up a session, if it is the one in force. The first one to ask is told so. */
+  /** Leaves a session if it is the current one. Returns true for the first caller. */
   #leave(session, keep = null) {
     if (session === null || session !== this.#session) {
       return false;
     }
     this.#session = null;
-    this.#gone = session.session;
-    this.#reign.abort();
+    this.#left = session.session;
+    this.#running.abort();
     this.#wakeUp?.();
     if (this.#socket !== keep) {
       this.#release(this.#socket);
@@ -694,7 +695,7 @@ export class Curfew {
     const closed = new Promise((resolve) => {
       socket.addEventListener("close", resolve);
     });
-    socket.addEventListener("message", (event) => this.#hear(session, socket, event.data));
+    socket.addEventListener("message", (event) => this.#receive(session, socket, event.data));
     const opened = await new Promise((resolve) => {
       const late = setTimeout(() => resolve(false), this.#timing.answerMs);
       const end = (open) => {
@@ -711,22 +712,22 @@ export class Curfew {
     }
     if (!opened) {
       socket.close();
-      // A refused handshake does not say why.
+      // A refused handshake gives no reason.
       await this.check();
       return;
     }
     this.#socket = socket;
     this.#notify("onConnected");
-    const stopBeating = this.#beat(socket);
+    const stopHeartbeat = this.#startHeartbeat(socket);
     await closed;
-    stopBeating();
+    stopHeartbeat();
     if (this.#socket === socket) {
       this.#socket = null;
     }
     this.#notify("onDisconnected");
   }
 
-  #hear(session, socket, data) {
+  #receive(session, socket, data) {
     let frame;
     try {
       frame = JSON.parse(data);
@@ -741,15 +742,15 @@ export class Curfew {
         signed_out_at: frame.signed_out_at,
         signed_out_by: frame.signed_out_by ?? null,
       };
-      this.#behind(this.#end(session, ending, socket));
+      this.#inBackground(this.#end(session, ending, socket));
     } else if (frame?.type === "problem") {
-      const { title = "a frame was refused", status } = frame.problem ?? {};
+      const { title = "the API refused a frame", status } = frame.problem ?? {};
       this.#report(new CurfewError(title, { status }));
     }
   }
 
-  /** Heartbeats, each after a time of its own, until told to stop. */
-  #beat(socket) {
+  /** Sends heartbeats at random times. Returns the function that stops them. */
+  #startHeartbeat(socket) {
     const [least, most] = this.#timing.heartbeatMs;
     let timer;
     const next = () => {
@@ -771,8 +772,8 @@ export class Curfew {
     }
   }
 
-  /** The network is back, or the device has slept: the socket may look open and
-   * be dead, and the session may be over. */
+  /** Reconnects after the network was away or the device slept: the socket may look
+   * open and be dead, and the session may have ended. */
   async #wake() {
     await this.#look();
     if (this.#session === null) {
@@ -797,8 +798,8 @@ export class Curfew {
       seen = now;
       return late;
     };
-    const look = setInterval(() => isLate() && this.#behind(this.#wake()), this.#timing.lookMs);
-    // In Node, looking at the clock is no reason to stay.
+    const look = setInterval(() => isLate() && this.#inBackground(this.#wake()), this.#timing.lookMs);
+    // In Node, this timer must not keep the process alive.
     look.unref?.();
     this.#listeners.push(() => clearInterval(look));
     if (typeof window === "undefined") {
@@ -808,21 +809,21 @@ export class Curfew {
       target.addEventListener(name, act);
       this.#listeners.push(() => target.removeEventListener(name, act));
     };
-    on(window, "online", () => this.#behind(this.#wake()));
-    on(window, "pageshow", (event) => event.persisted && this.#behind(this.#wake()));
+    on(window, "online", () => this.#inBackground(this.#wake()));
+    on(window, "pageshow", (event) => event.persisted && this.#inBackground(this.#wake()));
     on(window, "storage", (event) => {
       if (event.key === null || event.key === this.#key("session")) {
-        this.#behind(this.#look());
+        this.#inBackground(this.#look());
       }
     });
     on(document, "visibilitychange", () => {
       if (document.visibilityState === "visible") {
-        this.#behind(isLate() ? this.#wake() : this.#look());
+        this.#inBackground(isLate() ? this.#wake() : this.#look());
       }
     });
   }
 
-  /** Full jitter: anything between nothing and what has doubled with each failure. */
+  /** Draws a wait with full jitter: up to a bound that doubles with each failure. */
   #backOff(failures) {
     const { reconnectBaseMs, reconnectCapMs } = this.#timing;
     return this.#random() * Math.min(reconnectCapMs, reconnectBaseMs * 2 ** Math.min(failures, 20));
@@ -850,7 +851,7 @@ export class Curfew {
       const text = await this.#storage.getItem(this.#key(what));
       return text ? JSON.parse(text) : null;
     } catch (error) {
-      // What can't be read, or was not written by us, counts as nothing.
+      // An unreadable entry counts as missing.
       this.#report(error);
       return null;
     }
@@ -864,7 +865,7 @@ export class Curfew {
     await this.#storage.removeItem(this.#key(what));
   }
 
-  /** Does one thing after another, in all tabs together. */
+  /** Runs one piece of work at a time, across all tabs. */
   #exclusively(work) {
     if (this.#locks !== null) {
       return this.#locks.request(`${this.#name}.change`, work);
@@ -874,18 +875,18 @@ export class Curfew {
     return done;
   }
 
-  #tell() {
+  #notifyTabs() {
     this.#channel?.postMessage("look");
   }
 
-  /** Lets the app do its part, which must not keep us for ever. */
-  async #attempt(hook, ...facts) {
+  /** Runs a hook of the app, and waits for it up to a limit. */
+  async #attempt(hook, ...details) {
     let timer;
     const late = new Promise((resolve) => {
       timer = setTimeout(resolve, this.#timing.stopMs);
     });
     try {
-      await Promise.race([this.#hooks[hook]?.(...facts), late]);
+      await Promise.race([this.#hooks[hook]?.(...details), late]);
     } catch (error) {
       this.#report(error);
     } finally {
@@ -893,23 +894,23 @@ export class Curfew {
     }
   }
 
-  #notify(hook, ...facts) {
+  #notify(hook, ...details) {
     try {
-      this.#behind(this.#hooks[hook]?.(...facts));
+      this.#inBackground(this.#hooks[hook]?.(...details));
     } catch (error) {
       this.#report(error);
     }
   }
 
-  /** The sign-in screen, unless somebody has signed in meanwhile. */
+  /** Shows the sign-in screen, unless there is a session again. */
   #show(ended) {
     if (this.#session === null && !this.#closed) {
       this.#notify("onSignInScreen", ended);
     }
   }
 
-  /** Work that nobody waits for. */
-  #behind(work) {
+  /** Runs work in the background, and reports its errors. */
+  #inBackground(work) {
     Promise.resolve(work).catch((error) => this.#report(error));
   }
 
@@ -917,12 +918,12 @@ export class Curfew {
     try {
       this.#hooks.onError?.(error);
     } catch {
-      // Nobody is left to tell.
+      // A failing error hook has no one to report to.
     }
   }
 }
 
-/** The problem document of this API in an answer, or null. */
+/** Returns the problem document of this API in an answer, or null. */
 async function problemOf(response) {
   const type = response.headers.get("content-type") ?? "";
   if (!type.startsWith("application/problem+json")) {
@@ -936,9 +937,9 @@ async function problemOf(response) {
   }
 }
 
-/** Whether a refusal says that the session is over. */
+/** Returns whether a refusal says that the session has ended. */
 function isEnd(error) {
-  return error.status === 401 && error.problem !== "verification-required";
+  return error.status === 401;
 }
 
 function shown({ token: _, stopped: __, ...rest }) {
@@ -951,7 +952,7 @@ function sleep(ms) {
   });
 }
 
-/** Deletes a database, also one that does not exist. */
+/** Deletes a database, which need not exist. */
 function deleteDatabase(name, limitMs) {
   return new Promise((resolve, reject) => {
     const request = indexedDB.deleteDatabase(name);

@@ -29,9 +29,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Plays the main job against the running stack, or against one of its own:
-    /// five devices sign in, and are sent home.
-    Story,
+    /// Plays the main job on the running stack, or on one of its own: five devices
+    /// sign in, and are signed out one, some or all at a time. Checks each step.
+    Story {
+        /// Print a few lines for each step; the default.
+        #[arg(long, conflicts_with = "verbose")]
+        brief: bool,
+        /// Print requests, answers and events too.
+        #[arg(long)]
+        verbose: bool,
+    },
     /// A device in this terminal: signs in, plays, and goes dark when it is signed
     /// out.
     Device(curfew_terminal::Arguments),
@@ -51,7 +58,9 @@ async fn main() -> ExitCode {
         parameters: BTreeMap::new(),
     };
     let end = match command {
-        Some(Command::Story) => story::play(told_to_end()).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Story { verbose, .. }) => story::play(verbose, told_to_end())
+            .await
+            .map(|()| ExitCode::SUCCESS),
         Some(Command::Device(arguments)) => device(arguments).await,
         None => tokio::select! {
             end = run(options) => end,

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use aws_credential_types::Credentials;
 use curfew::{Options, Record, Stack, running, target};
 use curfew_client::Api;
-use curfew_story::Stage;
+use curfew_story::Settings;
 use http::Method;
 use runtime::{Clients, RetryPolicy};
 
@@ -18,10 +18,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When there is no stack, or when an expectation of the story is not met.
-pub async fn play(interrupted: impl Future<Output = Result<()>>) -> Result<()> {
+pub async fn play(verbose: bool, interrupted: impl Future<Output = Result<()>>) -> Result<()> {
     if let Some(record) = running(&target().join("local"))? {
         if answers(&record.api_url).await {
-            return curfew_story::play(&stage(&record), interrupted).await;
+            return curfew_story::play(settings(&record, verbose), interrupted).await;
         }
         eprintln!("The stack at {} does not answer.", record.api_url);
     }
@@ -31,14 +31,14 @@ pub async fn play(interrupted: impl Future<Output = Result<()>>) -> Result<()> {
         stack = Stack::start(Options::apart("story")) => stack?,
         end = &mut interrupted => return end.and_then(|()| bail!("interrupted")),
     };
-    let stage = stage(stack.record());
+    let settings = settings(stack.record(), verbose);
     let interrupted = async {
         tokio::select! {
             end = interrupted => end,
             broken = stack.broken() => broken,
         }
     };
-    curfew_story::play(&stage, interrupted).await
+    curfew_story::play(settings, interrupted).await
 }
 
 async fn answers(api_url: &str) -> bool {
@@ -51,7 +51,7 @@ async fn answers(api_url: &str) -> bool {
     call.send().await.is_ok_and(|answer| answer.status == 200)
 }
 
-fn stage(record: &Record) -> Stage {
+fn settings(record: &Record, verbose: bool) -> Settings {
     let aws = &record.aws;
     let credentials = Credentials::new(
         &aws.access_key_id,
@@ -67,7 +67,7 @@ fn stage(record: &Record) -> Stage {
         aws_smithy_http_client::Builder::new().build_http(),
         RetryPolicy::Standard,
     );
-    Stage {
+    Settings {
         api_url: record.api_url.clone(),
         socket_url: record.socket_url.clone(),
         example_url: record.example_url.clone(),
@@ -76,5 +76,6 @@ fn stage(record: &Record) -> Stage {
         sqs: clients.sqs(),
         logs: record.logs.clone(),
         watch: record.watch,
+        verbose,
     }
 }

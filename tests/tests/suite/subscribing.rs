@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use curfew::root;
 use curfew_tests::aws::{Call, Principal};
-use curfew_tests::client::{Device, Household, LAPTOP, PHONE, TV, unique};
+use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TV, unique};
 use curfew_tests::stack::stack;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -256,9 +256,8 @@ impl Service {
     }
 
     async fn post(&self, body: &Value) -> u16 {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let answer = client.post(self.url()).body(body.to_string()).send().await;
-        answer.unwrap().status().as_u16()
+        let call = Api::at(&self.url()).call("POST", "/");
+        call.untyped(body.to_string()).send().await.status
     }
 }
 

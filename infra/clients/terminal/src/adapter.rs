@@ -1,5 +1,5 @@
-//! The device behind the suite of clients: one JSON object a line in each
-//! direction, as `infra/docs/devices.md` says.
+//! The adapter for the suite of clients: one JSON object per line in each
+//! direction. The protocol is in `infra/docs/devices.md`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use curfew_client::{
     Timing,
 };
 
-use crate::typed;
+use crate::input;
 
 /// A numbered command.
 #[derive(Deserialize)]
 struct Command {
     id: Value,
     #[serde(flatten)]
-    what: What,
+    action: Action,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
-enum What {
+enum Action {
     Configure(Configuration),
     SignIn {
         email: String,
@@ -66,17 +66,17 @@ struct Configuration {
     device: DeviceInfo,
 }
 
-/// Does what standard input says, until it ends or says `end`.
+/// Follows the commands on standard input until it ends, or until `end`.
 ///
 /// # Errors
 /// When standard output can't be written.
 pub async fn run() -> Result<()> {
-    let (say, mut said) = unbounded_channel::<Value>();
+    let (say, mut written) = unbounded_channel::<Value>();
     let mut adapter = Adapter { client: None, say };
-    let mut lines = typed::lines();
+    let mut lines = input::lines();
     let answering = async {
         while let Some(line) = lines.recv().await {
-            if !line.trim().is_empty() && !adapter.obey(&line).await {
+            if !line.trim().is_empty() && !adapter.run(&line).await {
                 return;
             }
         }
@@ -84,15 +84,14 @@ pub async fn run() -> Result<()> {
     let mut answering = pin!(answering);
     loop {
         tokio::select! {
-            // In this order: what is said is written before the end is seen.
+            // In this order, so that every answer is written before the end.
             biased;
-            Some(line) = said.recv() => write(&line)?,
+            Some(line) = written.recv() => write(&line)?,
             () = &mut answering => break,
         }
     }
-    // A device whose acknowledgement nobody answers would never be silent: what
-    // was said by now is all.
-    while let Ok(line) = said.try_recv() {
+    // Don't wait for more: an acknowledgement without an answer is retried forever.
+    while let Ok(line) = written.try_recv() {
         write(&line)?;
     }
     Ok(())
@@ -110,18 +109,18 @@ struct Adapter {
 }
 
 impl Adapter {
-    /// Does what a line says, and answers; false when that was the last one.
-    async fn obey(&mut self, line: &str) -> bool {
+    /// Runs the command in a line, and answers it. Returns false after the last one.
+    async fn run(&mut self, line: &str) -> bool {
         let (id, done, goes_on) = match serde_json::from_str(line) {
             Err(error) => {
                 let id = serde_json::from_str::<Value>(line)
                     .map(|line| line["id"].clone())
                     .unwrap_or_default();
-                (id, Err(failure(format!("no such command: {error}"))), true)
+                (id, Err(failure(format!("unknown command: {error}"))), true)
             }
-            Ok(Command { id, what }) => {
-                let goes_on = !matches!(what, What::End);
-                (id, self.act(what).await, goes_on)
+            Ok(Command { id, action }) => {
+                let goes_on = !matches!(action, Action::End);
+                (id, self.act(action).await, goes_on)
             }
         };
         let answer = match done {
@@ -134,49 +133,33 @@ impl Adapter {
                 json!({ "id": id, "ok": false, "problem": problem, "detail": detail })
             }
         };
-        // Nobody is left to hear it when this fails.
+        // Fails only when the process ends.
         let _ = self.say.send(answer);
         goes_on
     }
 
-    async fn act(&mut self, what: What) -> Result<Map<String, Value>, Error> {
-        let members = match what {
-            What::Configure(configuration) => {
+    async fn act(&mut self, action: Action) -> Result<Map<String, Value>, Error> {
+        let members = match action {
+            Action::Configure(configuration) => {
                 self.configure(configuration)?;
                 json!({})
             }
-            What::SignIn { email, password } => {
+            Action::SignIn { email, password } => {
                 let credentials = Credentials { email, password };
                 let session = self.client_mut()?.sign_in(&credentials).await?;
                 json!({ "device_id": session.device })
             }
-            What::Store { key, value } => {
+            Action::Store { key, value } => {
                 let stored = self.client()?.storage().store(key, value);
-                stored.map_err(|error| failure(error.to_string()))?;
+                stored.map_err(failure)?;
                 json!({})
             }
-            What::Stored => {
-                let memory = self.client()?.storage();
-                let key = memory
-                    .device_key()
-                    .map_err(|error| failure(error.to_string()))?;
-                json!({
-                    "entries": memory.entries(),
-                    "token": memory.session().is_some(),
-                    "device_key": key.is_some(),
-                })
-            }
-            What::Call { method, path } => {
-                let method: Method = method.parse().map_err(|_| failure("no such method"))?;
-                match self.client()?.call(method, &path, None).await {
-                    Ok(answer) => json!({ "status": answer.status, "problem": answer.problem() }),
-                    Err(_) => json!({ "status": 0, "problem": null }),
-                }
-            }
-            What::SignOut { scope } => {
+            Action::Stored => self.stored()?,
+            Action::Call { method, path } => self.call(&method, &path).await?,
+            Action::SignOut { scope } => {
                 json!({ "sign_out": self.client()?.sign_out(&scope).await? })
             }
-            What::ChangePassword {
+            Action::ChangePassword {
                 current_password,
                 new_password,
                 keep_current,
@@ -186,7 +169,7 @@ impl Adapter {
                     client.change_password(&current_password, &new_password, keep_current);
                 json!({ "sign_out": changed.await? })
             }
-            What::End => {
+            Action::End => {
                 if let Some(client) = self.client.take() {
                     client.close().await;
                 }
@@ -199,6 +182,24 @@ impl Adapter {
         }
     }
 
+    fn stored(&self) -> Result<Value, Error> {
+        let storage = self.client()?.storage();
+        let key = storage.device_key().map_err(failure)?;
+        Ok(json!({
+            "entries": storage.entries(),
+            "token": storage.session().is_some(),
+            "device_key": key.is_some(),
+        }))
+    }
+
+    async fn call(&self, method: &str, path: &str) -> Result<Value, Error> {
+        let method: Method = method.parse().map_err(failure)?;
+        Ok(match self.client()?.call(method, path, None).await {
+            Ok(answer) => json!({ "status": answer.status, "problem": answer.problem() }),
+            Err(_) => json!({ "status": 0, "problem": null }),
+        })
+    }
+
     fn configure(&mut self, configuration: Configuration) -> Result<(), Error> {
         let Configuration {
             api_url,
@@ -207,23 +208,23 @@ impl Adapter {
             reconnect_cap_ms,
             device,
         } = configuration;
-        let api = Api::new(&api_url).map_err(|error| failure(error.to_string()))?;
+        let api = Api::new(&api_url).map_err(failure)?;
         let mut timing = Timing::default();
         if let Some(cap) = reconnect_cap_ms {
             timing = timing.capped(Duration::from_millis(cap));
         }
-        // The one before lets go of its folder first.
+        // The device before releases its folder first.
         self.client = None;
-        let memory = Storage::in_folder(state).map_err(|error| failure(format!("{error:#}")))?;
+        let memory = Storage::in_folder(state).map_err(failure)?;
         let settings = Settings {
             api,
             socket_url,
             device,
             timing,
         };
-        let (client, news) = Client::new(settings, memory);
+        let (client, events) = Client::new(settings, memory);
         self.client = Some(client);
-        tokio::spawn(tell(news, self.say.clone()));
+        tokio::spawn(report(events, self.say.clone()));
         Ok(())
     }
 
@@ -237,19 +238,19 @@ impl Adapter {
 }
 
 fn unconfigured() -> Error {
-    failure("configure comes first")
+    failure("configure must come first")
 }
 
-fn failure(detail: impl Into<String>) -> Error {
+fn failure(detail: impl ToString) -> Error {
     Error {
         problem: None,
-        detail: detail.into(),
+        detail: detail.to_string(),
     }
 }
 
-async fn tell(mut news: UnboundedReceiver<Event>, say: UnboundedSender<Value>) {
-    while let Some(news) = news.recv().await {
-        if let Some(event) = event(&news)
+async fn report(mut events: UnboundedReceiver<Event>, say: UnboundedSender<Value>) {
+    while let Some(event) = events.recv().await {
+        if let Some(event) = line(&event)
             && say.send(event).is_err()
         {
             return;
@@ -257,9 +258,9 @@ async fn tell(mut news: UnboundedReceiver<Event>, say: UnboundedSender<Value>) {
     }
 }
 
-/// What the suite is told of it.
-fn event(news: &Event) -> Option<Value> {
-    let event = match news {
+/// Returns the line that reports an event to the suite.
+fn line(event: &Event) -> Option<Value> {
+    let line = match event {
         Event::Connected => json!({ "event": "connected" }),
         Event::Disconnected => json!({ "event": "disconnected" }),
         Event::Stopped(..) => json!({ "event": "stopped" }),
@@ -285,7 +286,7 @@ fn event(news: &Event) -> Option<Value> {
         | Event::WipeFailed(_)
         | Event::NotAcknowledged => return None,
     };
-    Some(event)
+    Some(line)
 }
 
 #[cfg(test)]
@@ -296,21 +297,21 @@ mod tests {
     use super::Adapter;
 
     fn adapter() -> (Adapter, UnboundedReceiver<Value>) {
-        let (say, said) = unbounded_channel();
-        (Adapter { client: None, say }, said)
+        let (say, written) = unbounded_channel();
+        (Adapter { client: None, say }, written)
     }
 
     #[tokio::test]
-    async fn what_is_no_command_fails_under_its_number() {
-        let (mut adapter, mut said) = adapter();
+    async fn a_malformed_command_fails_under_its_number() {
+        let (mut adapter, mut written) = adapter();
         for (line, id) in [
             (r#"{"id":7,"do":"dance"}"#, json!(7)),
             (r#"{"id":8,"do":"sign_in"}"#, json!(8)),
             (r#"{"id":9,"do":"stored"}"#, json!(9)),
             ("nonsense", Value::Null),
         ] {
-            assert!(adapter.obey(line).await);
-            let answer = said.recv().await.unwrap();
+            assert!(adapter.run(line).await);
+            let answer = written.recv().await.unwrap();
             assert_eq!((&answer["id"], &answer["ok"]), (&id, &json!(false)));
             assert_eq!(answer["problem"], Value::Null);
         }
@@ -318,8 +319,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_is_answered() {
-        let (mut adapter, mut said) = adapter();
-        assert!(!adapter.obey(r#"{"id":1,"do":"end"}"#).await);
-        assert_eq!(said.recv().await.unwrap(), json!({ "id": 1, "ok": true }));
+        let (mut adapter, mut written) = adapter();
+        assert!(!adapter.run(r#"{"id":1,"do":"end"}"#).await);
+        assert_eq!(
+            written.recv().await.unwrap(),
+            json!({ "id": 1, "ok": true })
+        );
     }
 }

@@ -1,37 +1,32 @@
-//! What a device plays: the films of the example API in `infra/example`, piece by
-//! piece, for as long as it is let in.
+//! The films of the example API in `infra/example`, fetched piece by piece for as
+//! long as the device's token is accepted.
 
+use curfew_client::{AddressError, Api, Secret};
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
-use curfew_client::{AddressError, Answer, Api, Secret};
-
-/// A piece of a film, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Piece {
-    /// The title of the film.
+/// A piece of a film.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Piece {
     pub title: String,
-    /// Which piece it is, from 0.
+    /// The number of the piece, from 0.
     pub position: u32,
-    /// How many there are.
+    /// The number of pieces.
     pub of: u32,
-    /// What is to be seen.
+    /// The picture, in words.
     pub scene: String,
-    /// How long it plays.
     pub plays_seconds: u32,
     next: Option<String>,
 }
 
-/// What came of asking for a piece.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// It.
+/// The result of fetching a piece.
+pub(crate) enum Fetched {
     Piece(Piece),
-    /// A refusal, with its status. What it means, Curfew's API says.
+    /// Refused with this status. Only Curfew's API knows why.
     Refused(u16),
-    /// Nothing; why.
-    Nothing(String),
+    /// Failed for this reason.
+    Failed(String),
 }
 
 #[derive(Deserialize)]
@@ -39,9 +34,9 @@ struct Listed {
     stream: String,
 }
 
-/// Shows one film after the other, for ever.
-#[derive(Clone, Debug)]
-pub struct Projector {
+/// Fetches one film after the other, forever.
+#[derive(Clone)]
+pub(crate) struct Projector {
     api: Api,
     films: Vec<String>,
     film: usize,
@@ -49,12 +44,9 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// A projector of the films at this address, on the network of this device,
-    /// which begins with the film of this number.
-    ///
-    /// # Errors
-    /// [`AddressError`] when a token can't go there.
-    pub fn new(device: &Api, example_url: &str, film: usize) -> Result<Self, AddressError> {
+    /// Creates a projector on the network of this device. It starts with the film
+    /// of this number, modulo their count.
+    pub(crate) fn new(device: &Api, example_url: &str, film: usize) -> Result<Self, AddressError> {
         Ok(Self {
             api: device.at(example_url)?,
             films: Vec::new(),
@@ -63,47 +55,45 @@ impl Projector {
         })
     }
 
-    /// Asks for the next piece. After something else than a piece, it is the same
-    /// one.
-    pub async fn show(&mut self, token: &Secret) -> Shown {
-        let shown = self.ask(token).await;
-        shown.unwrap_or_else(|shown| shown)
+    /// Fetches the next piece. A piece that did not come is fetched again.
+    pub(crate) async fn fetch(&mut self, token: &Secret) -> Fetched {
+        match self.piece(token).await {
+            Ok(piece) => Fetched::Piece(piece),
+            Err(failed) => failed,
+        }
     }
 
-    async fn ask(&mut self, token: &Secret) -> Result<Shown, Shown> {
+    async fn piece(&mut self, token: &Secret) -> Result<Piece, Fetched> {
         if self.films.is_empty() {
             let answer = self.get("/films", token).await?;
-            let films = Vec::<Listed>::deserialize(&answer["films"]).map_err(unread)?;
+            let films = Vec::<Listed>::deserialize(&answer["films"]).map_err(malformed)?;
             self.films = films.into_iter().map(|film| film.stream).collect();
         }
         let count = self.films.len();
-        let nothing = || Shown::Nothing("there are no films".to_owned());
-        let first = self.film.checked_rem(count).ok_or_else(nothing)?;
+        let none = || Fetched::Failed("there are no films".to_owned());
+        let first = self.film.checked_rem(count).ok_or_else(none)?;
         let path = self.next.as_ref().unwrap_or(&self.films[first]);
-        let piece = Piece::deserialize(&self.get(path, token).await?).map_err(unread)?;
+        let piece = Piece::deserialize(&self.get(path, token).await?).map_err(malformed)?;
         if piece.next.is_none() {
             self.film += 1;
         }
         self.next.clone_from(&piece.next);
-        Ok(Shown::Piece(piece))
+        Ok(piece)
     }
 
-    async fn get(&self, path: &str, token: &Secret) -> Result<Value, Shown> {
-        let answer = self.api.call(Method::GET, path).token(token).send().await;
-        match answer {
-            Ok(Answer {
-                status: 200, json, ..
-            }) => Ok(json),
-            Ok(Answer {
-                status: status @ (401 | 403),
-                ..
-            }) => Err(Shown::Refused(status)),
-            Ok(answer) => Err(Shown::Nothing(answer.message())),
-            Err(unanswered) => Err(Shown::Nothing(unanswered.reason)),
+    async fn get(&self, path: &str, token: &Secret) -> Result<Value, Fetched> {
+        let call = self.api.call(Method::GET, path).token(token);
+        match call.send().await {
+            Ok(answer) => match answer.status {
+                200 => Ok(answer.json),
+                401 | 403 => Err(Fetched::Refused(answer.status)),
+                _ => Err(Fetched::Failed(answer.message())),
+            },
+            Err(no_answer) => Err(Fetched::Failed(no_answer.reason)),
         }
     }
 }
 
-fn unread(_: serde_json::Error) -> Shown {
-    Shown::Nothing("the answer is no film".to_owned())
+fn malformed(_: serde_json::Error) -> Fetched {
+    Fetched::Failed("the answer is malformed".to_owned())
 }

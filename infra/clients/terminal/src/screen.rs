@@ -1,11 +1,10 @@
-//! What a device shows: lines that stay, and at a terminal one that moves, above
-//! the line where its owner types.
+//! The terminal: lines that stay, and below them one that moves and one to type in.
 
 use std::io::{IsTerminal, Write, stdout};
 
 use runtime::Clock;
 
-/// Escape sequences (ECMA-48, and DEC's for the cursor and for wrapping).
+/// Escape sequences (ECMA-48; DEC's for the cursor and for wrapping).
 const ERASE: &str = "\r\u{1b}[2K";
 const UP: &str = "\u{1b}[1A";
 const SAVE: &str = "\u{1b}7";
@@ -13,12 +12,12 @@ const RESTORE: &str = "\u{1b}8";
 const CUT: &str = "\u{1b}[?7l";
 const WRAP: &str = "\u{1b}[?7h";
 
-/// Where the owner types.
+/// The prompt of the line to type in.
 const PROMPT: &str = "› ";
 
-/// How a text stands out; only where there is colour.
+/// The colour or weight of a text. Ignored where there is no colour.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     Bold,
     Faint,
     Good,
@@ -26,7 +25,7 @@ pub(super) enum Ink {
 }
 
 impl Ink {
-    /// The parameter of the escape sequence (ECMA-48, section 8.3.117).
+    /// Returns the parameter of the escape sequence (ECMA-48, section 8.3.117).
     fn code(self) -> &'static str {
         match self {
             Self::Bold => "1",
@@ -39,33 +38,33 @@ impl Ink {
 
 /// The screen of one device.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     is_terminal: bool,
     has_colour: bool,
     clock: Clock,
-    /// The line that moves, once there is one.
+    /// The moving line, once there is one.
     moving: Option<String>,
 }
 
 impl Screen {
-    /// A screen, in colour when it is a terminal and nobody asked for none
+    /// Creates the screen. It has colour on a terminal, unless `NO_COLOR` is set
     /// (<https://no-color.org>).
     #[expect(
         clippy::disallowed_methods,
         reason = "NO_COLOR is about this terminal and configures nothing"
     )]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let is_terminal = stdout().is_terminal();
-        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             is_terminal,
-            has_colour: is_terminal && !is_unwanted,
+            has_colour: is_terminal && !no_colour,
             clock: Clock::System,
             moving: None,
         }
     }
 
-    pub(super) fn inked(&self, ink: Ink, text: &str) -> String {
+    pub(crate) fn inked(&self, ink: Ink, text: &str) -> String {
         if self.has_colour && !text.is_empty() {
             format!("\u{1b}[{}m{text}\u{1b}[0m", ink.code())
         } else {
@@ -74,13 +73,13 @@ impl Screen {
     }
 
     /// Writes a line that stays, with the time.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         let time = self.clock.now().strftime("%H:%M:%S").to_string();
         self.line(&format!("{}  {text}", self.inked(Ink::Faint, &time)));
     }
 
     /// Writes a line that stays.
-    pub(super) fn line(&self, text: &str) {
+    pub(crate) fn line(&self, text: &str) {
         let below = match &self.moving {
             Some(moving) => format!("{CUT}{moving}{WRAP}\n{PROMPT}"),
             None => String::new(),
@@ -88,8 +87,8 @@ impl Screen {
         write(&format!("{}{text}\n{below}", self.erased()));
     }
 
-    /// Puts something in the place of the line that moves.
-    pub(super) fn move_on(&mut self, text: String) {
+    /// Replaces the moving line.
+    pub(crate) fn move_on(&mut self, text: String) {
         if !self.is_terminal {
             return;
         }
@@ -101,21 +100,21 @@ impl Screen {
         self.moving = Some(text);
     }
 
-    /// Takes the line away on which the owner has just pressed the return key.
-    pub(super) fn typed(&self) {
+    /// Erases the line that was just entered.
+    pub(crate) fn typed(&self) {
         if self.moving.is_some() {
             write(&format!("{UP}{ERASE}{PROMPT}"));
         }
     }
 
-    /// Takes the line that moves away.
-    pub(super) fn rest(&mut self) {
+    /// Erases the moving line.
+    pub(crate) fn rest(&mut self) {
         let erased = self.erased();
         self.moving = None;
         write(&erased);
     }
 
-    /// What takes the last two lines away.
+    /// Returns the sequence that erases the moving line and the prompt.
     fn erased(&self) -> String {
         match self.moving {
             Some(_) => format!("{ERASE}{UP}{ERASE}"),
@@ -125,14 +124,15 @@ impl Screen {
 }
 
 fn write(text: &str) {
-    // Whoever looked may have gone; the device goes on.
+    // The terminal may be gone; the device goes on.
     let mut screen = stdout().lock();
     let _ = screen.write_all(text.as_bytes());
     let _ = screen.flush();
 }
 
-/// A bar of so many cells, filled in this share.
-pub(super) fn bar(cells: usize, share: f64) -> (String, String) {
+/// Draws a bar of this many cells, filled to this share. Returns the filled and
+/// the empty part.
+pub(crate) fn bar(cells: usize, share: f64) -> (String, String) {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -151,7 +151,7 @@ mod tests {
     use super::bar;
 
     #[test]
-    fn a_bar_is_as_long_as_it_is_however_full() {
+    fn a_bar_has_the_same_length_at_every_share() {
         for share in [-1.0, 0.0, 0.04, 0.1, 0.5, 0.99, 1.0, 2.0] {
             let (played, rest) = bar(10, share);
             assert_eq!((played + &rest).chars().count(), 10, "{share}");

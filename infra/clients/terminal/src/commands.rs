@@ -1,0 +1,177 @@
+//! The commands that the owner types.
+
+use anyhow::Result;
+use curfew_client::Answer;
+use http::Method;
+use http_api::{DeviceView, ReceiptView, Status};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::device::Device;
+use crate::screen::Ink;
+
+/// The list of commands.
+pub(crate) const COMMANDS: &str = "devices · out N · out others · out all · out · receipt · \
+                                   offline · online · quit";
+
+/// The number of times that a receipt is read after a sign-out.
+const POLLS: u32 = 25;
+
+/// The receipt of the last sign-out from here.
+#[derive(Default)]
+pub(crate) struct Receipt {
+    sign_out: Option<String>,
+    /// The number of reads to come.
+    pub(crate) polls: u32,
+    /// The text that was shown last.
+    shown: String,
+}
+
+impl Device {
+    /// Runs a command. Returns true when the device must end.
+    pub(crate) async fn run_command(&mut self, line: &str) -> Result<bool> {
+        self.screen.typed();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            ["offline"] => self.set_offline(true),
+            ["online"] => self.set_offline(false),
+            ["devices"] => self.list().await,
+            ["receipt"] => {
+                self.receipt.shown.clear();
+                self.read_receipt().await;
+            }
+            ["out"] => self.sign_out("/v1/sign-out", None).await,
+            ["out", scope @ ("others" | "all")] => {
+                let scope = if *scope == "all" { "global" } else { scope };
+                let body = json!({ "scope": scope });
+                self.sign_out("/v1/sign-out-all", Some(&body)).await;
+            }
+            ["out", number] => self.sign_out_listed(number).await,
+            ["quit"] => {
+                self.stop();
+                self.screen
+                    .say("Switched off. The session stays valid until it is signed out.");
+                return Ok(true);
+            }
+            _ => self
+                .screen
+                .say(&format!("Unknown command. Commands: {COMMANDS}")),
+        }
+        Ok(false)
+    }
+
+    async fn list(&mut self) {
+        let path = "/v1/devices?limit=100";
+        let Some(answer) = self.call(Method::GET, path, None).await else {
+            return;
+        };
+        let Some(devices) = member::<Vec<DeviceView>>(&answer, "/devices") else {
+            return self.screen.say(&answer.message());
+        };
+        for (at, device) in devices.iter().enumerate() {
+            let kind = device.device_type.as_str();
+            let since = device.signed_in_at.strftime("%H:%M:%S");
+            let this = if device.current {
+                "  ← this device"
+            } else {
+                ""
+            };
+            let line = format!(
+                "  {:>2}  {:<24} {kind:<9} since {since}{this}",
+                at + 1,
+                device.name
+            );
+            let is_out = device.status == Status::SignedOut;
+            let ink = if is_out { Ink::Faint } else { Ink::Bold };
+            self.screen.line(&self.screen.inked(ink, &line));
+        }
+        self.listed = devices;
+    }
+
+    async fn sign_out_listed(&mut self, number: &str) {
+        let at = number.parse().ok().and_then(|n: usize| n.checked_sub(1));
+        match at.and_then(|at| self.listed.get(at)) {
+            Some(device) => {
+                let path = format!("/v1/devices/{}/sign-out", device.id);
+                self.sign_out(&path, None).await;
+            }
+            None => self
+                .screen
+                .say("Type devices first, then out and a number from the list."),
+        }
+    }
+
+    async fn sign_out(&mut self, path: &str, body: Option<&Value>) {
+        let Some(answer) = self.call(Method::POST, path, body).await else {
+            return;
+        };
+        let Some(id) = self.client.apply_sign_out(&answer, "signed_out") else {
+            return self.screen.say(&answer.message());
+        };
+        self.screen
+            .say("Signed out. Every later request of those sessions is refused.");
+        self.receipt = Receipt {
+            sign_out: Some(id),
+            polls: POLLS,
+            shown: String::new(),
+        };
+    }
+
+    /// Reads the receipt, and shows it if it has changed.
+    pub(crate) async fn read_receipt(&mut self) {
+        let Some(sign_out) = self.receipt.sign_out.clone() else {
+            return self.screen.say("No sign-out was made from here.");
+        };
+        self.receipt.polls = self.receipt.polls.saturating_sub(1);
+        if self.client.session().is_none() {
+            self.receipt.polls = 0;
+            return;
+        }
+        let path = format!("/v1/sign-outs/{sign_out}");
+        let Some(answer) = self.call(Method::GET, &path, None).await else {
+            return;
+        };
+        match member::<ReceiptView>(&answer, "/sign_out") {
+            Some(receipt) => self.show_receipt(&receipt),
+            None => {
+                self.receipt.polls = 0;
+                self.screen.say(&answer.message());
+            }
+        }
+    }
+
+    fn show_receipt(&mut self, receipt: &ReceiptView) {
+        let total = receipt.total;
+        let text = format!(
+            "{} of {} confirmed, {} notified, {} not reached yet",
+            total.confirmed, total.devices, total.pushed, total.not_reached
+        );
+        if total.confirmed == total.devices {
+            self.receipt.polls = 0;
+        }
+        if text == self.receipt.shown {
+            return;
+        }
+        self.screen.say(&format!("Receipt: {text}."));
+        for part in &receipt.devices {
+            let line = format!("      {:<24} {}", part.name, part.state);
+            self.screen.line(&self.screen.inked(Ink::Faint, &line));
+        }
+        self.receipt.shown = text;
+    }
+
+    async fn call(&mut self, method: Method, path: &str, body: Option<&Value>) -> Option<Answer> {
+        match self.client.call(method, path, body).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.screen.say(&format!("Failed: {error}."));
+                None
+            }
+        }
+    }
+}
+
+fn member<T: DeserializeOwned>(answer: &Answer, pointer: &str) -> Option<T> {
+    T::deserialize(answer.json.pointer(pointer)?).ok()
+}
