@@ -26,7 +26,7 @@ pub struct Authenticated {
     pub device: Device,
 }
 
-/// The status of a session by its two rows, whoever asks for it.
+/// The status of a session by its two rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionStatus {
     /// The session is valid.

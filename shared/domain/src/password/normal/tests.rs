@@ -45,7 +45,7 @@ fn no_other_difference_is_ignored() {
 
 #[test]
 fn normalizing_leaves_no_copy_behind() {
-    // What NFC lengthens most, and what it shortens.
+    // The characters that NFC expands most, and one that it shortens.
     for text in [
         "\u{1d160}".repeat(256),
         "\u{fb2c}".repeat(341),
