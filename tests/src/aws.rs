@@ -120,14 +120,14 @@ impl Call {
 
 /// What came of a call.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct AwsResponse {
     /// The status.
     pub status: u16,
     /// The body.
     pub text: String,
 }
 
-impl Outcome {
+impl AwsResponse {
     /// Whether a policy stood in the way.
     #[must_use]
     pub fn is_denied(&self) -> bool {
@@ -209,7 +209,7 @@ impl Principal {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn call(&self, call: &Call) -> Result<Outcome> {
+    pub async fn call(&self, call: &Call) -> Result<AwsResponse> {
         self.call_at(&stack::stack().aws.endpoint_url, call).await
     }
 
@@ -217,7 +217,7 @@ impl Principal {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn call_at(&self, address: &str, call: &Call) -> Result<Outcome> {
+    pub async fn call_at(&self, address: &str, call: &Call) -> Result<AwsResponse> {
         let aws = &stack::stack().aws;
         let url = format!("{address}{}", call.path);
         let mut settings = SigningSettings::default();
@@ -245,7 +245,7 @@ impl Principal {
             request = request.header(name, value);
         }
         let answer = request.body(call.body.clone()).send().await?;
-        Ok(Outcome {
+        Ok(AwsResponse {
             status: answer.status,
             text: answer.text(),
         })

@@ -1,4 +1,4 @@
-//! The functions of the bundle, each with its `Deps`, over one wire.
+//! The functions of the bundle that answer a request, each with its `Deps`.
 
 use std::fmt::Display;
 use std::sync::Mutex;
@@ -12,23 +12,24 @@ use runtime::Clock;
 use serde_json::{Value, json};
 use store::Store;
 
+use crate::routes::Route;
 use crate::tables;
 
-/// Cheap parameters: what is tried here is not the cost of a guess.
+/// Argon2 parameters that cost nothing, because the tests do not measure hashing.
 pub const CHEAP: Params = Params {
     m_kib: 8,
     t: 1,
     p: 1,
 };
 
-/// Who says what introspection says.
+/// The issuer of introspection and of the events.
 pub const ISSUER: &str = "https://curfew.example";
 
-/// Every function that answers a request, and what it needs.
+/// Every function that answers a request.
 pub struct Bundle {
-    /// The tables.
+    /// The tables that all of them use.
     pub store: Store,
-    /// How long sessions last.
+    /// The limits of all of them.
     pub limits: Limits,
     /// The clock of all of them.
     pub clock: Clock,
@@ -48,7 +49,7 @@ pub struct Bundle {
     pub change_password: change_password::Deps,
     /// The authorizer.
     pub authorizer: authorizer::Deps,
-    /// The receipts, and the acknowledgements.
+    /// `GET /v1/sign-outs/{sign_out_id}` and its acknowledgement.
     pub sign_out_receipts: sign_out_receipts::Deps,
     /// `POST /v1/introspect`.
     pub introspect: introspect::Deps,
@@ -57,14 +58,15 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Wires every function to one client and one clock.
+    /// Connects every function to one client and one clock.
     #[must_use]
     pub fn new(client: aws_sdk_dynamodb::Client, clock: Clock) -> Self {
         let store = Store::new(client, tables::names());
         let limits = Limits::default();
         let origin_policy = OriginPolicy::default();
         let rules = PasswordRules::default();
-        let hasher = || Mutex::new(Hasher::with_params(CHEAP).expect("parameters in bounds"));
+        let hasher =
+            || Mutex::new(Hasher::with_params(CHEAP).expect("parameters within their bounds"));
         Self {
             register: register::Deps {
                 store: store.clone(),
@@ -144,7 +146,29 @@ impl Bundle {
         }
     }
 
-    /// Makes an account.
+    /// Sends a request for a route to its function.
+    ///
+    /// # Panics
+    /// For a route without a function here.
+    pub async fn call(&self, route: &Route, token: Option<&str>, id: &str) -> Reply {
+        let event = route.event(token, id);
+        match route.id.as_str() {
+            "register" => register::handle(&self.register, event).await,
+            "login" => login::handle(&self.login, event).await,
+            "getSession" | "signOut" => session::handle(&self.session, event).await,
+            "listDevices" => list_devices::handle(&self.list_devices, event).await,
+            "signOutDevice" => sign_out_device::handle(&self.sign_out_device, event).await,
+            "signOutAll" => sign_out_all::handle(&self.sign_out_all, event).await,
+            "changePassword" => change_password::handle(&self.change_password, event).await,
+            "createSocketTicket" => socket_tickets::handle(&self.socket_tickets, event).await,
+            "getSignOut" | "acknowledgeSignOut" => {
+                sign_out_receipts::handle(&self.sign_out_receipts, event).await
+            }
+            other => panic!("`Bundle::call` has no function for {other}"),
+        }
+    }
+
+    /// Registers an account.
     pub async fn register(&self, email: &str, password: &str) -> Reply {
         let body = json!({ "email": email, "password": password });
         register::handle(
@@ -154,7 +178,7 @@ impl Bundle {
         .await
     }
 
-    /// Signs a device in, the same one again by its key.
+    /// Signs a device in: a new one, or the one that holds the key.
     pub async fn log_in(&self, email: &str, password: &str, device_key: Option<&str>) -> Reply {
         let mut body = json!({ "email": email, "password": password });
         if let Some(key) = device_key {
@@ -163,7 +187,7 @@ impl Bundle {
         login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
     }
 
-    /// Signs a device in by its key, which now says something else of itself.
+    /// Signs a device in by its key, with new details about it.
     pub async fn log_in_as(&self, email: &str, password: &str, key: &str, device: &Value) -> Reply {
         let body = json!({
             "email": email, "password": password, "device_key": key, "device": device,
@@ -171,7 +195,7 @@ impl Bundle {
         login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
     }
 
-    /// Asks who is signed in.
+    /// Asks for the session of a token.
     pub async fn who_am_i(&self, token: &str) -> Reply {
         session::handle(
             &self.session,
@@ -180,7 +204,7 @@ impl Bundle {
         .await
     }
 
-    /// Signs the token's own device out.
+    /// Signs out the caller's own device.
     pub async fn sign_out_this(&self, token: &str) -> Reply {
         session::handle(
             &self.session,
@@ -198,7 +222,7 @@ impl Bundle {
         .await
     }
 
-    /// Signs one device of the account out.
+    /// Signs out one device of the account.
     pub async fn sign_out_device(&self, token: &str, device: DeviceId) -> Reply {
         let path = format!("/v1/devices/{device}/sign-out");
         let mut event = event("POST", &path, Some(token), None);
@@ -208,14 +232,14 @@ impl Bundle {
         sign_out_device::handle(&self.sign_out_device, event).await
     }
 
-    /// Signs every device out, or every other one.
-    pub async fn sign_out_all(&self, token: &str, scope: &str) -> Reply {
+    /// Signs out `"others"` or, with `"global"`, every device.
+    pub async fn sign_out_scope(&self, token: &str, scope: &str) -> Reply {
         let body = json!({ "scope": scope });
         let event = event("POST", "/v1/sign-out-all", Some(token), Some(&body));
         sign_out_all::handle(&self.sign_out_all, event).await
     }
 
-    /// Asks for a ticket that opens one socket.
+    /// Asks for a socket ticket.
     pub async fn socket_ticket(&self, token: &str) -> Reply {
         let event = event("POST", "/v1/socket-tickets", Some(token), None);
         socket_tickets::handle(&self.socket_tickets, event).await
@@ -231,7 +255,7 @@ impl Bundle {
         sign_out_receipts::handle(&self.sign_out_receipts, event).await
     }
 
-    /// Says that the device of a token has wiped what it had stored.
+    /// Acknowledges a sign-out by the token of a session that it ended.
     pub async fn acknowledge(&self, token: &str, id: impl Display) -> Reply {
         let path = format!("/v1/sign-outs/{id}/acknowledgement");
         let mut event = event("POST", &path, Some(token), None);
@@ -241,7 +265,7 @@ impl Bundle {
         sign_out_receipts::handle(&self.sign_out_receipts, event).await
     }
 
-    /// Asks about a token, as a service does that IAM has let in.
+    /// Introspects a token, as a service with access by IAM.
     pub async fn introspect(&self, token: &str) -> Reply {
         let form = format!("token={token}");
         introspect::handle(&self.introspect, introspection(&form)).await
@@ -257,7 +281,7 @@ impl Bundle {
     }
 }
 
-/// An event of the gateway, payload format 2.0.
+/// Returns a request as the gateway sends it, in payload format 2.0.
 #[must_use]
 pub fn event(method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Event {
     let mut headers = json!({ "user-agent": "Curfew tests" });
@@ -280,11 +304,11 @@ pub fn event(method: &str, path: &str, token: Option<&str>, body: Option<&Value>
         "body": body.map(ToString::to_string),
         "isBase64Encoded": false,
     });
-    serde_json::from_value(event).expect("an event of the gateway")
+    serde_json::from_value(event).expect("a well-formed event")
 }
 
-/// A form that is sent to introspection, as the gateway hands it on for a caller
-/// whom IAM has let in.
+/// Returns a request to introspect with this form, as the gateway sends it for a
+/// caller that IAM has authorized.
 #[must_use]
 pub fn introspection(form: &str) -> Event {
     let event = json!({
@@ -310,16 +334,25 @@ pub fn introspection(form: &str) -> Event {
         "body": STANDARD.encode(form),
         "isBase64Encoded": true,
     });
-    serde_json::from_value(event).expect("an event of the gateway")
+    serde_json::from_value(event).expect("a well-formed event")
 }
 
-/// The JSON of an answer's body.
+/// Returns the JSON of an answer's body, or null without one.
 #[must_use]
 pub fn json_of(reply: &Reply) -> Value {
     match &reply.body {
         Some(aws_lambda_events::encodings::Body::Text(text)) => {
-            serde_json::from_str(text).expect("a body of JSON")
+            serde_json::from_str(text).expect("a JSON body")
         }
         _ => Value::Null,
     }
+}
+
+/// Returns the status of an answer, and the name of its problem or an empty text.
+#[must_use]
+pub fn problem_of(reply: &Reply) -> (i64, String) {
+    let body = json_of(reply);
+    let kind = body["type"].as_str().unwrap_or_default();
+    let name = kind.rsplit(':').next().unwrap_or_default();
+    (reply.status_code, name.to_owned())
 }

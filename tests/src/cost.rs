@@ -7,7 +7,7 @@ use runtime::lock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::{Answer, Engine};
+use crate::engine::{Engine, ServiceResponse};
 use crate::wire::is_write;
 
 /// The calls of an operation and the units that they used.
@@ -48,7 +48,7 @@ impl Cost {
     }
 
     /// Adds a call. One that failed reports no units, and one to no table has none.
-    fn add(&mut self, operation: &str, answer: &Answer) {
+    fn add(&mut self, operation: &str, answer: &ServiceResponse) {
         self.calls.push(operation.to_owned());
         if !answer.is_success() {
             return;
@@ -82,7 +82,7 @@ pub struct Meter {
 impl Meter {
     /// Answers a call as the engine does, with a report of the units it used.
     #[must_use]
-    pub fn answer(&self, engine: &Engine, operation: &str, body: &str) -> Answer {
+    pub fn answer(&self, engine: &Engine, operation: &str, body: &str) -> ServiceResponse {
         let mut body: Value = serde_json::from_str(body).expect("the SDK sends JSON");
         body["ReturnConsumedCapacity"] = "TOTAL".into();
         let answer = engine.answer(operation, &body.to_string());

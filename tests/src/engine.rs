@@ -9,34 +9,34 @@ use serde_json::{Value, json};
 
 use crate::tables;
 
-/// An engine of its own, with the tables of the template.
+/// One database with the tables of the template.
 #[derive(Clone)]
 pub struct Engine {
     database: Database,
 }
 
-/// What comes back over the wire.
+/// An answer of an AWS service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ServiceResponse {
     /// The HTTP status.
     pub status: u16,
     /// The JSON of the body.
     pub body: String,
 }
 
-impl Answer {
-    /// Whether the call did what it was asked.
+impl ServiceResponse {
+    /// Returns whether the call succeeded.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.status == 200
     }
 
-    /// An error of the service, by its code.
+    /// Returns an error of the service.
     #[must_use]
     pub fn error(status: u16, code: &str) -> Self {
         let body = json!({
             "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
-            "message": "made by a test",
+            "message": "injected by a test",
         });
         Self {
             status,
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// A new engine with empty tables.
+    /// Returns an engine with empty tables.
     #[must_use]
     pub fn new() -> Self {
         let engine = Self {
@@ -65,27 +65,29 @@ impl Engine {
         engine
     }
 
-    /// A new engine with what was saved.
+    /// Returns an engine with the contents of a file that [`Engine::save`] wrote.
     #[must_use]
     pub fn from_saved(path: &Path) -> Self {
         let database = Database::memory().expect("memory for a database");
-        let path = path.to_str().expect("a path that is text");
-        database.restore_from(path).expect("what was saved");
+        let path = path.to_str().expect("a path in UTF-8");
+        database.restore_from(path).expect("a file that was saved");
         Self { database }
     }
 
-    /// Writes everything to a file that is not there yet.
+    /// Writes everything to a file that must not exist yet.
     pub fn save(&self, path: &Path) {
-        let path = path.to_str().expect("a path that is text");
-        self.database.vacuum_into(path).expect("room for a file");
+        let path = path.to_str().expect("a path in UTF-8");
+        self.database
+            .vacuum_into(path)
+            .expect("a file that can be written");
     }
 
-    /// Answers one call.
+    /// ServiceResponses one call.
     ///
     /// # Panics
-    /// On an operation that the product has no use for.
+    /// On an operation that the product does not use.
     #[must_use]
-    pub fn answer(&self, operation: &str, body: &str) -> Answer {
+    pub fn answer(&self, operation: &str, body: &str) -> ServiceResponse {
         let db = &self.database;
         let answered = match operation {
             "GetItem" => run(body, |call| db.get_item(call)),
@@ -98,28 +100,28 @@ impl Engine {
             "BatchWriteItem" => run(body, |call| db.batch_write_item(call)),
             "TransactWriteItems" => run(body, |call| db.transact_write_items(call)),
             "CreateTable" => run(body, |call| db.create_table(call)),
-            _ => panic!("{operation} is not an operation of the product"),
+            _ => panic!("{operation} is not an operation that the product uses"),
         };
         match answered {
-            Ok(body) => Answer { status: 200, body },
-            Err(error) => Answer {
+            Ok(body) => ServiceResponse { status: 200, body },
+            Err(error) => ServiceResponse {
                 status: error.status_code(),
                 body: error.to_json(),
             },
         }
     }
 
-    /// The row with this key.
+    /// Returns the row with this key.
     #[must_use]
     pub fn row(&self, table: &str, key: &Value) -> Option<Value> {
         let get = json!({ "TableName": table, "Key": key, "ConsistentRead": true });
         let answer = self.answer("GetItem", &get.to_string());
         assert!(answer.is_success(), "{}", answer.body);
-        let mut answer: Value = serde_json::from_str(&answer.body).expect("an answer is JSON");
+        let mut answer: Value = serde_json::from_str(&answer.body).expect("answers are JSON");
         Some(answer["Item"].take()).filter(Value::is_object)
     }
 
-    /// Puts many rows at once as they are. The table's stream does not hear of them.
+    /// Puts many rows at once, without conditions and without stream records.
     pub fn put_all(&self, table: &str, items: &[Value]) {
         let items: Vec<Item> = items
             .iter()
@@ -128,28 +130,28 @@ impl Engine {
         let put = self
             .database
             .import_items(table, items, ImportOptions::default());
-        put.expect("a table that is there");
+        put.expect("a table that exists");
     }
 
-    /// Takes the row with this key away, past every rule of the product.
+    /// Deletes the row with this key, without conditions.
     pub fn delete(&self, table: &str, key: &Value) {
         let delete = json!({ "TableName": table, "Key": key }).to_string();
         let done = self.answer("DeleteItem", &delete);
         assert!(done.is_success(), "{}", done.body);
     }
 
-    /// Every row of a table.
+    /// Returns every row of a table.
     #[must_use]
     pub fn rows(&self, table: &str) -> Vec<Item> {
         let scan = json!({ "TableName": table, "ConsistentRead": true }).to_string();
         let scan = serde_json::from_str(&scan).expect("a well-formed scan");
-        let answer = self.database.scan(scan).expect("a table that is there");
+        let answer = self.database.scan(scan).expect("a table that exists");
         assert!(answer.last_evaluated_key.is_none(), "one page is enough");
         answer.items.unwrap_or_default()
     }
 
-    /// The records of a table's stream, in the order of the writes: all of them, or
-    /// those after the one with this number.
+    /// Returns the records of a table's stream in the order of the writes: all of
+    /// them, or those after a sequence number.
     #[must_use]
     pub fn stream(&self, table: &str, after: Option<&str>) -> Vec<Value> {
         let mut from = json!({
@@ -169,11 +171,11 @@ impl Engine {
         assert!(records.len() < 1_000, "one page is enough");
         let records = records.iter();
         records
-            .map(|record| serde_json::to_value(record).expect("a record is JSON"))
+            .map(|record| serde_json::to_value(record).expect("records are JSON"))
             .collect()
     }
 
-    /// Puts a row as it is, past every rule of the product.
+    /// Puts a row, without conditions.
     pub fn put(&self, table: &str, item: &Value) {
         let put = json!({ "TableName": table, "Item": item }).to_string();
         let done = self.answer("PutItem", &put);
@@ -194,5 +196,5 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     let request = serde_json::from_str(body)
         .map_err(|error| DynoxideError::ValidationException(error.to_string()))?;
     let answer = call(request)?;
-    Ok(serde_json::to_string(&answer).expect("an answer is JSON"))
+    Ok(serde_json::to_string(&answer).expect("answers are JSON"))
 }

@@ -1,12 +1,15 @@
-//! What the test suites share.
+//! Fixtures that the test suites and the benchmarks share.
 
 #![expect(
     clippy::missing_panics_doc,
     reason = "a panic is how a harness fails a test"
 )]
 
+pub mod account;
+pub mod app;
 pub mod asyncapi;
 pub mod aws;
+pub mod background;
 pub mod browser;
 pub mod bundle;
 pub mod client;
@@ -14,14 +17,18 @@ pub mod conformance;
 pub mod cost;
 pub mod crowd;
 pub mod delivery;
+pub mod doors;
 pub mod engine;
 mod examples;
+pub mod executor;
+pub mod fake_aws;
 pub mod listener;
 pub mod many;
-pub mod moments;
 pub mod openapi;
 pub mod races;
-pub mod sockets;
+pub mod random;
+pub mod routes;
+pub mod socket_events;
 pub mod stack;
 pub mod tables;
 pub mod template;

@@ -1,5 +1,5 @@
-//! The place of the network under the real SDK: every call to a table comes
-//! through here, and a test decides what becomes of it.
+//! A network under the real SDK: every call of the product to AWS ends here, and a
+//! function of the test answers it.
 
 use std::fmt;
 use std::future::Future;
@@ -18,28 +18,28 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use runtime::{Clients, RetryPolicy};
 
-use crate::engine::Answer;
+use crate::engine::ServiceResponse;
 
-/// A call to a table, as the SDK sends it.
+/// A call to AWS, as the SDK sends it.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// `PutItem`, `Query` and so on.
     pub operation: String,
-    /// The path of its URL: the gateway's management API names a socket there.
+    /// The path of its URL, where the management API names a socket.
     pub path: String,
     /// The JSON of the body.
     pub body: String,
 }
 
 impl Call {
-    /// Whether it may change a row.
+    /// Returns whether it may change a row.
     #[must_use]
     pub fn is_write(&self) -> bool {
         is_write(&self.operation)
     }
 }
 
-/// Whether an operation may change a row.
+/// Returns whether an operation may change a row.
 #[must_use]
 pub fn is_write(operation: &str) -> bool {
     matches!(
@@ -48,43 +48,43 @@ pub fn is_write(operation: &str) -> bool {
     )
 }
 
-/// What becomes of a call.
+/// The result of a call.
 #[derive(Debug)]
-pub enum Fate {
-    /// It is answered.
-    Answered(Answer),
-    /// The connection breaks off.
+pub enum CallResult {
+    /// The service answers.
+    Answered(ServiceResponse),
+    /// The connection breaks.
     Broken,
-    /// The client gives up waiting.
+    /// The client times out.
     TimedOut,
-    /// It is answered later, or never.
+    /// The answer comes later, through the slot, or never.
     Waiting(Slot),
 }
 
-/// Where a later answer is put.
+/// Holds the answer to a call that waits for it.
 #[derive(Debug, Clone, Default)]
 pub struct Slot(Arc<Mutex<Later>>);
 
 #[derive(Debug, Default)]
 struct Later {
-    answer: Option<Answer>,
-    waiting: Option<Waker>,
+    answer: Option<ServiceResponse>,
+    waker: Option<Waker>,
 }
 
 impl Slot {
-    /// Answers the call that waits, and wakes who waits for it.
-    pub fn fill(&self, answer: Answer) {
+    /// ServiceResponses the call that waits, and wakes who waits for it.
+    pub fn fill(&self, answer: ServiceResponse) {
         let mut later = runtime::lock(&self.0);
         later.answer = Some(answer);
-        if let Some(waiting) = later.waiting.take() {
-            waiting.wake();
+        if let Some(waker) = later.waker.take() {
+            waker.wake();
         }
     }
 }
 
-/// A network that asks a function what becomes of each call.
+/// A network that a function answers for.
 pub struct Wire {
-    decide: Box<dyn Fn(Call) -> Fate + Send + Sync>,
+    decide: Box<dyn Fn(Call) -> CallResult + Send + Sync>,
 }
 
 impl fmt::Debug for Wire {
@@ -93,9 +93,9 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// The clients of the product, over a network that the function decides on. The
-/// SDK makes no call twice by itself.
-pub fn clients(decide: impl Fn(Call) -> Fate + Send + Sync + 'static) -> Clients {
+/// Returns the product's clients over a network that the function answers for. The
+/// SDK's own retries are off.
+pub fn clients(decide: impl Fn(Call) -> CallResult + Send + Sync + 'static) -> Clients {
     let wire = Arc::new(Wire {
         decide: Box::new(decide),
     });
@@ -128,7 +128,7 @@ impl HttpConnector for Network {
         let bytes = request.body().bytes().expect("a body in memory");
         let body = String::from_utf8(bytes.to_vec()).expect("a body of text");
         if operation.is_empty() {
-            // A form, as SNS takes it.
+            // SNS takes a form, which names the operation in the body.
             let action = body
                 .split('&')
                 .find_map(|pair| pair.strip_prefix("Action="));
@@ -137,7 +137,7 @@ impl HttpConnector for Network {
         let path = request
             .uri()
             .parse::<http::Uri>()
-            .expect("the SDK writes an URL")
+            .expect("a well-formed URL")
             .path()
             .to_owned();
         if path.contains("/@connections/") {
@@ -153,14 +153,14 @@ impl HttpConnector for Network {
             body,
         };
         match (self.0.decide)(call) {
-            Fate::Answered(answer) => HttpConnectorFuture::ready(Ok(response(answer))),
-            Fate::Broken => HttpConnectorFuture::ready(Err(ConnectorError::io(
-                "the connection broke off".into(),
-            ))),
-            Fate::TimedOut => {
+            CallResult::Answered(answer) => HttpConnectorFuture::ready(Ok(response(answer))),
+            CallResult::Broken => {
+                HttpConnectorFuture::ready(Err(ConnectorError::io("the connection broke".into())))
+            }
+            CallResult::TimedOut => {
                 HttpConnectorFuture::ready(Err(ConnectorError::timeout("no answer in time".into())))
             }
-            Fate::Waiting(slot) => HttpConnectorFuture::new(Wait(slot)),
+            CallResult::Waiting(slot) => HttpConnectorFuture::new(Wait(slot)),
         }
     }
 }
@@ -175,13 +175,13 @@ impl Future for Wait {
         if let Some(answer) = later.answer.take() {
             Poll::Ready(Ok(response(answer)))
         } else {
-            later.waiting = Some(context.waker().clone());
+            later.waker = Some(context.waker().clone());
             Poll::Pending
         }
     }
 }
 
-fn response(answer: Answer) -> HttpResponse {
+fn response(answer: ServiceResponse) -> HttpResponse {
     let status = answer.status.try_into().expect("a status");
     HttpResponse::new(status, SdkBody::from(answer.body))
 }

@@ -71,7 +71,7 @@ impl World {
         for member in &second {
             connect(&bundle, member).await?;
         }
-        let reply = bundle.sign_out_all(&second[0].token, "others").await;
+        let reply = bundle.sign_out_scope(&second[0].token, "others").await;
         let body = json_of(&reply);
         let sign_out = body["sign_out"]["id"].as_str();
         let sign_out = sign_out.with_context(|| format!("signing out: {reply:?}"))?;

@@ -8,9 +8,8 @@ use anyhow::Result;
 use curfew_tests::bundle::Bundle;
 use curfew_tests::cost::{Cost, Meter};
 use curfew_tests::delivery::{self, Published};
-use curfew_tests::engine;
-use curfew_tests::engine::Engine;
-use curfew_tests::wire::{self, Fate};
+use curfew_tests::engine::{Engine, ServiceResponse};
+use curfew_tests::wire::{self, CallResult};
 use domain::password::Hasher;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -24,7 +23,7 @@ use crate::server::{Answer, Server, body};
 pub fn bundle_over(engine: &Engine) -> Bundle {
     let engine = engine.clone();
     let clients =
-        wire::clients(move |call| Fate::Answered(engine.answer(&call.operation, &call.body)));
+        wire::clients(move |call| CallResult::Answered(engine.answer(&call.operation, &call.body)));
     let mut bundle = Bundle::new(clients.dynamodb(), Clock::System);
     bundle.register.hasher = Mutex::new(Hasher::new());
     bundle.login.hasher = Mutex::new(Hasher::new());
@@ -95,7 +94,7 @@ async fn answer(engine: &Engine, seen: &Seen, request: Request<Incoming>) -> Ans
     let is_socket = request.uri().path().contains("/@connections/");
     let body = body(request).await;
     let body = String::from_utf8_lossy(&body);
-    let nothing = || engine::Answer {
+    let nothing = || ServiceResponse {
         status: 200,
         body: String::new(),
     };

@@ -6,15 +6,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use aws_lambda_events::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
-use domain::{AccountId, DeviceId, Scope, SessionId, SignOut, SignOutId};
-use events::Record;
+use domain::{DeviceId, Scope, SignOut, SignOutId};
 use http_api::Reply;
 use runtime::lock;
 use serde_json::{Value, json};
-use store::{Change, StoreError, WriteOutcome};
+use store::{Change, StoreError};
 
+use crate::account::{TestAccount, disable};
+use crate::app::event_of;
 use crate::bundle::{Bundle, event, json_of};
+use crate::delivery::queue_event_after;
 
 /// One operation of the product, with the devices of the household that take
 /// part in it.
@@ -134,32 +135,6 @@ impl Operation {
     }
 }
 
-/// A device of the household, as its owner holds it.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The device.
-    pub id: DeviceId,
-    /// Its session at the beginning.
-    pub session: SessionId,
-    /// The token of that.
-    pub token: String,
-    /// The key by which it signs in again.
-    pub key: String,
-}
-
-/// The account that everything happens to.
-#[derive(Debug, Clone)]
-pub struct Household {
-    /// The account.
-    pub account: AccountId,
-    /// Its address.
-    pub email: String,
-    /// Its password at the beginning.
-    pub password: String,
-    /// Its devices.
-    pub members: Vec<Member>,
-}
-
 /// What came of an operation, as its caller is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -256,14 +231,14 @@ pub fn begin(
     operation: Operation,
     actor: usize,
     functions: &Rc<Functions>,
-    home: &Rc<Household>,
+    account: &Rc<TestAccount>,
     found: Found,
 ) -> Running {
-    let (functions, home) = (functions.clone(), home.clone());
+    let (functions, account) = (functions.clone(), account.clone());
     Box::pin(async move {
         let bundle = &functions.bundle;
-        let token = |member: usize| home.members[member].token.as_str();
-        let (email, password) = (home.email.as_str(), home.password.as_str());
+        let token = |member: usize| account.devices[member].token.as_str();
+        let (email, password) = (account.email.as_str(), account.password.as_str());
         let reply = match operation {
             Operation::SignIn => bundle.log_in(email, password, None).await,
             Operation::SignInWithRehash => functions.dearer.log_in(email, password, None).await,
@@ -271,21 +246,21 @@ pub fn begin(
                 // What it says of itself is not what it said before, so that a part
                 // tells which of its sessions it is about.
                 let said = json!({ "name": "Bedroom", "type": "tv" });
-                let key = home.members[member].key.as_str();
+                let key = account.devices[member].key.as_str();
                 bundle.log_in_as(email, password, key, &said).await
             }
             Operation::SignOutThis(by) => bundle.sign_out_this(token(by)).await,
             Operation::SignOutOne(by, target) => {
                 let target = match target {
-                    Target::Device(member) => home.members[member].id,
+                    Target::Device(member) => account.devices[member].id,
                     Target::Newest => found
                         .newest
                         .unwrap_or_else(|| DeviceId::new(bundle.clock.now(), [7; 10])),
                 };
                 bundle.sign_out_device(token(by), target).await
             }
-            Operation::SignOutOthers(by) => bundle.sign_out_all(token(by), "others").await,
-            Operation::SignOutGlobal(by) => bundle.sign_out_all(token(by), "global").await,
+            Operation::SignOutOthers(by) => bundle.sign_out_scope(token(by), "others").await,
+            Operation::SignOutGlobal(by) => bundle.sign_out_scope(token(by), "global").await,
             Operation::ChangePasswordKeeping(by) | Operation::ChangePassword(by) => {
                 let keep = matches!(operation, Operation::ChangePasswordKeeping(_));
                 let new = new_password(actor);
@@ -294,7 +269,11 @@ pub fn begin(
                     .await
             }
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
-            Operation::Disable => return told(&disable(bundle, home.account).await),
+            Operation::Disable => {
+                let (limits, now) = (&bundle.limits, bundle.clock.now());
+                let disabled = disable(&bundle.store, account.id, limits, now).await;
+                return store_outcome(&disabled);
+            }
             Operation::Sweep(_) => return sweep_all(&functions, actor, found.announced).await,
             Operation::Check(by) => return check(&functions.earlier, token(by)).await,
         };
@@ -302,14 +281,14 @@ pub fn begin(
     })
 }
 
-fn told(done: &Result<(), StoreError>) -> Outcome {
-    match done {
-        Ok(()) => Outcome::Passed,
-        Err(_) => told_unavailable(),
+fn store_outcome<T>(result: &Result<T, StoreError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Passed,
+        Err(_) => unavailable(),
     }
 }
 
-fn told_unavailable() -> Outcome {
+fn unavailable() -> Outcome {
     Outcome::Refused {
         status: 503,
         problem: "unavailable".to_owned(),
@@ -325,23 +304,8 @@ pub async fn check(bundle: &Bundle, token: &str) -> Outcome {
             status: 403,
             problem: String::new(),
         },
-        Err(error) => told(&Err(error)),
+        Err(error) => store_outcome::<()>(&Err(error)),
     }
-}
-
-/// Disables the account, as an operator does.
-async fn disable(bundle: &Bundle, account: AccountId) -> Result<(), StoreError> {
-    let now = bundle.clock.now();
-    for _ in 0..3 {
-        let rows = bundle.store.rows(account, &[]).await?;
-        let account = rows.account.expect("the account");
-        let sign_out = SignOut::of_disabled(&account, now, runtime::random());
-        let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
-        if act.await? == WriteOutcome::Done {
-            return Ok(());
-        }
-    }
-    Err(StoreError::Contended)
 }
 
 /// Walks the devices, page by page, as the queue has it do.
@@ -349,35 +313,17 @@ async fn sweep_all(functions: &Functions, actor: usize, told: Option<SignOut>) -
     let Some(sign_out) = told else {
         return Outcome::Passed;
     };
-    let messages = events::messages(&Change::SignedOut(sign_out), &Record::default(), "tests");
-    let body = messages[0].body();
+    let body = event_of(&Change::SignedOut(sign_out));
     let mut place = None;
     loop {
-        let handled = sweep::handle(&functions.sweep, delivery(&body, place.as_deref())).await;
+        let handled =
+            sweep::handle(&functions.sweep, queue_event_after(&body, place.as_deref())).await;
         if !handled.batch_item_failures.is_empty() {
-            return told_unavailable();
+            return unavailable();
         }
         place = lock(&functions.handed_over).remove(&actor);
         if place.is_none() {
             return Outcome::Passed;
         }
     }
-}
-
-/// A message of the queue.
-fn delivery(body: &str, after: Option<&str>) -> SqsEvent {
-    let mut message = SqsMessage::default();
-    message.message_id = Some("test".to_owned());
-    message.body = Some(body.to_owned());
-    if let Some(after) = after {
-        let mut attribute = SqsMessageAttribute::default();
-        attribute.string_value = Some(after.to_owned());
-        attribute.data_type = Some("String".to_owned());
-        message
-            .message_attributes
-            .insert("after".to_owned(), attribute);
-    }
-    let mut event = SqsEvent::default();
-    event.records = vec![message];
-    event
 }

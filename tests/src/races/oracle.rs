@@ -17,7 +17,8 @@ use domain::{
 };
 use dynoxide::{AttributeValue, Item};
 
-use super::operations::{Household, Operation, Outcome, Target};
+use super::operations::{Operation, Outcome, Target};
+use crate::account::TestAccount;
 use crate::engine::Engine;
 use crate::tables::{ACCOUNTS, DEVICES, RECEIPTS};
 
@@ -270,7 +271,7 @@ pub struct Ran {
 /// Follows one account through its writes.
 #[derive(Debug)]
 pub struct Oracle<'a> {
-    home: &'a Household,
+    account: &'a TestAccount,
     lives: BTreeMap<SessionId, Life>,
     seen: Snapshot,
     /// The password that the last change of it set.
@@ -282,7 +283,11 @@ impl<'a> Oracle<'a> {
     ///
     /// # Errors
     /// A [`Violation`] when a row can't be read.
-    pub fn new(home: &'a Household, engine: &Engine, now: Timestamp) -> Result<Self, Violation> {
+    pub fn new(
+        account: &'a TestAccount,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> Result<Self, Violation> {
         let seen = Snapshot::read(engine)?;
         let lives = seen
             .devices
@@ -299,10 +304,10 @@ impl<'a> Oracle<'a> {
         });
         let lives = gone.chain(lives).collect();
         Ok(Self {
-            home,
+            account,
             lives,
             seen,
-            password: home.password.clone(),
+            password: account.password.clone(),
         })
     }
 
@@ -367,7 +372,7 @@ impl<'a> Oracle<'a> {
         after: &Snapshot,
         now: Timestamp,
     ) -> Judged {
-        let caller = by.caller().map(|member| &self.home.members[member]);
+        let caller = by.caller().map(|member| &self.account.devices[member]);
         if header.by.as_ref().map(|by| by.id) != caller.map(|caller| caller.id) {
             return broken(EXPLAINED, "the record names another device");
         }
@@ -400,9 +405,9 @@ impl<'a> Oracle<'a> {
                     // Whatever session the device had when it was decided.
                     Operation::SignOutOne(_, target) => {
                         let is_target = match target {
-                            Target::Device(member) => self.home.members[member].id == *device,
+                            Target::Device(member) => self.account.devices[member].id == *device,
                             Target::Newest => {
-                                self.home.members.iter().all(|home| home.id != *device)
+                                self.account.devices.iter().all(|known| known.id != *device)
                             }
                         };
                         is_target && self.seen.session_of(*device) == Some(*session)
@@ -448,7 +453,7 @@ impl<'a> Oracle<'a> {
                     && after.device_of(*session).is_none()
                     && self.seen.device_of(*session).is_some_and(|device| {
                         matches!(by, Operation::SignInAgain(member)
-                            if self.home.members[member].id == device.id)
+                            if self.account.devices[member].id == device.id)
                     });
                 if !is_ended && !is_replaced {
                     return broken(EXPLAINED, format!("{session} ended by {by:?}"));
@@ -487,7 +492,7 @@ impl<'a> Oracle<'a> {
                     return broken(SETTLED, format!("{by:?} changed a signed-out row"));
                 }
                 if let Operation::Touch(member) = by
-                    && self.home.members[member].session != device.session
+                    && self.account.devices[member].session != device.session
                 {
                     return broken(EXPLAINED, "a touch of another session");
                 }
@@ -760,7 +765,7 @@ impl<'a> Oracle<'a> {
                 "the password is not the last one that was set",
             );
         }
-        if self.password != self.home.password && opens(&self.home.password) {
+        if self.password != self.account.password && opens(&self.account.password) {
             return broken(ACKNOWLEDGED, "the old password opens");
         }
         Ok(())
@@ -770,7 +775,7 @@ impl<'a> Oracle<'a> {
         let operation = ran.operation;
         let caller = operation
             .caller()
-            .map(|member| self.home.members[member].session);
+            .map(|member| self.account.devices[member].session);
         let is_over_now = |session: SessionId| !self.seen.is_valid(session, now);
         match outcome {
             Outcome::SignedIn { token, device } => {
@@ -784,7 +789,7 @@ impl<'a> Oracle<'a> {
                     return broken(ACKNOWLEDGED, "a sign-in was never written");
                 }
                 if let Operation::SignInAgain(member) = operation
-                    && *device != self.home.members[member].id
+                    && *device != self.account.devices[member].id
                 {
                     return broken(ACKNOWLEDGED, "the same device has two rows");
                 }
@@ -839,11 +844,13 @@ impl<'a> Oracle<'a> {
 
     fn judge_refusal(&self, ran: &Ran, status: i64, problem: &str, now: Timestamp) -> Judged {
         let operation = ran.operation;
-        let caller = operation.caller().map(|member| &self.home.members[member]);
+        let caller = operation
+            .caller()
+            .map(|member| &self.account.devices[member]);
         let is_over = caller.is_none_or(|caller| !self.seen.is_valid(caller.session, now));
         let is_replaced =
             caller.is_some_and(|caller| self.seen.device_of(caller.session).is_none());
-        let password_changed = self.password != self.home.password;
+        let password_changed = self.password != self.account.password;
         if let Some(caller) = caller {
             let is_told = problem == "session-signed-out";
             let row = self.seen.device_of(caller.session);

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::operations::{Announced, Operation, Target};
-use super::schedule::{History, Random};
+use super::schedule::History;
+use crate::random::SeededRandom;
 
 /// The devices of the household.
 const MEMBERS: usize = 3;
@@ -28,7 +29,7 @@ pub fn pairs(history: History) -> Vec<[Operation; 2]> {
 }
 
 /// Some operations to race, drawn at random.
-pub fn drawn<const N: usize>(history: History, random: &mut Random) -> [Operation; N] {
+pub fn drawn<const N: usize>(history: History, random: &mut SeededRandom) -> [Operation; N] {
     let all = casts(history);
     // A kind of operation is drawn first, so that those with more casts do not
     // crowd out the others.
@@ -38,8 +39,8 @@ pub fn drawn<const N: usize>(history: History, random: &mut Random) -> [Operatio
     }
     let kinds: Vec<Vec<Operation>> = kinds.into_values().collect();
     std::array::from_fn(|_| {
-        let kind = &kinds[random.draw(kinds.len())];
-        kind[random.draw(kind.len())]
+        let kind = &kinds[random.index(kinds.len())];
+        kind[random.index(kind.len())]
     })
 }
 

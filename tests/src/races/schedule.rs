@@ -14,22 +14,24 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use domain::password::{Hasher, Params};
-use domain::{DeviceId, SignOutId, Token};
-use events::Topic;
+use domain::{DeviceId, SignOutId};
 use jiff::SignedDuration;
 use runtime::{Clock, lock};
 use serde_json::{Value, json};
 
 use super::clauses::{self, Clause};
 use super::operations::{
-    Announced, Found, Functions, Household, Member, Operation, Outcome, Running, Target, begin,
-    check, new_password,
+    Announced, Found, Functions, Operation, Outcome, Running, Target, begin, check, new_password,
 };
 use super::oracle::{End, Oracle, Ran, Snapshot, Violation};
-use crate::bundle::{Bundle, CHEAP, json_of};
-use crate::engine::{Answer, Engine};
+use crate::account::{EMAIL, PASSWORD, TestAccount, TestDevice, noon};
+use crate::background::Background;
+use crate::bundle::{Bundle, CHEAP};
+use crate::delivery;
+use crate::engine::{Engine, ServiceResponse};
+use crate::random::SeededRandom;
 use crate::tables::{IDENTITIES, RECEIPTS};
-use crate::wire::{self, Call, Fate, Slot};
+use crate::wire::{self, Call, CallResult, Slot};
 
 /// What happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,25 +204,9 @@ impl Chooser for Scripted {
     }
 }
 
-/// Draws schedules, the same ones for the same seed.
-#[derive(Debug, Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next number (the `SplitMix64` of Steele, Lea and Flood).
-    pub fn draw(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        usize::try_from(z % below as u64).expect("below a usize")
-    }
-}
-
-impl Chooser for Random {
+impl Chooser for SeededRandom {
     fn choose(&mut self, steps: &[Step]) -> usize {
-        self.draw(steps.len())
+        self.index(steps.len())
     }
 
     fn is_exhaustive(&self) -> bool {
@@ -245,14 +231,8 @@ pub enum History {
 pub struct Past {
     history: History,
     saved: PathBuf,
-    home: Household,
+    account: TestAccount,
 }
-
-/// When everything happens.
-const NOON: &str = "2026-11-20T12:00:00Z";
-/// The address of the household.
-const EMAIL: &str = "lea@example.com";
-const PASSWORD: &str = "quiet otter borrows nine lanterns";
 
 /// What waits at the wire.
 #[derive(Debug)]
@@ -324,24 +304,12 @@ impl World {
         let at_the_desk = desk.clone();
         let clients = wire::clients(move |call| receive(&mut lock(&at_the_desk), call));
         let client = clients.dynamodb();
-        let noon = NOON.parse().expect("a moment");
-        let (clock, earlier) = (Clock::fixed(noon), Clock::fixed(noon));
+        let (clock, earlier) = (noon(), noon());
         let mut dearer = Bundle::new(client.clone(), clock.clone());
         let params = Params { t: 2, ..CHEAP };
         dearer.login.hasher = Mutex::new(Hasher::with_params(params).expect("in bounds"));
-        let topic = Topic::new(
-            clients.sns(),
-            "arn:aws:sns:eu-central-1:1:events".to_owned(),
-        );
-        let queue = sweep::Queue::new(clients.sqs(), "http://tables.invalid/sweep".to_owned());
-        let sweep = sweep::Deps {
-            store: dearer.store.clone(),
-            topic,
-            queue,
-            issuer: "tests".to_owned(),
-            page_size: 1,
-            limits: dearer.limits,
-        };
+        let mut sweep = Background::new(&clients, &dearer).sweep;
+        sweep.page_size = 1;
         let handed_over = lock(&desk).handed_over.clone();
         let functions = Functions {
             sweep,
@@ -372,62 +340,50 @@ impl World {
         lock(&self.desk).engine = Some(Engine::new());
         lock(&self.desk).actor = None;
         let saved = folder.join(format!("{history:?}-{:016x}.db", rand_name()));
-        let home = self.runtime.block_on(self.live(history));
+        let account = self.runtime.block_on(self.live(history));
         lock(&self.desk).engine().save(&saved);
         Past {
             history,
             saved,
-            home,
+            account,
         }
     }
 
-    async fn live(&self, history: History) -> Household {
+    async fn live(&self, history: History) -> TestAccount {
         let bundle = &self.functions.bundle;
         let registered = bundle.register(EMAIL, PASSWORD).await;
         assert_eq!(registered.status_code, 202);
-        let mut members = Vec::new();
+        let mut devices = Vec::new();
         for _ in 0..3 {
-            members.push(self.sign_in(None).await);
+            devices.push(self.sign_in(None).await);
         }
-        let others = async |by: &Member| {
+        let others = async |by: &TestDevice| {
             self.clock.advance(SignedDuration::from_secs(1));
-            let reply = bundle.sign_out_all(&by.token, "others").await;
+            let reply = bundle.sign_out_scope(&by.token, "others").await;
             assert_eq!(reply.status_code, 200);
         };
         if history != History::Fresh {
-            others(&members[0]).await;
-            members[2] = self.sign_in(Some(&members[2].key)).await;
+            others(&devices[0]).await;
+            devices[2] = self.sign_in(Some(&devices[2].key)).await;
         }
         if history == History::TwoSignOuts {
-            others(&members[2]).await;
+            others(&devices[2]).await;
         }
-        let token = Token::parse(&members[0].token).expect("a token of ours");
-        Household {
-            account: token.account(),
+        TestAccount {
+            id: devices[0].account,
             email: EMAIL.to_owned(),
             password: PASSWORD.to_owned(),
-            members,
+            devices,
         }
     }
 
-    async fn sign_in(&self, key: Option<&str>) -> Member {
+    async fn sign_in(&self, key: Option<&str>) -> TestDevice {
         self.clock.advance(SignedDuration::from_secs(1));
-        let reply = self.functions.bundle.log_in(EMAIL, PASSWORD, key).await;
-        let body = json_of(&reply);
-        let text = |name: &str| body[name].as_str().expect("a secret").to_owned();
-        let token = text("token");
-        let id = Token::parse(&token).expect("a token of ours").device();
-        let seen = Snapshot::read(lock(&self.desk).engine()).expect("rows as they are written");
-        Member {
-            id,
-            session: seen.session_of(id).expect("the device that signed in"),
-            token,
-            key: text("device_key"),
-        }
+        TestDevice::of(&self.functions.bundle.log_in(EMAIL, PASSWORD, key).await)
     }
 
     fn set_clocks(&self) {
-        let noon: domain::Timestamp = NOON.parse().expect("a moment");
+        let noon = noon().now();
         self.clock.advance(noon.duration_since(self.clock.now()));
         self.earlier
             .advance(noon.duration_since(self.earlier.now()));
@@ -464,11 +420,11 @@ impl World {
             clauses: BTreeSet::new(),
             calls: 0,
         };
-        let home = Rc::new(past.home.clone());
+        let account = Rc::new(past.account.clone());
         let mut race = Race {
             world: self,
             engine,
-            home: home.clone(),
+            account,
             actors: operations.iter().map(|op| Actor::new(*op)).collect(),
             is_spent: false,
             is_exhaustive: chooser.is_exhaustive(),
@@ -492,16 +448,18 @@ fn rand_name() -> u64 {
 
 /// Takes a call in. What is not a table is always there, and has no part in a
 /// race: the events of a sweep can come twice, and its next page waits for it.
-fn receive(desk: &mut Desk, call: Call) -> Fate {
+fn receive(desk: &mut Desk, call: Call) -> CallResult {
     match call.operation.as_str() {
-        "PublishBatch" => return Fate::Answered(published()),
+        "PublishBatch" => {
+            let messages = delivery::batch(&call.body).into_iter();
+            let outcomes: Vec<_> = messages.map(|(id, _)| (id, None)).collect();
+            return CallResult::Answered(delivery::batch_answer(&outcomes));
+        }
         "SendMessage" => {
-            let message: Value = serde_json::from_str(&call.body).expect("a call of JSON");
-            let place = message["MessageAttributes"]["after"]["StringValue"].as_str();
+            let place = delivery::sent(&call.body).attributes["after"].clone();
             let actor = desk.actor.expect("a sweep is an operation of a race");
-            lock(&desk.handed_over).insert(actor, place.expect("a place").to_owned());
-            let body = json!({ "MessageId": "test" }).to_string();
-            return Fate::Answered(Answer { status: 200, body });
+            lock(&desk.handed_over).insert(actor, place);
+            return CallResult::Answered(delivery::sent_answer());
         }
         _ => {}
     }
@@ -512,13 +470,13 @@ fn receive(desk: &mut Desk, call: Call) -> Fate {
             .and_then(|clause| clauses::without(clause, &call))
             .unwrap_or(call);
         let answer = desk.engine().answer(&call.operation, &call.body);
-        return Fate::Answered(answer);
+        return CallResult::Answered(answer);
     };
     if call.operation == "GetItem" {
         // Of an address, which no operation of a race writes: when it is read
         // makes no difference.
         let answer = desk.engine().answer(&call.operation, &call.body);
-        return Fate::Answered(answer);
+        return CallResult::Answered(answer);
     }
     let slot = Slot::default();
     let parts = match call.operation.as_str() {
@@ -535,18 +493,7 @@ fn receive(desk: &mut Desk, call: Call) -> Fate {
     };
     let before = desk.waiting.insert(actor, waiting);
     assert!(before.is_none(), "an operation makes one call at a time");
-    Fate::Waiting(slot)
-}
-
-/// SNS has the one message of a batch.
-fn published() -> Answer {
-    let body = "<PublishBatchResponse><PublishBatchResult><Successful><member>\
-                <Id>0</Id><MessageId>test</MessageId>\
-                </member></Successful></PublishBatchResult></PublishBatchResponse>";
-    Answer {
-        status: 200,
-        body: body.to_owned(),
-    }
+    CallResult::Waiting(slot)
 }
 
 /// The rows that a `BatchGetItem` asks for, each with a call of its own.
@@ -667,7 +614,7 @@ impl Actor {
 struct Race<'a> {
     world: &'a mut World,
     engine: Engine,
-    home: Rc<Household>,
+    account: Rc<TestAccount>,
     actors: Vec<Actor>,
     /// Whether the one fault of a schedule has happened.
     is_spent: bool,
@@ -687,8 +634,8 @@ struct Race<'a> {
 
 impl Race<'_> {
     fn go(&mut self, chooser: &mut dyn Chooser) -> Result<(), Violation> {
-        let home = self.home.clone();
-        let mut oracle = Oracle::new(&home, &self.engine, self.world.clock.now())?;
+        let account = self.account.clone();
+        let mut oracle = Oracle::new(&account, &self.engine, self.world.clock.now())?;
         loop {
             let mut steps = self.steps();
             if steps.is_empty() {
@@ -845,7 +792,7 @@ impl Race<'_> {
         let now = self.world.clock.now();
         let newest = seen
             .newest_device()
-            .filter(|id| self.home.members.iter().all(|member| member.id != *id));
+            .filter(|id| self.account.devices.iter().all(|member| member.id != *id));
         let target = self.target(at, newest, seen);
         let mut ends = seen.epoch_ends();
         let announced = match self.actors[at].operation {
@@ -862,7 +809,7 @@ impl Race<'_> {
         actor.target = target;
         let operation = actor.operation;
         let found = Found { newest, announced };
-        let running = begin(operation, at, &self.world.functions, &self.home, found);
+        let running = begin(operation, at, &self.world.functions, &self.account, found);
         self.actors[at].running = Some(running);
     }
 
@@ -874,7 +821,7 @@ impl Race<'_> {
     ) -> Option<domain::SessionId> {
         match self.actors[at].operation {
             Operation::SignOutOne(_, Target::Device(member)) => {
-                seen.session_of(self.home.members[member].id)
+                seen.session_of(self.account.devices[member].id)
             }
             Operation::SignOutOne(_, Target::Newest) => seen.session_of(newest?),
             _ => None,
@@ -907,7 +854,7 @@ impl Race<'_> {
         }
     }
 
-    fn answer(&mut self, at: usize, answer: Answer) {
+    fn answer(&mut self, at: usize, answer: ServiceResponse) {
         let waiting = lock(&self.world.desk).waiting.remove(&at);
         waiting.expect("it waits").slot.fill(answer);
     }
@@ -929,7 +876,7 @@ impl Race<'_> {
                     return false;
                 }
                 let all = json!({ "Responses": waiting.found, "UnprocessedKeys": {} });
-                Answer {
+                ServiceResponse {
                     status: 200,
                     body: all.to_string(),
                 }
@@ -946,7 +893,7 @@ impl Race<'_> {
         at: usize,
         call: &Call,
         oracle: &mut Oracle<'_>,
-    ) -> Result<Answer, Violation> {
+    ) -> Result<ServiceResponse, Violation> {
         self.run.calls += 1;
         assert!(!call.body.contains(IDENTITIES), "nobody's address changes");
         let operation = self.actors[at].operation;
@@ -990,8 +937,8 @@ impl Race<'_> {
         oracle.told(&ran, &mut self.world.hasher, now)?;
         self.read_receipts(oracle)?;
         let mut tokens: Vec<&str> = self
-            .home
-            .members
+            .account
+            .devices
             .iter()
             .map(|member| member.token.as_str())
             .collect();
@@ -1016,7 +963,7 @@ impl Race<'_> {
             oracle.contacts(token, &self.engine)?;
         }
         if oracle.seen().account().disabled_at.is_some() {
-            let enabled = functions.bundle.store.enable(self.home.account);
+            let enabled = functions.bundle.store.enable(self.account.id);
             self.world.runtime.block_on(enabled).expect("an account");
             oracle.enabled(&self.engine, now)?;
         }
@@ -1033,7 +980,7 @@ impl Race<'_> {
         if self.world.receipts.insert(shape) {
             let bundle = &self.world.functions.bundle;
             for id in oracle.seen().sign_outs() {
-                let receipt = bundle.store.receipt(self.home.account, id, &bundle.limits);
+                let receipt = bundle.store.receipt(self.account.id, id, &bundle.limits);
                 let receipt = self.world.runtime.block_on(receipt);
                 read.insert(id, receipt.expect("tables that can be read"));
             }

@@ -11,16 +11,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use curfew_tests::account::{EMAIL, PASSWORD, noon};
+use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{Bundle, json_of};
 use curfew_tests::cost::{Cost, Meter};
 use curfew_tests::delivery;
+use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::races::operations::{Outcome, check};
-use curfew_tests::sockets::{EMAIL, Gateway, PASSWORD, World};
-use curfew_tests::wire::{self, Call, Fate};
+use curfew_tests::wire::{self, Call, CallResult};
 use domain::{DeviceId, SignOutId, Token};
 use http_api::Reply;
 use jiff::SignedDuration;
-use runtime::{Clients, Clock};
+use runtime::Clients;
 use serde::Deserialize;
 
 const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
@@ -28,43 +30,42 @@ const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
 /// The functions over tables that report what each call used.
 struct Metered {
     meter: Meter,
-    gateway: Arc<Gateway>,
+    aws: Arc<FakeAws>,
     clients: Clients,
-    world: World,
+    app: TestApp,
     published: Arc<AtomicUsize>,
 }
 
 impl Metered {
     /// Without an account.
     fn new() -> Self {
-        let (gateway, meter) = (Gateway::new(), Meter::default());
+        let (aws, meter) = (FakeAws::new(), Meter::default());
         let published = Arc::<AtomicUsize>::default();
-        let (to, used, events) = (gateway.clone(), meter.clone(), published.clone());
+        let (to, used, events) = (aws.clone(), meter.clone(), published.clone());
         let clients = wire::clients(move |call: Call| match call.operation.as_str() {
             "PublishBatch" => {
                 used.count(&call.operation);
                 let batch = delivery::batch(&call.body);
                 events.fetch_add(batch.len(), Ordering::SeqCst);
                 let taken: Vec<_> = batch.into_iter().map(|(id, _)| (id, None)).collect();
-                Fate::Answered(delivery::batch_answer(&taken))
+                CallResult::Answered(delivery::batch_answer(&taken))
             }
             "PostToConnection" | "DeleteConnection" | "SendMessage" => {
                 used.count(&call.operation);
-                Fate::Answered(to.make(&call))
+                CallResult::Answered(to.make(&call))
             }
             table => {
                 let answer = used.answer(&to.engine, table, &call.body);
                 assert!(answer.is_success(), "{}", answer.body);
-                Fate::Answered(answer)
+                CallResult::Answered(answer)
             }
         });
-        let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
-        let world = World::over(&gateway, &clients, clock);
+        let app = TestApp::over(&aws, &clients, noon());
         Self {
             meter,
-            gateway,
+            aws,
             clients,
-            world,
+            app,
             published,
         }
     }
@@ -77,13 +78,13 @@ impl Metered {
     }
 
     fn bundle(&self) -> &Bundle {
-        &self.world.bundle
+        &self.app.bundle
     }
 
     /// Signs a device in and lets a second pass. Returns its token and device key.
     async fn device(&self) -> (String, String) {
         let reply = self.bundle().log_in(EMAIL, PASSWORD, None).await;
-        self.world.clock.advance(SignedDuration::from_secs(1));
+        self.app.clock.advance(SignedDuration::from_secs(1));
         let body = json_of(&reply);
         let text = |name: &str| body[name].as_str().unwrap().to_owned();
         (text("token"), text("device_key"))

@@ -1,83 +1,54 @@
-//! Nobody learns whether an address has an account: what is answered alike costs
-//! the same calls to the tables, too. (That a hash is verified in every case is
-//! the password's own rule, tried in `domain`.)
+//! Sign-in and registration do not show whether an address has an account: the
+//! answers are alike, and so are the calls to the tables. (That a hash is verified
+//! in every case is a rule of `domain`, with its tests there.)
 
-use std::mem::take;
-use std::sync::{Arc, Mutex};
-
-use curfew_tests::bundle::{Bundle, json_of};
-use curfew_tests::engine::Engine;
-use curfew_tests::wire::{self, Call, Fate};
-use domain::{SignOut, Token};
+use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
+use curfew_tests::app::TestApp;
+use curfew_tests::bundle::json_of;
+use curfew_tests::wire::Call;
 use http_api::Reply;
-use runtime::{Clock, lock};
 use serde_json::Value;
 
-const EMAIL: &str = "lea@example.com";
-const PASSWORD: &str = "quiet otter borrows nine lanterns";
-const WRONG: &str = "nine lanterns drift past the harbour";
-const UNKNOWN: &str = "kim@example.com";
+const WRONG: &str = OTHER_PASSWORD;
+const UNKNOWN: &str = OTHER_EMAIL;
 
-/// The functions over an engine, and what they have asked of it.
-struct Watched {
-    bundle: Bundle,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Watched {
-    async fn with_account() -> Self {
-        let (engine, asked) = (Engine::new(), Arc::<Mutex<Vec<String>>>::default());
-        let seen = asked.clone();
-        let clients = wire::clients(move |call: Call| {
-            lock(&seen).push(shape(&call));
-            Fate::Answered(engine.answer(&call.operation, &call.body))
-        });
-        let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
-        let watched = Self {
-            bundle: Bundle::new(clients.dynamodb(), clock),
-            asked,
-        };
-        let (reply, _) = watched.register(EMAIL).await;
-        assert_eq!(reply.status_code, 202);
-        watched
-    }
-
-    async fn register(&self, email: &str) -> (Reply, Vec<String>) {
-        take(&mut *lock(&self.asked));
-        let reply = self.bundle.register(email, PASSWORD).await;
-        (reply, take(&mut *lock(&self.asked)))
-    }
-
-    async fn log_in(&self, email: &str, password: &str, key: Option<&str>) -> Seen {
-        take(&mut *lock(&self.asked));
-        let reply = self.bundle.log_in(email, password, key).await;
-        Seen {
-            status: reply.status_code,
-            headers: format!("{:?}", reply.headers),
-            body: json_of(&reply),
-            asked: take(&mut *lock(&self.asked)),
-        }
-    }
-}
-
-/// All that somebody who guesses could see of a sign-in, but for its time.
+/// All that a client and an observer of the tables see of a request, except its
+/// time.
 #[derive(Debug, PartialEq)]
 struct Seen {
     status: i64,
     headers: String,
     body: Value,
-    asked: Vec<String>,
+    calls: Vec<String>,
 }
 
-/// What a call asks, without the names of rows: its operation, its tables, and how
-/// many rows it is about.
+async fn seen(app: &TestApp, request: impl Future<Output = Reply>) -> Seen {
+    app.aws.clear_calls();
+    let reply = Box::pin(request).await;
+    Seen {
+        status: reply.status_code,
+        headers: format!("{:?}", reply.headers),
+        body: json_of(&reply),
+        calls: app.aws.calls().iter().map(shape).collect(),
+    }
+}
+
+async fn register(app: &TestApp, email: &str) -> Seen {
+    seen(app, app.bundle.register(email, PASSWORD)).await
+}
+
+async fn log_in(app: &TestApp, email: &str, password: &str, key: Option<&str>) -> Seen {
+    seen(app, app.bundle.log_in(email, password, key)).await
+}
+
+/// Returns the operation of a call, its tables, and the number of its rows.
 fn shape(call: &Call) -> String {
     let body: Value = serde_json::from_str(&call.body).unwrap();
     let about = match body["RequestItems"].as_object() {
         Some(tables) => tables
             .iter()
-            .map(|(table, asked)| {
-                let keys = asked["Keys"].as_array().map_or(0, Vec::len);
+            .map(|(table, items)| {
+                let keys = items["Keys"].as_array().map_or(0, Vec::len);
                 format!("{table} {keys}")
             })
             .collect::<Vec<_>>()
@@ -88,64 +59,50 @@ fn shape(call: &Call) -> String {
 }
 
 #[tokio::test]
-async fn an_unknown_address_is_asked_for_as_a_wrong_password_is() {
-    let watched = Watched::with_account().await;
+async fn an_unknown_address_looks_like_a_wrong_password() {
+    let app = TestApp::new().await;
 
-    let wrong = watched.log_in(EMAIL, WRONG, None).await;
-    let unknown = watched.log_in(UNKNOWN, WRONG, None).await;
-
-    assert_eq!(wrong.status, 401);
-    assert_eq!(unknown, wrong);
-}
-
-#[tokio::test]
-async fn a_device_key_makes_no_difference_to_that() {
-    let watched = Watched::with_account().await;
-    let signed_in = watched.log_in(EMAIL, PASSWORD, None).await;
-    let key = signed_in.body["device_key"].as_str();
-
-    let wrong = watched.log_in(EMAIL, WRONG, key).await;
-    let unknown = watched.log_in(UNKNOWN, WRONG, key).await;
+    let wrong = log_in(&app, EMAIL, WRONG, None).await;
+    let unknown = log_in(&app, UNKNOWN, WRONG, None).await;
 
     assert_eq!(wrong.status, 401);
     assert_eq!(unknown, wrong);
 }
 
 #[tokio::test]
-async fn a_disabled_account_is_asked_for_as_a_wrong_password_is() {
-    let watched = Watched::with_account().await;
-    let signed_in = watched.log_in(EMAIL, PASSWORD, None).await;
-    let token = Token::parse(signed_in.body["token"].as_str().unwrap()).unwrap();
-    disable(&watched.bundle, &token).await;
+async fn an_unknown_address_looks_like_a_wrong_password_with_a_device_key_too() {
+    let (app, [device]) = TestApp::with_devices().await;
+    let key = Some(&*device.key);
 
-    let disabled = watched.log_in(EMAIL, PASSWORD, None).await;
-    let wrong = watched.log_in(EMAIL, WRONG, None).await;
-    let unknown = watched.log_in(UNKNOWN, PASSWORD, None).await;
+    let wrong = log_in(&app, EMAIL, WRONG, key).await;
+    let unknown = log_in(&app, UNKNOWN, WRONG, key).await;
+
+    assert_eq!(wrong.status, 401);
+    assert_eq!(unknown, wrong);
+}
+
+#[tokio::test]
+async fn a_disabled_account_looks_like_a_wrong_password() {
+    let (app, [device]): (_, [TestDevice; 1]) = TestApp::with_devices().await;
+    app.disable(device.account).await;
+
+    let disabled = log_in(&app, EMAIL, PASSWORD, None).await;
+    let wrong = log_in(&app, EMAIL, WRONG, None).await;
+    let unknown = log_in(&app, UNKNOWN, PASSWORD, None).await;
 
     assert_eq!(disabled.status, 401);
     assert_eq!(wrong, disabled);
     assert_eq!(unknown, disabled);
 }
 
-async fn disable(bundle: &Bundle, token: &Token) {
-    let now = bundle.clock.now();
-    let account = bundle.store.rows(token.account(), &[]).await.unwrap();
-    let account = account.account.unwrap();
-    let sign_out = SignOut::of_disabled(&account, now, runtime::random());
-    let act = bundle.store.disable(&account, &sign_out, &bundle.limits);
-    assert_eq!(act.await.unwrap(), store::WriteOutcome::Done);
-}
-
 #[tokio::test]
-async fn a_taken_address_is_put_as_a_free_one_is() {
-    let watched = Watched::with_account().await;
+async fn registering_a_taken_address_looks_like_registering_a_free_one() {
+    let app = TestApp::new().await;
 
-    let (taken, asked_taken) = watched.register(EMAIL).await;
-    let (free, asked_free) = watched.register(UNKNOWN).await;
+    let taken = register(&app, EMAIL).await;
+    let free = register(&app, UNKNOWN).await;
 
-    assert_eq!(json_of(&taken), json_of(&free));
-    assert_eq!(taken.status_code, free.status_code);
-    assert_eq!(taken.headers, free.headers);
-    assert_eq!(asked_taken, asked_free);
-    assert_eq!(asked_taken.len(), 1);
+    assert_eq!(taken.status, 202);
+    assert_eq!(taken, free);
+    assert_eq!(taken.calls.len(), 1);
 }

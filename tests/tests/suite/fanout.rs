@@ -1,8 +1,6 @@
-//! The fan-out: streams to events, events to the topic, and the sweep, over the
-//! embedded DynamoDB and the real SDK.
+//! The fan-out: the messages, `publish-revocations` and `sweep`.
 
-mod household;
+mod fixture;
 mod messages;
-mod network;
-mod publishing;
-mod sweeping;
+mod publish_revocations;
+mod sweep;

@@ -1,41 +1,38 @@
-//! Tables that fail: each call of each function, once with every fault. The
-//! answer is the right one or `unavailable`, never an open door and never a
-//! verdict that makes a client wipe itself; what was cut off can be asked again.
+//! Tables that fail: each call of each request, once with every fault. The answer is
+//! the right one or `unavailable`. It never accepts an ended session, and never tells
+//! a client that its session has ended when it has not. A request that failed can be
+//! repeated.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use curfew_tests::bundle::{Bundle, event, json_of};
-use curfew_tests::engine::{Answer, Engine};
+use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
+use curfew_tests::app::{Boxed, TestApp};
+use curfew_tests::bundle::{event, json_of, problem_of};
+use curfew_tests::engine::{Engine, ServiceResponse};
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::routes::routes;
 use curfew_tests::tables::{ACCOUNTS, DEVICES, IDENTITIES, RECEIPTS};
-use curfew_tests::wire::{self, Call, Fate, Slot};
-use domain::{DeviceId, Token};
-use http_api::Reply;
+use curfew_tests::wire::{Call, CallResult, Slot};
 use jiff::SignedDuration;
-use runtime::{Clock, lock};
 use serde_json::{Value, json};
 
-const EMAIL: &str = "lea@example.com";
-const PASSWORD: &str = "quiet otter borrows nine lanterns";
-const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
-
-/// What happens to a call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Throttled,
     Broken,
     TimedOut,
     ErrorBefore,
-    /// The table did what it was asked, and answers that it failed.
+    /// The table makes the change, and answers with an error.
     ErrorAfter,
-    /// Other writers have the rows.
+    /// Another transaction holds the rows.
     Conflict,
-    /// A batch comes back without its last rows.
+    /// A batch is answered without some of its rows.
     Unprocessed,
-    /// Nothing ever comes back.
+    /// The call is never answered.
     Silent,
 }
 
@@ -47,7 +44,7 @@ const ONCE: [Fault; 5] = [
     Fault::ErrorAfter,
 ];
 
-/// Which calls fail, and how.
+/// The calls of a request that fail.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     fault: Fault,
@@ -73,137 +70,140 @@ impl Plan {
     }
 }
 
-#[derive(Debug, Default)]
-struct Line {
-    plan: Option<Plan>,
-    calls: Vec<Call>,
-}
-
-impl Line {
-    fn take(&mut self, engine: &Engine, call: &Call) -> Fate {
-        let at = self.calls.len();
-        self.calls.push(call.clone());
-        let answer = || engine.answer(&call.operation, &call.body);
-        let fault = self
-            .plan
-            .filter(|plan| (plan.from..plan.to).contains(&at))
-            .map(|plan| plan.fault);
-        match fault {
-            None => Fate::Answered(answer()),
-            Some(Fault::Throttled) => {
-                let code = "ProvisionedThroughputExceededException";
-                Fate::Answered(Answer::error(400, code))
-            }
-            Some(Fault::Broken) => Fate::Broken,
-            Some(Fault::TimedOut) => Fate::TimedOut,
-            Some(Fault::ErrorBefore) => Fate::Answered(Answer::error(500, "InternalServerError")),
-            Some(Fault::ErrorAfter) => {
-                let _unheard = answer();
-                Fate::Answered(Answer::error(500, "InternalServerError"))
-            }
-            Some(Fault::Conflict) => Fate::Answered(conflict(call)),
-            Some(Fault::Unprocessed) => Fate::Answered(without_devices(call, &answer())),
-            Some(Fault::Silent) => Fate::Waiting(Slot::default()),
+/// Applies a fault to a call.
+fn apply(fault: Fault, engine: &Engine, call: &Call) -> Intercept {
+    let answer = || engine.answer(&call.operation, &call.body);
+    let error = |status, code| CallResult::Answered(ServiceResponse::error(status, code));
+    Intercept::Replace(match fault {
+        Fault::Throttled => error(400, "ProvisionedThroughputExceededException"),
+        Fault::Broken => CallResult::Broken,
+        Fault::TimedOut => CallResult::TimedOut,
+        Fault::ErrorBefore => error(500, "InternalServerError"),
+        Fault::ErrorAfter => {
+            let _lost = answer();
+            error(500, "InternalServerError")
         }
-    }
+        Fault::Conflict => CallResult::Answered(conflict(call)),
+        Fault::Unprocessed => CallResult::Answered(without_devices(call, &answer())),
+        Fault::Silent => CallResult::Waiting(Slot::default()),
+    })
 }
 
-/// What the table answers when another transaction has one of the rows.
-fn conflict(call: &Call) -> Answer {
+/// Returns the answer to a call while another transaction holds one of its rows.
+fn conflict(call: &Call) -> ServiceResponse {
     if call.operation != "TransactWriteItems" {
-        return Answer::error(400, "TransactionConflictException");
+        return ServiceResponse::error(400, "TransactionConflictException");
     }
     let body: Value = serde_json::from_str(&call.body).unwrap();
     let items = body["TransactItems"].as_array().unwrap().len();
     let mut reasons = vec![json!({ "Code": "None" }); items];
-    reasons[0] = json!({ "Code": "TransactionConflict", "Message": "made by a test" });
+    reasons[0] = json!({ "Code": "TransactionConflict", "Message": "injected by a test" });
     let body = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-        "Message": "made by a test",
+        "Message": "injected by a test",
         "CancellationReasons": reasons,
     });
-    Answer {
+    ServiceResponse {
         status: 400,
         body: body.to_string(),
     }
 }
 
-/// The answer to a batch with the rows of one table left unprocessed.
-fn without_devices(call: &Call, answer: &Answer) -> Answer {
-    let asked: Value = serde_json::from_str(&call.body).unwrap();
+/// Returns the answer to a batch with the rows of one table left unprocessed.
+fn without_devices(call: &Call, answer: &ServiceResponse) -> ServiceResponse {
+    let request: Value = serde_json::from_str(&call.body).unwrap();
     let mut body: Value = serde_json::from_str(&answer.body).unwrap();
-    let tables = asked["RequestItems"].as_object().unwrap();
+    let tables = request["RequestItems"].as_object().unwrap();
     let left = tables.get_key_value(DEVICES).or(tables.iter().next());
     let (table, keys) = left.unwrap();
     body["Responses"].as_object_mut().unwrap().remove(table);
     body["UnprocessedKeys"] = json!({ table: keys });
-    Answer {
+    ServiceResponse {
         status: 200,
         body: body.to_string(),
     }
 }
 
-/// What is asked of the functions.
+/// A request in a certain state of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+enum Request {
     Register,
     Login,
     LoginAgain,
-    WhoAmI,
+    Session,
     Touch,
-    SignOutThis,
-    List,
+    SignOut,
+    Devices,
     SignOutDevice,
     SignOutOthers,
     SignOutGlobal,
     ChangePasswordKeeping,
     ChangePassword,
     Authorizer,
-    /// The television was signed out with all others, and nobody has marked it yet:
-    /// what its owner reads of it.
+    /// The receipt of a sign-out of the others, before the sweep.
     Receipt,
-    /// It was signed out by itself.
+    /// The receipt of a sign-out of the television.
     ReceiptOfOne,
-    /// It calls for the first time since it was signed out with all others.
+    /// The first call of the television after a sign-out of the others.
     Contact,
-    /// The same at another service, which has it refused.
+    /// Its first call at another service, which asks the authorizer.
     ContactElsewhere,
-    /// It says that it has wiped what it had stored.
+    /// Its acknowledgement.
     Acknowledge,
-    /// It signs in again.
+    /// Its next sign-in.
     LoginOverEnded,
 }
 
-const ROUTES: [Route; 19] = [
-    Route::Register,
-    Route::Login,
-    Route::LoginAgain,
-    Route::WhoAmI,
-    Route::Touch,
-    Route::SignOutThis,
-    Route::List,
-    Route::SignOutDevice,
-    Route::SignOutOthers,
-    Route::SignOutGlobal,
-    Route::ChangePasswordKeeping,
-    Route::ChangePassword,
-    Route::Authorizer,
-    Route::Receipt,
-    Route::ReceiptOfOne,
-    Route::Contact,
-    Route::ContactElsewhere,
-    Route::Acknowledge,
-    Route::LoginOverEnded,
+const REQUESTS: [Request; 19] = [
+    Request::Register,
+    Request::Login,
+    Request::LoginAgain,
+    Request::Session,
+    Request::Touch,
+    Request::SignOut,
+    Request::Devices,
+    Request::SignOutDevice,
+    Request::SignOutOthers,
+    Request::SignOutGlobal,
+    Request::ChangePasswordKeeping,
+    Request::ChangePassword,
+    Request::Authorizer,
+    Request::Receipt,
+    Request::ReceiptOfOne,
+    Request::Contact,
+    Request::ContactElsewhere,
+    Request::Acknowledge,
+    Request::LoginOverEnded,
 ];
 
-impl Route {
-    /// Whether the laptop asks, by its token.
-    fn is_by_token(self) -> bool {
-        !matches!(self, Self::Register | Self::Login | Self::LoginAgain) && !self.is_by_the_ended()
+const SIGNED_OUT: (i64, &str) = (401, "session-signed-out");
+
+impl Request {
+    /// Returns the operation of the API that it calls, if it calls one.
+    fn operation(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Register => "register",
+            Self::Login | Self::LoginAgain | Self::LoginOverEnded => "login",
+            Self::Session | Self::Touch | Self::Contact => "getSession",
+            Self::SignOut => "signOut",
+            Self::Devices => "listDevices",
+            Self::SignOutDevice => "signOutDevice",
+            Self::SignOutOthers | Self::SignOutGlobal => "signOutAll",
+            Self::ChangePasswordKeeping | Self::ChangePassword => "changePassword",
+            Self::Receipt | Self::ReceiptOfOne => "getSignOut",
+            Self::Acknowledge => "acknowledgeSignOut",
+            Self::Authorizer | Self::ContactElsewhere => return None,
+        })
     }
 
-    /// Whether the television asks, when its session is over.
-    fn is_by_the_ended(self) -> bool {
+    /// Returns whether the laptop sends it with its token.
+    fn is_by_token(self) -> bool {
+        !matches!(self, Self::Register | Self::Login | Self::LoginAgain)
+            && !self.is_by_ended_session()
+    }
+
+    /// Returns whether the television sends it after its session has ended.
+    fn is_by_ended_session(self) -> bool {
         self.is_contact() || matches!(self, Self::Acknowledge | Self::LoginOverEnded)
     }
 
@@ -211,9 +211,9 @@ impl Route {
         matches!(self, Self::Contact | Self::ContactElsewhere)
     }
 
-    /// Whether its call of that number is about a note: what the request is about
-    /// was decided before it.
-    fn is_note(self, at: usize, call: &Call) -> bool {
+    /// Returns whether a call of it only records a touch or a contact: the answer was
+    /// decided before it.
+    fn is_record(self, at: usize, call: &Call) -> bool {
         match self {
             Self::Touch | Self::Contact => call.is_write(),
             Self::ContactElsewhere => at > 0,
@@ -221,12 +221,10 @@ impl Route {
         }
     }
 
-    /// What the same request is told once its change was made.
+    /// Returns its answer when its change was made before.
     fn when_repeated(self) -> (i64, &'static str) {
         match self {
-            Self::SignOutThis | Self::SignOutGlobal | Self::ChangePassword => {
-                (401, "session-signed-out")
-            }
+            Self::SignOut | Self::SignOutGlobal | Self::ChangePassword => SIGNED_OUT,
             Self::ChangePasswordKeeping => (403, "credentials-invalid"),
             _ => self.when_well(),
         }
@@ -235,240 +233,224 @@ impl Route {
     fn when_well(self) -> (i64, &'static str) {
         match self {
             Self::Register => (202, ""),
-            Self::Contact => (401, "session-signed-out"),
+            Self::Contact => SIGNED_OUT,
             Self::ContactElsewhere => (403, ""),
             _ => (200, ""),
         }
     }
 }
 
-/// A household over tables that can fail.
-struct House {
-    bundle: Bundle,
-    engine: Engine,
-    line: Arc<Mutex<Line>>,
-    laptop: String,
-    laptop_key: String,
-    tv: String,
-    tv_key: String,
-    /// By which the television was signed out, if it was.
+/// An account with a laptop and a television, in the state that a request needs.
+struct Setup {
+    app: TestApp,
+    laptop: TestDevice,
+    tv: TestDevice,
+    /// The sign-out that ended the television's session, if there was one.
     sign_out: String,
 }
 
-/// How the SDK is set where it is not as usual.
+/// Changes the settings of the SDK.
 type Setting = fn(aws_sdk_dynamodb::config::Builder) -> aws_sdk_dynamodb::config::Builder;
 
-impl House {
-    async fn new() -> Self {
-        Self::with(|config| config).await
+impl Setup {
+    /// Prepares the state that the request needs.
+    fn of(request: Request) -> Boxed<'static, Self> {
+        Self::with(request, |config| config)
     }
 
-    /// A household as the route finds it.
-    fn at(route: Route) -> Pin<Box<dyn Future<Output = Self>>> {
-        Self::at_with(route, |config| config)
+    fn with(request: Request, setting: Setting) -> Boxed<'static, Self> {
+        Box::pin(async move {
+            let app = TestApp::without_account(setting);
+            app.register(EMAIL).await;
+            let mut setup = Self {
+                laptop: app.sign_in(None).await,
+                tv: app.sign_in(None).await,
+                sign_out: String::new(),
+                app,
+            };
+            let (app, laptop) = (&setup.app, &setup.laptop);
+            let sign_out = match request {
+                Request::ReceiptOfOne => app.sign_out_device(laptop, &setup.tv).await,
+                _ if request == Request::Receipt || request.is_by_ended_session() => {
+                    app.sign_out_scope(laptop, "others").await
+                }
+                _ => return setup,
+            };
+            app.advance(SignedDuration::from_secs(1));
+            setup.sign_out = sign_out.to_string();
+            setup
+        })
     }
 
-    fn at_with(route: Route, setting: Setting) -> Pin<Box<dyn Future<Output = Self>>> {
-        Box::pin(Self::prepared(route, setting))
-    }
-
-    async fn prepared(route: Route, setting: Setting) -> Self {
-        let mut house = Self::with(setting).await;
-        house.bundle.clock.advance(SignedDuration::from_secs(1));
-        let (bundle, laptop) = (&house.bundle, house.laptop.as_str());
-        let signed_out = match route {
-            Route::ReceiptOfOne => bundle.sign_out_device(laptop, house.tv()).await,
-            _ if route == Route::Receipt || route.is_by_the_ended() => {
-                bundle.sign_out_all(laptop, "others").await
+    /// Sends a request while some of its calls fail. Returns its status, and the
+    /// problem's name if there is one.
+    fn send(&self, request: Request, plan: impl Into<Option<Plan>>) -> Boxed<'_, (i64, String)> {
+        let plan = plan.into();
+        self.app.aws.clear_calls();
+        let (engine, mut calls) = (self.app.aws.engine.clone(), 0..);
+        self.app.aws.intercept(move |call| {
+            let number = calls.next().expect("a number");
+            match plan.filter(|plan| (plan.from..plan.to).contains(&number)) {
+                Some(plan) => apply(plan.fault, &engine, call),
+                None => Intercept::Make,
             }
-            _ => return house,
+        });
+        Box::pin(self.answer(request))
+    }
+
+    async fn answer(&self, request: Request) -> (i64, String) {
+        let (bundle, token) = (&self.app.bundle, self.laptop.token.as_str());
+        let reply = match request {
+            Request::Register => bundle.register(OTHER_EMAIL, PASSWORD).await,
+            Request::Login => bundle.log_in(EMAIL, PASSWORD, None).await,
+            Request::LoginAgain => bundle.log_in(EMAIL, PASSWORD, Some(&self.laptop.key)).await,
+            Request::Session => bundle.who_am_i(token).await,
+            Request::Touch => {
+                self.app.advance(SignedDuration::from_mins(10));
+                bundle.who_am_i(token).await
+            }
+            Request::SignOut => bundle.sign_out_this(token).await,
+            Request::Devices => bundle.list(token).await,
+            Request::SignOutDevice => bundle.sign_out_device(token, self.tv.id).await,
+            Request::SignOutOthers => bundle.sign_out_scope(token, "others").await,
+            Request::SignOutGlobal => bundle.sign_out_scope(token, "global").await,
+            Request::ChangePasswordKeeping | Request::ChangePassword => {
+                let keep = request == Request::ChangePasswordKeeping;
+                let change = bundle.change_password(token, PASSWORD, OTHER_PASSWORD, keep);
+                change.await
+            }
+            Request::Receipt | Request::ReceiptOfOne => bundle.receipt(token, &self.sign_out).await,
+            Request::Contact => bundle.who_am_i(&self.tv.token).await,
+            Request::Acknowledge => bundle.acknowledge(&self.tv.token, &self.sign_out).await,
+            Request::LoginOverEnded => bundle.log_in(EMAIL, PASSWORD, Some(&self.tv.key)).await,
+            Request::Authorizer => return self.authorize(token).await,
+            Request::ContactElsewhere => return self.authorize(&self.tv.token).await,
         };
-        let body = json_of(&signed_out);
-        let id = body["sign_out"]["id"].as_str().unwrap().to_owned();
-        house.sign_out = id;
-        house.bundle.clock.advance(SignedDuration::from_secs(1));
-        house
+        problem_of(&reply)
     }
 
-    async fn with(setting: Setting) -> Self {
-        let (engine, line) = (Engine::new(), Arc::<Mutex<Line>>::default());
-        let (tables, at) = (engine.clone(), line.clone());
-        let client = wire::clients(move |call| lock(&at).take(&tables, &call)).dynamodb();
-        let config = setting(client.config().to_builder()).build();
-        let client = aws_sdk_dynamodb::Client::from_conf(config);
-        let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
-        let mut house = Self {
-            bundle: Bundle::new(client, clock),
-            engine,
-            line,
-            laptop: String::new(),
-            laptop_key: String::new(),
-            tv: String::new(),
-            tv_key: String::new(),
-            sign_out: String::new(),
-        };
-        let registered = house.bundle.register(EMAIL, PASSWORD).await;
-        assert_eq!(registered.status_code, 202);
-        (house.laptop, house.laptop_key) = house.device().await;
-        (house.tv, house.tv_key) = house.device().await;
-        house
-    }
-
-    async fn device(&self) -> (String, String) {
-        self.bundle.clock.advance(SignedDuration::from_secs(1));
-        let reply = self.bundle.log_in(EMAIL, PASSWORD, None).await;
-        let body = json_of(&reply);
-        let text = |name: &str| body[name].as_str().unwrap().to_owned();
-        (text("token"), text("device_key"))
-    }
-
-    fn tv(&self) -> DeviceId {
-        Token::parse(&self.tv).unwrap().device()
-    }
-
-    /// Asks, by the laptop where it needs a live token, while some calls fail. Gives
-    /// the status, and the problem's name when there is one.
-    fn ask<'a>(
-        &'a self,
-        route: Route,
-        plan: impl Into<Option<Plan>>,
-    ) -> Pin<Box<dyn Future<Output = (i64, String)> + 'a>> {
-        Box::pin(self.asked(route, plan.into()))
-    }
-
-    async fn asked(&self, route: Route, plan: Option<Plan>) -> (i64, String) {
-        *lock(&self.line) = Line {
-            plan,
-            calls: Vec::new(),
-        };
-        let (bundle, token) = (&self.bundle, self.laptop.as_str());
-        if route == Route::Touch {
-            bundle.clock.advance(SignedDuration::from_mins(10));
+    async fn authorize(&self, token: &str) -> (i64, String) {
+        let event = event("GET", "/films", Some(token), None);
+        match authorizer::handle(&self.app.bundle.authorizer, event).await {
+            Ok(decision) if decision.is_authorized => (200, String::new()),
+            Ok(_) => (403, String::new()),
+            Err(_) => (503, "unavailable".to_owned()),
         }
-        let reply = match route {
-            Route::Register => bundle.register("ada@example.com", PASSWORD).await,
-            Route::Login => bundle.log_in(EMAIL, PASSWORD, None).await,
-            Route::LoginAgain => bundle.log_in(EMAIL, PASSWORD, Some(&self.laptop_key)).await,
-            Route::WhoAmI | Route::Touch => bundle.who_am_i(token).await,
-            Route::SignOutThis => bundle.sign_out_this(token).await,
-            Route::List => bundle.list(token).await,
-            Route::SignOutDevice => bundle.sign_out_device(token, self.tv()).await,
-            Route::SignOutOthers => bundle.sign_out_all(token, "others").await,
-            Route::SignOutGlobal => bundle.sign_out_all(token, "global").await,
-            Route::ChangePasswordKeeping | Route::ChangePassword => {
-                let keep = route == Route::ChangePasswordKeeping;
-                bundle
-                    .change_password(token, PASSWORD, OTHER_PASSWORD, keep)
-                    .await
-            }
-            Route::Receipt | Route::ReceiptOfOne => bundle.receipt(token, &self.sign_out).await,
-            Route::Contact => bundle.who_am_i(&self.tv).await,
-            Route::Acknowledge => bundle.acknowledge(&self.tv, &self.sign_out).await,
-            Route::LoginOverEnded => bundle.log_in(EMAIL, PASSWORD, Some(&self.tv_key)).await,
-            Route::Authorizer | Route::ContactElsewhere => {
-                let is_live = route == Route::Authorizer;
-                let token = if is_live { token } else { self.tv.as_str() };
-                let event = event("GET", "/films", Some(token), None);
-                return match authorizer::handle(&bundle.authorizer, event).await {
-                    Ok(decision) if decision.is_authorized => (200, String::new()),
-                    Ok(_) => (403, String::new()),
-                    Err(_) => (503, "unavailable".to_owned()),
-                };
-            }
-        };
-        told(&reply)
     }
 
-    /// The calls of the last request.
+    /// Returns the calls of the last request.
     fn calls(&self) -> Vec<Call> {
-        lock(&self.line).calls.clone()
+        self.app.aws.calls()
     }
 
-    fn row(&self, table: &str, sort: &str) -> Value {
-        let rows = self.engine.rows(table).into_iter();
-        rows.map(|row| serde_json::to_value(row).unwrap())
-            .find(|row| sort.is_empty() || row.to_string().contains(sort))
-            .expect("a row")
+    /// Returns the row of a table that contains a text.
+    fn row(&self, table: &str, text: &str) -> Value {
+        let rows = self.app.aws.rows(table).into_iter();
+        let mut rows = rows.filter(|row| text.is_empty() || row.to_string().contains(text));
+        rows.next().expect("a row")
+    }
+
+    fn put(&self, table: &str, row: &Value) {
+        self.app.aws.engine.put(table, row);
     }
 
     fn count(&self, table: &str) -> usize {
-        self.engine.rows(table).len()
+        self.app.aws.rows(table).len()
     }
 }
 
-fn told(reply: &Reply) -> (i64, String) {
-    let body = json_of(reply);
-    let problem = body["type"].as_str().unwrap_or_default();
-    let name = problem.rsplit(':').next().unwrap_or_default();
-    (reply.status_code, name.to_owned())
+fn is_unavailable(answer: &(i64, String)) -> bool {
+    is(answer, (503, "unavailable"))
 }
 
-fn is_unavailable(told: &(i64, String)) -> bool {
-    *told == (503, "unavailable".to_owned())
+fn is(answer: &(i64, String), expected: (i64, &str)) -> bool {
+    (answer.0, answer.1.as_str()) == expected
 }
 
-fn is(told: &(i64, String), wanted: (i64, &str)) -> bool {
-    (told.0, told.1.as_str()) == wanted
+/// Returns the calls of a request without faults.
+async fn calls_of(request: Request) -> Vec<Call> {
+    let setup = Setup::of(request).await;
+    let answer = setup.send(request, None).await;
+    assert!(is(&answer, request.when_well()), "{request:?} {answer:?}");
+    setup.calls()
 }
 
-/// How many calls a request makes when all is well.
-async fn calls_of(route: Route) -> Vec<Call> {
-    let house = House::at(route).await;
-    let told = house.ask(route, None).await;
-    assert!(is(&told, route.when_well()), "{route:?} {told:?}");
-    house.calls()
+/// The operations that need no request here.
+const EXEMPT: [(&str, &str); 4] = [
+    ("getOpenApi", "reads no table"),
+    ("getAsyncApi", "reads no table"),
+    (
+        "createSocketTicket",
+        "its faults are in `sockets/tickets.rs`",
+    ),
+    ("introspect", "its faults are in `introspect.rs`"),
+];
+
+#[test]
+fn every_operation_of_the_document_has_a_request_or_a_reason_for_none() {
+    let documented: BTreeSet<String> = routes().into_iter().map(|route| route.id).collect();
+    let requests = REQUESTS.iter().filter_map(|request| request.operation());
+    let exempt = EXEMPT.iter().map(|(operation, _)| *operation);
+
+    let known: BTreeSet<String> = requests.chain(exempt).map(str::to_owned).collect();
+
+    assert_eq!(known, documented);
 }
 
 #[tokio::test]
-async fn a_call_that_fails_gives_unavailable_or_the_right_answer_and_can_be_repeated() {
-    let mut tried = 0;
-    for route in ROUTES {
-        for (at, call) in calls_of(route).await.iter().enumerate() {
+async fn a_failed_call_gives_unavailable_or_the_right_answer_and_the_request_can_be_repeated() {
+    let mut faults = 0;
+    for request in REQUESTS {
+        for (at, call) in calls_of(request).await.iter().enumerate() {
             for fault in ONCE {
-                let house = House::at(route).await;
-                let told = house.ask(route, Plan::once(fault, at)).await;
-                let right = is(&told, route.when_well());
+                let setup = Setup::of(request).await;
+                let answer = setup.send(request, Plan::once(fault, at)).await;
+                let right = is(&answer, request.when_well());
                 assert!(
-                    right || is_unavailable(&told),
-                    "{route:?} {at} {fault:?} {told:?}"
+                    right || is_unavailable(&answer),
+                    "{request:?} {at} {fault:?} {answer:?}"
                 );
-                assert_eq!(right, route.is_note(at, call), "{route:?} {at} {fault:?}");
+                assert_eq!(
+                    right,
+                    request.is_record(at, call),
+                    "{request:?} {at} {fault:?}"
+                );
 
-                let again = house.ask(route, None).await;
+                let again = setup.send(request, None).await;
                 let is_done = fault == Fault::ErrorAfter && call.is_write();
                 let wanted = if is_done {
-                    route.when_repeated()
+                    request.when_repeated()
                 } else {
-                    route.when_well()
+                    request.when_well()
                 };
-                assert!(is(&again, wanted), "{route:?} {at} {fault:?} {again:?}");
-                tried += 1;
+                assert!(is(&again, wanted), "{request:?} {at} {fault:?} {again:?}");
+                faults += 1;
             }
         }
     }
-    println!("{tried} faults");
+    println!("{faults} faults");
 }
 
 #[tokio::test]
-async fn a_call_that_fails_lets_no_ended_session_in() {
-    for end in [Route::SignOutThis, Route::SignOutGlobal] {
-        for route in ROUTES.into_iter().filter(|route| route.is_by_token()) {
+async fn a_failed_call_never_accepts_an_ended_session() {
+    for end in [Request::SignOut, Request::SignOutGlobal] {
+        for request in REQUESTS.into_iter().filter(|request| request.is_by_token()) {
             let ended = async || {
-                let house = House::at(route).await;
-                house.ask(end, None).await;
-                house
+                let setup = Setup::of(request).await;
+                setup.send(end, None).await;
+                setup
             };
-            let house = ended().await;
-            let refused = house.ask(route, None).await;
+            let setup = ended().await;
+            let refused = setup.send(request, None).await;
             assert!(matches!(refused.0, 401 | 403), "{refused:?}");
-            for at in 0..house.calls().len() {
+            for at in 0..setup.calls().len() {
                 for fault in ONCE {
-                    let house = ended().await;
-                    let told = house.ask(route, Plan::once(fault, at)).await;
-                    let right = told == refused;
+                    let setup = ended().await;
+                    let answer = setup.send(request, Plan::once(fault, at)).await;
+                    let right = answer == refused;
                     assert!(
-                        right || is_unavailable(&told),
-                        "{route:?} {at} {fault:?} {told:?}"
+                        right || is_unavailable(&answer),
+                        "{request:?} {at} {fault:?} {answer:?}"
                     );
                 }
             }
@@ -477,39 +459,35 @@ async fn a_call_that_fails_lets_no_ended_session_in() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_lets_no_other_secret_in() {
-    let other = |token: &str| {
-        let token = Token::parse(token).unwrap();
-        let other = Token::new(token.account(), token.device(), [1; 32]);
-        other.to_text().to_string()
+async fn a_failed_call_never_accepts_a_wrong_secret() {
+    let by_secret = |request: &Request| {
+        let is_by_ended_session = request.is_contact() || *request == Request::Acknowledge;
+        request.is_by_token() || is_by_ended_session
     };
-    let by_secret = |route: &Route| {
-        let is_by_the_ended = route.is_contact() || *route == Route::Acknowledge;
-        route.is_by_token() || is_by_the_ended
-    };
-    for route in ROUTES.into_iter().filter(by_secret) {
-        let mut house = House::at(route).await;
-        (house.laptop, house.tv) = (other(&house.laptop), other(&house.tv));
-        let refused = house.ask(route, None).await;
+    for request in REQUESTS.into_iter().filter(by_secret) {
+        let mut setup = Setup::of(request).await;
+        setup.laptop = setup.laptop.with_wrong_secret();
+        setup.tv = setup.tv.with_wrong_secret();
+        let refused = setup.send(request, None).await;
         assert!(matches!(refused.0, 401 | 403), "{refused:?}");
         assert!(!is(&refused, (401, "session-signed-out")), "{refused:?}");
-        let rows = house.count(RECEIPTS);
-        for at in 0..house.calls().len() {
+        let rows = setup.count(RECEIPTS);
+        for at in 0..setup.calls().len() {
             for fault in ONCE {
-                let told = house.ask(route, Plan::once(fault, at)).await;
-                let right = told == refused;
+                let answer = setup.send(request, Plan::once(fault, at)).await;
+                let right = answer == refused;
                 assert!(
-                    right || is_unavailable(&told),
-                    "{route:?} {at} {fault:?} {told:?}"
+                    right || is_unavailable(&answer),
+                    "{request:?} {at} {fault:?} {answer:?}"
                 );
             }
         }
-        assert_eq!(house.count(RECEIPTS), rows, "{route:?}");
+        assert_eq!(setup.count(RECEIPTS), rows, "{request:?}");
     }
 }
 
-/// The row with an attribute of another type, and without it.
-fn spoilt(row: &Value, attribute: &str) -> [Value; 2] {
+/// Returns the row with an attribute of another type, and without the attribute.
+fn corrupted(row: &Value, attribute: &str) -> [Value; 2] {
     let mut of_another_type = row.clone();
     let is_text = !row[attribute]["S"].is_null();
     of_another_type[attribute] = if is_text {
@@ -533,34 +511,30 @@ fn attributes(row: &Value, keys: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn a_corrupt_row_gives_unavailable_or_the_right_answer() {
     let mut unavailable = 0;
-    for route in ROUTES {
-        let pattern = House::at(route).await;
-        let laptop = Token::parse(&pattern.laptop).unwrap().device().to_string();
-        let tv = pattern.tv().to_string();
+    for request in REQUESTS {
+        let pattern = Setup::of(request).await;
         let keys = ["account_id", "device_id"];
-        let rows = [
-            (ACCOUNTS, String::new(), &keys[..1]),
-            (IDENTITIES, String::new(), &["email"]),
+        let none = |_: &Setup| String::new();
+        let laptop = |setup: &Setup| setup.laptop.id.to_string();
+        let tv = |setup: &Setup| setup.tv.id.to_string();
+        let rows: [(&str, fn(&Setup) -> String, &[&str]); 4] = [
+            (ACCOUNTS, none, &keys[..1]),
+            (IDENTITIES, none, &["email"]),
             (DEVICES, laptop, &keys),
             (DEVICES, tv, &keys),
         ];
-        for (table, sort, keys) in rows {
-            let names = attributes(&pattern.row(table, &sort), keys);
+        for (table, text, keys) in rows {
+            let names = attributes(&pattern.row(table, &text(&pattern)), keys);
             for name in names {
                 for which in 0..2 {
-                    let house = House::at(route).await;
-                    let sort = match sort.as_str() {
-                        "" => String::new(),
-                        sort if sort == pattern.tv().to_string() => house.tv().to_string(),
-                        _ => Token::parse(&house.laptop).unwrap().device().to_string(),
-                    };
-                    let row = house.row(table, &sort);
-                    house.engine.put(table, &spoilt(&row, &name)[which]);
-                    let told = house.ask(route, None).await;
-                    let right = is(&told, route.when_well());
+                    let setup = Setup::of(request).await;
+                    let row = setup.row(table, &text(&setup));
+                    setup.put(table, &corrupted(&row, &name)[which]);
+                    let answer = setup.send(request, None).await;
+                    let right = is(&answer, request.when_well());
                     assert!(
-                        right || is_unavailable(&told),
-                        "{route:?} {table} {name} {which} {told:?}"
+                        right || is_unavailable(&answer),
+                        "{request:?} {table} {name} {which} {answer:?}"
                     );
                     unavailable += usize::from(!right);
                 }
@@ -572,21 +546,24 @@ async fn a_corrupt_row_gives_unavailable_or_the_right_answer() {
 
 #[tokio::test]
 async fn a_corrupt_record_of_a_sign_out_gives_unavailable_or_the_right_answer() {
-    let house = House::new().await;
-    house.ask(Route::SignOutGlobal, None).await;
-    let header = house.row(RECEIPTS, "");
-    let refused = house.ask(Route::WhoAmI, None).await;
+    let setup = Setup::of(Request::Session).await;
+    setup.send(Request::SignOutGlobal, None).await;
+    let header = setup.row(RECEIPTS, "");
+    let refused = setup.send(Request::Session, None).await;
     assert!(is(&refused, (401, "session-signed-out")));
 
     let mut unavailable = 0;
-    // The key of the index can't be of another type: the table sees to that.
+    // DynamoDB itself rejects a key of another type.
     let keys = ["account_id", "sign_out_id", "ended_epoch"];
     for name in attributes(&header, &keys) {
-        for row in spoilt(&header, &name) {
-            house.engine.put(RECEIPTS, &row);
-            let told = house.ask(Route::WhoAmI, None).await;
-            assert!(told == refused || is_unavailable(&told), "{name} {told:?}");
-            unavailable += usize::from(told != refused);
+        for row in corrupted(&header, &name) {
+            setup.put(RECEIPTS, &row);
+            let answer = setup.send(Request::Session, None).await;
+            assert!(
+                answer == refused || is_unavailable(&answer),
+                "{name} {answer:?}"
+            );
+            unavailable += usize::from(answer != refused);
         }
     }
     assert!(unavailable >= 8, "{unavailable}");
@@ -594,154 +571,164 @@ async fn a_corrupt_record_of_a_sign_out_gives_unavailable_or_the_right_answer() 
 
 #[tokio::test]
 async fn a_corrupt_record_or_part_gives_unavailable_or_the_right_receipt() {
-    let house = House::at(Route::Receipt).await;
-    let refused = house.ask(Route::Contact, None).await;
+    let setup = Setup::of(Request::Receipt).await;
+    let refused = setup.send(Request::Contact, None).await;
     assert!(is(&refused, (401, "session-signed-out")));
     let read = async || {
-        let reply = house.bundle.receipt(&house.laptop, &house.sign_out).await;
-        (told(&reply), json_of(&reply))
+        let bundle = &setup.app.bundle;
+        let reply = bundle.receipt(&setup.laptop.token, &setup.sign_out).await;
+        (problem_of(&reply), json_of(&reply))
     };
     let right = read().await;
     assert!(is(&right.0, (200, "")));
 
-    // What need not be there means something when it is not.
+    // Without an optional attribute the row means something else.
     let optional = ["requested_by", "kept_session", "contacted_at"];
     let keys = ["account_id", "sign_out_id", "ended_epoch"];
-    let part = format!("{}#", house.sign_out);
+    let part = format!("{}#", setup.sign_out);
     let mut unavailable = 0;
-    for row in [house.row(RECEIPTS, "\"scope\""), house.row(RECEIPTS, &part)] {
+    for row in [setup.row(RECEIPTS, "\"scope\""), setup.row(RECEIPTS, &part)] {
         for name in attributes(&row, &keys) {
-            let [of_another_type, without] = spoilt(&row, &name);
+            let [of_another_type, without] = corrupted(&row, &name);
             let is_optional = optional.contains(&name.as_str());
-            let spoilt = [
+            let corrupted = [
                 Some(of_another_type),
                 Some(without).filter(|_| !is_optional),
             ];
-            for row in spoilt.into_iter().flatten() {
-                house.engine.put(RECEIPTS, &row);
-                let told = read().await;
-                assert!(told == right || is_unavailable(&told.0), "{name} {told:?}");
-                unavailable += usize::from(told != right);
+            for row in corrupted.into_iter().flatten() {
+                setup.put(RECEIPTS, &row);
+                let answer = read().await;
+                assert!(
+                    answer == right || is_unavailable(&answer.0),
+                    "{name} {answer:?}"
+                );
+                unavailable += usize::from(answer != right);
             }
         }
-        house.engine.put(RECEIPTS, &row);
+        setup.put(RECEIPTS, &row);
     }
     assert!(unavailable >= 20, "{unavailable}");
 }
 
 #[tokio::test]
-async fn a_state_that_there_is_not_is_no_verdict() {
-    let is_without_a_device = |route: &Route| matches!(route, Route::Register | Route::Login);
-    for route in ROUTES.into_iter().filter(|it| !is_without_a_device(it)) {
-        let house = House::at(route).await;
-        for token in [&house.laptop, &house.tv] {
-            let device = Token::parse(token).unwrap().device().to_string();
-            let mut row = house.row(DEVICES, &device);
+async fn an_unknown_state_of_a_device_gives_unavailable() {
+    let is_without_a_device =
+        |request: &Request| matches!(request, Request::Register | Request::Login);
+    for request in REQUESTS.into_iter().filter(|it| !is_without_a_device(it)) {
+        let setup = Setup::of(request).await;
+        for device in [&setup.laptop, &setup.tv] {
+            let mut row = setup.row(DEVICES, &device.id.to_string());
             row["state"] = json!({ "S": "half" });
-            house.engine.put(DEVICES, &row);
+            setup.put(DEVICES, &row);
         }
-        let told = house.ask(route, None).await;
-        assert!(is_unavailable(&told), "{route:?} {told:?}");
+        let answer = setup.send(request, None).await;
+        assert!(is_unavailable(&answer), "{request:?} {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn a_conflict_is_tried_again_a_bounded_number_of_times() {
-    for route in ROUTES {
-        let calls = calls_of(route).await;
+async fn a_conflict_is_retried_a_bounded_number_of_times() {
+    for request in REQUESTS {
+        let calls = calls_of(request).await;
         let Some(write) = calls.iter().position(Call::is_write) else {
             continue;
         };
-        let house = House::at(route).await;
-        let told = house.ask(route, Plan::once(Fault::Conflict, write)).await;
-        assert!(is(&told, route.when_well()), "{route:?} {told:?}");
-
-        let house = House::at(route).await;
-        let records = house.count(RECEIPTS);
-        let told = house
-            .ask(route, Plan::from_then_on(Fault::Conflict, write))
+        let setup = Setup::of(request).await;
+        let answer = setup
+            .send(request, Plan::once(Fault::Conflict, write))
             .await;
-        let writes = house.calls().iter().filter(|call| call.is_write()).count();
-        if route.is_note(write, &calls[write]) {
-            // The next touch will do, and the next contact.
-            assert!(is(&told, route.when_well()), "{told:?}");
-            assert_eq!(writes, if route == Route::Touch { 1 } else { 5 });
+        assert!(is(&answer, request.when_well()), "{request:?} {answer:?}");
+
+        let setup = Setup::of(request).await;
+        let records = setup.count(RECEIPTS);
+        let answer = setup
+            .send(request, Plan::from_then_on(Fault::Conflict, write))
+            .await;
+        let writes = setup.calls().iter().filter(|call| call.is_write()).count();
+        if request.is_record(write, &calls[write]) {
+            // The next touch or contact makes up for it.
+            assert!(is(&answer, request.when_well()), "{answer:?}");
+            assert_eq!(writes, if request == Request::Touch { 1 } else { 5 });
         } else {
-            assert!(is_unavailable(&told), "{route:?} {told:?}");
-            assert_eq!(writes, 5, "{route:?}");
+            assert!(is_unavailable(&answer), "{request:?} {answer:?}");
+            assert_eq!(writes, 5, "{request:?}");
         }
-        assert_eq!(house.count(RECEIPTS), records, "{route:?}");
+        assert_eq!(setup.count(RECEIPTS), records, "{request:?}");
     }
 }
 
 #[tokio::test]
-async fn what_a_batch_left_out_is_asked_again_a_bounded_number_of_times() {
-    for route in ROUTES {
-        let calls = calls_of(route).await;
+async fn unprocessed_keys_are_retried_a_bounded_number_of_times() {
+    for request in REQUESTS {
+        let calls = calls_of(request).await;
         let Some(batch) = calls
             .iter()
             .position(|call| call.operation == "BatchGetItem")
         else {
             continue;
         };
-        let house = House::at(route).await;
-        let told = house
-            .ask(route, Plan::once(Fault::Unprocessed, batch))
+        let setup = Setup::of(request).await;
+        let answer = setup
+            .send(request, Plan::once(Fault::Unprocessed, batch))
             .await;
-        assert!(is(&told, route.when_well()), "{route:?} {told:?}");
-        assert_eq!(house.calls().len(), calls.len() + 1, "{route:?}");
+        assert!(is(&answer, request.when_well()), "{request:?} {answer:?}");
+        assert_eq!(setup.calls().len(), calls.len() + 1, "{request:?}");
 
-        let house = House::at(route).await;
-        let told = house
-            .ask(route, Plan::from_then_on(Fault::Unprocessed, batch))
+        let setup = Setup::of(request).await;
+        let answer = setup
+            .send(request, Plan::from_then_on(Fault::Unprocessed, batch))
             .await;
-        assert!(is_unavailable(&told), "{route:?} {told:?}");
-        assert_eq!(house.calls().len(), batch + 5, "{route:?}");
+        assert!(is_unavailable(&answer), "{request:?} {answer:?}");
+        assert_eq!(setup.calls().len(), batch + 5, "{request:?}");
     }
 }
 
 #[tokio::test]
-async fn a_table_that_never_answers_is_given_up() {
+async fn a_table_that_never_answers_gives_unavailable() {
     let impatient: Setting = |config| {
         let attempt = Duration::from_millis(20);
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt);
         config.timeout_config(timeouts.build())
     };
-    for route in ROUTES {
-        let house = House::at_with(route, impatient).await;
-        let told = house.ask(route, Plan::from_then_on(Fault::Silent, 0)).await;
-        assert!(is_unavailable(&told), "{route:?} {told:?}");
-        let again = house.ask(route, None).await;
-        assert!(is(&again, route.when_well()), "{route:?} {again:?}");
+    for request in REQUESTS {
+        let setup = Setup::with(request, impatient).await;
+        let answer = setup
+            .send(request, Plan::from_then_on(Fault::Silent, 0))
+            .await;
+        assert!(is_unavailable(&answer), "{request:?} {answer:?}");
+        let again = setup.send(request, None).await;
+        assert!(is(&again, request.when_well()), "{request:?} {again:?}");
     }
 }
 
 #[tokio::test]
-async fn a_write_that_the_sdk_makes_again_is_made_once() {
+async fn a_write_that_the_sdk_retries_takes_effect_once() {
     let patient: Setting = |config| {
         let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
         config.retry_config(retries)
     };
-    for route in ROUTES {
-        let calls = calls_of(route).await;
+    for request in REQUESTS {
+        let calls = calls_of(request).await;
         let Some(write) = calls.iter().position(Call::is_write) else {
             continue;
         };
-        let well = House::at_with(route, patient).await;
-        well.ask(route, None).await;
-        let house = House::at_with(route, patient).await;
-        let told = house.ask(route, Plan::once(Fault::ErrorAfter, write)).await;
+        let well = Setup::with(request, patient).await;
+        well.send(request, None).await;
+        let setup = Setup::with(request, patient).await;
+        let answer = setup
+            .send(request, Plan::once(Fault::ErrorAfter, write))
+            .await;
 
-        assert!(is(&told, route.when_well()), "{route:?} {told:?}");
-        assert_eq!(house.count(RECEIPTS), well.count(RECEIPTS), "{route:?}");
-        assert_eq!(house.count(ACCOUNTS), well.count(ACCOUNTS), "{route:?}");
-        // A first sign-in that was not heard of is not put again: that device is
-        // another row, and nobody has its token.
-        let unheard = usize::from(route == Route::Login);
+        assert!(is(&answer, request.when_well()), "{request:?} {answer:?}");
+        assert_eq!(setup.count(RECEIPTS), well.count(RECEIPTS), "{request:?}");
+        assert_eq!(setup.count(ACCOUNTS), well.count(ACCOUNTS), "{request:?}");
+        // A retried first sign-in is a new device. The row of the first attempt stays,
+        // and no client has its token.
+        let lost = usize::from(request == Request::Login);
         assert_eq!(
-            house.count(DEVICES),
-            well.count(DEVICES) + unheard,
-            "{route:?}"
+            setup.count(DEVICES),
+            well.count(DEVICES) + lost,
+            "{request:?}"
         );
     }
 }

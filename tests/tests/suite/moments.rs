@@ -1,9 +1,8 @@
-//! The latency contract: from the answer of a sign-out on, every door is shut to
-//! the device, and nothing but the revocation is sent to it. A busy device is
-//! signed out at random moments, thousands of times, each time in one of several
-//! ways.
+//! The latency promise: once a sign-out is answered, every door refuses the device,
+//! and its socket gets only the revocation. A busy device is signed out at random
+//! moments, a thousand times, each time in one of several ways.
 //!
-//! `CURFEW_MOMENTS` sets how many, `CURFEW_SEED` the order of the moments.
+//! `CURFEW_MOMENTS` sets how often, `CURFEW_SEED` the random numbers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,17 +10,17 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use curfew_tests::bundle::{event, json_of};
-use curfew_tests::moments::{Dice, run};
-use curfew_tests::sockets::{EMAIL, PASSWORD, World, by_ticket, by_token};
-use domain::{DeviceId, EntryState, SignOutId};
-use http_api::Reply;
+use curfew_tests::account::{EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
+use curfew_tests::app::{TestApp, sign_out_of};
+use curfew_tests::doors::Door;
+use curfew_tests::executor::block_on;
+use curfew_tests::random::SeededRandom;
+use curfew_tests::socket_events::{by_ticket, by_token};
+use domain::{EntryState, SignOutId};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-/// What the password is changed to, and back.
-const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
-
-/// The ways in which a device is signed out.
+/// A way of signing a device out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Itself,
@@ -39,309 +38,292 @@ const WAYS: [Way; 5] = [
     Way::NewPassword,
 ];
 
-/// The doors that a device can try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Door {
-    Session,
-    Devices,
-    SignOut,
-    SignOutDevice,
-    SignOutAll,
-    Password,
-    Receipt,
-    SocketTicket,
-    Authorizer,
-    Introspection,
+/// A door, or an event of the device's sockets.
+#[derive(Debug, Clone)]
+enum Attempt {
+    Door(Door),
     SocketByToken,
     SocketByTicket,
     Heartbeat,
 }
 
-const DOORS: [Door; 13] = [
-    Door::Session,
-    Door::Devices,
-    Door::SignOut,
-    Door::SignOutDevice,
-    Door::SignOutAll,
-    Door::Password,
-    Door::Receipt,
-    Door::SocketTicket,
-    Door::Authorizer,
-    Door::Introspection,
-    Door::SocketByToken,
-    Door::SocketByTicket,
-    Door::Heartbeat,
-];
+impl Attempt {
+    fn all() -> Vec<Self> {
+        let doors = Door::all().into_iter().map(Self::Door);
+        let sockets = [Self::SocketByToken, Self::SocketByTicket, Self::Heartbeat];
+        doors.chain(sockets).collect()
+    }
 
-/// Those that a busy device goes through all the time: they change nothing that
-/// it would miss.
-const BUSY: [Door; 7] = [
-    Door::Session,
-    Door::Devices,
-    Door::SocketTicket,
-    Door::Authorizer,
-    Door::Introspection,
-    Door::SocketByToken,
-    Door::Heartbeat,
-];
+    /// Those that a busy device makes all the time. None of them ends its session or
+    /// uses its ticket.
+    fn busy() -> Vec<Self> {
+        let doors = Door::harmless().into_iter().map(Self::Door);
+        doors
+            .chain([Self::SocketByToken, Self::Heartbeat])
+            .collect()
+    }
 
-/// A device in use.
+    fn name(&self) -> &str {
+        match self {
+            Self::Door(door) => door.name(),
+            Self::SocketByToken => "socket by token",
+            Self::SocketByTicket => "socket by ticket",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
+
+    /// Makes the attempt, and returns whether the device was accepted, if the answer
+    /// shows that.
+    async fn make(&self, app: &TestApp, busy: &Busy, socket: &str) -> Option<bool> {
+        let event = match self {
+            Self::Door(door) => {
+                // No sign-out has this id, and no device.
+                let id = "0192f0c2-1c44-7e02-a1b5-6d7e8f901234";
+                return Some(door.knock(app, &busy.device, id).await.is_accepted());
+            }
+            Self::Heartbeat => {
+                // A heartbeat is never answered. What it causes is checked elsewhere.
+                let reply = app.heartbeat(&busy.socket).await;
+                assert_eq!(reply.status_code, 200);
+                return None;
+            }
+            Self::SocketByToken => by_token(&busy.device.token, socket),
+            Self::SocketByTicket => by_ticket(&busy.ticket, socket),
+        };
+        let status = app.socket_event(event).await.status_code;
+        assert!(matches!(status, 200 | 401), "{status}");
+        Some(status == 200)
+    }
+}
+
+/// A device in use, with an open socket and an unused ticket.
 #[derive(Debug, Clone)]
 struct Busy {
-    token: String,
-    key: String,
-    device: DeviceId,
+    device: TestDevice,
     socket: String,
     ticket: String,
 }
 
 #[test]
-fn from_the_answer_of_a_sign_out_on_every_door_is_shut_to_a_busy_device() {
+fn once_a_sign_out_is_answered_every_door_refuses_a_busy_device() {
     let rounds = number("CURFEW_MOMENTS").unwrap_or(1_000);
     let seed = number("CURFEW_SEED").unwrap_or_else(|| u64::from_be_bytes(runtime::random()));
-    println!("seed {seed}: CURFEW_SEED={seed} tries the same moments");
-    let mut dice = Dice::new(seed);
+    println!("seed {seed}: CURFEW_SEED={seed} repeats the same moments");
+    let mut random = SeededRandom::new(seed);
     let mut ways: BTreeMap<Way, u64> = BTreeMap::new();
-    let mut tried = Tried::default();
-    let mut home = Home::new();
+    let mut counts = Counts::default();
+    let mut account = Account::new();
     for round in 0..rounds {
-        // Devices pile up where nothing ever takes them.
+        // The devices of an account accumulate, so a new one starts now and then.
         if round % 250 == 249 {
-            home = Home::new();
+            account = Account::new();
         }
-        let way = dice.pick(&WAYS);
+        let way = random.pick(&WAYS);
         *ways.entry(way).or_default() += 1;
-        home.round(
-            round,
-            way,
-            Duration::from_micros(dice.below(4_000)),
-            &mut tried,
-        );
+        let moment = Duration::from_micros(random.below(4_000));
+        account.round(round, way, moment, &mut counts);
     }
     println!(
-        "{rounds} sign-outs at random moments: {ways:?}; before their answers the devices went \
-         through {} doors, after them they were refused at {} {:?}; {} revocations sent, and \
-         no other frame",
-        tried.admitted,
-        tried.refused.values().sum::<usize>(),
-        tried.refused,
-        tried.revocations,
+        "{rounds} sign-outs at random moments: {ways:?}; before their answers {} attempts were \
+         accepted, after them {} were refused {:?}; {} revocations sent, and no other frame",
+        counts.accepted,
+        counts.refused.values().sum::<usize>(),
+        counts.refused,
+        counts.revocations,
     );
-    assert!(tried.admitted as u64 > rounds, "the devices were not busy");
-    for door in DOORS {
-        let refused = tried.refused.get(&door).copied().unwrap_or(0);
-        assert!(
-            refused as u64 >= rounds,
-            "{door:?} was tried {refused} times"
-        );
+    assert!(counts.accepted as u64 > rounds, "the devices were not busy");
+    for attempt in Attempt::all() {
+        let name = attempt.name();
+        let refused = counts.refused.get(name).copied().unwrap_or(0);
+        assert!(refused as u64 >= rounds, "{name} refused only {refused}");
     }
 }
 
-/// What was tried in all rounds.
+/// The attempts of all rounds.
 #[derive(Debug, Default)]
-struct Tried {
-    admitted: usize,
-    refused: BTreeMap<Door, usize>,
+struct Counts {
+    accepted: usize,
+    refused: BTreeMap<String, usize>,
     revocations: usize,
 }
 
-/// A household: the one that signs out, and the one that is signed out.
-struct Home {
-    world: Arc<World>,
-    password: &'static str,
-    laptop: String,
-    television: Option<String>,
+impl Counts {
+    fn refuse(&mut self, attempt: &str, times: usize) {
+        *self.refused.entry(attempt.to_owned()).or_default() += times;
+    }
 }
 
-impl Home {
+/// An account with a laptop, and a television that is signed out again and again.
+struct Account {
+    app: Arc<TestApp>,
+    password: &'static str,
+    laptop: TestDevice,
+    television_key: Option<String>,
+}
+
+impl Account {
     fn new() -> Self {
-        let world = Arc::new(run(World::new()));
-        let laptop = sign_in(&world, PASSWORD, None);
+        let app = Arc::new(block_on(TestApp::new()));
+        let laptop = sign_in(&app, PASSWORD, None);
         Self {
-            world,
+            app,
             password: PASSWORD,
-            laptop: laptop.token,
-            television: None,
+            laptop,
+            television_key: None,
         }
     }
 
-    fn round(&mut self, round: u64, way: Way, moment: Duration, tried: &mut Tried) {
-        let mut busy = sign_in(&self.world, self.password, self.television.as_deref());
-        self.television = Some(busy.key.clone());
-        busy.socket = format!("socket-{round}");
-        run(self.world.open(
-            &curfew_tests::sockets::Member {
-                token: busy.token.clone(),
-                key: busy.key.clone(),
-                device: busy.device,
-                session: self.row(&busy).session,
-            },
-            &busy.socket,
-        ));
-        // To open a socket with, drawn while that was allowed.
-        busy.ticket = ticket(&self.world, &busy);
+    fn busy(&mut self, round: u64) -> Busy {
+        let device = sign_in(&self.app, self.password, self.television_key.as_deref());
+        self.television_key = Some(device.key.clone());
+        let socket = format!("socket-{round}");
+        block_on(self.app.open(&device, &socket));
+        // Issued while the session is valid, and used after its end.
+        let ticket = block_on(self.app.ticket(&device));
+        Busy {
+            device,
+            socket,
+            ticket,
+        }
+    }
 
-        let is_answered = Arc::new(AtomicBool::new(false));
-        let is_over = Arc::new(AtomicBool::new(false));
-        let admitted = Arc::new(AtomicUsize::new(0));
-        let together = Arc::new(Barrier::new(3));
-        let lives: Vec<_> = (0..2)
+    fn round(&mut self, round: u64, way: Way, moment: Duration, counts: &mut Counts) {
+        let busy = self.busy(round);
+        let progress = Arc::new(Progress::default());
+        let start = Arc::new(Barrier::new(3));
+        let clients: Vec<_> = (0..2)
             .map(|n| {
-                let life = Life {
-                    world: self.world.clone(),
+                let client = Client {
+                    app: self.app.clone(),
                     busy: busy.clone(),
-                    is_answered: is_answered.clone(),
-                    is_over: is_over.clone(),
-                    admitted: admitted.clone(),
-                    together: together.clone(),
+                    progress: progress.clone(),
                     name: format!("{round}-{n}"),
                 };
-                thread::spawn(move || life.live())
+                let start = start.clone();
+                thread::spawn(move || {
+                    start.wait();
+                    client.run()
+                })
             })
             .collect();
-        together.wait();
+        start.wait();
         thread::sleep(moment);
         let sign_out = self.sign_out(way, &busy);
-        is_answered.store(true, Ordering::SeqCst);
+        progress.is_answered.store(true, Ordering::SeqCst);
 
-        for (n, door) in DOORS.into_iter().enumerate() {
-            let name = format!("{round}-after-{n}");
-            let is_open = run(knock(&self.world, &busy, door, &name));
-            assert!(
-                is_open != Some(true),
-                "{way:?}, round {round}: {door:?} let it in"
-            );
-            if is_open.is_some() {
-                *tried.refused.entry(door).or_default() += 1;
+        for (n, attempt) in Attempt::all().iter().enumerate() {
+            let socket = format!("{round}-after-{n}");
+            let accepted = block_on(attempt.make(&self.app, &busy, &socket));
+            let name = attempt.name();
+            assert_ne!(accepted, Some(true), "{way:?}, {round}: {name} accepted it");
+            counts.refuse(name, usize::from(accepted.is_some()));
+        }
+        progress.is_finished.store(true, Ordering::SeqCst);
+        for client in clients {
+            for (name, refused) in client.join().expect("a client that saw no violation") {
+                counts.refuse(&name, refused);
             }
         }
-        is_over.store(true, Ordering::SeqCst);
-        for life in lives {
-            for (door, refused) in life.join().expect("a life without a broken promise") {
-                *tried.refused.entry(door).or_default() += refused;
-            }
-        }
-        tried.admitted += admitted.load(Ordering::SeqCst);
-        self.refuse_a_frame(&busy);
-        *tried.refused.entry(Door::Heartbeat).or_default() += 1;
-        self.tell(way, &busy, sign_out, tried);
+        counts.accepted += progress.accepted.load(Ordering::SeqCst);
+        self.check_heartbeat(&busy);
+        counts.refuse(Attempt::Heartbeat.name(), 1);
+        self.push(way, &busy, sign_out, counts);
     }
 
-    /// A frame of a session that is over does one thing: it asks that its device be
-    /// told.
-    fn refuse_a_frame(&self, busy: &Busy) {
-        let gateway = &self.world.gateway;
-        let _of_before = gateway.take_queued();
-        let before = self.row(busy);
-        let name = "a frame after the end";
-        let shown = run(knock(&self.world, busy, Door::Heartbeat, name));
-        assert_eq!(shown, None);
-        let queued = gateway.take_queued();
+    /// Checks that a heartbeat of an ended session does one thing: it requests a push
+    /// to its socket.
+    fn check_heartbeat(&self, busy: &Busy) {
+        let row = || block_on(self.app.row(&busy.device));
+        let _earlier = self.app.aws.take_queued();
+        let before = row();
+        assert_eq!(block_on(self.app.heartbeat(&busy.socket)).status_code, 200);
+        let queued = self.app.aws.take_queued();
         assert_eq!(queued.len(), 1, "{queued:?}");
-        let asked: Value = serde_json::from_str(&queued[0].body).unwrap();
-        assert_eq!(asked["check"]["connection_id"], json!(busy.socket));
-        assert_eq!(self.row(busy), before);
+        let message: Value = serde_json::from_str(&queued[0].body).unwrap();
+        assert_eq!(message["check"]["connection_id"], json!(busy.socket));
+        assert_eq!(row(), before);
     }
 
-    /// Delivers the revocation, and lets the device acknowledge it. Of all frames
-    /// that were sent through its socket, every one is the revocation.
-    fn tell(&mut self, way: Way, busy: &Busy, sign_out: SignOutId, tried: &mut Tried) {
+    /// Delivers the revocation, and acknowledges it. Every frame that the socket got
+    /// is the revocation.
+    fn push(&mut self, way: Way, busy: &Busy, sign_out: SignOutId, counts: &mut Counts) {
         if way == Way::Global {
-            self.laptop = sign_in(&self.world, self.password, None).token;
+            self.laptop = sign_in(&self.app, self.password, None);
         }
-        let world = &self.world;
-        let account = domain::Token::parse(&busy.token).unwrap().account();
-        let receipt = run(world
-            .bundle
-            .store
-            .receipt(account, sign_out, &world.bundle.limits));
-        let change = store::Change::SignedOut(receipt.unwrap().unwrap().sign_out);
-        run(world.push(&curfew_tests::sockets::event_of(&change)));
-        let frames = world.gateway.frames(&busy.socket);
-        assert!(!frames.is_empty(), "{way:?}: it was not told");
+        let app = &self.app;
+        let body = block_on(app.event_of(busy.device.account, sign_out));
+        block_on(app.push(&body));
+        let frames = app.aws.frames(&busy.socket);
+        assert!(!frames.is_empty(), "{way:?}: no revocation was sent");
         for frame in &frames {
             assert_eq!(frame["type"], "session-revoked", "{way:?}: {frame}");
             assert_eq!(frame["sign_out"], json!(sign_out), "{way:?}");
         }
-        tried.revocations += frames.len();
-        run(world.acknowledge(&busy.socket, sign_out));
-        run(world.drain());
-        assert!(!world.gateway.is_open(&busy.socket));
-        let receipt = run(world
-            .bundle
-            .store
-            .receipt(account, sign_out, &world.bundle.limits));
-        let parts = receipt.unwrap().unwrap().entries;
-        let part = parts.iter().find(|part| part.session.device == busy.device);
-        assert_eq!(
-            part.map(domain::ReceiptEntry::state),
-            Some(EntryState::Acknowledged),
-            "{way:?}"
-        );
+        counts.revocations += frames.len();
+        block_on(app.acknowledge(&busy.socket, sign_out));
+        block_on(app.drain());
+        assert!(!app.aws.is_open(&busy.socket));
+        let states = block_on(app.states(&busy.device, sign_out));
+        let state = states.get(&busy.device.id);
+        assert_eq!(state, Some(&EntryState::Acknowledged), "{way:?}");
     }
 
     fn sign_out(&mut self, way: Way, busy: &Busy) -> SignOutId {
-        let bundle = &self.world.bundle;
+        let (bundle, laptop) = (&self.app.bundle, self.laptop.token.as_str());
         let reply = match way {
-            Way::Itself => run(bundle.sign_out_this(&busy.token)),
-            Way::ByAnother => run(bundle.sign_out_device(&self.laptop, busy.device)),
-            Way::Others => run(bundle.sign_out_all(&self.laptop, "others")),
-            Way::Global => run(bundle.sign_out_all(&self.laptop, "global")),
+            Way::Itself => block_on(bundle.sign_out_this(&busy.device.token)),
+            Way::ByAnother => block_on(bundle.sign_out_device(laptop, busy.device.id)),
+            Way::Others => block_on(bundle.sign_out_scope(laptop, "others")),
+            Way::Global => block_on(bundle.sign_out_scope(laptop, "global")),
             Way::NewPassword => {
-                let new = if self.password == PASSWORD {
-                    OTHER_PASSWORD
-                } else {
-                    PASSWORD
+                let new = match self.password {
+                    PASSWORD => OTHER_PASSWORD,
+                    _ => PASSWORD,
                 };
                 let before = std::mem::replace(&mut self.password, new);
-                run(bundle.change_password(&self.laptop, before, new, true))
+                block_on(bundle.change_password(laptop, before, new, true))
             }
         };
-        assert_eq!(reply.status_code, 200, "{way:?}: {:?}", json_of(&reply));
-        text(&json_of(&reply)["sign_out"]["id"]).parse().unwrap()
-    }
-
-    fn row(&self, busy: &Busy) -> domain::Device {
-        let account = domain::Token::parse(&busy.token).unwrap().account();
-        let rows = run(self.world.bundle.store.rows(account, &[busy.device]));
-        rows.unwrap().take_device(busy.device).unwrap()
+        sign_out_of(&reply)
     }
 }
 
-/// One of the things that a busy device does at once.
-struct Life {
-    world: Arc<World>,
+/// The progress of a round.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The sign-out was answered: from now on every attempt must be refused.
+    is_answered: AtomicBool,
+    is_finished: AtomicBool,
+    accepted: AtomicUsize,
+}
+
+/// One of the threads on which a busy device makes its attempts.
+struct Client {
+    app: Arc<TestApp>,
     busy: Busy,
-    is_answered: Arc<AtomicBool>,
-    is_over: Arc<AtomicBool>,
-    admitted: Arc<AtomicUsize>,
-    together: Arc<Barrier>,
+    progress: Arc<Progress>,
     name: String,
 }
 
-impl Life {
-    /// Goes through one door after the other until it is told to stop, and counts
-    /// at which it was refused. Whatever begins after the answer of the sign-out
-    /// must be.
-    fn live(self) -> BTreeMap<Door, usize> {
-        let mut refused: BTreeMap<Door, usize> = BTreeMap::new();
-        self.together.wait();
-        for (n, door) in BUSY.into_iter().cycle().enumerate() {
-            if self.is_over.load(Ordering::SeqCst) {
+impl Client {
+    /// Makes one attempt after the other until the round is finished, and returns the
+    /// number of refusals. An attempt that began after the sign-out's answer must be
+    /// refused.
+    fn run(self) -> BTreeMap<String, usize> {
+        let mut refused: BTreeMap<String, usize> = BTreeMap::new();
+        for (n, attempt) in Attempt::busy().iter().cycle().enumerate() {
+            if self.progress.is_finished.load(Ordering::SeqCst) {
                 break;
             }
-            let must_be_refused = self.is_answered.load(Ordering::SeqCst);
-            let name = format!("{}-{n}", self.name);
-            let is_open = run(knock(&self.world, &self.busy, door, &name));
-            assert!(
-                !(is_open == Some(true) && must_be_refused),
-                "{door:?} let a device in after the answer of its sign-out"
-            );
-            match is_open {
+            let must_be_refused = self.progress.is_answered.load(Ordering::SeqCst);
+            let socket = format!("{}-{n}", self.name);
+            match block_on(attempt.make(&self.app, &self.busy, &socket)) {
                 Some(true) => {
-                    self.admitted.fetch_add(1, Ordering::SeqCst);
+                    let name = attempt.name();
+                    assert!(!must_be_refused, "{name} accepted a signed-out device");
+                    self.progress.accepted.fetch_add(1, Ordering::SeqCst);
                 }
-                Some(false) => *refused.entry(door).or_default() += 1,
+                Some(false) => *refused.entry(attempt.name().to_owned()).or_default() += 1,
                 None => {}
             }
         }
@@ -349,94 +331,14 @@ impl Life {
     }
 }
 
-/// Tries a door; whether the device was let in, if that shows at once.
-async fn knock(world: &World, busy: &Busy, door: Door, name: &str) -> Option<bool> {
-    let bundle = &world.bundle;
-    let token = busy.token.as_str();
-    let reply = match door {
-        Door::Session => bundle.who_am_i(token).await,
-        Door::Devices => bundle.list(token).await,
-        Door::SignOut => bundle.sign_out_this(token).await,
-        Door::SignOutDevice => bundle.sign_out_device(token, busy.device).await,
-        Door::SignOutAll => bundle.sign_out_all(token, "others").await,
-        Door::Password => {
-            let new = "brass kettles hum beside the window";
-            bundle.change_password(token, PASSWORD, new, true).await
-        }
-        Door::Receipt => {
-            let any = "0192f0c2-1c44-7e02-a1b5-6d7e8f901234";
-            bundle.receipt(token, any).await
-        }
-        Door::SocketTicket => bundle.socket_ticket(token).await,
-        Door::Authorizer => {
-            let asked = event("GET", "/films", Some(token), None);
-            let decision = authorizer::handle(&bundle.authorizer, asked).await;
-            return Some(decision.expect("tables that answer").is_authorized);
-        }
-        Door::Introspection => {
-            let body = json_of(&bundle.introspect(token).await);
-            return Some(body["active"].as_bool().expect("a verdict"));
-        }
-        Door::SocketByToken => {
-            let reply = socket::handle(&world.socket, by_token(token, name)).await;
-            return Some(is_admitted(reply.status_code));
-        }
-        Door::SocketByTicket => {
-            let reply = socket::handle(&world.socket, by_ticket(&busy.ticket, name)).await;
-            return Some(is_admitted(reply.status_code));
-        }
-        Door::Heartbeat => {
-            // Never answered; what became of it shows in what it asked for.
-            let reply = world.heartbeat(&busy.socket).await;
-            assert_eq!(reply.status_code, 200);
-            return None;
-        }
-    };
-    Some(is_let_in(&reply))
-}
-
-/// Whether the API let a call in: refused as signed out, and nothing else, is a
-/// refusal here.
-fn is_let_in(reply: &Reply) -> bool {
-    if reply.status_code != 401 {
-        return true;
-    }
-    let problem = json_of(reply);
-    assert_eq!(problem["type"], "urn:curfew:problem:session-signed-out");
-    assert!(problem["sign_out"].is_string());
-    false
-}
-
-fn is_admitted(status: u16) -> bool {
-    assert!(matches!(status, 200 | 401), "{status}");
-    status == 200
-}
-
-fn sign_in(world: &World, password: &str, key: Option<&str>) -> Busy {
-    world.clock.advance(jiff::SignedDuration::from_secs(1));
-    let reply = run(world.bundle.log_in(EMAIL, password, key));
-    assert_eq!(reply.status_code, 200);
-    let body = json_of(&reply);
-    Busy {
-        token: text(&body["token"]),
-        key: text(&body["device_key"]),
-        device: text(&body["device"]["id"]).parse().unwrap(),
-        socket: String::new(),
-        ticket: String::new(),
-    }
-}
-
-fn ticket(world: &World, busy: &Busy) -> String {
-    text(&json_of(&run(world.bundle.socket_ticket(&busy.token)))["ticket"])
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
+fn sign_in(app: &TestApp, password: &str, key: Option<&str>) -> TestDevice {
+    app.advance(SignedDuration::from_secs(1));
+    TestDevice::of(&block_on(app.bundle.log_in(EMAIL, password, key)))
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "how much is tried is chosen from outside"
+    reason = "the number of rounds is a setting"
 )]
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

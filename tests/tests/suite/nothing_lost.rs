@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use curfew_tests::races::schedule::Random;
+use curfew_tests::random::SeededRandom;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
@@ -189,15 +189,20 @@ fn a_function_that_dies_at_any_of_its_calls_loses_nothing() {
 
 #[test]
 fn functions_that_die_while_messages_come_twice_and_in_no_order_lose_nothing() {
-    let mut random = Random(SEED);
+    let mut random = SeededRandom::new(SEED);
     let mut runs = Vec::new();
     for (scenario, calls) in calls(&Scenario::ALL.map(Run::calm)) {
         for run in 0..ROUGH {
             // Roughly delivered, a run has more calls than calmly.
-            let mut strike = || (random.draw(calls.len() * 2), Strike::DEATHS[random.draw(2)]);
+            let mut strike = || {
+                (
+                    random.index(calls.len() * 2),
+                    Strike::DEATHS[random.index(2)],
+                )
+            };
             let strikes: Vec<_> = (0..=run % 3).map(|_| strike()).collect();
             runs.push(Run {
-                rough: Some(random.draw(usize::MAX) as u64),
+                rough: Some(random.index(usize::MAX) as u64),
                 ..struck(scenario, &strikes)
             });
         }

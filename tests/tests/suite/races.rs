@@ -13,11 +13,10 @@ use curfew_tests::engine::Engine;
 use curfew_tests::races::clauses::{self, CONTACT, Clause};
 use curfew_tests::races::operations::{Announced, Operation, Target};
 use curfew_tests::races::pairs::{drawn, pairs};
-use curfew_tests::races::schedule::{
-    Exhaustive, History, Past, Random, Run, Scripted, Turn, World,
-};
+use curfew_tests::races::schedule::{Exhaustive, History, Past, Run, Scripted, Turn, World};
+use curfew_tests::random::SeededRandom;
 use curfew_tests::tables::ACCOUNTS;
-use curfew_tests::wire::{self, Call, Fate};
+use curfew_tests::wire::{self, Call, CallResult};
 use domain::AccountId;
 use runtime::{Clock, lock};
 
@@ -172,8 +171,8 @@ fn three_at_once_drawn_at_random_keep_the_rules() {
         .collect();
 
     let broken = on_two_threads(&list, |world, seed| {
-        let mut random = Random(*seed);
-        let history = HISTORIES[random.draw(HISTORIES.len())];
+        let mut random = SeededRandom::new(*seed);
+        let history = HISTORIES[random.index(HISTORIES.len())];
         let operations: [Operation; 3] = drawn(history, &mut random);
         let case = Case {
             history,
@@ -242,7 +241,7 @@ fn show(world: &mut World, pasts: &[Past], cases: &[Case<2>], clause: &Clause) -
         }
     }
     if let Some(case) = threes(clause) {
-        let mut random = Random(SEED);
+        let mut random = SeededRandom::new(SEED);
         for _ in 0..DRAWN {
             let past = past(pasts, case.history);
             let run = world.run(past, &case.operations, &mut random, Some(clause));
@@ -458,7 +457,7 @@ fn without(
         }
         let weakened = left_out.as_ref().and_then(|it| clauses::without(it, &call));
         let call = weakened.unwrap_or(call);
-        Fate::Answered(tables.answer(&call.operation, &call.body))
+        CallResult::Answered(tables.answer(&call.operation, &call.body))
     });
     let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
     (engine, Bundle::new(clients.dynamodb(), clock), met)

@@ -1,302 +1,88 @@
-//! What a receipt says: which devices, how far each has come, and to whom.
+//! `GET /v1/sign-outs/{sign_out_id}` and its acknowledgement: the devices of a
+//! receipt, their states, and the callers that may read and acknowledge it.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 
-use aws_lambda_events::sqs::SqsEvent;
-use curfew_tests::bundle::{Bundle, event, json_of};
-use curfew_tests::engine::{Answer, Engine};
+use curfew_tests::account::TestDevice;
+use curfew_tests::app::{Boxed, TestApp, sign_out_of};
+use curfew_tests::bundle::{event, json_of, problem_of};
+use curfew_tests::doors::Door;
+use curfew_tests::fake_aws::Intercept;
 use curfew_tests::tables::{DEVICES, RECEIPTS};
-use curfew_tests::wire::{self, Call, Fate};
+use curfew_tests::wire::CallResult;
 use domain::account::Epoch;
 use domain::receipt::Step;
-use domain::{DeviceId, EndedSession, SignOut, SignOutId, Token};
-use events::{Record, Topic};
+use domain::{EndedSession, SignOutId, Token};
 use http_api::Reply;
 use jiff::SignedDuration;
-use runtime::{Clock, lock};
 use serde_json::{Value, json};
-use store::Change;
-use sweep::Queue;
-
-const EMAIL: &str = "lea@example.com";
-const OTHER_EMAIL: &str = "ada@example.com";
-const PASSWORD: &str = "quiet otter borrows nine lanterns";
-const OTHER_PASSWORD: &str = "nine lanterns drift past the harbour";
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// What becomes of the calls that write.
-type Judge = fn(usize) -> Option<Cut>;
-
-/// How a call is cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    NotMade,
-    MadeAndUnheard,
+fn now(app: &TestApp) -> Value {
+    json!(app.clock.now().to_string())
 }
 
-#[derive(Default)]
-struct Line {
-    calls: Vec<Call>,
-    updates: usize,
-    judge: Option<Judge>,
+async fn read_receipt(app: &TestApp, by: &TestDevice, id: SignOutId) -> Value {
+    let reply = app.bundle.receipt(&by.token, id).await;
+    let body = json_of(&reply);
+    assert_eq!(reply.status_code, 200, "{body}");
+    body["sign_out"].clone()
 }
 
-/// An account over tables that note what they are asked.
-struct Home {
-    bundle: Bundle,
-    sweep: sweep::Deps,
-    engine: Engine,
-    line: Arc<Mutex<Line>>,
+/// Makes a call as a signed-out device, and returns the sign-out that refused it.
+async fn refused(app: &TestApp, device: &TestDevice) -> SignOutId {
+    app.advance(SECOND);
+    let reply = app.bundle.who_am_i(&device.token).await;
+    assert_eq!(problem_of(&reply), signed_out());
+    let sign_out = &json_of(&reply)["sign_out"];
+    sign_out.as_str().unwrap().parse().unwrap()
 }
 
-/// Something on its way. What signs in is large, and is kept apart.
-type Running<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
-/// A device, as its owner holds it.
-#[derive(Clone)]
-struct Device {
-    id: DeviceId,
-    token: String,
-    key: String,
+/// Delivers the event of a sign-out to the sweep.
+fn sweep<'a>(app: &'a TestApp, by: &'a TestDevice, id: SignOutId) -> Boxed<'a, ()> {
+    Box::pin(async move { app.sweep(&app.event_of(by.account, id).await).await })
 }
 
-impl Home {
-    async fn new() -> Self {
-        let (engine, line) = (Engine::new(), Arc::<Mutex<Line>>::default());
-        let (tables, at) = (engine.clone(), line.clone());
-        let clients = wire::clients(move |call| answered(&tables, &mut lock(&at), call));
-        let noon = "2026-11-20T12:00:00Z".parse().unwrap();
-        let bundle = Bundle::new(clients.dynamodb(), Clock::fixed(noon));
-        let sweep = sweep::Deps {
-            store: bundle.store.clone(),
-            topic: Topic::new(
-                clients.sns(),
-                "arn:aws:sns:eu-central-1:1:events".to_owned(),
-            ),
-            queue: Queue::new(clients.sqs(), "http://queues.invalid/sweep".to_owned()),
-            issuer: "tests".to_owned(),
-            page_size: 100,
-            limits: bundle.limits,
-        };
-        let registered = bundle.register(EMAIL, PASSWORD).await;
-        assert_eq!(registered.status_code, 202);
-        Self {
-            bundle,
-            sweep,
-            engine,
-            line,
-        }
-    }
-
-    /// A home with a laptop, a television and a phone.
-    fn of_three() -> Running<'static, (Self, [Device; 3])> {
-        Box::pin(async {
-            let home = Self::new().await;
-            let (laptop, tv) = (home.device().await, home.device().await);
-            let phone = home.device().await;
-            (home, [laptop, tv, phone])
-        })
-    }
-
-    async fn device(&self) -> Device {
-        self.sign_in(EMAIL, None).await
-    }
-
-    /// A device of another account.
-    async fn stranger(&self) -> Device {
-        let registered = self.bundle.register(OTHER_EMAIL, PASSWORD).await;
-        assert_eq!(registered.status_code, 202);
-        self.sign_in(OTHER_EMAIL, None).await
-    }
-
-    /// Signs a device in again, by its key.
-    async fn again(&self, device: &Device) -> Device {
-        let back = self.sign_in(EMAIL, Some(&device.key)).await;
-        assert_eq!(back.id, device.id);
-        back
-    }
-
-    fn sign_in<'a>(&'a self, email: &'a str, key: Option<&'a str>) -> Running<'a, Device> {
-        Box::pin(async move {
-            self.later(SECOND);
-            let reply = self.bundle.log_in(email, PASSWORD, key).await;
-            let body = json_of(&reply);
-            let text = |name: &str| body[name].as_str().expect("a secret").to_owned();
-            let token = text("token");
-            Device {
-                id: Token::parse(&token).unwrap().device(),
-                token,
-                key: text("device_key"),
-            }
-        })
-    }
-
-    fn later(&self, by: SignedDuration) {
-        self.bundle.clock.advance(by);
-    }
-
-    fn now(&self) -> Value {
-        json!(self.bundle.clock.now().to_string())
-    }
-
-    async fn sign_out_all(&self, by: &Device, scope: &str) -> SignOutId {
-        self.later(SECOND);
-        id_of(&self.bundle.sign_out_all(&by.token, scope).await)
-    }
-
-    async fn sign_out_device(&self, by: &Device, target: &Device) -> SignOutId {
-        self.later(SECOND);
-        id_of(&self.bundle.sign_out_device(&by.token, target.id).await)
-    }
-
-    async fn receipt(&self, by: &Device, id: SignOutId) -> Value {
-        let reply = self.bundle.receipt(&by.token, id).await;
-        assert_eq!(reply.status_code, 200, "{:?}", reply.body);
-        json_of(&reply)["sign_out"].clone()
-    }
-
-    /// Calls as a device that is refused because it was signed out.
-    async fn refused(&self, device: &Device) -> SignOutId {
-        self.later(SECOND);
-        let reply = self.bundle.who_am_i(&device.token).await;
-        let body = json_of(&reply);
-        assert_eq!(kind(&reply), (401, "session-signed-out".to_owned()));
-        body["sign_out"].as_str().unwrap().parse().unwrap()
-    }
-
-    /// Marks what a sign-out ended.
-    async fn swept(&self, by: &Device, id: SignOutId) {
-        let record = self.record(by, id).await;
-        let messages = events::messages(&Change::SignedOut(record), &Record::default(), "tests");
-        let message = json!({ "messageId": "test", "body": messages[0].body() });
-        let delivery: SqsEvent = serde_json::from_value(json!({ "Records": [message] })).unwrap();
-        let handled = sweep::handle(&self.sweep, delivery).await;
-        assert!(handled.batch_item_failures.is_empty());
-    }
-
-    async fn record(&self, by: &Device, id: SignOutId) -> SignOut {
-        let account = Token::parse(&by.token).unwrap().account();
-        let records = self.bundle.store.sign_outs_since(account, Epoch::FIRST);
-        let mut records = records.await.unwrap().into_iter();
-        records.find(|record| record.id == id).expect("its record")
-    }
-
-    /// What is called while something is done.
-    async fn calls_of<T>(&self, done: impl Future<Output = T>) -> (T, Vec<String>) {
-        let done = Box::pin(done);
-        lock(&self.line).calls.clear();
-        let outcome = done.await;
-        let calls = lock(&self.line)
-            .calls
-            .iter()
-            .map(|call| call.operation.clone())
-            .collect();
-        (outcome, calls)
-    }
-
-    /// Lets updates be cut off: the first has number 0.
-    fn cut(&self, judge: Judge) {
-        let mut line = lock(&self.line);
-        (line.updates, line.judge) = (0, Some(judge));
-    }
-
-    fn mend(&self) {
-        lock(&self.line).judge = None;
-    }
-
-    /// Takes a device's row away, as the TTL does.
-    fn forget(&self, device: &Device) {
-        let account = Token::parse(&device.token).unwrap().account();
-        let key = json!({
-            "account_id": { "S": account.to_string() }, "device_id": { "S": device.id.to_string() },
-        });
-        let delete = json!({ "TableName": DEVICES, "Key": key });
-        assert!(
-            self.engine
-                .answer("DeleteItem", &delete.to_string())
-                .is_success()
-        );
-    }
-
-    /// Every row that a receipt is read from.
-    fn rows(&self) -> Vec<String> {
-        let mut rows: Vec<String> = [DEVICES, RECEIPTS]
-            .iter()
-            .flat_map(|table| self.engine.rows(table))
-            .map(|row| serde_json::to_value(row).unwrap().to_string())
-            .collect();
-        rows.sort();
-        rows
-    }
+/// Returns the outcome of something with the operations that it called.
+async fn operations_of<T>(app: &TestApp, future: impl Future<Output = T>) -> (T, Vec<String>) {
+    let future = Box::pin(future);
+    app.aws.clear_calls();
+    let outcome = future.await;
+    (outcome, app.aws.operations())
 }
 
-fn answered(engine: &Engine, line: &mut Line, call: Call) -> Fate {
-    let fate = match call.operation.as_str() {
-        "PublishBatch" => Fate::Answered(published(&call.body)),
-        "UpdateItem" => {
-            line.updates += 1;
-            match line.judge.and_then(|judge| judge(line.updates - 1)) {
-                Some(Cut::NotMade) => Fate::Broken,
-                Some(Cut::MadeAndUnheard) => {
-                    let _unheard = engine.answer(&call.operation, &call.body);
-                    Fate::Broken
-                }
-                None => Fate::Answered(engine.answer(&call.operation, &call.body)),
-            }
-        }
-        operation => Fate::Answered(engine.answer(operation, &call.body)),
-    };
-    line.calls.push(call);
-    fate
+/// Deletes the row of a device, as the TTL does.
+fn expire_row(app: &TestApp, device: &TestDevice) {
+    let key = json!({
+        "account_id": { "S": device.account }, "device_id": { "S": device.id },
+    });
+    app.aws.engine.delete(DEVICES, &key);
 }
 
-/// SNS has every message of a batch.
-fn published(batch: &str) -> Answer {
-    let mut members = String::new();
-    for id in 0..batch.matches(".Id=").count() {
-        let message = "<MessageId>test</MessageId>";
-        write!(members, "<member><Id>{id}</Id>{message}</member>").unwrap();
-    }
-    Answer {
-        status: 200,
-        body: format!(
-            "<PublishBatchResponse><PublishBatchResult><Successful>{members}</Successful>\
-             </PublishBatchResult></PublishBatchResponse>"
-        ),
-    }
+/// Returns every row that a receipt is read from.
+fn stored(app: &TestApp) -> Vec<String> {
+    app.aws.contents(&[DEVICES, RECEIPTS])
 }
 
-fn id_of(reply: &Reply) -> SignOutId {
-    assert_eq!(reply.status_code, 200, "{:?}", reply.body);
-    let body = json_of(reply);
-    body["sign_out"]["id"].as_str().unwrap().parse().unwrap()
-}
-
-fn kind(reply: &Reply) -> (i64, String) {
-    let body = json_of(reply);
-    let problem = body["type"].as_str().unwrap_or_default();
-    let name = problem.rsplit(':').next().unwrap_or_default();
-    (reply.status_code, name.to_owned())
+fn signed_out() -> (i64, String) {
+    (401, "session-signed-out".to_owned())
 }
 
 fn not_found() -> (i64, String) {
     (404, "sign-out-not-found".to_owned())
 }
 
-/// The states of these devices in a receipt that has no other.
-fn states(receipt: &Value, devices: &[&Device]) -> Vec<String> {
+/// Returns the states of these devices in a receipt that has no other device.
+fn states(receipt: &Value, devices: &[&TestDevice]) -> Vec<String> {
     let listed = receipt["devices"].as_array().unwrap();
     assert_eq!(listed.len(), devices.len(), "{receipt:#}");
-    let state = |device: &&Device| part(receipt, device)["state"].as_str().unwrap().to_owned();
+    let state = |device: &&TestDevice| part(receipt, device)["state"].as_str().unwrap().to_owned();
     devices.iter().map(state).collect()
 }
 
-fn part<'a>(receipt: &'a Value, device: &Device) -> &'a Value {
+fn part<'a>(receipt: &'a Value, device: &TestDevice) -> &'a Value {
     let mut listed = receipt["devices"].as_array().unwrap().iter();
     let id = json!(device.id);
     listed
@@ -312,22 +98,22 @@ fn total(devices: usize, confirmed: usize, pushed: usize) -> Value {
 }
 
 #[tokio::test]
-async fn a_receipt_lists_its_devices_at_once_without_a_row_for_each() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let listed = json_of(&home.bundle.list(&laptop.token).await);
+async fn a_receipt_lists_its_devices_before_any_of_them_has_a_row() {
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let listed = json_of(&app.bundle.list(&laptop.token).await);
     let listed = part(&listed, &tv).clone();
-    let id = home.sign_out_all(&laptop, "others").await;
+    let id = app.sign_out_scope(&laptop, "others").await;
 
-    let receipt = home.receipt(&laptop, id).await;
+    let receipt = read_receipt(&app, &laptop, id).await;
 
-    assert_eq!(home.engine.rows(RECEIPTS).len(), 1, "its record");
+    assert_eq!(app.aws.engine.rows(RECEIPTS).len(), 1, "only its record");
     assert_eq!(states(&receipt, &[&tv, &phone]), ["refused", "refused"]);
     assert_eq!(receipt["total"], total(2, 0, 0));
     assert_eq!(receipt["id"], json!(id));
     assert_eq!(receipt["scope"], "others");
     assert_eq!(receipt["reason"], "signed_out");
     assert_eq!(receipt["requested_by"]["id"], json!(laptop.id));
-    assert_eq!(receipt["requested_at"], home.now());
+    assert_eq!(receipt["requested_at"], now(&app));
     assert_eq!(receipt["next_cursor"], Value::Null);
     let expected = json!({
         "id": tv.id, "name": listed["name"], "type": listed["type"], "state": "refused",
@@ -340,58 +126,62 @@ async fn a_receipt_lists_its_devices_at_once_without_a_row_for_each() {
 #[tokio::test]
 async fn the_sweep_changes_nothing_in_a_receipt() {
     for scope in ["others", "global"] {
-        let (home, [laptop, tv, phone]) = Home::of_three().await;
-        let id = home.sign_out_all(&laptop, scope).await;
-        home.refused(&tv).await;
-        let reader = home.device().await;
-        let before = home.receipt(&reader, id).await;
+        let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+        let id = app.sign_out_scope(&laptop, scope).await;
+        refused(&app, &tv).await;
+        let reader = app.sign_in(None).await;
+        let before = read_receipt(&app, &reader, id).await;
 
-        home.swept(&reader, id).await;
+        sweep(&app, &reader, id).await;
 
-        assert_eq!(home.receipt(&reader, id).await, before);
-        home.forget(&tv);
-        home.forget(&phone);
+        assert_eq!(read_receipt(&app, &reader, id).await, before);
+        expire_row(&app, &tv);
+        expire_row(&app, &phone);
         assert_eq!(
-            home.receipt(&reader, id).await,
+            read_receipt(&app, &reader, id).await,
             before,
-            "the TTL took two rows"
+            "without the rows that the TTL deleted"
         );
     }
 }
 
 #[tokio::test]
-async fn one_device_has_a_receipt_of_its_own() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let of_tv = home.sign_out_device(&laptop, &tv).await;
-    home.later(SECOND);
-    let of_phone = id_of(&home.bundle.sign_out_this(&phone.token).await);
+async fn a_sign_out_of_one_device_has_its_own_receipt() {
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let of_tv = app.sign_out_device(&laptop, &tv).await;
+    app.advance(SECOND);
+    let of_phone = sign_out_of(&app.bundle.sign_out_this(&phone.token).await);
 
-    let receipt = home.receipt(&laptop, of_tv).await;
+    let receipt = read_receipt(&app, &laptop, of_tv).await;
     assert_eq!(states(&receipt, &[&tv]), ["refused"]);
     assert_eq!(receipt["scope"], "device");
-    let receipt = home.receipt(&laptop, of_phone).await;
+    let receipt = read_receipt(&app, &laptop, of_phone).await;
     assert_eq!(states(&receipt, &[&phone]), ["refused"]);
     assert_eq!(receipt["scope"], "local");
 
-    home.again(&tv).await;
-    home.forget(&phone);
-    let receipt = home.receipt(&laptop, of_tv).await;
+    app.sign_in_again(&tv).await;
+    expire_row(&app, &phone);
+    let receipt = read_receipt(&app, &laptop, of_tv).await;
     assert_eq!(states(&receipt, &[&tv]), ["refused"], "signed in again");
-    let receipt = home.receipt(&laptop, of_phone).await;
-    assert_eq!(states(&receipt, &[&phone]), ["refused"], "its row is gone");
+    let receipt = read_receipt(&app, &laptop, of_phone).await;
+    assert_eq!(
+        states(&receipt, &[&phone]),
+        ["refused"],
+        "its row was deleted"
+    );
 }
 
 #[tokio::test]
-async fn of_two_sign_outs_in_a_row_each_keeps_its_own_devices() {
+async fn of_two_sign_outs_each_keeps_its_own_devices() {
     for order in [[0, 1], [1, 0]] {
-        let (home, [laptop, tv, phone]) = Home::of_three().await;
-        let others = home.sign_out_all(&laptop, "others").await;
-        let console = home.device().await;
-        let global = home.sign_out_all(&laptop, "global").await;
-        let reader = home.device().await;
-        let told = async || {
-            let first = home.receipt(&reader, others).await;
-            let second = home.receipt(&reader, global).await;
+        let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+        let others = app.sign_out_scope(&laptop, "others").await;
+        let console = app.sign_in(None).await;
+        let global = app.sign_out_scope(&laptop, "global").await;
+        let reader = app.sign_in(None).await;
+        let check = async || {
+            let first = read_receipt(&app, &reader, others).await;
+            let second = read_receipt(&app, &reader, global).await;
             assert_eq!(states(&first, &[&tv, &phone]), ["refused", "refused"]);
             assert_eq!(
                 states(&second, &[&laptop, &console]),
@@ -399,133 +189,133 @@ async fn of_two_sign_outs_in_a_row_each_keeps_its_own_devices() {
             );
         };
 
-        told().await;
-        home.swept(&reader, [others, global][order[0]]).await;
-        told().await;
-        home.swept(&reader, [others, global][order[1]]).await;
-        told().await;
+        check().await;
+        sweep(&app, &reader, [others, global][order[0]]).await;
+        check().await;
+        sweep(&app, &reader, [others, global][order[1]]).await;
+        check().await;
     }
 }
 
 #[tokio::test]
 async fn a_device_that_signs_in_again_keeps_its_part_in_the_older_receipt() {
     for is_swept in [false, true] {
-        let (home, [laptop, tv, phone]) = Home::of_three().await;
-        let first = home.sign_out_all(&laptop, "others").await;
+        let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+        let first = app.sign_out_scope(&laptop, "others").await;
         if is_swept {
-            home.swept(&laptop, first).await;
+            sweep(&app, &laptop, first).await;
         }
-        let before = home.receipt(&laptop, first).await;
+        let before = read_receipt(&app, &laptop, first).await;
 
-        let tv = home.again(&tv).await;
+        let tv = app.sign_in_again(&tv).await;
 
-        assert_eq!(home.receipt(&laptop, first).await, before);
-        home.swept(&laptop, first).await;
-        assert_eq!(home.receipt(&laptop, first).await, before);
-        assert_eq!(home.bundle.who_am_i(&tv.token).await.status_code, 200);
-        let second = home.sign_out_all(&laptop, "others").await;
-        home.refused(&tv).await;
-        let receipt = home.receipt(&laptop, second).await;
+        assert_eq!(read_receipt(&app, &laptop, first).await, before);
+        sweep(&app, &laptop, first).await;
+        assert_eq!(read_receipt(&app, &laptop, first).await, before);
+        assert_eq!(app.bundle.who_am_i(&tv.token).await.status_code, 200);
+        let second = app.sign_out_scope(&laptop, "others").await;
+        refused(&app, &tv).await;
+        let receipt = read_receipt(&app, &laptop, second).await;
         assert_eq!(states(&receipt, &[&tv]), ["contacted"]);
         assert_eq!(
-            home.receipt(&laptop, first).await,
+            read_receipt(&app, &laptop, first).await,
             before,
-            "not of that session"
+            "the contact was of another session"
         );
         assert_eq!(states(&before, &[&tv, &phone]), ["refused", "refused"]);
     }
 }
 
 #[tokio::test]
-async fn a_device_in_contact_before_it_signs_in_again_stays_contacted() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let id = home.sign_out_all(&laptop, "others").await;
-    home.refused(&tv).await;
-    let before = home.receipt(&laptop, id).await;
+async fn a_contacted_device_that_signs_in_again_stays_contacted() {
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    refused(&app, &tv).await;
+    let before = read_receipt(&app, &laptop, id).await;
 
-    home.again(&tv).await;
+    app.sign_in_again(&tv).await;
 
-    assert_eq!(home.receipt(&laptop, id).await, before);
+    assert_eq!(read_receipt(&app, &laptop, id).await, before);
     assert_eq!(states(&before, &[&tv, &phone]), ["contacted", "refused"]);
     assert_eq!(before["total"], total(2, 1, 0));
 }
 
 #[tokio::test]
-async fn a_session_that_had_expired_before_is_in_no_receipt_of_many() {
-    let home = Home::new().await;
-    let tv = home.device().await;
-    home.later(DAY * 31);
-    let (laptop, phone) = (home.device().await, home.device().await);
-    let id = home.sign_out_all(&laptop, "others").await;
-    let told = async || states(&home.receipt(&laptop, id).await, &[&phone]);
+async fn a_session_that_had_expired_before_is_in_no_receipt_of_a_sign_out_of_many() {
+    let app = TestApp::new().await;
+    let tv = app.sign_in(None).await;
+    app.advance(DAY * 31);
+    let (laptop, phone) = (app.sign_in(None).await, app.sign_in(None).await);
+    let id = app.sign_out_scope(&laptop, "others").await;
+    let others = async || states(&read_receipt(&app, &laptop, id).await, &[&phone]);
 
-    assert_eq!(told().await, ["refused"]);
-    home.refused(&tv).await;
-    assert_eq!(told().await, ["refused"], "it has called");
-    home.swept(&laptop, id).await;
-    home.refused(&tv).await;
-    assert_eq!(told().await, ["refused"], "its row was swept");
-    let acknowledged = home.bundle.acknowledge(&tv.token, id).await;
-    assert_eq!(kind(&acknowledged), not_found());
-    home.again(&tv).await;
-    assert_eq!(told().await, ["refused"], "it has signed in again");
+    assert_eq!(others().await, ["refused"]);
+    refused(&app, &tv).await;
+    assert_eq!(others().await, ["refused"], "after a call");
+    sweep(&app, &laptop, id).await;
+    refused(&app, &tv).await;
+    assert_eq!(others().await, ["refused"], "after the sweep");
+    let acknowledged = app.bundle.acknowledge(&tv.token, id).await;
+    assert_eq!(problem_of(&acknowledged), not_found());
+    app.sign_in_again(&tv).await;
+    assert_eq!(others().await, ["refused"], "after signing in again");
 }
 
 #[tokio::test]
-async fn a_session_that_had_expired_and_signs_in_again_before_the_sweep_is_in_no_receipt() {
-    let home = Home::new().await;
-    let tv = home.device().await;
-    home.later(DAY * 31);
-    let (laptop, phone) = (home.device().await, home.device().await);
-    let id = home.sign_out_all(&laptop, "others").await;
+async fn an_expired_session_that_is_replaced_before_the_sweep_is_in_no_receipt() {
+    let app = TestApp::new().await;
+    let tv = app.sign_in(None).await;
+    app.advance(DAY * 31);
+    let (laptop, phone) = (app.sign_in(None).await, app.sign_in(None).await);
+    let id = app.sign_out_scope(&laptop, "others").await;
 
-    home.again(&tv).await;
+    app.sign_in_again(&tv).await;
 
     assert_eq!(
-        states(&home.receipt(&laptop, id).await, &[&phone]),
+        states(&read_receipt(&app, &laptop, id).await, &[&phone]),
         ["refused"]
     );
-    home.swept(&laptop, id).await;
+    sweep(&app, &laptop, id).await;
     assert_eq!(
-        states(&home.receipt(&laptop, id).await, &[&phone]),
+        states(&read_receipt(&app, &laptop, id).await, &[&phone]),
         ["refused"]
     );
 }
 
 /// The transactions of such a sign-in and of a sweep are about one session, within the
-/// ten minutes for which DynamoDB remembers a transaction by its token.
+/// ten minutes for which DynamoDB remembers a transaction's token.
 #[tokio::test]
-async fn a_device_that_signed_in_again_before_a_sweep_is_marked_when_it_is_ended_once_more() {
-    let (home, [laptop, tv, _]) = Home::of_three().await;
-    let first = home.sign_out_all(&laptop, "others").await;
-    let back = home.again(&tv).await;
-    let second = home.sign_out_all(&laptop, "others").await;
+async fn a_device_that_signed_in_again_before_a_sweep_is_marked_when_it_is_signed_out_again() {
+    let (app, [laptop, tv, _]) = TestApp::with_devices().await;
+    let first = app.sign_out_scope(&laptop, "others").await;
+    let back = app.sign_in_again(&tv).await;
+    let second = app.sign_out_scope(&laptop, "others").await;
 
-    home.swept(&laptop, first).await;
-    home.swept(&laptop, second).await;
+    sweep(&app, &laptop, first).await;
+    sweep(&app, &laptop, second).await;
 
-    assert_eq!(home.refused(&back).await, second);
-    let receipt = home.receipt(&laptop, second).await;
+    assert_eq!(refused(&app, &back).await, second);
+    let receipt = read_receipt(&app, &laptop, second).await;
     assert_eq!(states(&receipt, &[&back]), ["contacted"]);
 }
 
 #[tokio::test]
-async fn one_device_that_had_expired_is_in_the_receipt_of_its_own_sign_out() {
-    let home = Home::new().await;
-    let tv = home.device().await;
-    home.later(DAY * 31);
-    let laptop = home.device().await;
-    let id = home.sign_out_device(&laptop, &tv).await;
+async fn an_expired_session_is_in_the_receipt_of_its_own_sign_out() {
+    let app = TestApp::new().await;
+    let tv = app.sign_in(None).await;
+    app.advance(DAY * 31);
+    let laptop = app.sign_in(None).await;
+    let id = app.sign_out_device(&laptop, &tv).await;
 
-    home.refused(&tv).await;
+    refused(&app, &tv).await;
 
     assert_eq!(
-        states(&home.receipt(&laptop, id).await, &[&tv]),
+        states(&read_receipt(&app, &laptop, id).await, &[&tv]),
         ["contacted"]
     );
 }
 
-/// Every order of three steps, each step once more at the end.
+/// Every order of three steps, each followed by a repetition of the steps.
 const ORDERS: [[Step; 6]; 6] = {
     use Step::{Acknowledged as A, Contacted as C, Pushed as P};
     [
@@ -539,24 +329,27 @@ const ORDERS: [[Step; 6]; 6] = {
 };
 
 #[tokio::test]
-async fn a_state_only_moves_forward_whatever_the_order_and_however_often() {
+async fn a_state_only_moves_forward_in_every_order_of_the_steps() {
     for (at, order) in ORDERS.into_iter().enumerate() {
-        let (home, [laptop, tv, phone]) = Home::of_three().await;
-        let id = home.sign_out_all(&laptop, "others").await;
+        let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+        let id = app.sign_out_scope(&laptop, "others").await;
         if at % 2 == 0 {
-            home.swept(&laptop, id).await;
+            sweep(&app, &laptop, id).await;
         }
-        let ended = home.record(&laptop, id).await.end_info();
-        let token = Token::parse(&tv.token).unwrap();
-        let rows = home.bundle.store.rows(token.account(), &[tv.id]).await;
-        let session = EndedSession::from(&rows.unwrap().devices[0]);
+        let store = &app.bundle.store;
+        let records = store
+            .sign_outs_since(tv.account, Epoch::FIRST)
+            .await
+            .unwrap();
+        let ended = records[0].end_info();
+        let session = EndedSession::from(&app.row(&tv).await);
         let furthest = ["refused", "pushed", "contacted", "acknowledged"];
         let (mut reached, mut times) = (0, json!({}));
         for step in order {
-            home.later(SECOND);
-            let now = home.bundle.clock.now();
-            let (store, limits) = (&home.bundle.store, &home.bundle.limits);
-            let marked = store.record_step(token.account(), &ended, &session, step, now, limits);
+            app.advance(SECOND);
+            let limits = &app.bundle.limits;
+            let marked =
+                store.record_step(tv.account, &ended, &session, step, app.clock.now(), limits);
             marked.await.unwrap();
 
             let (rank, name) = match step {
@@ -566,39 +359,39 @@ async fn a_state_only_moves_forward_whatever_the_order_and_however_often() {
             };
             reached = reached.max(rank);
             if times[name].is_null() {
-                times[name] = home.now();
+                times[name] = now(&app);
             }
-            let receipt = home.receipt(&laptop, id).await;
+            let receipt = read_receipt(&app, &laptop, id).await;
             let part = part(&receipt, &tv);
             assert_eq!(part["state"], furthest[reached], "{order:?}");
             for name in ["pushed_at", "contacted_at", "acknowledged_at"] {
                 assert_eq!(part[name], times[name], "{order:?}");
             }
             assert_eq!(part["refused_at"], receipt["requested_at"]);
-            let told = usize::from(reached == 1);
-            assert_eq!(receipt["total"], total(2, 1 - told, told));
+            let pushed = usize::from(reached == 1);
+            assert_eq!(receipt["total"], total(2, 1 - pushed, pushed));
             assert_eq!(states(&receipt, &[&tv, &phone])[1], "refused");
         }
     }
 }
 
 #[tokio::test]
-async fn a_receipt_that_is_not_ones_own_is_like_none() {
-    let (home, [laptop, tv, _]) = Home::of_three().await;
-    let id = home.sign_out_all(&laptop, "others").await;
-    let stranger = home.stranger().await;
-    let none = SignOutId::new(home.bundle.clock.now(), [7; 10]);
+async fn another_accounts_receipt_is_not_found() {
+    let (app, [laptop, tv, _]) = TestApp::with_devices().await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    let [stranger] = app.other_account().await;
+    let none = SignOutId::new(app.clock.now(), [7; 10]);
 
-    let missing = home.bundle.receipt(&stranger.token, none).await;
+    let missing = app.bundle.receipt(&stranger.token, none).await;
 
-    assert_eq!(kind(&missing), not_found());
+    assert_eq!(problem_of(&missing), not_found());
     let mut alike = vec![id.to_string(), format!("{id}#{}", tv.id)];
     alike.extend(["", "no id", "..", "0192f0c2-0b1d-7a40-8f6e"].map(str::to_owned));
     for id in alike {
-        let told = home.bundle.receipt(&stranger.token, &id).await;
-        assert_eq!(format!("{told:?}"), format!("{missing:?}"), "{id}");
+        let reply = app.bundle.receipt(&stranger.token, &id).await;
+        assert_eq!(format!("{reply:?}"), format!("{missing:?}"), "{id}");
     }
-    let of_a_part = home
+    let of_a_part = app
         .bundle
         .receipt(&laptop.token, format!("{id}#{}", tv.id))
         .await;
@@ -606,42 +399,39 @@ async fn a_receipt_that_is_not_ones_own_is_like_none() {
 }
 
 #[tokio::test]
-async fn a_receipt_can_be_read_until_its_retention_is_over() {
-    let (home, [laptop, _, phone]) = Home::of_three().await;
-    let id = home.sign_out_device(&laptop, &phone).await;
-    let none = SignOutId::new(home.bundle.clock.now(), [7; 10]);
+async fn a_receipt_can_be_read_until_its_retention_ends() {
+    let (app, [laptop, _, phone]) = TestApp::with_devices().await;
+    let id = app.sign_out_device(&laptop, &phone).await;
+    let none = SignOutId::new(app.clock.now(), [7; 10]);
     for _ in 0..3 {
-        home.later(DAY * 29);
-        assert_eq!(home.bundle.who_am_i(&laptop.token).await.status_code, 200);
+        app.advance(DAY * 29);
+        assert_eq!(app.bundle.who_am_i(&laptop.token).await.status_code, 200);
     }
-    home.later(DAY * 3 - SECOND);
+    app.advance(DAY * 3 - SECOND);
 
-    assert_eq!(
-        home.bundle.receipt(&laptop.token, id).await.status_code,
-        200
-    );
-    home.later(SECOND);
-    let over = home.bundle.receipt(&laptop.token, id).await;
+    assert_eq!(app.bundle.receipt(&laptop.token, id).await.status_code, 200);
+    app.advance(SECOND);
+    let over = app.bundle.receipt(&laptop.token, id).await;
 
-    assert_eq!(kind(&over), not_found());
-    let missing = home.bundle.receipt(&laptop.token, none).await;
+    assert_eq!(problem_of(&over), not_found());
+    let missing = app.bundle.receipt(&laptop.token, none).await;
     assert_eq!(format!("{over:?}"), format!("{missing:?}"));
 }
 
 #[tokio::test]
-async fn a_receipt_is_for_who_is_signed_in() {
-    let (home, [laptop, tv, _]) = Home::of_three().await;
-    let id = home.sign_out_all(&laptop, "others").await;
-    let told = home.bundle.receipt(&tv.token, id).await;
-    assert_eq!(kind(&told), (401, "session-signed-out".to_owned()));
+async fn a_receipt_is_refused_to_a_signed_out_device_and_without_a_token() {
+    let (app, [laptop, tv, _]) = TestApp::with_devices().await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    let reply = app.bundle.receipt(&tv.token, id).await;
+    assert_eq!(problem_of(&reply), signed_out());
     let path = format!("/v1/sign-outs/{id}");
     let anonymous = event("GET", &path, None, None);
-    let told = sign_out_receipts::handle(&home.bundle.sign_out_receipts, anonymous).await;
-    assert_eq!(kind(&told), (401, "token-missing".to_owned()));
+    let reply = sign_out_receipts::handle(&app.bundle.sign_out_receipts, anonymous).await;
+    assert_eq!(problem_of(&reply), (401, "token-missing".to_owned()));
 }
 
-/// Asks for a receipt with parameters.
-async fn page(home: &Home, by: &Device, id: SignOutId, query: &[(&str, &str)]) -> Reply {
+/// Asks for a page of a receipt.
+async fn page(app: &TestApp, by: &TestDevice, id: SignOutId, query: &[(&str, &str)]) -> Reply {
     let mut event = event("GET", &format!("/v1/sign-outs/{id}"), Some(&by.token), None);
     event
         .path_parameters
@@ -651,26 +441,26 @@ async fn page(home: &Home, by: &Device, id: SignOutId, query: &[(&str, &str)]) -
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     event.query_string_parameters = query.into();
-    sign_out_receipts::handle(&home.bundle.sign_out_receipts, event).await
+    sign_out_receipts::handle(&app.bundle.sign_out_receipts, event).await
 }
 
 #[tokio::test]
 async fn pages_show_each_device_once_under_one_total() {
-    let home = Home::new().await;
-    let laptop = home.device().await;
+    let app = TestApp::new().await;
+    let laptop = app.sign_in(None).await;
     let mut others = Vec::new();
     for _ in 0..5 {
-        others.push(home.device().await);
+        others.push(app.sign_in(None).await);
     }
-    let id = home.sign_out_all(&laptop, "others").await;
-    home.refused(&others[1]).await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    refused(&app, &others[1]).await;
     let mut listed = Vec::new();
     let mut cursor: Option<String> = None;
 
     for expected in [2, 2, 1] {
         let mut query = vec![("limit", "2")];
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let reply = page(&home, &laptop, id, &query).await;
+        let reply = page(&app, &laptop, id, &query).await;
         let receipt = json_of(&reply)["sign_out"].clone();
         let devices = receipt["devices"].as_array().unwrap().clone();
         assert_eq!(devices.len(), expected);
@@ -685,9 +475,9 @@ async fn pages_show_each_device_once_under_one_total() {
 }
 
 #[tokio::test]
-async fn a_page_that_there_is_not_is_refused() {
-    let (home, [laptop, _, _]) = Home::of_three().await;
-    let id = home.sign_out_all(&laptop, "others").await;
+async fn a_wrong_parameter_of_a_page_is_refused() {
+    let (app, [laptop, _, _]) = TestApp::with_devices().await;
+    let id = app.sign_out_scope(&laptop, "others").await;
     for query in [
         ("limit", "0"),
         ("limit", "1001"),
@@ -697,33 +487,33 @@ async fn a_page_that_there_is_not_is_refused() {
         ("cursor", "no cursor"),
         ("page", "1"),
     ] {
-        let told = page(&home, &laptop, id, &[query]).await;
+        let reply = page(&app, &laptop, id, &[query]).await;
         assert_eq!(
-            kind(&told),
+            problem_of(&reply),
             (400, "request-invalid".to_owned()),
             "{query:?}"
         );
     }
-    let told = page(&home, &laptop, id, &[("limit", "1000")]).await;
-    assert_eq!(told.status_code, 200);
+    let reply = page(&app, &laptop, id, &[("limit", "1000")]).await;
+    assert_eq!(reply.status_code, 200);
 }
 
 #[tokio::test]
-async fn a_dead_token_acknowledges_once_and_for_all() {
+async fn the_token_of_an_ended_session_acknowledges_once() {
     for is_swept in [false, true] {
-        let (home, [laptop, tv, phone]) = Home::of_three().await;
-        let id = home.sign_out_all(&laptop, "others").await;
+        let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+        let id = app.sign_out_scope(&laptop, "others").await;
         if is_swept {
-            home.swept(&laptop, id).await;
+            sweep(&app, &laptop, id).await;
         }
-        home.later(SECOND);
-        let at = home.now();
+        app.advance(SECOND);
+        let at = now(&app);
 
-        let told = home.bundle.acknowledge(&tv.token, id).await;
+        let reply = app.bundle.acknowledge(&tv.token, id).await;
 
-        assert_eq!(told.status_code, 200);
-        assert_eq!(json_of(&told), json!({ "state": "acknowledged" }));
-        let receipt = home.receipt(&laptop, id).await;
+        assert_eq!(reply.status_code, 200);
+        assert_eq!(json_of(&reply), json!({ "state": "acknowledged" }));
+        let receipt = read_receipt(&app, &laptop, id).await;
         assert_eq!(part(&receipt, &tv)["acknowledged_at"], at);
         assert_eq!(part(&receipt, &tv)["contacted_at"], Value::Null);
         assert_eq!(receipt["total"], total(2, 1, 0));
@@ -732,52 +522,52 @@ async fn a_dead_token_acknowledges_once_and_for_all() {
             ["acknowledged", "refused"]
         );
 
-        home.later(SECOND);
-        let again = home.bundle.acknowledge(&tv.token, id);
-        let (again, calls) = home.calls_of(again).await;
-        assert_eq!(format!("{again:?}"), format!("{told:?}"));
+        app.advance(SECOND);
+        let again = app.bundle.acknowledge(&tv.token, id);
+        let (again, calls) = operations_of(&app, again).await;
+        assert_eq!(format!("{again:?}"), format!("{reply:?}"));
         assert!(!calls.contains(&"UpdateItem".to_owned()), "{calls:?}");
-        assert_eq!(home.receipt(&laptop, id).await, receipt);
+        assert_eq!(read_receipt(&app, &laptop, id).await, receipt);
     }
 }
 
 #[tokio::test]
-async fn the_dead_token_of_a_device_that_has_signed_in_again_acknowledges() {
+async fn the_ended_token_of_a_device_that_signed_in_again_acknowledges() {
     for scope in ["device", "others", "others, swept"] {
-        let (home, [laptop, tv, _]) = Home::of_three().await;
+        let (app, [laptop, tv, _]) = TestApp::with_devices().await;
         let id = if scope == "device" {
-            home.sign_out_device(&laptop, &tv).await
+            app.sign_out_device(&laptop, &tv).await
         } else {
-            home.sign_out_all(&laptop, "others").await
+            app.sign_out_scope(&laptop, "others").await
         };
         if scope == "others, swept" {
-            home.swept(&laptop, id).await;
+            sweep(&app, &laptop, id).await;
         }
-        let back = home.again(&tv).await;
+        let back = app.sign_in_again(&tv).await;
 
-        let told = home.bundle.acknowledge(&tv.token, id).await;
+        let reply = app.bundle.acknowledge(&tv.token, id).await;
 
-        assert_eq!(told.status_code, 200, "{scope}");
-        let receipt = home.receipt(&laptop, id).await;
+        assert_eq!(reply.status_code, 200, "{scope}");
+        let receipt = read_receipt(&app, &laptop, id).await;
         assert_eq!(part(&receipt, &tv)["state"], "acknowledged", "{scope}");
-        let told = home.bundle.acknowledge(&back.token, id).await;
-        assert_eq!(kind(&told), not_found(), "its new session lives");
-        assert_eq!(home.bundle.who_am_i(&back.token).await.status_code, 200);
+        let reply = app.bundle.acknowledge(&back.token, id).await;
+        assert_eq!(problem_of(&reply), not_found(), "the new session is valid");
+        assert_eq!(app.bundle.who_am_i(&back.token).await.status_code, 200);
     }
 }
 
 #[tokio::test]
-async fn who_is_not_concerned_acknowledges_nothing() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let earlier = home.sign_out_device(&laptop, &phone).await;
-    let id = home.sign_out_all(&laptop, "others").await;
-    let later = home.sign_out_device(&laptop, &home.device().await).await;
-    let stranger = home.stranger().await;
-    let their = home.sign_out_all(&stranger, "global").await;
-    let none = SignOutId::new(home.bundle.clock.now(), [7; 10]);
-    let missing = home.bundle.acknowledge(&tv.token, none).await;
-    assert_eq!(kind(&missing), not_found());
-    let rows = home.rows();
+async fn only_a_session_that_the_sign_out_ended_can_acknowledge_it() {
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let earlier = app.sign_out_device(&laptop, &phone).await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    let later = app.sign_out_device(&laptop, &app.sign_in(None).await).await;
+    let [stranger] = app.other_account().await;
+    let their = app.sign_out_scope(&stranger, "global").await;
+    let none = SignOutId::new(app.clock.now(), [7; 10]);
+    let missing = app.bundle.acknowledge(&tv.token, none).await;
+    assert_eq!(problem_of(&missing), not_found());
+    let before = stored(&app);
 
     let live = (&laptop, id.to_string());
     let ended_by_an_earlier_one = (&phone, id.to_string());
@@ -790,44 +580,39 @@ async fn who_is_not_concerned_acknowledges_nothing() {
     all.extend(of_another_account);
     all.extend(malformed);
     for (device, id) in all {
-        let told = home.bundle.acknowledge(&device.token, &id).await;
-        assert_eq!(format!("{told:?}"), format!("{missing:?}"), "{id}");
+        let reply = app.bundle.acknowledge(&device.token, &id).await;
+        assert_eq!(format!("{reply:?}"), format!("{missing:?}"), "{id}");
     }
 
-    assert_eq!(home.rows(), rows, "nothing was written");
+    assert_eq!(stored(&app), before, "something was written");
 }
 
 #[tokio::test]
 async fn a_wrong_secret_acknowledges_nothing() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let of_phone = home.sign_out_device(&laptop, &phone).await;
-    let id = home.sign_out_all(&laptop, "others").await;
-    let replaced = home.again(&laptop).await;
-    let rows = home.rows();
-    let secret = |device: &Device| {
-        let token = Token::parse(&device.token).unwrap();
-        let other = Token::new(token.account(), token.device(), [1; 32]);
-        other.to_text().to_string()
-    };
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let of_phone = app.sign_out_device(&laptop, &phone).await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    let replaced = app.sign_in_again(&laptop).await;
+    let before = stored(&app);
 
-    let tried = [
-        (secret(&tv), id),
-        (secret(&phone), of_phone),
-        (secret(&replaced), id),
-        (laptop.token.clone(), id),
+    let attempts = [
+        (tv.with_wrong_secret(), id),
+        (phone.with_wrong_secret(), of_phone),
+        (replaced.with_wrong_secret(), id),
+        (laptop, id),
     ];
-    for (token, id) in tried {
-        let told = home.bundle.acknowledge(&token, id).await;
-        assert_eq!(kind(&told), (401, "token-invalid".to_owned()));
+    for (device, id) in attempts {
+        let reply = app.bundle.acknowledge(&device.token, id).await;
+        assert_eq!(problem_of(&reply), (401, "token-invalid".to_owned()));
     }
 
-    assert_eq!(home.rows(), rows, "nothing was written");
+    assert_eq!(stored(&app), before, "something was written");
 }
 
 #[tokio::test]
 async fn an_acknowledgement_with_a_body_is_refused() {
-    let (home, [laptop, tv, _]) = Home::of_three().await;
-    let id = home.sign_out_all(&laptop, "others").await;
+    let (app, [laptop, tv, _]) = TestApp::with_devices().await;
+    let id = app.sign_out_scope(&laptop, "others").await;
     let path = format!("/v1/sign-outs/{id}/acknowledgement");
     let mut event = event(
         "POST",
@@ -839,69 +624,14 @@ async fn an_acknowledgement_with_a_body_is_refused() {
         .path_parameters
         .insert("sign_out_id".to_owned(), id.to_string());
 
-    let told = sign_out_receipts::handle(&home.bundle.sign_out_receipts, event).await;
+    let reply = sign_out_receipts::handle(&app.bundle.sign_out_receipts, event).await;
 
-    assert_eq!(kind(&told), (400, "request-invalid".to_owned()));
-    let receipt = home.receipt(&laptop, id).await;
+    assert_eq!(problem_of(&reply), (400, "request-invalid".to_owned()));
+    let receipt = read_receipt(&app, &laptop, id).await;
     assert_eq!(part(&receipt, &tv)["state"], "refused");
 }
 
-/// Where a device may knock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    WhoAmI,
-    SignOutThis,
-    List,
-    SignOutDevice,
-    SignOutAll,
-    ChangePassword,
-    Receipt,
-    SocketTicket,
-    Authorizer,
-    Introspect,
-}
-
-const DOORS: [Door; 10] = [
-    Door::WhoAmI,
-    Door::SignOutThis,
-    Door::List,
-    Door::SignOutDevice,
-    Door::SignOutAll,
-    Door::ChangePassword,
-    Door::Receipt,
-    Door::SocketTicket,
-    Door::Authorizer,
-    Door::Introspect,
-];
-
-/// What a device is told at a door.
-fn knock<'a>(home: &'a Home, door: Door, by: &'a Device, id: SignOutId) -> Running<'a, String> {
-    Box::pin(async move {
-        let (bundle, token) = (&home.bundle, by.token.as_str());
-        let reply = match door {
-            Door::WhoAmI => bundle.who_am_i(token).await,
-            Door::SignOutThis => bundle.sign_out_this(token).await,
-            Door::List => bundle.list(token).await,
-            Door::SignOutDevice => bundle.sign_out_device(token, by.id).await,
-            Door::SignOutAll => bundle.sign_out_all(token, "global").await,
-            Door::ChangePassword => {
-                let change = bundle.change_password(token, PASSWORD, OTHER_PASSWORD, true);
-                change.await
-            }
-            Door::Receipt => bundle.receipt(token, id).await,
-            Door::SocketTicket => bundle.socket_ticket(token).await,
-            Door::Introspect => bundle.introspect(token).await,
-            Door::Authorizer => {
-                let event = event("GET", "/films", Some(token), None);
-                let decision = authorizer::handle(&bundle.authorizer, event).await;
-                return format!("{}", decision.unwrap().is_authorized);
-            }
-        };
-        format!("{reply:?}")
-    })
-}
-
-/// How the television comes to its end.
+/// A way of ending the television's session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     One,
@@ -909,22 +639,38 @@ enum End {
     ManySwept,
 }
 
-fn ended(end: End) -> Running<'static, (Home, [Device; 3], SignOutId)> {
+fn ended(end: End) -> Boxed<'static, (TestApp, [TestDevice; 3], SignOutId)> {
     Box::pin(async move {
-        let (home, devices) = Home::of_three().await;
+        let (app, devices) = TestApp::with_devices().await;
         let id = match end {
-            End::One => home.sign_out_device(&devices[0], &devices[1]).await,
-            End::Many | End::ManySwept => home.sign_out_all(&devices[0], "others").await,
+            End::One => app.sign_out_device(&devices[0], &devices[1]).await,
+            End::Many | End::ManySwept => app.sign_out_scope(&devices[0], "others").await,
         };
         if end == End::ManySwept {
-            home.swept(&devices[0], id).await;
+            sweep(&app, &devices[0], id).await;
         }
-        home.later(SECOND);
-        (home, devices, id)
+        app.advance(SECOND);
+        (app, devices, id)
     })
 }
 
 const ENDS: [End; 3] = [End::One, End::Many, End::ManySwept];
+
+/// Presents the token of a device at a door, and returns the answer as text.
+fn knock<'a>(
+    app: &'a TestApp,
+    door: &'a Door,
+    device: &'a TestDevice,
+    id: SignOutId,
+) -> Boxed<'a, String> {
+    Box::pin(async move {
+        let about = match door {
+            Door::Route(route) if route.names_device() => device.id.to_string(),
+            _ => id.to_string(),
+        };
+        format!("{:?}", door.knock(app, device, &about).await)
+    })
+}
 
 fn writes(calls: &[String]) -> usize {
     calls.iter().filter(|call| *call == "UpdateItem").count()
@@ -932,170 +678,169 @@ fn writes(calls: &[String]) -> usize {
 
 #[tokio::test]
 async fn the_first_contact_at_each_door_is_marked_once() {
+    let doors = Door::all();
     for end in ENDS {
-        for door in DOORS {
-            let (home, [laptop, tv, _], id) = ended(end).await;
-            let at = home.now();
+        for door in &doors {
+            let (app, [laptop, tv, _], id) = ended(end).await;
+            let at = now(&app);
+            let case = format!("{end:?} {}", door.name());
 
-            let knocked = knock(&home, door, &tv, id);
-            let (told, calls) = home.calls_of(knocked).await;
+            let (answer, calls) = operations_of(&app, knock(&app, door, &tv, id)).await;
 
-            assert_eq!(writes(&calls), 2, "{end:?} {door:?} {calls:?}");
-            let receipt = home.receipt(&laptop, id).await;
+            assert_eq!(writes(&calls), 2, "{case} {calls:?}");
+            let receipt = read_receipt(&app, &laptop, id).await;
             let part = part(&receipt, &tv);
-            assert_eq!(part["state"], "contacted", "{end:?} {door:?}");
-            assert_eq!(part["contacted_at"], at, "{end:?} {door:?}");
-            let rows = home.rows();
-            home.later(SECOND);
-            for door in DOORS {
-                let (_, calls) = home.calls_of(knock(&home, door, &tv, id)).await;
-                assert_eq!(writes(&calls), 0, "{end:?} {door:?} {calls:?}");
+            assert_eq!(part["state"], "contacted", "{case}");
+            assert_eq!(part["contacted_at"], at, "{case}");
+            let before = stored(&app);
+            app.advance(SECOND);
+            for door in &doors {
+                let (_, calls) = operations_of(&app, knock(&app, door, &tv, id)).await;
+                assert_eq!(writes(&calls), 0, "{case} {calls:?}");
             }
-            let (again, _) = home.calls_of(knock(&home, door, &tv, id)).await;
-            assert_eq!(again, told, "{end:?} {door:?}");
-            assert_eq!(home.rows(), rows, "{end:?} {door:?}");
+            assert_eq!(knock(&app, door, &tv, id).await, answer, "{case}");
+            assert_eq!(stored(&app), before, "{case}");
         }
     }
 }
 
+/// Breaks the connection of one later update, or of every one.
+fn fail_update(app: &TestApp, number: Option<usize>, is_made: bool) {
+    let mut updates = 0;
+    app.aws.intercept(move |call| {
+        if call.operation != "UpdateItem" {
+            return Intercept::Make;
+        }
+        updates += 1;
+        match number {
+            Some(number) if number != updates => Intercept::Make,
+            _ if is_made => Intercept::LoseAnswer,
+            _ => Intercept::Replace(CallResult::Broken),
+        }
+    });
+}
+
 #[tokio::test]
-async fn a_table_that_fails_while_a_contact_is_marked_changes_no_verdict() {
-    const CUTS: [Judge; 5] = [
-        |at| (at == 0).then_some(Cut::NotMade),
-        |at| (at == 1).then_some(Cut::NotMade),
-        |at| (at == 0).then_some(Cut::MadeAndUnheard),
-        |at| (at == 1).then_some(Cut::MadeAndUnheard),
-        |_| Some(Cut::NotMade),
-    ];
-    // Told how it came to its end, and not.
-    let doors = [
-        Door::WhoAmI,
-        Door::SignOutAll,
-        Door::Authorizer,
-        Door::Introspect,
+async fn a_contact_that_can_not_be_written_changes_no_answer() {
+    // The number of the update that fails, or every one; and whether it is made.
+    let faults = [
+        (Some(1), false),
+        (Some(2), false),
+        (Some(1), true),
+        (Some(2), true),
+        (None, false),
     ];
     for end in ENDS {
-        for door in doors {
+        for door in Door::all() {
             let (well, devices, id) = ended(end).await;
-            let right = masked(&knock(&well, door, &devices[1], id).await, &devices, id);
-            for cut in CUTS {
-                let (home, devices, id) = ended(end).await;
+            let right = masked(&knock(&well, &door, &devices[1], id).await, &devices, id);
+            for (number, is_made) in faults {
+                let (app, devices, id) = ended(end).await;
                 let [laptop, tv, _] = &devices;
-                home.cut(cut);
+                let case = format!("{end:?} {} {number:?} {is_made}", door.name());
+                fail_update(&app, number, is_made);
 
-                let told = knock(&home, door, tv, id).await;
+                let answer = knock(&app, &door, tv, id).await;
 
-                assert_eq!(masked(&told, &devices, id), right, "{end:?} {door:?}");
-                home.mend();
-                home.refused(tv).await;
-                let receipt = home.receipt(laptop, id).await;
-                assert_eq!(part(&receipt, tv)["state"], "contacted");
-                let (_, calls) = home.calls_of(home.bundle.who_am_i(&tv.token)).await;
-                assert_eq!(writes(&calls), 0, "{end:?} {door:?} {calls:?}");
+                assert_eq!(masked(&answer, &devices, id), right, "{case}");
+                app.aws.restore();
+                refused(&app, tv).await;
+                let receipt = read_receipt(&app, laptop, id).await;
+                assert_eq!(part(&receipt, tv)["state"], "contacted", "{case}");
+                let (_, calls) = operations_of(&app, app.bundle.who_am_i(&tv.token)).await;
+                assert_eq!(writes(&calls), 0, "{case} {calls:?}");
             }
         }
     }
 }
 
-/// What was told, with names for the ids that differ between two homes.
-fn masked(told: &str, devices: &[Device], id: SignOutId) -> String {
-    let told = told.replace(&id.to_string(), "the sign-out");
-    let name = |told: String, (at, device): (usize, &Device)| {
-        told.replace(&device.id.to_string(), &format!("device {at}"))
+/// Returns an answer with fixed names in the place of the ids, which differ from
+/// account to account.
+fn masked(answer: &str, devices: &[TestDevice], id: SignOutId) -> String {
+    let answer = answer.replace(&id.to_string(), "the sign-out");
+    let name = |answer: String, (at, device): (usize, &TestDevice)| {
+        answer.replace(&device.id.to_string(), &format!("device {at}"))
     };
-    devices.iter().enumerate().fold(told, name)
+    devices.iter().enumerate().fold(answer, name)
 }
 
 #[tokio::test]
-async fn a_contact_of_a_live_session_or_a_wrong_secret_is_none() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let id = home.sign_out_device(&laptop, &tv).await;
-    let rows = home.rows();
-    let token = Token::parse(&tv.token).unwrap();
-    let other = Device {
-        token: Token::new(token.account(), token.device(), [1; 32])
-            .to_text()
-            .to_string(),
-        ..tv.clone()
-    };
+async fn a_valid_session_or_a_wrong_secret_marks_no_contact() {
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let id = app.sign_out_device(&laptop, &tv).await;
+    let before = stored(&app);
+    let wrong_secret = tv.with_wrong_secret();
 
-    for door in [Door::WhoAmI, Door::List, Door::Authorizer, Door::Receipt] {
-        for device in [&laptop, &phone, &other] {
-            knock(&home, door, device, id).await;
+    for door in Door::harmless() {
+        for device in [&laptop, &phone, &wrong_secret] {
+            knock(&app, &door, device, id).await;
         }
     }
 
-    assert_eq!(home.rows(), rows);
+    assert_eq!(stored(&app), before);
 }
 
 #[tokio::test]
 async fn the_caller_of_a_global_sign_out_is_in_its_own_receipt() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let id = home.sign_out_all(&laptop, "global").await;
-    assert_eq!(home.refused(&laptop).await, id);
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let id = app.sign_out_scope(&laptop, "global").await;
+    assert_eq!(refused(&app, &laptop).await, id);
     let old = laptop.token.clone();
 
-    let laptop = home.again(&laptop).await;
+    let laptop = app.sign_in_again(&laptop).await;
 
-    let receipt = home.receipt(&laptop, id).await;
+    let receipt = read_receipt(&app, &laptop, id).await;
     let expected = ["contacted", "refused", "refused"];
     assert_eq!(states(&receipt, &[&laptop, &tv, &phone]), expected);
     assert_eq!(receipt["total"], total(3, 1, 0));
     assert_eq!(receipt["requested_by"]["id"], json!(laptop.id));
-    assert_eq!(home.bundle.acknowledge(&old, id).await.status_code, 200);
-    let receipt = home.receipt(&laptop, id).await;
+    assert_eq!(app.bundle.acknowledge(&old, id).await.status_code, 200);
+    let receipt = read_receipt(&app, &laptop, id).await;
     assert_eq!(part(&receipt, &laptop)["state"], "acknowledged");
 }
 
 #[tokio::test]
 async fn a_changed_password_has_a_receipt_too() {
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    home.later(SECOND);
-    let change = home
-        .bundle
-        .change_password(&laptop.token, PASSWORD, OTHER_PASSWORD, true);
-    let id = id_of(&change.await);
-    home.refused(&phone).await;
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let id = app.change_password(&laptop, true).await;
+    refused(&app, &phone).await;
 
-    let receipt = home.receipt(&laptop, id).await;
+    let receipt = read_receipt(&app, &laptop, id).await;
 
     assert_eq!(receipt["reason"], "password_changed");
     assert_eq!(states(&receipt, &[&tv, &phone]), ["refused", "contacted"]);
 }
 
 #[tokio::test]
-async fn a_session_that_was_born_dead_is_known_by_its_device() {
-    // It signs in while everyone is signed out: its session takes the place of one
-    // that the sign-out has ended, and is ended by it too.
-    let (home, [laptop, tv, phone]) = Home::of_three().await;
-    let token = Token::parse(&tv.token).unwrap();
-    let rows = home
-        .bundle
-        .store
-        .rows(token.account(), &[tv.id])
-        .await
-        .unwrap();
-    let mut born_dead = rows.devices[0].clone();
-    let id = home.sign_out_all(&laptop, "others").await;
-    home.refused(&tv).await;
-    let before = home.receipt(&laptop, id).await;
-    let replaced = born_dead.session;
-    let new = Token::new(token.account(), tv.id, [9; 32]);
-    born_dead.session = domain::SessionId::from_random([9; 16]);
-    born_dead.token_hash = new.hash();
-    let (store, limits) = (&home.bundle.store, &home.bundle.limits);
-    let put = store.sign_in(&born_dead, Some(replaced), limits).await;
+async fn a_session_that_was_ended_at_its_start_shares_the_part_of_its_device() {
+    // The television signs in while every other device is signed out: the new session
+    // replaces one that the sign-out ended, and is ended by the same sign-out.
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    let mut row = app.row(&tv).await;
+    let id = app.sign_out_scope(&laptop, "others").await;
+    refused(&app, &tv).await;
+    let before = read_receipt(&app, &laptop, id).await;
+    let replaced = row.session;
+    let new = Token::new(tv.account, tv.id, [9; 32]);
+    row.session = domain::SessionId::from_random([9; 16]);
+    row.token_hash = new.hash();
+    let (store, limits) = (&app.bundle.store, &app.bundle.limits);
+    let put = store.sign_in(&row, Some(replaced), limits).await;
     assert_eq!(put.unwrap(), store::WriteOutcome::Done);
 
-    let back = Device {
+    let back = TestDevice {
         token: new.to_text().to_string(),
         ..tv.clone()
     };
-    assert_eq!(home.refused(&back).await, id);
+    assert_eq!(refused(&app, &back).await, id);
 
-    assert_eq!(home.receipt(&laptop, id).await, before, "one part a device");
+    assert_eq!(
+        read_receipt(&app, &laptop, id).await,
+        before,
+        "the device has two parts"
+    );
     assert_eq!(states(&before, &[&tv, &phone]), ["contacted", "refused"]);
     for token in [&tv.token, &back.token] {
-        assert_eq!(home.bundle.acknowledge(token, id).await.status_code, 200);
+        assert_eq!(app.bundle.acknowledge(token, id).await.status_code, 200);
     }
 }

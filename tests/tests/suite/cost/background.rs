@@ -2,14 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use aws_lambda_events::sqs::SqsEvent;
+use curfew_tests::background::Background;
 use curfew_tests::bundle::json_of;
 use curfew_tests::cost::Cost;
-use curfew_tests::sockets::{by_ticket, by_token, end};
+use curfew_tests::delivery::queue_event;
+use curfew_tests::socket_events::{by_ticket, by_token, disconnect};
 use curfew_tests::template;
-use events::Topic;
 use jiff::SignedDuration;
-use serde_json::json;
 
 use super::{Metered, Named};
 
@@ -17,26 +16,26 @@ use super::{Metered, Named};
 pub async fn of_sockets() -> Vec<Named> {
     let mut costs = Vec::new();
     let m = Metered::with_account().await;
-    let world = &m.world;
-    let phone = world.sign_in(None).await;
-    let _tv = world.sign_in(None).await;
+    let app = &m.app;
+    let phone = app.sign_in(None).await;
+    let _tv = app.sign_in(None).await;
 
-    let (cost, reply) = m.used(world.bundle.socket_ticket(&phone.token)).await;
+    let (cost, reply) = m.used(app.bundle.socket_ticket(&phone.token)).await;
     costs.push(("ticket", cost));
     let ticket = json_of(&reply)["ticket"].as_str().unwrap().to_owned();
     let handshake = by_ticket(&ticket, "page");
-    let (cost, _) = m.used(socket::handle(&world.socket, handshake)).await;
+    let (cost, _) = m.used(app.socket_event(handshake)).await;
     costs.push(("handshake-ticket", cost));
     let handshake = by_token(&phone.token, "phone");
-    let (cost, _) = m.used(socket::handle(&world.socket, handshake)).await;
+    let (cost, _) = m.used(app.socket_event(handshake)).await;
     costs.push(("handshake-token", cost));
     for socket in ["page", "phone"] {
-        m.gateway.open(socket);
+        m.aws.open(socket);
     }
-    costs.push(("heartbeat", m.used(world.heartbeat("phone")).await.0));
-    world.clock.advance(SignedDuration::from_mins(5));
-    costs.push(("heartbeat-touch", m.used(world.heartbeat("phone")).await.0));
-    let (cost, _) = m.used(socket::handle(&world.socket, end("page"))).await;
+    costs.push(("heartbeat", m.used(app.heartbeat("phone")).await.0));
+    app.clock.advance(SignedDuration::from_mins(5));
+    costs.push(("heartbeat-touch", m.used(app.heartbeat("phone")).await.0));
+    let (cost, _) = m.used(app.socket_event(disconnect("page"))).await;
     costs.push(("socket-end", cost));
     costs
 }
@@ -45,24 +44,24 @@ pub async fn of_sockets() -> Vec<Named> {
 pub async fn of_pushes() -> Vec<Named> {
     let mut costs = Vec::new();
     let m = Metered::with_account().await;
-    let world = &m.world;
-    let laptop = world.sign_in(None).await;
-    let tv = world.sign_in(None).await;
-    let off = world.sign_in(None).await;
-    world.open(&tv, "tv").await;
+    let app = &m.app;
+    let laptop = app.sign_in(None).await;
+    let tv = app.sign_in(None).await;
+    let off = app.sign_in(None).await;
+    app.open(&tv, "tv").await;
     // Long after the handshake.
-    world.clock.advance(SignedDuration::from_mins(10));
+    app.clock.advance(SignedDuration::from_mins(10));
 
-    let sign_out = world.sign_out_device(&laptop, &off).await;
-    let event = world.event_of(&off, sign_out).await;
-    costs.push(("push-unconnected", m.used(world.push(&event)).await.0));
-    let sign_out = world.sign_out_device(&laptop, &tv).await;
-    let event = world.event_of(&tv, sign_out).await;
-    costs.push(("push-connected", m.used(world.push(&event)).await.0));
-    let acknowledged = m.used(world.acknowledge("tv", sign_out)).await.0;
+    let sign_out = app.sign_out_device(&laptop, &off).await;
+    let event = app.event_of(off.account, sign_out).await;
+    costs.push(("push-unconnected", m.used(app.push(&event)).await.0));
+    let sign_out = app.sign_out_device(&laptop, &tv).await;
+    let event = app.event_of(tv.account, sign_out).await;
+    costs.push(("push-connected", m.used(app.push(&event)).await.0));
+    let acknowledged = m.used(app.acknowledge("tv", sign_out)).await.0;
     costs.push(("push-acknowledged", acknowledged));
-    let queued = m.gateway.take_queued();
-    costs.push(("push-close", m.used(world.push(&queued[0].body)).await.0));
+    let queued = m.aws.take_queued();
+    costs.push(("push-close", m.used(app.push(&queued[0].body)).await.0));
     costs
 }
 
@@ -72,26 +71,16 @@ pub async fn of_sweep(scope: &str) -> Cost {
     let page_size = template["Parameters"]["SweepPageSize"]["Default"].as_i64();
     let page = usize::try_from(page_size.unwrap()).unwrap();
     let m = Metered::with_account().await;
-    let caller = m.world.sign_in(None).await;
+    let caller = m.app.sign_in(None).await;
     for _ in 0..=page {
-        m.world.sign_in(None).await;
+        m.app.sign_in(None).await;
     }
-    let sign_out = m.world.sign_out_all(&caller, scope).await;
-    let event = m.world.event_of(&caller, sign_out).await;
-    let topic = "arn:aws:sns:eu-central-1:1:events".to_owned();
-    let queue = "http://queues.invalid/sweep".to_owned();
-    let deps = sweep::Deps {
-        store: m.bundle().store.clone(),
-        topic: Topic::new(m.clients.sns(), topic),
-        queue: sweep::Queue::new(m.clients.sqs(), queue),
-        issuer: "https://curfew.example".to_owned(),
-        page_size: i32::try_from(page).unwrap(),
-        limits: m.bundle().limits,
-    };
-    let message = json!({ "messageId": "m", "body": event, "messageAttributes": {} });
-    let message: SqsEvent = serde_json::from_value(json!({ "Records": [message] })).unwrap();
+    let sign_out = m.app.sign_out_scope(&caller, scope).await;
+    let event = m.app.event_of(caller.account, sign_out).await;
+    let mut deps = Background::new(&m.clients, m.bundle()).sweep;
+    deps.page_size = i32::try_from(page).unwrap();
 
-    let (cost, _) = m.used(sweep::handle(&deps, message)).await;
+    let (cost, _) = m.used(sweep::handle(&deps, queue_event(&[&event]))).await;
 
     let marked = cost.calls.iter().filter(|it| *it == "TransactWriteItems");
     assert_eq!(marked.count(), page, "{cost:?}");

@@ -32,9 +32,9 @@ async fn crowd(devices: usize) -> (Metered, String, Vec<String>) {
     let store = &m.bundle().store;
     let rows = store.rows(token.account(), &[token.device()]).await;
     let like = rows.unwrap().devices.remove(0);
-    let now = m.world.clock.now();
-    let others = add_devices(&m.gateway.engine, &like, devices - 1, now);
-    m.world.clock.advance(SignedDuration::from_secs(1));
+    let now = m.app.clock.now();
+    let others = add_devices(&m.aws.engine, &like, devices - 1, now);
+    m.app.clock.advance(SignedDuration::from_secs(1));
     let tokens = others.iter().map(|token| token.to_text().to_string());
     (m, caller, tokens.collect())
 }
@@ -42,7 +42,7 @@ async fn crowd(devices: usize) -> (Metered, String, Vec<String>) {
 /// Returns how many sessions of the account are valid by their rows.
 async fn valid(m: &Metered, caller: &str) -> usize {
     let account = Token::parse(caller).unwrap().account();
-    let (bundle, now) = (m.bundle(), m.world.clock.now());
+    let (bundle, now) = (m.bundle(), m.app.clock.now());
     let valid = signed_in(&bundle.store, account, &bundle.limits, now);
     valid.await.len()
 }
@@ -55,7 +55,7 @@ async fn signing_all_out_costs_the_same_at_any_number_of_devices_and_is_complete
             let (m, caller, tokens) = crowd(devices).await;
             assert_eq!(valid(&m, &caller).await, devices);
 
-            costs.push(m.cost(m.bundle().sign_out_all(&caller, scope)).await);
+            costs.push(m.cost(m.bundle().sign_out_scope(&caller, scope)).await);
 
             let lives_on = usize::from(scope == "others");
             assert_eq!(valid(&m, &caller).await, lives_on);
@@ -105,7 +105,7 @@ async fn receipt_of(scope: &str, devices: usize) -> Receipt {
     let bundle = m.bundle();
     let reply = match scope {
         "device" => bundle.sign_out_device(&caller, device_of(&tokens[0])).await,
-        _ => bundle.sign_out_all(&caller, scope).await,
+        _ => bundle.sign_out_scope(&caller, scope).await,
     };
     let id = sign_out_of(&reply);
     let reader = match scope {

@@ -1,7 +1,7 @@
 //! Requests that a caller waits for.
 
+use curfew_tests::account::{EMAIL, PASSWORD};
 use curfew_tests::bundle::json_of;
-use curfew_tests::sockets::{EMAIL, PASSWORD};
 use jiff::SignedDuration;
 
 use super::{Metered, Named, OTHER_PASSWORD, device_of, sign_out_of};
@@ -25,7 +25,7 @@ async fn signed_in() -> Vec<Named> {
     costs.push(("check", m.cost(bundle.who_am_i(&laptop)).await));
     costs.push(("authorizer", m.checked(&laptop, true).await));
     costs.push(("introspect", m.cost(bundle.introspect(&laptop)).await));
-    m.world.clock.advance(SignedDuration::from_mins(5));
+    m.app.clock.advance(SignedDuration::from_mins(5));
     costs.push(("check-touch", m.cost(bundle.who_am_i(&laptop)).await));
     costs.push(("list", m.cost(bundle.list(&laptop)).await));
     let one = bundle.sign_out_device(&laptop, device_of(&tv));
@@ -44,11 +44,11 @@ async fn signing_out() -> Vec<Named> {
     let (laptop, _) = m.device().await;
     let (tv, _) = m.device().await;
     costs.push(("sign-out-this", m.cost(bundle.sign_out_this(&tv)).await));
-    let others = bundle.sign_out_all(&laptop, "others");
+    let others = bundle.sign_out_scope(&laptop, "others");
     costs.push(("sign-out-others", m.cost(others).await));
     let change = bundle.change_password(&laptop, PASSWORD, OTHER_PASSWORD, true);
     costs.push(("change-password-keeping", m.cost(change).await));
-    let global = bundle.sign_out_all(&laptop, "global");
+    let global = bundle.sign_out_scope(&laptop, "global");
     costs.push(("sign-out-global", m.cost(global).await));
 
     let m = Metered::with_account().await;
@@ -74,7 +74,7 @@ pub async fn of_ended_sessions() -> Vec<Named> {
     costs.push(("receipt-one", m.cost(bundle.receipt(&laptop, one)).await));
 
     // The sweep does not run here, so no device is marked.
-    let many = sign_out_of(&bundle.sign_out_all(&laptop, "others").await);
+    let many = sign_out_of(&bundle.sign_out_scope(&laptop, "others").await);
     let acknowledged = m.cost(bundle.acknowledge(&phone, many)).await;
     costs.push(("acknowledge-unmarked", acknowledged));
     let again = m.cost(bundle.acknowledge(&phone, many)).await;

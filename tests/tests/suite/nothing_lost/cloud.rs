@@ -5,20 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use curfew_tests::delivery::{self, Published, Queued};
-use curfew_tests::engine::{Answer, Engine};
-use curfew_tests::races::schedule::Random;
+use curfew_tests::background::{PUSH_QUEUE, SWEEP_QUEUE, UNPUBLISHED_QUEUE};
+use curfew_tests::delivery::{self, Published, Queued, management_response};
+use curfew_tests::engine::{Engine, ServiceResponse};
+use curfew_tests::random::SeededRandom;
 use curfew_tests::tables;
-use curfew_tests::wire::{Call, Fate, Slot};
+use curfew_tests::wire::{Call, CallResult, Slot};
 use domain::Timestamp;
 use jiff::SignedDuration;
 use runtime::Clock;
 use serde_json::{Value, json};
-
-pub const PUSH_QUEUE: &str = "http://queues.invalid/push";
-pub const SWEEP_QUEUE: &str = "http://queues.invalid/sweep";
-pub const UNPUBLISHED_QUEUE: &str = "http://queues.invalid/unpublished";
-pub const CALLBACK_URL: &str = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1";
 
 const MAX_RECEIVES: u32 = 5;
 /// A device reads a frame, and the gateway tells of a closed socket, after this.
@@ -213,7 +209,7 @@ pub struct Cloud {
     pub troubles: BTreeMap<String, Trouble>,
     pub deeds: Vec<(Timestamp, Deed)>,
     /// Messages come twice and in no order.
-    pub rough: Option<Random>,
+    pub rough: Option<SeededRandom>,
     pub streams: BTreeMap<&'static str, Stream>,
     is_written: bool,
 }
@@ -249,7 +245,7 @@ impl Cloud {
     }
 
     fn draw(&mut self, below: usize) -> usize {
-        self.rough.as_mut().map_or(0, |rough| rough.draw(below))
+        self.rough.as_mut().map_or(0, |rough| rough.index(below))
     }
 
     /// Lets something happen after a while.
@@ -261,12 +257,12 @@ impl Cloud {
     // --- The seam -----------------------------------------------------------
 
     /// Takes a call of the function that runs.
-    pub fn decide(&mut self, call: Call) -> Fate {
+    pub fn decide(&mut self, call: Call) -> CallResult {
         if self.is_dead {
-            return Fate::Waiting(Slot::default());
+            return CallResult::Waiting(Slot::default());
         }
         if !self.is_watched {
-            return Fate::Answered(self.make(&call));
+            return CallResult::Answered(self.make(&call));
         }
         let place = Place {
             function: self.running,
@@ -275,39 +271,39 @@ impl Cloud {
         let number = self.calls.len();
         self.calls.push(place.clone());
         let Some(strike) = self.plan.remove(&number) else {
-            return Fate::Answered(self.make(&call));
+            return CallResult::Answered(self.make(&call));
         };
         self.struck.push((place, strike));
         match strike {
             Strike::DiesBefore => {
                 self.is_dead = true;
-                Fate::Waiting(Slot::default())
+                CallResult::Waiting(Slot::default())
             }
             Strike::DiesAfter => {
                 let _unheard = self.make(&call);
                 self.is_dead = true;
-                Fate::Waiting(Slot::default())
+                CallResult::Waiting(Slot::default())
             }
-            Strike::Fails => Fate::Broken,
+            Strike::Fails => CallResult::Broken,
             Strike::AnswerLost => {
                 let _unheard = self.make(&call);
-                Fate::Broken
+                CallResult::Broken
             }
             Strike::Meanwhile => {
                 let slot = Slot::default();
                 self.waiting = Some((slot.clone(), call));
-                Fate::Waiting(slot)
+                CallResult::Waiting(slot)
             }
         }
     }
 
     /// Does what a call asks for.
-    pub fn make(&mut self, call: &Call) -> Answer {
+    pub fn make(&mut self, call: &Call) -> ServiceResponse {
         match call.operation.as_str() {
             "PublishBatch" => self.publish(&call.body),
             "SendMessage" => self.send(delivery::sent(&call.body)),
-            "PostToConnection" => self.post(&socket_of(call), &call.body),
-            "DeleteConnection" => self.close(&socket_of(call)),
+            "PostToConnection" => self.post(&delivery::connection_of(call), &call.body),
+            "DeleteConnection" => self.close(&delivery::connection_of(call)),
             operation => {
                 self.is_written |= call.is_write();
                 self.engine.answer(operation, &call.body)
@@ -318,7 +314,7 @@ impl Cloud {
     // --- The topic and the queues -------------------------------------------
 
     /// Hands each message to its subscribers, by the filters of the template.
-    fn publish(&mut self, body: &str) -> Answer {
+    fn publish(&mut self, body: &str) -> ServiceResponse {
         let now = self.clock.now();
         let mut outcomes = Vec::new();
         for (id, message) in delivery::batch(body) {
@@ -348,7 +344,7 @@ impl Cloud {
         queue.send(message.body.clone(), attributes, now, comes_again);
     }
 
-    fn send(&mut self, message: Queued) -> Answer {
+    fn send(&mut self, message: Queued) -> ServiceResponse {
         let visible_at = self.clock.now() + SignedDuration::from_secs(message.delay_s);
         let comes_again = self.draw(3) == 1;
         let line = match message.queue.as_str() {
@@ -500,12 +496,12 @@ impl Cloud {
 
     // --- The gateway --------------------------------------------------------
 
-    fn post(&mut self, id: &str, frame: &str) -> Answer {
+    fn post(&mut self, id: &str, frame: &str) -> ServiceResponse {
         if let Some(trouble) = self.troubles.get_mut(id)
             && trouble.times != Some(0)
         {
             trouble.times = trouble.times.map(|times| times - 1);
-            return refused(trouble.status);
+            return management_response(trouble.status);
         }
         let now = self.clock.now();
         match self.sockets.get_mut(id) {
@@ -513,19 +509,19 @@ impl Cloud {
                 let frame = serde_json::from_str(frame).expect("a frame of JSON");
                 socket.frames.push((now, frame));
                 self.deeds.push((now + SOON, Deed::Reads(id.to_owned())));
-                answered(200)
+                management_response(200)
             }
-            _ => refused(410),
+            _ => management_response(410),
         }
     }
 
-    fn close(&mut self, id: &str) -> Answer {
+    fn close(&mut self, id: &str) -> ServiceResponse {
         match self.sockets.get(id) {
             Some(socket) if socket.stage == Stage::Open => {
                 self.end(id);
-                answered(204)
+                management_response(204)
             }
-            _ => refused(410),
+            _ => management_response(410),
         }
     }
 
@@ -613,25 +609,4 @@ fn kind(call: &Call) -> String {
         ("TransactWriteItems" | "BatchGetItem", _) | (_, None) => call.operation.clone(),
         (operation, Some(table)) => format!("{operation} {table}"),
     }
-}
-
-fn socket_of(call: &Call) -> String {
-    let (_, name) = call.path.rsplit_once("/@connections/").unwrap();
-    name.replace("%3D", "=")
-}
-
-fn answered(status: u16) -> Answer {
-    Answer {
-        status,
-        body: String::new(),
-    }
-}
-
-fn refused(status: u16) -> Answer {
-    let code = match status {
-        410 => "GoneException",
-        429 => "LimitExceededException",
-        _ => "InternalServerError",
-    };
-    Answer::error(status, code)
 }

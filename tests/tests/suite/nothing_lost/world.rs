@@ -10,31 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use aws_lambda_events::streams::SqsBatchItemFailure;
+use curfew_tests::account::{EMAIL, NOON, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD};
+use curfew_tests::background::Background;
 use curfew_tests::bundle::{Bundle, json_of};
 use curfew_tests::engine::Engine;
-use curfew_tests::races::schedule::Random;
-use curfew_tests::sockets::{by_token, end, frame};
-use curfew_tests::{tables, wire};
+use curfew_tests::random::SeededRandom;
+use curfew_tests::socket_events::{by_token, disconnect, frame};
+use curfew_tests::wire;
 use domain::{AccountId, DeviceId, Timestamp, Token};
-use events::Topic;
-use http_api::{OriginPolicy, Reply};
+use http_api::Reply;
 use jiff::SignedDuration;
-use publish_revocations::{StreamEvent, Unpublished};
-use runtime::{Calls, Clock};
+use publish_revocations::StreamEvent;
+use runtime::Clock;
 use serde_json::{Value, json};
-use sockets::{PushQueue, Sockets};
-use store::Store;
 
-use super::cloud::{
-    CALLBACK_URL, Cloud, Deed, Line, PUSH_QUEUE, SWEEP_QUEUE, Socket, Stage, Stream,
-    UNPUBLISHED_QUEUE, Work,
-};
-
-const NOON: &str = "2026-11-20T12:00:00Z";
-const HOME: &str = "lea@example.com";
-const NEXT_DOOR: &str = "mo@example.com";
-const PASSWORD: &str = "quiet otter borrows nine lanterns";
-const NEW_PASSWORD: &str = "nine lanterns drift past the harbour";
+use super::cloud::{Cloud, Deed, Line, Socket, Stage, Stream, Work};
 
 /// What is delivered and done in one run at most; far more than any run takes.
 const ENOUGH: usize = 1_500;
@@ -128,10 +118,7 @@ pub struct World {
     home: RefCell<Home>,
     clock: Clock,
     pub bundle: Bundle,
-    publish: publish_revocations::Deps,
-    sweep: sweep::Deps,
-    push: push_revocations::Deps,
-    socket: socket::Deps,
+    background: Background,
 }
 
 /// The households before anything happens, to begin each run from.
@@ -192,7 +179,7 @@ impl World {
         *cloud = Cloud::new(self.clock.clone(), Engine::from_saved(&origin.saved));
         cloud.sockets = origin.sockets.clone();
         cloud.streams = origin.streams.clone();
-        cloud.rough = seed.map(Random);
+        cloud.rough = seed.map(SeededRandom::new);
         *home = Home {
             devices: origin.devices.clone(),
             lives: origin.lives.clone(),
@@ -205,14 +192,14 @@ impl World {
     async fn furnished() -> Self {
         let world = Self::over(Engine::new(), NOON.parse().unwrap());
         let devices = [
-            (HOME, Temper::Acknowledges, 1),
-            (HOME, Temper::Acknowledges, 2),
-            (HOME, Temper::Mute, 1),
-            (HOME, Temper::Acknowledges, 0),
-            (HOME, Temper::Mute, 0),
-            (NEXT_DOOR, Temper::Acknowledges, 1),
+            (EMAIL, Temper::Acknowledges, 1),
+            (EMAIL, Temper::Acknowledges, 2),
+            (EMAIL, Temper::Mute, 1),
+            (EMAIL, Temper::Acknowledges, 0),
+            (EMAIL, Temper::Mute, 0),
+            (OTHER_EMAIL, Temper::Acknowledges, 1),
         ];
-        for email in [HOME, NEXT_DOOR] {
+        for email in [EMAIL, OTHER_EMAIL] {
             let registered = world.bundle.register(email, PASSWORD).await;
             assert_eq!(registered.status_code, 202);
         }
@@ -252,46 +239,12 @@ impl World {
         let behind = cloud.clone();
         let clients = wire::clients(move |call| behind.lock().unwrap().decide(call));
         let bundle = Bundle::new(clients.dynamodb(), clock.clone());
-        let store = Store::new(clients.dynamodb(), tables::names());
-        let issuer = "https://curfew.example".to_owned();
-        let arn = "arn:aws:sns:eu-central-1:1:events".to_owned();
-        let topic = Topic::new(clients.sns(), arn);
-        let queue = PushQueue::new(clients.sqs(), PUSH_QUEUE.to_owned());
-        let gateway = Sockets::new(clients.sockets(CALLBACK_URL));
-        let limits = bundle.limits;
+        let mut background = Background::new(&clients, &bundle);
+        // Small enough that the sweep hands pages over.
+        background.sweep.page_size = 3;
         Self {
-            publish: publish_revocations::Deps {
-                topic: topic.clone(),
-                unpublished: Unpublished::new(clients.clone(), UNPUBLISHED_QUEUE.to_owned()),
-                issuer: issuer.clone(),
-            },
-            sweep: sweep::Deps {
-                store: store.clone(),
-                topic,
-                queue: sweep::Queue::new(clients.sqs(), SWEEP_QUEUE.to_owned()),
-                issuer,
-                // Pages are handed over, too.
-                page_size: 3,
-                limits,
-            },
-            push: push_revocations::Deps {
-                store: store.clone(),
-                sockets: gateway.clone(),
-                queue: queue.clone(),
-                limits,
-                clock: clock.clone(),
-                table_calls: Calls::default(),
-                push_calls: Calls::default(),
-            },
-            socket: socket::Deps {
-                store,
-                sockets: gateway,
-                queue,
-                limits,
-                origin_policy: OriginPolicy::default(),
-                clock: clock.clone(),
-            },
             bundle,
+            background,
             cloud,
             home: RefCell::default(),
             clock,
@@ -398,7 +351,7 @@ impl World {
             .map(|record| record["dynamodb"]["SequenceNumber"].clone())
             .collect();
         let event = StreamEvent { records };
-        let handler = publish_revocations::handle(&self.publish, event);
+        let handler = publish_revocations::handle(&self.background.publish, event);
         let done = self.invoke("publish-revocations", handler).await;
         let done = done.map(|response| {
             let failed = response.batch_item_failures.into_iter().next();
@@ -422,11 +375,11 @@ impl World {
         let event = serde_json::from_value(json!({ "Records": messages })).unwrap();
         let response = match line {
             Line::Push => {
-                let handler = push_revocations::handle(&self.push, event);
+                let handler = push_revocations::handle(&self.background.push, event);
                 self.invoke("push-revocations", handler).await
             }
             Line::Sweep => {
-                let handler = sweep::handle(&self.sweep, event);
+                let handler = sweep::handle(&self.background.sweep, event);
                 self.invoke("sweep", handler).await
             }
         };
@@ -445,7 +398,10 @@ impl World {
         match deed {
             Deed::Reads(socket) => self.read(socket).await,
             Deed::EndInfo(socket) => {
-                let event = self.invoke("socket", socket::handle(&self.socket, end(&socket)));
+                let event = self.invoke(
+                    "socket",
+                    socket::handle(&self.background.socket, disconnect(&socket)),
+                );
                 self.may_be_unfinished(&socket, event).await;
             }
             Deed::Opens(socket) => self.cloud().open(&socket),
@@ -501,7 +457,7 @@ impl World {
             id
         };
         let event = by_token(&token, &socket);
-        let run = self.invoke("socket", socket::handle(&self.socket, event));
+        let run = self.invoke("socket", socket::handle(&self.background.socket, event));
         let reply = self.may_be_unfinished(&socket, run).await;
         let status = reply.map_or(502, |reply| reply.status_code);
         if status == 200 {
@@ -589,7 +545,7 @@ impl World {
         };
         let text = json!({ "type": "acknowledgement", "sign_out": sign_out }).to_string();
         let event = frame(&socket, &text);
-        self.invoke("socket", socket::handle(&self.socket, event))
+        self.invoke("socket", socket::handle(&self.background.socket, event))
             .await;
         // Before the end of the grace, so that it is the acknowledgement's answer.
         self.cloud().later(3, Deed::Looks { socket, sign_out });
@@ -651,7 +607,7 @@ impl World {
     pub async fn sign_out_all(&self, by: usize, scope: &'static str) {
         self.pass(1);
         let token = self.home().token(by);
-        let reply = self.bundle.sign_out_all(&token, scope).await;
+        let reply = self.bundle.sign_out_scope(&token, scope).await;
         self.ended(&reply, by, scope, false, |at| scope == "global" || at != by);
     }
 
@@ -660,7 +616,7 @@ impl World {
         let token = self.home().token(by);
         let call = self
             .bundle
-            .change_password(&token, PASSWORD, NEW_PASSWORD, keep);
+            .change_password(&token, PASSWORD, OTHER_PASSWORD, keep);
         let scope = if keep { "others" } else { "global" };
         self.ended(&call.await, by, scope, true, |at| !keep || at != by);
     }

@@ -1,80 +1,69 @@
-//! Frames of a device: heartbeats, acknowledgements, and what is neither.
+//! Frames of a device: heartbeats, acknowledgements and malformed ones.
 
-use std::collections::BTreeMap;
-
-use curfew_tests::sockets::{Member, PASSWORD, Verdict, World, frame};
+use curfew_tests::app::TestApp;
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::socket_events::frame;
 use curfew_tests::tables;
-use curfew_tests::wire::Fate;
-use domain::{EntryState, SignOutId};
+use domain::EntryState;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-/// Every row that a frame could change.
-fn everything(world: &World) -> Vec<String> {
-    let tables = [
+/// Returns every row that a frame could change.
+fn everything(app: &TestApp) -> Vec<String> {
+    app.aws.contents(&[
         tables::ACCOUNTS,
         tables::DEVICES,
         tables::RECEIPTS,
         tables::CONNECTIONS,
-    ];
-    let mut rows: Vec<String> = tables
-        .iter()
-        .flat_map(|table| world.gateway.rows(table))
-        .map(|row| {
-            let row: BTreeMap<String, Value> = serde_json::from_value(row).unwrap();
-            format!("{row:?}")
-        })
-        .collect();
-    rows.sort();
-    rows
+    ])
 }
 
 #[tokio::test]
-async fn a_heartbeat_is_never_answered_and_touches_the_session_when_that_is_due() {
-    let world = World::new().await;
-    let [device] = world.connected(["one"]).await;
-    let signed_in_at = world.row(&device).await.last_active_at;
+async fn a_heartbeat_is_never_answered_and_touches_the_session_when_a_touch_is_due() {
+    let app = TestApp::new().await;
+    let [device] = app.connected(["one"]).await;
+    let signed_in_at = app.row(&device).await.last_active_at;
     for (after, expected) in [(299, 0), (1, 300), (299, 300), (1, 600)] {
-        world.clock.advance(SignedDuration::from_secs(after));
+        app.clock.advance(SignedDuration::from_secs(after));
 
-        let reply = world.heartbeat("one").await;
+        let reply = app.heartbeat("one").await;
 
         assert_eq!(
             serde_json::to_value(reply).unwrap(),
             json!({ "statusCode": 200 })
         );
-        let active = world.row(&device).await.last_active_at;
+        let active = app.row(&device).await.last_active_at;
         assert_eq!(active.duration_since(signed_in_at).as_secs(), expected);
     }
-    assert!(world.gateway.all_frames().is_empty());
+    assert!(app.aws.all_frames().is_empty());
 }
 
 #[tokio::test]
-async fn heartbeats_keep_a_session_from_running_idle_and_not_past_its_absolute_limit() {
-    let world = World::new().await;
-    let [device] = world.connected(["one"]).await;
-    let step = world.bundle.limits.idle - SignedDuration::from_hours(1);
+async fn heartbeats_extend_the_idle_limit_and_not_the_absolute_one() {
+    let app = TestApp::new().await;
+    let [device] = app.connected(["one"]).await;
+    let step = app.bundle.limits.idle - SignedDuration::from_hours(1);
     for _ in 0..12 {
-        world.clock.advance(step);
-        world.heartbeat("one").await;
+        app.clock.advance(step);
+        app.heartbeat("one").await;
     }
-    assert!(world.gateway.is_open("one"));
-    let expires_at = world.row(&device).await.expires_at;
-    let last = expires_at.duration_since(world.clock.now()) - SignedDuration::from_secs(1);
-    world.clock.advance(last);
-    world.heartbeat("one").await;
-    assert!(world.gateway.is_open("one"));
+    assert!(app.aws.is_open("one"));
+    let expires_at = app.row(&device).await.expires_at;
+    let last = expires_at.duration_since(app.clock.now()) - SignedDuration::from_secs(1);
+    app.clock.advance(last);
+    app.heartbeat("one").await;
+    assert!(app.aws.is_open("one"));
 
-    world.clock.advance(SignedDuration::from_secs(1));
-    world.heartbeat("one").await;
+    app.clock.advance(SignedDuration::from_secs(1));
+    app.heartbeat("one").await;
 
-    assert!(!world.gateway.is_open("one"), "ended without a word");
-    assert!(world.gateway.all_frames().is_empty());
-    assert!(world.gateway.rows(tables::CONNECTIONS).is_empty());
+    assert!(!app.aws.is_open("one"), "closed without a frame");
+    assert!(app.aws.all_frames().is_empty());
+    assert!(app.aws.rows(tables::CONNECTIONS).is_empty());
 }
 
 #[tokio::test]
-async fn a_frame_of_a_dead_session_is_in_the_receipt_and_answered_by_the_revocation_alone() {
+async fn a_frame_of_an_ended_session_is_in_the_receipt_and_answered_only_by_the_revocation() {
     let long = "x".repeat(5_000);
     let frames = [
         r#"{"type":"heartbeat"}"#,
@@ -86,134 +75,119 @@ async fn a_frame_of_a_dead_session_is_in_the_receipt_and_answered_by_the_revocat
     ];
     for scope in ["device", "others", "global", "password"] {
         for text in frames {
-            let world = World::new().await;
-            let [laptop, device] = world.connected(["laptop", "device"]).await;
+            let app = TestApp::new().await;
+            let [laptop, device] = app.connected(["laptop", "device"]).await;
             let sign_out = match scope {
-                "device" => world.sign_out_device(&laptop, &device).await,
-                "password" => change_password(&world, &laptop).await,
-                scope => world.sign_out_all(&laptop, scope).await,
+                "device" => app.sign_out_device(&laptop, &device).await,
+                "password" => app.change_password(&laptop, true).await,
+                scope => app.sign_out_scope(&laptop, scope).await,
             };
-            world.clock.advance(SignedDuration::from_mins(6));
+            app.clock.advance(SignedDuration::from_mins(6));
 
-            world.frame("device", text).await;
+            app.frame("device", text).await;
 
-            assert!(world.gateway.frames("device").is_empty(), "{text}");
-            let states = world.states(&device, sign_out).await;
-            assert_eq!(states[&device.device], EntryState::Contacted, "{text}");
-            world.drain().await;
-            let told = world.gateway.frames("device");
-            assert_eq!(told.len(), 1, "{text}");
-            assert_eq!(told[0]["type"], "session-revoked");
-            assert_eq!(told[0]["sign_out"], json!(sign_out));
-            assert!(!world.gateway.is_open("device"));
-            let heard = world.gateway.all_frames().into_iter();
-            assert!(heard.map(|(to, _)| to).all(|to| to == "device"));
+            assert!(app.aws.frames("device").is_empty(), "{text}");
+            let states = app.states(&device, sign_out).await;
+            assert_eq!(states[&device.id], EntryState::Contacted, "{text}");
+            app.drain().await;
+            let frames = app.aws.frames("device");
+            assert_eq!(frames.len(), 1, "{text}");
+            assert_eq!(frames[0]["type"], "session-revoked");
+            assert_eq!(frames[0]["sign_out"], json!(sign_out));
+            assert!(!app.aws.is_open("device"));
+            let all = app.aws.all_frames().into_iter();
+            assert!(all.map(|(to, _)| to).all(|to| to == "device"));
         }
     }
 }
 
-async fn change_password(world: &World, by: &Member) -> SignOutId {
-    let new = "eleven lanterns drift past the harbour";
-    let reply = world
-        .bundle
-        .change_password(&by.token, PASSWORD, new, true)
-        .await;
-    let body = curfew_tests::bundle::json_of(&reply);
-    let id = body["sign_out"]["id"].as_str().unwrap();
-    id.parse().unwrap()
-}
-
 #[tokio::test]
-async fn a_session_that_ends_under_its_heartbeat_is_not_taken_for_a_living_one() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let ended = world.gateway.rows(tables::DEVICES);
-    let id = json!(device.device);
+async fn a_session_that_ends_during_its_heartbeat_is_not_treated_as_valid() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    let ended = app.aws.rows(tables::DEVICES);
+    let id = json!(device.id);
     let of_device = |rows: Vec<Value>| {
         let mut rows = rows.into_iter();
         rows.find(|row| row["device_id"]["S"] == id).unwrap()
     };
     let ended = of_device(ended);
-    // The row as it was before, until the touch comes.
+    // The function reads the row from before the sign-out, until it writes the touch.
     let mut before = ended.clone();
     before["state"]["S"] = json!("signed_in");
-    let engine = world.gateway.engine.clone();
+    let engine = app.aws.engine.clone();
     engine.put(tables::DEVICES, &before);
-    world.gateway.judge(move |call| {
+    app.aws.intercept(move |call| {
         if call.operation == "UpdateItem" && call.body.contains("last_active_at") {
             engine.put(tables::DEVICES, &ended);
         }
-        Verdict::Made
+        Intercept::Make
     });
-    world.clock.advance(SignedDuration::from_mins(6));
+    app.clock.advance(SignedDuration::from_mins(6));
 
-    world.heartbeat("device").await;
+    app.heartbeat("device").await;
 
-    assert_eq!(world.gateway.take_queued().len(), 1, "a push is asked for");
-    let states = world.states(&device, sign_out).await;
-    assert_eq!(states[&device.device], EntryState::Contacted);
+    assert_eq!(app.aws.take_queued().len(), 1, "a push is requested");
+    let states = app.states(&device, sign_out).await;
+    assert_eq!(states[&device.id], EntryState::Contacted);
 }
 
 #[tokio::test]
 async fn an_acknowledgement_is_in_the_receipt_and_ends_the_socket() {
     for scope in ["device", "global"] {
-        let world = World::new().await;
-        let [laptop, device] = world.connected(["laptop", "device"]).await;
+        let app = TestApp::new().await;
+        let [laptop, device] = app.connected(["laptop", "device"]).await;
         let sign_out = match scope {
-            "device" => world.sign_out_device(&laptop, &device).await,
-            scope => world.sign_out_all(&laptop, scope).await,
+            "device" => app.sign_out_device(&laptop, &device).await,
+            scope => app.sign_out_scope(&laptop, scope).await,
         };
-        world.push(&world.event_of(&device, sign_out).await).await;
+        app.push(&app.event_of(device.account, sign_out).await)
+            .await;
 
-        world.acknowledge("device", sign_out).await;
+        app.acknowledge("device", sign_out).await;
 
-        let states = world.states(&device, sign_out).await;
-        assert_eq!(states[&device.device], EntryState::Acknowledged);
-        assert!(!world.gateway.is_open("device"));
-        let rows = world.gateway.rows(tables::CONNECTIONS);
+        let states = app.states(&device, sign_out).await;
+        assert_eq!(states[&device.id], EntryState::Acknowledged);
+        assert!(!app.aws.is_open("device"));
+        let rows = app.aws.rows(tables::CONNECTIONS);
         assert!(rows.iter().all(|row| row["connection_id"]["S"] == "laptop"));
-        assert_eq!(world.gateway.frames("device").len(), 1, "the revocation");
+        assert_eq!(app.aws.frames("device").len(), 1, "the revocation");
 
-        // What comes after it, and the close after the grace, changes nothing.
-        let after = everything(&world);
-        world.acknowledge("device", sign_out).await;
-        assert_eq!(everything(&world), after);
-        world.drain().await;
-        assert_eq!(world.states(&device, sign_out).await, states);
-        assert_eq!(world.gateway.frames("device").len(), 1);
+        // A second acknowledgement and the close after the grace change nothing.
+        let after = everything(&app);
+        app.acknowledge("device", sign_out).await;
+        assert_eq!(everything(&app), after);
+        app.drain().await;
+        assert_eq!(app.states(&device, sign_out).await, states);
+        assert_eq!(app.aws.frames("device").len(), 1);
     }
 }
 
 #[tokio::test]
 async fn an_acknowledgement_may_come_before_the_push() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
 
-    world.acknowledge("device", sign_out).await;
-    world.push(&world.event_of(&device, sign_out).await).await;
-    world.drain().await;
+    app.acknowledge("device", sign_out).await;
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
+    app.drain().await;
 
-    let states = world.states(&device, sign_out).await;
-    assert_eq!(states[&device.device], EntryState::Acknowledged);
-    assert!(world.gateway.frames("device").is_empty());
+    let states = app.states(&device, sign_out).await;
+    assert_eq!(states[&device.id], EntryState::Acknowledged);
+    assert!(app.aws.frames("device").is_empty());
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_frame_is_said_and_nothing_is_changed() {
-    let world = World::new().await;
-    let [laptop, device, other] = world.connected(["laptop", "device", "other"]).await;
-    let of_other = world.sign_out_device(&laptop, &other).await;
-    let stranger = "mo@example.com";
-    let registered = world.bundle.register(stranger, PASSWORD).await;
-    assert_eq!(registered.status_code, 202);
-    let strangers = [
-        world.sign_in_to(stranger, None).await,
-        world.sign_in_to(stranger, None).await,
-    ];
-    let of_stranger = world.sign_out_device(&strangers[0], &strangers[1]).await;
-    let before = everything(&world);
+async fn a_wrong_frame_is_answered_by_its_problem_and_changes_nothing() {
+    let app = TestApp::new().await;
+    let [laptop, device, other] = app.connected(["laptop", "device", "other"]).await;
+    let of_other = app.sign_out_device(&laptop, &other).await;
+    let [theirs, ended] = app.other_account().await;
+    let of_another_account = app.sign_out_device(&theirs, &ended).await;
+    let before = everything(&app);
     let acknowledge = |id: &str| json!({ "type": "acknowledgement", "sign_out": id }).to_string();
     let padded = format!(r#"{{"type":"heartbeat"}}{}"#, " ".repeat(4_077));
     assert_eq!(padded.len(), 4_097);
@@ -256,16 +230,20 @@ async fn what_is_wrong_with_a_frame_is_said_and_nothing_is_changed() {
         (&deep, invalid, Some("frame")),
         (&acknowledge("no id"), not_found, None),
         (&acknowledge(&of_other.to_string()), not_found, None),
-        (&acknowledge(&of_stranger.to_string()), not_found, None),
+        (
+            &acknowledge(&of_another_account.to_string()),
+            not_found,
+            None,
+        ),
     ];
     for (n, (text, problem, field)) in cases.into_iter().enumerate() {
-        let reply = world.frame("device", text).await;
+        let reply = app.frame("device", text).await;
 
         assert_eq!(
             serde_json::to_value(reply).unwrap(),
             json!({ "statusCode": 200 })
         );
-        let frames = world.gateway.frames("device");
+        let frames = app.aws.frames("device");
         assert_eq!(frames.len(), n + 1, "{text}");
         let frame = &frames[n];
         assert_eq!(frame["type"], "problem", "{text}");
@@ -273,114 +251,109 @@ async fn what_is_wrong_with_a_frame_is_said_and_nothing_is_changed() {
         assert_eq!(frame["problem"]["type"], kind, "{text}");
         assert_eq!(frame["problem"]["field"].as_str(), field, "{text}");
         assert!(frame["problem"]["detail"].is_string() || field.is_none());
-        assert_eq!(everything(&world), before, "{text}");
+        assert_eq!(everything(&app), before, "{text}");
     }
-    // Not one of them has ended it.
-    let who = world.bundle.who_am_i(&device.token).await;
-    assert_eq!(who.status_code, 200);
-    assert!(world.gateway.is_open("device"));
-    assert!(world.gateway.take_queued().is_empty());
+    // None of them ended the session or the socket.
+    let session = app.bundle.who_am_i(&device.token).await;
+    assert_eq!(session.status_code, 200);
+    assert!(app.aws.is_open("device"));
+    assert!(app.aws.take_queued().is_empty());
 }
 
 #[tokio::test]
-async fn a_frame_of_4_096_bytes_is_taken() {
-    let world = World::new().await;
-    let _device = world.connected(["one"]).await;
+async fn a_frame_of_4_096_bytes_is_accepted() {
+    let app = TestApp::new().await;
+    let _device = app.connected(["one"]).await;
     let padded = format!(r#"{{"type":"heartbeat"}}{}"#, " ".repeat(4_076));
     assert_eq!(padded.len(), 4_096);
-    world.frame("one", &padded).await;
-    assert!(world.gateway.frames("one").is_empty());
+    app.frame("one", &padded).await;
+    assert!(app.aws.frames("one").is_empty());
 }
 
 #[tokio::test]
-async fn a_frame_that_is_not_text_is_refused() {
-    let world = World::new().await;
-    let _device = world.connected(["one"]).await;
+async fn a_binary_frame_is_refused() {
+    let app = TestApp::new().await;
+    let _device = app.connected(["one"]).await;
     let mut event = serde_json::to_value(frame("one", "eyJ0eXBlIjoiaGVhcnRiZWF0In0=")).unwrap();
     event["isBase64Encoded"] = json!(true);
     let event = serde_json::from_value(event).unwrap();
-    socket::handle(&world.socket, event).await;
-    assert_eq!(world.gateway.frames("one")[0]["problem"]["field"], "frame");
+    app.socket_event(event).await;
+    assert_eq!(app.aws.frames("one")[0]["problem"]["field"], "frame");
 }
 
 #[tokio::test]
-async fn a_device_that_is_signed_in_acknowledges_nothing_of_its_own_account() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_all(&laptop, "others").await;
-    let before = world.states(&laptop, sign_out).await;
+async fn a_signed_in_device_can_acknowledge_no_sign_out_of_its_account() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_scope(&laptop, "others").await;
+    let before = app.states(&laptop, sign_out).await;
 
-    world.acknowledge("laptop", sign_out).await;
+    app.acknowledge("laptop", sign_out).await;
 
-    let refused = &world.gateway.frames("laptop")[0];
+    let refused = &app.aws.frames("laptop")[0];
     assert_eq!(
         refused["problem"]["type"],
         "urn:curfew:problem:sign-out-not-found"
     );
-    assert_eq!(world.states(&laptop, sign_out).await, before);
-    assert_eq!(before[&device.device], EntryState::Refused);
-    assert!(!before.contains_key(&laptop.device));
-    assert!(world.gateway.is_open("laptop"));
+    assert_eq!(app.states(&laptop, sign_out).await, before);
+    assert_eq!(before[&device.id], EntryState::Refused);
+    assert!(!before.contains_key(&laptop.id));
+    assert!(app.aws.is_open("laptop"));
 }
 
 #[tokio::test]
-async fn a_dead_session_acknowledges_the_sign_out_that_ended_it_and_no_other() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let others = world.sign_out_all(&laptop, "others").await;
-    let global = world.sign_out_all(&laptop, "global").await;
+async fn an_ended_session_acknowledges_only_the_sign_out_that_ended_it() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let others = app.sign_out_scope(&laptop, "others").await;
+    let global = app.sign_out_scope(&laptop, "global").await;
 
-    world.acknowledge("device", global).await;
+    app.acknowledge("device", global).await;
 
-    assert!(
-        !world
-            .states(&device, global)
-            .await
-            .contains_key(&device.device)
-    );
-    let states = world.states(&device, others).await;
-    assert_eq!(states[&device.device], EntryState::Contacted);
-    world.acknowledge("device", others).await;
-    let states = world.states(&device, others).await;
-    assert_eq!(states[&device.device], EntryState::Acknowledged);
+    assert!(!app.states(&device, global).await.contains_key(&device.id));
+    let states = app.states(&device, others).await;
+    assert_eq!(states[&device.id], EntryState::Contacted);
+    app.acknowledge("device", others).await;
+    let states = app.states(&device, others).await;
+    assert_eq!(states[&device.id], EntryState::Acknowledged);
 }
 
 #[tokio::test]
-async fn an_old_socket_of_a_device_that_has_signed_in_again_speaks_for_its_old_session_alone() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "old"]).await;
-    world.open(&device, "older").await;
-    let first = world.sign_out_all(&laptop, "others").await;
-    let (again, _) = world.sign_in_again(&device).await;
-    world.open(&again, "new").await;
-    let second = world.sign_out_device(&laptop, &again).await;
+async fn an_old_socket_of_a_device_that_signed_in_again_acts_only_for_its_old_session() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "old"]).await;
+    app.open(&device, "older").await;
+    let first = app.sign_out_scope(&laptop, "others").await;
+    let again = app.sign_in_again(&device).await;
+    app.open(&again, "new").await;
+    let second = app.sign_out_device(&laptop, &again).await;
 
-    // The second sign-out ended the new session, which only "new" speaks for.
-    world.acknowledge("old", second).await;
-    assert!(world.gateway.frames("old").is_empty());
-    assert!(!world.gateway.is_open("old"));
-    let states = world.states(&device, second).await;
-    assert_eq!(states[&device.device], EntryState::Refused);
+    // The second sign-out ended the new session, which only "new" belongs to.
+    app.acknowledge("old", second).await;
+    assert!(app.aws.frames("old").is_empty());
+    assert!(!app.aws.is_open("old"));
+    let states = app.states(&device, second).await;
+    assert_eq!(states[&device.id], EntryState::Refused);
 
-    world.acknowledge("older", first).await;
-    let states = world.states(&device, first).await;
-    assert_eq!(states[&device.device], EntryState::Acknowledged);
-    let states = world.states(&device, second).await;
-    assert_eq!(states[&device.device], EntryState::Refused);
+    app.acknowledge("older", first).await;
+    let states = app.states(&device, first).await;
+    assert_eq!(states[&device.id], EntryState::Acknowledged);
+    let states = app.states(&device, second).await;
+    assert_eq!(states[&device.id], EntryState::Refused);
 }
 
 #[tokio::test]
-async fn a_socket_that_nobody_knows_is_ended_and_that_is_all() {
-    let world = World::new().await;
-    world.gateway.open("unknown");
-    world.gateway.forget_calls();
+async fn a_socket_without_a_row_is_closed_and_nothing_else_happens() {
+    let app = TestApp::new().await;
+    app.aws.open("unknown");
+    app.aws.clear_calls();
 
-    let reply = world.heartbeat("unknown").await;
+    let reply = app.heartbeat("unknown").await;
 
     assert_eq!(reply.status_code, 200);
-    assert!(!world.gateway.is_open("unknown"));
-    assert!(world.gateway.all_frames().is_empty());
-    let calls = world.gateway.take_calls();
+    assert!(!app.aws.is_open("unknown"));
+    assert!(app.aws.all_frames().is_empty());
+    let calls = app.aws.take_operations();
     assert!(
         calls
             .iter()
@@ -390,41 +363,33 @@ async fn a_socket_that_nobody_knows_is_ended_and_that_is_all() {
 }
 
 #[tokio::test]
-async fn a_frame_that_can_t_be_worked_through_is_not_answered_and_no_verdict() {
-    for is_dead in [false, true] {
+async fn a_frame_whose_tables_fail_is_not_answered_and_leaves_the_socket_open() {
+    for is_ended in [false, true] {
         for (text, calls) in [(r#"{"type":"heartbeat"}"#, 7), ("no JSON", 6)] {
-            for dies_at in 1..=calls {
-                let world = World::new().await;
-                let [laptop, device] = world.connected(["laptop", "device"]).await;
-                if is_dead {
-                    world.sign_out_device(&laptop, &device).await;
+            for number in 1..=calls {
+                let app = TestApp::new().await;
+                let [laptop, device] = app.connected(["laptop", "device"]).await;
+                if is_ended {
+                    app.sign_out_device(&laptop, &device).await;
                 }
-                world.clock.advance(SignedDuration::from_mins(6));
-                let mut call = 0;
-                world.gateway.judge(move |_| {
-                    call += 1;
-                    if call == dies_at {
-                        Verdict::Instead(Fate::Broken)
-                    } else {
-                        Verdict::Made
-                    }
-                });
+                app.clock.advance(SignedDuration::from_mins(6));
+                app.aws.fail_call(number, false);
 
-                let reply = world.frame("device", text).await;
+                let reply = app.frame("device", text).await;
 
                 assert_eq!(
                     serde_json::to_value(reply).unwrap(),
                     json!({ "statusCode": 200 })
                 );
-                world.gateway.mend();
-                let frames = world.gateway.frames("device");
-                assert!(frames.is_empty() || (!is_dead && text == "no JSON"));
-                assert!(world.gateway.is_open("device"), "no verdict");
-                let who = world.bundle.who_am_i(&device.token).await;
-                assert_eq!(who.status_code, if is_dead { 401 } else { 200 });
-                // The next frame goes its way.
-                world.heartbeat("device").await;
-                assert_eq!(world.gateway.take_queued().is_empty(), !is_dead);
+                app.aws.restore();
+                let frames = app.aws.frames("device");
+                assert!(frames.is_empty() || (!is_ended && text == "no JSON"));
+                assert!(app.aws.is_open("device"), "the socket was closed");
+                let session = app.bundle.who_am_i(&device.token).await;
+                assert_eq!(session.status_code, if is_ended { 401 } else { 200 });
+                // The next frame is processed.
+                app.heartbeat("device").await;
+                assert_eq!(app.aws.take_queued().is_empty(), !is_ended);
             }
         }
     }

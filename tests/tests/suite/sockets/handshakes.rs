@@ -1,9 +1,9 @@
-//! Handshakes: who may open a socket, and how everybody else is refused.
+//! Handshakes: which callers may open a socket, and how the others are refused.
 
-use curfew_tests::bundle::json_of;
-use curfew_tests::sockets::{ORIGIN, Verdict, World, by_ticket, by_token, end, frame, handshake};
+use curfew_tests::app::TestApp;
+use curfew_tests::background::ORIGIN;
+use curfew_tests::socket_events::{by_ticket, by_token, disconnect, frame, handshake};
 use curfew_tests::tables;
-use curfew_tests::wire::Fate;
 use domain::EntryState;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -11,40 +11,42 @@ use socket::Reply;
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-async fn knock(world: &World, headers: &[(&str, &str)]) -> Reply {
-    socket::handle(&world.socket, handshake("new", headers)).await
+async fn connect(app: &TestApp, headers: &[(&str, &str)]) -> Reply {
+    app.socket_event(handshake("new", headers)).await
 }
 
 #[tokio::test]
 async fn a_device_opens_a_socket_with_its_token() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
 
-    let reply = socket::handle(&world.socket, by_token(&device.token, "L0SM9cOFvHcCIhw=")).await;
+    let reply = app
+        .socket_event(by_token(&device.token, "L0SM9cOFvHcCIhw="))
+        .await;
 
     let answer = json!({
         "statusCode": 200, "headers": { "Sec-WebSocket-Protocol": "curfew.v1" },
     });
     assert_eq!(serde_json::to_value(reply).unwrap(), answer);
-    let row = &world.gateway.rows(tables::CONNECTIONS)[0];
+    let row = &app.aws.rows(tables::CONNECTIONS)[0];
     assert_eq!(row["connection_id"]["S"], "L0SM9cOFvHcCIhw=");
-    assert_eq!(row["device_id"]["S"], device.device.to_string());
+    assert_eq!(row["device_id"]["S"], device.id.to_string());
     assert_eq!(row["session_id"]["S"], device.session.to_string());
     let stored = row.to_string();
     assert!(!stored.contains(&device.token));
 }
 
 #[tokio::test]
-async fn headers_count_however_their_names_are_written() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
+async fn header_names_are_case_insensitive() {
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
     let bearer = format!("Bearer {}", device.token);
     for (authorization, protocol) in [
         ("Authorization", "Sec-WebSocket-Protocol"),
         ("authorization", "sec-websocket-protocol"),
         ("AUTHORIZATION", "Sec-Websocket-Protocol"),
     ] {
-        let reply = knock(&world, &[(authorization, &bearer), (protocol, "curfew.v1")]).await;
+        let reply = connect(&app, &[(authorization, &bearer), (protocol, "curfew.v1")]).await;
         assert_eq!(reply.status_code, 200, "{authorization}");
         assert_eq!(reply.headers[PROTOCOL], "curfew.v1");
     }
@@ -52,11 +54,11 @@ async fn headers_count_however_their_names_are_written() {
 
 #[tokio::test]
 async fn a_client_that_offers_no_protocol_is_answered_without_one() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
     let bearer = format!("Bearer {}", device.token);
 
-    let reply = knock(&world, &[("Authorization", &bearer)]).await;
+    let reply = connect(&app, &[("Authorization", &bearer)]).await;
 
     assert_eq!(
         serde_json::to_value(reply).unwrap(),
@@ -66,8 +68,8 @@ async fn a_client_that_offers_no_protocol_is_answered_without_one() {
 
 #[tokio::test]
 async fn protocols_are_offered_in_one_header_or_in_several() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
     let bearer = format!("Bearer {}", device.token);
     let offers: [&[&str]; 5] = [
         &["curfew.v1"],
@@ -79,27 +81,25 @@ async fn protocols_are_offered_in_one_header_or_in_several() {
     for offer in offers {
         let mut headers = vec![("Authorization", &*bearer)];
         headers.extend(offer.iter().map(|offer| (PROTOCOL, *offer)));
-        let reply = knock(&world, &headers).await;
+        let reply = connect(&app, &headers).await;
         assert_eq!(reply.status_code, 200, "{offer:?}");
         assert_eq!(reply.headers[PROTOCOL], "curfew.v1");
     }
-    let reply = knock(
-        &world,
-        &[("Authorization", &bearer), (PROTOCOL, "curfew.v2")],
-    )
-    .await;
-    assert_eq!(reply.status_code, 400, "no protocol of ours");
+    let reply = connect(&app, &[("Authorization", &bearer), (PROTOCOL, "curfew.v2")]).await;
+    assert_eq!(
+        reply.status_code, 400,
+        "only a protocol that is not supported"
+    );
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_refused_has_a_status_and_nothing_else_and_leaves_no_row() {
-    let world = World::new().await;
-    let laptop = world.sign_in(None).await;
-    let device = world.sign_in(None).await;
-    let dead = world.sign_in(None).await;
-    world.sign_out_device(&laptop, &dead).await;
-    let ticket = world.bundle.socket_ticket(&device.token).await;
-    let ticket = json_of(&ticket)["ticket"].as_str().unwrap().to_owned();
+async fn a_refused_handshake_is_answered_by_a_bare_status_and_writes_no_row() {
+    let app = TestApp::new().await;
+    let laptop = app.sign_in(None).await;
+    let device = app.sign_in(None).await;
+    let dead = app.sign_in(None).await;
+    app.sign_out_device(&laptop, &dead).await;
+    let ticket = app.ticket(&device).await;
     let bearer = format!("Bearer {}", device.token);
     let dead = format!("Bearer {}", dead.token);
     let offer = format!("curfew.v1, curfew.ticket.{ticket}");
@@ -144,111 +144,90 @@ async fn a_handshake_that_is_refused_has_a_status_and_nothing_else_and_leaves_no
         ),
     ];
     for (headers, status) in cases {
-        let reply = knock(&world, headers).await;
-        let looks = serde_json::to_value(reply).unwrap();
-        assert_eq!(looks, json!({ "statusCode": status }), "{headers:?}");
-        assert!(world.gateway.rows(tables::CONNECTIONS).is_empty());
+        let reply = connect(&app, headers).await;
+        let reply = serde_json::to_value(reply).unwrap();
+        assert_eq!(reply, json!({ "statusCode": status }), "{headers:?}");
+        assert!(app.aws.rows(tables::CONNECTIONS).is_empty());
     }
-    // None of them has used the ticket up.
-    let reply = socket::handle(&world.socket, by_ticket(&ticket, "page")).await;
+    // None of them used the ticket.
+    let reply = app.socket_event(by_ticket(&ticket, "page")).await;
     assert_eq!(reply.status_code, 200);
 }
 
 #[tokio::test]
-async fn nothing_is_taken_from_the_url() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
+async fn a_handshake_with_a_query_is_refused() {
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
     for query in [json!({ "token": device.token }), json!({ "anything": "" })] {
         let mut event = serde_json::to_value(by_token(&device.token, "new")).unwrap();
         event["queryStringParameters"] = query;
         let event = serde_json::from_value(event).unwrap();
-        let reply = socket::handle(&world.socket, event).await;
+        let reply = app.socket_event(event).await;
         assert_eq!(reply.status_code, 400);
     }
-    assert!(world.gateway.rows(tables::CONNECTIONS).is_empty());
+    assert!(app.aws.rows(tables::CONNECTIONS).is_empty());
 }
 
 #[tokio::test]
-async fn a_handshake_of_a_dead_session_is_refused_and_is_in_the_receipt_once() {
+async fn a_handshake_of_an_ended_session_is_refused_and_is_in_the_receipt_once() {
     for scope in ["device", "others", "global"] {
-        let world = World::new().await;
-        let laptop = world.sign_in(None).await;
-        let device = world.sign_in(None).await;
+        let app = TestApp::new().await;
+        let laptop = app.sign_in(None).await;
+        let device = app.sign_in(None).await;
         let sign_out = match scope {
-            "device" => world.sign_out_device(&laptop, &device).await,
-            scope => world.sign_out_all(&laptop, scope).await,
+            "device" => app.sign_out_device(&laptop, &device).await,
+            scope => app.sign_out_scope(&laptop, scope).await,
         };
 
-        let refused = socket::handle(&world.socket, by_token(&device.token, "new")).await;
+        let refused = app.socket_event(by_token(&device.token, "new")).await;
 
         assert_eq!(refused.status_code, 401);
-        let states = world.states(&device, sign_out).await;
-        assert_eq!(states[&device.device], EntryState::Contacted);
-        let once = world.gateway.rows(tables::RECEIPTS);
-        world.clock.advance(SignedDuration::from_mins(1));
-        let again = socket::handle(&world.socket, by_token(&device.token, "new")).await;
+        let states = app.states(&device, sign_out).await;
+        assert_eq!(states[&device.id], EntryState::Contacted);
+        let once = app.aws.contents(&[tables::RECEIPTS]);
+        app.clock.advance(SignedDuration::from_mins(1));
+        let again = app.socket_event(by_token(&device.token, "new")).await;
         assert_eq!(again.status_code, 401);
-        assert_eq!(sorted(world.gateway.rows(tables::RECEIPTS)), sorted(once));
+        assert_eq!(app.aws.contents(&[tables::RECEIPTS]), once);
     }
 }
 
-fn sorted(rows: Vec<serde_json::Value>) -> Vec<String> {
-    let mut rows: Vec<String> = rows
-        .into_iter()
-        .map(|row| {
-            let row: std::collections::BTreeMap<String, serde_json::Value> =
-                serde_json::from_value(row).unwrap();
-            format!("{row:?}")
-        })
-        .collect();
-    rows.sort();
-    rows
-}
-
 #[tokio::test]
-async fn a_handshake_whose_session_has_run_out_is_refused_to_the_second() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
-    let idle = world.bundle.limits.idle;
-    world.clock.advance(idle - SignedDuration::from_secs(1));
-    let reply = socket::handle(&world.socket, by_token(&device.token, "one")).await;
+async fn a_handshake_of_an_expired_session_is_refused_to_the_second() {
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
+    let idle = app.bundle.limits.idle;
+    app.clock.advance(idle - SignedDuration::from_secs(1));
+    let reply = app.socket_event(by_token(&device.token, "one")).await;
     assert_eq!(reply.status_code, 200);
-    world.clock.advance(SignedDuration::from_secs(1));
-    let reply = socket::handle(&world.socket, by_token(&device.token, "two")).await;
+    app.clock.advance(SignedDuration::from_secs(1));
+    let reply = app.socket_event(by_token(&device.token, "two")).await;
     assert_eq!(reply.status_code, 401);
 }
 
 #[tokio::test]
-async fn a_handshake_that_can_t_be_judged_is_refused_as_no_verdict_and_leaves_no_socket() {
+async fn a_handshake_whose_tables_fail_is_answered_500_and_opens_no_socket() {
     for is_made in [false, true] {
-        for dies_at in 1..=3 {
-            let world = World::new().await;
-            let device = world.sign_in(None).await;
-            let mut call = 0;
-            world.gateway.judge(move |_| {
-                call += 1;
-                match (call == dies_at, is_made) {
-                    (false, _) => Verdict::Made,
-                    (true, true) => Verdict::AnswerLost,
-                    (true, false) => Verdict::Instead(Fate::Broken),
-                }
-            });
+        for number in 1..=3 {
+            let app = TestApp::new().await;
+            let device = app.sign_in(None).await;
+            app.aws.fail_call(number, is_made);
 
-            let reply = socket::handle(&world.socket, by_token(&device.token, "new")).await;
+            let reply = app.socket_event(by_token(&device.token, "new")).await;
 
-            assert_eq!(reply.status_code, 500, "call {dies_at}");
-            // A row whose write was not heard of is one of a socket that never
-            // was: the next push takes it.
-            let left = world.gateway.rows(tables::CONNECTIONS).len();
-            assert_eq!(left, usize::from(dies_at == 2 && is_made), "call {dies_at}");
+            assert_eq!(reply.status_code, 500, "call {number}");
+            // A row whose write lost its answer names a socket that never opened:
+            // the next push deletes it.
+            let left = app.aws.rows(tables::CONNECTIONS).len();
+            assert_eq!(left, usize::from(number == 2 && is_made), "call {number}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_frame_can_t_pass_for_a_handshake_nor_for_the_end_of_a_socket() {
-    let world = World::new().await;
-    let [device] = world.connected(["one"]).await;
+async fn a_frame_is_never_taken_for_a_handshake_or_a_disconnect() {
+    let app = TestApp::new().await;
+    let [device] = app.connected(["one"]).await;
     let bearer = format!("Bearer {}", device.token);
     for kind in ["$connect", "$disconnect", "$default"] {
         let text = json!({ "type": kind }).to_string();
@@ -257,42 +236,42 @@ async fn a_frame_can_t_pass_for_a_handshake_nor_for_the_end_of_a_socket() {
         assert_eq!(event["requestContext"]["routeKey"], kind);
         let event = serde_json::from_value(event).unwrap();
 
-        let reply = socket::handle(&world.socket, event).await;
+        let reply = app.socket_event(event).await;
 
         assert_eq!(
             serde_json::to_value(reply).unwrap(),
             json!({ "statusCode": 200 })
         );
-        assert_eq!(world.gateway.rows(tables::CONNECTIONS).len(), 1);
+        assert_eq!(app.aws.rows(tables::CONNECTIONS).len(), 1);
     }
-    let refused = world.gateway.frames("one");
+    let refused = app.aws.frames("one");
     assert_eq!(refused.len(), 3);
     assert!(refused.iter().all(|frame| frame["type"] == "problem"));
 }
 
 #[tokio::test]
-async fn a_device_has_as_many_sockets_as_it_opens_and_each_end_is_its_own() {
-    let world = World::new().await;
-    let [device] = world.connected(["one"]).await;
-    world.open(&device, "two").await;
-    assert_eq!(world.gateway.rows(tables::CONNECTIONS).len(), 2);
+async fn a_device_can_have_several_sockets_and_a_disconnect_ends_one() {
+    let app = TestApp::new().await;
+    let [device] = app.connected(["one"]).await;
+    app.open(&device, "two").await;
+    assert_eq!(app.aws.rows(tables::CONNECTIONS).len(), 2);
 
-    let reply = socket::handle(&world.socket, end("one")).await;
-    let again = socket::handle(&world.socket, end("one")).await;
+    let reply = app.socket_event(disconnect("one")).await;
+    let again = app.socket_event(disconnect("one")).await;
 
     assert_eq!((reply.status_code, again.status_code), (200, 200));
-    let rows = world.gateway.rows(tables::CONNECTIONS);
+    let rows = app.aws.rows(tables::CONNECTIONS);
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["connection_id"]["S"], "two");
 }
 
 #[tokio::test]
-async fn the_row_of_a_socket_goes_by_itself_an_hour_after_the_gateway_has_ended_it() {
-    let world = World::new().await;
-    let _device = world.connected(["one"]).await;
-    let row = &world.gateway.rows(tables::CONNECTIONS)[0];
+async fn the_row_of_a_socket_expires_an_hour_after_the_gateways_own_limit() {
+    let app = TestApp::new().await;
+    let _device = app.connected(["one"]).await;
+    let row = &app.aws.rows(tables::CONNECTIONS)[0];
     let delete_at: i64 = row["delete_at"]["N"].as_str().unwrap().parse().unwrap();
-    let kept = delete_at - world.clock.now().as_second();
-    // To the second, rounded up.
+    let kept = delete_at - app.clock.now().as_second();
+    // The gateway ends a socket after two hours. Rounded up to the second.
     assert_eq!(kept, 3 * 60 * 60 + 1);
 }

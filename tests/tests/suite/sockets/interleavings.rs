@@ -1,9 +1,10 @@
-//! A handshake while its session is being ended: every order of the steps of the
-//! two, and of the push that follows.
+//! A handshake that races the end of its session: every order of their calls, and
+//! of those of the push that follows.
 //!
-//! Each call waits at the wire until it is let go. A batch is read row by row, in
-//! any order, since the table promises nothing of its rows together. That the
-//! gateway registers the socket, once its handshake was answered, is a step, too.
+//! Each call waits at the wire until the schedule releases it. A batch is read row
+//! by row in any order, because DynamoDB promises no consistency between the rows.
+//! The gateway's registration of the socket, after the handshake's answer, is a
+//! step of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -11,10 +12,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
-use curfew_tests::bundle::json_of;
-use curfew_tests::engine::Answer;
-use curfew_tests::sockets::{Gateway, Member, PASSWORD, World, by_ticket, by_token, event_of};
-use curfew_tests::wire::{self, Call, Fate, Slot};
+use curfew_tests::account::{PASSWORD, TestDevice, noon};
+use curfew_tests::app::{TestApp, event_of, sign_out_of};
+use curfew_tests::engine::ServiceResponse;
+use curfew_tests::fake_aws::FakeAws;
+use curfew_tests::socket_events::{by_ticket, by_token};
+use curfew_tests::wire::{self, Call, CallResult, Slot};
 use jiff::SignedDuration;
 use runtime::{Clients, Clock, lock};
 use serde_json::{Value, json};
@@ -33,46 +36,47 @@ enum End {
     SignInAgain,
 }
 
-/// What a socket is opened with.
+/// The credential of the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum With {
+enum Credential {
     Token,
     Ticket,
 }
 
-/// What became of a handshake.
+/// The outcome of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Became {
-    /// There is no socket.
+enum Outcome {
+    /// The handshake was refused.
     Refused,
-    /// The socket was open, was told, and ended.
-    Told,
-    /// The socket was open, and ended without a word.
-    EndInfo,
+    /// The socket opened, got the revocation, and was closed.
+    Revoked,
+    /// The socket opened, and was closed without a frame.
+    Closed,
 }
 
-/// What happens next.
+/// An action that the schedule can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Act {
-    /// A call of one of the two is made; of a batch, one row is read.
+enum Action {
+    /// Makes a call of one actor; of a batch, reads one row.
     Call(usize, usize),
-    /// The gateway registers the socket.
+    /// Registers the socket at the gateway.
     Register,
 }
 
-/// What happens next, and when that became possible.
+/// An action, the tables that it touches, and the number of the step after which it
+/// became possible.
 #[derive(Debug, Clone)]
 struct Step {
-    act: Act,
+    action: Action,
     reach: Reach,
     since: usize,
 }
 
 impl Step {
-    /// Whether it could as well have come before the last step: neither makes a
-    /// difference to the other, and that order is run anyway.
+    /// Returns whether it could as well have come before the last step: the two are
+    /// independent, and the other order is run too.
     fn is_out_of_order(&self, last: &Step, steps: usize) -> bool {
-        self.act < last.act && self.since < steps && !self.reach.meets(&last.reach)
+        self.action < last.action && self.since < steps && !self.reach.conflicts_with(&last.reach)
     }
 }
 
@@ -83,15 +87,14 @@ const ENDING: usize = 1;
 struct Waiting {
     call: Call,
     slot: Slot,
-    /// The rows that are still to be read, each by a call of its own.
+    /// The rows of a batch that are still to be read, each with its own call.
     parts: BTreeMap<usize, Call>,
     found: BTreeMap<String, Vec<Value>>,
-    /// After how many steps it began to wait.
+    /// The number of steps before it began to wait.
     since: usize,
 }
 
-/// The tables that a step reads and those that it writes; the gateway counts as
-/// one.
+/// The tables that a step reads and writes. The gateway counts as a table.
 #[derive(Debug, Clone, Default)]
 struct Reach {
     reads: BTreeSet<String>,
@@ -135,8 +138,8 @@ impl Reach {
         }
     }
 
-    /// Whether the order of the two makes a difference.
-    fn meets(&self, other: &Self) -> bool {
+    /// Returns whether the order of the two matters.
+    fn conflicts_with(&self, other: &Self) -> bool {
         let writes_what = |one: &Self, two: &Self| !one.writes.is_disjoint(&two.reads);
         writes_what(self, other)
             || writes_what(other, self)
@@ -146,13 +149,13 @@ impl Reach {
 
 #[derive(Default)]
 struct Desk {
-    /// Whose calls wait; without one, they are made at once.
+    /// The actor whose calls wait. Without one, calls are made at once.
     actor: Option<usize>,
     steps: usize,
     waiting: BTreeMap<usize, Waiting>,
 }
 
-/// Goes through every order, one after the other.
+/// Enumerates every order, one after the other.
 #[derive(Default)]
 struct Orders {
     path: Vec<(usize, usize)>,
@@ -165,12 +168,12 @@ impl Orders {
             self.path.push((0, of));
         }
         let (taken, before) = self.path[self.depth];
-        assert_eq!(before, of, "an order can be run again");
+        assert_eq!(before, of, "the same choices lead to the same steps");
         self.depth += 1;
         taken
     }
 
-    fn turn(&mut self) -> bool {
+    fn advance(&mut self) -> bool {
         self.depth = 0;
         while let Some((taken, of)) = self.path.pop() {
             if taken + 1 < of {
@@ -186,73 +189,70 @@ type Actor = Option<Pin<Box<dyn Future<Output = ()>>>>;
 
 struct Race {
     runtime: tokio::runtime::Runtime,
-    gateway: Arc<Gateway>,
+    aws: Arc<FakeAws>,
     desk: Arc<Mutex<Desk>>,
     clock: Clock,
-    /// The functions whose calls wait.
-    raced: &'static World,
-    /// The same, whose calls don't.
-    aside: &'static World,
-    households: usize,
+    /// The functions whose calls the schedule orders.
+    raced: &'static TestApp,
+    /// The functions whose calls are made at once.
+    aside: &'static TestApp,
+    accounts: usize,
 }
 
 impl Race {
     fn new() -> Self {
-        let gateway = Gateway::new();
-        let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
+        let aws = FakeAws::new();
+        let clock = noon();
         let desk: Arc<Mutex<Desk>> = Arc::default();
-        let (at_the_desk, behind) = (desk.clone(), gateway.clone());
+        let (at_the_desk, behind) = (desk.clone(), aws.clone());
         let waiting = wire::clients(move |call| receive(&mut lock(&at_the_desk), &behind, call));
-        // The test ends with the race, so its worlds may live as long.
-        let world = |clients: &Clients| {
-            &*Box::leak(Box::new(World::over(&gateway, clients, clock.clone())))
-        };
+        // The test ends with the race, so that the leak ends, too.
+        let app =
+            |clients: &Clients| &*Box::leak(Box::new(TestApp::over(&aws, clients, clock.clone())));
         Self {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
                 .unwrap(),
             desk,
-            raced: world(&waiting),
-            aside: world(&gateway.clients()),
-            households: 0,
+            raced: app(&waiting),
+            aside: app(&aws.clients()),
+            accounts: 0,
             clock,
-            gateway,
+            aws,
         }
     }
 
-    /// A household of its own: its address, a laptop and a device.
-    fn household(&mut self) -> (String, Member, Member) {
-        self.households += 1;
-        let email = format!("household-{}@example.com", self.households);
+    /// Registers an account, and signs in a laptop and a device.
+    fn account(&mut self) -> (String, TestDevice, TestDevice) {
+        self.accounts += 1;
+        let email = format!("account-{}@example.com", self.accounts);
         let aside = self.aside;
         self.runtime.block_on(async {
-            let registered = aside.bundle.register(&email, PASSWORD).await;
-            assert_eq!(registered.status_code, 202);
+            aside.register(&email).await;
             let laptop = aside.sign_in_to(&email, None).await;
             let device = aside.sign_in_to(&email, None).await;
             (email.clone(), laptop, device)
         })
     }
 
-    /// The handshake of a device.
-    fn event(&self, with: With, device: &Member, socket: &str) -> socket::Event {
-        match with {
-            With::Token => by_token(&device.token, socket),
-            With::Ticket => {
-                let issued = self.aside.bundle.socket_ticket(&device.token);
-                let reply = self.runtime.block_on(issued);
-                by_ticket(json_of(&reply)["ticket"].as_str().unwrap(), socket)
+    /// Returns the handshake of a device.
+    fn event(&self, credential: Credential, device: &TestDevice, socket: &str) -> socket::Event {
+        match credential {
+            Credential::Token => by_token(&device.token, socket),
+            Credential::Ticket => {
+                let ticket = self.runtime.block_on(self.aside.ticket(device));
+                by_ticket(&ticket, socket)
             }
         }
     }
 
-    /// Runs the two against each other in one order; none when it is left because
-    /// it differs from another one in nothing that counts.
-    fn run(&mut self, end: End, with: With, orders: &mut Orders) -> Option<Became> {
-        let (email, laptop, device) = self.household();
-        let socket = format!("socket-{}", self.households);
-        let event = self.event(with, &device, &socket);
+    /// Runs the two against each other in one order. Returns nothing when the order
+    /// is skipped because it is equivalent to another one.
+    fn run(&mut self, end: End, credential: Credential, orders: &mut Orders) -> Option<Outcome> {
+        let (email, laptop, device) = self.account();
+        let socket = format!("socket-{}", self.accounts);
+        let event = self.event(credential, &device, &socket);
         *lock(&self.desk) = Desk::default();
         let status: Arc<Mutex<Option<u16>>> = Arc::default();
         let mut actors: [Actor; 2] = [
@@ -288,12 +288,12 @@ impl Race {
             }
             let step = steps.swap_remove(orders.choose(steps.len()));
             lock(&self.desk).steps += 1;
-            match step.act {
-                Act::Register => {
-                    self.gateway.open(&socket);
+            match step.action {
+                Action::Register => {
+                    self.aws.open(&socket);
                     is_registered = true;
                 }
-                Act::Call(actor, part) => {
+                Action::Call(actor, part) => {
                     if self.make(actor, part) {
                         self.go_on(&mut actors, actor);
                     }
@@ -301,19 +301,19 @@ impl Race {
             }
             last = Some(step);
         }
-        assert!(actors.iter().all(Option::is_none), "both have ended");
+        assert!(actors.iter().all(Option::is_none), "both actors have ended");
         let status = lock(&status).unwrap();
         assert_eq!(status == 200, is_registered);
-        Some(self.judge(end, &socket, &device, status))
+        Some(self.outcome(end, &socket, &device, status))
     }
 
-    /// What can happen next.
+    /// Returns the steps that are possible now.
     fn steps(&self, answered_at: Option<usize>) -> Vec<Step> {
         let desk = lock(&self.desk);
         let mut steps = Vec::new();
         for (actor, waiting) in &desk.waiting {
             let step = |part: usize, call: &Call| Step {
-                act: Act::Call(*actor, part),
+                action: Action::Call(*actor, part),
                 reach: Reach::of(call),
                 since: waiting.since,
             };
@@ -323,21 +323,22 @@ impl Race {
             steps.extend(waiting.parts.iter().map(|(part, call)| step(*part, call)));
         }
         steps.extend(answered_at.map(|since| Step {
-            act: Act::Register,
+            action: Action::Register,
             reach: Reach::of_gateway(),
             since,
         }));
         steps
     }
 
-    /// Makes a call, or a part of it; whether it is answered by that.
+    /// Makes a call or, of a batch, reads one row. Returns whether the call is
+    /// answered by that.
     fn make(&self, actor: usize, part: usize) -> bool {
         let mut desk = lock(&self.desk);
         let waiting = desk.waiting.get_mut(&actor).unwrap();
         let answer = match waiting.parts.remove(&part) {
-            None => self.gateway.make(&waiting.call),
+            None => self.aws.make(&waiting.call),
             Some(call) => {
-                let answer = self.gateway.make(&call);
+                let answer = self.aws.make(&call);
                 assert!(answer.is_success(), "{}", answer.body);
                 let body: Value = serde_json::from_str(&answer.body).unwrap();
                 for (table, rows) in body["Responses"].as_object().unwrap() {
@@ -348,7 +349,7 @@ impl Race {
                     return false;
                 }
                 let body = json!({ "Responses": waiting.found, "UnprocessedKeys": {} });
-                Answer {
+                ServiceResponse {
                     status: 200,
                     body: body.to_string(),
                 }
@@ -360,7 +361,7 @@ impl Race {
         true
     }
 
-    /// Lets one of the two go on to its next call, or to its end.
+    /// Runs one actor up to its next call, or to its end.
     fn go_on(&self, actors: &mut [Actor; 2], actor: usize) {
         let _within = self.runtime.enter();
         lock(&self.desk).actor = Some(actor);
@@ -369,40 +370,40 @@ impl Race {
         if running.as_mut().poll(&mut context).is_ready() {
             actors[actor] = None;
         } else {
-            let waits = lock(&self.desk).waiting.contains_key(&actor);
-            assert!(waits, "it waits for a call and for nothing else");
+            let is_waiting = lock(&self.desk).waiting.contains_key(&actor);
+            assert!(is_waiting, "an actor waits only for calls");
         }
         lock(&self.desk).actor = None;
     }
 
-    /// Lets the queue come to its end, and judges it.
-    fn judge(&self, end: End, socket: &str, device: &Member, status: u16) -> Became {
+    /// Empties the queue, and checks that the socket did not survive.
+    fn outcome(&self, end: End, socket: &str, device: &TestDevice, status: u16) -> Outcome {
         let connections = self.runtime.block_on(async {
             self.aside.drain().await;
-            let account = self.aside.account(device);
-            self.aside.bundle.store.connections(account).await.unwrap()
+            let store = &self.aside.bundle.store;
+            store.connections(device.account).await.unwrap()
         });
-        assert!(!self.gateway.is_open(socket), "it does not survive");
-        assert_eq!(connections, [], "it is forgotten");
-        let frames = self.gateway.frames(socket);
+        assert!(!self.aws.is_open(socket), "the socket survived");
+        assert_eq!(connections, [], "its row survived");
+        let frames = self.aws.frames(socket);
         for frame in &frames {
             assert_eq!(frame["type"], "session-revoked");
             assert_eq!(frame["session"], json!(device.session));
         }
         match (status, end, frames.is_empty()) {
-            (401, _, true) => Became::Refused,
-            (200, End::SignInAgain, true) => Became::EndInfo,
-            (200, End::Device | End::Others | End::Global, false) => Became::Told,
-            (status, ..) => panic!("answered {status}, and then told {frames:?}"),
+            (401, _, true) => Outcome::Refused,
+            (200, End::SignInAgain, true) => Outcome::Closed,
+            (200, End::Device | End::Others | End::Global, false) => Outcome::Revoked,
+            (status, ..) => panic!("answered {status}, and then sent {frames:?}"),
         }
     }
 }
 
-/// Takes a call in. The queue of the pushes takes its messages at once.
-fn receive(desk: &mut Desk, gateway: &Gateway, call: Call) -> Fate {
+/// Receives a call. Messages to the push queue are taken at once.
+fn receive(desk: &mut Desk, aws: &FakeAws, call: Call) -> CallResult {
     let actor = match desk.actor {
         Some(actor) if call.operation != "SendMessage" => actor,
-        _ => return Fate::Answered(gateway.make(&call)),
+        _ => return CallResult::Answered(aws.make(&call)),
     };
     let slot = Slot::default();
     let waiting = Waiting {
@@ -413,11 +414,11 @@ fn receive(desk: &mut Desk, gateway: &Gateway, call: Call) -> Fate {
         call,
     };
     let before = desk.waiting.insert(actor, waiting);
-    assert!(before.is_none(), "each makes one call at a time");
-    Fate::Waiting(slot)
+    assert!(before.is_none(), "an actor makes one call at a time");
+    CallResult::Waiting(slot)
 }
 
-/// The rows that a `BatchGetItem` asks for, each by a call of its own, in an order
+/// Returns the rows that a `BatchGetItem` reads, each as its own call, in an order
 /// that is the same each time.
 fn parts_of(call: &Call) -> BTreeMap<usize, Call> {
     if call.operation != "BatchGetItem" {
@@ -427,7 +428,7 @@ fn parts_of(call: &Call) -> BTreeMap<usize, Call> {
     let mut bodies = BTreeSet::new();
     for (table, ask) in body["RequestItems"].as_object().unwrap() {
         for key in ask["Keys"].as_array().unwrap() {
-            // The wire writes the members in any order; here, they are sorted.
+            // The SDK writes the members in any order; here they are sorted.
             let key: BTreeMap<String, Value> = serde_json::from_value(key.clone()).unwrap();
             let one =
                 json!({ "RequestItems": { table: { "Keys": [key], "ConsistentRead": true } } });
@@ -441,19 +442,19 @@ fn parts_of(call: &Call) -> BTreeMap<usize, Call> {
     parts.enumerate().collect()
 }
 
-async fn open(raced: &'static World, event: socket::Event, status: Arc<Mutex<Option<u16>>>) {
-    let reply = socket::handle(&raced.socket, event).await;
+async fn open(raced: &'static TestApp, event: socket::Event, status: Arc<Mutex<Option<u16>>>) {
+    let reply = raced.socket_event(event).await;
     *lock(&status) = Some(reply.status_code);
 }
 
-/// Ends the session of the device, and delivers what the topic says of it.
+/// Ends the session of the device, and delivers the event about it.
 async fn ending(
-    raced: &'static World,
-    aside: &'static World,
+    raced: &'static TestApp,
+    aside: &'static TestApp,
     end: End,
     email: String,
-    laptop: Member,
-    device: Member,
+    laptop: TestDevice,
+    device: TestDevice,
 ) {
     let body = if end == End::SignInAgain {
         let before = aside.row(&device).await;
@@ -468,69 +469,59 @@ async fn ending(
         })
     } else {
         let reply = match end {
-            End::Device => {
-                raced
-                    .bundle
-                    .sign_out_device(&laptop.token, device.device)
-                    .await
-            }
-            End::Others => raced.bundle.sign_out_all(&laptop.token, "others").await,
+            End::Device => raced.bundle.sign_out_device(&laptop.token, device.id).await,
+            End::Others => raced.bundle.sign_out_scope(&laptop.token, "others").await,
             End::Global | End::SignInAgain => {
-                raced.bundle.sign_out_all(&laptop.token, "global").await
+                raced.bundle.sign_out_scope(&laptop.token, "global").await
             }
         };
-        assert_eq!(reply.status_code, 200);
-        let id = json_of(&reply)["sign_out"]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        aside.event_of(&device, id.parse().unwrap()).await
+        aside.event_of(device.account, sign_out_of(&reply)).await
     };
     assert_eq!(raced.deliver(&[&body]).await, [0; 0]);
 }
 
-/// Runs every order of one kind of race; how many there are, and what became of
+/// Runs every order of one kind of race. Returns their number, and the outcomes of
 /// the handshakes.
-fn every_order(end: End, with: With) -> (usize, BTreeSet<Became>) {
+fn every_order(end: End, credential: Credential) -> (usize, BTreeSet<Outcome>) {
     let mut race = Race::new();
     let mut orders = Orders::default();
     let (mut runs, mut outcomes) = (0, BTreeSet::new());
     loop {
-        if let Some(became) = race.run(end, with, &mut orders) {
-            outcomes.insert(became);
+        if let Some(outcome) = race.run(end, credential, &mut orders) {
+            outcomes.insert(outcome);
             runs += 1;
         }
         race.clock.advance(SignedDuration::from_mins(1));
-        if !orders.turn() {
+        if !orders.advance() {
             return (runs, outcomes);
         }
     }
 }
 
-fn a_connection_that_opens_while_its_session_ends(end: End, expected: Became) {
-    for with in [With::Token, With::Ticket] {
-        let (runs, outcomes) = every_order(end, with);
-        println!("{end:?}, {with:?}: {runs} orders");
-        assert_eq!(outcomes, BTreeSet::from([Became::Refused, expected]));
+fn check_every_order(end: End, expected: Outcome) {
+    for credential in [Credential::Token, Credential::Ticket] {
+        let (runs, outcomes) = every_order(end, credential);
+        println!("{end:?}, {credential:?}: {runs} orders");
+        assert_eq!(outcomes, BTreeSet::from([Outcome::Refused, expected]));
     }
 }
 
 #[test]
 fn a_socket_that_opens_while_its_device_is_signed_out_does_not_survive() {
-    a_connection_that_opens_while_its_session_ends(End::Device, Became::Told);
+    check_every_order(End::Device, Outcome::Revoked);
 }
 
 #[test]
 fn a_socket_that_opens_while_every_other_device_is_signed_out_does_not_survive() {
-    a_connection_that_opens_while_its_session_ends(End::Others, Became::Told);
+    check_every_order(End::Others, Outcome::Revoked);
 }
 
 #[test]
 fn a_socket_that_opens_while_every_device_is_signed_out_does_not_survive() {
-    a_connection_that_opens_while_its_session_ends(End::Global, Became::Told);
+    check_every_order(End::Global, Outcome::Revoked);
 }
 
 #[test]
 fn a_socket_that_opens_while_its_device_signs_in_again_does_not_survive() {
-    a_connection_that_opens_while_its_session_ends(End::SignInAgain, Became::EndInfo);
+    check_every_order(End::SignInAgain, Outcome::Closed);
 }

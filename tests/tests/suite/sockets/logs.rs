@@ -1,18 +1,19 @@
-//! What the log has of a socket: a line an event, with ids and without secrets.
+//! The log of the sockets: one line an event, with ids and without secrets.
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use curfew_tests::bundle::json_of;
-use curfew_tests::sockets::{Verdict, World, by_ticket, by_token, end, handshake};
-use curfew_tests::wire::Fate;
+use curfew_tests::app::TestApp;
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::socket_events::{by_ticket, by_token, disconnect, handshake};
+use curfew_tests::wire::CallResult;
 use runtime::lock;
 use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Keeps what is logged.
+/// Collects log lines.
 #[derive(Debug, Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -36,7 +37,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
-    /// The lines since it was last asked.
+    /// Returns the lines so far, and clears them.
     fn take(&self) -> Vec<Value> {
         let bytes = std::mem::take(&mut *lock(&self.0));
         let text = String::from_utf8(bytes).unwrap();
@@ -45,12 +46,12 @@ impl Log {
     }
 }
 
-/// Keeps everything that this thread logs, at any level.
+/// Collects everything that this thread logs, at any level.
 fn listen() -> (Log, DefaultGuard) {
-    // While there is one listener alone, the first thread to pass a place that logs
-    // decides for all of them whether anybody listens there. So there is another.
-    static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
-    ANOTHER.get_or_init(|| Dispatch::new(NoSubscriber::default()));
+    // With a single subscriber, tracing caches for the whole process whether the
+    // first thread at a call site was interested. A second one prevents that.
+    static SECOND: OnceLock<Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
@@ -62,7 +63,7 @@ fn listen() -> (Log, DefaultGuard) {
     (log, guard)
 }
 
-/// The lines of our own crates.
+/// Returns the lines of our own crates.
 fn ours(lines: Vec<Value>) -> Vec<Value> {
     let is_ours = |line: &Value| {
         let target = line["target"].as_str().unwrap_or_default();
@@ -74,18 +75,17 @@ fn ours(lines: Vec<Value>) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_event_of_a_socket_is_one_line_with_who_and_what_came_of_it() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
+async fn an_event_of_a_socket_is_one_line_with_its_ids_and_outcome() {
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
     let (log, _guard) = listen();
-    let account = world.account(&device);
 
-    socket::handle(&world.socket, by_token(&device.token, "one")).await;
-    world.gateway.open("one");
-    world.heartbeat("one").await;
-    world.frame("one", "no JSON").await;
-    socket::handle(&world.socket, handshake("two", &[])).await;
-    socket::handle(&world.socket, end("one")).await;
+    app.socket_event(by_token(&device.token, "one")).await;
+    app.aws.open("one");
+    app.heartbeat("one").await;
+    app.frame("one", "no JSON").await;
+    app.socket_event(handshake("two", &[])).await;
+    app.socket_event(disconnect("one")).await;
 
     let lines = ours(log.take());
     let seen: Vec<_> = lines
@@ -105,51 +105,51 @@ async fn an_event_of_a_socket_is_one_line_with_who_and_what_came_of_it() {
     let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
     assert_eq!(seen, expected);
     for line in lines.iter().filter(|line| line["connection"] == "one") {
-        assert_eq!(line["account"], account.to_string());
-        assert_eq!(line["device"], device.device.to_string());
+        assert_eq!(line["account"], device.account.to_string());
+        assert_eq!(line["device"], device.id.to_string());
         assert!(line["duration_us"].is_u64());
     }
 }
 
 #[tokio::test]
 async fn no_token_ticket_or_frame_is_ever_logged() {
-    let world = World::new().await;
-    let laptop = world.sign_in(None).await;
-    let device = world.sign_in(None).await;
-    let issued = world.bundle.socket_ticket(&device.token).await;
-    let ticket = json_of(&issued)["ticket"].as_str().unwrap().to_owned();
+    let app = TestApp::new().await;
+    let laptop = app.sign_in(None).await;
+    let device = app.sign_in(None).await;
+    let ticket = app.ticket(&device).await;
     let unknown = domain::SocketTicket::new([7; 32]).to_text().to_string();
     let (log, _guard) = listen();
 
-    socket::handle(&world.socket, by_token(&device.token, "one")).await;
-    socket::handle(&world.socket, by_token("cft_canary", "two")).await;
-    socket::handle(&world.socket, by_ticket(&ticket, "three")).await;
-    socket::handle(&world.socket, by_ticket(&ticket, "four")).await;
-    socket::handle(&world.socket, by_ticket(&unknown, "five")).await;
+    app.socket_event(by_token(&device.token, "one")).await;
+    app.socket_event(by_token("cft_canary", "two")).await;
+    app.socket_event(by_ticket(&ticket, "three")).await;
+    app.socket_event(by_ticket(&ticket, "four")).await;
+    app.socket_event(by_ticket(&unknown, "five")).await;
     let odd = [
         ("Sec-WebSocket-Protocol", "canary"),
         ("Origin", "https://canary.example"),
     ];
-    socket::handle(&world.socket, handshake("six", &odd)).await;
-    world.gateway.open("one");
+    app.socket_event(handshake("six", &odd)).await;
+    app.aws.open("one");
     for text in [
         "canary",
         r#"{"type":"canary"}"#,
         r#"{"type":"heartbeat","canary":1}"#,
         r#"{"type":"acknowledgement","sign_out":"canary"}"#,
     ] {
-        world.frame("one", text).await;
+        app.frame("one", text).await;
     }
-    world.gateway.judge(|_| Verdict::Instead(Fate::Broken));
-    socket::handle(&world.socket, by_token(&device.token, "seven")).await;
-    socket::handle(&world.socket, by_ticket(&unknown, "eight")).await;
-    world.frame("one", "canary").await;
-    world.gateway.mend();
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    world.push(&world.event_of(&device, sign_out).await).await;
-    world.gateway.answer_by("one", 500);
-    world
-        .deliver(&[&world.event_of(&device, sign_out).await])
+    app.aws
+        .intercept(|_| Intercept::Replace(CallResult::Broken));
+    app.socket_event(by_token(&device.token, "seven")).await;
+    app.socket_event(by_ticket(&unknown, "eight")).await;
+    app.frame("one", "canary").await;
+    app.aws.restore();
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
+    app.aws.answer_frames_with("one", 500);
+    app.deliver(&[&app.event_of(device.account, sign_out).await])
         .await;
 
     let lines = ours(log.take());
@@ -158,22 +158,22 @@ async fn no_token_ticket_or_frame_is_ever_logged() {
     for secret in [&device.token, &laptop.token, &ticket, &unknown, "canary"] {
         assert!(!text.contains(secret), "{secret} is in {text}");
     }
-    let from_device = world.row(&device).await.info.name;
-    assert!(!text.contains(&from_device), "a name is nobody's business");
+    let from_device = app.row(&device).await.info.name;
+    assert!(!text.contains(&from_device), "the device's name is logged");
 }
 
 #[tokio::test]
-async fn a_message_of_the_queue_is_one_line_with_what_was_done() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    world.open(&device, "gone").await;
-    world.gateway.lose("gone");
-    world.clock.advance(jiff::SignedDuration::from_secs(31));
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let body = world.event_of(&device, sign_out).await;
+async fn a_message_of_the_queue_is_one_line_with_counts() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    app.open(&device, "gone").await;
+    app.aws.lose("gone");
+    app.clock.advance(jiff::SignedDuration::from_secs(31));
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    let body = app.event_of(device.account, sign_out).await;
     let (log, _guard) = listen();
 
-    world.deliver(&[&body, "null"]).await;
+    app.deliver(&[&body, "null"]).await;
 
     let lines = ours(log.take());
     let notified = lines.iter().find(|line| line["task"] == "notify").unwrap();
@@ -182,14 +182,14 @@ async fn a_message_of_the_queue_is_one_line_with_what_was_done() {
         (count("notified"), count("gone"), count("failed")),
         (1, 1, 0)
     );
-    assert_eq!(notified["account"], world.account(&device).to_string());
+    assert_eq!(notified["account"], device.account.to_string());
     let batch = lines.last().unwrap();
     assert_eq!(
         (&batch["messages"], &batch["returned"]),
         (&2.into(), &1.into())
     );
-    // Two queries and a batch of the rows, the mark, the row that is gone; and
-    // the two sockets.
+    // Two queries, a batch of the rows, the mark and the deleted row; and one call
+    // for each of the two sockets.
     assert_eq!(batch["table_calls"], 4);
     assert_eq!(batch["push_calls"], 2);
 }

@@ -1,19 +1,19 @@
-//! Pushes: who is told what, what becomes of each socket, and what of a message.
+//! Pushes: which frame each socket gets, which sockets are closed, and which
+//! messages fail.
 
 use std::collections::BTreeMap;
 
-use curfew_tests::bundle::json_of;
-use curfew_tests::sockets::{Member, PASSWORD, Verdict, World};
+use curfew_tests::account::TestDevice;
+use curfew_tests::app::TestApp;
+use curfew_tests::fake_aws::Intercept;
 use curfew_tests::tables;
-use curfew_tests::wire::Fate;
-use domain::{EntryState, Reason, SignOut, SignOutId};
+use domain::{EntryState, Reason, SignOutId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use store::WriteOutcome;
 
-/// The sockets that have a row, in their order.
-fn rows(world: &World) -> Vec<String> {
-    let rows = world.gateway.rows(tables::CONNECTIONS);
+/// Returns the sockets that have a row, sorted.
+fn rows(app: &TestApp) -> Vec<String> {
+    let rows = app.aws.rows(tables::CONNECTIONS);
     let mut names: Vec<String> = rows
         .iter()
         .map(|row| row["connection_id"]["S"].as_str().unwrap().to_owned())
@@ -22,25 +22,11 @@ fn rows(world: &World) -> Vec<String> {
     names
 }
 
-/// The parts of all receipts, by their keys.
-fn parts(world: &World) -> Vec<String> {
-    let rows = world.gateway.rows(tables::RECEIPTS);
-    let mut parts: Vec<String> = rows
-        .into_iter()
-        .filter(|row| row["sign_out_id"]["S"].as_str().unwrap().contains('#'))
-        .map(|row| {
-            let row: BTreeMap<String, Value> = serde_json::from_value(row).unwrap();
-            format!("{row:?}")
-        })
-        .collect();
-    parts.sort();
-    parts
-}
-
-/// By which sign-out each of the sockets was told, once; none when it was not.
-fn told<const N: usize>(world: &World, sockets: [&str; N]) -> [Option<SignOutId>; N] {
+/// Returns the sign-out in the one revocation that each socket got, or nothing for a
+/// socket that got no frame.
+fn revoked_by<const N: usize>(app: &TestApp, sockets: [&str; N]) -> [Option<SignOutId>; N] {
     sockets.map(|socket| {
-        let frames = world.gateway.frames(socket);
+        let frames = app.aws.frames(socket);
         assert!(frames.len() <= 1, "{socket}: {frames:?}");
         let frame = frames.first()?;
         assert_eq!(frame["type"], "session-revoked");
@@ -49,109 +35,97 @@ fn told<const N: usize>(world: &World, sockets: [&str; N]) -> [Option<SignOutId>
 }
 
 #[tokio::test]
-async fn a_device_is_told_which_sign_out_ended_its_session_when_why_and_by_which_device() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "L0SM9cOFvHcCIhw="]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let asked_at = world.clock.now();
+async fn a_revocation_names_the_sign_out_its_time_its_reason_and_the_device_that_asked() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "L0SM9cOFvHcCIhw="]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    let signed_out_at = app.clock.now();
 
-    world.push(&world.event_of(&device, sign_out).await).await;
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
 
-    let by = world.row(&laptop).await.info.name;
+    let by = app.row(&laptop).await.info.name;
     let frame = json!({
         "type": "session-revoked",
         "sign_out": sign_out,
         "session": device.session,
         "reason": "signed_out",
-        "signed_out_at": asked_at,
-        "signed_out_by": { "id": laptop.device, "name": by },
+        "signed_out_at": signed_out_at,
+        "signed_out_by": { "id": laptop.id, "name": by },
     });
-    assert_eq!(world.gateway.frames("L0SM9cOFvHcCIhw="), [frame]);
-    assert!(world.gateway.frames("laptop").is_empty());
-    let states = world.states(&device, sign_out).await;
-    assert_eq!(
-        states,
-        BTreeMap::from([(device.device, EntryState::Pushed)])
-    );
+    assert_eq!(app.aws.frames("L0SM9cOFvHcCIhw="), [frame]);
+    assert!(app.aws.frames("laptop").is_empty());
+    let states = app.states(&device, sign_out).await;
+    assert_eq!(states, BTreeMap::from([(device.id, EntryState::Pushed)]));
 }
 
 #[tokio::test]
-async fn a_device_is_told_of_a_changed_password_and_of_a_disabled_account_as_what_they_are() {
+async fn a_revocation_names_a_changed_password_and_a_disabled_account_as_the_reason() {
     for reason in [Reason::PasswordChanged, Reason::AccountDisabled] {
-        let world = World::new().await;
-        let [laptop, device] = world.connected(["laptop", "device"]).await;
-        let account = world.account(&laptop);
-        let store = &world.bundle.store;
-        let sign_out = if reason == Reason::AccountDisabled {
-            let account = store.rows(account, &[]).await.unwrap().account.unwrap();
-            let sign_out = SignOut::of_disabled(&account, world.clock.now(), [7; 10]);
-            let disabled = store.disable(&account, &sign_out, &world.bundle.limits);
-            assert_eq!(disabled.await.unwrap(), WriteOutcome::Done);
-            sign_out.id
-        } else {
-            let (old, new) = (PASSWORD, "eleven lanterns drift past the harbour");
-            let changed = world.bundle.change_password(&laptop.token, old, new, false);
-            let changed = json_of(&changed.await);
-            changed["sign_out"]["id"].as_str().unwrap().parse().unwrap()
+        let app = TestApp::new().await;
+        let [laptop, device] = app.connected(["laptop", "device"]).await;
+        let sign_out = match reason {
+            Reason::AccountDisabled => app.disable(laptop.account).await,
+            _ => app.change_password(&laptop, false).await,
         };
 
-        world.push(&world.event_of(&device, sign_out).await).await;
+        app.push(&app.event_of(device.account, sign_out).await)
+            .await;
 
-        let frame = &world.gateway.frames("device")[0];
+        let frame = &app.aws.frames("device")[0];
         assert_eq!(frame["reason"], reason.as_str());
         let by = frame.get("signed_out_by").unwrap();
         assert_eq!(by.is_null(), reason == Reason::AccountDisabled);
-        assert_eq!(told(&world, ["laptop"]), [Some(sign_out)]);
+        assert_eq!(revoked_by(&app, ["laptop"]), [Some(sign_out)]);
     }
 }
 
 #[tokio::test]
 async fn a_device_that_does_not_acknowledge_is_disconnected_after_five_seconds() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
 
-    world.push(&world.event_of(&device, sign_out).await).await;
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
 
-    assert!(world.gateway.is_open("device"));
-    let queued = world.gateway.take_queued();
+    assert!(app.aws.is_open("device"));
+    let queued = app.aws.take_queued();
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].delay_s, 5);
-    world.push(&queued[0].body).await;
-    assert!(!world.gateway.is_open("device"));
-    assert_eq!(rows(&world), ["laptop"]);
-    assert!(world.gateway.is_open("laptop"));
-    world.push(&queued[0].body).await;
+    app.push(&queued[0].body).await;
+    assert!(!app.aws.is_open("device"));
+    assert_eq!(rows(&app), ["laptop"]);
+    assert!(app.aws.is_open("laptop"));
+    app.push(&queued[0].body).await;
 }
 
 #[tokio::test]
-async fn a_sign_out_of_all_tells_every_socket_and_one_of_the_others_spares_the_kept_session() {
+async fn a_global_sign_out_reaches_every_socket_and_one_of_the_others_not_the_kept_session() {
     for scope in ["global", "others"] {
-        let world = World::new().await;
-        let [laptop, device, tv] = world.connected(["laptop", "device", "tv"]).await;
-        world.open(&laptop, "laptop-2").await;
-        world.open(&tv, "tv-2").await;
-        let sign_out = world.sign_out_all(&laptop, scope).await;
+        let app = TestApp::new().await;
+        let [laptop, device, tv] = app.connected(["laptop", "device", "tv"]).await;
+        app.open(&laptop, "laptop-2").await;
+        app.open(&tv, "tv-2").await;
+        let sign_out = app.sign_out_scope(&laptop, scope).await;
 
-        world.push(&world.event_of(&laptop, sign_out).await).await;
+        app.push(&app.event_of(laptop.account, sign_out).await)
+            .await;
 
         let is_kept = scope == "others";
         let ended = Some(sign_out);
         let of_laptop = ended.filter(|_| !is_kept);
         let sockets = ["laptop", "laptop-2", "device", "tv", "tv-2"];
         let expected = [of_laptop, of_laptop, ended, ended, ended];
-        assert_eq!(told(&world, sockets), expected);
-        world.drain().await;
-        for (socket, told) in sockets.into_iter().zip(expected) {
-            assert_eq!(world.gateway.is_open(socket), told.is_none(), "{socket}");
+        assert_eq!(revoked_by(&app, sockets), expected);
+        app.drain().await;
+        for (socket, revoked) in sockets.into_iter().zip(expected) {
+            assert_eq!(app.aws.is_open(socket), revoked.is_none(), "{socket}");
         }
-        let states = world.states(&laptop, sign_out).await;
-        let mut expected = vec![
-            (device.device, EntryState::Pushed),
-            (tv.device, EntryState::Pushed),
-        ];
+        let states = app.states(&laptop, sign_out).await;
+        let mut expected = vec![(device.id, EntryState::Pushed), (tv.id, EntryState::Pushed)];
         if !is_kept {
-            expected.push((laptop.device, EntryState::Pushed));
+            expected.push((laptop.id, EntryState::Pushed));
         }
         assert_eq!(states, expected.into_iter().collect());
     }
@@ -159,186 +133,187 @@ async fn a_sign_out_of_all_tells_every_socket_and_one_of_the_others_spares_the_k
 
 #[tokio::test]
 async fn sockets_of_another_account_are_left_alone() {
-    let world = World::new().await;
-    let [laptop, _] = world.connected(["laptop", "device"]).await;
-    let stranger = "mo@example.com";
-    let registered = world.bundle.register(stranger, PASSWORD);
-    assert_eq!(registered.await.status_code, 202);
-    let other = world.sign_in_to(stranger, None).await;
-    world.open(&other, "other").await;
-    let sign_out = world.sign_out_all(&laptop, "global").await;
+    let app = TestApp::new().await;
+    let [laptop, _] = app.connected(["laptop", "device"]).await;
+    let [other] = app.other_account().await;
+    app.open(&other, "other").await;
+    let sign_out = app.sign_out_scope(&laptop, "global").await;
 
-    world.push(&world.event_of(&laptop, sign_out).await).await;
-    world.drain().await;
+    app.push(&app.event_of(laptop.account, sign_out).await)
+        .await;
+    app.drain().await;
 
-    assert_eq!(told(&world, ["other"]), [None]);
-    assert_eq!(rows(&world), ["other"]);
-    assert!(world.gateway.is_open("other"));
+    assert_eq!(revoked_by(&app, ["other"]), [None]);
+    assert_eq!(rows(&app), ["other"]);
+    assert!(app.aws.is_open("other"));
 }
 
 #[tokio::test]
-async fn of_two_sign_outs_in_a_row_each_tells_its_own_devices_in_whatever_order_they_come() {
+async fn of_two_sign_outs_each_reaches_its_own_devices_in_either_order_of_delivery() {
     for order in [[0, 1], [1, 0]] {
-        for is_at_once in [false, true] {
-            let world = World::new().await;
-            let [laptop, device] = world.connected(["laptop", "device"]).await;
-            let others = world.sign_out_all(&laptop, "others").await;
-            let [tv] = world.connected(["tv"]).await;
-            let global = world.sign_out_all(&laptop, "global").await;
+        for is_one_batch in [false, true] {
+            let app = TestApp::new().await;
+            let [laptop, device] = app.connected(["laptop", "device"]).await;
+            let others = app.sign_out_scope(&laptop, "others").await;
+            let [tv] = app.connected(["tv"]).await;
+            let global = app.sign_out_scope(&laptop, "global").await;
             let bodies = [
-                world.event_of(&laptop, others).await,
-                world.event_of(&laptop, global).await,
+                app.event_of(laptop.account, others).await,
+                app.event_of(laptop.account, global).await,
             ];
             let bodies = order.map(|n| bodies[n].as_str());
 
-            if is_at_once {
-                assert_eq!(world.deliver(&bodies).await, [0; 0]);
+            if is_one_batch {
+                assert_eq!(app.deliver(&bodies).await, [0; 0]);
             } else {
-                world.push(bodies[0]).await;
-                world.push(bodies[1]).await;
+                app.push(bodies[0]).await;
+                app.push(bodies[1]).await;
             }
-            world.drain().await;
+            app.drain().await;
 
-            let all = world.gateway.all_frames();
+            let all = app.aws.all_frames();
             for (socket, sign_out) in [("laptop", global), ("device", others), ("tv", global)] {
                 let frames = all.iter().filter(|(to, _)| to == socket);
                 let named: Vec<&Value> = frames.map(|(_, frame)| &frame["sign_out"]).collect();
                 assert!(!named.is_empty(), "{socket}");
                 assert!(named.iter().all(|id| **id == json!(sign_out)), "{socket}");
             }
-            let states = world.states(&laptop, others).await;
-            assert_eq!(
-                states,
-                BTreeMap::from([(device.device, EntryState::Pushed)])
-            );
-            let states = world.states(&laptop, global).await;
-            let expected = [laptop.device, tv.device].map(|id| (id, EntryState::Pushed));
+            let states = app.states(&laptop, others).await;
+            assert_eq!(states, BTreeMap::from([(device.id, EntryState::Pushed)]));
+            let states = app.states(&laptop, global).await;
+            let expected = [laptop.id, tv.id].map(|id| (id, EntryState::Pushed));
             assert_eq!(states, expected.into_iter().collect());
         }
     }
 }
 
 #[tokio::test]
-async fn a_device_that_has_signed_in_again_is_never_told_to_wipe() {
+async fn a_device_that_signed_in_again_gets_no_revocation() {
     for scope in ["device", "others"] {
-        let world = World::new().await;
-        let [laptop, device] = world.connected(["laptop", "old"]).await;
+        let app = TestApp::new().await;
+        let [laptop, device] = app.connected(["laptop", "old"]).await;
         let sign_out = match scope {
-            "device" => world.sign_out_device(&laptop, &device).await,
-            scope => world.sign_out_all(&laptop, scope).await,
+            "device" => app.sign_out_device(&laptop, &device).await,
+            scope => app.sign_out_scope(&laptop, scope).await,
         };
-        let ended = world.event_of(&device, sign_out).await;
-        let (again, _) = world.sign_in_again(&device).await;
-        world.open(&again, "new").await;
+        let ended = app.event_of(device.account, sign_out).await;
+        let (again, _) = app.replace_session(&device).await;
+        app.open(&again, "new").await;
 
-        world.push(&ended).await;
-        world.drain().await;
+        app.push(&ended).await;
+        app.drain().await;
 
-        assert_eq!(told(&world, ["old", "new"]), [None, None]);
-        assert!(!world.gateway.is_open("old"), "ended without a word");
-        assert!(world.gateway.is_open("new"));
-        assert_eq!(rows(&world), ["laptop", "new"]);
-        let states = world.states(&device, sign_out).await;
+        assert_eq!(revoked_by(&app, ["old", "new"]), [None, None]);
+        assert!(!app.aws.is_open("old"), "closed without a frame");
+        assert!(app.aws.is_open("new"));
+        assert_eq!(rows(&app), ["laptop", "new"]);
+        let states = app.states(&device, sign_out).await;
         assert_eq!(
-            states[&device.device],
+            states[&device.id],
             EntryState::Refused,
-            "its old part stands"
+            "its part of the receipt is unchanged"
         );
     }
 }
 
 #[tokio::test]
-async fn a_socket_of_a_session_that_a_new_sign_in_replaced_is_ended_without_a_word() {
-    let world = World::new().await;
-    let [_, device] = world.connected(["laptop", "old"]).await;
-    let (again, replaced) = world.sign_in_again(&device).await;
-    world.open(&again, "new").await;
+async fn a_socket_of_a_replaced_session_is_closed_without_a_frame() {
+    let app = TestApp::new().await;
+    let [_, device] = app.connected(["laptop", "old"]).await;
+    let (again, replaced) = app.replace_session(&device).await;
+    app.open(&again, "new").await;
 
-    world.push(&replaced).await;
+    app.push(&replaced).await;
 
-    assert_eq!(told(&world, ["laptop", "old", "new"]), [None, None, None]);
-    assert_eq!(rows(&world), ["laptop", "new"]);
-    assert_eq!(world.gateway.closed(), ["old"]);
-    assert!(world.gateway.take_queued().is_empty());
+    assert_eq!(
+        revoked_by(&app, ["laptop", "old", "new"]),
+        [None, None, None]
+    );
+    assert_eq!(rows(&app), ["laptop", "new"]);
+    assert_eq!(app.aws.closed(), ["old"]);
+    assert!(app.aws.take_queued().is_empty());
 }
 
 #[tokio::test]
-async fn the_tables_decide_and_not_the_message() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let told_of = world.event_of(&device, sign_out).await;
-    let mut forged: Value = serde_json::from_str(&told_of).unwrap();
+async fn the_tables_decide_which_sessions_have_ended_and_not_the_message() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    let body = app.event_of(device.account, sign_out).await;
+    let mut forged: Value = serde_json::from_str(&body).unwrap();
     let uri = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
     forged["events"][uri]["session_id"] = json!(laptop.session);
 
-    world.push(&forged.to_string()).await;
+    app.push(&forged.to_string()).await;
 
-    assert_eq!(told(&world, ["laptop", "device"]), [None, None]);
+    assert_eq!(revoked_by(&app, ["laptop", "device"]), [None, None]);
     let event = forged["events"][uri].as_object_mut().unwrap();
     event.remove("session_id");
     event.remove("epoch");
     event.insert("ended_epoch".to_owned(), json!(99));
-    world.push(&forged.to_string()).await;
-    assert_eq!(told(&world, ["laptop", "device"]), [None, Some(sign_out)]);
-    assert!(world.gateway.is_open("laptop"));
+    app.push(&forged.to_string()).await;
+    assert_eq!(
+        revoked_by(&app, ["laptop", "device"]),
+        [None, Some(sign_out)]
+    );
+    assert!(app.aws.is_open("laptop"));
 }
 
 #[tokio::test]
-async fn events_that_end_no_session_are_passed_over() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let body = world.event_of(&device, sign_out).await;
+async fn events_that_end_no_session_are_skipped() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    let body = app.event_of(device.account, sign_out).await;
     let mut other: Value = serde_json::from_str(&body).unwrap();
     let uri = "https://schemas.openid.net/secevent/caep/event-type/";
     let event = other["events"][format!("{uri}session-revoked")].clone();
     other["events"] = json!({ format!("{uri}session-established"): event });
-    world.gateway.forget_calls();
+    app.aws.clear_calls();
 
-    world.push(&other.to_string()).await;
+    app.push(&other.to_string()).await;
 
-    assert_eq!(world.gateway.take_calls(), [""; 0]);
+    assert_eq!(app.aws.take_operations(), [""; 0]);
 }
 
 #[tokio::test]
-async fn duplicates_and_disorder_leave_the_receipt_right() {
-    // Every order of the steps, each twice, and all that they ask for.
+async fn duplicate_and_reordered_steps_leave_the_receipt_correct() {
+    // Orders of the steps, some of them repeated: push, heartbeat, acknowledgement.
     let orders = [
         "paph", "pahp", "hpap", "apph", "aphp", "phap", "ahpp", "hhpp", "pphh", "ppaa", "aapp",
         "hahp", "pp", "aa", "hh",
     ];
     for order in orders {
-        let world = World::new().await;
-        let [laptop, device] = world.connected(["laptop", "one"]).await;
+        let app = TestApp::new().await;
+        let [laptop, device] = app.connected(["laptop", "one"]).await;
         for socket in ["two", "three", "four"] {
-            world.open(&device, socket).await;
+            app.open(&device, socket).await;
         }
-        let sign_out = world.sign_out_all(&laptop, "others").await;
-        let body = world.event_of(&device, sign_out).await;
+        let sign_out = app.sign_out_scope(&laptop, "others").await;
+        let body = app.event_of(device.account, sign_out).await;
         let sockets = ["one", "two", "three", "four"];
         let mut furthest = EntryState::Refused;
         let mut first_times: BTreeMap<char, Value> = BTreeMap::new();
         for (step, socket) in order.chars().zip(sockets) {
-            world.clock.advance(SignedDuration::from_secs(1));
+            app.clock.advance(SignedDuration::from_secs(1));
             let (state, attribute) = match step {
                 'p' => {
-                    world.push(&body).await;
+                    app.push(&body).await;
                     (EntryState::Pushed, "pushed_at")
                 }
                 'h' => {
-                    world.heartbeat(socket).await;
+                    app.heartbeat(socket).await;
                     (EntryState::Contacted, "contacted_at")
                 }
                 _ => {
-                    world.acknowledge(socket, sign_out).await;
+                    app.acknowledge(socket, sign_out).await;
                     (EntryState::Acknowledged, "acknowledged_at")
                 }
             };
             furthest = furthest.max(state);
-            let states = world.states(&device, sign_out).await;
-            assert_eq!(states[&device.device], furthest, "{order}");
-            let rows = world.gateway.rows(tables::RECEIPTS);
+            let states = app.states(&device, sign_out).await;
+            assert_eq!(states[&device.id], furthest, "{order}");
+            let rows = app.aws.rows(tables::RECEIPTS);
             let part = rows
                 .iter()
                 .find(|row| !row["token_hash"].is_null())
@@ -351,143 +326,149 @@ async fn duplicates_and_disorder_leave_the_receipt_right() {
                 "{order}"
             );
         }
-        world.drain().await;
-        let states = world.states(&device, sign_out).await;
-        let furthest = furthest.max(EntryState::Pushed.min(states[&device.device]));
-        assert_eq!(
-            states,
-            BTreeMap::from([(device.device, furthest)]),
-            "{order}"
-        );
+        app.drain().await;
+        let states = app.states(&device, sign_out).await;
+        let furthest = furthest.max(EntryState::Pushed.min(states[&device.id]));
+        assert_eq!(states, BTreeMap::from([(device.id, furthest)]), "{order}");
         if order.contains('p') {
-            assert_eq!(rows(&world), ["laptop"], "{order}");
+            assert_eq!(rows(&app), ["laptop"], "{order}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_socket_that_is_gone_is_forgotten_and_is_no_failure() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let sign_out = world.sign_out_all(&laptop, "global").await;
-    world.gateway.lose("device");
-    world.clock.advance(SignedDuration::from_secs(30));
+async fn the_row_of_a_lost_socket_is_deleted_and_the_message_succeeds() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let sign_out = app.sign_out_scope(&laptop, "global").await;
+    app.aws.lose("device");
+    app.clock.advance(SignedDuration::from_secs(30));
 
-    world.push(&world.event_of(&device, sign_out).await).await;
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
 
-    assert_eq!(rows(&world), ["laptop"]);
-    assert_eq!(told(&world, ["laptop", "device"]), [Some(sign_out), None]);
-    let states = world.states(&device, sign_out).await;
-    assert_eq!(states[&device.device], EntryState::Refused);
+    assert_eq!(rows(&app), ["laptop"]);
+    assert_eq!(
+        revoked_by(&app, ["laptop", "device"]),
+        [Some(sign_out), None]
+    );
+    let states = app.states(&device, sign_out).await;
+    assert_eq!(states[&device.id], EntryState::Refused);
 }
 
 #[tokio::test]
-async fn a_socket_that_may_be_on_its_way_is_told_when_it_is_there() {
-    let world = World::new().await;
-    let laptop = world.sign_in(None).await;
-    let device = world.sign_in(None).await;
-    world.open(&device, "device").await;
-    world.gateway.lose("device"); // The gateway has not registered it yet.
-    let sign_out = world.sign_out_device(&laptop, &device).await;
+async fn a_socket_that_is_still_opening_gets_its_revocation_later() {
+    let app = TestApp::new().await;
+    let laptop = app.sign_in(None).await;
+    let device = app.sign_in(None).await;
+    app.open(&device, "device").await;
+    app.aws.lose("device"); // The gateway has not registered it yet.
+    let sign_out = app.sign_out_device(&laptop, &device).await;
 
-    world.push(&world.event_of(&device, sign_out).await).await;
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
 
-    assert_eq!(rows(&world), ["device"]);
-    let queued = world.gateway.take_queued();
+    assert_eq!(rows(&app), ["device"]);
+    let queued = app.aws.take_queued();
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].delay_s, 10);
-    world.gateway.open("device");
-    world.clock.advance(SignedDuration::from_secs(10));
-    world.push(&queued[0].body).await;
-    assert_eq!(told(&world, ["device"]), [Some(sign_out)]);
-    world.drain().await;
-    assert!(!world.gateway.is_open("device"));
-    assert!(rows(&world).is_empty());
+    app.aws.open("device");
+    app.clock.advance(SignedDuration::from_secs(10));
+    app.push(&queued[0].body).await;
+    assert_eq!(revoked_by(&app, ["device"]), [Some(sign_out)]);
+    app.drain().await;
+    assert!(!app.aws.is_open("device"));
+    assert!(rows(&app).is_empty());
 }
 
 #[tokio::test]
-async fn a_socket_that_never_comes_is_forgotten_after_thirty_seconds() {
+async fn the_row_of_a_socket_that_never_opens_is_deleted_after_thirty_seconds() {
     for (age, left) in [(29_999, 1), (30_000, 0)] {
-        let world = World::new().await;
-        let laptop = world.sign_in(None).await;
-        let device = world.sign_in(None).await;
-        world.open(&device, "device").await;
-        let opened_at = world.clock.now();
-        world.gateway.lose("device");
-        let sign_out = world.sign_out_device(&laptop, &device).await;
-        let body = world.event_of(&device, sign_out).await;
-        let since = world.clock.now().duration_since(opened_at);
-        world
-            .clock
-            .advance(SignedDuration::from_millis(age) - since);
+        let app = TestApp::new().await;
+        let laptop = app.sign_in(None).await;
+        let device = app.sign_in(None).await;
+        app.open(&device, "device").await;
+        let opened_at = app.clock.now();
+        app.aws.lose("device");
+        let sign_out = app.sign_out_device(&laptop, &device).await;
+        let body = app.event_of(device.account, sign_out).await;
+        let since = app.clock.now().duration_since(opened_at);
+        app.clock.advance(SignedDuration::from_millis(age) - since);
 
-        world.push(&body).await;
+        app.push(&body).await;
 
-        assert_eq!(rows(&world).len(), left, "{age} ms");
-        world.drain().await;
-        assert!(rows(&world).is_empty());
+        assert_eq!(rows(&app).len(), left, "{age} ms");
+        app.drain().await;
+        assert!(rows(&app).is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_replaced_session_whose_socket_is_on_its_way_does_not_keep_it() {
-    let world = World::new().await;
-    let device = world.sign_in(None).await;
-    world.open(&device, "old").await;
-    world.gateway.lose("old"); // The gateway has not registered it yet.
-    let (_, replaced) = world.sign_in_again(&device).await;
+async fn a_socket_of_a_replaced_session_that_is_still_opening_is_closed() {
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
+    app.open(&device, "old").await;
+    app.aws.lose("old"); // The gateway has not registered it yet.
+    let (_, replaced) = app.replace_session(&device).await;
 
-    world.push(&replaced).await;
-    world.gateway.open("old");
-    world.drain().await;
+    app.push(&replaced).await;
+    app.aws.open("old");
+    app.drain().await;
 
-    assert!(!world.gateway.is_open("old"));
-    assert!(rows(&world).is_empty());
-    assert_eq!(told(&world, ["old"]), [None]);
+    assert!(!app.aws.is_open("old"));
+    assert!(rows(&app).is_empty());
+    assert_eq!(revoked_by(&app, ["old"]), [None]);
 }
 
 #[tokio::test]
-async fn a_frame_that_was_not_taken_is_sent_later_by_itself_and_holds_nobody_up() {
+async fn a_failed_frame_is_retried_by_itself_and_delays_no_other_socket() {
     for status in [429, 500, 503, 403] {
-        let world = World::new().await;
-        let [laptop, device, tv] = world.connected(["laptop", "device", "tv"]).await;
-        let first = world.sign_out_device(&laptop, &device).await;
-        let rest = world.sign_out_all(&laptop, "global").await;
-        let body = world.event_of(&laptop, rest).await;
-        world.gateway.answer_by("device", status);
+        let app = TestApp::new().await;
+        let [laptop, device, tv] = app.connected(["laptop", "device", "tv"]).await;
+        let first = app.sign_out_device(&laptop, &device).await;
+        let rest = app.sign_out_scope(&laptop, "global").await;
+        let body = app.event_of(laptop.account, rest).await;
+        app.aws.answer_frames_with("device", status);
 
-        assert_eq!(world.deliver(&["null", &body]).await, [0], "{status}");
+        assert_eq!(app.deliver(&["null", &body]).await, [0], "{status}");
 
         let sockets = ["laptop", "device", "tv"];
-        assert_eq!(told(&world, sockets), [Some(rest), None, Some(rest)]);
-        let states = world.states(&laptop, rest).await;
-        assert_eq!(states[&laptop.device], EntryState::Pushed);
-        assert_eq!(states[&tv.device], EntryState::Pushed);
-        let states = world.states(&laptop, first).await;
-        assert_eq!(states[&device.device], EntryState::Refused);
-        let queued = world.gateway.take_queued();
+        assert_eq!(revoked_by(&app, sockets), [Some(rest), None, Some(rest)]);
+        let states = app.states(&laptop, rest).await;
+        assert_eq!(states[&laptop.id], EntryState::Pushed);
+        assert_eq!(states[&tv.id], EntryState::Pushed);
+        let states = app.states(&laptop, first).await;
+        assert_eq!(states[&device.id], EntryState::Refused);
+        let queued = app.aws.take_queued();
         let delays: Vec<_> = queued.iter().map(|queued| queued.delay_s).collect();
-        assert_eq!(delays, [5, 10], "those that were told are disconnected");
-        world.push(&queued[0].body).await;
-        assert_eq!(rows(&world), ["device"]);
+        assert_eq!(
+            delays,
+            [5, 10],
+            "a close for the others, a retry for this one"
+        );
+        app.push(&queued[0].body).await;
+        assert_eq!(rows(&app), ["device"]);
 
-        // By itself it fails its own message, until that is redriven.
+        // The retry fails only its own message, until the queue redrives it.
         let later = queued[1].body.as_str();
-        assert_eq!(world.deliver(&[later]).await, [0], "{status}");
-        assert!(world.gateway.take_queued().is_empty());
-        world.gateway.mend();
-        world.push(later).await;
-        world.drain().await;
-        assert_eq!(told(&world, sockets), [Some(rest), Some(first), Some(rest)]);
-        let states = world.states(&laptop, first).await;
-        assert_eq!(states[&device.device], EntryState::Pushed);
-        assert!(rows(&world).is_empty());
+        assert_eq!(app.deliver(&[later]).await, [0], "{status}");
+        assert!(app.aws.take_queued().is_empty());
+        app.aws.restore();
+        app.push(later).await;
+        app.drain().await;
+        assert_eq!(
+            revoked_by(&app, sockets),
+            [Some(rest), Some(first), Some(rest)]
+        );
+        let states = app.states(&laptop, first).await;
+        assert_eq!(states[&device.id], EntryState::Pushed);
+        assert!(rows(&app).is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_poisoned_message_fails_alone() {
-    let poison = [
+async fn a_malformed_message_fails_alone() {
+    let malformed = [
         "",
         "null",
         "{}",
@@ -498,125 +479,110 @@ async fn a_poisoned_message_fails_alone() {
         r#"{"wipe":{}}"#,
         r#"{"Type":"Notification","Message":"{}"}"#,
     ];
-    for poisoned in poison {
-        let world = World::new().await;
-        let [laptop, device] = world.connected(["laptop", "device"]).await;
-        let sign_out = world.sign_out_device(&laptop, &device).await;
-        let body = world.event_of(&device, sign_out).await;
+    for body_of_one in malformed {
+        let app = TestApp::new().await;
+        let [laptop, device] = app.connected(["laptop", "device"]).await;
+        let sign_out = app.sign_out_device(&laptop, &device).await;
+        let body = app.event_of(device.account, sign_out).await;
 
-        let failed = world.deliver(&[poisoned, &body, poisoned]).await;
+        let failed = app.deliver(&[body_of_one, &body, body_of_one]).await;
 
-        assert_eq!(failed, [0, 2], "{poisoned}");
-        assert_eq!(told(&world, ["laptop", "device"]), [None, Some(sign_out)]);
+        assert_eq!(failed, [0, 2], "{body_of_one}");
+        assert_eq!(
+            revoked_by(&app, ["laptop", "device"]),
+            [None, Some(sign_out)]
+        );
     }
 }
 
 #[tokio::test]
-async fn a_row_that_can_t_be_read_fails_its_account_alone() {
-    let world = World::new().await;
-    let [laptop, device] = world.connected(["laptop", "device"]).await;
-    let stranger = "mo@example.com";
-    let registered = world.bundle.register(stranger, PASSWORD);
-    assert_eq!(registered.await.status_code, 202);
-    let others = [
-        world.sign_in_to(stranger, None).await,
-        world.sign_in_to(stranger, None).await,
-    ];
-    world.open(&others[1], "other").await;
-    let mut corrupt = world.gateway.rows(tables::CONNECTIONS)[0].clone();
-    corrupt["account_id"]["S"] = json!(world.account(&laptop));
+async fn a_corrupt_row_fails_only_the_messages_of_its_account() {
+    let app = TestApp::new().await;
+    let [laptop, device] = app.connected(["laptop", "device"]).await;
+    let others: [TestDevice; 2] = app.other_account().await;
+    app.open(&others[1], "other").await;
+    let mut corrupt = app.aws.rows(tables::CONNECTIONS)[0].clone();
+    corrupt["account_id"]["S"] = json!(laptop.account);
     corrupt["connection_id"]["S"] = json!("corrupt");
     corrupt["epoch"] = json!({ "S": "one" });
-    world.gateway.engine.put(tables::CONNECTIONS, &corrupt);
-    let of_corrupt = world.sign_out_device(&laptop, &device).await;
-    let of_other = world.sign_out_device(&others[0], &others[1]).await;
+    app.aws.engine.put(tables::CONNECTIONS, &corrupt);
+    let of_corrupt = app.sign_out_device(&laptop, &device).await;
+    let of_other = app.sign_out_device(&others[0], &others[1]).await;
     let bodies = [
-        world.event_of(&device, of_corrupt).await,
-        world.event_of(&others[1], of_other).await,
+        app.event_of(device.account, of_corrupt).await,
+        app.event_of(others[1].account, of_other).await,
     ];
 
-    let failed = world.deliver(&[&bodies[0], &bodies[1]]).await;
+    let failed = app.deliver(&[&bodies[0], &bodies[1]]).await;
 
     assert_eq!(failed, [0]);
-    assert_eq!(told(&world, ["other"]), [Some(of_other)]);
+    assert_eq!(revoked_by(&app, ["other"]), [Some(of_other)]);
 }
 
-/// Four devices with five sockets, one of them gone, and a sign-out of all but one.
-async fn household() -> (World, Member, SignOutId, String) {
-    let world = World::new().await;
-    let [laptop, device, _tv, replaced] = world
-        .connected(["laptop", "device", "tv", "replaced"])
-        .await;
-    world.open(&device, "device-2").await;
-    let gone = world.sign_in(None).await;
-    world.open(&gone, "gone").await;
-    world.gateway.lose("gone");
-    let sign_out = world.sign_out_all(&laptop, "others").await;
-    world.sign_in(Some(&replaced.key)).await;
-    world.clock.advance(SignedDuration::from_secs(25));
-    let body = world.event_of(&laptop, sign_out).await;
-    world.gateway.forget_calls();
-    (world, laptop, sign_out, body)
+/// Signs out the others of a laptop: four devices with five sockets, one of which is
+/// lost, and one that has signed in again. Returns the message about it.
+async fn signed_out_others() -> (TestApp, TestDevice, SignOutId, String) {
+    let app = TestApp::new().await;
+    let [laptop, device, _tv, replaced] =
+        app.connected(["laptop", "device", "tv", "replaced"]).await;
+    app.open(&device, "device-2").await;
+    let gone = app.sign_in(None).await;
+    app.open(&gone, "gone").await;
+    app.aws.lose("gone");
+    let sign_out = app.sign_out_scope(&laptop, "others").await;
+    app.sign_in(Some(&replaced.key)).await;
+    app.clock.advance(SignedDuration::from_secs(25));
+    let body = app.event_of(laptop.account, sign_out).await;
+    app.aws.clear_calls();
+    (app, laptop, sign_out, body)
 }
 
 #[tokio::test]
-async fn whatever_dies_wherever_the_end_is_the_same() {
-    let (undisturbed, laptop, sign_out, body) = Box::pin(household()).await;
+async fn a_push_that_fails_at_any_call_leads_to_the_same_end() {
+    let (undisturbed, laptop, sign_out, body) = Box::pin(signed_out_others()).await;
     undisturbed.push(&body).await;
     undisturbed.drain().await;
-    let calls = undisturbed.gateway.take_calls().len();
+    let calls = undisturbed.aws.take_operations().len();
     assert!(calls > 20, "{calls}");
     let states = undisturbed.states(&laptop, sign_out).await;
     assert_eq!(rows(&undisturbed), ["laptop"]);
     let sockets = ["laptop", "device", "device-2", "tv", "replaced", "gone"];
 
     let mut kills = 0;
-    for dies_at in 1..=calls {
+    for number in 1..=calls {
         for is_made in [false, true] {
-            let (world, laptop, sign_out, body) = Box::pin(household()).await;
-            let mut call = 0;
-            world.gateway.judge(move |_| {
-                call += 1;
-                match (call == dies_at, is_made) {
-                    (false, _) => Verdict::Made,
-                    (true, true) => Verdict::AnswerLost,
-                    (true, false) => Verdict::Instead(Fate::Broken),
-                }
-            });
+            let (app, laptop, sign_out, body) = Box::pin(signed_out_others()).await;
+            app.aws.fail_call(number, is_made);
             kills += 1;
 
-            // What is not settled is delivered again.
+            // The queue delivers a failed message again.
             for _ in 0..3 {
-                if world.deliver(&[&body]).await.is_empty() {
+                if app.deliver(&[&body]).await.is_empty() {
                     break;
                 }
             }
-            world.drain().await;
+            app.drain().await;
 
-            assert_eq!(rows(&world), ["laptop"], "{dies_at}");
-            assert_eq!(world.states(&laptop, sign_out).await.len(), states.len());
-            let of = world.states(&laptop, sign_out).await;
+            assert_eq!(rows(&app), ["laptop"], "{number}");
+            assert_eq!(app.states(&laptop, sign_out).await.len(), states.len());
+            let of = app.states(&laptop, sign_out).await;
             let reached = |states: &BTreeMap<_, EntryState>| {
                 let mut reached: Vec<EntryState> = states.values().copied().collect();
                 reached.sort();
                 reached
             };
-            assert_eq!(reached(&of), reached(&states), "{dies_at}");
+            assert_eq!(reached(&of), reached(&states), "{number}");
             for socket in sockets {
-                let is_told = !world.gateway.frames(socket).is_empty();
-                let expected = !undisturbed.gateway.frames(socket).is_empty();
-                assert_eq!(is_told, expected, "{socket} {dies_at}");
-                let of_kind = world.gateway.frames(socket).into_iter();
+                let is_revoked = !app.aws.frames(socket).is_empty();
+                let expected = !undisturbed.aws.frames(socket).is_empty();
+                assert_eq!(is_revoked, expected, "{socket} {number}");
+                let of_kind = app.aws.frames(socket).into_iter();
                 assert!(
                     of_kind
                         .into_iter()
                         .all(|it| it["type"] == "session-revoked")
                 );
-                assert_eq!(
-                    world.gateway.is_open(socket),
-                    socket == "laptop",
-                    "{dies_at}"
-                );
+                assert_eq!(app.aws.is_open(socket), socket == "laptop", "{number}");
             }
         }
     }
@@ -624,64 +590,77 @@ async fn whatever_dies_wherever_the_end_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_again_when_all_is_done_does_nothing() {
-    let (world, ..) = Box::pin(household()).await;
-    let [laptop, device] = world.connected(["again", "again-2"]).await;
-    let sign_out = world.sign_out_device(&laptop, &device).await;
-    let body = world.event_of(&device, sign_out).await;
-    world.push(&body).await;
-    world.drain().await;
-    let before = (parts(&world), rows(&world), world.gateway.all_frames());
+async fn a_message_that_is_delivered_again_changes_nothing() {
+    let (app, ..) = Box::pin(signed_out_others()).await;
+    let [laptop, device] = app.connected(["again", "again-2"]).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
+    let body = app.event_of(device.account, sign_out).await;
+    app.push(&body).await;
+    app.drain().await;
+    let state = || {
+        let receipts = app.aws.contents(&[tables::RECEIPTS]);
+        (receipts, rows(&app), app.aws.all_frames())
+    };
+    let before = state();
 
-    world.push(&body).await;
-    world.drain().await;
+    app.push(&body).await;
+    app.drain().await;
 
-    assert_eq!(
-        (parts(&world), rows(&world), world.gateway.all_frames()),
-        before
-    );
+    assert_eq!(state(), before);
 }
 
 #[tokio::test]
 async fn a_check_of_a_valid_session_or_of_no_socket_does_nothing() {
-    let world = World::new().await;
-    let [laptop] = world.connected(["laptop"]).await;
-    let account = world.account(&laptop);
+    let app = TestApp::new().await;
+    let [laptop] = app.connected(["laptop"]).await;
+    let account = laptop.account;
     for socket in ["laptop", "unknown"] {
         let check = json!({ "check": { "account_id": account, "connection_id": socket } });
-        world.push(&check.to_string()).await;
+        app.push(&check.to_string()).await;
     }
-    assert!(world.gateway.all_frames().is_empty());
-    assert_eq!(rows(&world), ["laptop"]);
-    assert!(world.gateway.take_queued().is_empty());
+    assert!(app.aws.all_frames().is_empty());
+    assert_eq!(rows(&app), ["laptop"]);
+    assert!(app.aws.take_queued().is_empty());
 }
 
-/// A laptop has signed out so many other devices, each with a socket open.
-async fn crowd(devices: usize) -> (World, Member, Vec<(Member, String)>, SignOutId, String) {
-    let world = World::new().await;
-    let laptop = world.sign_in(None).await;
+/// Signs out as many others of a laptop, each with an open socket. Returns the
+/// message about it.
+async fn crowd(
+    devices: usize,
+) -> (
+    TestApp,
+    TestDevice,
+    Vec<(TestDevice, String)>,
+    SignOutId,
+    String,
+) {
+    let app = TestApp::new().await;
+    let laptop = app.sign_in(None).await;
     let mut sockets = Vec::new();
     for n in 0..devices {
-        let device = world.sign_in(None).await;
+        let device = app.sign_in(None).await;
         let socket = format!("socket-{n}");
-        world.open(&device, &socket).await;
+        app.open(&device, &socket).await;
         sockets.push((device, socket));
     }
-    let sign_out = world.sign_out_all(&laptop, "others").await;
-    let body = world.event_of(&laptop, sign_out).await;
-    (world, laptop, sockets, sign_out, body)
+    let sign_out = app.sign_out_scope(&laptop, "others").await;
+    let body = app.event_of(laptop.account, sign_out).await;
+    (app, laptop, sockets, sign_out, body)
 }
 
 #[tokio::test]
-async fn a_push_costs_a_call_a_socket_and_a_mark_a_device() {
-    let (world, _, sockets, _, body) = Box::pin(crowd(150)).await;
-    let before = (world.push.table_calls.made(), world.push.push_calls.made());
-    world.gateway.forget_calls();
+async fn a_push_costs_one_call_per_socket_and_one_mark_per_device() {
+    let (app, _, sockets, _, body) = Box::pin(crowd(150)).await;
+    let before = (
+        app.background().push.table_calls.made(),
+        app.background().push.push_calls.made(),
+    );
+    app.aws.clear_calls();
 
-    world.push(&body).await;
+    app.push(&body).await;
 
     let mut calls: BTreeMap<String, usize> = BTreeMap::new();
-    for call in world.gateway.take_calls() {
+    for call in app.aws.take_operations() {
         *calls.entry(call).or_default() += 1;
     }
     let expected = [
@@ -692,72 +671,75 @@ async fn a_push_costs_a_call_a_socket_and_a_mark_a_device() {
         ("UpdateItem", 150),
     ];
     assert_eq!(calls, expected.map(|(call, n)| (call.to_owned(), n)).into());
-    assert_eq!(world.push.table_calls.made() - before.0, 154);
-    assert_eq!(world.push.push_calls.made() - before.1, 150);
-    let told = sockets
-        .iter()
-        .all(|(_, socket)| world.gateway.frames(socket).len() == 1);
-    assert!(told);
+    assert_eq!(app.background().push.table_calls.made() - before.0, 154);
+    assert_eq!(app.background().push.push_calls.made() - before.1, 150);
+    let mut sockets = sockets.iter();
+    assert!(sockets.all(|(_, socket)| app.aws.frames(socket).len() == 1));
 }
 
 #[tokio::test]
-async fn more_sockets_than_one_message_names_are_all_ended() {
-    let world = World::new().await;
-    let laptop = world.sign_in(None).await;
-    let device = world.sign_in(None).await;
+async fn more_sockets_than_fit_in_one_message_are_all_closed() {
+    let app = TestApp::new().await;
+    let laptop = app.sign_in(None).await;
+    let device = app.sign_in(None).await;
     for n in 0..501 {
-        world.open(&device, &format!("socket-{n}")).await;
+        app.open(&device, &format!("socket-{n}")).await;
     }
-    let sign_out = world.sign_out_device(&laptop, &device).await;
+    let sign_out = app.sign_out_device(&laptop, &device).await;
 
-    world.push(&world.event_of(&device, sign_out).await).await;
-    let queued = world.gateway.take_queued();
+    app.push(&app.event_of(device.account, sign_out).await)
+        .await;
+    let queued = app.aws.take_queued();
     assert_eq!(queued.len(), 2);
     for message in queued {
         assert!(message.body.len() < 256 * 1024);
-        world.push(&message.body).await;
+        app.push(&message.body).await;
     }
 
-    assert!(rows(&world).is_empty());
-    assert_eq!(world.gateway.closed().len(), 501);
+    assert!(rows(&app).is_empty());
+    assert_eq!(app.aws.closed().len(), 501);
 }
 
 #[tokio::test]
-async fn those_told_before_the_time_was_over_are_not_told_again() {
-    let (world, laptop, sockets, sign_out, body) = Box::pin(crowd(150)).await;
-    // With the hundredth frame all the time is over.
-    let (clock, mut posts) = (world.clock.clone(), 0);
-    world.gateway.judge(move |call| {
+async fn sockets_that_were_reached_before_the_deadline_are_not_pushed_to_again() {
+    let (app, laptop, sockets, sign_out, body) = Box::pin(crowd(150)).await;
+    // The deadline passes with the hundredth frame.
+    let (clock, mut posts) = (app.clock.clone(), 0);
+    app.aws.intercept(move |call| {
         if call.operation == "PostToConnection" {
             posts += 1;
             if posts == 100 {
                 clock.advance(SignedDuration::from_secs(21));
             }
         }
-        Verdict::Made
+        Intercept::Make
     });
 
-    assert_eq!(world.deliver(&[&body]).await, [0], "some are left");
+    assert_eq!(app.deliver(&[&body]).await, [0], "the rest is retried");
 
-    let states = world.states(&laptop, sign_out).await;
-    let mut told = 0;
+    let states = app.states(&laptop, sign_out).await;
+    let mut reached = 0;
     for (device, socket) in &sockets {
-        let is_told = !world.gateway.frames(socket).is_empty();
-        let state = &states[&device.device];
-        assert_eq!(*state == EntryState::Pushed, is_told, "{socket}: {state:?}");
-        told += usize::from(is_told);
+        let is_revoked = !app.aws.frames(socket).is_empty();
+        let state = &states[&device.id];
+        assert_eq!(
+            *state == EntryState::Pushed,
+            is_revoked,
+            "{socket}: {state:?}"
+        );
+        reached += usize::from(is_revoked);
     }
-    assert!((100..150).contains(&told), "{told}");
-    let queued = world.gateway.take_queued();
+    assert!((100..150).contains(&reached), "{reached}");
+    let queued = app.aws.take_queued();
     assert!(queued.iter().all(|queued| queued.delay_s == 5));
     for message in queued {
-        world.push(&message.body).await;
+        app.push(&message.body).await;
     }
-    assert_eq!(world.gateway.closed().len(), told);
+    assert_eq!(app.aws.closed().len(), reached);
 
-    world.gateway.mend();
-    world.push(&body).await;
-    world.drain().await;
-    assert_eq!(world.gateway.all_frames().len(), 150, "each once");
-    assert!(rows(&world).is_empty());
+    app.aws.restore();
+    app.push(&body).await;
+    app.drain().await;
+    assert_eq!(app.aws.all_frames().len(), 150, "each once");
+    assert!(rows(&app).is_empty());
 }

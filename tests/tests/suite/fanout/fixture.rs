@@ -1,9 +1,15 @@
-//! A household over the embedded DynamoDB, with the fan-out behind it.
+//! An account whose rows are fixed to the byte, written by the store itself, and the
+//! functions of the fan-out over [`FakeAws`]. With fixed rows two runs can be
+//! compared.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aws_lambda_events::sqs::SqsEvent;
+use curfew_tests::account::EMAIL;
+use curfew_tests::background::{Background, SWEEP_QUEUE};
+use curfew_tests::bundle::Bundle;
+use curfew_tests::delivery::{Published, failed_messages, queue_event, queue_event_after};
+use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::tables;
 use domain::password::StoredHash;
 use domain::{
@@ -11,42 +17,31 @@ use domain::{
     DeviceState, EmailAddress, EndedSession, Epoch, Limits, Place, Reason, Scope, SessionId,
     SignOut, SignOutId, SignOutTarget, Timestamp, TokenHash,
 };
-use events::Topic;
-use publish_revocations::{StreamEvent, Unpublished};
+use publish_revocations::StreamEvent;
+use runtime::Clock;
 use serde_json::{Value, json};
 use store::{Store, WriteOutcome};
-use sweep::Queue;
-
-use super::network::{Network, Published};
-
-pub const ISSUER: &str = "https://curfew.example";
-pub const SWEEP_QUEUE: &str = "http://queues.invalid/sweep";
-pub const UNPUBLISHED_QUEUE: &str = "http://queues.invalid/unpublished";
 
 /// One account, its devices, and the functions of the fan-out.
-pub struct Household {
-    pub network: Arc<Network>,
+pub struct FanOut {
+    pub aws: Arc<FakeAws>,
     pub store: Store,
     pub limits: Limits,
     pub account: Account,
-    publish: publish_revocations::Deps,
-    sweep: sweep::Deps,
+    background: Background,
 }
 
-impl Household {
+impl FanOut {
     pub async fn new(page_size: i32) -> Self {
-        let network = Network::new();
-        let clients = network.clients();
-        let store = Store::new(clients.dynamodb(), tables::names());
-        let limits = Limits::default();
-        let topic = Topic::new(
-            clients.sns(),
-            "arn:aws:sns:eu-central-1:1:events".to_owned(),
-        );
-        let email = "anna@example.com";
+        let aws = FakeAws::new();
+        let clients = aws.clients();
+        let bundle = Bundle::new(clients.dynamodb(), Clock::fixed(at(0)));
+        let mut background = Background::new(&clients, &bundle);
+        background.sweep.page_size = page_size;
+        let (store, limits) = (bundle.store, bundle.limits);
         let account = Account {
             id: AccountId::from_random([0xaa; 16]),
-            email: email.to_owned(),
+            email: EMAIL.to_owned(),
             password_hash: StoredHash::parse(
                 "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$\
                  AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -57,30 +52,18 @@ impl Household {
             disabled_at: None,
             created_at: at(0),
         };
-        let address = EmailAddress::parse(email).unwrap();
+        let address = EmailAddress::parse(EMAIL).unwrap();
         store.register(&account, &address).await.unwrap();
         Self {
-            publish: publish_revocations::Deps {
-                topic: topic.clone(),
-                unpublished: Unpublished::new(clients.clone(), UNPUBLISHED_QUEUE.to_owned()),
-                issuer: ISSUER.to_owned(),
-            },
-            sweep: sweep::Deps {
-                store: store.clone(),
-                topic,
-                queue: Queue::new(clients.sqs(), SWEEP_QUEUE.to_owned()),
-                issuer: ISSUER.to_owned(),
-                page_size,
-                limits,
-            },
-            network,
+            aws,
             store,
             limits,
             account,
+            background,
         }
     }
 
-    /// Signs a device in with a session of its own, in the account's epoch.
+    /// Signs a device in with a session in the account's epoch.
     pub async fn sign_in(&self, device: u8, session: u8) -> Device {
         let before = self
             .devices()
@@ -93,8 +76,8 @@ impl Household {
         device
     }
 
-    /// Signs a device in again over a session that a sign-out of many has ended and
-    /// that is not marked yet, as a sign-in does.
+    /// Signs a device in again whose session a sign-out of many has ended and the
+    /// sweep has not marked yet.
     pub async fn sign_in_over(&self, ended_by: &SignOut, device: u8, session: u8) -> Device {
         let before = self.devices().await.remove(&device_id(device)).unwrap();
         let replaced = EndedSession::from(&before);
@@ -108,7 +91,7 @@ impl Household {
         device
     }
 
-    /// The caller that a device of the account is authenticated as.
+    /// Returns the caller that a device of the account authenticates as.
     pub fn caller(&self, device: &Device) -> Authenticated {
         Authenticated {
             account: self.account.clone(),
@@ -116,8 +99,8 @@ impl Household {
         }
     }
 
-    /// Signs every device out, or every one but the caller's.
-    pub async fn sign_out_all(&mut self, by: &Device, scope: Scope, n: u8) -> SignOut {
+    /// Signs out every device, or every one but the caller's.
+    pub async fn sign_out_scope(&mut self, by: &Device, scope: Scope, n: u8) -> SignOut {
         let kept = (scope == Scope::Others).then_some(by.session);
         let sign_out = SignOut {
             target: SignOutTarget::Epoch {
@@ -137,9 +120,10 @@ impl Household {
         sign_out
     }
 
-    /// Publishes records of a stream.
+    /// Delivers records of a stream, and returns the numbers of those that failed.
     pub async fn publish(&self, records: Vec<Value>) -> Vec<String> {
-        let response = publish_revocations::handle(&self.publish, StreamEvent { records }).await;
+        let response =
+            publish_revocations::handle(&self.background.publish, StreamEvent { records }).await;
         response
             .batch_item_failures
             .into_iter()
@@ -147,16 +131,16 @@ impl Household {
             .collect()
     }
 
-    /// What the topic is sent for a sign-out.
+    /// Publishes a sign-out, and returns its message.
     pub async fn announce(&self, sign_out: &SignOut) -> Published {
         assert_eq!(
             self.publish(vec![self.header_record(sign_out)]).await,
             [""; 0]
         );
-        self.network.published().pop().unwrap()
+        self.aws.published().pop().unwrap()
     }
 
-    /// The record that the stream of Receipts has for a sign-out.
+    /// Returns the record of a sign-out in the stream of Receipts.
     pub fn header_record(&self, sign_out: &SignOut) -> Value {
         let id = sign_out.id.to_string();
         let rows = self.rows(tables::RECEIPTS);
@@ -167,69 +151,51 @@ impl Household {
         record(&id, "INSERT", &row, None)
     }
 
-    /// Every row of a table, as the wire has it.
+    /// Returns every row of a table.
     pub fn rows(&self, table: &str) -> Vec<Value> {
-        let rows = self.network.engine.rows(table);
-        rows.iter()
-            .map(|row| serde_json::to_value(row).unwrap())
-            .collect()
+        self.aws.rows(table)
     }
 
-    /// The part of a device in the receipt of a sign-out, as the wire has it.
+    /// Returns the row of a device's part in the receipt of a sign-out.
     pub fn part(&self, sign_out: &SignOut, device: u8) -> Value {
         let name = json!(format!("{}#{}", sign_out.id, device_id(device)));
         let mut rows = self.rows(tables::RECEIPTS).into_iter();
         rows.find(|row| row["sign_out_id"]["S"] == name).unwrap()
     }
 
-    /// Delivers a message to the sweep; whether it is settled.
+    /// Delivers a message to the sweep, and returns whether it succeeds.
     pub async fn deliver(&self, body: &str, after: Option<&str>) -> bool {
-        let mut message = json!({ "messageId": "m-0", "body": body, "messageAttributes": {} });
-        if let Some(after) = after {
-            message["messageAttributes"] =
-                json!({ "after": { "stringValue": after, "dataType": "String" } });
-        }
-        self.sweep(json!([message])).await.is_empty()
+        let event = queue_event_after(body, after);
+        let response = sweep::handle(&self.background.sweep, event).await;
+        failed_messages(response).is_empty()
     }
 
-    /// Delivers messages to the sweep at once, and names those that failed.
+    /// Delivers messages to the sweep in one batch, and returns the numbers of those
+    /// that failed.
     pub async fn deliver_batch(&self, bodies: &[&str]) -> Vec<String> {
-        let messages = bodies.iter().enumerate();
-        let messages: Vec<Value> = messages
-            .map(|(n, body)| json!({ "messageId": format!("m-{n}"), "body": body }))
-            .collect();
-        self.sweep(json!(messages)).await
+        let event = queue_event(bodies);
+        failed_messages(sweep::handle(&self.background.sweep, event).await)
     }
 
-    async fn sweep(&self, messages: Value) -> Vec<String> {
-        let event: SqsEvent = serde_json::from_value(json!({ "Records": messages })).unwrap();
-        let response = sweep::handle(&self.sweep, event).await;
-        response
-            .batch_item_failures
-            .into_iter()
-            .map(|failure| failure.item_identifier.unwrap())
-            .collect()
-    }
-
-    /// Delivers a message to the sweep, and every one that it sends itself, each
-    /// until it is settled.
+    /// Delivers a message to the sweep and every one that it sends itself, each until
+    /// it succeeds.
     pub async fn sweep_to_the_end(&self, body: &str) {
         let mut waiting = vec![(body.to_owned(), None)];
         let mut deliveries = 0;
         while let Some((body, after)) = waiting.pop() {
             deliveries += 1;
-            assert!(deliveries < 200, "the sweep has no end");
-            let is_settled = self.deliver(&body, after.as_deref()).await;
+            assert!(deliveries < 200, "the sweep never ends");
+            let is_done = self.deliver(&body, after.as_deref()).await;
             waiting.extend(self.next_pages());
-            if !is_settled {
+            if !is_done {
                 waiting.push((body, after));
             }
         }
     }
 
-    /// What the sweep has sent itself since it was last asked.
+    /// Returns the messages that the sweep has sent itself, and clears them.
     pub fn next_pages(&self) -> Vec<(String, Option<String>)> {
-        let queued = self.network.take_queued().into_iter();
+        let queued = self.aws.take_queued().into_iter();
         queued
             .map(|mut queued| {
                 assert_eq!(queued.queue, SWEEP_QUEUE);
@@ -238,7 +204,7 @@ impl Household {
             .collect()
     }
 
-    /// The devices as their rows have them.
+    /// Reads the rows of the devices.
     pub async fn devices(&self) -> HashMap<DeviceId, Device> {
         let page = self
             .store
@@ -251,7 +217,7 @@ impl Household {
             .collect()
     }
 
-    /// By which sign-out a device's row says that it was ended.
+    /// Returns the sign-out that a device's row names as its end.
     pub async fn marked_by(&self, device: u8) -> Option<SignOutId> {
         match &self.devices().await[&device_id(device)].state {
             DeviceState::SignedIn => None,
@@ -272,7 +238,7 @@ pub fn session_id(n: u8) -> SessionId {
     SessionId::from_random([n; 16])
 }
 
-/// A row full of what must not be in any message.
+/// Returns a row with canaries in every field that must not be in any message.
 pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
     Device {
         account: AccountId::from_random([0xaa; 16]),
@@ -302,15 +268,15 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
     }
 }
 
-/// A sign-out of the caller's own session.
+/// Returns a sign-out of the caller's own session.
 pub fn sign_out(by: &Device, scope: Scope, n: u8) -> SignOut {
-    let asked_at = at(1_000 + i64::from(n));
+    let requested_at = at(1_000 + i64::from(n));
     SignOut {
         account: by.account,
-        id: SignOutId::new(asked_at, [n; 10]),
+        id: SignOutId::new(requested_at, [n; 10]),
         scope,
         reason: Reason::SignedOut,
-        at: asked_at,
+        at: requested_at,
         by: Some(ByDevice {
             id: by.id,
             name: "canary-name".to_owned(),
@@ -319,7 +285,7 @@ pub fn sign_out(by: &Device, scope: Scope, n: u8) -> SignOut {
     }
 }
 
-/// A record of a stream, as Lambda hands it over.
+/// Returns a record of a stream, as Lambda delivers it.
 pub fn record(event_id: &str, event_name: &str, new: &Value, old: Option<&Value>) -> Value {
     let mut record = json!({
         "eventID": event_id,
