@@ -2,17 +2,16 @@
 //! processor time of its function, and the sessions that it leaves alive that should be
 //! dead.
 
-pub mod account;
-
-use std::fs;
+mod account;
+mod operation;
 
 use anyhow::{Result, bail};
 use curfew_tests::cost::Cost;
 use serde::Serialize;
 
-use crate::growth::account::{Account, Counted, FUNCTIONS, Operation, Spent};
-use crate::plot::{self, Line};
-use crate::programs::{Builder, folder};
+use self::account::{Account, Counted, Spent};
+use self::operation::{FUNCTIONS, Operation};
+use crate::programs::Builder;
 use crate::report::{Report, Table, float, grouped, median};
 
 /// The accounts, by their number of devices.
@@ -115,15 +114,6 @@ async fn measure(accounts: &mut [Account], rounds: usize) -> Result<Vec<Vec<Spen
 
 fn publish(operations: Vec<Figure>, hash_us: f64) -> Result<()> {
     let verdicts = verdicts(&operations);
-    let file = folder().join("growth.svg");
-    let title = "Processor time of a call in its function, µs";
-    let chart = plot::svg(
-        title,
-        "signed-in devices of the account",
-        &lines(&operations),
-    );
-    fs::write(&file, chart)?;
-    eprintln!("growth: chart in {}", file.display());
     let failed = verdicts.iter().find(|verdict| !verdict.holds);
     let failed = failed.map(|verdict| format!("{}: {}", verdict.what, verdict.found));
     let tables = vec![costs(&operations), times(&operations), judged(&verdicts)];
@@ -235,12 +225,19 @@ fn costs(figures: &[Figure]) -> Table {
 fn times(figures: &[Figure]) -> Table {
     let title = "CPU µs of an operation in its function, by the devices of the account";
     let mut table = by_devices(title, &["operation"], &["last / first"]);
-    for line in lines(figures) {
-        let (_, first) = line.points[0];
-        let (_, last) = line.points[line.points.len() - 1];
-        let times = line.points.iter().map(|(_, us)| format!("{us:.0}"));
-        let cells = std::iter::once(line.name).chain(times);
-        table.row(cells.chain([format!("{:.2}", last / first)]));
+    for operation in Operation::ALL {
+        let mut row = |name: String, time: fn(&Figure) -> Option<f64>| {
+            let times: Vec<f64> = of(operation, figures).filter_map(time).collect();
+            if let [first, .., last] = times.as_slice() {
+                let cells = times.iter().map(|us| format!("{us:.0}"));
+                let ratio = format!("{:.2}", last / first);
+                table.row(std::iter::once(name).chain(cells).chain([ratio]));
+            }
+        };
+        row(operation.name().to_owned(), |it| Some(it.processor_us));
+        row(format!("{}, without the hash", operation.name()), |it| {
+            it.without_hash_us
+        });
     }
     table
 }
@@ -256,27 +253,6 @@ fn judged(verdicts: &[Verdict]) -> Table {
         ]);
     }
     table
-}
-
-/// Processor time in microseconds: a line for each operation, and one for the sign-in
-/// without its hash.
-fn lines(figures: &[Figure]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for operation in Operation::ALL {
-        let mut line = |name: String, time: fn(&Figure) -> Option<f64>| {
-            let points: Vec<(f64, f64)> = of(operation, figures)
-                .filter_map(|figure| Some((float(figure.devices), time(figure)?)))
-                .collect();
-            if !points.is_empty() {
-                lines.push(Line { name, points });
-            }
-        };
-        line(operation.name().to_owned(), |it| Some(it.processor_us));
-        line(format!("{}, without the hash", operation.name()), |it| {
-            it.without_hash_us
-        });
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod growth;
 mod hashing;
 mod lambda;
 mod pages;
-mod plot;
 mod programs;
 mod report;
 mod requests;

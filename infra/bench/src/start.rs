@@ -18,7 +18,8 @@ use crate::callgrind;
 use crate::lambda::Function;
 use crate::programs::{Builder, Program, folder};
 use crate::report::{Report, Table, median, millions};
-use crate::requests::{environment, refused};
+use crate::requests::environment;
+use crate::requests::events::refused;
 
 /// Medians of the rounds.
 #[derive(Serialize)]

@@ -1,41 +1,33 @@
-//! One sign-out at a time, of a television with an open socket: how long from the
-//! answer until the very next call is refused, a subscriber hears, and the device
-//! is told. Then the same of a busy television, whose calls never stop.
+//! One sign-out at a time, of a television with an open socket: how long from the answer
+//! until the next call is refused, a subscriber hears and the device is notified.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use curfew_client::{Frame, Socket};
-use curfew_tests::client::{Answer, Device, Household, LAPTOP, TV, unique};
+use curfew_tests::client::{Device, Household as Account, LAPTOP, TV, unique};
 use curfew_tests::listener::Listener;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Spread;
-use super::doors::{DOORS, Door, Doors, Knock, Verdict};
+use super::endpoints::{ENDPOINTS, Endpoint, Endpoints};
+use super::{PATIENCE, busy, ms, spread};
 use crate::report::Table;
 
-/// Rounds that don't count: they start the processes of the functions. What they
-/// let in counts all the same.
+/// Rounds whose times don't count: they start the processes of the functions.
 const WARM_UP: usize = 10;
-/// How often each way of signing out is followed by each door as the very next call.
+/// How often each way of signing out is followed by each endpoint.
 const EACH: usize = 10;
 /// Sign-outs of a busy television.
 const BUSY: usize = 60;
-/// How many calls of a busy television begin after the answer, at each of its doors.
-const CALLS_AFTER: usize = 3;
 
-/// How long anything may take before it counts as lost.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How the television's session ends.
+/// The way in which the television's session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Way {
+pub enum Way {
     Local,
     Device,
     Others,
@@ -63,87 +55,48 @@ impl Way {
     }
 }
 
-/// One sign-out.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Round {
     way: Way,
-    /// From its beginning to its answer.
+    /// From the beginning of the sign-out to its answer.
     answered_ms: f64,
-    /// Which door the very next call tried, and from its beginning to the refusal.
-    door: Door,
+    /// The endpoint of the next call, and how long the refusal took.
+    endpoint: Endpoint,
     refused_ms: f64,
-    /// From the answer to the first message at a queue of a subscriber.
+    /// From the answer to the first message at a subscriber's queue.
     message_ms: f64,
     /// From the answer to the frame at the device.
-    told_ms: f64,
+    notified_ms: f64,
 }
 
-/// What became of calls.
-#[derive(Debug, Default, Clone, Copy, Serialize)]
-struct Tally {
-    refused: usize,
-    let_in: usize,
-    /// Errors: neither.
-    neither: usize,
+/// A call that began after the answer of a sign-out.
+#[derive(Serialize)]
+struct Late {
+    way: Way,
+    endpoint: Endpoint,
+    is_let_in: bool,
 }
 
-impl Tally {
-    fn add(&mut self, verdict: Verdict) {
-        *match verdict {
-            Verdict::LetIn => &mut self.let_in,
-            Verdict::Refused => &mut self.refused,
-            Verdict::Neither(_) => &mut self.neither,
-        } += 1;
-    }
-}
-
-/// A busy television's calls.
-#[derive(Debug, Default, Serialize)]
-struct Busy {
-    sign_outs: usize,
-    /// Those that began before the answer: let in, or refused while the sign-out was
-    /// on its way.
-    before: Tally,
-    after: Tally,
-}
-
-/// What was measured.
-#[derive(Debug, Serialize)]
+#[derive(Default, Serialize)]
 pub struct Figures {
     rounds: Vec<Round>,
-    /// Every call after an answer, by way and by door.
-    after: Vec<(Way, Door, Tally)>,
-    busy: Busy,
-    /// Sessions that ended though nobody signed them out.
-    lost: usize,
+    late: Vec<Late>,
+    busy: busy::Figures,
 }
 
 /// Signs out in every way.
 pub async fn measure() -> Result<Figures> {
-    let mut home = Home::new().await?;
-    let mut figures = Figures {
-        rounds: Vec::new(),
-        after: Vec::new(),
-        busy: Busy::default(),
-        lost: 0,
-    };
-    for way in WAYS {
-        for door in DOORS {
-            figures.after.push((way, door, Tally::default()));
-        }
-    }
-    let counted = WAYS.len() * DOORS.len() * EACH;
+    let mut household = Household::new().await?;
+    let mut figures = Figures::default();
+    let counted = WAYS.len() * ENDPOINTS.len() * EACH;
     for n in 0..WARM_UP + counted {
         if n % 25 == WARM_UP {
-            eprintln!(
-                "end-to-end: sign-outs, {} of {counted} …",
-                n.saturating_sub(WARM_UP)
-            );
+            eprintln!("end-to-end: sign-outs, {} of {counted} …", n - WARM_UP);
         }
         let way = WAYS[n % WAYS.len()];
-        // Each way is followed by each door in turn.
-        let first = n / WAYS.len() % DOORS.len();
-        let round = home.round(way, first, &mut figures).await;
+        // Each way is followed by each endpoint in turn.
+        let first = n / WAYS.len() % ENDPOINTS.len();
+        let round = household.round(way, first, &mut figures.late).await;
         let round = round.with_context(|| format!("round {n}, {}", way.name()))?;
         if n >= WARM_UP {
             figures.rounds.push(round);
@@ -154,309 +107,202 @@ pub async fn measure() -> Result<Figures> {
             eprintln!("end-to-end: sign-outs of a busy device, {n} of {BUSY} …");
         }
         let way = WAYS[n % WAYS.len()];
-        home.busy(way, n / WAYS.len() % 4, &mut figures).await?;
+        let calls = n / WAYS.len() % 4;
+        busy::sign_out(&mut household, way, calls, &mut figures.busy).await?;
+        household.check_laptop(way, &mut figures.late).await?;
     }
-    home.listening.abort();
+    household.listening.abort();
     Ok(figures)
 }
 
 impl Figures {
-    /// Sessions that were alive and should have been dead: each call is one.
+    /// Returns how many calls were let in that should have been refused.
     pub fn alive(&self) -> usize {
-        let after = self.after.iter().map(|(_, _, after)| after.let_in);
-        after.sum::<usize>() + self.busy.after.let_in
+        let late = self.late.iter().filter(|late| late.is_let_in);
+        late.count() + self.busy.let_in_after()
     }
 
-    /// Sessions that ended though nobody signed them out.
-    pub fn lost(&self) -> usize {
-        self.lost
-    }
-
-    /// For the eye.
     pub fn tables(&self) -> Vec<Table> {
-        vec![self.by_way(), self.by_door(), self.of_busy()]
+        vec![self.times(), self.busy.table()]
     }
 
-    fn by_way(&self) -> Table {
+    /// Times by the way of signing out, and by the endpoint of the next call.
+    fn times(&self) -> Table {
+        let title = "From the answer of a sign-out on (answered: from its beginning): \
+                     p50 / p99 / max, ms";
         let columns = [
-            "sign-out",
+            "sign-out, endpoint",
             "times",
             "answered",
             "next call refused",
             "at a subscriber",
-            "socket told",
+            "device notified",
             "calls after",
             "let in",
         ];
-        let title = "From the answer of a sign-out on (answered: from its beginning): \
-                     p50 / p99 / max, ms";
         let mut table = Table::new(title, &columns);
-        let mut row = |name: &str, is_of: &dyn Fn(Way) -> bool| {
-            let rounds = self.rounds.iter().filter(|round| is_of(round.way));
-            let rounds: Vec<&Round> = rounds.collect();
-            let cell = |figure: fn(&Round) -> f64| {
-                Spread::of(rounds.iter().map(|round| figure(round))).cell()
-            };
-            let after = self.after.iter().filter(|(way, _, _)| is_of(*way));
-            let (calls, let_in) = total(after.map(|(_, _, after)| after));
+        let mut row = |name: &str, is_of: &dyn Fn(Way, Endpoint) -> bool| {
+            let rounds = || self.rounds.iter().filter(|it| is_of(it.way, it.endpoint));
+            let late = || self.late.iter().filter(|it| is_of(it.way, it.endpoint));
             table.row([
                 name.to_owned(),
-                rounds.len().to_string(),
-                cell(|round| round.answered_ms),
-                cell(|round| round.refused_ms),
-                cell(|round| round.message_ms),
-                cell(|round| round.told_ms),
-                calls.to_string(),
-                let_in.to_string(),
+                rounds().count().to_string(),
+                spread(rounds().map(|round| round.answered_ms)),
+                spread(rounds().map(|round| round.refused_ms)),
+                spread(rounds().map(|round| round.message_ms)),
+                spread(rounds().map(|round| round.notified_ms)),
+                late().count().to_string(),
+                late().filter(|late| late.is_let_in).count().to_string(),
             ]);
         };
         for way in WAYS {
-            row(way.name(), &|of| of == way);
+            row(way.name(), &|of, _| of == way);
         }
-        row("all", &|_| true);
-        table
-    }
-
-    fn by_door(&self) -> Table {
-        let columns = [
-            "door",
-            "very next calls",
-            "refused after",
-            "calls after",
-            "let in",
-        ];
-        let title = "The same, by where the dead session knocked: p50 / p99 / max, ms";
-        let mut table = Table::new(title, &columns);
-        for door in DOORS {
-            let rounds = self.rounds.iter().filter(|round| round.door == door);
-            let spread = Spread::of(rounds.map(|round| round.refused_ms));
-            let after = self.after.iter().filter(|(_, of, _)| *of == door);
-            let (calls, let_in) = total(after.map(|(_, _, after)| after));
-            table.row([
-                door.name().to_owned(),
-                spread.times.to_string(),
-                spread.cell(),
-                calls.to_string(),
-                let_in.to_string(),
-            ]);
+        for endpoint in ENDPOINTS {
+            row(endpoint.name(), &|_, of| of == endpoint);
         }
+        row("all", &|_, _| true);
         table
     }
-
-    fn of_busy(&self) -> Table {
-        let columns = [
-            "sign-outs",
-            "begun before the answer: let in",
-            "refused",
-            "begun after it: refused",
-            "let in",
-            "errors",
-        ];
-        let busy = &self.busy;
-        let mut table = Table::new("The calls of a device that never stops calling", &columns);
-        table.row(
-            [
-                busy.sign_outs,
-                busy.before.let_in,
-                busy.before.refused,
-                busy.after.refused,
-                busy.after.let_in,
-                busy.before.neither + busy.after.neither,
-            ]
-            .map(|count| count.to_string()),
-        );
-        table
-    }
-}
-
-/// How many calls, and how many of them were let in.
-fn total<'a>(after: impl Iterator<Item = &'a Tally>) -> (usize, usize) {
-    after.fold((0, 0), |(calls, let_in), after| {
-        let all = after.refused + after.let_in + after.neither;
-        (calls + all, let_in + after.let_in)
-    })
 }
 
 /// A household with a laptop, a television and a subscriber.
-struct Home {
-    doors: Doors,
-    household: Household,
+pub struct Household {
+    pub endpoints: Endpoints,
+    pub tv: Device,
     laptop: Device,
-    tv: Device,
+    account: Account,
+    /// Sign-outs as the subscriber hears of them.
     messages: UnboundedReceiver<(String, Instant)>,
     listening: JoinHandle<()>,
 }
 
-impl Home {
+impl Household {
     async fn new() -> Result<Self> {
-        let household = Household::register().await;
-        let laptop = household.sign_in(LAPTOP).await;
-        let tv = household.sign_in(TV).await;
+        let account = Account::register().await;
+        let laptop = account.sign_in(LAPTOP).await;
+        let tv = account.sign_in(TV).await;
         let (hear, messages) = unbounded_channel();
         let listener = Listener::of(&laptop.account_id).await?;
         Ok(Self {
-            doors: Doors::new()?,
-            household,
-            laptop,
+            endpoints: Endpoints::new()?,
             tv,
+            laptop,
+            account,
             messages,
             listening: tokio::spawn(listen(listener, hear)),
         })
     }
 
-    /// Signs the television in and out, and looks what becomes of it.
-    async fn round(&mut self, way: Way, first: usize, figures: &mut Figures) -> Result<Round> {
+    /// Signs the television in and out, and tries its token at every endpoint.
+    async fn round(&mut self, way: Way, first: usize, late: &mut Vec<Late>) -> Result<Round> {
         self.sign_in().await;
-        let socket = self.doors.socket(&self.tv.token).await?;
-        let told = tokio::spawn(told(socket));
-        let door = DOORS[first];
-        let before = self.doors.knock(door, &self.tv.token).await?;
-        ensure!(
-            before.verdict == Verdict::LetIn,
-            "{} before the sign-out: {:?}",
-            door.name(),
-            before.verdict
-        );
+        let socket = self.endpoints.open(&self.tv.token).await?;
+        let notified = tokio::spawn(acknowledge(socket));
+        let before = self.endpoints.attempt(ENDPOINTS[first], &self.tv.token);
+        ensure!(before.await?.is_let_in, "refused before the sign-out");
 
         let begun = Instant::now();
-        let answer = self.sign_out(way).await;
+        let sign_out = self.sign_out(way).await;
         let at = Instant::now();
-        let mut refused = Duration::ZERO;
-        for n in 0..DOORS.len() {
-            let door = DOORS[(first + n) % DOORS.len()];
-            let knock = self.doors.knock(door, &self.tv.token).await?;
-            count(figures, way, door, knock)?;
-            if n == 0 {
-                refused = knock.took;
-            }
+        let mut refused = None;
+        for n in 0..ENDPOINTS.len() {
+            let endpoint = ENDPOINTS[(first + n) % ENDPOINTS.len()];
+            let attempt = self.endpoints.attempt(endpoint, &self.tv.token).await?;
+            let is_let_in = attempt.is_let_in;
+            late.push(Late {
+                way,
+                endpoint,
+                is_let_in,
+            });
+            refused.get_or_insert(attempt.took);
         }
-        let sign_out = id_of(&answer);
         let message = self.message(&sign_out).await?;
-        let told = timeout(PATIENCE, told).await;
-        let (heard, frame) = told.context("the device was not told")???;
-        ensure!(
-            heard == sign_out,
-            "the device was told of another sign-out, {heard}"
-        );
-        self.look_at_the_laptop(way, figures).await?;
+        let notified = timeout(PATIENCE, notified).await;
+        let (of, frame) = notified.context("the device was not notified")???;
+        ensure!(of == sign_out, "notified of another sign-out, {of}");
+        self.check_laptop(way, late).await?;
         Ok(Round {
             way,
             answered_ms: ms(at - begun),
-            door,
-            refused_ms: ms(refused),
+            endpoint: ENDPOINTS[first],
+            refused_ms: ms(refused.unwrap_or(Duration::ZERO)),
             message_ms: ms(message.saturating_duration_since(at)),
             // The push can overtake the answer.
-            told_ms: ms(frame.saturating_duration_since(at)),
+            notified_ms: ms(frame.saturating_duration_since(at)),
         })
     }
 
-    /// The same of a television that calls without a pause through two doors, signed
-    /// out after so many of its calls.
-    async fn busy(&mut self, way: Way, calls: usize, figures: &mut Figures) -> Result<()> {
-        self.sign_in().await;
-        let (answered, is_answered) = watch::channel(None);
-        let (called, mut calling) = unbounded_channel();
-        let mut lives = Vec::new();
-        for door in [Door::Session, Door::Authorizer] {
-            let life = Life {
-                doors: self.doors.clone(),
-                door,
-                token: self.tv.token.clone(),
-                answered: is_answered.clone(),
-                called: called.clone(),
-            };
-            lives.push(tokio::spawn(life.live()));
-        }
-        for _ in 0..calls {
-            calling.recv().await.context("a life has ended early")?;
-        }
-        let answer = self.sign_out(way).await;
-        answered.send_replace(Some(Instant::now()));
-        let _ = id_of(&answer);
-        for life in lives {
-            let (before, after) = timeout(PATIENCE, life).await???;
-            for verdict in before {
-                figures.busy.before.add(verdict);
-            }
-            for verdict in after {
-                figures.busy.after.add(verdict);
-            }
-        }
-        figures.busy.sign_outs += 1;
-        self.look_at_the_laptop(way, figures).await
-    }
-
-    /// The television, signed in again as the same device.
-    async fn sign_in(&mut self) {
+    /// Signs the television in again as the same device.
+    pub async fn sign_in(&mut self) {
         let key = json!({ "device_key": self.tv.key });
-        self.tv = self.household.sign_in_with(TV, key).await;
+        self.tv = self.account.sign_in_with(TV, key).await;
     }
 
-    async fn sign_out(&mut self, way: Way) -> Answer {
-        match way {
+    /// Signs the television out. Returns the id of the sign-out.
+    pub async fn sign_out(&mut self, way: Way) -> String {
+        let answer = match way {
             Way::Local => self.tv.post("/v1/sign-out").await,
             Way::Device => self.laptop.sign_out(&self.tv.id).await,
             Way::Others => self.laptop.sign_out_all("others").await,
             Way::Global => self.laptop.sign_out_all("global").await,
             Way::Password => {
                 let new = format!("quiet otter {}", unique());
-                let old = std::mem::replace(&mut self.household.password, new.clone());
+                let old = std::mem::replace(&mut self.account.password, new.clone());
                 self.laptop.change_password(&old, &new, true).await
             }
-        }
+        };
+        let id = answer.done(200)["sign_out"]["id"].clone();
+        id.as_str().expect("a sign-out has an id").to_owned()
     }
 
-    /// It is still signed in, but after `global`.
-    async fn look_at_the_laptop(&mut self, way: Way, figures: &mut Figures) -> Result<()> {
-        let knock = self.doors.knock(Door::Session, &self.laptop.token).await?;
-        if way == Way::Global {
-            count(figures, way, Door::Session, knock)?;
-            let key = json!({ "device_key": self.laptop.key });
-            self.laptop = self.household.sign_in_with(LAPTOP, key).await;
-        } else if knock.verdict == Verdict::Refused {
-            figures.lost += 1;
-            bail!("{} has ended the laptop's session, too", way.name());
+    /// Fails unless the laptop is still signed in. After `global` it must not be, and
+    /// signs in again.
+    async fn check_laptop(&mut self, way: Way, late: &mut Vec<Late>) -> Result<()> {
+        let endpoint = Endpoint::Session;
+        let attempt = self.endpoints.attempt(endpoint, &self.laptop.token).await?;
+        let is_let_in = attempt.is_let_in;
+        if way != Way::Global {
+            ensure!(
+                is_let_in,
+                "{} has ended the laptop's session too",
+                way.name()
+            );
+            return Ok(());
         }
+        late.push(Late {
+            way,
+            endpoint,
+            is_let_in,
+        });
+        let key = json!({ "device_key": self.laptop.key });
+        self.laptop = self.account.sign_in_with(LAPTOP, key).await;
         Ok(())
     }
 
-    /// When the first message of a sign-out came.
+    /// Waits for the first message about a sign-out.
     async fn message(&mut self, sign_out: &str) -> Result<Instant> {
         let heard = async {
             loop {
                 let message = self.messages.recv().await;
-                let (of, at) = message.context("nobody listens any more")?;
+                let (of, at) = message.context("the listener has ended")?;
                 if of == sign_out {
                     return Ok(at);
                 }
             }
         };
-        timeout(PATIENCE, heard)
-            .await
-            .context("no subscriber heard of it")?
+        let heard = timeout(PATIENCE, heard).await;
+        heard.context("no subscriber heard of it")?
     }
 }
 
-/// Counts a call after the answer. An error is no refusal, and not what is measured.
-fn count(figures: &mut Figures, way: Way, door: Door, knock: Knock) -> Result<()> {
-    if let Verdict::Neither(status) = knock.verdict {
-        bail!("{} answered {status}", door.name());
-    }
-    let mut after = figures.after.iter_mut();
-    let (_, _, after) = after
-        .find(|(of, at, _)| (*of, *at) == (way, door))
-        .expect("every way and door is there");
-    after.add(knock.verdict);
-    Ok(())
-}
-
-/// Tells of each message by the sign-out that it is about.
+/// Passes on each message's sign-out, with the time at which it came.
 async fn listen(mut listener: Listener, hear: UnboundedSender<(String, Instant)>) {
     let mut known = 0;
     while let Ok(heard) = listener.until(|heard| heard.len() > known).await {
         for one in &heard[known..] {
             if let Some(sign_out) = one.claims["txn"].as_str() {
-                // Nobody asks any more at the end.
+                // The receiver is gone when the measurement ends.
                 let _ = hear.send((sign_out.to_owned(), one.at));
             }
         }
@@ -464,57 +310,22 @@ async fn listen(mut listener: Listener, hear: UnboundedSender<(String, Instant)>
     }
 }
 
-/// Waits for the revocation, acknowledges it, and waits for the end of the socket;
-/// which sign-out it told of, and when it came.
-async fn told(mut socket: Socket) -> Result<(String, Instant)> {
-    let mut told = None;
+/// Acknowledges the revocation and waits for the end of the socket. Returns the sign-out
+/// and the time at which the frame came.
+async fn acknowledge(mut socket: Socket) -> Result<(String, Instant)> {
+    let mut notified = None;
     while let Some(frame) = socket.next().await? {
         let at = Instant::now();
         let Frame::SessionRevoked { signed_out, .. } = frame else {
-            bail!("the device heard something else");
+            bail!("the device got another frame");
         };
         let sign_out = signed_out.sign_out.context("a revocation has its id")?;
-        if told.is_none() {
+        if notified.is_none() {
             socket.acknowledge(&sign_out).await?;
-            told = Some((sign_out, at));
+            notified = Some((sign_out, at));
         }
     }
-    told.context("the socket was closed without a word")
-}
-
-/// One of the things that a busy television does at once.
-struct Life {
-    doors: Doors,
-    door: Door,
-    token: String,
-    answered: watch::Receiver<Option<Instant>>,
-    called: UnboundedSender<()>,
-}
-
-impl Life {
-    /// Calls until some of the calls have begun after the answer; what came of those
-    /// before it and after.
-    async fn live(self) -> Result<(Vec<Verdict>, Vec<Verdict>)> {
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        while after.len() < CALLS_AFTER {
-            let knock = self.doors.knock(self.door, &self.token).await?;
-            let is_after = self.answered.borrow().is_some_and(|at| knock.began > at);
-            if is_after { &mut after } else { &mut before }.push(knock.verdict);
-            let _ = self.called.send(());
-        }
-        Ok((before, after))
-    }
-}
-
-/// The id of a sign-out that was answered.
-fn id_of(answer: &Answer) -> String {
-    let body = answer.done(200);
-    let id = body["sign_out"]["id"].as_str();
-    id.expect("a sign-out has an id").to_owned()
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    notified.context("the socket was closed without a frame")
 }
 
 #[cfg(test)]
@@ -522,32 +333,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_that_was_let_in_once_is_alive_wherever_it_was() {
-        let of = |verdicts: &[Verdict]| {
-            let mut tally = Tally::default();
-            for verdict in verdicts {
-                tally.add(*verdict);
-            }
-            tally
+    fn every_call_that_was_let_in_late_counts() {
+        let late = |is_let_in| Late {
+            way: Way::Others,
+            endpoint: Endpoint::Session,
+            is_let_in,
         };
-        let dead = of(&[Verdict::Refused, Verdict::Neither(502), Verdict::Refused]);
-        let alive = of(&[Verdict::Refused, Verdict::LetIn]);
-        let figures = |door: Tally, busy: Tally| Figures {
-            rounds: Vec::new(),
-            after: vec![
-                (Way::Others, Door::Session, dead),
-                (Way::Global, Door::Socket, door),
-            ],
-            busy: Busy {
-                after: busy,
-                ..Busy::default()
-            },
-            lost: 0,
+        let figures = |late: Vec<Late>| Figures {
+            late,
+            ..Figures::default()
         };
 
-        assert_eq!(figures(dead, dead).alive(), 0);
-        assert_eq!(figures(alive, dead).alive(), 1);
-        assert_eq!(figures(alive, alive).alive(), 2);
-        assert_eq!(total([dead, alive].iter()), (5, 1));
+        assert_eq!(figures(vec![late(false)]).alive(), 0);
+        assert_eq!(figures(vec![late(false), late(true)]).alive(), 1);
     }
 }

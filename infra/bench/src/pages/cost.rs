@@ -14,7 +14,6 @@ pub fn tables(model: &Model) -> Result<Tables> {
         ("operations", operations(model)?),
         ("receipts", receipts(model)),
         ("month", month(model)?),
-        ("services", services(model)?),
         ("cognito", cognito(model)?),
         ("prices", prices(model)),
     ])
@@ -49,7 +48,7 @@ fn operations(model: &Model) -> Result<Table> {
             } else {
                 String::new()
             },
-            format!("{:.2}", usd(model, &million, &million)),
+            format!("{:.2}", model.usd(&million, &million)),
         ]);
     }
     Ok(table)
@@ -58,11 +57,6 @@ fn operations(model: &Model) -> Result<Table> {
 fn sum(units: &Amounts) -> String {
     // The sum of nothing is -0.
     (units.values().sum::<f64>() + 0.0).to_string()
-}
-
-/// Returns what a part of a month costs at the prices of the whole month's volume.
-fn usd(model: &Model, part: &Used, whole: &Used) -> f64 {
-    model.bill(part, whole).values().sum()
 }
 
 fn receipts(model: &Model) -> Table {
@@ -90,21 +84,15 @@ fn receipts(model: &Model) -> Table {
 }
 
 /// Returns an empty table with a column for each size of the example app.
-fn by_size(model: &Model, first: &str, is_idle: bool) -> (Table, Vec<f64>) {
-    let idle = is_idle.then_some(0.0);
-    let sizes: Vec<f64> = idle
-        .into_iter()
-        .chain(model.usage.app.sizes.clone())
-        .collect();
+fn by_size(model: &Model, first: &str) -> Table {
     let name = |size: &f64| match size {
         0.0 => "nobody".to_owned(),
         _ => format!("{} devices", grouped(*size)),
     };
-    let names: Vec<String> = sizes.iter().map(name).collect();
-    let columns: Vec<&str> = std::iter::once(first)
-        .chain(names.iter().map(String::as_str))
-        .collect();
-    (Table::new("", &columns), sizes)
+    let names: Vec<String> = model.usage.app.sizes.iter().map(name).collect();
+    let names = names.iter().map(String::as_str);
+    let columns: Vec<&str> = std::iter::once(first).chain(names).collect();
+    Table::new("", &columns)
 }
 
 fn money(usd: f64) -> String {
@@ -117,24 +105,22 @@ fn money(usd: f64) -> String {
 
 /// A month of the example app by activity, at each size.
 fn month(model: &Model) -> Result<Table> {
-    let (mut table, sizes) = by_size(model, "USD a month", true);
+    let mut table = by_size(model, "USD a month");
+    let sizes = &model.usage.app.sizes;
     let mut months = Vec::new();
-    for size in &sizes {
+    for size in sizes {
         months.push(model.month(*size, &[])?);
     }
     let wholes: Vec<Used> = months.iter().map(|rows| total(rows)).collect();
     for n in 0..months[0].len() {
         let parts = months.iter().zip(&wholes);
-        let cells = parts.map(|(rows, whole)| money(usd(model, &rows[n].1, whole)));
+        let cells = parts.map(|(rows, whole)| money(model.usd(&rows[n].1, whole)));
         table.row(std::iter::once(months[0][n].0.to_owned()).chain(cells));
     }
-    let sums: Vec<f64> = wholes
-        .iter()
-        .map(|whole| usd(model, whole, whole))
-        .collect();
+    let sums: Vec<f64> = wholes.iter().map(|whole| model.usd(whole, whole)).collect();
     let cells = sums.iter().map(|sum| format!("**{}**", money(*sum)));
     table.row(std::iter::once("**total**".to_owned()).chain(cells));
-    let each = sums.iter().zip(&sizes).map(|(sum, size)| match size {
+    let each = sums.iter().zip(sizes).map(|(sum, size)| match size {
         0.0 => String::new(),
         _ => format!("{:.4}", sum / size),
     });
@@ -142,29 +128,10 @@ fn month(model: &Model) -> Result<Table> {
     Ok(table)
 }
 
-/// The same month by what is billed.
-fn services(model: &Model) -> Result<Table> {
-    let (mut table, sizes) = by_size(model, "USD a month", true);
-    let mut bills = Vec::new();
-    for size in &sizes {
-        let whole = total(&model.month(*size, &[])?);
-        bills.push(model.bill(&whole, &whole));
-    }
-    // The largest size uses everything.
-    let groups: Vec<&str> = bills.iter().flat_map(|bill| bill.keys().copied()).collect();
-    let groups: std::collections::BTreeSet<&str> = groups.into_iter().collect();
-    for group in groups {
-        let cells = bills
-            .iter()
-            .map(|bill| money(bill.get(group).copied().unwrap_or(0.0)));
-        table.row(std::iter::once(group.to_owned()).chain(cells));
-    }
-    Ok(table)
-}
-
 /// The same people with Amazon Cognito, each account an active user.
 fn cognito(model: &Model) -> Result<Table> {
-    let (mut table, sizes) = by_size(model, "USD a month for the same people", false);
+    let mut table = by_size(model, "USD a month for the same people");
+    let sizes = &model.usage.app.sizes;
     for (what, without) in [
         ("Curfew", &[][..]),
         ("Curfew without sockets", &["sockets"]),
@@ -174,9 +141,9 @@ fn cognito(model: &Model) -> Result<Table> {
         ),
     ] {
         let mut cells = vec![what.to_owned()];
-        for size in &sizes {
+        for size in sizes {
             let whole = total(&model.month(*size, without)?);
-            cells.push(grouped(usd(model, &whole, &whole)));
+            cells.push(grouped(model.usd(&whole, &whole)));
         }
         table.row(cells);
     }

@@ -90,9 +90,7 @@ pub struct Receipt {
 pub struct Usage {
     pub processor: Processor,
     pub trip_ms: Amounts,
-    pub log_bytes: LogBytes,
-    pub answer_bytes: AnswerBytes,
-    pub polling: Polling,
+    pub assumed: Assumed,
     pub app: App,
 }
 
@@ -105,27 +103,17 @@ pub struct Processor {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LogBytes {
-    pub line: f64,
-    pub platform: f64,
-    pub access: f64,
-    pub overhead: f64,
-    pub compression: f64,
-    pub kept_days: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AnswerBytes {
-    pub http: f64,
+pub struct Assumed {
+    pub log_line: f64,
+    pub log_platform: f64,
+    pub log_access: f64,
+    pub log_overhead: f64,
+    pub log_compression: f64,
+    pub log_kept_days: f64,
+    pub http_answer: f64,
     pub frame: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Polling {
     pub pollers: f64,
-    pub seconds: f64,
+    pub poll_seconds: f64,
 }
 
 #[derive(Deserialize)]
@@ -170,8 +158,6 @@ pub struct Prices {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    #[serde(default)]
-    pub group: String,
     pub what: String,
     pub per: f64,
     pub tiers: Vec<Tier>,

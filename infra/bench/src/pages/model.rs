@@ -1,6 +1,5 @@
 //! What operations use of everything that is billed or limited.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -140,10 +139,7 @@ impl Model {
                 "SendMessage" => count("queue_request", times),
                 "PostToConnection" => {
                     count("socket_message", times);
-                    count(
-                        "transfer_gb",
-                        times * self.usage.answer_bytes.frame / GIGABYTE,
-                    );
+                    count("transfer_gb", times * self.usage.assumed.frame / GIGABYTE);
                 }
                 _ => {}
             }
@@ -160,13 +156,13 @@ impl Model {
         operation: &Operation,
         count: &mut impl FnMut(&str, f64),
     ) -> Result<()> {
-        let log = &self.usage.log_bytes;
+        let assumed = &self.usage.assumed;
         if let Some(function) = &operation.function {
             let busy_ms = self.busy_ms(operation)?;
             let gb = self.memory_mb(function)? / 1_024.0;
             // Lambda logs two events of its own, and bills whole milliseconds.
-            let lines = operation.log_lines * (log.line + log.overhead);
-            let bytes = lines + log.platform + 2.0 * log.overhead;
+            let lines = operation.log_lines * (assumed.log_line + assumed.log_overhead);
+            let bytes = lines + assumed.log_platform + 2.0 * assumed.log_overhead;
             count("invocation", 1.0);
             count("executions", busy_ms / 1_000.0);
             count("gb_second", gb * busy_ms.ceil() / 1_000.0);
@@ -175,8 +171,11 @@ impl Model {
         match operation.via {
             Some(Via::Http) => {
                 count("http_request", 1.0);
-                count("transfer_gb", self.usage.answer_bytes.http / GIGABYTE);
-                count("log_gb", (log.access + log.overhead) / GIGABYTE);
+                count("transfer_gb", assumed.http_answer / GIGABYTE);
+                count(
+                    "log_gb",
+                    (assumed.log_access + assumed.log_overhead) / GIGABYTE,
+                );
             }
             Some(Via::Socket) => count("socket_message", 1.0),
             None => {}
@@ -214,13 +213,13 @@ impl Model {
     /// Returns what is used whatever happens, and what follows from everything else.
     fn fixed(&self, all: &Used) -> Used {
         let amount = |name: &str| all.get(name).copied().unwrap_or(0.0);
-        let (polling, log) = (&self.usage.polling, &self.usage.log_bytes);
+        let assumed = &self.usage.assumed;
         let alarms = resources(&self.template, "AWS::CloudWatch::Alarm").len();
-        let polls = self.sources("SQS") * polling.pollers * MONTH_SECONDS / polling.seconds;
+        let polls = self.sources("SQS") * assumed.pollers * MONTH_SECONDS / assumed.poll_seconds;
         // Lambda polls the streams as well, each over one connection.
         let busy = amount("executions") / MONTH_SECONDS * self.usage.app.connections_per_request;
         let connections = busy + self.sources("DynamoDB");
-        let months = log.kept_days / (MONTH_HOURS / 24.0);
+        let months = assumed.log_kept_days / (MONTH_HOURS / 24.0);
         let amounts = [
             ("alarm", float(alarms)),
             ("queue_request", polls),
@@ -228,7 +227,10 @@ impl Model {
                 "key_request",
                 connections * KEY_REQUESTS_AN_HOUR * MONTH_HOURS,
             ),
-            ("log_gb_month", amount("log_gb") * log.compression * months),
+            (
+                "log_gb_month",
+                amount("log_gb") * assumed.log_compression * months,
+            ),
         ];
         amounts
             .map(|(name, amount)| (name.to_owned(), amount))
@@ -244,19 +246,17 @@ impl Model {
         float(sources.count())
     }
 
-    /// Returns what a part of a month's usage costs by group, at the prices that the
-    /// volume of the whole month has.
-    pub fn bill(&self, part: &Used, whole: &Used) -> BTreeMap<&str, f64> {
-        let mut bill = BTreeMap::new();
-        for (name, price) in &self.prices.prices {
-            let amount = |used: &Used| used.get(name).copied().unwrap_or(0.0);
-            let all = amount(whole);
-            if all > 0.0 {
-                let usd = price.usd(all) * amount(part) / all;
-                *bill.entry(price.group.as_str()).or_default() += usd;
-            }
-        }
-        bill
+    /// Returns what a part of a month's usage costs, at the prices that the volume of the
+    /// whole month has.
+    pub fn usd(&self, part: &Used, whole: &Used) -> f64 {
+        let amount = |used: &Used, name: &str| used.get(name).copied().unwrap_or(0.0);
+        let prices = self.prices.prices.iter();
+        let used = prices.filter(|(name, _)| amount(whole, name) > 0.0);
+        used.map(|(name, price)| {
+            let all = amount(whole, name);
+            price.usd(all) * amount(part, name) / all
+        })
+        .sum()
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
         let model = Model::read().unwrap();
         let rows = model.month(1e7, &[]).unwrap();
         let whole = total(&rows);
-        let usd = |part: &Used| model.bill(part, &whole).values().sum::<f64>();
+        let usd = |part: &Used| model.usd(part, &whole);
         let parts: f64 = rows.iter().map(|(_, used)| usd(used)).sum();
         assert!((parts - usd(&whole)).abs() < 0.01, "{parts}");
     }

@@ -14,8 +14,6 @@ const LARGE: f64 = 100_000.0;
 const APP: f64 = 1e6;
 /// The rows that a batch of reads has at most, but for the account's.
 const BATCH_READ: f64 = 99.0;
-/// The messages that a batch of the topic has at most.
-const BATCH_PUBLISHED: f64 = 10.0;
 /// The bytes of rows that one query returns at most.
 const QUERY_BYTES: f64 = 1_048_576.0;
 /// The bytes of a device's row; assumed, and more than most take.
@@ -25,7 +23,6 @@ pub fn tables(model: &Model) -> Result<Tables> {
     Ok(vec![
         ("limits", limits(model)?),
         ("account", account(model)?),
-        ("background", background(model)?),
         ("large", large(model)?),
         ("quotas", quotas(model)),
     ])
@@ -147,58 +144,6 @@ fn bottleneck(model: &Model, operation: &Operation) -> Result<(f64, String, f64)
     found.with_context(|| format!("{} uses no table", operation.what))
 }
 
-/// How fast the work behind the answer is done, of one account and of all.
-fn background(model: &Model) -> Result<Table> {
-    let at_once = |function: &str| {
-        let ends = format!("/Resources/{function}/Properties/Events/Ends/Properties");
-        model.value(&format!("{ends}/ScalingConfig/MaximumConcurrency"))
-    };
-    let columns = [
-        "behind the answer, a second",
-        "one account",
-        "all",
-        "limited by",
-        "raise",
-    ];
-    let mut table = Table::new("", &columns);
-    let mut row = |what: &str, one: f64, times: f64, limit: &str, raise: &str| {
-        let figures = [grouped(one), grouped(one * times)];
-        let texts = [limit, raise].map(ToOwned::to_owned);
-        table.row(std::iter::once(what.to_owned()).chain(figures).chain(texts));
-    };
-    row(
-        "events published",
-        published_a_second(model)?,
-        model.parameter("PublishConcurrency")?,
-        "one batch of a shard at a time, `PublishConcurrency`",
-        "`ParallelizationFactor`, the parameter",
-    );
-    row(
-        "devices swept",
-        swept_a_second(model, "sweep-global")?,
-        at_once("Sweep")?,
-        "one page after the other, `MaximumConcurrency` of `Sweep`",
-        "the template",
-    );
-    row(
-        "connected devices notified",
-        1_000.0 / push_ms(model)?,
-        at_once("PushRevocations")?,
-        "one execution, `MaximumConcurrency` of `PushRevocations`",
-        "`MemorySize`; the gateway's quota is reached before the second",
-    );
-    Ok(table)
-}
-
-/// Returns how many records of a shard are published in a second.
-fn published_a_second(model: &Model) -> Result<f64> {
-    let events = "/Resources/PublishRevocations/Properties/Events/SignOuts/Properties";
-    let records = model.value(&format!("{events}/BatchSize"))?;
-    // Most of the time for a record is that of its call, so count the time by call.
-    let batch_ms = model.busy_ms(model.operation("publish")?)?;
-    Ok(records * 1_000.0 / (records / BATCH_PUBLISHED * batch_ms))
-}
-
 /// Returns how many devices of one account are swept in a second.
 fn swept_a_second(model: &Model, operation: &str) -> Result<f64> {
     let operation = model.operation(operation)?;
@@ -222,7 +167,6 @@ fn large(model: &Model) -> Result<Table> {
     let title = format!("an account of {} devices", grouped(LARGE));
     let mut table = Table::new("", &[&title, ""]);
     let mut row = |what: &str, value: String| table.row([what.to_owned(), value]);
-    row("every session is refused", "from the answer on".to_owned());
     for (what, sweep) in [("global", "sweep-global"), ("others", "sweep-others")] {
         let swept = LARGE / swept_a_second(model, sweep)?;
         row(&format!("the sweep after `{what}` takes"), minutes(swept));
