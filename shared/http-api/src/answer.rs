@@ -1,4 +1,4 @@
-//! What goes out: a status, headers, cookies and a body.
+//! Answers: status, headers, cookies and body.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
@@ -6,26 +6,14 @@ use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The cookie that carries the token for a page. The prefix binds it to this
-/// host, to HTTPS and to the whole of it (RFC 6265bis, section 4.1.3).
-pub const SESSION_COOKIE: &str = "__Host-curfew";
+use crate::cookies::{CLEARED_SESSION_COOKIE, Transport};
 
-/// What makes a browser forget the token.
-pub const CLEARED_SESSION_COOKIE: &str =
-    "__Host-curfew=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
-
-/// A cookie that only this host gets, over HTTPS, and that no script can read.
-#[must_use]
-pub fn cookie(name: &str, value: &str, max_age_s: i64) -> String {
-    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={max_age_s}")
-}
-
-/// A body without a member.
+/// A body without members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Empty {}
 
-/// An answer in the making.
+/// An answer that a handler builds.
 #[derive(Debug, Clone)]
 pub struct Answer {
     status: u16,
@@ -35,26 +23,26 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer with a JSON body. Nobody may keep a copy, unless another
-    /// `cache-control` says so.
+    /// Creates an answer with a JSON body. No cache may keep it, unless
+    /// [`Answer::with_header`] sets another `cache-control`.
     ///
     /// # Panics
-    /// When the body is no JSON, which no plain struct of texts is.
+    /// When `body` can't be serialized; plain structs of text always can.
     #[must_use]
     pub fn json<T: Serialize>(status: u16, body: &T) -> Self {
         let body = serde_json::to_string(body).expect("the answers are plain structs of text");
         Self::raw(status, body)
     }
 
-    /// An answer whose body is JSON already.
+    /// Creates an answer whose body is already JSON.
     #[must_use]
     pub fn raw(status: u16, body: impl Into<String>) -> Self {
-        Self::empty(status)
-            .with_body(body.into())
-            .with_header("content-type", "application/json")
+        let mut answer = Self::empty(status).with_header("content-type", "application/json");
+        answer.body = Some(body.into());
+        answer
     }
 
-    /// An answer without a body.
+    /// Creates an answer without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
         let answer = Self {
@@ -68,12 +56,7 @@ impl Answer {
             .with_header("x-content-type-options", "nosniff")
     }
 
-    fn with_body(mut self, body: String) -> Self {
-        self.body = Some(body);
-        self
-    }
-
-    /// Sets a header; one whose value can't stand in a header is left out.
+    /// Sets a header. Skips a value that is not allowed in a header.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -82,29 +65,34 @@ impl Answer {
         self
     }
 
-    /// Adds a cookie.
+    /// Adds a `Set-Cookie` value.
     #[must_use]
     pub fn with_cookie(mut self, cookie: impl Into<String>) -> Self {
         self.cookies.push(cookie.into());
         self
     }
 
-    /// Makes a browser drop the token and what it has stored for this host
-    /// (Clear-Site-Data). The key of the device stays, so the device is
-    /// recognised when it signs in again.
+    /// Completes the answer to a request that ended its own session. A page's
+    /// browser then deletes the session cookie, and its cache and storage for this
+    /// host (Clear-Site-Data). The device cookie stays, so that the next sign-in is
+    /// recognised as the same device.
     #[must_use]
-    pub fn signing_out_the_page(self) -> Self {
-        self.with_cookie(CLEARED_SESSION_COOKIE)
-            .with_header("clear-site-data", "\"cache\", \"storage\"")
+    pub fn for_signed_out(self, transport: Transport) -> Self {
+        match transport {
+            Transport::Bearer => self,
+            Transport::Cookie => self
+                .with_cookie(CLEARED_SESSION_COOKIE)
+                .with_header("clear-site-data", "\"cache\", \"storage\""),
+        }
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// As the gateway takes it.
+    /// Converts the answer to what the gateway takes.
     #[must_use]
     pub fn into_response(self) -> ApiGatewayV2httpResponse {
         let mut response = ApiGatewayV2httpResponse::default();

@@ -1,242 +1,188 @@
-//! The caller: from the presented secret to the rows it is admitted by.
+//! Authentication: from the token of a request to the rows of its session.
 
 use domain::session::{AuthError, Authenticated};
 use domain::{Device, DeviceId, EndInfo, Limits, Timestamp, Token};
-use store::{Store, StoreError};
+use store::{Store, StoreError, Touch};
 
 use crate::problem::Problem;
-use crate::request::{Request, Transport};
-use crate::views::SignedOutBy;
+use crate::request::Request;
 
-/// Why a caller was not let in.
-#[derive(Debug, thiserror::Error)]
-pub enum CallerError {
-    /// What was presented is missing or malformed.
-    #[error("the request is not acceptable: {}", .0.name())]
-    Unacceptable(Problem),
-    /// There is no such session.
-    #[error("there is no such session")]
-    Unknown,
-    /// The session was ended.
-    #[error("the session was signed out")]
-    SignedOut(EndInfo),
-    /// The session ran out.
-    #[error("the session has expired")]
-    Expired,
-    /// The rows could not be read.
-    #[error("the session could not be checked")]
-    Store(#[from] StoreError),
-}
-
-impl From<CallerError> for Problem {
-    fn from(error: CallerError) -> Self {
-        match error {
-            CallerError::Unacceptable(problem) => problem,
-            CallerError::Unknown => Self::TokenInvalid,
-            CallerError::SignedOut(ended) => Self::SessionSignedOut {
-                sign_out: ended.sign_out,
-                at: ended.at,
-                by: ended.by.as_ref().map(SignedOutBy::from),
-                reason: ended.reason.as_str(),
-            },
-            CallerError::Expired => Self::SessionExpired,
-            CallerError::Store(error) => crate::serve::unavailable(&error),
-        }
-    }
-}
-
-/// Why a check let nobody in, without how a session came to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    /// What was presented is missing or malformed.
-    #[error("the request is not acceptable: {}", .0.name())]
-    Unacceptable(Problem),
-    /// The rows say no.
-    #[error("the session is not valid")]
-    Refused(AuthError),
-    /// The rows could not be read.
-    #[error("the session could not be checked")]
-    Store(#[from] StoreError),
-}
-
-impl Denied {
-    /// The word for the log: of a problem, its name.
-    #[must_use]
-    pub fn outcome(&self) -> &'static str {
-        match self {
-            Self::Unacceptable(problem) => problem.name(),
-            Self::Refused(AuthError::Unknown) => "token-invalid",
-            Self::Refused(AuthError::SignedOut(..) | AuthError::EndedByEpoch(_)) => {
-                "session-signed-out"
-            }
-            Self::Refused(AuthError::Expired) => "session-expired",
-            Self::Store(_) => "unavailable",
-        }
-    }
-}
-
-/// A caller who was let in.
-#[derive(Debug)]
-pub struct Caller {
-    /// The rows that it was admitted by.
-    pub caller: Authenticated,
-    /// The row of the other device that was asked for, if the account has it.
-    pub other: Option<Device>,
-    /// How the token came.
-    pub transport: Transport,
-}
-
-/// Lets the caller in by one round trip to the tables, or says why not. The row
-/// of another device of the same account can be read along. The first refusal of
-/// a session that was ended is written into its receipt.
+/// Authenticates the caller in one round trip to the tables. Reports to the holder
+/// of a dead token how its session ended, and writes this first contact into the
+/// sign-out's receipt.
 ///
 /// # Errors
-/// [`CallerError`]: a table that could not be read never lets anybody in, and
-/// never tells a client that it was signed out.
+/// The problem to answer with. A failed read is `unavailable`, never a verdict on
+/// the session.
 pub async fn authenticate(
     store: &Store,
     request: &Request,
-    other: Option<DeviceId>,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Caller, CallerError> {
-    let denied = match look(store, request, other, limits, now).await {
-        Ok(admission) => return Ok(admission),
-        Err(denied) => denied,
-    };
-    let (ended, device) = match denied {
-        Denied::Unacceptable(problem) => return Err(CallerError::Unacceptable(problem)),
-        Denied::Refused(AuthError::Unknown) => return Err(CallerError::Unknown),
-        Denied::Refused(AuthError::Expired) => return Err(CallerError::Expired),
-        Denied::Store(error) => return Err(CallerError::Store(error)),
-        Denied::Refused(AuthError::SignedOut(ended, device)) => (ended, device),
-        Denied::Refused(AuthError::EndedByEpoch(device)) => {
-            match store.resolve_end(&device, limits, now).await? {
-                Some(ended) => (ended, device),
-                None => return Err(CallerError::Unknown),
-            }
-        }
-    };
-    note_contact(store, &device, &ended, limits, now).await;
-    Err(CallerError::SignedOut(ended))
+) -> Result<Authenticated, Problem> {
+    let (caller, _) = authenticate_with_device(store, request, None, limits, now).await?;
+    Ok(caller)
 }
 
-/// As [`authenticate`], for one who is not told how a session came to its end.
+/// As [`authenticate`], and reads another device's row of the caller's account in
+/// the same round trip; none when the account has no such device.
 ///
 /// # Errors
-/// [`Denied`], in the same cases.
-pub async fn check(
+/// As [`authenticate`].
+pub async fn authenticate_with_device(
     store: &Store,
     request: &Request,
+    wanted: Option<DeviceId>,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Caller, Denied> {
-    let looked = look(store, request, None, limits, now).await;
-    noted(store, looked, limits, now).await
+) -> Result<(Authenticated, Option<Device>), Problem> {
+    let token = request.token()?;
+    let (session, device) = read(store, &token, wanted, limits, now).await?;
+    note_caller(request, &token, &session);
+    let (ended, signed_out) = match session {
+        Ok(caller) => return Ok((caller, device)),
+        Err(AuthError::Unknown) => return Err(Problem::TokenInvalid),
+        Err(AuthError::Expired) => return Err(Problem::SessionExpired),
+        Err(AuthError::SignedOut(ended, device)) => (ended, device),
+        Err(AuthError::EndedByEpoch(device)) => {
+            let ended = store.end_of_left_behind(&device, limits, now).await?;
+            (ended.ok_or(Problem::TokenInvalid)?, device)
+        }
+    };
+    record_contact(store, &signed_out, &ended, limits, now).await;
+    Err(Problem::signed_out(&ended))
 }
 
-/// As [`check`], of a token that did not come as the caller's own.
+/// Authenticates the token of a caller that is not told how a session ended, which
+/// saves a read. Writes the first contact into the receipt, as [`authenticate`].
 ///
 /// # Errors
-/// [`Denied`], in the same cases.
+/// [`StoreError`] when the session could not be read, which is no verdict. The inner
+/// error is the verdict on the session.
 pub async fn check_token(
     store: &Store,
     token: &Token,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Authenticated, Denied> {
-    let looked = match store.rows(token.account(), &[token.device()]).await {
-        Ok(mut rows) => {
-            let device = rows.take_device(token.device());
-            domain::authenticate(token, rows.account, device, limits, now).map_err(Denied::Refused)
+) -> Result<Result<Authenticated, AuthError>, StoreError> {
+    let (session, _) = read(store, token, None, limits, now).await?;
+    match &session {
+        Err(AuthError::SignedOut(ended, device)) => {
+            record_contact(store, device, ended, limits, now).await;
         }
-        Err(error) => Err(Denied::Store(error)),
-    };
-    noted(store, looked, limits, now).await
+        Err(AuthError::EndedByEpoch(device)) if device.contacted_at.is_none() => {
+            match store.end_of_left_behind(device, limits, now).await {
+                Ok(Some(ended)) => record_contact(store, device, &ended, limits, now).await,
+                Ok(None) => {}
+                Err(error) => contact_not_recorded(&error),
+            }
+        }
+        Ok(_) | Err(AuthError::Unknown | AuthError::Expired | AuthError::EndedByEpoch(_)) => {}
+    }
+    Ok(session)
 }
 
-async fn look(
+/// Checks a token as [`check_token`], and updates when its device was last active.
+/// Sets the ids of the request's log line.
+///
+/// # Errors
+/// As [`check_token`].
+pub async fn check_and_touch(
     store: &Store,
     request: &Request,
-    other: Option<DeviceId>,
+    token: &Token,
     limits: &Limits,
     now: Timestamp,
-) -> Result<Caller, Denied> {
-    let presented = request.token().map_err(Denied::Unacceptable)?;
-    if presented.transport == Transport::Cookie && request.method() != "GET" {
-        request.require_origin().map_err(Denied::Unacceptable)?;
+) -> Result<Result<Device, AuthError>, StoreError> {
+    let mut session = check_token(store, token, limits, now).await?;
+    note_caller(request, token, &session);
+    if let Ok(caller) = &mut session
+        && !touch_if_due(store, &mut caller.device, now).await
+    {
+        // It was ended since it was read: the second check returns how.
+        session = check_token(store, token, limits, now).await?;
     }
-    let token = presented.token;
-    let ids = [Some(token.device()), other];
-    let ids: Vec<DeviceId> = ids.into_iter().flatten().collect();
+    Ok(session.map(|caller| caller.device))
+}
+
+/// Returns the outcome of a refused session for the log: the name of its problem.
+#[must_use]
+pub fn outcome(error: &AuthError) -> &'static str {
+    match error {
+        AuthError::Unknown => Problem::TokenInvalid.name(),
+        AuthError::SignedOut(..) | AuthError::EndedByEpoch(_) => "session-signed-out",
+        AuthError::Expired => Problem::SessionExpired.name(),
+    }
+}
+
+/// Updates when the device was last active, if that is due. A failed update is
+/// logged and ignored: the session is valid, and the next request tries again.
+/// Returns whether the session is still signed in.
+pub async fn touch_if_due(store: &Store, device: &mut Device, now: Timestamp) -> bool {
+    if !device.is_touch_due(now) {
+        return true;
+    }
+    let touched = store.touch(device.account, device.id, device.session, now);
+    match touched.await {
+        Ok(Touch::Touched) => {
+            device.last_active_at = now;
+            true
+        }
+        Ok(Touch::EndInfo) => false,
+        Err(error) => {
+            tracing::warn!(cause = error.chain(), "last-active update failed");
+            true
+        }
+    }
+}
+
+/// Reads the rows that the token names, and the wanted device's, and applies the
+/// rule of validity.
+async fn read(
+    store: &Store,
+    token: &Token,
+    wanted: Option<DeviceId>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<(Result<Authenticated, AuthError>, Option<Device>), StoreError> {
+    let ids: Vec<DeviceId> = [Some(token.device()), wanted]
+        .into_iter()
+        .flatten()
+        .collect();
     let mut rows = store.rows(token.account(), &ids).await?;
     let device = rows.take_device(token.device());
-    let other = match other {
+    let other = match wanted {
         Some(id) if id == token.device() => device.clone(),
         Some(id) => rows.take_device(id),
         None => None,
     };
-    let refusal = match domain::authenticate(&token, rows.account, device, limits, now) {
-        Ok(caller) => {
-            request.note_account(caller.account.id);
-            request.note_device(caller.device.id);
-            return Ok(Caller {
-                caller,
-                other,
-                transport: presented.transport,
-            });
-        }
-        Err(refusal) => refusal,
-    };
-    if refusal != AuthError::Unknown {
-        // The caller holds the secret, so the ids in its token are its own.
+    let session = domain::authenticate(token, rows.account, device, limits, now);
+    Ok((session, other))
+}
+
+/// Sets the caller's ids in the log line, if it holds the secret of the session that
+/// its token names. Anyone can write any ids into a token.
+fn note_caller(request: &Request, token: &Token, session: &Result<Authenticated, AuthError>) {
+    if *session != Err(AuthError::Unknown) {
         request.note_account(token.account());
         request.note_device(token.device());
     }
-    Err(Denied::Refused(refusal))
 }
 
-/// Hands the outcome on, and writes the first refusal of a session that was ended
-/// into its receipt.
-async fn noted<T>(
-    store: &Store,
-    looked: Result<T, Denied>,
-    limits: &Limits,
-    now: Timestamp,
-) -> Result<T, Denied> {
-    match &looked {
-        Err(Denied::Refused(AuthError::SignedOut(ended, device))) => {
-            note_contact(store, device, ended, limits, now).await;
-        }
-        Err(Denied::Refused(AuthError::EndedByEpoch(device))) if device.contacted_at.is_none() => {
-            match store.resolve_end(device, limits, now).await {
-                Ok(Some(ended)) => note_contact(store, device, &ended, limits, now).await,
-                Ok(None) => {}
-                Err(error) => not_noted(&error),
-            }
-        }
-        _ => {}
-    }
-    looked
-}
-
-/// The verdict stands without it; what could not be written is written at the
-/// next contact.
-async fn note_contact(
+/// Writes the first contact of a dead session into its receipt. When that fails, the
+/// next contact is written: the answer does not depend on it.
+async fn record_contact(
     store: &Store,
     device: &Device,
     ended: &EndInfo,
     limits: &Limits,
     now: Timestamp,
 ) {
-    if let Err(error) = store.record_contact(device, ended, now, limits).await {
-        not_noted(&error);
+    if let Err(error) = store.contacted(device, ended, now, limits).await {
+        contact_not_recorded(&error);
     }
 }
 
-fn not_noted(error: &StoreError) {
-    tracing::warn!(
-        cause = error.chain(),
-        "A contact was not written into its receipt."
-    );
+fn contact_not_recorded(error: &StoreError) {
+    tracing::warn!(cause = error.chain(), "receipt update failed");
 }

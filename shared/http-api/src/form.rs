@@ -6,13 +6,13 @@ use zeroize::Zeroizing;
 
 use crate::problem::Problem;
 
-/// The parameters of a form, in their order. A value may be a secret: it is shown
-/// by no `Debug`, and wiped at the end.
+/// The parameters of a form, in the order they were sent. A value may be a secret:
+/// `Debug` does not show it, and it is wiped when dropped.
 pub struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {
-    /// Reads a form. Every text is one: what is not well encoded is taken as it
-    /// stands (WHATWG URL, section 5.1).
+    /// Parses a form. Never fails: text that is badly encoded is taken literally
+    /// (WHATWG URL, section 5.1).
     pub(crate) fn parse(body: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(body);
         Self(
@@ -22,25 +22,24 @@ impl Form {
         )
     }
 
-    /// The value of a parameter. One without a value counts as left out (RFC
-    /// 6749, section 3.2).
+    /// Returns a parameter's value. An empty value counts as absent (RFC 6749,
+    /// section 3.2).
     ///
     /// # Errors
-    /// `request-invalid` naming it, when it stands there more than once.
+    /// `request-invalid` for a parameter that was sent more than once.
     pub fn optional(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(found, _)| found == name);
         let value = values.next().map(|(_, value)| value.as_str());
         if values.next().is_some() {
-            return Err(Problem::invalid(name, "stands more than once"));
+            return Err(Problem::invalid(name, "was sent more than once"));
         }
         Ok(value.filter(|value| !value.is_empty()))
     }
 
-    /// The value of a parameter that must be there.
+    /// Returns the value of a required parameter.
     ///
     /// # Errors
-    /// `request-invalid` naming it, when it is missing or stands there more than
-    /// once.
+    /// `request-invalid` for a parameter that is missing or was sent more than once.
     pub fn required(&self, name: &str) -> Result<&str, Problem> {
         self.optional(name)?
             .ok_or_else(|| Problem::invalid(name, "is missing"))
@@ -76,8 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_stands_twice_is_named_whatever_its_values() {
-        let twice = Err(Problem::invalid("token", "stands more than once"));
+    fn a_parameter_that_was_sent_twice_is_named_whatever_its_values() {
+        let twice = Err(Problem::invalid("token", "was sent more than once"));
         for body in ["token=x&token=x", "token=x&a=1&token=", "token&token=x"] {
             let form = Form::parse(body.as_bytes());
             assert_eq!(form.required("token"), twice, "{body}");

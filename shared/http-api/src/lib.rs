@@ -1,30 +1,48 @@
-//! The edge: what comes in over HTTP and what goes out.
+//! The HTTP API: requests, authentication, answers.
 //!
-//! Owns the request (payload format 2.0 of an API Gateway HTTP API), the caller,
-//! the problem documents (RFC 9457) and the JSON of devices and sign-outs.
-//! Refuses decisions: who may do what is decided in `domain`, by the rows that
-//! `store` reads.
+//! Owns the request (payload format 2.0 of an API Gateway HTTP API), the way from a
+//! token to its session, the problem documents (RFC 9457), and the JSON of devices
+//! and sign-outs. Makes no decision: `domain` decides who may do what, by the rows
+//! that `store` reads.
 
 mod answer;
+mod body;
 mod caller;
+mod cookies;
+mod credential;
+mod examples;
 mod form;
+mod log;
 mod object;
 mod paging;
 mod problem;
 mod request;
+mod responses;
 mod serve;
 mod views;
 
-pub use answer::{Answer, CLEARED_SESSION_COOKIE, Empty, SESSION_COOKIE, cookie};
-pub use caller::{Caller, CallerError, Denied, authenticate, check, check_token};
+pub use answer::{Answer, Empty};
+pub use body::object;
+pub use caller::{
+    authenticate, authenticate_with_device, check_and_touch, check_token, outcome, touch_if_due,
+};
+pub use cookies::{CLEARED_SESSION_COOKIE, DEVICE_COOKIE, SESSION_COOKIE, Transport, cookie};
 pub use domain::OriginPolicy;
 pub use form::Form;
 pub use object::Object;
 pub use paging::Paging;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
-pub use request::{Body, DEVICE_COOKIE, Presented, Request, Transport, object};
-pub use serve::{Event, Reply, serve, unavailable};
-pub use views::{
-    AccountView, DeviceKind, DeviceView, LocationView, Over, PartView, ReceiptAnswer, ReceiptView,
-    SignOutAnswer, SignOutView, SignedOutBy, Status, TotalView,
+pub use request::Request;
+pub use responses::{
+    BodyProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
+    IamProblems, NewPasswordProblems, OriginProblem, RequestProblems, SignOutNotFound, TokenProblems,
 };
+pub use serve::{Event, Reply, serve};
+pub use views::{
+    AccountView, DeviceKind, DeviceView, LocationView, PartView, ReceiptAnswer, ReceiptView,
+    SessionEnd, SignOutAnswer, SignOutView, SignedOutBy, Status, TotalView,
+};
+
+/// The most times that a handler reads rows and writes, when other writes to the
+/// same rows come in between.
+pub const WRITE_ATTEMPTS: u32 = 3;

@@ -1,4 +1,4 @@
-//! JSON objects, and nothing else in their place.
+//! JSON objects.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A struct that is read from a JSON object alone. What serde derives also takes
-/// an array with the members in their order, which is nobody's contract.
+/// A struct that is read from a JSON object alone. serde's derived code would also
+/// accept an array of the members in their order, which no document promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Object<T>(pub T);
 

@@ -1,26 +1,26 @@
-//! Lists page by page: how many entries an answer has, and where it goes on.
+//! Pages of a list: `limit` and `cursor`.
 
 use domain::DeviceId;
 
 use crate::problem::Problem;
 use crate::request::Request;
 
-/// The page of a list that a request asks for.
+/// The page that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paging {
-    /// How many entries at the most.
+    /// The most entries to return.
     pub limit: usize,
-    /// After which device to go on.
+    /// The device after which the page begins.
     pub cursor: Option<DeviceId>,
 }
 
 impl Paging {
-    /// Reads `limit` and `cursor` from the query. A list that has parameters of its
-    /// own takes them in `other`, which says whether it knows one.
+    /// Reads `limit` and `cursor` from the query. Parameters that only one list has
+    /// go to `other`, which returns whether it knows the name.
     ///
     /// # Errors
-    /// [`Problem::invalid`], naming the parameter: it is unknown, stands more than
-    /// once, or has a value that it can't have.
+    /// `request-invalid` for a parameter that is unknown, was sent more than once, or
+    /// has a value that is not allowed.
     pub fn read(
         request: &Request,
         default_limit: usize,
@@ -34,7 +34,7 @@ impl Paging {
         let mut seen = Vec::new();
         for (name, value) in request.query() {
             if seen.contains(&name) {
-                return Err(Problem::invalid(name, "stands more than once"));
+                return Err(Problem::invalid(name, "was sent more than once"));
             }
             seen.push(name);
             match name {
@@ -43,16 +43,16 @@ impl Paging {
                     paging.limit = limit
                         .filter(|limit| (1..=max_limit).contains(limit))
                         .ok_or_else(|| {
-                            Problem::invalid(name, format!("must be from 1 to {max_limit}"))
+                            Problem::invalid(name, format!("must be between 1 and {max_limit}"))
                         })?;
                 }
                 "cursor" => {
                     let cursor = value.parse();
                     paging.cursor =
-                        Some(cursor.map_err(|_| Problem::invalid(name, "is not a cursor"))?);
+                        Some(cursor.map_err(|_| Problem::invalid(name, "must be the `next_cursor` of another page"))?);
                 }
                 _ if other(name, value)? => {}
-                _ => return Err(Problem::invalid(name, "is not a parameter of this path")),
+                _ => return Err(Problem::invalid(name, "is not a parameter of this route")),
             }
         }
         Ok(paging)

@@ -1,71 +1,76 @@
-//! Problem documents (RFC 9457), one for each thing that a client can act on.
+//! Problem documents (RFC 9457), one for each fault that a client can act on.
 
-use domain::SignOutId;
 use domain::password::Rejection;
+use domain::{EndInfo, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
+use store::StoreError;
 use utoipa::ToSchema;
 
 use crate::answer::Answer;
 use crate::views::SignedOutBy;
 
-/// The types are URNs, so that they stay the same wherever a team deploys.
+/// The types are URNs, so that they are the same in every deployment.
 const TYPE_PREFIX: &str = "urn:curfew:problem:";
 const REALM: &str = "Bearer realm=\"curfew\"";
 
 /// Every problem that the API answers with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// No token was presented.
+    /// No token was sent.
     TokenMissing,
-    /// The token is malformed, unknown, or not the session's.
+    /// The token is malformed or unknown, or not the session's.
     TokenInvalid,
-    /// The session was ended. Only to a caller who holds the right secret.
+    /// The session was ended. Only a caller that holds its secret gets this answer.
     SessionSignedOut {
-        /// By which sign-out, so that the device can say that it has wiped.
+        /// The sign-out that the device acknowledges once it has wiped its data.
         sign_out: SignOutId,
-        /// When.
+        /// When the session was ended.
         at: Timestamp,
-        /// By which device; none when an operator did it.
+        /// The device that requested it; none when an operator did.
         by: Option<SignedOutBy>,
-        /// Why.
+        /// As in [`ProblemDocument::reason`].
         reason: &'static str,
     },
-    /// The session ran out.
+    /// The session reached its absolute or its idle limit.
     SessionExpired,
-    /// The address and the password are not an account's.
+    /// The address and the password do not belong to one account.
     CredentialsInvalid,
-    /// The current password is wrong, at a change of it.
+    /// The current password is wrong, in a change of password.
     CurrentPasswordWrong,
-    /// Nobody but a caller with AWS credentials may ask this.
+    /// The route requires a caller with AWS credentials.
     CallerNotAllowed,
     /// The account has no such device.
     DeviceNotFound,
-    /// The account has no such sign-out, or it was not about the caller.
+    /// The account has no such sign-out, or it did not end the caller's session.
     SignOutNotFound,
-    /// The new password is refused.
+    /// The new password breaks these rules.
     PasswordRejected(Vec<PasswordReason>),
-    /// Something about the request is wrong.
+    /// One field, header or parameter is wrong.
     RequestInvalid {
-        /// Which field, header or parameter.
+        /// The field, header or parameter.
         field: String,
-        /// What is wrong with it.
+        /// The fault and the allowed values, as the rest of a sentence that begins
+        /// with the field.
         detail: String,
     },
     /// The body is too large.
-    RequestTooLarge,
-    /// There is nothing at this path.
+    RequestTooLarge {
+        /// The most bytes that are allowed.
+        max_bytes: usize,
+    },
+    /// No route has this path.
     NotFound,
-    /// The path is not for this method.
+    /// The path has routes, but none for this method.
     MethodNotAllowed {
-        /// Which ones it is for, comma-separated.
+        /// The allowed methods, comma-separated.
         allow: String,
     },
-    /// A part that this needs did not answer in time. Try again.
+    /// A service that this needs failed or timed out. Retry.
     Unavailable,
 }
 
-/// Why a new password is refused.
+/// A reason for which a new password was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PasswordReason)]
 pub struct PasswordReason {
@@ -74,7 +79,7 @@ pub struct PasswordReason {
     #[schema(example = "too_short")]
     pub code: &'static str,
     /// A sentence for people.
-    #[schema(example = "The password needs at least 15 characters.")]
+    #[schema(example = "The password must have at least 15 characters.")]
     pub detail: String,
 }
 
@@ -95,22 +100,23 @@ pub struct ProblemDocument {
     #[serde(rename = "type")]
     #[schema(example = "urn:curfew:problem:session-signed-out")]
     pub kind: String,
-    /// The same sentence for every problem of this type.
+    /// A sentence that is the same for every problem of this type.
     pub title: &'static str,
     /// The status of the answer.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
-    /// What is wrong with this request.
+    /// The fault of this request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// `request-invalid`: which field, header or parameter.
+    /// `request-invalid`: the field, header or parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// `password-rejected`: every reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasons: Option<Vec<PasswordReason>>,
-    /// `session-signed-out`: the sign-out that ended the session, which the
-    /// device acknowledges once it has wiped.
+    /// `session-signed-out`: the sign-out that ended the session. The device wipes
+    /// what it stored for the account, acknowledges this sign-out, and shows the
+    /// sign-in screen.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     pub sign_out: Option<String>,
@@ -118,12 +124,12 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Timestamp>,
-    /// `session-signed-out`: the device that asked for it; `null` when an
-    /// operator did.
+    /// `session-signed-out`: the device that requested it; `null` when an operator
+    /// did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SignedOutBy>)]
     pub signed_out_by: Option<Option<SignedOutBy>>,
-    /// `session-signed-out`: why, as `signed_out`, `password_changed` or
+    /// `session-signed-out`: the reason: `signed_out`, `password_changed` or
     /// `account_disabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -131,7 +137,8 @@ pub struct ProblemDocument {
 }
 
 impl Problem {
-    /// A request that is wrong in one field.
+    /// Creates the problem of one field that is wrong: `detail` goes on where the
+    /// field's name ends ("must be …", "is missing").
     #[must_use]
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::RequestInvalid {
@@ -140,7 +147,24 @@ impl Problem {
         }
     }
 
-    /// The name that the type ends in.
+    /// Creates the problem of a session that was ended.
+    #[must_use]
+    pub fn signed_out(ended: &EndInfo) -> Self {
+        Self::SessionSignedOut {
+            sign_out: ended.sign_out,
+            at: ended.at,
+            by: ended.by.as_ref().map(SignedOutBy::from),
+            reason: ended.reason.as_str(),
+        }
+    }
+
+    /// Creates the problem of a new password that breaks rules.
+    #[must_use]
+    pub fn password_rejected(rejections: Vec<Rejection>) -> Self {
+        Self::PasswordRejected(rejections.into_iter().map(PasswordReason::from).collect())
+    }
+
+    /// Returns the name that the type ends in.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -154,17 +178,18 @@ impl Problem {
             Self::SignOutNotFound => "sign-out-not-found",
             Self::PasswordRejected(_) => "password-rejected",
             Self::RequestInvalid { .. } => "request-invalid",
-            Self::RequestTooLarge => "request-too-large",
+            Self::RequestTooLarge { .. } => "request-too-large",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",
             Self::Unavailable => "unavailable",
         }
     }
 
-    /// The status of the answer.
+    /// Returns the status of the answer.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
+            Self::RequestInvalid { .. } => 400,
             Self::TokenMissing
             | Self::TokenInvalid
             | Self::SessionSignedOut { .. }
@@ -173,83 +198,84 @@ impl Problem {
             Self::CurrentPasswordWrong | Self::CallerNotAllowed => 403,
             Self::DeviceNotFound | Self::SignOutNotFound | Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
+            Self::RequestTooLarge { .. } => 413,
             Self::PasswordRejected(_) => 422,
-            Self::RequestInvalid { .. } => 400,
-            Self::RequestTooLarge => 413,
             Self::Unavailable => 503,
         }
     }
 
     fn title(&self) -> &'static str {
         match self {
-            Self::TokenMissing => "A token is needed.",
+            Self::TokenMissing => "A token is required.",
             Self::TokenInvalid => "The token is not valid.",
-            Self::SessionSignedOut { .. } => "This device was signed out.",
-            Self::SessionExpired => "The session has run out.",
+            Self::SessionSignedOut { .. } => "You were signed out of this device.",
+            Self::SessionExpired => "The session has expired.",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => {
-                "The credentials are not right."
+                "The credentials are not valid."
             }
-            Self::CallerNotAllowed => "This is not for this caller.",
-            Self::DeviceNotFound => "There is no such device.",
-            Self::SignOutNotFound => "There is no such sign-out.",
-            Self::PasswordRejected(_) => "The new password can't be used.",
+            Self::CallerNotAllowed => "The caller is not allowed.",
+            Self::DeviceNotFound => "Device not found.",
+            Self::SignOutNotFound => "Sign-out not found.",
+            Self::PasswordRejected(_) => "The new password was rejected.",
             Self::RequestInvalid { .. } => "The request is not valid.",
-            Self::RequestTooLarge => "The request is too large.",
-            Self::NotFound => "There is nothing at this path.",
-            Self::MethodNotAllowed { .. } => "The path is not for this method.",
-            Self::Unavailable => "The service can't answer now.",
+            Self::RequestTooLarge { .. } => "The request is too large.",
+            Self::NotFound => "Not found.",
+            Self::MethodNotAllowed { .. } => "Method not allowed.",
+            Self::Unavailable => "The service is not available.",
         }
     }
 
     fn detail(&self) -> Option<String> {
-        Some(match self {
+        let detail = match self {
             Self::TokenMissing => {
-                "Send the token as `Authorization: Bearer …`, or the session's cookie.".to_owned()
+                "Send the token as `Authorization: Bearer …` or in the session cookie."
             }
-            Self::TokenInvalid => "It is malformed, or not that of a session.".to_owned(),
-            Self::SessionSignedOut { .. } => {
-                "Wipe what is stored for the account and show the sign-in screen.".to_owned()
-            }
-            Self::SessionExpired => "Sign in again.".to_owned(),
-            Self::CredentialsInvalid => {
-                "The e-mail address and the password are not those of an account.".to_owned()
-            }
-            Self::CurrentPasswordWrong => "The current password is wrong.".to_owned(),
+            Self::TokenInvalid => "It is malformed or belongs to no session.",
+            Self::SessionSignedOut { .. } => "Sign in to use this device again.",
+            Self::SessionExpired => "Sign in again.",
+            Self::CredentialsInvalid => "The e-mail address or the password is wrong.",
+            Self::CurrentPasswordWrong => "The current password is wrong.",
             Self::CallerNotAllowed => {
                 "Sign the request with AWS credentials (Signature Version 4, service `execute-api`)."
-                    .to_owned()
             }
-            Self::RequestInvalid { field, detail } => format!("`{field}` {detail}."),
-            Self::RequestTooLarge => {
-                format!(
-                    "A body has at most {} bytes.",
-                    crate::request::MAX_BODY_BYTES
-                )
+            Self::RequestInvalid { field, detail } => return Some(format!("`{field}` {detail}.")),
+            Self::RequestTooLarge { max_bytes } => {
+                return Some(format!("The body must be at most {max_bytes} bytes."));
             }
-            Self::MethodNotAllowed { allow } => format!("It is for {allow}."),
-            Self::Unavailable => "Nothing is known to have changed. Try again soon.".to_owned(),
+            Self::MethodNotAllowed { allow } => {
+                return Some(format!("The allowed methods are {allow}."));
+            }
+            Self::Unavailable => "The request may not have taken effect. Try again soon.",
             Self::DeviceNotFound
             | Self::SignOutNotFound
             | Self::PasswordRejected(_)
             | Self::NotFound => return None,
+        };
+        Some(detail.to_owned())
+    }
+
+    /// Returns the challenge that every 401 carries (RFC 6750, section 3).
+    fn challenge(&self) -> Option<String> {
+        if self.status() != 401 {
+            return None;
+        }
+        Some(if self.is_about_token() {
+            let name = self.name();
+            format!("{REALM}, error=\"invalid_token\", error_description=\"{name}\"")
+        } else {
+            REALM.to_owned()
         })
     }
 
-    /// The challenge of RFC 6750, section 3, that every 401 carries.
-    fn challenge(&self) -> Option<String> {
-        match self {
-            Self::TokenMissing | Self::CredentialsInvalid => Some(REALM.to_owned()),
-            Self::TokenInvalid | Self::SessionSignedOut { .. } | Self::SessionExpired => {
-                Some(format!(
-                    "{REALM}, error=\"invalid_token\", error_description=\"{}\"",
-                    self.name()
-                ))
-            }
-            _ => None,
-        }
+    /// Returns whether a token was sent and is no longer, or never was, valid.
+    fn is_about_token(&self) -> bool {
+        matches!(
+            self,
+            Self::TokenInvalid | Self::SessionSignedOut { .. } | Self::SessionExpired
+        )
     }
 
-    /// The document.
+    /// Returns the document.
     #[must_use]
     pub fn document(&self) -> ProblemDocument {
         let mut document = ProblemDocument {
@@ -264,23 +290,31 @@ impl Problem {
             signed_out_by: None,
             reason: None,
         };
-        match self {
-            Self::RequestInvalid { field, .. } => document.field = Some(field.clone()),
-            Self::PasswordRejected(reasons) => document.reasons = Some(reasons.clone()),
-            Self::SessionSignedOut {
-                sign_out,
-                at,
-                by,
-                reason,
-            } => {
-                document.sign_out = Some(sign_out.to_string());
-                document.signed_out_at = Some(*at);
-                document.signed_out_by = Some(by.clone());
-                document.reason = Some(reason);
-            }
-            _ => {}
+        if let Self::RequestInvalid { field, .. } = self {
+            document.field = Some(field.clone());
+        } else if let Self::PasswordRejected(reasons) = self {
+            document.reasons = Some(reasons.clone());
+        } else if let Self::SessionSignedOut {
+            sign_out,
+            at,
+            by,
+            reason,
+        } = self
+        {
+            document.sign_out = Some(sign_out.to_string());
+            document.signed_out_at = Some(*at);
+            document.signed_out_by = Some(by.clone());
+            document.reason = Some(reason);
         }
         document
+    }
+}
+
+/// Logs the cause, which the client does not learn.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(cause = error.chain(), "DynamoDB request failed");
+        Self::Unavailable
     }
 }
 
@@ -291,10 +325,12 @@ impl From<Problem> for Answer {
         if let Some(challenge) = problem.challenge() {
             answer = answer.with_header("www-authenticate", &challenge);
         }
-        match problem {
-            Problem::MethodNotAllowed { allow } => answer.with_header("allow", &allow),
-            Problem::Unavailable => answer.with_header("retry-after", "1"),
-            _ => answer,
+        if let Problem::MethodNotAllowed { allow } = &problem {
+            answer = answer.with_header("allow", allow);
         }
+        if problem == Problem::Unavailable {
+            answer = answer.with_header("retry-after", "1");
+        }
+        answer
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON of accounts, devices and sign-outs, in the words of the design.
+//! The JSON of accounts, devices and sign-outs.
 
 use domain::{
     Account, Device, DeviceId, DeviceType, EndInfo, Place, Receipt, ReceiptEntry, SignOut,
@@ -7,14 +7,14 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// An account, to the people who are signed in to it.
+/// An account, as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Account)]
 pub struct AccountView {
-    /// Its id; authenticates nobody.
+    /// The id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// The address, as its owner wrote it.
+    /// The e-mail address, as its owner wrote it.
     #[schema(example = "lea@example.com")]
     pub email: String,
 }
@@ -28,23 +28,23 @@ impl From<&Account> for AccountView {
     }
 }
 
-/// Whether a device is signed in.
+/// The status of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It is.
+    /// The device has a valid session.
     SignedIn,
-    /// It was signed out, or its session ran out.
+    /// The device was signed out, or its session has expired.
     SignedOut,
 }
 
-/// The device that asked for a sign-out, with its name at that time.
+/// The device that requested a sign-out, with its name at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedOutBy {
-    /// Its id; authenticates nobody.
+    /// The id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// Its name.
+    /// The name.
     #[schema(example = "Firefox on Linux")]
     pub name: String,
 }
@@ -58,7 +58,7 @@ impl From<&domain::ByDevice> for SignedOutBy {
     }
 }
 
-/// Where a device signed in, as far as it is known.
+/// The place where a device signed in, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Location)]
 pub struct LocationView {
@@ -79,8 +79,7 @@ impl LocationView {
     }
 }
 
-/// What kind of thing a device is: the words of [`DeviceType`], for the
-/// document alone.
+/// A kind of device. The words of [`DeviceType`], for the document alone.
 #[derive(ToSchema)]
 #[schema(as = DeviceType, rename_all = "snake_case")]
 pub enum DeviceKind {
@@ -94,7 +93,7 @@ pub enum DeviceKind {
     Computer,
     /// A games console.
     Console,
-    /// Anything else, and what is not known.
+    /// Any other kind, or an unknown one.
     Other,
 }
 
@@ -102,17 +101,17 @@ pub enum DeviceKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Device)]
 pub struct DeviceView {
-    /// Its id; authenticates nobody.
+    /// The id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// Whether it is the one that asks.
+    /// `true` for the device that sent the request.
     pub current: bool,
-    /// Whether it is signed in.
+    /// The status.
     pub status: Status,
-    /// What to call it.
+    /// The name to show.
     #[schema(example = "Living room · Samsung TV")]
     pub name: String,
-    /// What kind of thing it is.
+    /// The kind of device.
     #[serde(rename = "type")]
     #[schema(value_type = DeviceKind)]
     pub device_type: DeviceType,
@@ -124,74 +123,74 @@ pub struct DeviceView {
     pub app: Option<String>,
     /// The model.
     pub model: Option<String>,
-    /// The address that it signed in from.
+    /// The IP address that it signed in from.
     #[schema(example = "203.0.113.7")]
     pub ip: Option<String>,
-    /// Where that is.
+    /// The place of that address.
     pub location: Option<LocationView>,
-    /// When it signed in for the first time.
+    /// The time of its first sign-in.
     #[schema(value_type = String, format = DateTime)]
     pub first_signed_in_at: Timestamp,
-    /// When its session began.
+    /// The start of its session.
     #[schema(value_type = String, format = DateTime)]
     pub signed_in_at: Timestamp,
-    /// When it was last in use, to within five minutes.
+    /// The time of its last activity, to within five minutes.
     #[schema(value_type = String, format = DateTime)]
     pub last_active_at: Timestamp,
-    /// When its session runs out at the latest.
+    /// The latest end of its session.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
-    /// When it was signed out.
+    /// The time of its sign-out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Timestamp>,
-    /// By which device.
+    /// The device that signed it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_out_by: Option<SignedOutBy>,
-    /// Why: `signed_out`, `password_changed`, `account_disabled` or `expired`.
+    /// The reason: `signed_out`, `password_changed`, `account_disabled` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "signed_out")]
     pub reason: Option<String>,
 }
 
-/// How a session that is over came to its end.
+/// The end of a session.
 #[derive(Debug, Clone, Copy)]
-pub enum Over<'a> {
-    /// It was ended.
-    EndInfo(&'a EndInfo),
-    /// It ran out, at that time.
+pub enum SessionEnd<'a> {
+    /// A sign-out ended it.
+    SignedOut(&'a EndInfo),
+    /// It expired at this time.
     Expired(Timestamp),
-    /// It was ended; the record of how is gone.
-    Forgotten,
+    /// A sign-out ended it whose record has been deleted.
+    Unrecorded,
 }
 
 impl DeviceView {
-    /// A device whose session is valid.
+    /// Creates the view of a device whose session is valid.
     #[must_use]
     pub fn signed_in(device: &Device, current: DeviceId) -> Self {
         Self::new(device, current, None)
     }
 
-    /// A device whose session is over.
+    /// Creates the view of a device whose session has ended.
     #[must_use]
-    pub fn signed_out(device: &Device, current: DeviceId, over: Over<'_>) -> Self {
-        Self::new(device, current, Some(over))
+    pub fn signed_out(device: &Device, current: DeviceId, end: SessionEnd<'_>) -> Self {
+        Self::new(device, current, Some(end))
     }
 
-    fn new(device: &Device, current: DeviceId, over: Option<Over<'_>>) -> Self {
-        let (signed_out_at, signed_out_by, reason) = match over {
-            None | Some(Over::Forgotten) => (None, None, None),
-            Some(Over::EndInfo(ended)) => (
+    fn new(device: &Device, current: DeviceId, end: Option<SessionEnd<'_>>) -> Self {
+        let (signed_out_at, signed_out_by, reason) = match end {
+            None | Some(SessionEnd::Unrecorded) => (None, None, None),
+            Some(SessionEnd::SignedOut(ended)) => (
                 Some(ended.at),
                 ended.by.as_ref().map(SignedOutBy::from),
                 Some(ended.reason.as_str().to_owned()),
             ),
-            Some(Over::Expired(at)) => (Some(at), None, Some("expired".to_owned())),
+            Some(SessionEnd::Expired(at)) => (Some(at), None, Some("expired".to_owned())),
         };
         Self {
             id: device.id.to_string(),
             current: device.id == current,
-            status: if over.is_none() {
+            status: if end.is_none() {
                 Status::SignedIn
             } else {
                 Status::SignedOut
@@ -219,16 +218,16 @@ impl DeviceView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = SignOut)]
 pub struct SignOutView {
-    /// Its id; authenticates nobody.
+    /// The id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// Which sessions it ended: `local`, `device`, `others` or `global`.
+    /// The sessions that it ended: `local`, `device`, `others` or `global`.
     #[schema(example = "device")]
     pub scope: String,
-    /// When it was asked for. From then on they are refused.
+    /// The time of the request. From then on those sessions are refused.
     #[schema(value_type = String, format = DateTime)]
     pub requested_at: Timestamp,
-    /// By which device; `null` when an operator did it.
+    /// The device that requested it; `null` when an operator did.
     pub requested_by: Option<SignedOutBy>,
 }
 
@@ -249,15 +248,15 @@ impl From<&EndInfo> for SignOutView {
     }
 }
 
-/// The answer to everything that ends sessions.
+/// The answer to each request that ends sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignOutAnswer {
-    /// The sign-out that ended them.
+    /// The sign-out that ended the sessions.
     pub sign_out: SignOutView,
 }
 
 impl SignOutAnswer {
-    /// The answer that tells of this end.
+    /// Creates the answer that reports this end.
     #[must_use]
     pub fn of(ended: &EndInfo) -> Self {
         Self {
@@ -266,36 +265,36 @@ impl SignOutAnswer {
     }
 }
 
-/// How far a sign-out has come with one device.
+/// The progress of a sign-out on one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = SignedOutDevice)]
 pub struct PartView {
-    /// The device's id; authenticates nobody.
+    /// The device's id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// Its name when it was signed out.
+    /// The device's name when it was signed out.
     #[schema(example = "Hotel TV")]
     pub name: String,
-    /// What kind of thing it is.
+    /// The kind of device.
     #[serde(rename = "type")]
     #[schema(value_type = DeviceKind)]
     pub device_type: DeviceType,
-    /// How far it has come, the furthest last: `refused` (every request of it is
-    /// refused; it was not reached yet), `pushed` (it was told over its socket),
-    /// `contacted` (it called, and was refused), `acknowledged` (it said that it
-    /// has wiped what it had stored). It never goes back.
+    /// The progress, in this order: `refused` (its requests are refused; it does not
+    /// know yet), `pushed` (it was notified over its socket), `contacted` (it sent a
+    /// request and was refused), `acknowledged` (it confirmed that it has wiped what
+    /// it had stored). It never goes back.
     #[schema(example = "acknowledged")]
     pub state: String,
-    /// From when on it is refused.
+    /// The time from which its requests are refused.
     #[schema(value_type = String, format = DateTime)]
     pub refused_at: Timestamp,
-    /// When it was told over its socket.
+    /// The time when it was notified over its socket.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub pushed_at: Option<Timestamp>,
-    /// When it called for the first time, and was refused.
+    /// The time of its first request that was refused.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub contacted_at: Option<Timestamp>,
-    /// When it said that it has wiped what it had stored.
+    /// The time when it confirmed that it has wiped what it had stored.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub acknowledged_at: Option<Timestamp>,
 }
@@ -315,20 +314,20 @@ impl From<&ReceiptEntry> for PartView {
     }
 }
 
-/// How many devices have come how far.
+/// The devices of a sign-out, counted by progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Total)]
 pub struct TotalView {
-    /// All of them: the sum of the other three.
+    /// All devices: the sum of the other three.
     #[schema(example = 5)]
     pub devices: usize,
-    /// Those that have called and were refused, or have acknowledged.
+    /// Devices that sent a request and were refused, or acknowledged.
     #[schema(example = 4)]
     pub confirmed: usize,
-    /// Those that were told, and have not confirmed it yet.
+    /// Devices that were notified over their socket and have not confirmed yet.
     #[schema(example = 0)]
     pub pushed: usize,
-    /// Those that were not reached yet. They are refused when they call.
+    /// Devices that do not know yet. Their next request is refused.
     #[schema(example = 1)]
     pub not_reached: usize,
 }
@@ -344,26 +343,26 @@ impl From<Total> for TotalView {
     }
 }
 
-/// A sign-out with how far it has come.
+/// The receipt of a sign-out: its progress, device by device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Receipt)]
 pub struct ReceiptView {
     /// The sign-out.
     #[serde(flatten)]
     pub sign_out: SignOutView,
-    /// Why: `signed_out`, `password_changed` or `account_disabled`.
+    /// The reason: `signed_out`, `password_changed` or `account_disabled`.
     #[schema(example = "signed_out")]
     pub reason: String,
-    /// How many devices have come how far, over all pages.
+    /// The counts over all pages.
     pub total: TotalView,
-    /// A page of the devices, the newest first.
+    /// A page of the devices, newest first.
     pub devices: Vec<PartView>,
-    /// Where the next page begins, when there is one.
+    /// The `cursor` of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
 }
 
 impl ReceiptView {
-    /// A page of a receipt.
+    /// Creates the view of one page of a receipt.
     #[must_use]
     pub fn new(receipt: &Receipt, after: Option<DeviceId>, limit: usize) -> Self {
         let (page, next) = receipt.page(after, limit);
@@ -377,10 +376,10 @@ impl ReceiptView {
     }
 }
 
-/// The answer to who asks for a receipt.
+/// The answer to a request for a receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ReceiptAnswer)]
 pub struct ReceiptAnswer {
-    /// The sign-out.
+    /// The sign-out with its progress.
     pub sign_out: ReceiptView,
 }

@@ -1,0 +1,28 @@
+//! The two cookies of a page, and how a token travels.
+
+/// The cookie that carries the token of a page. Its prefix binds it to this host,
+/// to HTTPS and to every path (RFC 6265bis, section 4.1.3).
+pub const SESSION_COOKIE: &str = "__Host-curfew";
+
+/// The cookie that keeps a page's device key across sign-outs.
+pub const DEVICE_COOKIE: &str = "__Host-curfew-device";
+
+/// The `Set-Cookie` value that makes a browser delete the session cookie.
+pub const CLEARED_SESSION_COOKIE: &str =
+    "__Host-curfew=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
+
+/// How a client sends its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// In the `Authorization` header.
+    Bearer,
+    /// In the session cookie.
+    Cookie,
+}
+
+/// Formats a `Set-Cookie` value for this host alone, over HTTPS, that no script
+/// can read.
+#[must_use]
+pub fn cookie(name: &str, value: &str, max_age_s: i64) -> String {
+    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={max_age_s}")
+}

@@ -1,0 +1,200 @@
+//! The problems that routes answer with, in groups, for `responses(…)` on a route.
+//! The `OpenAPI` document has an example of each.
+
+use std::collections::BTreeMap;
+
+use domain::password::Rejection;
+use utoipa::IntoResponses;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::{Object, ObjectBuilder, Ref, RefOr, Response, Type};
+
+use crate::body::MAX_BODY_BYTES;
+use crate::problem::Problem;
+use crate::views::SignedOutBy;
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// The problems of every route that reads or writes tables.
+#[derive(Debug)]
+pub enum RequestProblems {}
+
+impl IntoResponses for RequestProblems {
+    fn responses() -> Responses {
+        grouped(&[
+            Problem::invalid("scope", "must be `others` or `global`"),
+            Problem::Unavailable,
+        ])
+    }
+}
+
+/// The problem of a route that reads nothing but the origin.
+#[derive(Debug)]
+pub enum OriginProblem {}
+
+impl IntoResponses for OriginProblem {
+    fn responses() -> Responses {
+        grouped(&[Problem::invalid("Origin", "is not an allowed origin")])
+    }
+}
+
+/// The problems of a route that needs a token.
+#[derive(Debug)]
+pub enum TokenProblems {}
+
+impl IntoResponses for TokenProblems {
+    fn responses() -> Responses {
+        grouped(&[
+            Problem::TokenMissing,
+            Problem::TokenInvalid,
+            Problem::SessionSignedOut {
+                sign_out: "0192f0c2-0b1d-7a40-8f6e-2d1c9b7a5e33"
+                    .parse()
+                    .expect("it is an id"),
+                at: "2026-11-20T09:30:00Z".parse().expect("it is a time"),
+                by: Some(SignedOutBy::example()),
+                reason: "signed_out",
+            },
+            Problem::SessionExpired,
+        ])
+    }
+}
+
+/// The problems of a route that takes the token of an ended session.
+#[derive(Debug)]
+pub enum EndedTokenProblems {}
+
+impl IntoResponses for EndedTokenProblems {
+    fn responses() -> Responses {
+        grouped(&[Problem::TokenMissing, Problem::TokenInvalid])
+    }
+}
+
+/// The problems of a route that looks at the body.
+#[derive(Debug)]
+pub enum BodyProblems {}
+
+impl IntoResponses for BodyProblems {
+    fn responses() -> Responses {
+        grouped(&[Problem::RequestTooLarge {
+            max_bytes: MAX_BODY_BYTES,
+        }])
+    }
+}
+
+/// The problem of an address and a password that do not belong together.
+#[derive(Debug)]
+pub enum CredentialsInvalid {}
+
+impl IntoResponses for CredentialsInvalid {
+    fn responses() -> Responses {
+        grouped(&[Problem::CredentialsInvalid])
+    }
+}
+
+/// The problem of a wrong current password.
+#[derive(Debug)]
+pub enum CurrentPasswordWrong {}
+
+impl IntoResponses for CurrentPasswordWrong {
+    fn responses() -> Responses {
+        grouped(&[Problem::CurrentPasswordWrong])
+    }
+}
+
+/// The problem of a new password that breaks rules.
+#[derive(Debug)]
+pub enum NewPasswordProblems {}
+
+impl IntoResponses for NewPasswordProblems {
+    fn responses() -> Responses {
+        let reason = Rejection::TooShort { min_length: 15 };
+        grouped(&[Problem::password_rejected(vec![reason])])
+    }
+}
+
+/// The problem of a device that the account does not have.
+#[derive(Debug)]
+pub enum DeviceNotFound {}
+
+impl IntoResponses for DeviceNotFound {
+    fn responses() -> Responses {
+        grouped(&[Problem::DeviceNotFound])
+    }
+}
+
+/// The problem of a sign-out that the account does not have.
+#[derive(Debug)]
+pub enum SignOutNotFound {}
+
+impl IntoResponses for SignOutNotFound {
+    fn responses() -> Responses {
+        grouped(&[Problem::SignOutNotFound])
+    }
+}
+
+/// The problems of a route for callers with AWS credentials.
+#[derive(Debug)]
+pub enum IamProblems {}
+
+impl IntoResponses for IamProblems {
+    fn responses() -> Responses {
+        let mut responses = grouped(&[Problem::CallerNotAllowed]);
+        // The gateway itself answers an unsigned request, in its own words.
+        let message = ObjectBuilder::new()
+            .property("message", Object::with_type(Type::String))
+            .required("message");
+        let content = ContentBuilder::new()
+            .schema(Some(message))
+            .example(Some(serde_json::json!({ "message": "Forbidden" })))
+            .build();
+        if let Some(RefOr::T(response)) = responses.get_mut("403") {
+            response
+                .content
+                .insert("application/json".to_owned(), content);
+        }
+        responses
+    }
+}
+
+/// Returns one response for each status, with an example of each problem.
+fn grouped(problems: &[Problem]) -> Responses {
+    let mut by_status: BTreeMap<String, Vec<&Problem>> = BTreeMap::new();
+    for problem in problems {
+        let status = problem.status().to_string();
+        by_status.entry(status).or_default().push(problem);
+    }
+    let responses = by_status.into_iter();
+    responses
+        .map(|(status, problems)| (status, RefOr::T(response(&problems))))
+        .collect()
+}
+
+fn response(problems: &[&Problem]) -> Response {
+    let names: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("`{}`", problem.name()))
+        .collect();
+    let examples = problems.iter().map(|problem| {
+        let document = serde_json::to_value(problem.document()).expect("a problem is JSON");
+        let example = ExampleBuilder::new().value(Some(document)).build();
+        (problem.name(), example)
+    });
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .examples_from_iter(examples)
+        .build();
+    let mut response = ResponseBuilder::new()
+        .description(names.join(", "))
+        .content("application/problem+json", content);
+    if problems.iter().any(|problem| problem.status() == 401) {
+        let challenge = HeaderBuilder::new()
+            .description(Some("The challenge (RFC 6750, section 3)."))
+            .schema(Object::with_type(Type::String))
+            .build();
+        response = response.header("WWW-Authenticate", challenge);
+    }
+    response.build()
+}
