@@ -249,6 +249,7 @@ impl Bundle {
     pub async fn receipt(&self, token: &str, id: impl Display) -> Reply {
         let path = format!("/v1/sign-outs/{id}");
         let mut event = event("GET", &path, Some(token), None);
+        event.route_key = Some("GET /v1/sign-outs/{sign_out_id}".to_owned());
         event
             .path_parameters
             .insert("sign_out_id".to_owned(), id.to_string());
@@ -259,6 +260,7 @@ impl Bundle {
     pub async fn acknowledge(&self, token: &str, id: impl Display) -> Reply {
         let path = format!("/v1/sign-outs/{id}/acknowledgement");
         let mut event = event("POST", &path, Some(token), None);
+        event.route_key = Some("POST /v1/sign-outs/{sign_out_id}/acknowledgement".to_owned());
         event
             .path_parameters
             .insert("sign_out_id".to_owned(), id.to_string());

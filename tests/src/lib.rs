@@ -7,7 +7,6 @@
 
 pub mod account;
 pub mod app;
-pub mod asyncapi;
 pub mod aws;
 pub mod background;
 pub mod browser;
@@ -19,12 +18,10 @@ pub mod crowd;
 pub mod delivery;
 pub mod doors;
 pub mod engine;
-mod examples;
 pub mod executor;
 pub mod fake_aws;
 pub mod listener;
 pub mod many;
-pub mod openapi;
 pub mod races;
 pub mod random;
 pub mod routes;

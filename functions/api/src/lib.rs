@@ -1,39 +1,42 @@
-//! `GET /v1/openapi.json` and `GET /v1/asyncapi.json`, and what no other route
-//! takes: 404, 405 and the preflights of pages. Has no right to any table.
+//! `GET /v1/openapi.json` and `GET /v1/asyncapi.json`, and every request without a
+//! route of its own: 404, 405 and the preflights of pages. Has access to no table.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use http_api::{Answer, Event, OriginPolicy, Problem, Reply, Request, serve};
+use http_api::{Answer, Event, OriginPolicy, OriginProblem, Problem, Reply, Request, serve};
 use runtime::Clock;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::OpenApi;
 
-/// The document, as it is kept in the repository.
+/// The `OpenAPI` document, as checked in.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
 
-/// The document of the socket and the events, as it is kept in the repository.
+/// The `AsyncAPI` document of the socket and the events, as checked in.
 pub const ASYNC_DOCUMENT: &str = include_str!("../asyncapi.json");
 
 const DOCUMENT_PATH: &str = "/v1/openapi.json";
 const ASYNC_DOCUMENT_PATH: &str = "/v1/asyncapi.json";
 
-/// What a page may send (Fetch standard, CORS protocol).
+/// The headers that a page may send (Fetch standard, CORS protocol).
 const ALLOWED_HEADERS: &str = "authorization, content-type";
-/// How long a browser may keep the answer to a preflight, in seconds.
+/// The time that a browser may keep the answer to a preflight, in seconds.
 const PREFLIGHT_AGE_S: &str = "600";
 
-/// What the function is made of.
+/// Accesses no table.
 #[derive(Debug)]
 pub struct Deps {
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(document, async_document))]
 pub struct Document;
@@ -64,25 +67,32 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
     }
 }
 
-/// The `OpenAPI` document of this API.
+/// Returns the `OpenAPI` document of this API.
 #[utoipa::path(
     get, path = "/v1/openapi.json", operation_id = "getOpenApi", tag = "document",
-    responses((status = 200, description = "The document.", content_type = "application/json", body = Object)),
+    responses(
+        (status = 200, description = "The document.", content_type = "application/json", body = Object),
+        OriginProblem,
+    ),
 )]
 fn document() -> Answer {
     Answer::raw(200, DOCUMENT).with_header("cache-control", "public, max-age=300")
 }
 
-/// The `AsyncAPI` document of the socket and of the events on the topic.
+/// Returns the `AsyncAPI` document of the socket and of the events on the topic.
 #[utoipa::path(
     get, path = "/v1/asyncapi.json", operation_id = "getAsyncApi", tag = "document",
-    responses((status = 200, description = "The document.", content_type = "application/json", body = Object)),
+    responses(
+        (status = 200, description = "The document.", content_type = "application/json", body = Object),
+        OriginProblem,
+    ),
 )]
 fn async_document() -> Answer {
     Answer::raw(200, ASYNC_DOCUMENT).with_header("cache-control", "public, max-age=300")
 }
 
-/// Tells a browser what an allowed origin may send. The origin was checked.
+/// Answers a preflight: the methods and headers that an allowed origin may send.
+/// [`serve`] has checked the origin.
 fn preflight(request: &Request, methods: &str) -> Answer {
     let answer = Answer::empty(204).with_header("allow", &format!("{methods}, OPTIONS"));
     if request.origin().is_none() {
@@ -94,14 +104,14 @@ fn preflight(request: &Request, methods: &str) -> Answer {
         .with_header("access-control-max-age", PREFLIGHT_AGE_S)
 }
 
-/// The methods that a path of the document is for, comma-separated.
+/// Returns the methods of a path in the document, comma-separated.
 fn methods_of(path: &str) -> Option<&'static str> {
-    let found = PATHS.iter().find(|(pattern, _)| fits(pattern, path));
+    let found = PATHS.iter().find(|(pattern, _)| matches(pattern, path));
     found.map(|(_, methods)| methods.as_str())
 }
 
-/// Every path of the document, with its methods. A part in braces stands for any.
-/// Read when the first request asks, which the document itself never does.
+/// Every path of the document with its methods. A part in braces matches any text.
+/// Parsed at the first request that needs it; a request for the document does not.
 static PATHS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     #[derive(Deserialize)]
     struct Paths {
@@ -116,7 +126,8 @@ static PATHS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     paths.map(|(path, of)| (path, methods(of))).collect()
 });
 
-fn fits(pattern: &str, path: &str) -> bool {
+/// Returns whether a path matches a pattern of the document.
+fn matches(pattern: &str, path: &str) -> bool {
     let mut parts = path.split('/');
     let same = pattern.split('/').all(|wanted| {
         parts.next().is_some_and(|part| {

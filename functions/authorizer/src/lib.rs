@@ -1,130 +1,113 @@
-//! The Lambda authorizer of the adopting team's own HTTP APIs (payload format
-//! 2.0, simple responses, result caching off).
+//! The Lambda authorizer of the adopting team's own HTTP APIs (payload format 2.0,
+//! simple responses, result caching off).
 //!
-//! Lets a request through only while its session is valid, and tells the team's
-//! function whose it is. A refusal is a bare 403: the client asks
-//! `GET /v1/session` why.
+//! Allows a request only while its session is valid, and passes the ids of its
+//! account, device and session to the team's function. A refusal is a bare 403: the
+//! client learns the reason from `GET /v1/session`.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
-use domain::Limits;
-use http_api::{Denied, Event, OriginPolicy, Request, check};
+use domain::{Device, Limits, Timestamp};
+use http_api::{Event, OriginPolicy, Request, check_and_touch, outcome};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Store, StoreError, WriteOutcome};
+use store::{Store, StoreError};
 
-/// What the function may reach: the rows of accounts and devices.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// What the gateway asks. It is not quite what it sends to a function behind a
-/// route (`identitySource` is a list here), so it is read as what it is.
-pub type Asked = ApiGatewayV2CustomAuthorizerV2Request;
+/// The gateway's event. It differs from the event of a route (`identitySource` is a
+/// list here).
+pub type AuthorizerEvent = ApiGatewayV2CustomAuthorizerV2Request;
 
-/// The request that the gateway asks about.
+/// Converts the event to that of the request to authorize.
 #[must_use]
-pub fn asked_about(asked: Asked) -> Event {
+pub fn request_event(authorizer: AuthorizerEvent) -> Event {
     let mut event = Event::default();
-    event.raw_path = asked.raw_path;
-    event.headers = asked.headers;
-    // Without a list of them, cookies are looked for in the headers.
-    event.cookies = (!asked.cookies.is_empty()).then_some(asked.cookies);
-    event.request_context = asked.request_context;
+    event.raw_path = authorizer.raw_path;
+    event.headers = authorizer.headers;
+    // When the event lists no cookies, they are read from the headers.
+    event.cookies = (!authorizer.cookies.is_empty()).then_some(authorizer.cookies);
+    event.request_context = authorizer.request_context;
     event
 }
 
-/// The answer, as the gateway takes it.
+/// The answer to the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// Whether the request goes through.
     pub is_authorized: bool,
-    /// Whose it is, as `requestContext.authorizer.lambda` of the team's function.
+    /// `requestContext.authorizer.lambda` of the team's function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
 }
 
-/// Whose request it is.
+/// The session of an authorized request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
-    /// The account.
     pub account_id: String,
-    /// The device.
     pub device_id: String,
-    /// The session.
     pub session_id: String,
-    /// The account's epoch that the session was born in. Whoever keeps something
-    /// open for the session judges the events by it.
+    /// The account's epoch when the session began. A service that keeps a connection
+    /// open for the session compares it with the epochs of events.
     pub epoch: u64,
 }
 
-/// Decides on one request.
+/// Authorizes one request.
 ///
 /// # Errors
-/// [`StoreError`] when the session could not be checked: the gateway answers 500,
-/// which is no verdict, and lets nobody through.
+/// [`StoreError`] when the session could not be read. The gateway then answers 500,
+/// which is no verdict, and lets no request through.
 pub async fn handle(deps: &Deps, event: Event) -> Result<Decision, StoreError> {
     let began = Instant::now();
     let now = deps.clock.now();
     let request = Request::new(event, &deps.origin_policy);
-    let (decision, outcome) = match decide(deps, &request, now).await {
-        Ok(context) => (
-            Decision {
-                is_authorized: true,
-                context: Some(context),
-            },
-            "admitted",
-        ),
-        Err(Denied::Store(error)) => {
-            tracing::error!(cause = error.chain(), "A session could not be checked.");
-            return Err(error);
-        }
-        Err(denied) => (
-            Decision {
-                is_authorized: false,
-                context: None,
-            },
-            denied.outcome(),
-        ),
-    };
-    request.log("A request was judged.", None, outcome, began);
-    Ok(decision)
+    let decided = decide(deps, &request, now).await;
+    let decided = decided.inspect_err(|error| {
+        tracing::error!(cause = error.chain(), "session check failed");
+    })?;
+    request.log(None, decided.as_ref().err().unwrap_or(&"admitted"), began);
+    let device = decided.ok();
+    Ok(Decision {
+        is_authorized: device.is_some(),
+        context: device.as_ref().map(Context::of),
+    })
 }
 
-/// Admits the caller, and writes down that its device is in use.
-async fn decide(deps: &Deps, request: &Request, now: domain::Timestamp) -> Result<Context, Denied> {
-    let device = check(&deps.store, request, &deps.limits, now)
-        .await?
-        .caller
-        .device;
-    if device.is_touch_due(now) {
-        match deps
-            .store
-            .touch(device.account, device.id, device.session, now)
-            .await
-        {
-            Ok(WriteOutcome::Done) => {}
-            // It was ended since it was admitted: the second look tells.
-            Ok(WriteOutcome::Stale) => {
-                check(&deps.store, request, &deps.limits, now).await?;
-            }
-            Err(error) => tracing::warn!(cause = error.chain(), "A touch was not written."),
+/// Checks the session and updates when its device was last active. The inner error
+/// is the outcome for the log.
+async fn decide(
+    deps: &Deps,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Result<Device, &'static str>, StoreError> {
+    let token = match request.token() {
+        Ok(token) => token,
+        Err(problem) => return Ok(Err(problem.name())),
+    };
+    let session = check_and_touch(&deps.store, request, &token, &deps.limits, now).await?;
+    Ok(session.map_err(|error| outcome(&error)))
+}
+
+impl Context {
+    fn of(device: &Device) -> Self {
+        Self {
+            account_id: device.account.to_string(),
+            device_id: device.id.to_string(),
+            session_id: device.session.to_string(),
+            epoch: device.epoch.0,
         }
     }
-    Ok(Context {
-        account_id: device.account.to_string(),
-        device_id: device.id.to_string(),
-        session_id: device.session.to_string(),
-        epoch: device.epoch.0,
-    })
 }

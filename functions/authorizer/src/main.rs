@@ -1,13 +1,14 @@
 //! Wiring of the `authorizer` function.
 
-use authorizer::{Asked, Deps, asked_about, handle};
+use authorizer::{AuthorizerEvent, Deps, handle, request_event};
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::try_run(deps, |deps, asked: Asked| async move {
-        let event = asked_about(asked);
-        handle(deps, event).await.map_err(Error::from)
+    runtime::try_run(deps, |deps, event: AuthorizerEvent| async move {
+        handle(deps, request_event(event))
+            .await
+            .map_err(Error::from)
     })
 }
 

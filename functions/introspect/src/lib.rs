@@ -1,60 +1,61 @@
-//! `POST /v1/introspect` (RFC 7662): the adopting team's services ask whether a
-//! token is that of a valid session.
+//! `POST /v1/introspect` (RFC 7662): returns to the adopting team's services whether a
+//! token belongs to a valid session.
 //!
-//! Answers callers with AWS credentials alone (RFC 7662, section 2.1: a public
-//! endpoint would let everybody try tokens). Of a token that is not active it
-//! says nothing else, and tables that fail are never a verdict.
+//! Answers only callers with AWS credentials: with a public endpoint, anyone could try
+//! tokens (RFC 7662, section 2.1). Of an inactive token it returns nothing else. A
+//! failed read is never a verdict.
 
-use domain::{AuthError, Authenticated, Device, Limits, Timestamp, Token};
-use http_api::{Answer, Denied, Event, OriginPolicy, Problem, Reply, Request, check_token, serve};
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+use domain::{Device, Limits, Timestamp, Token};
+use http_api::{
+    Answer, BodyProblems, Event, IamProblems, OriginPolicy, Problem, Reply, Request,
+    RequestProblems, check_and_touch, outcome, serve,
+};
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Store, StoreError, WriteOutcome};
+use store::{Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 
-/// What the function may reach: the rows of accounts and devices, and the parts
-/// of receipts, where the first contact of a device that was signed out is marked.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
-    /// Who says so, as in the events.
+    /// The `iss` of the answers, as in the events.
     pub issuer: Option<String>,
 }
 
-/// The form of a question. Other parameters are passed over (RFC 6749, section
-/// 3.2).
+/// The form of the request. Other parameters are ignored (RFC 6749, section 3.2).
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = IntrospectionQuestion)]
 pub struct Question {
-    /// The token to ask about, once.
+    /// The token to check, sent once.
     #[schema(min_length = 1)]
     pub token: String,
-    /// Taken for the sake of the standard, at most once; there is only one kind
-    /// of token.
+    /// Accepted for RFC 7662, at most once, and ignored: there is one kind of token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub token_type_hint: Option<String>,
 }
 
-/// What is said of a token.
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Introspection {
-    /// It is that of a valid session.
+    /// The token belongs to a valid session.
     Active(Active),
-    /// It is not, and no more is said.
+    /// The token belongs to no valid session.
     Inactive(Inactive),
 }
 
-/// A token of a valid session (RFC 7662, section 2.2). It is valid at this
-/// moment: ask again at the next request.
+/// A token of a valid session (RFC 7662, section 2.2). It may end at any moment: ask
+/// again for each request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ActiveToken)]
 pub struct Active {
@@ -67,33 +68,32 @@ pub struct Active {
     /// `Bearer` (RFC 6750).
     #[schema(example = "Bearer")]
     pub token_type: String,
-    /// Who says so: the same as `iss` in the events. Absent when no issuer is
-    /// configured.
+    /// The issuer: the same as `iss` in the events. Absent when none is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub iss: Option<String>,
-    /// When the session began, in seconds since 1970.
+    /// The start of the session, in seconds since 1970.
     #[schema(minimum = 0)]
     pub iat: i64,
-    /// When it ends at the latest, in seconds since 1970. It ends earlier when it
-    /// is signed out, or is not used for too long.
+    /// The latest end of the session, in seconds since 1970. It ends earlier when it
+    /// is signed out or is not used for too long.
     #[schema(minimum = 0)]
     pub exp: i64,
-    /// When the owner last proved to be the owner on the device, in seconds since
-    /// 1970, as OIDC Core 1.0, section 2, says.
+    /// The time when the owner last authenticated on the device, in seconds since 1970
+    /// (OIDC Core 1.0, section 2).
     #[schema(minimum = 0)]
     pub auth_time: i64,
-    /// The device: the same at each sign-in.
+    /// The device: the same at every sign-in.
     pub device_id: String,
-    /// The session: another one at each sign-in.
+    /// The session: a new one at every sign-in.
     pub session_id: String,
-    /// The account's epoch that the session was born in. Whoever keeps something
-    /// open for the session judges the events by it.
+    /// The account's epoch when the session began. A service that keeps a connection
+    /// open for the session compares it with the epochs of events.
     #[schema(minimum = 1)]
     pub epoch: u64,
 }
 
-/// A token that is not that of a valid session: never was, or not any more.
+/// A token that belongs to no valid session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = InactiveToken)]
@@ -103,27 +103,7 @@ pub struct Inactive {
     pub active: bool,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The request is wrong, or its caller.
-    #[error("the request is not acceptable: {}", .0.name())]
-    Unacceptable(Problem),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Unacceptable(problem) => problem,
-            Error::Store(error) => http_api::unavailable(&error),
-        }
-    }
-}
-
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(introspect))]
 pub struct Document;
@@ -137,80 +117,76 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Tells one of your services whether a token is that of a valid session.
+/// Returns to one of your services whether a token belongs to a valid session.
 #[utoipa::path(
     post, path = "/v1/introspect", operation_id = "introspect", tag = "services",
     security(("iam" = [])),
-    request_body(content = Question, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "Whether it is.", body = Introspection)),
+    request_body(content = Question, content_type = "application/x-www-form-urlencoded",
+        example = json!({ "token": format!("cft_{}", "x".repeat(92)) })),
+    responses(
+        (status = 200, description = "The state of the token.", body = Introspection,
+            example = json!(Active::example())),
+        RequestProblems, BodyProblems, IamProblems,
+    ),
 )]
-async fn introspect(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    request.require_iam().map_err(Error::Unacceptable)?;
-    let form = request.form().map_err(Error::Unacceptable)?;
-    form.optional("token_type_hint")
-        .map_err(Error::Unacceptable)?;
-    let token = form.required("token").map_err(Error::Unacceptable)?;
-    let said = match judge(deps, request, token, now).await {
-        Ok(device) => Introspection::Active(active(&device, deps.issuer.clone())),
-        Err(Denied::Store(error)) => return Err(error.into()),
-        Err(denied) => {
-            request.note_outcome(denied.outcome());
+async fn introspect(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    request.require_iam()?;
+    let form = request.form()?;
+    form.optional("token_type_hint")?;
+    let token = form.required("token")?;
+    let answer = match check(deps, request, token, now).await? {
+        Ok(device) => Introspection::Active(Active::of(&device, deps.issuer.clone())),
+        Err(outcome) => {
+            request.note_outcome(outcome);
             Introspection::Inactive(Inactive { active: false })
         }
     };
-    Ok(Answer::json(200, &said))
+    Ok(Answer::json(200, &answer))
 }
 
-/// The device whose session the token is valid for; that it is in use is written
-/// down.
-async fn judge(
+/// Checks the session and updates when its device was last active. The inner error
+/// is the outcome for the log.
+async fn check(
     deps: &Deps,
     request: &Request,
     token: &str,
     now: Timestamp,
-) -> Result<Device, Denied> {
-    let token = Token::parse(token).map_err(|_| Denied::Unacceptable(Problem::TokenInvalid))?;
-    let check = async || {
-        let checked = check_token(&deps.store, &token, &deps.limits, now).await;
-        if !matches!(
-            checked,
-            Err(Denied::Store(_) | Denied::Refused(AuthError::Unknown))
-        ) {
-            // The token holds the secret, so the ids in it are its own.
-            request.note_account(token.account());
-            request.note_device(token.device());
-        }
-        checked.map(|Authenticated { device, .. }| device)
+) -> Result<Result<Device, &'static str>, StoreError> {
+    let Ok(token) = Token::parse(token) else {
+        return Ok(Err(Problem::TokenInvalid.name()));
     };
-    let device = check().await?;
-    if !device.is_touch_due(now) {
-        return Ok(device);
-    }
-    let touched = deps
-        .store
-        .touch(device.account, device.id, device.session, now);
-    match touched.await {
-        Ok(WriteOutcome::Done) => Ok(device),
-        // It was ended since it was admitted: the second look tells.
-        Ok(WriteOutcome::Stale) => check().await,
-        Err(error) => {
-            tracing::warn!(cause = error.chain(), "A touch was not written.");
-            Ok(device)
-        }
-    }
+    let session = check_and_touch(&deps.store, request, &token, &deps.limits, now).await?;
+    Ok(session.map_err(|error| outcome(&error)))
 }
 
-fn active(device: &Device, issuer: Option<String>) -> Active {
-    Active {
-        active: true,
-        sub: device.account.to_string(),
-        token_type: "Bearer".to_owned(),
-        iss: issuer,
-        iat: device.signed_in_at.as_second(),
-        exp: device.expires_at.as_second(),
-        auth_time: device.verified_at.as_second(),
-        device_id: device.id.to_string(),
-        session_id: device.session.to_string(),
-        epoch: device.epoch.0,
+impl Active {
+    fn of(device: &Device, issuer: Option<String>) -> Self {
+        Self {
+            active: true,
+            sub: device.account.to_string(),
+            token_type: "Bearer".to_owned(),
+            iss: issuer,
+            iat: device.signed_in_at.as_second(),
+            exp: device.expires_at.as_second(),
+            auth_time: device.verified_at.as_second(),
+            device_id: device.id.to_string(),
+            session_id: device.session.to_string(),
+            epoch: device.epoch.0,
+        }
+    }
+
+    fn example() -> Self {
+        Self {
+            active: true,
+            sub: "6f9b1a52-7d0e-4c56-9c1b-2f0d7f1c9a10".to_owned(),
+            token_type: "Bearer".to_owned(),
+            iss: Some("https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com".to_owned()),
+            iat: 1_795_167_000,
+            exp: 1_826_703_000,
+            auth_time: 1_795_167_000,
+            device_id: "0192f0c1-4b2d-7a90-8f3e-1d2c3b4a5968".to_owned(),
+            session_id: "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11".to_owned(),
+            epoch: 3,
+        }
     }
 }

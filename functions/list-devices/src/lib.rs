@@ -1,11 +1,16 @@
-//! `GET /v1/devices`: every device of the account, page by page.
+//! `GET /v1/devices`: lists the devices of the account, page by page.
 
-use domain::session::{SessionStatus, session_status};
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+use domain::session::{Authenticated, SessionStatus, session_status};
 use domain::sign_out::first_to_end;
-use domain::{Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
+use domain::{Account, Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
 use http_api::{
-    Answer, CallerError, DeviceView, Event, OriginPolicy, Over, Paging, Problem, Reply, Request,
-    authenticate, serve,
+    Answer, DeviceView, Event, OriginPolicy, Paging, Problem, Reply, Request, RequestProblems,
+    SessionEnd, TokenProblems, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -14,33 +19,29 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 100;
-/// How many rows are read at once, whatever the limit: some of them may not be
-/// of those that were asked for.
-const READ_AT_ONCE: i32 = 100;
+/// The rows of one read. More than the default limit, because the filter may drop
+/// some of them.
+const ROWS_PER_READ: i32 = 100;
 
-/// What the function may read: the rows of accounts and devices, and receipts.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// Which devices to list.
+/// The devices to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Which {
-    /// Those that are signed in.
+    /// The devices that are signed in.
     #[default]
     SignedIn,
-    /// Those that are not any more.
+    /// The devices that are no longer signed in.
     SignedOut,
-    /// All of them.
+    /// All devices.
     All,
 }
 
@@ -48,13 +49,13 @@ pub enum Which {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Query {
-    /// Which devices: `signed_in`, `signed_out` or `all`.
+    /// The devices to list: `signed_in`, `signed_out` or `all`.
     #[param(required = false, inline)]
     pub status: Which,
-    /// How many devices at the most.
+    /// The most devices to return.
     #[param(required = false, minimum = 1, maximum = 100, default = 50)]
     pub limit: usize,
-    /// Where to go on: the `next_cursor` of the answer before.
+    /// The start of the page: the `next_cursor` of the previous page.
     #[param(required = false, value_type = String, format = Uuid)]
     pub cursor: Option<DeviceId>,
 }
@@ -62,37 +63,22 @@ pub struct Query {
 /// A page of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Devices {
-    /// The devices, the newest first.
+    /// The devices, newest first.
     pub devices: Vec<DeviceView>,
-    /// The `cursor` of the next page; `null` when this is the last.
+    /// The `cursor` of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller was not let in.
-    #[error(transparent)]
-    Caller(#[from] CallerError),
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Caller(error) => error.into(),
-            Error::Request(problem) => problem,
-            Error::Store(error) => http_api::unavailable(&error),
+impl Devices {
+    fn example() -> Self {
+        Self {
+            devices: vec![DeviceView::example()],
+            next_cursor: None,
         }
     }
 }
 
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(list))]
 pub struct Document;
@@ -111,81 +97,90 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     get, path = "/v1/devices", operation_id = "listDevices", tag = "devices",
     params(Query),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "A page of devices, the newest first.", body = Devices)),
+    responses(
+        (status = 200, description = "A page of devices, newest first.", body = Devices,
+            example = json!(Devices::example())),
+        RequestProblems, TokenProblems,
+    ),
 )]
-async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let caller = authenticate(&deps.store, request, None, &deps.limits, now)
-        .await?
-        .caller;
-    let query = Query::read(request).map_err(Error::Request)?;
-    let mut devices = Vec::new();
-    let mut after = query.cursor;
-    let next_cursor = loop {
-        let page = deps
-            .store
-            .devices(caller.account.id, after, READ_AT_ONCE)
-            .await?;
-        let judged = Judged::new(deps, &caller.account, &page.devices, query.status, now).await?;
-        let mut full = None;
-        for device in &page.devices {
-            let Some(view) = judged.view(device, caller.device.id) else {
-                continue;
-            };
-            if devices.len() == query.limit {
-                full = after;
-                break;
-            }
-            devices.push(view);
-            after = Some(device.id);
-        }
-        if full.is_some() || page.next.is_none() {
-            break full;
-        }
-        if devices.len() == query.limit {
-            break after;
-        }
-        after = page.next;
-    };
+async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+    let query = Query::read(request)?;
+    let (devices, next) = collect(deps, &caller, &query, now).await?;
     Ok(Answer::json(
         200,
         &Devices {
             devices,
-            next_cursor: next_cursor.map(|id| id.to_string()),
+            next_cursor: next.map(|id| id.to_string()),
         },
     ))
 }
 
-/// The devices of a page, each judged by the rule that decides validity.
-struct Judged<'a> {
-    account: &'a domain::Account,
+/// Reads rows until the page is full or the account has no more. Also returns the
+/// last device of the page, when more devices match.
+async fn collect(
+    deps: &Deps,
+    caller: &Authenticated,
+    query: &Query,
+    now: Timestamp,
+) -> Result<(Vec<DeviceView>, Option<DeviceId>), StoreError> {
+    let account = &caller.account;
+    let mut devices = Vec::new();
+    let mut after = query.cursor;
+    loop {
+        let rows = deps.store.devices(account.id, after, ROWS_PER_READ).await?;
+        let filter = Filter::new(deps, account, &rows.devices, query.status, now).await?;
+        for device in &rows.devices {
+            let Some(view) = filter.view(device, caller.device.id) else {
+                continue;
+            };
+            if devices.len() == query.limit {
+                return Ok((devices, after));
+            }
+            devices.push(view);
+            after = Some(device.id);
+        }
+        if rows.next.is_none() {
+            return Ok((devices, None));
+        }
+        if devices.len() == query.limit {
+            return Ok((devices, after));
+        }
+        after = rows.next;
+    }
+}
+
+/// Filters the devices of one read by status, by the rule that decides validity.
+struct Filter<'a> {
+    account: &'a Account,
     limits: Limits,
     which: Which,
     now: Timestamp,
-    /// The sign-outs that the rows of this page don't tell of yet.
+    /// The sign-outs of all devices that the rows of this read do not show yet.
     sign_outs: Vec<SignOut>,
 }
 
-impl<'a> Judged<'a> {
+impl<'a> Filter<'a> {
     async fn new(
         deps: &Deps,
-        account: &'a domain::Account,
+        account: &'a Account,
         devices: &[Device],
         which: Which,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let left_behind = |device: &&Device| {
+        let is_ended_by_epoch = |device: &&Device| {
             session_status(account, device, &deps.limits, now) == SessionStatus::EndedByEpoch
         };
         let oldest: Option<Epoch> = devices
             .iter()
-            .filter(left_behind)
+            .filter(is_ended_by_epoch)
             .map(|device| device.epoch)
             .min();
         let sign_outs = match oldest {
             Some(epoch) if which != Which::SignedIn => {
                 deps.store.sign_outs_since(account.id, epoch).await?
             }
-            _ => Vec::new(),
+            Some(_) | None => Vec::new(),
         };
         Ok(Self {
             account,
@@ -196,35 +191,35 @@ impl<'a> Judged<'a> {
         })
     }
 
-    /// The device as it is shown; none when it was not asked for.
+    /// Returns the device's view; none when its status is not wanted.
     fn view(&self, device: &Device, current: DeviceId) -> Option<DeviceView> {
         let status = session_status(self.account, device, &self.limits, self.now);
         if status == SessionStatus::SignedIn {
             return (self.which != Which::SignedOut)
                 .then(|| DeviceView::signed_in(device, current));
         }
-        // The table's TTL may be late.
+        // DynamoDB may delete a row up to days after its TTL.
         let kept_until = self.limits.device_kept_until(device.expires_at);
         if self.which == Which::SignedIn || self.now >= kept_until {
             return None;
         }
-        let ended = match &status {
-            SessionStatus::SignedOut(ended) => Some(ended.clone()),
+        let by_epoch;
+        let end = match &status {
+            SessionStatus::SignedOut(ended) => SessionEnd::SignedOut(ended),
             SessionStatus::EndedByEpoch => {
-                first_to_end(&self.sign_outs, device.session, device.epoch).map(SignOut::end_info)
+                by_epoch = first_to_end(&self.sign_outs, device.session, device.epoch)
+                    .map(SignOut::end_info);
+                by_epoch
+                    .as_ref()
+                    .map_or(SessionEnd::Unrecorded, SessionEnd::SignedOut)
             }
-            SessionStatus::SignedIn | SessionStatus::Expired => None,
-        };
-        let over = match (&status, &ended) {
-            (_, Some(ended)) => Over::EndInfo(ended),
-            (SessionStatus::Expired, None) => Over::Expired(
+            SessionStatus::SignedIn | SessionStatus::Expired => SessionEnd::Expired(
                 device
                     .expires_at
                     .min(self.limits.idle_at(device.last_active_at)),
             ),
-            (_, None) => Over::Forgotten,
         };
-        Some(DeviceView::signed_out(device, current, over))
+        Some(DeviceView::signed_out(device, current, end))
     }
 }
 

@@ -1,4 +1,9 @@
-//! `POST /v1/login`: a session for a device, against an address and a password.
+//! `POST /v1/login`: signs a device in with an e-mail address and a password.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use std::sync::Mutex;
 
@@ -10,8 +15,8 @@ use domain::{
     EmailAddress, EndedSession, Limits, SessionId, Timestamp, Token,
 };
 use http_api::{
-    AccountView, Answer, DEVICE_COOKIE, DeviceView, Event, Object, OriginPolicy, Problem, Reply,
-    Request, SESSION_COOKIE, cookie, serve,
+    AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
+    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -19,62 +24,59 @@ use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-/// How often a sign-in is decided anew when rows change under it.
+/// The most times that rows are read and a session is written, when other writes to
+/// the same rows come in between.
 const ATTEMPTS: u32 = 4;
 
-/// What the function may reach: identities, and the rows of accounts and devices.
+/// Reads identities; writes accounts, devices and receipts.
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
-    /// The buffer that hashes are computed in.
+    /// Locked while a hash is computed in its buffer.
     pub hasher: Mutex<Hasher>,
 }
 
-/// How the token goes to the client and comes back.
+/// How the client gets its token and sends it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenTransport {
-    /// In the answer's body, and back in the `Authorization` header.
+    /// In the body of the answer, and back in the `Authorization` header.
     #[default]
     Bearer,
-    /// In a cookie, for a page; no script sees it.
+    /// In a cookie, for a page. No script can read it.
     Cookie,
 }
 
-/// What a device says of itself. All of it is optional, and none of it proves
+/// The facts that a device reports about itself. All are optional, and none proves
 /// anything.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[schema(as = DeviceClaims)]
 #[serde(deny_unknown_fields, default, expecting = "an object")]
 pub struct DeviceClaims {
-    /// The owner's own name for it.
+    /// The owner's name for the device.
     #[schema(
         max_length = 64,
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
         example = "Living room"
     )]
     pub name: Option<String>,
-    /// What kind of thing it is.
+    /// The kind of device.
     #[serde(rename = "type")]
     #[schema(value_type = Option<http_api::DeviceKind>)]
     pub device_type: Option<DeviceType>,
-    /// Its operating system.
+    /// The operating system.
     #[schema(max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub os: Option<String>,
-    /// Its model.
+    /// The model.
     #[schema(
         max_length = 64,
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
         example = "Samsung QE55"
     )]
     pub model: Option<String>,
-    /// The app that signs in.
+    /// The app.
     #[schema(max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     pub app: Option<String>,
 }
@@ -83,7 +85,7 @@ pub struct DeviceClaims {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Login {
-    /// The address, in any spelling.
+    /// The e-mail address, in any spelling.
     #[schema(format = Email, max_length = 254, example = "lea@example.com")]
     pub email: String,
     /// The password.
@@ -92,16 +94,16 @@ pub struct Login {
         example = "quiet otter borrows nine lanterns"
     )]
     pub password: Zeroizing<String>,
-    /// What the device says of itself.
+    /// The facts that the device reports about itself.
     #[serde(default)]
     #[schema(value_type = Option<DeviceClaims>)]
     pub device: Option<Object<DeviceClaims>>,
-    /// The key of an earlier sign-in on this device, by which it stays the same
-    /// device. A page's comes in a cookie by itself.
+    /// The key of an earlier sign-in on this device, which makes it the same device
+    /// again. A page's browser sends it in a cookie.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
     pub device_key: Option<Zeroizing<String>>,
-    /// How the token is to come.
+    /// How the client gets its token.
     #[serde(default)]
     #[schema(default = "bearer")]
     pub transport: TokenTransport,
@@ -110,19 +112,19 @@ pub struct Login {
 /// The answer: a session.
 #[derive(Serialize, ToSchema)]
 pub struct LoggedIn {
-    /// The secret of the session, shown this once; not with `cookie`.
+    /// The secret of the session, shown this once. Absent with `cookie`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cft_[A-Za-z0-9_-]{92}$")]
     pub token: Option<Zeroizing<String>>,
-    /// The key by which the device is recognised at its next sign-in; not with
-    /// `cookie`.
+    /// The key that identifies the device at its next sign-in. Absent with `cookie`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
     pub device_key: Option<Zeroizing<String>>,
-    /// The session's id, by which the socket names it; authenticates nobody.
+    /// The session's id, as sockets and events name it. It is not a secret and gives no
+    /// access.
     #[schema(value_type = String, format = Uuid)]
     pub session: String,
-    /// When the session runs out at the latest.
+    /// The latest end of the session.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
     /// The device.
@@ -131,31 +133,20 @@ pub struct LoggedIn {
     pub account: AccountView,
 }
 
-/// Why there is no session.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// Wrong password, unknown address or disabled account: answered alike.
-    #[error("the credentials are not right")]
-    Credentials,
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Request(problem) => problem,
-            Error::Credentials => Self::CredentialsInvalid,
-            Error::Store(error) => http_api::unavailable(&error),
+impl LoggedIn {
+    fn example() -> Self {
+        Self {
+            token: Some(Zeroizing::new(format!("cft_{}", "x".repeat(92)))),
+            device_key: Some(Zeroizing::new(format!("cfd_{}", "x".repeat(70)))),
+            session: "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11".to_owned(),
+            expires_at: "2027-11-20T09:30:00Z".parse().expect("it is a time"),
+            device: DeviceView::example(),
+            account: AccountView::example(),
         }
     }
 }
 
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(log_in))]
 pub struct Document;
@@ -172,14 +163,22 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 /// Signs a device in.
 #[utoipa::path(
     post, path = "/v1/login", operation_id = "login", tag = "sessions",
-    request_body = Login,
-    responses((status = 200, description = "The device is signed in.", body = LoggedIn)),
+    request_body(content = Login, example = json!({
+        "email": "lea@example.com",
+        "password": "quiet otter borrows nine lanterns",
+        "device": { "name": "Living room", "type": "tv", "model": "Samsung TV" },
+    })),
+    responses(
+        (status = 200, description = "The device is signed in.", body = LoggedIn,
+            example = json!(LoggedIn::example())),
+        RequestProblems, BodyProblems, CredentialsInvalid,
+    ),
 )]
-async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let attempt = Attempt::read(request).map_err(Error::Request)?;
+async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let attempt = Attempt::read(request)?;
     let found = deps.store.account_by_email(&attempt.email).await?;
-    // For an address that nobody has, the rows of an account that is not there
-    // are read and no hash is verified, at the same cost.
+    // For an unknown address, the rows of a random account are read and a password is
+    // verified against no hash, so that it costs as much as a wrong password.
     let account_id = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
     let known = attempt.device_key.as_ref().map(DeviceKey::device);
     let mut verified: Option<StoredHash> = None;
@@ -193,27 +192,27 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
             needs_rehash = verify(deps, request, &attempt.password, account.as_ref())?;
             verified = stored.cloned();
         }
-        let account = usable(request, account)?;
-        let device = NewSession::new(deps, request, &attempt, &account, before, now);
-        match put(deps, &account, &device, now).await? {
+        let account = require_enabled(request, account)?;
+        let session = NewSession::new(deps, request, &attempt, &account, before, now);
+        match write(deps, &account, &session, now).await? {
             WriteOutcome::Done => {
                 if needs_rehash {
                     rehash(deps, &attempt.password, &account).await;
                 }
-                return Ok(answer(&attempt, &account, device, deps, now));
+                return Ok(answer(&attempt, &account, session, deps, now));
             }
-            // Somebody else was quicker, or the answer to our own call was
-            // lost. This session must not be put again: the next round makes
-            // another.
+            // Another write came first, or the answer to ours was lost. The same
+            // session must not be written twice: the next round makes a new one.
             WriteOutcome::Stale => {}
         }
     }
     Err(StoreError::Contended.into())
 }
 
-/// Puts the new session's row. A session that a sign-out of the whole account has
-/// ended, and whose row nobody has marked yet, keeps its part of the receipt.
-async fn put(
+/// Writes the new session's row. If it replaces a session that a sign-out of all
+/// devices ended, and the sweep has not marked that one yet, its receipt entry is
+/// written with it.
+async fn write(
     deps: &Deps,
     account: &Account,
     new: &NewSession,
@@ -235,7 +234,7 @@ async fn put(
     deps.store.sign_in(&new.row, replaced, &deps.limits).await
 }
 
-/// The request, once it is known to be well-formed.
+/// A well-formed request.
 struct Attempt {
     email: EmailAddress,
     password: Password,
@@ -286,8 +285,8 @@ impl Attempt {
     }
 }
 
-/// The key that a page keeps in its cookie. One that can't be read is passed
-/// over: the page can't mend it, and the answer replaces it.
+/// Returns the device key in a page's cookie. Ignores a malformed one: no script can
+/// fix that cookie, and the answer replaces it.
 fn from_cookie(request: &Request) -> Option<DeviceKey> {
     match request.cookies(DEVICE_COOKIE).as_slice() {
         [key] => DeviceKey::parse(key).ok(),
@@ -295,14 +294,14 @@ fn from_cookie(request: &Request) -> Option<DeviceKey> {
     }
 }
 
-/// Verifies the password, with the same work when there is no account. Tells
-/// whether its hash was made with other parameters than are used now.
+/// Verifies the password, with the same work when there is no account. Returns whether
+/// its hash was made with parameters that have changed since.
 fn verify(
     deps: &Deps,
     request: &Request,
     password: &Password,
     account: Option<&Account>,
-) -> Result<bool, Error> {
+) -> Result<bool, Problem> {
     let stored = account.map(|account| &account.password_hash);
     match runtime::lock(&deps.hasher).verify(password, stored) {
         PasswordCheck::Match { needs_rehash } => Ok(needs_rehash),
@@ -311,13 +310,13 @@ fn verify(
                 request.note_account(account.id);
             }
             request.note_outcome(account.map_or("unknown-address", |_| "wrong-password"));
-            Err(Error::Credentials)
+            Err(Problem::CredentialsInvalid)
         }
     }
 }
 
-/// Stores the hash of the same password as it is made now. The person is signed
-/// in either way: what fails is tried again at their next sign-in.
+/// Stores a hash with the current parameters. The sign-in succeeds in any case: after a
+/// failure, the next sign-in tries again.
 async fn rehash(deps: &Deps, password: &Password, account: &Account) {
     let new = runtime::lock(&deps.hasher).hash(password, runtime::random());
     match deps
@@ -326,22 +325,22 @@ async fn rehash(deps: &Deps, password: &Password, account: &Account) {
         .await
     {
         Ok(WriteOutcome::Done | WriteOutcome::Stale) => {}
-        Err(error) => tracing::warn!(cause = error.chain(), "A hash was not made anew."),
+        Err(error) => tracing::warn!(cause = error.chain(), "rehash failed"),
     }
 }
 
-/// The account, unless it is disabled.
-fn usable(request: &Request, account: Option<Account>) -> Result<Account, Error> {
-    let account = account.ok_or(Error::Credentials)?;
+/// Returns the account, if it exists and is not disabled.
+fn require_enabled(request: &Request, account: Option<Account>) -> Result<Account, Problem> {
+    let account = account.ok_or(Problem::CredentialsInvalid)?;
     request.note_account(account.id);
     if account.disabled_at.is_some() {
         request.note_outcome("account-disabled");
-        return Err(Error::Credentials);
+        return Err(Problem::CredentialsInvalid);
     }
     Ok(account)
 }
 
-/// A session in the making: the row to put, and the secrets to show.
+/// A new session: the row to write, and the secrets to show.
 struct NewSession {
     row: Device,
     replaced: Option<Device>,
@@ -350,8 +349,8 @@ struct NewSession {
 }
 
 impl NewSession {
-    /// Makes a session for the device that the key names, if it is that one's,
-    /// or else for a new device.
+    /// Creates a session for the device that the key names, if the key is right, and
+    /// for a new device otherwise.
     fn new(
         deps: &Deps,
         request: &Request,
@@ -389,7 +388,8 @@ impl NewSession {
             session: SessionId::from_random(runtime::random()),
             token_hash: token.hash(),
             key_hash: key.hash(),
-            // The key that was used counts until the new one has been.
+            // The used key stays valid until the new one is used: the answer that
+            // carries the new one may be lost.
             previous_key_hash: before.as_ref().and(presented),
             epoch: account.epoch,
             first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
@@ -410,8 +410,8 @@ impl NewSession {
     }
 }
 
-/// What the device is. A name that its owner gave it before stays, when it says
-/// none now.
+/// Returns the facts of the device. Keeps the name that its owner gave it before, if
+/// the request has none.
 fn describe(attempt: &Attempt, request: &Request, own_name: Option<String>) -> DeviceInfo {
     let reported = ReportedInfo {
         name: own_name,

@@ -1,30 +1,32 @@
-//! `POST /v1/accounts`: an account for an address.
+//! `POST /v1/accounts`: creates an account for an e-mail address.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use std::sync::Mutex;
 
 use domain::account::{Account, Epoch};
-use domain::password::{Hasher, PasswordRules, Rejection};
+use domain::password::{Hasher, PasswordRules};
 use domain::{AccountId, EmailAddress, Timestamp};
 use http_api::{
-    Answer, Empty, Event, OriginPolicy, PasswordReason, Problem, Reply, Request, serve,
+    Answer, BodyProblems, Empty, Event, NewPasswordProblems, OriginPolicy, Problem, Reply, Request,
+    RequestProblems, serve,
 };
 use runtime::Clock;
 use serde::Deserialize;
-use store::{RegisterOutcome, Store, StoreError};
+use store::{RegisterOutcome, Store};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-/// What the function may write: new rows of accounts and identities.
+/// Writes accounts and identities.
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
-    /// What a password must be.
     pub rules: PasswordRules,
-    /// The buffer that hashes are computed in.
+    /// Locked while a hash is computed in its buffer.
     pub hasher: Mutex<Hasher>,
 }
 
@@ -32,10 +34,10 @@ pub struct Deps {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewAccount {
-    /// The address, in any spelling.
+    /// The e-mail address, in any spelling.
     #[schema(format = Email, max_length = 254, example = "lea@example.com")]
     pub email: String,
-    /// The password: from 15 characters (a parameter of the deployment).
+    /// The password: at least 15 characters (a parameter of the deployment).
     #[schema(
         value_type = String, format = Password, min_length = 15, max_length = 1024,
         example = "quiet otter borrows nine lanterns"
@@ -43,33 +45,7 @@ pub struct NewAccount {
     pub password: Zeroizing<String>,
 }
 
-/// Why there is no account.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The password is refused.
-    #[error("the password is refused")]
-    Rejected(Vec<Rejection>),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Request(problem) => problem,
-            Error::Rejected(reasons) => {
-                Self::PasswordRejected(reasons.into_iter().map(PasswordReason::from).collect())
-            }
-            Error::Store(error) => http_api::unavailable(&error),
-        }
-    }
-}
-
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(register))]
 pub struct Document;
@@ -83,24 +59,27 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Makes an account, if the address is free. The answer is the same, after the
-/// same work, when it is not.
+/// Creates an account, if the address is free. The answer is the same, after the same
+/// work, when it is not.
 #[utoipa::path(
     post, path = "/v1/accounts", operation_id = "register", tag = "accounts",
-    request_body = NewAccount,
-    responses((
-        status = 202, body = Empty,
-        description = "Taken in. If the address was free it has an account now.",
-    )),
+    request_body(content = NewAccount, example = json!({
+        "email": "lea@example.com", "password": "quiet otter borrows nine lanterns",
+    })),
+    responses(
+        (status = 202, description = "Accepted. If the address was free, it has an account now.",
+            body = Empty, example = json!({})),
+        RequestProblems, BodyProblems, NewPasswordProblems,
+    ),
 )]
-async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let body: NewAccount = request.json().map_err(Error::Request)?;
+async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let body: NewAccount = request.json()?;
     let email = EmailAddress::parse(&body.email)
-        .map_err(|error| Error::Request(Problem::invalid("email", error.to_string())))?;
+        .map_err(|error| Problem::invalid("email", error.to_string()))?;
     let password = deps
         .rules
         .accept(&body.password, Some(&email))
-        .map_err(Error::Rejected)?;
+        .map_err(Problem::password_rejected)?;
     let hash = runtime::lock(&deps.hasher).hash(&password, runtime::random());
     let account = Account {
         id: AccountId::from_random(runtime::random()),

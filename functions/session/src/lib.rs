@@ -1,109 +1,82 @@
-//! `GET /v1/session` (who am I, and heartbeat) and `POST /v1/sign-out` (this
-//! device).
+//! `GET /v1/session` (the caller's session, and heartbeat) and `POST /v1/sign-out`
+//! (this device).
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use domain::{Limits, SignOut, Timestamp};
 use http_api::{
-    AccountView, Answer, Caller, CallerError, DeviceView, Event, OriginPolicy, Problem, Reply,
-    Request, SignOutAnswer, Transport, authenticate, serve,
+    AccountView, Answer, BodyProblems, DeviceView, Event, OriginPolicy, Problem, Reply, Request,
+    RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate, serve,
+    touch_if_due,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 
-/// How often a sign-out is decided anew when rows change under it.
-const ATTEMPTS: u32 = 3;
-
-/// What the function may reach: the rows of accounts and devices, and receipts.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// Who is signed in, and on which device.
+/// The account and the device of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Session {
     /// The account.
     pub account: AccountView,
-    /// The device that asks.
+    /// The device that sent the request.
     pub device: DeviceView,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller was not let in.
-    #[error(transparent)]
-    Caller(#[from] CallerError),
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Caller(error) => error.into(),
-            Error::Request(problem) => problem,
-            Error::Store(error) => http_api::unavailable(&error),
+impl Session {
+    fn example() -> Self {
+        Self {
+            account: AccountView::example(),
+            device: DeviceView::example(),
         }
     }
 }
 
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(who_am_i, sign_out))]
+#[openapi(paths(get_session, sign_out))]
 pub struct Document;
 
 /// Answers a request of either route.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
     serve(&deps.origin_policy, event, now, |request, now| async move {
-        match request.method() {
-            "GET" => who_am_i(deps, &request, now).await,
-            _ => sign_out(deps, &request, now).await,
+        match request.route() {
+            "GET /v1/session" => get_session(deps, &request, now).await,
+            "POST /v1/sign-out" => sign_out(deps, &request, now).await,
+            _ => Err(Problem::NotFound),
         }
     })
     .await
 }
 
-/// Tells who is signed in, and writes down that the device is in use.
+/// Returns the caller's session, and records that the device is in use.
 #[utoipa::path(
     get, path = "/v1/session", operation_id = "getSession", tag = "sessions",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "Who is signed in, and on which device.", body = Session)),
+    responses(
+        (status = 200, description = "The session's account and device.", body = Session,
+            example = json!(Session::example())),
+        RequestProblems, TokenProblems,
+    ),
 )]
-async fn who_am_i(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let mut caller = authenticate(&deps.store, request, None, &deps.limits, now)
-        .await?
-        .caller;
-    if caller.device.is_touch_due(now) {
-        let device = &caller.device;
-        match deps
-            .store
-            .touch(device.account, device.id, device.session, now)
-            .await
-        {
-            Ok(WriteOutcome::Done) => caller.device.last_active_at = now,
-            // It was ended since it was admitted: it is told how.
-            Ok(WriteOutcome::Stale) => {
-                caller = authenticate(&deps.store, request, None, &deps.limits, now)
-                    .await?
-                    .caller;
-            }
-            // The check has passed; a note that was not taken harms nobody.
-            Err(error) => tracing::warn!(cause = error.chain(), "A touch was not written."),
-        }
+async fn get_session(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+    if touch_if_due(&deps.store, &mut caller.device, now).await == WriteOutcome::Stale {
+        // It was signed out since it was read: the second read reports how.
+        caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     }
     Ok(Answer::json(
         200,
@@ -118,28 +91,23 @@ async fn who_am_i(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
 #[utoipa::path(
     post, path = "/v1/sign-out", operation_id = "signOut", tag = "sign-outs",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "This device is signed out.", body = SignOutAnswer)),
+    responses(
+        (status = 200, description = "This device is signed out.", body = SignOutAnswer,
+            example = json!(SignOutAnswer::example("local"))),
+        RequestProblems, TokenProblems, BodyProblems,
+    ),
 )]
-async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    for _ in 0..ATTEMPTS {
-        let Caller {
-            caller, transport, ..
-        } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
-        request.no_body().map_err(Error::Request)?;
+async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    for _ in 0..WRITE_ATTEMPTS {
+        let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+        request.no_body()?;
         let sign_out = SignOut::of_this(&caller, now, runtime::random());
-        match deps
+        let written = deps
             .store
             .sign_out_this(&caller, &sign_out, &deps.limits)
-            .await?
-        {
-            WriteOutcome::Done => {
-                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.end_info()));
-                return Ok(match transport {
-                    Transport::Cookie => answer.signing_out_the_page(),
-                    Transport::Bearer => answer,
-                });
-            }
-            WriteOutcome::Stale => {}
+            .await?;
+        if written == WriteOutcome::Done {
+            return Ok(Answer::sign_out(&sign_out, request.transport()));
         }
     }
     Err(StoreError::Contended.into())

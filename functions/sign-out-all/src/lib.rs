@@ -1,39 +1,37 @@
-//! `POST /v1/sign-out-all`: every device, or every other one, in one step of
-//! constant cost.
+//! `POST /v1/sign-out-all`: signs out every device, or every other one, in one
+//! write of constant size.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use domain::{Limits, Reason, SignOut, Timestamp};
 use http_api::{
-    Answer, Caller, CallerError, Event, OriginPolicy, Problem, Reply, Request, SignOutAnswer,
-    Transport, authenticate, serve,
+    Answer, BodyProblems, Event, OriginPolicy, Problem, Reply, Request, RequestProblems,
+    SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 
-/// How often a sign-out is decided anew when rows change under it.
-const ATTEMPTS: u32 = 3;
-
-/// What the function may reach: the rows of accounts and devices, and receipts.
+/// Writes accounts, devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// Which sessions to end.
+/// The sessions to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AllScope {
-    /// Every one but the caller's.
+    /// Every session except the caller's.
     Others,
-    /// Every one, the caller's included.
+    /// Every session, including the caller's.
     Global,
 }
 
@@ -41,35 +39,19 @@ pub enum AllScope {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct SignOutAll {
-    /// Which sessions to end.
+    /// The sessions to end.
     pub scope: AllScope,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller was not let in.
-    #[error(transparent)]
-    Caller(#[from] CallerError),
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Caller(error) => error.into(),
-            Error::Request(problem) => problem,
-            Error::Store(error) => http_api::unavailable(&error),
+impl SignOutAll {
+    fn example() -> Self {
+        Self {
+            scope: AllScope::Others,
         }
     }
 }
 
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(sign_out))]
 pub struct Document;
@@ -83,42 +65,31 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Signs every device out, or every other one. From the answer on all of them
-/// are refused.
+/// Signs out every device, or every other one. From the answer on, all of them are
+/// refused.
 #[utoipa::path(
     post, path = "/v1/sign-out-all", operation_id = "signOutAll", tag = "sign-outs",
-    request_body = SignOutAll,
+    request_body(content = SignOutAll, example = json!(SignOutAll::example())),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "They are signed out.", body = SignOutAnswer)),
+    responses(
+        (status = 200, description = "The devices are signed out.", body = SignOutAnswer,
+            example = json!(SignOutAnswer::example("others"))),
+        RequestProblems, TokenProblems, BodyProblems,
+    ),
 )]
-async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    for _ in 0..ATTEMPTS {
-        let Caller {
-            caller, transport, ..
-        } = authenticate(&deps.store, request, None, &deps.limits, now).await?;
-        let scope = request.json::<SignOutAll>().map_err(Error::Request)?.scope;
-        let keep_caller = match scope {
-            AllScope::Others => true,
-            AllScope::Global => false,
-        };
+async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    for _ in 0..WRITE_ATTEMPTS {
+        let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+        let SignOutAll { scope } = request.json()?;
+        let keep_caller = scope == AllScope::Others;
         let reason = Reason::SignedOut;
         let sign_out = SignOut::of_all(&caller, keep_caller, reason, now, runtime::random());
-        match deps
+        let written = deps
             .store
             .sign_out_all(&caller, &sign_out, &deps.limits)
-            .await?
-        {
-            WriteOutcome::Done => {
-                let answer = Answer::json(200, &SignOutAnswer::of(&sign_out.end_info()));
-                let page_is_out =
-                    sign_out.scope.includes_caller() && transport == Transport::Cookie;
-                return Ok(if page_is_out {
-                    answer.signing_out_the_page()
-                } else {
-                    answer
-                });
-            }
-            WriteOutcome::Stale => {}
+            .await?;
+        if written == WriteOutcome::Done {
+            return Ok(Answer::sign_out(&sign_out, request.transport()));
         }
     }
     Err(StoreError::Contended.into())

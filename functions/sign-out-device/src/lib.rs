@@ -1,60 +1,30 @@
-//! `POST /v1/devices/{device_id}/sign-out`: one device, from anywhere.
+//! `POST /v1/devices/{device_id}/sign-out`: signs out one device, from anywhere.
 
-use domain::session::{SessionStatus, session_status};
-use domain::{DeviceId, Limits, SignOut, Timestamp};
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+use domain::session::{Authenticated, SessionStatus, session_status};
+use domain::{Device, DeviceId, EndInfo, Limits, SignOut, Timestamp};
 use http_api::{
-    Answer, Caller, CallerError, Event, OriginPolicy, Problem, Reply, Request, SignOutAnswer,
-    Transport, authenticate, serve,
+    Answer, BodyProblems, DeviceNotFound, Event, OriginPolicy, Problem, Reply, Request,
+    RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate_with_device, serve,
 };
 use runtime::Clock;
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::OpenApi;
 
-/// How often a sign-out is decided anew when rows change under it.
-const ATTEMPTS: u32 = 3;
-
-/// What the function may reach: the rows of accounts and devices, and receipts.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller was not let in.
-    #[error(transparent)]
-    Caller(#[from] CallerError),
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The account has no such device.
-    #[error("the account has no such device")]
-    DeviceNotFound,
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Caller(error) => error.into(),
-            Error::Request(problem) => problem,
-            Error::DeviceNotFound => Self::DeviceNotFound,
-            Error::Store(error) => http_api::unavailable(&error),
-        }
-    }
-}
-
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(sign_out))]
 pub struct Document;
@@ -68,60 +38,59 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Signs one device of the account out. From the answer on it is refused.
+/// Signs out one device of the account. From the answer on, it is refused.
 #[utoipa::path(
     post, path = "/v1/devices/{device_id}/sign-out", operation_id = "signOutDevice",
     tag = "sign-outs",
     params(("device_id" = String, Path, description = "The `id` of a device of the account.", format = Uuid)),
     security(("bearer" = []), ("cookie" = [])),
-    responses((
-        status = 200, body = SignOutAnswer,
-        description = "The device is signed out. If it was before, the sign-out is that one.",
-    )),
+    responses(
+        (status = 200, description = "The device is signed out. For a device that was signed out before, \
+                this is that earlier sign-out.",
+            body = SignOutAnswer, example = json!(SignOutAnswer::example("device"))),
+        RequestProblems, TokenProblems, BodyProblems, DeviceNotFound,
+    ),
 )]
-async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    // What is no id is the id of no device.
+async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    // An id that can't be parsed is treated as not found.
     let wanted: Option<DeviceId> = request
         .path_parameter("device_id")
         .and_then(|id| id.parse().ok());
-    for _ in 0..ATTEMPTS {
-        let Caller {
-            caller,
-            other: target,
-            transport,
-        } = authenticate(&deps.store, request, wanted, &deps.limits, now).await?;
-        request.no_body().map_err(Error::Request)?;
-        let target = target.ok_or(Error::DeviceNotFound)?;
-        match session_status(&caller.account, &target, &deps.limits, now) {
-            // It was signed out before: that stands, and nothing is written.
-            SessionStatus::SignedOut(ended) => return Ok(answer(&ended)),
-            SessionStatus::EndedByEpoch => {
-                return Ok(answer(&deps.store.end_by_epoch(&target).await?));
-            }
-            SessionStatus::SignedIn | SessionStatus::Expired => {}
+    let (store, limits) = (&deps.store, &deps.limits);
+    for _ in 0..WRITE_ATTEMPTS {
+        let (caller, target) =
+            authenticate_with_device(store, request, wanted, limits, now).await?;
+        request.no_body()?;
+        let target = target.ok_or(Problem::DeviceNotFound)?;
+        if let Some(ended) = earlier_end(deps, &caller, &target, now).await? {
+            return Ok(Answer::json(200, &SignOutAnswer::of(&ended)));
         }
         let sign_out = SignOut::of_device(&caller, &target, now, runtime::random());
-        let is_this = sign_out.scope.includes_caller();
-        let act = if is_this {
-            deps.store
-                .sign_out_this(&caller, &sign_out, &deps.limits)
-                .await?
+        let written = if target.id == caller.device.id {
+            store.sign_out_this(&caller, &sign_out, limits).await?
         } else {
-            deps.store
-                .sign_out_device(&caller, &target, &sign_out, &deps.limits)
+            store
+                .sign_out_device(&caller, &target, &sign_out, limits)
                 .await?
         };
-        match act {
-            WriteOutcome::Done if is_this && transport == Transport::Cookie => {
-                return Ok(answer(&sign_out.end_info()).signing_out_the_page());
-            }
-            WriteOutcome::Done => return Ok(answer(&sign_out.end_info())),
-            WriteOutcome::Stale => {}
+        if written == WriteOutcome::Done {
+            return Ok(Answer::sign_out(&sign_out, request.transport()));
         }
     }
     Err(StoreError::Contended.into())
 }
 
-fn answer(ended: &domain::EndInfo) -> Answer {
-    Answer::json(200, &SignOutAnswer::of(ended))
+/// Returns how the target was signed out before, if it was. Signing out twice then
+/// writes nothing and reports the first time.
+async fn earlier_end(
+    deps: &Deps,
+    caller: &Authenticated,
+    target: &Device,
+    now: Timestamp,
+) -> Result<Option<EndInfo>, StoreError> {
+    match session_status(&caller.account, target, &deps.limits, now) {
+        SessionStatus::SignedOut(ended) => Ok(Some(ended)),
+        SessionStatus::EndedByEpoch => deps.store.end_by_epoch(target).await.map(Some),
+        SessionStatus::SignedIn | SessionStatus::Expired => Ok(None),
+    }
 }

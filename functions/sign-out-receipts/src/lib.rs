@@ -1,30 +1,32 @@
-//! `GET /v1/sign-outs/{sign_out_id}` (the receipt: how far a sign-out has come)
-//! and `POST /v1/sign-outs/{sign_out_id}/acknowledgement` (a device says that it
-//! has wiped what it had stored).
+//! `GET /v1/sign-outs/{sign_out_id}` (the receipt of a sign-out) and
+//! `POST /v1/sign-outs/{sign_out_id}/acknowledgement` (a device confirms that it has
+//! wiped what it had stored).
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp};
 use http_api::{
-    Answer, CallerError, Event, OriginPolicy, Paging, Presented, Problem, ReceiptAnswer,
-    ReceiptView, Reply, Request, Transport, authenticate, serve,
+    Answer, BodyProblems, EndedTokenProblems, Event, OriginPolicy, Paging, Problem, ReceiptAnswer,
+    ReceiptView, Reply, Request, RequestProblems, SignOutNotFound, TokenProblems, authenticate,
+    serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{AcknowledgeOutcome, Store, StoreError};
+use store::{AcknowledgeOutcome, Store};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
 
-/// What the function may reach: the rows of accounts and devices, and receipts.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts, and a receipt.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
 }
 
@@ -32,15 +34,15 @@ pub struct Deps {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Query {
-    /// How many devices at the most.
+    /// The most devices to return.
     #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     pub limit: usize,
-    /// Where to go on: the `next_cursor` of the answer before.
+    /// The start of the page: the `next_cursor` of the previous page.
     #[param(required = false, value_type = String, format = Uuid)]
     pub cursor: Option<DeviceId>,
 }
 
-/// That a device's acknowledgement is in the receipt.
+/// The answer to an acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acknowledged {
     /// `acknowledged`.
@@ -48,39 +50,7 @@ pub struct Acknowledged {
     pub state: String,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller was not let in.
-    #[error(transparent)]
-    Caller(#[from] CallerError),
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The account has no such sign-out, or it did not end the caller's session.
-    #[error("there is no such sign-out")]
-    NotFound,
-    /// The token is not that of a session that was ever ended.
-    #[error("there is no such session")]
-    Unknown,
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Caller(error) => error.into(),
-            Error::Request(problem) => problem,
-            Error::NotFound => Self::SignOutNotFound,
-            Error::Unknown => Self::TokenInvalid,
-            Error::Store(error) => http_api::unavailable(&error),
-        }
-    }
-}
-
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(receipt, acknowledge))]
 pub struct Document;
@@ -89,15 +59,18 @@ pub struct Document;
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
     serve(&deps.origin_policy, event, now, |request, now| async move {
-        match request.method() {
-            "GET" => receipt(deps, &request, now).await,
-            _ => acknowledge(deps, &request, now).await,
+        match request.route() {
+            "GET /v1/sign-outs/{sign_out_id}" => receipt(deps, &request, now).await,
+            "POST /v1/sign-outs/{sign_out_id}/acknowledgement" => {
+                acknowledge(deps, &request, now).await
+            }
+            _ => Err(Problem::NotFound),
         }
     })
     .await
 }
 
-/// Tells how far a sign-out has come, device by device.
+/// Returns the progress of a sign-out, device by device.
 #[utoipa::path(
     get, path = "/v1/sign-outs/{sign_out_id}", operation_id = "getSignOut", tag = "sign-outs",
     params(
@@ -105,21 +78,23 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
         Query,
     ),
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "The receipt of the sign-out.", body = ReceiptAnswer)),
+    responses(
+        (status = 200, description = "The receipt of the sign-out.", body = ReceiptAnswer,
+            example = json!(ReceiptAnswer::example())),
+        RequestProblems, TokenProblems, SignOutNotFound,
+    ),
 )]
-async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let caller = authenticate(&deps.store, request, None, &deps.limits, now)
-        .await?
-        .caller;
-    let paging = Paging::read(request, DEFAULT_LIMIT, MAX_LIMIT, |_, _| Ok(false));
-    let Paging { limit, cursor } = paging.map_err(Error::Request)?;
-    let id = wanted(request).ok_or(Error::NotFound)?;
+async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+    let Paging { limit, cursor } =
+        Paging::read(request, DEFAULT_LIMIT, MAX_LIMIT, |_, _| Ok(false))?;
+    let id = wanted(request)?;
     let receipt = deps
         .store
         .receipt(caller.account.id, id, &deps.limits)
         .await?
         .filter(|receipt| Receipt::is_kept(&receipt.sign_out, &deps.limits, now))
-        .ok_or(Error::NotFound)?;
+        .ok_or(Problem::SignOutNotFound)?;
     Ok(Answer::json(
         200,
         &ReceiptAnswer {
@@ -128,46 +103,38 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
     ))
 }
 
-/// Takes a device's word that it has wiped what it had stored. It comes with the
-/// token that died by this sign-out, which may do just that.
+/// Records that a device has wiped what it had stored. The device sends the token
+/// that this sign-out ended; the token is valid for this request only.
 #[utoipa::path(
     post, path = "/v1/sign-outs/{sign_out_id}/acknowledgement",
     operation_id = "acknowledgeSignOut", tag = "sign-outs",
     params(("sign_out_id" = String, Path, description = "The `id` of the sign-out that ended the session of the token.", format = Uuid)),
     security(("bearer" = []), ("cookie" = [])),
-    responses((
-        status = 200, body = Acknowledged,
-        description = "The receipt has it. Saying it again changes nothing.",
-    )),
+    responses(
+        (status = 200, description = "The acknowledgement is in the receipt. Sending it again changes nothing.",
+            body = Acknowledged, example = json!({ "state": "acknowledged" })),
+        RequestProblems, EndedTokenProblems, BodyProblems, SignOutNotFound,
+    ),
 )]
-async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let Presented { token, transport } = request.token().map_err(Error::Request)?;
-    if transport == Transport::Cookie {
-        request.require_origin().map_err(Error::Request)?;
-    }
-    request.no_body().map_err(Error::Request)?;
-    let id = wanted(request).ok_or(Error::NotFound)?;
+async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let token = request.token()?;
+    request.no_body()?;
+    let id = wanted(request)?;
+    let (account, device) = (token.account(), token.device());
     let proof = SessionProof::Token(token.hash());
     let outcome = deps
         .store
-        .acknowledge(
-            token.account(),
-            token.device(),
-            proof,
-            id,
-            now,
-            &deps.limits,
-        )
+        .acknowledge(account, device, proof, id, now, &deps.limits)
         .await?;
     if outcome != AcknowledgeOutcome::UnknownSession {
         // The caller holds the secret, so the ids in its token are its own.
-        request.note_account(token.account());
-        request.note_device(token.device());
+        request.note_account(account);
+        request.note_device(device);
     }
     match outcome {
         AcknowledgeOutcome::Acknowledged => {}
-        AcknowledgeOutcome::NotEnded => return Err(Error::NotFound),
-        AcknowledgeOutcome::UnknownSession => return Err(Error::Unknown),
+        AcknowledgeOutcome::NotEnded => return Err(Problem::SignOutNotFound),
+        AcknowledgeOutcome::UnknownSession => return Err(Problem::TokenInvalid),
     }
     let answer = Answer::json(
         200,
@@ -175,13 +142,13 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
             state: "acknowledged".to_owned(),
         },
     );
-    Ok(match transport {
-        Transport::Cookie => answer.signing_out_the_page(),
-        Transport::Bearer => answer,
-    })
+    Ok(answer.for_signed_out(request.transport()))
 }
 
-/// The sign-out in the path. What is no id is the id of no sign-out.
-fn wanted(request: &Request) -> Option<SignOutId> {
-    request.path_parameter("sign_out_id")?.parse().ok()
+/// Returns the sign-out in the path. Treats an id that can't be parsed as not found.
+fn wanted(request: &Request) -> Result<SignOutId, Problem> {
+    request
+        .path_parameter("sign_out_id")
+        .and_then(|id| id.parse().ok())
+        .ok_or(Problem::SignOutNotFound)
 }

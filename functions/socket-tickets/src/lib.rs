@@ -1,73 +1,60 @@
-//! `POST /v1/socket-tickets`: a ticket that opens one socket, for a page, which
-//! can't send its token in a header when it opens one.
+//! `POST /v1/socket-tickets`: issues a ticket that opens one socket. Pages need it:
+//! a browser can't send a token in a header when it opens a socket.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
 
 use domain::token::TICKET_LIFETIME;
 use domain::{Limits, SocketTicket, Timestamp};
 use http_api::{
-    Answer, CallerError, Event, OriginPolicy, Problem, Reply, Request, authenticate, serve,
+    Answer, BodyProblems, Event, OriginPolicy, Problem, Reply, Request, RequestProblems,
+    TokenProblems, authenticate, serve,
 };
 use runtime::Clock;
 use serde::Serialize;
-use store::{Store, StoreError, Ticket};
+use store::{Store, Ticket};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-/// What the function may reach: the rows of accounts and devices, the receipts of
-/// refused contacts, and the tickets, to write them.
+/// Reads accounts; writes devices, receipts and socket tickets.
 #[derive(Debug)]
 pub struct Deps {
-    /// The tables.
     pub store: Store,
-    /// How long a session lasts.
     pub limits: Limits,
-    /// Who may call.
     pub origin_policy: OriginPolicy,
-    /// The clock.
     pub clock: Clock,
-    /// Where the ticket opens a socket.
+    /// The URL of the sockets.
     pub url: String,
 }
 
 /// The answer: a ticket.
 #[derive(Serialize, ToSchema)]
 pub struct Issued {
-    /// The ticket, shown this once: offer the subprotocols `curfew.v1` and
-    /// `curfew.ticket.` followed by it. It opens one socket.
+    /// The ticket, shown this once. Offer the subprotocols `curfew.v1` and
+    /// `curfew.ticket.` followed by the ticket. It opens one socket.
     #[schema(value_type = String, pattern = "^cfs_[A-Za-z0-9_-]{49}$")]
     pub ticket: Zeroizing<String>,
-    /// From when on it opens nothing.
+    /// The time from which the ticket is no longer valid.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
-    /// Where it opens a socket.
+    /// The URL of the socket.
     #[schema(value_type = String, format = "uri", example = "wss://sockets.example.com/v1")]
     pub url: String,
 }
 
-/// Why there is no ticket.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller was not let in.
-    #[error(transparent)]
-    Caller(#[from] CallerError),
-    /// The request is wrong.
-    #[error("the request is not valid")]
-    Request(Problem),
-    /// The tables did not do their part.
-    #[error("the tables failed")]
-    Store(#[from] StoreError),
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Caller(error) => error.into(),
-            Error::Request(problem) => problem,
-            Error::Store(error) => http_api::unavailable(&error),
+impl Issued {
+    fn example() -> Self {
+        Self {
+            ticket: Zeroizing::new(format!("cfs_{}", "x".repeat(49))),
+            expires_at: "2026-11-20T09:30:30Z".parse().expect("it is a time"),
+            url: "wss://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/v1".to_owned(),
         }
     }
 }
 
-/// The part of the `OpenAPI` document that this function answers for.
+/// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
 #[openapi(paths(issue))]
 pub struct Document;
@@ -81,19 +68,22 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Gives a ticket to a device that is signed in. It belongs to the session that
-/// asked: when that has ended, the ticket opens nothing.
+/// Issues a ticket to a device that is signed in. It belongs to the caller's session:
+/// once that has ended, the ticket opens nothing.
 #[utoipa::path(
     post, path = "/v1/socket-tickets", operation_id = "createSocketTicket", tag = "sockets",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "A ticket that opens one socket within 30 seconds.", body = Issued)),
+    responses(
+        (status = 200, description = "A ticket that opens one socket within 30 seconds.",
+            body = Issued, example = json!(Issued::example())),
+        RequestProblems, TokenProblems, BodyProblems,
+    ),
 )]
-async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Error> {
-    let device = authenticate(&deps.store, request, None, &deps.limits, now)
+async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let device = authenticate(&deps.store, request, &deps.limits, now)
         .await?
-        .caller
         .device;
-    request.no_body().map_err(Error::Request)?;
+    request.no_body()?;
     let ticket = SocketTicket::new(runtime::random());
     let row = Ticket {
         account: device.account,

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, Device, SessionProof, SignOutId, Timestamp};
-use http_api::{Problem, ProblemDocument};
+use domain::{ConnectionId, SessionProof, SignOutId, Timestamp};
+use http_api::{Problem, ProblemDocument, touch_if_due};
 use serde::{Deserialize, Serialize};
 use sockets::SocketTask;
 use store::{AcknowledgeOutcome, Cause, Connection, StoreError, WriteOutcome};
@@ -113,9 +113,9 @@ async fn check(
 ) -> Result<CheckedSession, StoreError> {
     let (account, session) = (connection.account, &connection.session);
     let check = || check_session(deps, account, session.device, session.session, now);
-    let checked = check().await?;
-    if let (CheckedSession::SignedIn(device), Ok(Frame::Heartbeat)) = (&checked, frame)
-        && !touch(deps, device, now).await
+    let mut checked = check().await?;
+    if let (CheckedSession::SignedIn(device), Ok(Frame::Heartbeat)) = (&mut checked, frame)
+        && touch_if_due(&deps.store, device, now).await == WriteOutcome::Stale
     {
         // The session ended after it was read: the second check returns how.
         return check().await;
@@ -180,22 +180,6 @@ async fn close(deps: &Deps, connection: &Connection) -> Result<(), Error> {
     deps.sockets.close(id).await.map_err(Error::Gateway)?;
     deps.store.disconnect(account, id).await?;
     Ok(())
-}
-
-/// Updates when the device was last active, if that is due. Returns false when the
-/// session has ended since it was read.
-async fn touch(deps: &Deps, device: &Device, now: Timestamp) -> bool {
-    if !device.is_touch_due(now) {
-        return true;
-    }
-    let (account, session) = (device.account, device.session);
-    match deps.store.touch(account, device.id, session, now).await {
-        Ok(touch) => touch == WriteOutcome::Done,
-        Err(error) => {
-            tracing::warn!(cause = error.chain(), "last-active update failed");
-            true
-        }
-    }
 }
 
 /// Reports to a device what is wrong with its frame. Its session was valid a moment

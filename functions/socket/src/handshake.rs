@@ -5,7 +5,7 @@
 
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp};
-use http_api::{Denied, OriginPolicy, Request, check_token};
+use http_api::{OriginPolicy, Request, check_token, outcome};
 use store::{Connection, StoreError};
 
 use crate::session::{CheckedSession, check_session, record_contact};
@@ -110,19 +110,17 @@ async fn by_token(
 ) -> Result<Device, Refused> {
     let mut request = http_api::Event::default();
     request.headers.insert("authorization", header);
-    let presented = Request::new(request, &deps.origin_policy).token();
-    let token = presented
-        .map_err(|problem| Refused::Credential(problem.name()))?
-        .token;
-    match check_token(&deps.store, &token, &deps.limits, now).await {
+    let token = Request::new(request, &deps.origin_policy)
+        .token()
+        .map_err(|problem| Refused::Credential(problem.name()))?;
+    match check_token(&deps.store, &token, &deps.limits, now).await? {
         Ok(caller) => Ok(caller.device),
-        Err(Denied::Store(error)) => Err(error.into()),
-        Err(denied) => {
-            if !matches!(denied, Denied::Refused(AuthError::Unknown)) {
+        Err(error) => {
+            if error != AuthError::Unknown {
                 // The caller holds the secret, so the ids in its token are its own.
                 ids.set(token.account(), token.device());
             }
-            Err(Refused::Credential(denied.outcome()))
+            Err(Refused::Credential(outcome(&error)))
         }
     }
 }

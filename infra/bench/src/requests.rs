@@ -194,6 +194,7 @@ impl World {
             "sign-out-receipts" => {
                 let path = format!("/v1/sign-outs/{}", self.sign_out);
                 let mut event = gateway("GET", &path, Some(&self.second[0].token), None);
+                event["routeKey"] = "GET /v1/sign-outs/{sign_out_id}".into();
                 event["pathParameters"] = json!({ "sign_out_id": self.sign_out });
                 ("a receipt of nine", event)
             }

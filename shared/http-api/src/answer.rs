@@ -3,10 +3,12 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
+use domain::SignOut;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::cookies::{CLEARED_SESSION_COOKIE, Transport};
+use crate::views::SignOutAnswer;
 
 /// A body without members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -83,6 +85,17 @@ impl Answer {
             Transport::Cookie => self
                 .with_cookie(CLEARED_SESSION_COOKIE)
                 .with_header("clear-site-data", "\"cache\", \"storage\""),
+        }
+    }
+
+    /// Creates the answer to a sign-out that the caller requested.
+    #[must_use]
+    pub fn sign_out(sign_out: &SignOut, transport: Transport) -> Self {
+        let answer = Self::json(200, &SignOutAnswer::of(&sign_out.end_info()));
+        if sign_out.scope.includes_caller() {
+            answer.for_signed_out(transport)
+        } else {
+            answer
         }
     }
 

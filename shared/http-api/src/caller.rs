@@ -2,7 +2,7 @@
 
 use domain::session::{AuthError, Authenticated};
 use domain::{Device, DeviceId, EndInfo, Limits, Timestamp, Token};
-use store::{Store, StoreError, Touch};
+use store::{Store, StoreError, WriteOutcome};
 
 use crate::problem::Problem;
 use crate::request::Request;
@@ -45,7 +45,7 @@ pub async fn authenticate_with_device(
         Err(AuthError::Expired) => return Err(Problem::SessionExpired),
         Err(AuthError::SignedOut(ended, device)) => (ended, device),
         Err(AuthError::EndedByEpoch(device)) => {
-            let ended = store.end_of_left_behind(&device, limits, now).await?;
+            let ended = store.resolve_end(&device, limits, now).await?;
             (ended.ok_or(Problem::TokenInvalid)?, device)
         }
     };
@@ -71,7 +71,7 @@ pub async fn check_token(
             record_contact(store, device, ended, limits, now).await;
         }
         Err(AuthError::EndedByEpoch(device)) if device.contacted_at.is_none() => {
-            match store.end_of_left_behind(device, limits, now).await {
+            match store.resolve_end(device, limits, now).await {
                 Ok(Some(ended)) => record_contact(store, device, &ended, limits, now).await,
                 Ok(None) => {}
                 Err(error) => contact_not_recorded(&error),
@@ -97,7 +97,7 @@ pub async fn check_and_touch(
     let mut session = check_token(store, token, limits, now).await?;
     note_caller(request, token, &session);
     if let Ok(caller) = &mut session
-        && !touch_if_due(store, &mut caller.device, now).await
+        && touch_if_due(store, &mut caller.device, now).await == WriteOutcome::Stale
     {
         // It was ended since it was read: the second check returns how.
         session = check_token(store, token, limits, now).await?;
@@ -115,25 +115,20 @@ pub fn outcome(error: &AuthError) -> &'static str {
     }
 }
 
-/// Updates when the device was last active, if that is due. A failed update is
-/// logged and ignored: the session is valid, and the next request tries again.
-/// Returns whether the session is still signed in.
-pub async fn touch_if_due(store: &Store, device: &mut Device, now: Timestamp) -> bool {
+/// Updates when the device was last active, if that is due. A failed update is only
+/// logged: the session is valid, and the next request tries again. `Stale` means that
+/// the session has ended since it was read.
+pub async fn touch_if_due(store: &Store, device: &mut Device, now: Timestamp) -> WriteOutcome {
     if !device.is_touch_due(now) {
-        return true;
+        return WriteOutcome::Done;
     }
     let touched = store.touch(device.account, device.id, device.session, now);
     match touched.await {
-        Ok(Touch::Touched) => {
-            device.last_active_at = now;
-            true
-        }
-        Ok(Touch::EndInfo) => false,
-        Err(error) => {
-            tracing::warn!(cause = error.chain(), "last-active update failed");
-            true
-        }
+        Ok(WriteOutcome::Done) => device.last_active_at = now,
+        Ok(WriteOutcome::Stale) => return WriteOutcome::Stale,
+        Err(error) => tracing::warn!(cause = error.chain(), "last-active update failed"),
     }
+    WriteOutcome::Done
 }
 
 /// Reads the rows that the token names, and the wanted device's, and applies the
@@ -178,7 +173,7 @@ async fn record_contact(
     limits: &Limits,
     now: Timestamp,
 ) {
-    if let Err(error) = store.contacted(device, ended, now, limits).await {
+    if let Err(error) = store.record_contact(device, ended, now, limits).await {
         contact_not_recorded(&error);
     }
 }

@@ -35,7 +35,8 @@ pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::Request;
 pub use responses::{
     BodyProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
-    IamProblems, NewPasswordProblems, OriginProblem, RequestProblems, SignOutNotFound, TokenProblems,
+    IamProblems, NewPasswordProblems, OriginProblem, RequestProblems, SignOutNotFound,
+    TokenProblems,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

@@ -48,8 +48,9 @@ impl Paging {
                 }
                 "cursor" => {
                     let cursor = value.parse();
-                    paging.cursor =
-                        Some(cursor.map_err(|_| Problem::invalid(name, "must be the `next_cursor` of another page"))?);
+                    paging.cursor = Some(cursor.map_err(|_| {
+                        Problem::invalid(name, "must be the `next_cursor` of another page")
+                    })?);
                 }
                 _ if other(name, value)? => {}
                 _ => return Err(Problem::invalid(name, "is not a parameter of this route")),

@@ -191,4 +191,4 @@ fn city_name(header: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -153,7 +153,7 @@ impl IntoResponses for IamProblems {
         if let Some(RefOr::T(response)) = responses.get_mut("403") {
             response
                 .content
-                .insert("application/json".to_owned(), content);
+                .insert("application/json".to_owned(), content.into());
         }
         responses
     }
@@ -192,7 +192,7 @@ fn response(problems: &[&Problem]) -> Response {
     if problems.iter().any(|problem| problem.status() == 401) {
         let challenge = HeaderBuilder::new()
             .description(Some("The challenge (RFC 6750, section 3)."))
-            .schema(Object::with_type(Type::String))
+            .schema(Some(Object::with_type(Type::String)))
             .build();
         response = response.header("WWW-Authenticate", challenge);
     }

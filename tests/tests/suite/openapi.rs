@@ -1,6 +1,6 @@
 //! The documents that are served are those that the types make.
 
-use curfew_tests::{asyncapi, openapi};
+use documents::{asyncapi, openapi};
 use serde_json::Value;
 
 #[test]
@@ -9,7 +9,7 @@ fn the_document_in_the_repository_is_the_one_that_the_types_make() {
     assert_eq!(
         kept,
         openapi::document(),
-        "run `cargo run -p curfew-tests --bin openapi` and look at the difference"
+        "run `cargo run -p documents` and look at the difference"
     );
     assert_eq!(api::DOCUMENT, openapi::text());
 }
@@ -20,7 +20,7 @@ fn the_document_of_the_socket_and_the_events_is_the_one_that_the_types_make() {
     assert_eq!(
         kept,
         asyncapi::document(),
-        "run `cargo run -p curfew-tests --bin openapi` and look at the difference"
+        "run `cargo run -p documents` and look at the difference"
     );
     assert_eq!(api::ASYNC_DOCUMENT, asyncapi::text());
 }

@@ -6,7 +6,8 @@ use std::fs;
 use std::sync::OnceLock;
 
 use curfew::root;
-use curfew_tests::{openapi, template};
+use curfew_tests::template;
+use documents::openapi;
 use serde_json::{Value, json};
 
 /// The template.

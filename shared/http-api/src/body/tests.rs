@@ -73,10 +73,7 @@ fn a_wrong_body_is_answered_with_the_field_and_never_with_its_value() {
 fn a_body_of_more_than_16_kib_is_too_large() {
     let body = " ".repeat(MAX_BODY_BYTES + 1);
     let request = request(&[("content-type", "application/json")], Some(&body));
-    assert_eq!(
-        request.json::<Sample>().unwrap_err(),
-        TOO_LARGE
-    );
+    assert_eq!(request.json::<Sample>().unwrap_err(), TOO_LARGE);
 }
 
 #[test]
@@ -100,4 +97,3 @@ fn a_body_needs_a_json_content_type() {
             .is_ok()
     );
 }
-

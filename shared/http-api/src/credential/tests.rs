@@ -25,4 +25,3 @@ fn a_token_comes_in_one_way_only() {
         assert_eq!(problem, Problem::TokenInvalid, "{scheme}");
     }
 }
-

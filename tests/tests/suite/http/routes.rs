@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use curfew_tests::client::{Api, Call, Device, Household, LAPTOP, TV};
-use curfew_tests::openapi;
+use documents::openapi;
 use domain::Token;
 use serde_json::Value;
 

@@ -4,16 +4,16 @@
 use http_api::Problem;
 use serde_json::{Map, Value, json};
 
-/// Where the document is kept.
-pub const PATH: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../functions/api/asyncapi.json"
-);
+/// The path of the checked-in document.
+pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../asyncapi.json");
 
-/// The names of the frames, as components of the document.
+/// The names of the frames among the document's components.
 pub const FRAMES: [&str; 4] = ["heartbeat", "acknowledgement", "sessionRevoked", "problem"];
 
-/// The document.
+/// Returns the document.
+///
+/// # Panics
+/// When an event's schema is not a JSON object.
 #[must_use]
 pub fn document() -> Value {
     let mut schemas = Map::new();
@@ -22,7 +22,7 @@ pub fn document() -> Value {
         let name = event.as_str();
         let mut schema: Value = serde_json::from_str(text).expect("a schema is JSON");
         let object = schema.as_object_mut().expect("an object");
-        // The document names it by its own path.
+        // Within the document, its path names it.
         object.remove("$schema");
         object.remove("$id");
         let summary = object["description"].clone();
@@ -44,9 +44,9 @@ pub fn document() -> Value {
         "info": {
             "title": "Curfew: the socket and the events",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What a device hears over its socket when its session has ended, and \
-                what the services of the adopting team hear on the topic. Everything can come \
-                twice and out of order: judge by the sessions and the epochs that it names.",
+            "description": "The messages to a device over its socket when its session has ended, and \
+                the events for the services of the adopting team on the topic. Every message can \
+                arrive twice and out of order: decide by the sessions and epochs that it names.",
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "defaultContentType": "application/json",
@@ -69,14 +69,14 @@ pub fn document() -> Value {
         },
         "operations": {
             "tellEnd": operation("send", "socket", &["sessionRevoked"],
-                "Tells a device that its session has ended. The only frame that goes to one \
-                 whose session has."),
+                "Notifies a device that its session has ended. No other frame is sent to such a \
+                 device."),
             "refuseFrame": operation("send", "socket", &["problem"],
-                "Tells a device that is signed in what was wrong with its frame. Nothing has changed."),
+                "Reports an invalid frame to a device that is signed in. Nothing has changed."),
             "hearHeartbeat": operation("receive", "socket", &["heartbeat"],
-                "Hears that the device is in use. Never answered."),
+                "Receives that the device is in use. Has no answer."),
             "hearAcknowledgement": operation("receive", "socket", &["acknowledgement"],
-                "Hears that the device has wiped, and ends the socket."),
+                "Receives that the device has wiped its data, and closes the socket."),
             "publish": operation("send", "events",
                 &event_names().iter().map(String::as_str).collect::<Vec<_>>(),
                 "Publishes what happened to sessions, each event at least once."),
@@ -85,12 +85,10 @@ pub fn document() -> Value {
     })
 }
 
-/// The text of the document, as it is kept.
+/// Returns the text of the document, as it is checked in.
 #[must_use]
 pub fn text() -> String {
-    let mut text = serde_json::to_string_pretty(&document()).expect("a document is JSON");
-    text.push('\n');
-    text
+    crate::text(&document())
 }
 
 fn event_names() -> Vec<String> {
@@ -141,7 +139,7 @@ fn security() -> Value {
     })
 }
 
-/// What a handshake may carry.
+/// Returns the headers that a handshake may have.
 fn handshake() -> Value {
     json!({
         "type": "object",
@@ -153,13 +151,13 @@ fn handshake() -> Value {
             },
             "Origin": {
                 "type": "string",
-                "description": "When it is there, it must be an allowed one.",
+                "description": "If sent, it must be an allowed origin.",
             },
         },
     })
 }
 
-/// The attributes that a subscriber filters by.
+/// Returns the message attributes that a subscriber can filter by.
 fn attributes() -> Value {
     json!({
         "type": "object",
@@ -168,7 +166,7 @@ fn attributes() -> Value {
             "event_type": { "enum": event_names() },
             "account_id": { "type": "string", "format": "uuid" },
             "scope": {
-                "description": "Of the message that announces a sign-out, and of no other.",
+                "description": "Only on the message that announces a sign-out.",
                 "enum": ["local", "device", "others", "global"],
             },
         },
@@ -196,15 +194,17 @@ fn operation(action: &str, channel: &str, messages: &[&str], summary: &str) -> V
     })
 }
 
-/// The messages of the frames; their schemas are added to the others.
+/// Returns the messages of the frames, and adds their schemas to `schemas`.
 fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
     let id = || json!({ "type": "string", "format": "uuid" });
-    let problem = serde_json::to_value(Problem::invalid("type", "is not known").document())
-        .expect("a problem is JSON");
+    let problem = serde_json::to_value(
+        Problem::invalid("type", "must be `heartbeat` or `acknowledgement`").document(),
+    )
+    .expect("a problem is JSON");
     let all = [
         (
             "heartbeat",
-            "The device is in use. Every 4 to 5 minutes; the gateway closes what is silent for 10.",
+            "The device is in use. Send it every 4 to 5 minutes: the gateway closes a socket after 10 minutes of silence.",
             json!({}),
             json!({ "type": "heartbeat" }),
         ),
@@ -223,7 +223,7 @@ fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
                 "reason": { "enum": ["signed_out", "password_changed", "account_disabled"] },
                 "signed_out_at": { "type": "string", "format": "date-time" },
                 "signed_out_by": {
-                    "description": "The device that asked for it; null when an operator did.",
+                    "description": "The device that requested it; null when an operator did.",
                     "oneOf": [
                         { "type": "null" },
                         {
@@ -248,7 +248,7 @@ fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
         ),
         (
             "problem",
-            "A frame was not understood. Nothing has changed.",
+            "A frame was not valid. Nothing has changed.",
             json!({
                 "problem": {
                     "description": "A problem document (RFC 9457), as the API's.",
@@ -297,7 +297,7 @@ fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
 
 const SIGN_OUT: &str = "0192f0c2-1c44-7e02-a1b5-6d7e8f901234";
 
-/// Makes the references within a schema begin at the document.
+/// Rewrites the references within a schema to start at the document.
 fn point_into(value: &mut Value, place: &str) {
     match value {
         Value::Object(members) => {

@@ -1,7 +1,6 @@
-//! Writes the `OpenAPI` and the `AsyncAPI` document anew: `cargo run -p
-//! curfew-tests --bin openapi`.
+//! Writes the `OpenAPI` and the `AsyncAPI` document: `cargo run -p documents`.
 
-use curfew_tests::{asyncapi, openapi};
+use documents::{asyncapi, openapi};
 
 fn main() -> std::io::Result<()> {
     std::fs::write(openapi::PATH, openapi::text())?;
