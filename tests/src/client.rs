@@ -356,7 +356,7 @@ impl Device {
     }
 
     /// Signs out by scope: `global` or `others`.
-    pub async fn sign_out_all(&self, scope: &str) -> Answer {
+    pub async fn sign_out_scope(&self, scope: &str) -> Answer {
         let body = json!({ "scope": scope });
         self.call("POST", "/v1/sign-out-all")
             .json(&body)

@@ -183,7 +183,7 @@ impl Crowd {
     /// does not come to its end.
     pub async fn sign_out(self) -> Told {
         let expected = self.members.len() + 1;
-        let answer = self.laptop.sign_out_all("global").await;
+        let answer = self.laptop.sign_out_scope("global").await;
         let at = Instant::now();
         self.answered.send_replace(Some(at));
         let sign_out = answer.done(200)["sign_out"]["id"]

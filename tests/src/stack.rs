@@ -152,7 +152,7 @@ pub fn store() -> Store {
         devices: tables.devices.clone(),
         receipts: tables.receipts.clone(),
         connections: tables.connections.clone(),
-        socket_tickets: tables.socket_tickets.clone(),
+        tickets: tables.tickets.clone(),
     };
     Store::new(clients.dynamodb(), tables)
 }

@@ -11,7 +11,7 @@ pub fn names() -> store::Tables {
         devices: DEVICES.to_owned(),
         receipts: RECEIPTS.to_owned(),
         connections: CONNECTIONS.to_owned(),
-        socket_tickets: SOCKET_TICKETS.to_owned(),
+        tickets: TICKETS.to_owned(),
     }
 }
 
@@ -26,7 +26,7 @@ pub const RECEIPTS: &str = "Receipts";
 /// The table of open sockets.
 pub const CONNECTIONS: &str = "Connections";
 /// The table of socket tickets.
-pub const SOCKET_TICKETS: &str = "SocketTickets";
+pub const TICKETS: &str = "Tickets";
 
 /// What `CreateTable` is sent for each: keys, streams and indexes as in the
 /// template.
@@ -85,7 +85,7 @@ pub fn definitions() -> [Value; 6] {
             }],
         }),
         json!({
-            "TableName": SOCKET_TICKETS,
+            "TableName": TICKETS,
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [binary("ticket_hash")],
             "KeySchema": [hash("ticket_hash")],

@@ -13,7 +13,7 @@ fn deps() -> Result<Deps, Error> {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
-        socket_tickets: runtime::required("SOCKET_TICKETS_TABLE")?,
+        tickets: runtime::required("SOCKET_TICKETS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {

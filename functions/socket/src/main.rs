@@ -16,7 +16,7 @@ fn deps() -> Result<Deps, Error> {
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
         connections: runtime::required("CONNECTIONS_TABLE")?,
-        socket_tickets: runtime::required("SOCKET_TICKETS_TABLE")?,
+        tickets: runtime::required("SOCKET_TICKETS_TABLE")?,
         ..Tables::default()
     };
     let callback_url = runtime::required("SOCKET_CALLBACK_URL")?;

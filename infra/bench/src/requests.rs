@@ -247,7 +247,7 @@ pub fn environment(command: &mut Command) {
         .env("DEVICES_TABLE", names.devices)
         .env("RECEIPTS_TABLE", names.receipts)
         .env("CONNECTIONS_TABLE", names.connections)
-        .env("SOCKET_TICKETS_TABLE", names.socket_tickets);
+        .env("SOCKET_TICKETS_TABLE", names.tickets);
 }
 
 /// Registers an account and signs its devices in.

@@ -63,7 +63,7 @@ pub struct Tables {
     /// Open sockets.
     pub connections: String,
     /// Tickets for sockets.
-    pub socket_tickets: String,
+    pub tickets: String,
 }
 
 /// The demo account.

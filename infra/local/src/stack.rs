@@ -207,7 +207,7 @@ fn record(
             devices: resource("Devices")?,
             receipts: resource("Receipts")?,
             connections: resource("Connections")?,
-            socket_tickets: resource("Tickets")?,
+            tickets: resource("Tickets")?,
         },
         topic_arn: resource("Events")?,
         demo,

@@ -55,7 +55,7 @@ pub struct Tables {
     /// Key `account_id`, `connection_id`.
     pub connections: String,
     /// Key `ticket_hash`.
-    pub socket_tickets: String,
+    pub tickets: String,
 }
 
 /// The local index of Receipts that finds sign-outs by the epoch they ended.

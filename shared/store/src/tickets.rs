@@ -11,7 +11,7 @@ use crate::rows::ticket::{self, Ticket};
 impl Store {
     /// Stores a ticket.
     ///
-    /// `PutItem` of `SocketTickets` (`ticket_hash`), unconditional: the hash is that
+    /// `PutItem` of `Tickets` (`ticket_hash`), unconditional: the hash is that
     /// of 32 random bytes. A replay changes nothing: nobody has the ticket before
     /// this call returns.
     ///
@@ -20,7 +20,7 @@ impl Store {
     pub async fn put_ticket(&self, hash: &TicketHash, ticket: &Ticket) -> Result<(), StoreError> {
         self.client
             .put_item()
-            .table_name(&self.tables.socket_tickets)
+            .table_name(&self.tables.tickets)
             .set_item(Some(ticket::to_item(hash, ticket)))
             .send()
             .await
@@ -30,7 +30,7 @@ impl Store {
 
     /// Deletes a ticket and returns it, so that it is used only once.
     ///
-    /// `DeleteItem` of `SocketTickets` (`ticket_hash`), which returns the old row to
+    /// `DeleteItem` of `Tickets` (`ticket_hash`), which returns the old row to
     /// one caller only. A replay returns `None`: if the first answer is lost, the
     /// handshake fails and the device requests another ticket.
     ///
@@ -40,7 +40,7 @@ impl Store {
         let output = self
             .client
             .delete_item()
-            .table_name(&self.tables.socket_tickets)
+            .table_name(&self.tables.tickets)
             .set_key(Some(ticket::key(hash)))
             .return_values(ReturnValue::AllOld)
             .send()

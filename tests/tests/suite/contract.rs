@@ -1,7 +1,6 @@
-//! The contract, tried by a stranger's tool: schemathesis makes calls of its own
-//! from the document that the API serves, right and wrong ones, and looks whether
-//! each answer is one that the document allows. How it goes about stands in
-//! `tests/contract`.
+//! The contract, tested by schemathesis: it generates valid and invalid calls from the
+//! document that the API serves, and checks that the document allows each answer. Its
+//! settings are in `tests/contract`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,16 +25,16 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
     let statuses = folder.join("statuses.json");
     let log = folder.join("schemathesis.log");
 
-    let how = root().join("tests/contract");
+    let settings = root().join("tests/contract");
     let mut command = tether.command(Environment::Contract.programs().join("schemathesis"));
     command
         .arg("--config-file")
-        .arg(how.join("schemathesis.toml"))
+        .arg(settings.join("schemathesis.toml"))
         .arg("run")
         .arg(&document)
         .args(["--url", api_url(), "--no-color"])
         .current_dir(&folder)
-        .env("SCHEMATHESIS_HOOKS", how.join("hooks.py"))
+        .env("SCHEMATHESIS_HOOKS", settings.join("hooks.py"))
         .env("CURFEW_CONTRACT_API", api_url())
         .env(
             "CURFEW_CONTRACT_ORIGIN",
@@ -58,7 +57,7 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
         assert!(
             seen.get(operation)
                 .is_some_and(|seen| seen.iter().any(succeeded)),
-            "{operation} was never answered by a success: {seen:?}"
+            "{operation} never succeeded: {seen:?}"
         );
     }
 }

@@ -90,7 +90,7 @@ async fn signing_out_the_others_tells_which_session_was_kept_and_each_that_ended
     let (tv, phone) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
     let began = hear(&mut listener, "session-established", 2).await;
 
-    let answer = laptop.sign_out_all("others").await.done(200);
+    let answer = laptop.sign_out_scope("others").await.done(200);
 
     let all = hear(&mut listener, "other-sessions-revoked", 1).await;
     assert_eq!(all[0].claims["txn"], answer["sign_out"]["id"]);
@@ -116,7 +116,7 @@ async fn signing_out_globally_tells_that_the_accounts_sessions_have_ended() {
     let laptop = household.sign_in(LAPTOP).await;
     let mut listener = Listener::of(&laptop.account_id).await.unwrap();
 
-    let answer = laptop.sign_out_all("global").await.done(200);
+    let answer = laptop.sign_out_scope("global").await.done(200);
 
     let ended = hear(&mut listener, "session-revoked", 1).await;
     assert_eq!(ended[0].claims["txn"], answer["sign_out"]["id"]);
@@ -188,7 +188,7 @@ async fn the_sweep_marks_each_device_that_the_others_ended_and_its_part_of_the_r
     let household = Household::register().await;
     let (tv, phone) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
     let laptop = household.sign_in(LAPTOP).await;
-    let answer = laptop.sign_out_all("others").await.done(200);
+    let answer = laptop.sign_out_scope("others").await.done(200);
 
     let rows = marked(&laptop.account_id, 2).await;
 
@@ -213,7 +213,7 @@ async fn the_sweep_marks_each_device_that_the_others_ended_and_its_part_of_the_r
 async fn a_swept_device_is_told_the_same_as_before() {
     let household = Household::register().await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
-    let _ = laptop.sign_out_all("others").await.done(200);
+    let _ = laptop.sign_out_scope("others").await.done(200);
     let told = |device: &Device| {
         let call = device.call("GET", "/v1/session");
         async move { call.send().await.refused(401, "session-signed-out") }
@@ -230,7 +230,7 @@ async fn a_device_that_signs_in_again_is_not_swept() {
     let household = Household::register().await;
     let tablet = household.sign_in(TABLET).await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
-    let _ = laptop.sign_out_all("global").await.done(200);
+    let _ = laptop.sign_out_scope("global").await.done(200);
     let again = household
         .sign_in_with(TV, json!({ "device_key": tv.key }))
         .await;

@@ -1,5 +1,5 @@
-//! The example of an adopting team's API (`infra/example`), as it is deployed
-//! beside the bundle: who is let through, and when a film stops.
+//! The example of an adopting team's API (`infra/example`), deployed beside the
+//! bundle: which requests the authorizer allows, and when a film stops.
 
 use curfew_tests::client::{Answer, Api, Call, Device, Household, LAPTOP, TV};
 use curfew_tests::stack::stack;
@@ -7,22 +7,22 @@ use curfew_tests::template;
 use films::{Catalogue, FILMS, Piece};
 use serde_json::{Value, json};
 
-/// The example's own address.
+/// Returns a client for the example.
 fn films() -> Api {
     Api::at(&stack().example_url)
 }
 
-/// A call of the example.
+/// Returns a call to the example.
 fn get(path: &str) -> Call {
     films().call("GET", path)
 }
 
-/// A device's call of the example.
+/// Calls the example as a device.
 async fn by(device: &Device, path: &str) -> Answer {
     get(path).token(&device.token).send().await
 }
 
-/// The piece that is answered to a device.
+/// Returns the piece of a film that a device gets.
 async fn piece(device: &Device, path: &str) -> Piece {
     let answer = by(device, path).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -30,12 +30,12 @@ async fn piece(device: &Device, path: &str) -> Piece {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// Where the first film begins.
+/// Returns the path of the first piece of a film.
 fn beginning() -> String {
     format!("/films/{}/stream", FILMS[0].id)
 }
 
-/// Looks that a request did not come through, by a refusal that says no more.
+/// Checks that a request was refused without details.
 #[track_caller]
 fn assert_refused(answer: &Answer, status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());
@@ -61,7 +61,7 @@ async fn a_film_plays_on_a_device_that_is_signed_in() {
 }
 
 #[tokio::test]
-async fn a_film_stops_with_the_first_piece_after_the_sign_out_and_the_device_learns_why() {
+async fn a_film_stops_with_the_next_piece_after_a_sign_out_and_the_device_learns_why() {
     let household = Household::register().await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
     let playing = piece(&tv, &beginning()).await;
@@ -74,7 +74,7 @@ async fn a_film_stops_with_the_first_piece_after_the_sign_out_and_the_device_lea
     let why = why.refused(401, "session-signed-out");
     assert_eq!(why["signed_out_at"], done["sign_out"]["requested_at"]);
     assert_eq!(why["signed_out_by"]["id"], json!(laptop.id));
-    // The others play on.
+    // The film still plays on the other device.
     piece(&laptop, &beginning()).await;
 }
 
@@ -93,7 +93,7 @@ async fn every_film_stops_after_each_kind_of_end() {
                     .change_password(&household.password, &new, true)
                     .await
             }
-            scope => laptop.sign_out_all(scope).await,
+            scope => laptop.sign_out_scope(scope).await,
         };
 
         let _ = answer.done(200);
@@ -119,7 +119,7 @@ async fn a_film_plays_again_once_the_device_has_signed_in_again() {
 }
 
 #[tokio::test]
-async fn nobody_comes_through_without_a_valid_token() {
+async fn a_request_without_a_valid_token_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let cut = &tv.token[..tv.token.len() - 1];
 
@@ -134,25 +134,25 @@ async fn nobody_comes_through_without_a_valid_token() {
 }
 
 #[tokio::test]
-async fn the_function_is_told_whose_request_it_is_and_believes_nobody_else() {
+async fn the_function_learns_the_account_only_from_the_authorizer() {
     let ours = Household::register().await.sign_in(TV).await;
     let theirs = Household::register().await.sign_in(TV).await;
 
-    let told = get(&format!("/me?account_id={}", theirs.account_id))
+    let answer = get(&format!("/me?account_id={}", theirs.account_id))
         .token(&ours.token)
         .header("account_id", &theirs.account_id)
         .header("x-amzn-request-context", "{}")
         .send()
         .await;
 
-    let told: Value = serde_json::from_slice(&told.body).unwrap();
-    assert_eq!(told["account_id"], json!(ours.account_id));
-    assert_eq!(told["device_id"], json!(ours.id));
-    assert!(told["session_id"].is_string());
+    let context: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(context["account_id"], json!(ours.account_id));
+    assert_eq!(context["device_id"], json!(ours.id));
+    assert!(context["session_id"].is_string());
 }
 
 #[test]
-fn the_template_protects_every_route_and_keeps_no_decision() {
+fn the_template_protects_every_route_and_caches_no_decision() {
     let template = template::read_at("infra/example/template.yaml").unwrap();
     let api = &template["Resources"]["FilmsApi"]["Properties"];
     let authorizers = &api["Auth"]["Authorizers"];
@@ -169,7 +169,10 @@ fn the_template_protects_every_route_and_keeps_no_decision() {
         for event in function["Properties"]["Events"].as_object().unwrap() {
             let route = &event.1["Properties"];
             assert_eq!(route["ApiId"], json!({ "Ref": "FilmsApi" }));
-            assert!(route.get("Auth").is_none(), "{route} is guarded otherwise");
+            assert!(
+                route.get("Auth").is_none(),
+                "{route} has another authorizer"
+            );
             routes += 1;
         }
     }
@@ -177,7 +180,7 @@ fn the_template_protects_every_route_and_keeps_no_decision() {
 }
 
 #[test]
-fn the_gateway_may_ask_the_authorizer_for_this_api_alone() {
+fn the_gateway_may_call_the_authorizer_only_for_this_api() {
     let template = template::read_at("infra/example/template.yaml").unwrap();
     let permissions = template::resources(&template, "AWS::Lambda::Permission");
     let [(_, permission)] = permissions.as_slice() else {

@@ -1,18 +1,18 @@
-//! Requests that a gateway shows to a function in its own way, or answers by
-//! itself: headers that stand twice, and bytes that are no text. Here they come
-//! through the gateway of the local AWS; `cargo lambda watch` takes the last
-//! header, and answers 500 to what is no text.
+//! Requests that a gateway changes or answers itself: duplicate headers, and bytes
+//! that are not UTF-8. They need the gateway of the local AWS: `cargo lambda watch`
+//! passes only the last header on, and answers such bytes with 500.
 
 use curfew_tests::client::{Answer, Api, Call, Household, TV};
+use curfew_tests::routes::routes;
 use serde_json::json;
 
-/// Who is there, in the making.
-fn who() -> Call {
+/// Returns a call for the session of a token.
+fn session() -> Call {
     Api::default().call("GET", "/v1/session")
 }
 
-/// Looks that a request with two tokens was refused: they were joined into one,
-/// which is no token, or both were seen.
+/// Checks that a request with two tokens was refused. The gateway joined them into one
+/// malformed token, or passed both on.
 #[track_caller]
 fn assert_refused(answer: &Answer) {
     match answer.status {
@@ -26,10 +26,10 @@ async fn two_authorization_headers_are_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let other = Household::register().await.sign_in(TV).await;
 
-    assert_refused(&who().token(&tv.token).token(&tv.token).send().await);
-    assert_refused(&who().token(&tv.token).token(&other.token).send().await);
-    assert_refused(&who().token("nonsense").token(&tv.token).send().await);
-    assert_refused(&who().token(&tv.token).token("nonsense").send().await);
+    assert_refused(&session().token(&tv.token).token(&tv.token).send().await);
+    assert_refused(&session().token(&tv.token).token(&other.token).send().await);
+    assert_refused(&session().token("nonsense").token(&tv.token).send().await);
+    assert_refused(&session().token(&tv.token).token("nonsense").send().await);
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn two_headers_with_cookies_are_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let cookie = format!("__Host-curfew={}", tv.token);
 
-    let answer = who()
+    let answer = session()
         .header("cookie", &cookie)
         .header("cookie", &cookie)
         .send()
@@ -47,8 +47,8 @@ async fn two_headers_with_cookies_are_refused() {
 }
 
 #[tokio::test]
-async fn an_authorization_header_that_is_no_text_is_refused() {
-    let answer = who()
+async fn an_authorization_header_that_is_not_utf8_is_refused() {
+    let answer = session()
         .header("authorization", b"Bearer cft_\xff\xfe")
         .send()
         .await;
@@ -57,15 +57,16 @@ async fn an_authorization_header_that_is_no_text_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_utf8_is_refused() {
+async fn a_body_that_is_not_utf8_is_refused() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let text = json!({ "scope": "global" }).to_string();
     let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
 
     for body in [b"{\"\xff\xfe\":1}".to_vec(), b"\x80".to_vec(), utf16] {
-        for path in ["/v1/accounts", "/v1/login", "/v1/sign-out-all"] {
-            let call = tv.call("POST", path).body("application/json", body.clone());
+        for route in routes().iter().filter(|route| route.example.is_some()) {
+            let call = tv.call(&route.method, &route.path);
+            let call = call.body("application/json", body.clone());
 
             call.send().await.refused(400, "request-invalid");
         }

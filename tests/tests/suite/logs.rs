@@ -1,4 +1,5 @@
-//! What the functions log, and what must not be found anywhere.
+//! The log lines of the functions, and the secrets that must not be in any log, event
+//! or table.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,13 +7,14 @@ use std::time::{Duration, Instant};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, TV, remember, secrets, unique};
 use curfew_tests::listener::Listener;
+use curfew_tests::routes::routes;
 use curfew_tests::stack::{allowed_origin, stack};
 use serde_json::{Value, json};
 
-/// How long a line may take until it stands in its log.
+/// The maximum time until a line is in its log.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The logs of the functions, by their names.
+/// Returns the log of each function, with its name.
 fn logs() -> Vec<(String, String)> {
     let files = fs::read_dir(&stack().logs).unwrap();
     files
@@ -26,7 +28,7 @@ fn logs() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The lines that a function has logged about a device, once there are as many.
+/// Waits until a function has logged as many lines about a device, and returns them.
 fn lines(function: &str, device: &str, count: usize) -> Vec<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -45,7 +47,7 @@ fn lines(function: &str, device: &str, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_request_is_logged_with_what_who_and_the_outcome() {
+async fn a_request_is_logged_with_its_outcome_and_ids() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let laptop = household.sign_in(LAPTOP).await;
@@ -72,25 +74,17 @@ async fn a_request_is_logged_with_what_who_and_the_outcome() {
     }
 }
 
-/// Sends canaries wherever a request has room for one, through refusals and
-/// successes alike; the household and a device of it.
+/// Sends a canary in every part of a request, in refused and successful ones. Returns
+/// the account and a device.
 async fn plant(canary: &str) -> (Household, Device) {
     let household = Household::register().await;
     let api = Api::default();
     let named = json!({ "device": { "model": format!("Set {canary}") } });
     let tv = household.sign_in_with(TV, named).await;
 
-    for path in [
-        "/v1/accounts",
-        "/v1/login",
-        "/v1/sign-out-all",
-        "/v1/password",
-    ] {
-        let method = if path == "/v1/password" {
-            "PUT"
-        } else {
-            "POST"
-        };
+    let routes = routes();
+    for route in routes.iter().filter(|route| route.example.is_some()) {
+        let (method, path) = (route.method.as_str(), route.path.as_str());
         for body in [
             json!({ "email": canary, "password": canary }),
             json!({ "email": format!("{canary}@household.example"), "password": canary }),
@@ -158,9 +152,9 @@ async fn no_secret_is_in_a_log_an_event_or_a_table() {
         .change_password(&household.password, &new, true)
         .await;
     let _ = changed.done(200);
-    let _ = laptop.sign_out_all("global").await.done(200);
+    let _ = laptop.sign_out_scope("global").await.done(200);
 
-    // The last lines of the functions that were called last.
+    // The functions that were called last have written their lines.
     lines("change-password", &laptop.id, 1);
     lines("sign-out-all", &laptop.id, 1);
     let events = listener.until(|heard| heard.len() >= 4).await.unwrap();
@@ -169,7 +163,7 @@ async fn no_secret_is_in_a_log_an_event_or_a_table() {
 
     let mut secrets = secrets();
     for (name, log) in logs() {
-        // The emulator's own knows what comes in; it is no part of the product.
+        // The logs of the emulator contain requests; they are not the product's.
         if name == "emulator" || name == "deploy" {
             continue;
         }
@@ -189,14 +183,14 @@ async fn no_secret_is_in_a_log_an_event_or_a_table() {
             assert!(!event.contains(secret), "{event}");
         }
     }
-    // An account keeps its address, and a device the model that it said.
+    // An account row contains the address, and a device row the model.
     secrets.remove(&household.email);
     for secret in &secrets {
         assert!(!rows.contains(secret), "a table has {secret}");
     }
 }
 
-/// Every row of an account, as text.
+/// Returns every row of an account as text.
 async fn rows_of(account: &str) -> String {
     let tables = &stack().tables;
     let mut rows = String::new();

@@ -145,7 +145,7 @@ async fn a_queue_with_the_filter_policy_hears_what_ends_and_not_what_begins() {
 
     let _ = laptop.sign_out(&tv.id).await.done(200);
     let one = queue.hear(&laptop.account_id, 1).await;
-    let _ = laptop.sign_out_all("others").await.done(200);
+    let _ = laptop.sign_out_scope("others").await.done(200);
     let others = queue.hear(&laptop.account_id, 2).await;
 
     let (attributes, one) = &one[0];
@@ -170,7 +170,7 @@ async fn a_device_that_has_signed_in_again_is_not_ended_by_an_older_message() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let before = session(&tv).await;
-    let _ = tv.sign_out_all("global").await.done(200);
+    let _ = tv.sign_out_scope("global").await.done(200);
     let again = json!({ "device_key": tv.key });
     let again = household.sign_in_with(TV, again).await;
     assert_eq!(again.id, tv.id);
@@ -279,7 +279,7 @@ async fn an_endpoint_confirms_itself_and_ends_the_stream_of_a_signed_out_device(
     timeout(PATIENCE, on_tv.ended()).await.unwrap();
     assert_eq!(service.streams.count(), 2);
 
-    let _ = laptop.sign_out_all("others").await.done(200);
+    let _ = laptop.sign_out_scope("others").await.done(200);
     timeout(PATIENCE, on_phone.ended()).await.unwrap();
     assert_eq!(service.streams.count(), 1, "the laptop was kept");
 }

@@ -244,8 +244,8 @@ impl Household {
         let answer = match way {
             Way::Local => self.tv.post("/v1/sign-out").await,
             Way::Device => self.laptop.sign_out(&self.tv.id).await,
-            Way::Others => self.laptop.sign_out_all("others").await,
-            Way::Global => self.laptop.sign_out_all("global").await,
+            Way::Others => self.laptop.sign_out_scope("others").await,
+            Way::Global => self.laptop.sign_out_scope("global").await,
             Way::Password => {
                 let new = format!("quiet otter {}", unique());
                 let old = std::mem::replace(&mut self.account.password, new.clone());

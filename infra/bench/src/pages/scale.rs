@@ -133,7 +133,7 @@ fn bottleneck(model: &Model, operation: &Operation) -> Result<(f64, String, f64)
         // The address and the ticket are not in the account's partition.
         let of_account = units
             .iter()
-            .filter(|(table, _)| !matches!(table.as_str(), "Identities" | "SocketTickets"));
+            .filter(|(table, _)| !matches!(table.as_str(), "Identities" | "Tickets"));
         for (table, units) in of_account {
             let a_second = most / units;
             if found.as_ref().is_none_or(|(_, _, least)| a_second < *least) {

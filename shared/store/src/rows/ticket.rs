@@ -1,4 +1,4 @@
-//! Rows of `SocketTickets`.
+//! Rows of `Tickets`.
 
 use domain::{AccountId, DeviceId, SessionId, TicketHash, Timestamp};
 
@@ -37,7 +37,7 @@ pub(crate) fn to_item(hash: &TicketHash, ticket: &Ticket) -> Item {
 }
 
 pub(crate) fn from_item(item: &Item) -> Result<Ticket, StoreError> {
-    let row = Reader::new("SocketTickets", item);
+    let row = Reader::new("Tickets", item);
     Ok(Ticket {
         account: row.id(ACCOUNT_ID)?,
         device: row.id(DEVICE_ID)?,

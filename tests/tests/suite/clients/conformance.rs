@@ -215,7 +215,7 @@ async fn a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged(
 async fn every_session_of_the_account_is_wiped_when_all_are_signed_out(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
 
-    let answer = hotel.phone.sign_out_all("global").await.done(200);
+    let answer = hotel.phone.sign_out_scope("global").await.done(200);
 
     let sign_out = id_of(&answer["sign_out"]);
     hotel.is_wiped(&sign_out).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::reasons;
 
 #[tokio::test]
-async fn a_household_registers_and_signs_in() {
+async fn a_registered_account_can_sign_in() {
     let household = Household::register().await;
 
     let tv = household.sign_in(TV).await;
@@ -57,7 +57,7 @@ async fn registering_a_taken_address_changes_neither_its_password_nor_its_device
 }
 
 #[tokio::test]
-async fn an_address_in_another_spelling_is_the_same_account() {
+async fn an_address_in_upper_case_is_the_same_account() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let shouting = Household {
@@ -71,7 +71,7 @@ async fn an_address_in_another_spelling_is_the_same_account() {
 }
 
 #[tokio::test]
-async fn a_weak_password_is_refused_with_its_reasons() {
+async fn a_weak_password_is_rejected_with_its_reasons() {
     let api = Api::default();
     let reason_for = async |password: &str| {
         let answer = api.register("lea.marten@household.example", password).await;

@@ -1,15 +1,15 @@
-//! Bodies that are wrong in every way: each gets its problem document, and nothing
-//! changes.
+//! Malformed bodies: each is answered by its problem document and changes nothing.
 
 use curfew_tests::client::{Answer, Api, Call, Device, Household, LAPTOP, TV, unique};
+use curfew_tests::routes::{Guard, routes};
 use serde_json::{Map, Value, json};
 
-/// The most bytes in a body.
+/// The maximum bytes of a body.
 const LIMIT: usize = 16 * 1024;
 
-/// An operation with a body that it would take.
+/// An operation with a body that it would accept.
 struct Operation {
-    method: &'static str,
+    method: String,
     path: String,
     body: Value,
     token: Option<String>,
@@ -17,7 +17,7 @@ struct Operation {
 
 impl Operation {
     fn call(&self) -> Call {
-        let call = Api::default().call(self.method, &self.path);
+        let call = Api::default().call(&self.method, &self.path);
         match &self.token {
             Some(token) => call.token(token),
             None => call,
@@ -28,17 +28,17 @@ impl Operation {
         self.call().body(content_type, body).send().await
     }
 
-    /// What it answers to JSON that was written by hand.
+    /// Sends a text as JSON.
     async fn answers_json(&self, body: impl Into<Vec<u8>>) -> Answer {
         self.answers("application/json", body).await
     }
 
-    /// The members of the body.
+    /// Returns the members of the body.
     fn members(&self) -> &Map<String, Value> {
         self.body.as_object().unwrap()
     }
 
-    /// The body with one member more, or another.
+    /// Returns the body with one member set.
     fn with(&self, name: &str, value: Value) -> String {
         let mut members = self.members().clone();
         members.insert(name.to_owned(), value);
@@ -46,7 +46,7 @@ impl Operation {
     }
 }
 
-/// A household whose devices must be as they were after every attempt.
+/// An account whose devices must not change.
 struct Watched {
     household: Household,
     tv: Device,
@@ -67,53 +67,47 @@ impl Watched {
         }
     }
 
-    /// Every operation that takes a body, with one that would be taken.
+    /// Returns every operation that reads a body, with one that it would accept.
     fn operations(&self) -> Vec<Operation> {
-        let (household, tv) = (&self.household, &self.tv);
-        let someone = Household::unregistered();
-        let operation = |method, path: &str, body, token| Operation {
-            method,
-            path: path.to_owned(),
-            body,
-            token,
-        };
-        let token = || Some(tv.token.clone());
-        vec![
-            operation("POST", "/v1/accounts", someone.credentials(), None),
-            operation("POST", "/v1/login", household.credentials(), None),
-            operation(
-                "POST",
-                "/v1/sign-out-all",
-                json!({ "scope": "global" }),
-                token(),
-            ),
-            operation(
-                "PUT",
-                "/v1/password",
-                json!({
-                    "current_password": household.password,
-                    "new_password": someone.password,
-                }),
-                token(),
-            ),
-            operation("POST", "/v1/sign-out", json!({}), token()),
-            operation(
-                "POST",
-                &format!("/v1/devices/{}/sign-out", self.laptop.id),
-                json!({}),
-                token(),
-            ),
-        ]
+        let unregistered = Household::unregistered();
+        let operations = routes().into_iter().filter(|route| {
+            let is_known = matches!(route.guard, Guard::Open | Guard::Session);
+            is_known && route.method != "GET"
+        });
+        let operations = operations.map(|route| {
+            let mut body = match route.id.as_str() {
+                "register" => unregistered.credentials(),
+                "login" => self.household.credentials(),
+                _ => route.example.clone().unwrap_or(json!({})),
+            };
+            for (name, value) in [
+                ("current_password", &self.household.password),
+                ("new_password", &unregistered.password),
+            ] {
+                if body.get(name).is_some() {
+                    body[name] = json!(value);
+                }
+            }
+            // The tests check the members that are required.
+            body.as_object_mut().unwrap().remove("keep_current");
+            Operation {
+                path: route.path_to(&self.laptop.id),
+                token: (route.guard == Guard::Session).then(|| self.tv.token.clone()),
+                method: route.method,
+                body,
+            }
+        });
+        operations.collect()
     }
 
-    /// Those that need a body.
+    /// Returns the operations that need a body.
     fn needing_a_body(&self) -> impl Iterator<Item = Operation> {
         self.operations()
             .into_iter()
             .filter(|operation| !operation.members().is_empty())
     }
 
-    /// Looks whether everything is as it was.
+    /// Checks that nothing has changed.
     async fn assert_unchanged(&self) {
         assert!(self.tv.is_signed_in().await);
         assert_eq!(self.laptop.devices("all").await, self.before);
@@ -121,7 +115,7 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn a_body_that_is_not_one_json_object_is_refused() {
     let watched = Watched::household().await;
     let bodies = [
         "{",
@@ -158,7 +152,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_missing_is_refused() {
+async fn a_missing_body_is_refused() {
     let watched = Watched::household().await;
 
     for operation in watched.needing_a_body() {
@@ -172,7 +166,7 @@ async fn a_body_that_is_missing_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_announced_as_json_is_refused() {
+async fn a_body_of_another_content_type_is_refused() {
     let watched = Watched::household().await;
     let kinds = [
         "text/plain",
@@ -194,14 +188,14 @@ async fn a_body_that_is_not_announced_as_json_is_refused() {
 
             assert_eq!(answer.invalid(), "Content-Type", "{kind}");
         }
-        let unannounced = operation.call().untyped(text.clone()).send().await;
-        assert_eq!(unannounced.invalid(), "Content-Type");
+        let untyped = operation.call().untyped(text.clone()).send().await;
+        assert_eq!(untyped.invalid(), "Content-Type");
     }
     watched.assert_unchanged().await;
 }
 
 #[tokio::test]
-async fn a_body_that_nests_deeply_is_refused() {
+async fn a_deeply_nested_body_is_refused() {
     let watched = Watched::household().await;
     let arrays = "[".repeat(7000) + &"]".repeat(7000);
     let open = "[".repeat(16_000);
@@ -224,7 +218,7 @@ async fn a_body_that_nests_deeply_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
+async fn a_body_that_is_too_large_is_refused_before_it_is_parsed() {
     let watched = Watched::household().await;
 
     for operation in watched.operations() {
@@ -254,14 +248,14 @@ async fn a_body_of_ten_megabytes_is_refused() {
     for operation in watched.operations() {
         let answer = operation.answers_json(vec![b' '; 10_000_000]).await;
 
-        // A gateway may refuse it by itself, without a problem document.
+        // A gateway may refuse it itself, without a problem document.
         assert_eq!(answer.status, 413, "{}", answer.text());
     }
     watched.assert_unchanged().await;
 }
 
 #[tokio::test]
-async fn a_body_of_the_largest_size_is_read() {
+async fn a_body_of_the_maximum_size_is_read() {
     let household = Household::register().await;
     let text = household.credentials().to_string();
     let padded = text.clone() + &" ".repeat(LIMIT - text.len());
@@ -302,7 +296,7 @@ async fn a_field_of_the_wrong_type_is_named() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_missing_is_named() {
+async fn a_missing_field_is_named() {
     let watched = Watched::household().await;
 
     for operation in watched.needing_a_body() {
@@ -323,7 +317,7 @@ async fn a_field_that_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_known_is_refused() {
+async fn an_unknown_field_is_refused() {
     let watched = Watched::household().await;
 
     for operation in watched.operations() {
@@ -346,7 +340,7 @@ async fn a_field_that_is_not_known_is_refused() {
 }
 
 #[tokio::test]
-async fn a_field_that_stands_twice_is_refused() {
+async fn a_duplicate_field_is_refused() {
     let watched = Watched::household().await;
 
     for operation in watched.needing_a_body() {
@@ -363,11 +357,11 @@ async fn a_field_that_stands_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_scope_is_refused() {
+async fn an_unknown_scope_is_refused() {
     let watched = Watched::household().await;
 
     for scope in ["", "local", "device", "OTHERS", " global", "all"] {
-        let answer = watched.tv.sign_out_all(scope).await;
+        let answer = watched.tv.sign_out_scope(scope).await;
 
         assert_eq!(answer.invalid(), "scope");
     }
@@ -375,7 +369,7 @@ async fn what_is_no_scope_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_refused() {
+async fn a_malformed_address_is_refused() {
     let password = Household::unregistered().password;
     let long = format!("{}@household.example", "x".repeat(65));
     let longer = format!("x@{}example", "household.".repeat(25));
@@ -410,7 +404,7 @@ async fn what_is_no_address_is_refused() {
 }
 
 #[tokio::test]
-async fn a_megabyte_of_password_is_refused_without_any_work() {
+async fn a_password_that_is_too_long_is_refused() {
     let household = Household::register().await;
     let too_long = json!({ "email": household.email, "password": "x".repeat(1025) });
 
@@ -425,7 +419,7 @@ async fn a_megabyte_of_password_is_refused_without_any_work() {
 }
 
 #[tokio::test]
-async fn what_a_device_cant_say_of_itself_is_named() {
+async fn a_wrong_detail_of_a_device_is_named() {
     let household = Household::register().await;
     let field = async |device: Value| {
         let answer = household.log_in(json!({ "device": device })).send().await;
@@ -447,7 +441,7 @@ async fn what_a_device_cant_say_of_itself_is_named() {
 }
 
 #[tokio::test]
-async fn no_answer_repeats_what_was_sent() {
+async fn no_answer_repeats_the_request() {
     let canary = unique();
     let household = Household::register().await;
     let wrong = [

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::ids;
 
 #[tokio::test]
-async fn a_session_is_told_whose_it_is() {
+async fn a_session_has_its_account_and_its_device() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
 
@@ -18,7 +18,7 @@ async fn a_session_is_told_whose_it_is() {
 }
 
 #[tokio::test]
-async fn every_device_is_listed_the_newest_first() {
+async fn devices_are_listed_newest_first() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let phone = household.sign_in(PHONE).await;
@@ -33,7 +33,7 @@ async fn every_device_is_listed_the_newest_first() {
 }
 
 #[tokio::test]
-async fn devices_are_listed_by_whether_they_are_signed_in() {
+async fn devices_can_be_filtered_by_status() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let phone = household.sign_in(PHONE).await;
@@ -86,7 +86,7 @@ async fn a_list_in_pages_has_each_device_once() {
 }
 
 #[tokio::test]
-async fn a_page_is_full_although_devices_in_between_are_not_listed() {
+async fn a_page_is_filled_past_devices_that_the_filter_skips() {
     let household = Household::register().await;
     let oldest = household.sign_in(TV).await;
     let between = household.sign_in(PHONE).await;
@@ -103,7 +103,7 @@ async fn a_page_is_full_although_devices_in_between_are_not_listed() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_wrong_is_named() {
+async fn a_wrong_parameter_is_named() {
     let tv = Household::register().await.sign_in(TV).await;
     let field = async |query: &str| tv.get(&format!("/v1/devices?{query}")).await.invalid();
 

@@ -1,5 +1,5 @@
-//! The API over HTTP. Nothing here needs more than its address, so this part runs
-//! against `cargo lambda watch` and a real deployment, too:
+//! The API over HTTP. These tests need only its address, so they run against
+//! `cargo lambda watch` and a real deployment, too:
 //! `CURFEW_TEST_URL=… cargo test -p curfew-tests --test suite http::`.
 
 mod accounts;
@@ -15,7 +15,7 @@ mod tokens;
 
 use serde_json::Value;
 
-/// The ids of devices, in order.
+/// Returns the ids of devices, in order.
 fn ids(devices: &[Value]) -> Vec<&str> {
     devices
         .iter()
@@ -23,7 +23,7 @@ fn ids(devices: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// The codes of the reasons for which a password is refused.
+/// Returns the codes of the reasons for which a password was rejected.
 fn reasons(problem: &Value) -> Vec<&str> {
     let reasons = problem["reasons"].as_array().unwrap();
     reasons

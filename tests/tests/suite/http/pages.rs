@@ -1,7 +1,8 @@
-//! Web pages: the cookie that carries the token, and who may call from where. By
-//! a deployment without an allowed origin only the refusals can be tried.
+//! Web pages: the cookie with the token, and the origins that may call. A deployment
+//! without an allowed origin is tested for its refusals only.
 
 use curfew_tests::client::{Answer, Api, Call, Household, LAPTOP, TV, remember};
+use curfew_tests::routes::{Route, session_routes};
 use curfew_tests::stack::allowed_origin;
 use serde_json::{Value, json};
 
@@ -13,18 +14,18 @@ const FOREIGN: [&str; 5] = [
     "https://APP.example.com",
 ];
 
-/// A page that has signed in.
+/// A signed-in page.
 struct Page {
     origin: String,
-    /// The cookies that its browser keeps, by name.
+    /// The cookies of its browser, each with its name.
     cookies: Vec<(String, String)>,
     answer: Answer,
     shown: Value,
 }
 
 impl Page {
-    /// Signs in from an allowed origin, if there is one, with the cookies that
-    /// the browser has.
+    /// Signs in from an allowed origin, if there is one, with the cookies that the
+    /// browser has kept.
     async fn sign_in(household: &Household, kept: &[(String, String)]) -> Option<Self> {
         let origin = allowed_origin()?;
         let mut call = household
@@ -59,7 +60,7 @@ impl Page {
         &found.unwrap_or_else(|| panic!("{name} is not set")).1
     }
 
-    /// A call as the browser makes it, with the cookies and without an origin.
+    /// Returns a call with the cookies and without an origin.
     fn without_origin(&self, method: &str, path: &str) -> Call {
         Api::default()
             .call(method, path)
@@ -84,14 +85,14 @@ fn written(cookies: &[(String, String)]) -> String {
     pairs.join("; ")
 }
 
-/// Whether the page of an origin may read the answer.
+/// Returns whether a page of the origin may read the answer.
 fn is_readable_by(answer: &Answer, origin: &str) -> bool {
     answer.header("access-control-allow-origin") == Some(origin)
         && answer.header("access-control-allow-credentials") == Some("true")
 }
 
 #[tokio::test]
-async fn a_page_is_given_its_secrets_in_cookies_that_no_script_sees() {
+async fn a_page_gets_its_secrets_in_cookies_that_no_script_can_read() {
     let household = Household::register().await;
     let Some(page) = Page::sign_in(&household, &[]).await else {
         return;
@@ -106,13 +107,13 @@ async fn a_page_is_given_its_secrets_in_cookies_that_no_script_sees() {
         let wanted = ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"];
         assert_eq!(attributes[..4], wanted, "{cookie}");
         assert!(attributes[4].starts_with("Max-Age="), "{cookie}");
-        assert_eq!(attributes.len(), 5, "no Domain: {cookie}");
+        assert_eq!(attributes.len(), 5, "an attribute too many: {cookie}");
     }
     assert!(is_readable_by(&page.answer, &page.origin));
 }
 
 #[tokio::test]
-async fn a_page_is_let_in_by_its_cookie() {
+async fn a_page_is_authenticated_by_its_cookie() {
     let household = Household::register().await;
     let Some(page) = Page::sign_in(&household, &[]).await else {
         return;
@@ -138,7 +139,7 @@ async fn a_page_that_signs_in_again_is_the_same_device() {
 }
 
 #[tokio::test]
-async fn a_device_cookie_that_cant_be_read_is_replaced() {
+async fn a_malformed_device_cookie_is_replaced() {
     let household = Household::register().await;
     let broken = [("__Host-curfew-device".to_owned(), "nonsense".to_owned())];
 
@@ -167,24 +168,36 @@ async fn signing_in_for_a_cookie_needs_an_allowed_origin() {
     assert_eq!(tv.devices("all").await.len(), 1);
 }
 
-/// What changes something.
-const CHANGES: [(&str, &str); 4] = [
-    ("POST", "/v1/sign-out"),
-    ("POST", "/v1/devices/{device_id}/sign-out"),
-    ("POST", "/v1/sign-out-all"),
-    ("PUT", "/v1/password"),
-];
+/// Returns the routes that change something in the account.
+fn changes() -> Vec<Route> {
+    let mut changes = session_routes();
+    changes.retain(|route| route.method != "GET");
+    changes
+}
 
-/// A body that a change would take.
-fn body(household: &Household, path: &str) -> Option<Value> {
-    match path {
-        "/v1/sign-out-all" => Some(json!({ "scope": "global" })),
-        "/v1/password" => Some(json!({
-            "current_password": household.password,
-            "new_password": Household::unregistered().password,
-        })),
-        _ => None,
+/// Returns the routes that can sign the caller out.
+fn sign_outs() -> Vec<Route> {
+    let mut sign_outs = changes();
+    sign_outs.retain(|route| route.id != "createSocketTicket");
+    sign_outs
+}
+
+/// Returns a body with which a route would sign the caller out.
+fn body(household: &Household, route: &Route) -> Option<Value> {
+    let mut body = route.example.clone()?;
+    for (name, value) in [
+        ("scope", "global"),
+        ("current_password", &household.password),
+        ("new_password", &Household::unregistered().password),
+    ] {
+        if body.get(name).is_some() {
+            body[name] = json!(value);
+        }
     }
+    if body.get("keep_current").is_some() {
+        body["keep_current"] = json!(false);
+    }
+    Some(body)
 }
 
 #[tokio::test]
@@ -194,12 +207,11 @@ async fn a_cookie_changes_nothing_without_an_allowed_origin() {
         return;
     };
 
-    for (method, path) in CHANGES {
-        let body = body(&household, path);
-        let id = page.shown["id"].as_str().unwrap();
-        let path = path.replace("{device_id}", id);
+    for route in changes() {
+        let body = body(&household, &route);
+        let path = route.path_to(page.shown["id"].as_str().unwrap());
         let call = || {
-            let call = page.without_origin(method, &path);
+            let call = page.without_origin(&route.method, &path);
             match &body {
                 Some(body) => call.json(body),
                 None => call,
@@ -219,7 +231,7 @@ async fn a_cookie_changes_nothing_without_an_allowed_origin() {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_refused_whatever_it_presents() {
+async fn a_foreign_origin_is_refused_even_with_a_valid_token() {
     let tv = Household::register().await.sign_in(TV).await;
 
     for origin in FOREIGN {
@@ -233,13 +245,11 @@ async fn a_foreign_origin_is_refused_whatever_it_presents() {
 }
 
 #[tokio::test]
-async fn nothing_is_changed_by_get() {
+async fn a_change_by_get_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
 
-    for (_, path) in CHANGES {
-        let path = path.replace("{device_id}", &tv.id);
-
-        let answer = tv.get(&path).await;
+    for route in changes() {
+        let answer = tv.get(&route.path_to(&tv.id)).await;
 
         answer.refused(405, "method-not-allowed");
     }
@@ -281,7 +291,7 @@ async fn answers_vary_by_origin_even_without_one() {
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
-/// Asks as a browser does before a call that is not simple.
+/// Returns the preflight request that a browser sends before the call.
 fn preflight(path: &str, origin: &str) -> Call {
     Api::default()
         .call("OPTIONS", path)
@@ -294,7 +304,7 @@ fn preflight(path: &str, origin: &str) -> Call {
 }
 
 #[tokio::test]
-async fn an_allowed_origin_learns_what_it_may_send() {
+async fn a_preflight_of_an_allowed_origin_names_the_methods_and_headers() {
     let Some(origin) = allowed_origin() else {
         return;
     };
@@ -312,19 +322,19 @@ async fn an_allowed_origin_learns_what_it_may_send() {
         assert_eq!(answer.status, 204, "{}", answer.text());
         assert!(answer.body.is_empty());
         assert!(is_readable_by(&answer, &origin));
-        let said = |name| answer.header(name);
-        assert_eq!(said("access-control-allow-methods"), Some(methods));
+        let header = |name| answer.header(name);
+        assert_eq!(header("access-control-allow-methods"), Some(methods));
         assert_eq!(
-            said("access-control-allow-headers"),
+            header("access-control-allow-headers"),
             Some("authorization, content-type")
         );
-        assert_eq!(said("access-control-max-age"), Some("600"));
-        assert_eq!(said("vary"), Some("Origin"));
+        assert_eq!(header("access-control-max-age"), Some("600"));
+        assert_eq!(header("vary"), Some("Origin"));
     }
 }
 
 #[tokio::test]
-async fn a_foreign_origin_learns_nothing() {
+async fn a_preflight_of_a_foreign_origin_is_refused() {
     for origin in FOREIGN {
         let answer = preflight("/v1/session", origin).send().await;
 
@@ -334,7 +344,7 @@ async fn a_foreign_origin_learns_nothing() {
     }
 }
 
-/// Whether an answer makes the browser forget the session, and the session alone.
+/// Returns whether an answer makes the browser forget the session and nothing else.
 fn forgets_the_session(answer: &Answer) -> bool {
     answer.header("clear-site-data") == Some("\"cache\", \"storage\"")
         && answer.cookies()
@@ -344,25 +354,25 @@ fn forgets_the_session(answer: &Answer) -> bool {
 #[tokio::test]
 async fn a_page_that_signs_itself_out_forgets_its_session() {
     let household = Household::register().await;
-    for (method, path) in CHANGES {
-        let household = match path {
-            "/v1/password" => Household::register().await,
+    for route in sign_outs() {
+        let household = match route.id.as_str() {
+            "changePassword" => Household::register().await,
             _ => household.clone(),
         };
         let Some(page) = Page::sign_in(&household, &[]).await else {
             return;
         };
         let id = page.shown["id"].as_str().unwrap();
-        let mut call = page.call(method, &path.replace("{device_id}", id));
-        if let Some(body) = body(&household, path) {
+        let mut call = page.call(&route.method, &route.path_to(id));
+        if let Some(body) = body(&household, &route) {
             call = call.json(&body);
         }
 
         let answer = call.send().await;
 
         let _ = answer.done(200);
-        assert!(forgets_the_session(&answer), "{path}");
-        assert!(!page.is_signed_in().await, "{path}");
+        assert!(forgets_the_session(&answer), "{}", route.id);
+        assert!(!page.is_signed_in().await, "{}", route.id);
     }
 }
 
@@ -373,11 +383,10 @@ async fn a_page_that_signs_out_the_others_keeps_its_session() {
         return;
     };
 
-    let answer = page
-        .call("POST", "/v1/sign-out-all")
-        .json(&json!({ "scope": "others" }))
-        .send()
-        .await;
+    let route = changes().into_iter().find(|route| route.id == "signOutAll");
+    let path = route.unwrap().path;
+    let others = json!({ "scope": "others" });
+    let answer = page.call("POST", &path).json(&others).send().await;
 
     let _ = answer.done(200);
     assert!(answer.cookies().is_empty());
@@ -386,7 +395,7 @@ async fn a_page_that_signs_out_the_others_keeps_its_session() {
 }
 
 #[tokio::test]
-async fn an_app_that_signs_itself_out_is_sent_no_cookie() {
+async fn an_app_that_signs_itself_out_gets_no_cookie() {
     let tv = Household::register().await.sign_in(TV).await;
 
     let answer = tv.post("/v1/sign-out").await;

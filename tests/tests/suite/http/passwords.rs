@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::reasons;
 
-/// The household with another password.
+/// Returns the account with another password.
 fn with_new_password(household: &Household) -> Household {
     Household {
         password: Household::unregistered().password,
@@ -14,7 +14,7 @@ fn with_new_password(household: &Household) -> Household {
 }
 
 #[tokio::test]
-async fn a_changed_password_ends_every_session() {
+async fn changing_the_password_ends_every_session() {
     let old = Household::register().await;
     let (tv, laptop) = (old.sign_in(TV).await, old.sign_in(LAPTOP).await);
     let new = with_new_password(&old);
@@ -38,7 +38,7 @@ async fn a_changed_password_ends_every_session() {
 }
 
 #[tokio::test]
-async fn a_changed_password_can_keep_the_device_that_changed_it() {
+async fn changing_the_password_can_keep_the_callers_session() {
     let old = Household::register().await;
     let (tv, laptop) = (old.sign_in(TV).await, old.sign_in(LAPTOP).await);
     let new = with_new_password(&old);
@@ -57,7 +57,7 @@ async fn a_changed_password_can_keep_the_device_that_changed_it() {
 }
 
 #[tokio::test]
-async fn the_old_password_signs_nobody_in_any_more() {
+async fn the_old_password_is_refused() {
     let old = Household::register().await;
     let laptop = old.sign_in(LAPTOP).await;
     let new = with_new_password(&old);

@@ -1,9 +1,9 @@
-//! Where a device signed in: headers that anybody can send count for nothing.
+//! The place of a sign-in: headers that any client can send are ignored.
 
 use curfew_tests::client::{Api, Device, Household, TV};
 use serde_json::{Value, json};
 
-/// Signs in with more headers; the address and the place that are shown.
+/// Signs in with more headers, and returns the address and the place of the device.
 async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 2] {
     let mut call = household.log_in(json!({})).header("user-agent", TV);
     for (name, value) in headers {
@@ -14,7 +14,7 @@ async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 2] {
 }
 
 #[tokio::test]
-async fn a_forged_place_is_not_believed() {
+async fn forged_headers_about_the_place_are_ignored() {
     let household = Household::register().await;
     let honest = place(&household, &[]).await;
     let forged = [
@@ -35,7 +35,7 @@ async fn a_forged_place_is_not_believed() {
     let with_a_guess = [&forged[..], &[("x-curfew-distribution", "guess")]].concat();
     let with_a_wrong_secret = place(&household, &with_a_guess).await;
 
-    assert!(honest[0].is_string(), "an address is known");
+    assert!(honest[0].is_string(), "the address is missing");
     assert_eq!(honest[1], json!(null));
     assert_eq!(alone, honest);
     assert_eq!(with_no_secret, honest);

@@ -25,13 +25,13 @@ async fn a_sign_in_answers_with_the_token_the_device_and_the_account() {
     assert!(answer.cookies().is_empty());
 }
 
-/// What a device is told to be.
-fn told(device: &Device) -> [&Value; 5] {
+/// Returns the details of a device.
+fn details(device: &Device) -> [&Value; 5] {
     ["name", "type", "os", "browser", "model"].map(|fact| &device.shown[fact])
 }
 
 #[tokio::test]
-async fn a_device_is_told_by_its_user_agent() {
+async fn a_device_is_recognized_by_its_user_agent() {
     let household = Household::register().await;
 
     let tv = household.sign_in(TV).await;
@@ -41,29 +41,29 @@ async fn a_device_is_told_by_its_user_agent() {
     let console = household.sign_in(CONSOLE).await;
 
     assert_eq!(
-        json!(told(&tv)),
+        json!(details(&tv)),
         json!(["Samsung TV", "tv", "Tizen", null, "Samsung TV"])
     );
     assert_eq!(
-        json!(told(&phone)),
+        json!(details(&phone)),
         json!(["Safari on iPhone", "phone", "iOS", "Safari", "iPhone"])
     );
     assert_eq!(
-        json!(told(&tablet)),
+        json!(details(&tablet)),
         json!(["Safari on iPad", "tablet", "iPadOS", "Safari", "iPad"])
     );
     assert_eq!(
-        json!(told(&laptop)),
+        json!(details(&laptop)),
         json!(["Firefox on Linux", "computer", "Linux", "Firefox", null])
     );
     assert_eq!(
-        json!(told(&console)),
+        json!(details(&console)),
         json!(["PlayStation 5", "console", null, null, "PlayStation 5"])
     );
 }
 
 #[tokio::test]
-async fn what_a_device_says_of_itself_wins_over_its_user_agent() {
+async fn the_details_that_a_device_sends_win_over_its_user_agent() {
     let household = Household::register().await;
     let said = json!({
         "name": "Living room",
@@ -89,7 +89,7 @@ async fn what_a_device_says_of_itself_wins_over_its_user_agent() {
 }
 
 #[tokio::test]
-async fn a_device_that_shows_its_key_is_the_same_device() {
+async fn a_device_with_its_key_is_the_same_device() {
     let household = Household::register().await;
     let named = json!({ "device": { "name": "Living room" } });
     let before = household.sign_in_with(TV, named).await;
@@ -110,7 +110,7 @@ async fn a_device_that_shows_its_key_is_the_same_device() {
 }
 
 #[tokio::test]
-async fn signing_in_again_on_a_device_ends_its_session_before() {
+async fn signing_in_again_replaces_the_session_of_the_device() {
     let household = Household::register().await;
     let before = household.sign_in(TV).await;
 
@@ -126,7 +126,7 @@ async fn signing_in_again_on_a_device_ends_its_session_before() {
 }
 
 #[tokio::test]
-async fn the_previous_key_counts_until_the_new_one_was_used() {
+async fn the_previous_key_is_valid_until_the_new_one_is_used() {
     let household = Household::register().await;
     let first = household.sign_in(TV).await;
     let again = async |key: &str| {
@@ -160,7 +160,7 @@ async fn devices_of_one_kind_are_not_merged() {
 }
 
 #[tokio::test]
-async fn another_accounts_device_key_brings_no_device_along() {
+async fn another_accounts_device_key_gives_a_new_device() {
     let (household, neighbours) = (Household::register().await, Household::register().await);
     let theirs = neighbours.sign_in(TV).await;
 

@@ -1,9 +1,9 @@
-//! Signing out: this device, another one, the others, all of them.
+//! Sign-outs of this device, another device, the others and all.
 
 use curfew_tests::client::{Answer, Household, LAPTOP, PHONE, TV};
 use serde_json::{Value, json};
 
-/// The sign-out of an answer.
+/// Returns the sign-out in an answer.
 #[track_caller]
 fn sign_out(answer: &Answer) -> Value {
     answer.done(200)["sign_out"].clone()
@@ -68,7 +68,7 @@ async fn a_device_can_sign_itself_out_by_its_id() {
 }
 
 #[tokio::test]
-async fn signing_out_a_device_twice_succeeds_with_the_first_sign_out() {
+async fn signing_out_a_device_twice_returns_the_first_sign_out() {
     let household = Household::register().await;
     let (tv, phone) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
     let laptop = household.sign_in(LAPTOP).await;
@@ -80,10 +80,10 @@ async fn signing_out_a_device_twice_succeeds_with_the_first_sign_out() {
 }
 
 #[tokio::test]
-async fn signing_out_a_device_that_the_others_ended_succeeds_with_that_sign_out() {
+async fn signing_out_a_device_after_a_sign_out_of_the_others_returns_that_one() {
     let household = Household::register().await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
-    let first = sign_out(&laptop.sign_out_all("others").await);
+    let first = sign_out(&laptop.sign_out_scope("others").await);
 
     let second = sign_out(&laptop.sign_out(&tv.id).await);
 
@@ -96,7 +96,7 @@ async fn signing_out_the_others_keeps_the_caller() {
     let (tv, phone) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
     let laptop = household.sign_in(LAPTOP).await;
 
-    let sign_out = sign_out(&laptop.sign_out_all("others").await);
+    let sign_out = sign_out(&laptop.sign_out_scope("others").await);
 
     assert_eq!(sign_out["scope"], json!("others"));
     for device in [&tv, &phone] {
@@ -122,7 +122,7 @@ async fn signing_out_globally_ends_the_caller_too() {
     let household = Household::register().await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
 
-    let sign_out = sign_out(&laptop.sign_out_all("global").await);
+    let sign_out = sign_out(&laptop.sign_out_scope("global").await);
 
     assert_eq!(sign_out["scope"], json!("global"));
     for device in [&tv, &laptop] {
@@ -138,7 +138,7 @@ async fn signing_out_globally_ends_the_caller_too() {
 async fn a_device_that_signs_in_after_a_global_sign_out_stays_signed_in() {
     let household = Household::register().await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
-    let _ = laptop.sign_out_all("global").await.done(200);
+    let _ = laptop.sign_out_scope("global").await.done(200);
 
     let again = household
         .sign_in_with(TV, json!({ "device_key": tv.key }))
@@ -152,7 +152,7 @@ async fn a_device_that_signs_in_after_a_global_sign_out_stays_signed_in() {
 }
 
 #[tokio::test]
-async fn another_accounts_device_is_answered_byte_for_byte_like_none() {
+async fn another_accounts_device_is_answered_byte_for_byte_like_an_unknown_one() {
     let (household, neighbours) = (Household::register().await, Household::register().await);
     let ours = household.sign_in(TV).await;
     let theirs = neighbours.sign_in(TV).await;
@@ -175,12 +175,12 @@ async fn another_accounts_device_is_answered_byte_for_byte_like_none() {
 }
 
 #[tokio::test]
-async fn a_sign_out_of_one_account_leaves_every_other_account_alone() {
+async fn a_sign_out_does_not_affect_another_account() {
     let (household, neighbours) = (Household::register().await, Household::register().await);
     let ours = household.sign_in(TV).await;
     let theirs = neighbours.sign_in(TV).await;
 
-    let _ = ours.sign_out_all("global").await.done(200);
+    let _ = ours.sign_out_scope("global").await.done(200);
 
     assert!(theirs.is_signed_in().await);
 }

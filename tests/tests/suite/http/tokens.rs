@@ -1,16 +1,19 @@
-//! Tokens that were tampered with, and the ways in which one can be presented.
+//! Tampered tokens, and the ways of presenting a token.
 
 use curfew_tests::client::{Answer, Api, Call, Household, TV};
 use domain::Token;
 
-/// Who is there, in the making.
-fn who() -> Call {
+/// Returns a call for the session of a token.
+fn session() -> Call {
     Api::default().call("GET", "/v1/session")
 }
 
-/// Presents a whole `Authorization` header.
+/// Sends an `Authorization` header.
 async fn presented(authorization: &str) -> Answer {
-    who().header("authorization", authorization).send().await
+    session()
+        .header("authorization", authorization)
+        .send()
+        .await
 }
 
 #[tokio::test]
@@ -30,7 +33,7 @@ async fn a_token_with_any_character_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_cut_padded_or_written_otherwise_is_refused() {
+async fn a_token_that_was_cut_padded_or_rewritten_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let token = &*tv.token;
     let without_prefix = &token["cft_".len()..];
@@ -75,7 +78,7 @@ async fn a_well_formed_token_with_another_secret_is_refused() {
 }
 
 #[tokio::test]
-async fn a_device_key_is_no_token() {
+async fn a_device_key_is_refused_as_a_token() {
     let tv = Household::register().await.sign_in(TV).await;
 
     let answer = presented(&format!("Bearer {}", tv.key)).await;
@@ -84,7 +87,7 @@ async fn a_device_key_is_no_token() {
 }
 
 #[tokio::test]
-async fn the_ids_that_the_api_shows_let_nobody_in() {
+async fn a_public_id_is_refused_as_a_token() {
     let tv = Household::register().await.sign_in(TV).await;
 
     for id in [&tv.id, &tv.account_id] {
@@ -95,7 +98,7 @@ async fn the_ids_that_the_api_shows_let_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_token_counts_in_the_bearer_scheme_alone() {
+async fn a_token_is_accepted_only_in_the_bearer_scheme() {
     let tv = Household::register().await.sign_in(TV).await;
     let token = &tv.token;
     let others = [
@@ -119,7 +122,7 @@ async fn a_token_counts_in_the_bearer_scheme_alone() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_address_or_the_body_counts_for_nothing() {
+async fn a_token_in_the_url_or_the_body_is_ignored() {
     let tv = Household::register().await.sign_in(TV).await;
     let api = Api::default();
     let path = format!("/v1/session?access_token={}", tv.token);
@@ -136,11 +139,15 @@ async fn a_token_in_the_address_or_the_body_counts_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_in_both_ways_at_once_is_refused() {
+async fn a_token_in_a_header_and_a_cookie_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let cookie = format!("__Host-curfew={}", tv.token);
 
-    let answer = who().token(&tv.token).header("cookie", cookie).send().await;
+    let answer = session()
+        .token(&tv.token)
+        .header("cookie", cookie)
+        .send()
+        .await;
 
     assert_eq!(answer.invalid(), "Authorization");
 }
@@ -150,13 +157,13 @@ async fn two_cookies_with_tokens_are_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let cookie = format!("__Host-curfew={}", tv.token);
 
-    let twice = who().header("cookie", format!("{cookie}; {cookie}"));
+    let twice = session().header("cookie", format!("{cookie}; {cookie}"));
 
     assert_eq!(twice.send().await.invalid(), "__Host-curfew");
 }
 
 #[tokio::test]
-async fn a_malformed_cookie_lets_nobody_in() {
+async fn a_malformed_cookie_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let token = &tv.token;
     let malformed = [
@@ -173,12 +180,12 @@ async fn a_malformed_cookie_lets_nobody_in() {
     ];
 
     for cookie in malformed {
-        let answer = who().header("cookie", cookie).send().await;
+        let answer = session().header("cookie", cookie).send().await;
 
         answer.refused(401, "token-invalid");
     }
     for cookie in others {
-        let answer = who().header("cookie", cookie).send().await;
+        let answer = session().header("cookie", cookie).send().await;
 
         answer.refused(401, "token-missing");
     }

@@ -63,8 +63,8 @@ fn a_poisoned_push_holds_nobody_up_and_is_made_when_it_is_redriven() {
         let broken = broken(world, "connection_id");
         world.cloud().engine.put(tables::CONNECTIONS, &broken);
         world.cloud().smuggle(Line::Push, "no message");
-        world.sign_out_all(RADIO, "global").await;
-        world.sign_out_all(LAPTOP, "global").await;
+        world.sign_out_scope(RADIO, "global").await;
+        world.sign_out_scope(LAPTOP, "global").await;
         let first_receipt_at = world.cloud().clock.now();
         world.settle().await;
 
@@ -103,8 +103,8 @@ fn a_poisoned_sweep_holds_nobody_up_and_is_made_when_it_is_redriven() {
     alone(async |world| {
         let broken = broken(world, "device_id");
         world.cloud().engine.put(tables::DEVICES, &broken);
-        world.sign_out_all(RADIO, "global").await;
-        world.sign_out_all(LAPTOP, "others").await;
+        world.sign_out_scope(RADIO, "global").await;
+        world.sign_out_scope(LAPTOP, "others").await;
         world.settle().await;
 
         assert_eq!(dead(world, Line::Sweep).len(), 1);
@@ -133,7 +133,7 @@ fn a_push_endpoint_that_refuses_for_a_time_is_asked_again() {
             for socket in sockets_of(world, PHONE) {
                 world.cloud().troubles.insert(socket, trouble);
             }
-            world.sign_out_all(LAPTOP, "global").await;
+            world.sign_out_scope(LAPTOP, "global").await;
             world.settle().await;
             assert_nothing_lost(world).await;
         }
@@ -151,7 +151,7 @@ fn one_socket_that_refuses_for_ever_holds_nobody_up_and_is_told_when_that_is_men
                 times: None,
             };
             world.cloud().troubles.insert(phone.clone(), trouble);
-            world.sign_out_all(LAPTOP, "others").await;
+            world.sign_out_scope(LAPTOP, "others").await;
             let began = world.cloud().clock.now();
             world.settle().await;
 
@@ -183,7 +183,7 @@ fn a_socket_that_is_gone_without_a_word_is_forgotten_and_the_device_is_not_reach
         let phone = sockets_of(world, PHONE).remove(0);
         world.cloud().lose(&phone);
         world.home().cut.insert(phone);
-        world.sign_out_all(LAPTOP, "global").await;
+        world.sign_out_scope(LAPTOP, "global").await;
         world.settle().await;
         // The receipt says so, and its row is gone.
         assert_nothing_lost(world).await;

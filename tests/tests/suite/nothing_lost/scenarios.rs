@@ -47,7 +47,7 @@ impl Scenario {
         match self {
             Self::One => world.sign_out_device(LAPTOP, TV).await,
             Self::Others => {
-                world.sign_out_all(LAPTOP, "others").await;
+                world.sign_out_scope(LAPTOP, "others").await;
                 later(0, Deed::Calls(PHONE));
                 later(0, Deed::Calls(TV));
                 later(30, Deed::Calls(PHONE));
@@ -55,18 +55,18 @@ impl Scenario {
                 later(90, Deed::Calls(CONSOLE));
                 later(120, Deed::Calls(TABLET));
             }
-            Self::Global => world.sign_out_all(LAPTOP, "global").await,
+            Self::Global => world.sign_out_scope(LAPTOP, "global").await,
             Self::TwoInARow => {
-                world.sign_out_all(LAPTOP, "others").await;
-                world.sign_out_all(LAPTOP, "global").await;
+                world.sign_out_scope(LAPTOP, "others").await;
+                world.sign_out_scope(LAPTOP, "global").await;
             }
             Self::OneThenGlobal => {
                 world.sign_out_device(LAPTOP, TV).await;
-                world.sign_out_all(LAPTOP, "global").await;
+                world.sign_out_scope(LAPTOP, "global").await;
             }
             Self::Password => world.change_password(LAPTOP, false).await,
             Self::SignsInAgain => {
-                world.sign_out_all(LAPTOP, "others").await;
+                world.sign_out_scope(LAPTOP, "others").await;
                 later(0, Deed::SignsIn(TV));
             }
             Self::Connects => {
@@ -75,7 +75,7 @@ impl Scenario {
                 world.cloud().is_watched = false;
                 // Unless that has happened in the middle of the handshake.
                 if world.home().acts.is_empty() {
-                    world.sign_out_all(LAPTOP, "global").await;
+                    world.sign_out_scope(LAPTOP, "global").await;
                 }
                 later(0, Deed::Connects(CONSOLE));
             }

@@ -324,7 +324,7 @@ impl World {
         let meanwhile = self.home().meanwhile.take();
         match meanwhile {
             Some(Meanwhile::SignsInAgain(device)) => self.sign_in_again(device).await,
-            Some(Meanwhile::SignsOutAll(by)) => self.sign_out_all(by, "global").await,
+            Some(Meanwhile::SignsOutAll(by)) => self.sign_out_scope(by, "global").await,
             None => {}
         }
     }
@@ -604,7 +604,7 @@ impl World {
         self.ended(&reply, by, "device", false, |at| at == device);
     }
 
-    pub async fn sign_out_all(&self, by: usize, scope: &'static str) {
+    pub async fn sign_out_scope(&self, by: usize, scope: &'static str) {
         self.pass(1);
         let token = self.home().token(by);
         let reply = self.bundle.sign_out_scope(&token, scope).await;

@@ -54,7 +54,7 @@ async fn a_ticket_has_an_expiry_and_a_url_and_is_stored_as_a_hash() {
     assert_eq!(lasts, SignedDuration::from_secs(30));
     let text = body["ticket"].as_str().unwrap();
     assert!(text.starts_with("cfs_"));
-    let rows = app.aws.rows(tables::SOCKET_TICKETS);
+    let rows = app.aws.rows(tables::TICKETS);
     let stored = serde_json::to_string(&rows).unwrap();
     assert!(!stored.contains(text) && !stored.contains(&text[4..40]));
 }
@@ -141,7 +141,7 @@ async fn only_a_valid_session_gets_a_ticket() {
 
     let expected = (401, "session-signed-out".to_owned());
     assert_eq!(problem_of(&refused), expected);
-    assert!(app.aws.rows(tables::SOCKET_TICKETS).is_empty());
+    assert!(app.aws.rows(tables::TICKETS).is_empty());
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn a_page_gets_a_ticket_by_its_cookie_only_from_an_allowed_origin() {
     assert_eq!(ask(Some(ORIGIN)).await, 200);
     assert_eq!(ask(Some("https://evil.example")).await, 400);
     assert_eq!(ask(None).await, 400);
-    assert_eq!(app.aws.rows(tables::SOCKET_TICKETS).len(), 1);
+    assert_eq!(app.aws.rows(tables::TICKETS).len(), 1);
 }
 
 #[tokio::test]
