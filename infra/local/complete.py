@@ -1,11 +1,11 @@
-"""Applies what the local AWS ignored of a deployed template.
+"""Applies what the local AWS ignores of a deployed template.
 
-`complete.py STACK` reads the processed template of the stack back and creates
-or sets, by the same API calls that anybody would use, what the emulator left
-out: the routes, integrations, authorizers and IAM guards of an HTTP API that
-stand in its OpenAPI body, the time to live of tables, and the reserved
-concurrency of functions. Then it reads each back, ends with a word on what differs, or else
-writes one JSON document on the stack to its standard output.
+`complete.py STACK` reads the processed template of the stack. With ordinary API
+calls it creates or sets what the emulator has left out: the routes,
+integrations, authorizers and IAM guards in the OpenAPI body of an HTTP API, the
+time to live of tables, and the reserved concurrency of functions. It reads each
+of them back, and fails if one differs. Then it prints one JSON document that
+describes the stack.
 """
 
 import json
@@ -19,7 +19,7 @@ ANY_METHOD = "x-amazon-apigateway-any-method"
 
 
 class Stack:
-    """A deployed stack, with the values that its template only refers to."""
+    """A deployed stack, with the values that its template refers to."""
 
     def __init__(self, name: str) -> None:
         cloudformation = boto3.client("cloudformation")
@@ -53,17 +53,17 @@ class Stack:
         }
 
     def resources(self, kind: str, wanted: str):
-        """Each resource of a type that was really made: its logical id, its
-        physical id and one of its properties, every reference in it resolved
-        (None where the template does not set it)."""
+        """Yields each existing resource of a type: its logical id, its physical id
+        and one of its properties with every reference resolved (None where the
+        template does not set it)."""
         for name, resource in self.template["Resources"].items():
             if resource["Type"] == kind and name in self.physical_ids:
                 value = self.resolved(resource.get("Properties", {}).get(wanted))
                 yield name, self.physical_ids[name], value
 
     def resolved(self, value):
-        """The value with CloudFormation's intrinsic functions worked out, as
-        far as templates use them where the emulator looks away."""
+        """Returns the value with CloudFormation's intrinsic functions evaluated, as
+        far as the ignored parts of the templates use them."""
         if isinstance(value, list):
             items = [self.resolved(item) for item in value]
             return [item for item in items if item is not None]
@@ -87,7 +87,7 @@ class Stack:
                 condition, then, otherwise = argument
                 return self.resolved(then if self.holds(condition) else otherwise)
             if function.startswith("Fn::"):
-                sys.exit(f"{function} is not understood here yet")
+                sys.exit(f"{function} is not supported by complete.py")
         items = {key: self.resolved(item) for key, item in value.items()}
         return {key: item for key, item in items.items() if item is not None}
 
@@ -105,7 +105,7 @@ class Stack:
             return f"arn:aws:lambda:{self.region}:{self.account}:function:{physical_id}"
         if attribute == "Arn" and kind == "AWS::IAM::Role":
             return f"arn:aws:iam::{self.account}:role/{physical_id}"
-        sys.exit(f"{attribute} of {name} ({kind}) is not understood here yet")
+        sys.exit(f"{attribute} of {name} ({kind}) is not supported by complete.py")
 
     def substituted(self, argument) -> str:
         text, variables = argument if isinstance(argument, list) else (argument, {})
@@ -123,7 +123,7 @@ class Stack:
         return re.sub(r"\$\{([^}]+)\}", value, text)
 
     def holds(self, condition) -> bool:
-        """Whether a condition of the template, or an inner part of one, holds."""
+        """Returns whether a condition of the template, or a part of one, is true."""
         if isinstance(condition, str):
             return self.holds(self.template["Conditions"][condition])
         (function, argument), = condition.items()
@@ -138,13 +138,12 @@ class Stack:
             return all(self.holds(one) for one in argument)
         if function == "Fn::Or":
             return any(self.holds(one) for one in argument)
-        sys.exit(f"{function} is not understood here yet")
+        sys.exit(f"{function} is not supported by complete.py")
 
 
-def complete_http_api(api_id: str, body: dict) -> dict:
-    """The routes of an OpenAPI body, with their integrations and guards; the
-    name of the function that each leads to."""
-    gateway = boto3.client("apigatewayv2")
+def create_guards(gateway, api_id: str, body: dict) -> dict[str, dict]:
+    """Creates the authorizers of an OpenAPI body. Returns the settings of a route
+    that uses each security scheme."""
     guards: dict[str, dict] = {}
     for name, scheme in body.get("components", {}).get("securitySchemes", {}).items():
         if "x-amazon-apigateway-authorizer" in scheme:
@@ -157,7 +156,15 @@ def complete_http_api(api_id: str, body: dict) -> dict:
         elif scheme.get("x-amazon-apigateway-authtype") == "awsSigv4":
             guards[name] = {"AuthorizationType": "AWS_IAM"}
         else:
-            sys.exit(f"the security scheme {name} is not understood here yet")
+            sys.exit(f"the security scheme {name} is not supported by complete.py")
+    return guards
+
+
+def complete_http_api(api_id: str, body: dict) -> dict:
+    """Creates the routes of an OpenAPI body, with their integrations and guards.
+    Returns the name of each route's function."""
+    gateway = boto3.client("apigatewayv2")
+    guards = create_guards(gateway, api_id, body)
     integrations: dict[str, str] = {}
     wanted = {}
     functions = {}
@@ -172,7 +179,7 @@ def complete_http_api(api_id: str, body: dict) -> dict:
                     ApiId=api_id, **integration_settings(integration)
                 )["IntegrationId"]
             security = operation.get("security", body.get("security", []))
-            # NONE, which SAM writes, is no scheme.
+            # SAM writes NONE for a route without a scheme.
             names = [name for one in security for name in one if name != "NONE"]
             key = route_key(path, method, operation)
             wanted[key] = {
@@ -267,22 +274,23 @@ def complete_function(name: str, wanted: str | int) -> None:
 
 
 def expect(what: str, found: object, wanted: object) -> None:
+    """Fails if the local AWS differs from the template."""
     if found != wanted:
-        sys.exit(f"{what}: the local AWS has {found}, the template says {wanted}")
+        sys.exit(f"{what}: the local AWS has {found}, the template has {wanted}")
 
 
-def api_facts(api_id: str) -> dict:
-    """What the local AWS itself says of an API, and the stage that it is on."""
+def describe_api(api_id: str) -> dict:
+    """Returns the id, the protocol and the stage of an API."""
     gateway = boto3.client("apigatewayv2")
     stages = [stage["StageName"] for stage in gateway.get_stages(ApiId=api_id)["Items"]]
     if len(stages) != 1:
-        sys.exit(f"the API {api_id} is on {len(stages)} stages, not on one")
+        sys.exit(f"the API {api_id} has {len(stages)} stages instead of one")
     found = gateway.get_api(ApiId=api_id)
     return {"id": api_id, "protocol": found["ProtocolType"], "stage": stages[0]}
 
 
-def function_facts(name: str) -> dict:
-    """What the local AWS itself says of a function, its environment resolved."""
+def describe_function(name: str) -> dict:
+    """Returns the name, the role and the environment of a function."""
     found = boto3.client("lambda").get_function_configuration(FunctionName=name)
     return {
         "function_name": name,
@@ -298,7 +306,7 @@ def main() -> None:
     for name, api_id, body in stack.resources("AWS::ApiGatewayV2::Api", "Body"):
         if body:
             routes |= complete_http_api(api_id, body)
-        apis[name] = api_facts(api_id)
+        apis[name] = describe_api(api_id)
     for _, table, wanted in stack.resources(
         "AWS::DynamoDB::Table", "TimeToLiveSpecification"
     ):
@@ -310,16 +318,16 @@ def main() -> None:
     ):
         if wanted is not None:
             complete_function(function, wanted)
-        functions[name] = function_facts(function)
+        functions[name] = describe_function(function)
     logical_ids = {name: logical_id for logical_id, name in stack.physical_ids.items()}
-    stack_facts = {
+    description = {
         "apis": apis,
         "functions": functions,
         "outputs": stack.outputs,
         "resources": stack.physical_ids,
         "routes": {key: logical_ids[name] for key, name in routes.items()},
     }
-    json.dump(stack_facts, sys.stdout)
+    json.dump(description, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Creates a stack from a small SAM template, in a second instead of eight.
+"""Creates a stack from a small SAM template, in one second instead of eight.
 
-`create.py TEMPLATE BUILT STACK NAME=VALUE…` does by itself what `sam deploy`
-does in the end: it uploads the code of the functions, which lies in
-`BUILT/<function>/`, and creates the stack STACK with these parameters. There is
-no stack of that name yet: the local AWS begins empty.
+`create.py TEMPLATE BINARIES ARCHIVES STACK NAME=VALUE…` does what `sam deploy`
+does in the end: it packs the functions from `BINARIES/<function>`, uploads them,
+and creates the stack STACK with these parameters. The stack must not exist yet.
 """
 
 import json
@@ -13,33 +12,30 @@ import time
 
 import boto3
 import yaml
-from prepare import Template, pack
+from prepare import Template, pack, serverless_functions
 
-# How long it may take. Usually it takes a second.
-PATIENCE_SECONDS = 60
+# Creating the stack usually takes a second.
+TIMEOUT_SECONDS = 60
 POLL_SECONDS = 0.05
 
 
-def upload(document: dict, built: pathlib.Path, bucket: str) -> None:
-    """Puts the code of each function where its stack will look for it."""
+def upload(
+    document: dict, binaries: pathlib.Path, archives: pathlib.Path, bucket: str
+) -> None:
+    """Uploads the code of each function, and sets its `CodeUri`."""
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=bucket)
-    for name, resource in document["Resources"].items():
-        if resource["Type"] != "AWS::Serverless::Function":
-            continue
-        properties = resource["Properties"]
-        folder = pathlib.Path(properties["CodeUri"]).name
-        bootstrap = built / folder / "bootstrap"
-        if not bootstrap.is_file():
-            sys.exit(f"{name}: there is no {bootstrap}")
-        archive = pack(bootstrap)
-        # Another name for other code, as `sam deploy` gives it.
-        key = f"{folder}-{archive.stat().st_mtime_ns}.zip"
+    for name, properties in serverless_functions(document).items():
+        archive = archives / f"{name}.zip"
+        pack(binaries / name, archive)
+        # As with `sam deploy`, other code gets another name.
+        key = f"{name}-{archive.stat().st_mtime_ns}.zip"
         s3.put_object(Bucket=bucket, Key=key, Body=archive.read_bytes())
         properties["CodeUri"] = f"s3://{bucket}/{key}"
 
 
 def create(name: str, document: dict, parameters: dict) -> None:
+    """Creates the stack, and waits until it is complete."""
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(
         StackName=name,
@@ -49,7 +45,7 @@ def create(name: str, document: dict, parameters: dict) -> None:
         ],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         status = stack["StackStatus"]
@@ -64,13 +60,13 @@ def create(name: str, document: dict, parameters: dict) -> None:
             ]
             sys.exit("\n".join([f"the stack {name} is {status}", *reasons]))
         time.sleep(POLL_SECONDS)
-    sys.exit(f"the stack {name} is not made in {PATIENCE_SECONDS} s")
+    sys.exit(f"the stack {name} was not complete after {TIMEOUT_SECONDS} s")
 
 
 def main() -> None:
-    template, built, name, *parameters = sys.argv[1:]
+    template, binaries, archives, name, *parameters = sys.argv[1:]
     document = yaml.load(pathlib.Path(template).read_text(), Loader=Template)
-    upload(document, pathlib.Path(built), f"{name}-code")
+    upload(document, pathlib.Path(binaries), pathlib.Path(archives), f"{name}-code")
     create(name, document, dict(parameter.split("=", 1) for parameter in parameters))
 
 

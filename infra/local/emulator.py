@@ -1,12 +1,12 @@
-"""Starts the local AWS (ministack), with corrections where it falls short.
+"""Starts the local AWS (ministack), and corrects what it does differently.
 
 `emulator.py --logs DIRECTORY --temporary DIRECTORY [--without NAME]…` listens
-on a free port of 127.0.0.1, enforces IAM, and writes one line of JSON to its
-standard output once it answers: `{"port": …}`.
+on a free port of 127.0.0.1, enforces IAM, and prints one line of JSON when it
+is ready: `{"port": …}`.
 
-Each correction below is for the version pinned in `requirements/aws.txt`, can
-be left out by its name, and has a test which fails once it is no longer
-needed (`tests/tests/suite/emulator.rs`).
+Each correction below is for the version that `requirements/aws.txt` pins. It can
+be left out by its name, and has a test that fails when it is no longer needed
+(`tests/tests/suite/emulator.rs`).
 """
 
 import argparse
@@ -23,9 +23,9 @@ import socketserver
 import sys
 import threading
 
-# What our own front (and nobody else: it drops a client's copy) says of the
-# client and of the host that it asked for. Must be the names in
-# infra/local/src/front.rs.
+# The headers in which the proxy sends the client's address and the host that the
+# client has sent. It replaces a client's own. The names are those of
+# infra/local/src/proxy/headers.rs.
 CLIENT_ADDRESS_HEADER = b"x-curfew-client-address"
 CLIENT_HOST_HEADER = b"x-curfew-client-host"
 
@@ -36,23 +36,22 @@ client_host: contextvars.ContextVar[bytes | None] = contextvars.ContextVar(
     "client_host", default=None
 )
 
-# Which argument of `_invoke_ws_lambda` says what has happened on a socket.
+# The index of the event's type in the arguments of `_invoke_ws_lambda`.
 EVENT_TYPE = 6
 
-# What corrections do to the headers of every request before the emulator
-# sees them.
+# Functions of the corrections that change the headers of every request.
 rewrite_headers: list = []
 
 
 def answer_without_delay() -> None:
-    """A warm call takes 50 ms, most of it Nagle's algorithm waiting: the
-    runtime API writes an answer in two pieces."""
+    """A warm call takes 50 ms, most of it Nagle's algorithm: the runtime API
+    writes an answer in two pieces."""
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 
 def fail_partly_failed_stream_batches() -> None:
-    """A stream batch of which some records failed counts as a success, and
-    those records are lost. Fail the batch, so that it is tried again."""
+    """A stream batch with some failed records counts as a success, and those
+    records are lost. Fail the batch, so that it is retried."""
     from ministack.services import lambda_svc
 
     execute = lambda_svc._execute_function
@@ -78,9 +77,9 @@ def fail_partly_failed_stream_batches() -> None:
     lambda_svc._execute_function = execute_or_fail
 
 
-def tell_the_clients_address() -> None:
-    """The source address of every request and of every socket is 127.0.0.1. Put
-    the one that our front tells in its place."""
+def use_the_clients_address() -> None:
+    """The source address of every request and of every socket is 127.0.0.1. Use
+    the address that the proxy sends."""
     from ministack.services import lambda_svc
 
     execute = lambda_svc._execute_function_with_config_scope
@@ -89,7 +88,7 @@ def tell_the_clients_address() -> None:
         address = client_address.get()
         if address and isinstance(event, dict):
             context = event.get("requestContext") or {}
-            # A request has the one, a socket's event the other.
+            # The context of a request has `http`, that of a socket `identity`.
             for place in ("http", "identity"):
                 if context.get(place):
                     context[place]["sourceIp"] = address
@@ -106,9 +105,8 @@ def tell_the_clients_address() -> None:
 
 
 def count_as_secure() -> None:
-    """Policies that refuse whoever comes without TLS (`aws:SecureTransport`)
-    would refuse everybody. Nothing leaves this machine, so every request
-    counts as one that came by TLS; the gateway says so in the cloud too."""
+    """Policies that require TLS (`aws:SecureTransport`) would deny every request.
+    No request leaves this machine, so each counts as one over TLS."""
     name, value = b"x-forwarded-proto", b"https"
     rewrite_headers.append(
         lambda headers: [*(one for one in headers if one[0] != name), (name, value)]
@@ -116,8 +114,8 @@ def count_as_secure() -> None:
 
 
 def permit_a_batch_as_its_parts() -> None:
-    """A call that takes a batch asks for a permission of its own name, which
-    IAM does not have: `sns:Publish` covers `PublishBatch`, and so with SQS."""
+    """A batch call requires a permission of its own name, which IAM does not have:
+    `sns:Publish` covers `PublishBatch`. The same is true of SQS."""
     from ministack.core import iam_actions
 
     needed = {
@@ -136,8 +134,8 @@ def permit_a_batch_as_its_parts() -> None:
 
 
 def hand_preflights_to_the_routes() -> None:
-    """An OPTIONS request is answered by 403 when the API has no CORS settings.
-    The real gateway hands it on by the routes then, such as `$default`."""
+    """An OPTIONS request gets a 403 if the API has no CORS settings. The real
+    gateway then uses the routes, such as `$default`."""
     from ministack.services import apigateway, lambda_svc
 
     handle = apigateway._handle_execute_in_scope
@@ -148,7 +146,7 @@ def hand_preflights_to_the_routes() -> None:
     ):
         api = apigateway._apis.get(api_id) or {}
         if method == "OPTIONS" and not api.get("corsConfiguration"):
-            # The emulator looks for the name in capitals.
+            # The emulator compares with the upper-case name.
             method = "options"
         return await handle(api_id, stage, path, method, *rest, **more)
 
@@ -164,8 +162,8 @@ def hand_preflights_to_the_routes() -> None:
 
 
 def verify_signatures_as_sent() -> None:
-    """A signature covers the host and the path that the client asked for, and
-    our front changes both. Verify it against those that were sent."""
+    """A signature covers the host and the path that the client has sent, and the
+    proxy changes both. Verify it against the original ones."""
     from ministack import app
 
     pin = app.pin_signed_request
@@ -191,9 +189,9 @@ def verify_signatures_as_sent() -> None:
 
 
 def correct_handshakes(correct) -> None:
-    """Lets `correct(scope, answer, message)` put other messages in the place of
-    one that a socket's client is sent, by what the function answered to its
-    handshake."""
+    """Replaces the first message to a socket's client by the messages that
+    `correct(scope, answer, message)` returns. `answer` is what the function has
+    returned for the handshake."""
     from ministack.services import apigateway
 
     handle = apigateway.handle_websocket
@@ -227,9 +225,8 @@ def correct_handshakes(correct) -> None:
 
 
 def accept_the_functions_subprotocol() -> None:
-    """A handshake that is accepted names no subprotocol, which browsers that
-    offered one take for a failure. Name the one that the function answers
-    with."""
+    """An accepted handshake names no subprotocol, which is a failure for browsers
+    that have offered one. Name the subprotocol in the function's answer."""
 
     def with_subprotocol(scope: dict, answer: dict, message: dict) -> list:
         if message["type"] != "websocket.accept":
@@ -245,9 +242,9 @@ def accept_the_functions_subprotocol() -> None:
     correct_handshakes(with_subprotocol)
 
 
-def refuse_by_the_functions_status() -> None:
-    """A handshake that the function refuses is answered by 403, whatever the
-    function says and also when it has failed. Answer by its status."""
+def reject_with_the_functions_status() -> None:
+    """A rejected handshake always gets a 403, also when the function has failed.
+    Answer with the function's status."""
 
     def with_status(scope: dict, answer: dict, message: dict) -> list:
         if message["type"] != "websocket.close" or "statusCode" not in answer:
@@ -263,16 +260,16 @@ def refuse_by_the_functions_status() -> None:
 
 
 def send_no_answer_to_frames() -> None:
-    """What a function answers to a frame is sent to the client, and its error
-    when it fails. A route without a route response sends no answer, and of a
-    failure the gateway sends a notice of its own."""
+    """A function's answer to a frame is sent to the client, and so is its error.
+    The real gateway sends no answer on a route without a route response, and a
+    message of its own after an error."""
     from ministack.services import apigateway, lambda_svc
 
     invoke = apigateway._invoke_ws_lambda
     execute = lambda_svc._execute_function_with_config_scope
     outcomes: contextvars.ContextVar[dict] = contextvars.ContextVar("outcomes")
 
-    def execute_and_tell(*arguments: object, **more: object) -> dict:
+    def execute_and_record(*arguments: object, **more: object) -> dict:
         result = execute(*arguments, **more)
         outcome = outcomes.get(None)
         if outcome is not None:
@@ -297,13 +294,13 @@ def send_no_answer_to_frames() -> None:
             return result
         return {**result, "body": None}
 
-    lambda_svc._execute_function_with_config_scope = execute_and_tell
+    lambda_svc._execute_function_with_config_scope = execute_and_record
     apigateway._invoke_ws_lambda = invoke_one_way
 
 
-def tell_every_header_of_a_handshake() -> None:
-    """Of a header that stands twice in a handshake the function is told the
-    last, in `multiValueHeaders` too. Tell it of each."""
+def pass_every_header_of_a_handshake() -> None:
+    """A function receives only the last of several headers of one name in a
+    handshake, in `multiValueHeaders` too. Pass each of them."""
     from ministack.services import lambda_svc
 
     execute = lambda_svc._execute_function_with_config_scope
@@ -331,21 +328,21 @@ def tell_every_header_of_a_handshake() -> None:
 
 
 def close_on_large_messages() -> None:
-    """A socket takes messages of 16 MB. The gateway takes 128 KB, and closes
-    the socket (1009) on more."""
+    """A socket accepts messages of 16 MB. The real gateway accepts 128 KB, and
+    closes the socket (1009) on a larger one."""
     from hypercorn.config import Config
 
     Config.websocket_max_message_size = 128 * 1024
 
 
-# As many processes of one function as run at once; more would only be slower.
+# The most processes of one function at once. More would only be slower.
 PROCESSES_OF_A_FUNCTION = 4 * (os.cpu_count() or 1)
 
 
 def let_calls_wait_for_a_process() -> None:
-    """Every call that finds no process idle starts another one, however many
-    there are: a thousand sockets that close at once bring the machine to a
-    standstill. Let calls of a function wait for one of a few."""
+    """A call that finds no idle process always starts another one. A thousand
+    sockets that close at once bring the machine to a standstill. Limit the
+    processes of a function, and let its calls wait for one."""
     from ministack.services import lambda_svc
 
     execute = lambda_svc._execute_function_provided_warm
@@ -367,24 +364,24 @@ def let_calls_wait_for_a_process() -> None:
 CORRECTIONS = {
     "nagle": answer_without_delay,
     "partial-batches": fail_partly_failed_stream_batches,
-    "client-address": tell_the_clients_address,
+    "client-address": use_the_clients_address,
     "secure-transport": count_as_secure,
     "preflights": hand_preflights_to_the_routes,
     "batch-permissions": permit_a_batch_as_its_parts,
     "signatures": verify_signatures_as_sent,
     "subprotocols": accept_the_functions_subprotocol,
-    "refusals": refuse_by_the_functions_status,
+    "refusals": reject_with_the_functions_status,
     "one-way": send_no_answer_to_frames,
-    # After those that take our front's headers away.
-    "every-header": tell_every_header_of_a_handshake,
+    # After the corrections that remove the proxy's headers.
+    "every-header": pass_every_header_of_a_handshake,
     "message-size": close_on_large_messages,
     "processes": let_calls_wait_for_a_process,
 }
 
 
 def keep_logs(directory: str) -> None:
-    """Writes what each function prints to `<function>.log`; the emulator
-    itself keeps it in memory."""
+    """Writes the output of each function to `<function>.log`. The emulator keeps it
+    in memory only."""
     from ministack.core.lambda_runtime import ProvidedWorker
 
     pump = ProvidedWorker._pump_output
@@ -408,16 +405,16 @@ def keep_logs(directory: str) -> None:
 
     def pump_and_keep(worker: ProvidedWorker, stream: object, queue: object) -> None:
         path = os.path.join(directory, f"{log_name(worker.func_name)}.log")
-        # Several environments of one function append to one file: unbuffered,
-        # so that a line is one write.
+        # Several processes of one function append to one file. Without a buffer,
+        # each line is one write.
         pump(worker, Copied(stream, open(path, "ab", buffering=0)), queue)
 
     ProvidedWorker._pump_output = pump_and_keep
 
 
 def log_name(function_name: str) -> str:
-    """`curfew-SignOutDevice-1A2B3C…`, as CloudFormation names a function, is
-    the function `sign-out-device`."""
+    """Returns the name of a function's folder: `sign-out-device` for
+    `curfew-SignOutDevice-1A2B3C…`, the name that CloudFormation gives it."""
     named = re.fullmatch(r"[^-]+-([A-Za-z0-9]+)-[A-Za-z0-9]+", function_name)
     if not named:
         return function_name
@@ -425,18 +422,19 @@ def log_name(function_name: str) -> str:
 
 
 def application():
-    """The emulator, behind what rewrites headers and tells when all is ready."""
+    """Returns the emulator, with the rewriting of headers and the line that reports
+    its port."""
     from ministack.app import app
 
     async def listen(scope: dict, receive, send) -> None:
         if scope["type"] == "lifespan":
 
-            async def tell(message: dict) -> None:
+            async def send_and_report(message: dict) -> None:
                 await send(message)
                 if message["type"] == "lifespan.startup.complete":
                     print(json.dumps({"port": int(os.environ["GATEWAY_PORT"])}), flush=True)
 
-            await app(scope, receive, tell)
+            await app(scope, receive, send_and_report)
             return
         headers = [(name.lower(), value) for name, value in scope.get("headers", [])]
         for rewrite in rewrite_headers:
@@ -459,15 +457,15 @@ def main() -> None:
     listener.listen(1024)
     port = str(listener.getsockname()[1])
 
-    # All of this is read while the emulator's modules load.
+    # The emulator's modules read these while they are loaded.
     os.environ.update(
         AUTH="true",
         AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
         BIND_HOST="127.0.0.1",
         GATEWAY_PORT=port,
         IOT_MTLS_ENABLED="0",
-        # It counts what waits for a process, too. Processes are few by our own
-        # correction.
+        # No limit: it would count waiting calls too, and a correction already
+        # limits the processes.
         LAMBDA_ACCOUNT_CONCURRENCY="0",
         MINISTACK_HOST="localhost",
         SFTP_ENABLED="0",
@@ -482,12 +480,12 @@ def main() -> None:
             correct()
     keep_logs(options.logs)
 
-    # One line a request is of no use to anybody here.
+    # One line for each request would only make the log longer.
     logging.getLogger("hypercorn.access").setLevel(logging.WARNING)
     with contextlib.suppress(ValueError, OSError):
-        # Every open request is several files; macOS allows 256 at first.
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        # Each open request takes several files; macOS allows 256 by default.
+        _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]

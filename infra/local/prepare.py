@@ -1,9 +1,9 @@
-"""Makes the copy of the template that is deployed to the local AWS.
+"""Prepares the copy of the template that is deployed to the local AWS.
 
-`prepare.py TEMPLATE BUILT COPY` writes the SAM template as JSON, unchanged but
-for where the code of each function lies: in `BUILT/<function>/bootstrap.zip`,
-packed here from what `cargo lambda build` has put beside it. `sam` would pack
-all of it again at each start, and harder than is good for a local copy.
+`prepare.py TEMPLATE BINARIES ARCHIVES COPY` packs each function from
+`BINARIES/<function>` into `ARCHIVES/<function>.zip`, and writes the SAM template
+as JSON with these archives as its `CodeUri`s. `sam` would pack every function at
+each start, and compress more than a local copy needs.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class Template(yaml.SafeLoader):
 
 
 def long_form(loader: Template, name: str, node: yaml.Node) -> dict:
-    """The mapping that a short form stands for."""
+    """Returns the mapping that a short form stands for."""
     if isinstance(node, yaml.ScalarNode):
         value = loader.construct_scalar(node)
         if name == "GetAtt":
@@ -35,51 +35,57 @@ def long_form(loader: Template, name: str, node: yaml.Node) -> dict:
 
 
 Template.add_multi_constructor("!", long_form)
-# "2012-10-17" is a string to CloudFormation, and not a date.
+# CloudFormation reads "2012-10-17" as a string, YAML as a date.
 Template.add_constructor("tag:yaml.org,2002:timestamp", Template.construct_yaml_str)
 
 
-def pack(bootstrap: pathlib.Path) -> pathlib.Path:
-    """The archive of a function, made anew only when its code has changed."""
-    archive = bootstrap.with_suffix(".zip")
-    code = bootstrap.read_bytes()
-    # The archive's own comment tells what it was made from.
-    made_from = hashlib.sha256(code).hexdigest().encode()
+def serverless_functions(document: dict) -> dict[str, dict]:
+    """Returns the properties of each function, by its folder."""
+    return {
+        pathlib.Path(resource["Properties"]["CodeUri"]).name: resource["Properties"]
+        for resource in document["Resources"].values()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def pack(binary: pathlib.Path, archive: pathlib.Path) -> None:
+    """Packs a function, unless the archive already holds the same code."""
+    if not binary.is_file():
+        sys.exit(f"{binary} has not been built")
+    code = binary.read_bytes()
+    # The comment of the archive holds the hash of the code.
+    code_hash = hashlib.sha256(code).hexdigest().encode()
     if archive.exists():
         with zipfile.ZipFile(archive) as packed:
-            if packed.comment == made_from:
-                return archive
+            if packed.comment == code_hash:
+                return
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_suffix(f".{os.getpid()}")
     with zipfile.ZipFile(partial, "w") as packed:
-        packed.comment = made_from
+        packed.comment = code_hash
         packed.writestr(entry, code, compresslevel=1)
     partial.rename(archive)
-    return archive
 
 
 def main() -> None:
-    template, built, copy = map(pathlib.Path, sys.argv[1:])
+    template, binaries, archives, copy = map(pathlib.Path, sys.argv[1:])
     document = yaml.load(template.read_text(), Loader=Template)
-    functions = {
-        name: resource
-        for name, resource in document["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function"
-    }
-    bootstraps = []
-    for name, resource in functions.items():
-        # How `sam build` would build it.
-        resource.pop("Metadata", None)
-        folder = pathlib.Path(resource["Properties"]["CodeUri"]).name
-        bootstraps.append(built / folder / "bootstrap")
-        if not bootstraps[-1].is_file():
-            sys.exit(f"{name}: there is no {bootstraps[-1]}")
+    for resource in document["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # For `sam build` only.
+            resource.pop("Metadata", None)
+    functions = serverless_functions(document)
     with ThreadPoolExecutor(os.cpu_count()) as packers:
-        archives = packers.map(pack, bootstraps)
-    for resource, archive in zip(functions.values(), archives, strict=True):
-        resource["Properties"]["CodeUri"] = str(archive.resolve())
+        jobs = [
+            packers.submit(pack, binaries / name, archives / f"{name}.zip") for name in functions
+        ]
+        for job in jobs:
+            job.result()
+    for name, properties in functions.items():
+        properties["CodeUri"] = str((archives / f"{name}.zip").resolve())
     copy.write_text(json.dumps(document, indent=2))
 
 

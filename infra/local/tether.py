@@ -1,9 +1,9 @@
-"""Runs a command that ends when we do.
+"""Runs a command that ends together with the process that started it.
 
 `tether.py COMMAND [ARGUMENT…]` starts the command in a process group of its
-own and waits for it. The group is ended when our standard input closes, which
-the kernel does for whoever started us, also when that process was killed; and
-when we are told to end. The command itself reads nothing.
+own and waits for it. It ends the group when its standard input closes, which
+the kernel does when the starting process ends or is killed, and on SIGTERM,
+SIGINT and SIGHUP. The command has no input.
 """
 
 import os
@@ -24,14 +24,14 @@ def main() -> int:
         try:
             os.killpg(child.pid, number)
         except (ProcessLookupError, PermissionError):
-            # Nobody is left in the group (macOS says "not permitted").
+            # The group is empty (macOS reports "not permitted").
             pass
 
     def end(*_: object) -> None:
         signal_group(signal.SIGTERM)
-        impatient = threading.Timer(GRACE_SECONDS, signal_group, [signal.SIGKILL])
-        impatient.daemon = True
-        impatient.start()
+        kill = threading.Timer(GRACE_SECONDS, signal_group, [signal.SIGKILL])
+        kill.daemon = True
+        kill.start()
 
     def watch_input() -> None:
         while os.read(0, 4096):
@@ -43,7 +43,7 @@ def main() -> int:
     threading.Thread(target=watch_input, daemon=True).start()
 
     status = child.wait()
-    # What the command itself started and left behind goes with it.
+    # The command may have left processes of its own.
     signal_group(signal.SIGKILL)
     return status if status >= 0 else 128 - status
 

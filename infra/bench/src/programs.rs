@@ -38,7 +38,7 @@ impl Builder {
     /// Installs what building needs.
     pub async fn new(built: bool) -> Result<Self> {
         let tether = find_python()?;
-        Environment::Tools.install(&tether).await?;
+        Environment::CargoLambda.install(&tether).await?;
         fs::create_dir_all(folder())?;
         Ok(Self { tether, built })
     }
@@ -134,7 +134,7 @@ impl Builder {
             return Ok(library);
         }
         eprintln!("Downloading the reference library of Argon2 …");
-        let python = Environment::Tools.programs().join("python");
+        let python = Environment::Uv.programs().join("python");
         let mut command = self.tether.command(python);
         command
             .args([

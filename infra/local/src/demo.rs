@@ -1,4 +1,4 @@
-//! The demo household, made through the API like any other.
+//! The demo account, registered through the API like any other.
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -9,13 +9,13 @@ use serde_json::json;
 
 use crate::record::Demo;
 
-/// The address is always the same, so that a newcomer finds it again.
+/// The same address at each start.
 const EMAIL: &str = "demo@example.com";
 
-/// Registers the household with a password of its own for each start.
+/// Registers the account, with a new password at each start.
 ///
 /// # Errors
-/// When the API does not take it.
+/// When the API rejects it.
 pub async fn register(api_url: &str) -> Result<Demo> {
     let demo = Demo {
         email: EMAIL.into(),
@@ -26,7 +26,7 @@ pub async fn register(api_url: &str) -> Result<Demo> {
     let answer = call.json(&body).send().await?;
     if answer.status != 202 {
         bail!(
-            "registering the demo household was answered by {}: {}",
+            "could not register the demo account: {} {}",
             answer.status,
             answer.text()
         );
@@ -34,10 +34,10 @@ pub async fn register(api_url: &str) -> Result<Demo> {
     Ok(demo)
 }
 
-/// 20 characters, 120 random bits.
+/// Returns a password of 20 characters: 120 random bits.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place here that needs a secret"
+    reason = "nothing else in this crate needs a secret"
 )]
 fn password() -> Result<String> {
     let mut bytes = [0; 15];

@@ -1,8 +1,8 @@
-//! Brings `template.yaml` to the local AWS: `sam deploy`, and then by hand what
-//! the emulator ignores of a template (`infra/local/complete.py`).
+//! Deploys `template.yaml` to the local AWS with `sam deploy`, and then applies
+//! what the emulator ignores of a template (`infra/local/complete.py`).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -10,26 +10,25 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 use crate::emulator::point;
-use crate::functions::built;
 use crate::process::{Tether, Tethered, run, run_logged};
 use crate::record::{Aws, Function};
 use crate::tools::Environment;
-use crate::{program, root};
+use crate::{program, root, target};
 
 /// The name of the CloudFormation stack.
 const NAME: &str = "curfew";
 
-/// The name of that of the example beside it.
+/// The name of the stack of the example.
 const EXAMPLE: &str = "example";
 
-/// What was deployed.
+/// A deployed stack.
 #[derive(Debug, Deserialize)]
 pub struct Deployed {
-    /// Each API, by its logical id.
+    /// The APIs by their logical id.
     pub apis: BTreeMap<String, Api>,
-    /// Each function, by its logical id.
+    /// The functions by their logical id.
     pub functions: BTreeMap<String, Function>,
-    /// The function that each route leads to: `POST /v1/login` to `Login`.
+    /// The logical id of each route's function: `Login` for `POST /v1/login`.
     pub routes: BTreeMap<String, String>,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
@@ -40,29 +39,29 @@ pub struct Deployed {
 /// An API of the gateway.
 #[derive(Debug, Deserialize)]
 pub struct Api {
-    /// Another one at each start.
+    /// A new id at each start.
     pub id: String,
-    /// What it speaks.
+    /// The protocol of its clients.
     pub protocol: Protocol,
-    /// The name of its one stage.
+    /// The name of its only stage.
     pub stage: String,
 }
 
-/// What an API speaks.
+/// The protocol of an API.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
-    /// Requests.
+    /// HTTP requests.
     Http,
-    /// Sockets.
+    /// WebSockets.
     WebSocket,
 }
 
 impl Deployed {
-    /// The one API that speaks this.
+    /// Returns the API of a protocol.
     ///
     /// # Errors
-    /// When there is none or more than one.
+    /// Unless there is exactly one.
     pub fn api(&self, protocol: Protocol) -> Result<&Api> {
         let mut apis = self.apis.values().filter(|api| api.protocol == protocol);
         match (apis.next(), apis.next()) {
@@ -72,10 +71,10 @@ impl Deployed {
         }
     }
 
-    /// An output of the template.
+    /// Returns an output of the template.
     ///
     /// # Errors
-    /// When the template has none of that name.
+    /// When the template has no output of that name.
     pub fn output(&self, name: &str) -> Result<&str> {
         let value = self.outputs.get(name);
         value
@@ -94,51 +93,65 @@ impl Deployed {
     }
 }
 
-/// Deploys what `cargo lambda build` built. `state` is the folder for the copy
-/// of the template and for logs; `parameters` are those of the template that are
-/// not to have their defaults.
+/// Deploys `template.yaml` with the functions in the folder `binaries`. `state` is
+/// the folder for a copy of the template and for logs; `parameters` are those that
+/// differ from their defaults.
 ///
 /// # Errors
-/// When the template can't be deployed, or the local AWS does not do as it says.
+/// When the template can't be deployed, or the local AWS differs from it.
 pub async fn deploy(
     tether: &Tether,
     aws: &Aws,
+    binaries: &Path,
     state: &Path,
     parameters: &BTreeMap<String, String>,
 ) -> Result<Deployed> {
     let copy = state.join("template.json");
-    prepare(tether, &copy).await?;
+    prepare(tether, binaries, &copy).await?;
     sam_deploy(tether, aws, &copy, state, parameters).await?;
     complete(tether, aws, NAME).await
 }
 
-/// Deploys the example of an adopting team's API beside the bundle, which it asks
-/// about each request. Not by `sam`, which takes as long for it as for the bundle.
+/// Deploys the example API, which uses the authorizer of the bundle. It is not
+/// deployed by `sam`, which takes as long for it as for the whole bundle.
 ///
 /// # Errors
 /// As [`deploy`].
-pub async fn deploy_example(tether: &Tether, aws: &Aws, bundle: &Deployed) -> Result<Deployed> {
+pub async fn deploy_example(
+    tether: &Tether,
+    aws: &Aws,
+    binaries: &Path,
+    bundle: &Deployed,
+) -> Result<Deployed> {
     let mut command = tether.command(Environment::Aws.programs().join("python"));
     command
         .arg(program("create.py"))
         .arg(root().join("infra/example/template.yaml"))
-        .arg(built())
+        .arg(binaries)
+        .arg(archives())
         .arg(EXAMPLE)
         .arg(format!("Architecture={}", architecture()?))
         .arg(format!("AuthorizerArn={}", bundle.output("AuthorizerArn")?));
     point(&mut command, aws);
-    run(command, "creating the stack of infra/example").await?;
+    run(command, "deploying infra/example").await?;
     complete(tether, aws, EXAMPLE).await
 }
 
-/// Makes the copy of the template that is deployed.
-async fn prepare(tether: &Tether, copy: &Path) -> Result<()> {
+/// The folder of the packed functions.
+fn archives() -> PathBuf {
+    target().join("lambda")
+}
+
+/// Packs the functions, and writes a copy of the template that points to them.
+async fn prepare(tether: &Tether, binaries: &Path, copy: &Path) -> Result<()> {
     let mut command = tether.command(Environment::Aws.programs().join("python"));
     command
         .arg(program("prepare.py"))
-        .arg(root().join("template.yaml"));
-    command.arg(built()).arg(copy);
-    run(command, "reading template.yaml").await
+        .arg(root().join("template.yaml"))
+        .arg(binaries)
+        .arg(archives())
+        .arg(copy);
+    run(command, "packing the functions").await
 }
 
 async fn sam_deploy(
@@ -171,21 +184,22 @@ async fn sam_deploy(
         .current_dir(state)
         .env("SAM_CLI_TELEMETRY", "0")
         .env("SAM_CLI_POLL_DELAY", "0.2")
-        // Where it would otherwise write into the home folder.
+        // The default is a folder in the home folder.
         .env("__SAM_CLI_APP_DIR", state.join("sam"));
     point(&mut command, aws);
     run_logged(command, "sam deploy", &state.join("logs/deploy.log")).await
 }
 
-/// The architecture of this machine, as Lambda names it.
+/// Returns Lambda's name for the architecture of this machine.
 fn architecture() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("x86_64"),
         "aarch64" => Ok("arm64"),
-        other => bail!("Lambda has no functions for {other}"),
+        other => bail!("Lambda does not support {other}"),
     }
 }
 
+/// Applies what the emulator has ignored, and returns what is deployed.
 async fn complete(tether: &Tether, aws: &Aws, stack: &str) -> Result<Deployed> {
     let mut command = tether.command(Environment::Aws.programs().join("python"));
     command
@@ -201,5 +215,5 @@ async fn complete(tether: &Tether, aws: &Aws, stack: &str) -> Result<Deployed> {
     if !status.success() {
         bail!("completing the deployment failed ({status})");
     }
-    serde_json::from_str(&text).context("complete.py said something else than it should")
+    serde_json::from_str(&text).context("complete.py printed an unexpected document")
 }

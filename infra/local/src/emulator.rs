@@ -1,5 +1,5 @@
-//! The local AWS (ministack), started by `infra/local/emulator.py`, which
-//! corrects it where it falls short.
+//! The local AWS (ministack). `infra/local/emulator.py` starts it, and corrects
+//! what it does differently from AWS.
 
 use std::fs;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::program;
 use crate::record::Aws;
 use crate::tools::Environment;
 
-/// How long it may take to start. Usually it takes a second.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The time in which it has to start. It usually takes a second.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The Region of everything local.
+/// The Region of every local resource.
 const REGION: &str = "us-east-1";
 
 /// A running local AWS. It ends when this is dropped.
@@ -36,9 +36,9 @@ struct Ready {
 }
 
 impl Emulator {
-    /// Starts it on a free port, with the logs of its functions in one folder
-    /// and their unpacked code in the other, and without the corrections that
-    /// are named.
+    /// Starts the local AWS on a free port. It writes the logs of the functions to
+    /// the folder `logs`, unpacks their code in the folder `temporary`, and leaves
+    /// out the corrections in `without`.
     ///
     /// # Errors
     /// When it does not start.
@@ -61,8 +61,8 @@ impl Emulator {
         for correction in without {
             command.args(["--without", correction]);
         }
-        // It takes its own key and Region, and those of the functions, from
-        // here.
+        // It takes its own key and Region, and those of the functions, from these
+        // variables.
         let mut aws = Aws {
             // Known when it has started.
             endpoint_url: String::new(),
@@ -79,34 +79,36 @@ impl Emulator {
         let mut process = Tethered::start(command)?;
         let output = process.output().context("the emulator has no output")?;
         let mut lines = BufReader::new(output).lines();
-        let line = timeout(PATIENCE, lines.next_line())
+        let line = timeout(TIMEOUT, lines.next_line())
             .await
-            .with_context(|| format!("the local AWS does not start; see {}", log.display()))??;
+            .with_context(|| {
+                format!("the local AWS did not start in time; see {}", log.display())
+            })??;
         let Some(line) = line else {
             bail!("the local AWS did not start; see {}", log.display());
         };
-        let ready: Ready =
-            serde_json::from_str(&line).with_context(|| format!("the local AWS said {line:?}"))?;
+        let ready: Ready = serde_json::from_str(&line)
+            .with_context(|| format!("the local AWS printed {line:?} instead of its port"))?;
         aws.endpoint_url = format!("http://127.0.0.1:{}", ready.port);
         Ok(Self { process, aws })
     }
 
-    /// How to reach it, with the key of its root user.
+    /// Returns its address and its root key.
     #[must_use]
     pub fn aws(&self) -> &Aws {
         &self.aws
     }
 
-    /// Waits until it ends by itself, which it should not.
+    /// Waits until it ends by itself, which is a fault.
     ///
     /// # Errors
-    /// When the operating system can't tell.
+    /// When the operating system can't report it.
     pub async fn ended(&mut self) -> Result<()> {
         self.process.ended().await.map(|_| ())
     }
 }
 
-/// Lets a command talk to the local AWS, and to no other.
+/// Sets the variables by which a command uses the local AWS, and no other.
 pub fn point(command: &mut Command, aws: &Aws) {
     command
         .env("AWS_ENDPOINT_URL", &aws.endpoint_url)
@@ -117,7 +119,7 @@ pub fn point(command: &mut Command, aws: &Aws) {
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        // No proxy of the user's can reach an address of this machine.
+        // A proxy of the user's can't reach an address of this machine.
         .env("NO_PROXY", "127.0.0.1")
         .env("no_proxy", "127.0.0.1");
 }

@@ -1,45 +1,39 @@
-//! The local AWS, as a library: everything that `cargo run` does, for whoever
-//! wants a stack of their own, such as the end-to-end tests.
+//! The local AWS as a library: what `cargo run` does, also for the tests, which
+//! start a stack of their own.
 //!
-//! [`Stack::start`] walks through the modules in this order: [`tools`] installs
-//! what is needed, [`functions`] builds, [`emulator`] starts the local AWS,
-//! [`deploy`] brings the template to it, [`front`] gives the API a stable
-//! address, [`demo`] makes a household through it. [`process`] sees to it that
-//! no child process outlives us, [`watch`] is hot reload.
+//! [`Stack::start`] uses the modules in this order: [`tools`] installs the Python
+//! tools, [`functions`] builds, [`emulator`] starts the local AWS, [`deploy`]
+//! deploys the template, [`proxy`] gives the API a stable address, [`demo`]
+//! registers an account. [`process`] ends every child process with this one;
+//! [`watch`] is hot reload.
 
 pub mod demo;
 pub mod deploy;
 pub mod emulator;
-pub mod front;
 pub mod functions;
 pub mod process;
 mod progress;
+pub mod proxy;
 mod record;
 mod stack;
 mod state;
 pub mod tools;
 pub mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+pub use curfew_launcher::root;
 pub use record::{Aws, Demo, Function, Record, Tables};
 pub use stack::{Options, Stack};
 pub use state::running;
 
-/// The root of the workspace, where `template.yaml` is.
-#[must_use]
-pub fn root() -> &'static Path {
-    let this = Path::new(env!("CARGO_MANIFEST_DIR"));
-    this.ancestors().nth(2).unwrap_or(this)
-}
-
-/// The folder that everything made on this machine lies in.
+/// Returns the folder of everything that is built, installed or running.
 #[must_use]
 pub fn target() -> PathBuf {
     root().join("target")
 }
 
-/// One of our Python programs.
+/// Returns the path of a Python program of this folder.
 fn program(name: &str) -> PathBuf {
     root().join("infra/local").join(name)
 }

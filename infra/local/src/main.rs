@@ -1,4 +1,5 @@
-//! `cargo run`: the whole of Curfew on this machine, until Ctrl-C.
+//! The command line of the local stack. `cargo run` starts it through
+//! `infra/launcher`.
 
 mod story;
 
@@ -12,15 +13,20 @@ use curfew_client::{Credentials, Secret};
 use curfew_terminal::Place;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Builds Curfew, deploys it to an AWS on this machine, and says how to use it.
+/// Builds Curfew, and runs it on an AWS on this machine until Ctrl-C.
 #[derive(Parser)]
-#[command(name = "curfew", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "curfew",
+    bin_name = "cargo run --",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
-    /// The port of the API on 127.0.0.1; 0 takes any free one.
+    /// The port of the API on 127.0.0.1; 0 stands for any free port.
     #[arg(long, default_value_t = 9400)]
     port: u16,
-    /// Serve the HTTP functions through `cargo lambda watch`, which rebuilds
-    /// them when their code changes.
+    /// Rebuild the HTTP functions when their code changes, with `cargo lambda
+    /// watch`.
     #[arg(long)]
     watch: bool,
     #[command(subcommand)]
@@ -58,13 +64,13 @@ async fn main() -> ExitCode {
         parameters: BTreeMap::new(),
     };
     let end = match command {
-        Some(Command::Story { verbose, .. }) => story::play(verbose, told_to_end())
+        Some(Command::Story { verbose, .. }) => story::play(verbose, shutdown())
             .await
             .map(|()| ExitCode::SUCCESS),
         Some(Command::Device(arguments)) => device(arguments).await,
         None => tokio::select! {
             end = run(options) => end,
-            told = told_to_end() => told,
+            signal = shutdown() => signal,
         }
         .map(|()| ExitCode::SUCCESS),
     };
@@ -77,7 +83,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Starts a stack, says how to use it, and keeps it until it breaks.
+/// Starts a stack, prints how to use it, and waits until a part of it ends.
 async fn run(options: Options) -> Result<()> {
     let mut stack = Stack::start(options).await?;
     let record = stack.record();
@@ -93,7 +99,7 @@ async fn run(options: Options) -> Result<()> {
     println!("  Try it   cargo run -- device --name \"Hotel TV\", in another terminal");
     println!("  Record   {}", stack.record_path().display());
     println!("  Logs     {}", record.logs.display());
-    println!("Ctrl-C ends it.");
+    println!("Press Ctrl-C to stop.");
     stack.broken().await
 }
 
@@ -109,11 +115,11 @@ async fn device(arguments: curfew_terminal::Arguments) -> Result<ExitCode> {
             password: Secret::new(record.demo.password),
         },
     });
-    curfew_terminal::run(arguments, &state.join("devices"), place, told_to_end()).await
+    curfew_terminal::run(arguments, &state.join("devices"), place, shutdown()).await
 }
 
 /// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
-async fn told_to_end() -> Result<()> {
+async fn shutdown() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -122,6 +128,6 @@ async fn told_to_end() -> Result<()> {
         _ = terminate.recv() => (),
         _ = hang_up.recv() => (),
     }
-    eprintln!("Ending …");
+    eprintln!("Stopping …");
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Child processes that end when we do, however we end.
+//! Child processes that end when this process ends, even when it is killed.
 //!
 //! Each runs under `infra/local/tether.py`, which ends the whole process group
 //! of the child as soon as the pipe to it closes. Dropping a [`Tethered`]
-//! closes the pipe; so does the kernel when we are killed.
+//! closes the pipe; the kernel does so when this process is killed.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -12,20 +12,21 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use curfew_launcher::is_set_by_cargo;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::program;
 
-/// The tether gives a child five seconds to end by itself.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// The time in which a child has to end. The tether kills it after five seconds.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Lets this process, and the children that it starts from now on, open as many
-/// files as the system allows: each socket is two, and many systems begin with
-/// 1,024, macOS with 256. Where that can't be raised, it stays.
+/// Raises the limit of open files to the highest allowed value, for this process
+/// and the children that it starts from now on. Each socket takes two files; many
+/// systems start at 1,024, macOS at 256. A failure is ignored.
 pub fn open_many_files() {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // macOS takes no more than this where it says that there is no limit.
+    // macOS accepts no more than this where it reports that there is no limit.
     for current in [maximum, Some(10_240)] {
         if setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok() {
             break;
@@ -33,32 +34,32 @@ pub fn open_many_files() {
     }
 }
 
-/// What starts tethered children: a Python of this machine.
+/// Starts tethered children with a Python of this machine.
 #[derive(Clone, Debug)]
 pub struct Tether {
     python: PathBuf,
 }
 
 impl Tether {
-    /// Tethers by this Python.
+    /// Creates a tether that uses this Python.
     #[must_use]
     pub fn new(python: PathBuf) -> Self {
         Self { python }
     }
 
-    /// The Python itself.
+    /// Returns the path of the Python.
     #[must_use]
     pub fn python(&self) -> &Path {
         &self.python
     }
 
-    /// A command that will run tethered, without the variables by which cargo
-    /// told *us* who we are (build scripts look at them, so a build below us
-    /// would start afresh) and without any AWS account of the user's.
+    /// Returns a command that runs tethered. It does not inherit the variables that
+    /// cargo has set for this process, nor any `AWS_*`: a child can't reach an AWS
+    /// account of the user's.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
-        reason = "what children must not inherit has to be known"
+        reason = "the variables that children must not inherit have to be known"
     )]
     pub fn command(&self, command: impl AsRef<OsStr>) -> Command {
         let mut tethered = Command::new(&self.python);
@@ -66,35 +67,17 @@ impl Tether {
             .arg(program("tether.py"))
             .arg(command)
             .stdin(Stdio::piped())
-            // A group of its own: Ctrl-C reaches us alone, and we end the
-            // children in order.
+            // A process group of its own, so that Ctrl-C reaches only this process,
+            // which ends the children in order.
             .process_group(0);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
-            if is_ours_alone(&name) {
+            if is_set_by_cargo(&name) || name.starts_with("AWS_") {
                 tethered.env_remove(&*name);
             }
         }
         tethered
     }
-}
-
-/// Whether a variable must not reach a child.
-fn is_ours_alone(name: &str) -> bool {
-    const CARGO: [&str; 8] = [
-        "CARGO",
-        "CARGO_BIN_NAME",
-        "CARGO_CRATE_NAME",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_MANIFEST_PATH",
-        "CARGO_PRIMARY_PACKAGE",
-        "CARGO_TARGET_TMPDIR",
-        "LD_LIBRARY_PATH",
-    ];
-    CARGO.contains(&name)
-        || name.starts_with("CARGO_PKG_")
-        || name.starts_with("CARGO_BIN_EXE_")
-        || name.starts_with("AWS_")
 }
 
 /// A running child.
@@ -105,26 +88,26 @@ pub struct Tethered {
 }
 
 impl Tethered {
-    /// Starts what [`Tether::command`] made.
+    /// Starts a command of [`Tether::command`].
     ///
     /// # Errors
     /// When it can't be started.
     pub fn start(mut command: Command) -> Result<Self> {
         let mut child = command.spawn().context("could not start a process")?;
-        // Taken out, because waiting for a child closes its input first.
+        // Taken out, because tokio closes the input of a child that it waits for.
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
     }
 
-    /// Its standard output, once, when the command asked for a pipe.
+    /// Takes the standard output, if the command has asked for a pipe.
     pub fn output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the child has ended by itself.
     ///
     /// # Errors
-    /// When the operating system can't tell.
+    /// When the operating system can't report it.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
         self.child
             .wait()
@@ -137,17 +120,17 @@ impl Drop for Tethered {
     /// Ends the child and waits, so that nothing is left running after us.
     fn drop(&mut self) {
         drop(self.pipe.take());
-        let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < PATIENCE {
+        let started = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && started.elapsed() < TIMEOUT {
             sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// Runs a command to its end, with its output on ours.
+/// Runs a command until it ends. Its output goes to that of this process.
 ///
 /// # Errors
-/// When it can't be started or ends in failure; `what` says of what.
+/// When it can't be started or fails; the message begins with `what`.
 pub async fn run(command: Command, what: &str) -> Result<()> {
     let status = Tethered::start(command)?.ended().await?;
     if !status.success() {
@@ -156,11 +139,11 @@ pub async fn run(command: Command, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end, with its output in a log.
+/// Runs a command until it ends. Its output is appended to a log.
 ///
 /// # Errors
-/// When it can't be started or ends in failure; the message ends in the last
-/// lines of the log.
+/// When it can't be started or fails; the message ends with the last lines of the
+/// log.
 pub async fn run_logged(mut command: Command, what: &str, log: &Path) -> Result<()> {
     let output = append_to(log)?;
     command.stdout(output.try_clone()?).stderr(output);
@@ -170,14 +153,14 @@ pub async fn run_logged(mut command: Command, what: &str, log: &Path) -> Result<
         let lines: Vec<&str> = text.lines().collect();
         let last = lines[lines.len().saturating_sub(20)..].join("\n");
         bail!(
-            "{what} failed ({status}); all of it is in {}:\n{last}",
+            "{what} failed ({status}); the log is {}:\n{last}",
             log.display()
         );
     }
     Ok(())
 }
 
-/// A log, opened to write at its end.
+/// Opens a log to append to it.
 ///
 /// # Errors
 /// When it can't be opened.
@@ -201,7 +184,7 @@ mod tests {
     use crate::tools::find_python;
 
     #[tokio::test]
-    async fn what_a_child_started_ends_with_us() {
+    async fn the_children_of_a_child_end_with_it() {
         let mut command = find_python().unwrap().command("sh");
         command
             .args(["-c", "sleep 600 & echo started; wait"])
@@ -221,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_learns_of_no_aws_account_and_of_no_other_cargo() {
+    async fn a_child_inherits_no_variables_of_aws_or_cargo() {
         let mut command = find_python().unwrap().command("sh");
         command.args(["-c", "! env | grep -E '^(AWS_|CARGO_PKG_)'"]);
 

@@ -1,17 +1,17 @@
-//! Says on standard error what takes time, before it does, and how long it took.
+//! Progress on standard error.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// Runs a step that may take a while. What a step prints itself stands between
-/// its two lines.
-pub async fn step<T>(what: impl Display, work: impl Future<Output = T>) -> T {
-    let begun = Instant::now();
-    eprintln!("{what} …");
+/// Prints the name of a step, runs it, and prints how long it took, if that was
+/// more than a second. The step may print lines of its own in between.
+pub async fn step<T>(name: impl Display, work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    eprintln!("{name} …");
     let result = work.await;
-    let took = begun.elapsed();
+    let took = started.elapsed();
     if took >= Duration::from_secs(1) {
-        eprintln!("{what}: {:.1} s", took.as_secs_f64());
+        eprintln!("{name}: {:.1} s", took.as_secs_f64());
     }
     result
 }

@@ -1,5 +1,5 @@
-//! A whole stack: started in order, described in `stack.json` while it runs,
-//! and ended when it is dropped.
+//! A whole stack: started in order, described in `stack.json` while it runs, and
+//! ended when it is dropped.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,31 +9,30 @@ use anyhow::{Result, bail};
 
 use crate::deploy::{Deployed, Protocol, deploy, deploy_example};
 use crate::emulator::Emulator;
-use crate::front::{EXAMPLE_PATH, Front, SOCKET_PATH, Upstream, Upstreams, listen};
-use crate::process::open_many_files;
+use crate::process::{Tether, open_many_files};
 use crate::progress::step;
+use crate::proxy::{EXAMPLE_PATH, Proxy, SOCKET_PATH, Upstream, Upstreams, listen};
 use crate::record::{Aws, Demo, Record, Tables};
 use crate::state::{RecordFile, TemporaryFolder, lock, remove_folder};
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
 use crate::{demo, functions, target};
 
-/// How a stack is to be started.
+/// The options of a stack.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder for what belongs to the running stack: its record, its logs.
-    /// Two stacks need two.
+    /// The folder for the stack's record and logs. Each stack needs its own.
     pub state: PathBuf,
-    /// The port of the API on 127.0.0.1; 0 takes any free one.
+    /// The port of the API on 127.0.0.1; 0 stands for any free port.
     pub port: u16,
-    /// Whether `cargo lambda watch` serves the HTTP functions.
+    /// Serves the HTTP functions with `cargo lambda watch`.
     pub watch: bool,
-    /// The template's parameters that are not to have their defaults.
+    /// Parameters of the template that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl Options {
-    /// A stack of one's own below `target/`, on a free port.
+    /// Returns the options of a separate stack below `target/`, on a free port.
     #[must_use]
     pub fn apart(name: &str) -> Self {
         Self {
@@ -45,14 +44,14 @@ impl Options {
     }
 }
 
-/// A running stack. It ends, with everything that it started, when this is
+/// A running stack. It ends, with everything that it has started, when this is
 /// dropped.
 #[derive(Debug)]
 pub struct Stack {
     record: Record,
-    // Fields are dropped in order: first nobody can call, then the record goes,
-    // then the rest.
-    _front: Front,
+    // Fields are dropped in this order: first the API becomes unreachable, then the
+    // record is removed, then the rest ends.
+    _proxy: Proxy,
     record_file: RecordFile,
     watch: Option<Watch>,
     emulator: Emulator,
@@ -61,28 +60,23 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts a stack. Dropping the future half-way ends what it has started.
+    /// Starts a stack. Dropping the future ends what it has started so far.
     ///
     /// # Errors
-    /// When a step fails; the message says which.
-    pub async fn start(options: Options) -> Result<Self> {
-        let Options {
-            state,
-            port,
-            watch,
-            mut parameters,
-        } = options;
+    /// When a step fails; the message names the step.
+    pub async fn start(mut options: Options) -> Result<Self> {
         open_many_files();
+        let state = options.state.clone();
         fs::create_dir_all(&state)?;
         let lock = lock(&state)?;
-        // Taken first, so that nobody waits for a build to hear that the port
-        // is taken.
-        let listener = listen(port)?;
+        // Bound before the build, so that a port in use is reported at once.
+        let listener = listen(options.port)?;
         let address = listener.local_addr()?;
         let api_url = format!("http://{address}");
         let socket_url = format!("ws://{address}{SOCKET_PATH}");
-        // What devices are told of the socket's place.
-        parameters.insert("SocketUrl".to_owned(), socket_url.clone());
+        // The address that socket tickets name.
+        let parameter = ("SocketUrl".to_owned(), socket_url.clone());
+        options.parameters.extend([parameter]);
 
         let record_file = RecordFile::new(state.join("stack.json"))?;
         let logs = state.join("logs");
@@ -90,50 +84,29 @@ impl Stack {
         let temporary = TemporaryFolder::new(state.join("temporary"))?;
 
         let tether = find_python()?;
-        let built = async {
-            Environment::Tools.install(&tether).await?;
-            step("Building the functions", functions::build(&tether)).await
-        };
-        tokio::try_join!(built, Environment::Aws.install(&tether))?;
+        let binaries = build(&tether).await?;
         let starting = Emulator::start(&tether, &logs, &temporary.path, &[]);
         let emulator = step("Starting the local AWS", starting).await?;
-        let deployed = step(
-            "Deploying template.yaml",
-            deploy(&tether, emulator.aws(), &state, &parameters),
-        )
-        .await?;
-
-        let deploying = deploy_example(&tether, emulator.aws(), &deployed);
-        let example = step("Deploying infra/example", deploying).await?;
-
-        let mut upstreams = Upstreams {
-            api: gateway(emulator.aws(), &deployed, Protocol::Http)?,
-            socket: gateway(emulator.aws(), &deployed, Protocol::WebSocket)?,
-            example: gateway(emulator.aws(), &example, Protocol::Http)?,
-        };
-        let watch = if watch {
-            let starting = Watch::start(&tether, emulator.aws(), &deployed, &state);
-            let watch = step("Starting cargo lambda watch", starting).await?;
-            upstreams.api = Upstream {
-                authority: watch.address().to_string(),
-                prefix: String::new(),
-            };
-            Some(watch)
-        } else {
-            None
-        };
-        let front = Front::serve(listener, upstreams)?;
-        let household = demo::register(&api_url);
-        let demo = step("Making the demo household", household).await?;
+        let aws = emulator.aws();
+        let (deployed, mut upstreams) = deploy_all(&tether, aws, &binaries, &options).await?;
+        let mut watch = None;
+        if options.watch {
+            let started = start_watch(&tether, aws, &deployed, &options.state).await?;
+            upstreams.api = started.upstream();
+            watch = Some(started);
+        }
+        let proxy = Proxy::serve(listener, upstreams)?;
+        let registering = demo::register(&api_url);
+        let demo = step("Registering the demo account", registering).await?;
 
         let record = Record {
             watch: watch.is_some(),
-            ..record(api_url, socket_url, emulator.aws(), deployed, demo, logs)?
+            ..record(api_url, socket_url, aws, deployed, demo, logs)?
         };
         record_file.write(&record)?;
         Ok(Self {
             record,
-            _front: front,
+            _proxy: proxy,
             record_file,
             watch,
             emulator,
@@ -142,22 +115,22 @@ impl Stack {
         })
     }
 
-    /// What there is to know of it.
+    /// Returns the description of the stack.
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// The file that says the same while the stack runs.
+    /// Returns the file that holds the description while the stack runs.
     #[must_use]
     pub fn record_path(&self) -> &Path {
         &self.record_file.path
     }
 
-    /// Waits until a part of it ends by itself, which is an error.
+    /// Waits until a part of the stack ends by itself, which is a fault.
     ///
     /// # Errors
-    /// Always, sooner or later; the message says which part has ended.
+    /// Always; the message names the part that has ended.
     pub async fn broken(&mut self) -> Result<()> {
         let watch = async {
             match &mut self.watch {
@@ -179,7 +152,52 @@ impl Stack {
     }
 }
 
-/// Where the local gateway serves the API that speaks this.
+/// Builds the functions while the Python tools are installed. Returns the folder
+/// of the binaries.
+async fn build(tether: &Tether) -> Result<PathBuf> {
+    let building = step("Building the functions", functions::build(tether));
+    // One after the other: an installation blocks the thread while it waits for the
+    // lock of another one.
+    let installing = async {
+        Environment::Tools.install(tether).await?;
+        Environment::Aws.install(tether).await
+    };
+    let (binaries, ()) = tokio::try_join!(building, installing)?;
+    Ok(binaries)
+}
+
+/// Deploys the bundle and the example. Returns what is deployed of the bundle, and
+/// where the local gateway serves the APIs.
+async fn deploy_all(
+    tether: &Tether,
+    aws: &Aws,
+    binaries: &Path,
+    options: &Options,
+) -> Result<(Deployed, Upstreams)> {
+    let deploying = deploy(tether, aws, binaries, &options.state, &options.parameters);
+    let bundle = step("Deploying template.yaml", deploying).await?;
+    let deploying = deploy_example(tether, aws, binaries, &bundle);
+    let example = step("Deploying infra/example", deploying).await?;
+    let upstreams = Upstreams {
+        api: gateway(aws, &bundle, Protocol::Http)?,
+        socket: gateway(aws, &bundle, Protocol::WebSocket)?,
+        example: gateway(aws, &example, Protocol::Http)?,
+    };
+    Ok((bundle, upstreams))
+}
+
+async fn start_watch(
+    tether: &Tether,
+    aws: &Aws,
+    deployed: &Deployed,
+    state: &Path,
+) -> Result<Watch> {
+    Environment::CargoLambda.install(tether).await?;
+    let starting = Watch::start(tether, aws, deployed, state);
+    step("Starting cargo lambda watch", starting).await
+}
+
+/// Returns where the local gateway serves the API of a protocol.
 fn gateway(aws: &Aws, deployed: &Deployed, protocol: Protocol) -> Result<Upstream> {
     let authority = aws.endpoint_url.trim_start_matches("http://").to_owned();
     let api = deployed.api(protocol)?;

@@ -1,8 +1,8 @@
-//! The Python tools, in virtual environments under `target/`, every package
-//! pinned by `infra/local/requirements/`.
+//! The Python tools, in virtual environments under `target/`. Every package is
+//! pinned in `infra/local/requirements/`. `uv` installs them.
 //!
-//! There are several environments because the tools can't share one: each
-//! pins other versions of the same libraries.
+//! There are several environments because the tools pin different versions of the
+//! same libraries, and because `cargo run` needs only the first two.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,12 +20,16 @@ const OLDEST_PYTHON: (u32, u32) = (3, 10);
 /// An environment: `target/<name>`.
 #[derive(Clone, Copy, Debug)]
 pub enum Environment {
-    /// `cargo-lambda` and the SAM command line.
+    /// The SAM command line.
     Tools,
     /// The local AWS.
     Aws,
+    /// `cargo lambda`, with the compiler that it brings (450 MB).
+    CargoLambda,
     /// The contract tester.
     Contract,
+    /// `uv`, which installs the others.
+    Uv,
 }
 
 impl Environment {
@@ -33,21 +37,23 @@ impl Environment {
         match self {
             Self::Tools => "tools",
             Self::Aws => "aws",
+            Self::CargoLambda => "cargo-lambda",
             Self::Contract => "contract",
+            Self::Uv => "uv",
         }
     }
 
-    /// The folder of its programs.
+    /// Returns the folder of its programs.
     #[must_use]
     pub fn programs(self) -> PathBuf {
         target().join(self.name()).join("bin")
     }
 
-    /// Installs the environment unless that has been done with these very
+    /// Installs the environment, unless it is already installed with the same
     /// requirements.
     ///
     /// # Errors
-    /// When Python can't make an environment, or a package can't be had.
+    /// When Python can't create an environment, or a package can't be installed.
     pub async fn install(self, tether: &Tether) -> Result<()> {
         let name = self.name();
         let folder = target().join(name);
@@ -65,37 +71,62 @@ impl Environment {
         }
         let packages = wanted.lines().filter(|line| line.contains("==")).count();
         let what = format!("Installing {packages} Python packages into target/{name}");
-        step(what, async {
-            let mut make = tether.command(tether.python());
-            make.args(["-m", "venv"]).arg(&folder);
-            run(
-                make,
-                "python -m venv (on Debian it needs the package python3-venv)",
-            )
-            .await?;
-            let mut install = tether.command(&python);
-            install
-                .args([
-                    "-m",
-                    "pip",
-                    "--disable-pip-version-check",
-                    "install",
-                    "--quiet",
-                ])
-                .arg("--requirement")
-                .arg(&requirements);
-            run(install, "pip install").await
-        })
-        .await?;
+        let work = async {
+            match self {
+                Self::Uv => install_with_pip(tether, &folder, &requirements).await,
+                _ => install_with_uv(tether, &folder, &requirements).await,
+            }
+        };
+        step(what, work).await?;
         fs::write(installed, wanted)?;
         Ok(())
     }
 }
 
-/// Finds a Python of this machine that is new enough.
+/// Creates an environment with Python's own tools.
+async fn install_with_pip(tether: &Tether, folder: &Path, requirements: &Path) -> Result<()> {
+    let mut venv = tether.command(tether.python());
+    venv.args(["-m", "venv"]).arg(folder);
+    run(
+        venv,
+        "python -m venv (Debian and Ubuntu have it in the package python3-venv)",
+    )
+    .await?;
+    let mut install = tether.command(folder.join("bin/python"));
+    install
+        .args(["-m", "pip", "--disable-pip-version-check", "install"])
+        .args(["--quiet", "--requirement"])
+        .arg(requirements);
+    run(install, "pip install").await
+}
+
+/// Creates an environment with `uv`.
+async fn install_with_uv(tether: &Tether, folder: &Path, requirements: &Path) -> Result<()> {
+    // Boxed, because this future contains that of another installation.
+    Box::pin(Environment::Uv.install(tether)).await?;
+    let uv = Environment::Uv.programs().join("uv");
+    let mut venv = tether.command(&uv);
+    venv.args(["venv", "--no-cache", "--quiet", "--clear", "--python"])
+        .arg(tether.python())
+        .arg(folder);
+    run(venv, "uv venv").await?;
+    let mut install = tether.command(&uv);
+    install
+        .args(["pip", "install", "--no-cache", "--quiet", "--python"])
+        .arg(folder.join("bin/python"))
+        .arg("--requirement")
+        .arg(requirements);
+    run(
+        install,
+        "uv pip install (UV_DEFAULT_INDEX names another package index)",
+    )
+    .await
+}
+
+/// Finds a Python on this machine that is new enough.
 ///
 /// # Errors
-/// When there is none; the message says which is needed.
+/// When there is none; the message names the version that is needed.
 pub fn find_python() -> Result<Tether> {
     const NAMES: [&str; 6] = [
         "python3",
@@ -107,16 +138,16 @@ pub fn find_python() -> Result<Tether> {
     ];
     let python = NAMES
         .into_iter()
-        .find_map(|name| is_new_enough(Path::new(name)));
+        .find_map(|name| new_enough(Path::new(name)));
     let Some(python) = python else {
         let (major, minor) = OLDEST_PYTHON;
-        bail!("Python {major}.{minor} or newer is needed, as python3 on the PATH");
+        bail!("Python {major}.{minor} or newer is needed; no python3 on the PATH is new enough");
     };
     Ok(Tether::new(python))
 }
 
-/// The true path of a Python, if it is new enough.
-fn is_new_enough(python: &Path) -> Option<PathBuf> {
+/// Returns the absolute path of a Python, if it is new enough.
+fn new_enough(python: &Path) -> Option<PathBuf> {
     let output = Command::new(python)
         .args([
             "-c",

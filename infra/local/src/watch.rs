@@ -1,10 +1,10 @@
-//! Hot reload: `cargo lambda watch` serves the HTTP functions, by the routes of
-//! the deployed template, over the tables of the running stack. Sockets, streams
-//! and queues stay with the deployed functions.
+//! Hot reload: `cargo lambda watch` serves the HTTP functions on the routes of the
+//! deployed template and the tables of the running stack. The deployed functions
+//! still serve sockets, streams and queues.
 //!
-//! What it is not: it has no gateway and no roles, so the source address is
-//! always 127.0.0.1, every function runs with the root key, and introspection,
-//! whose callers the gateway vouches for, refuses everybody.
+//! There is no gateway and there are no roles. The source address is always
+//! 127.0.0.1, every function runs with the root key, and introspection rejects
+//! every caller, because it relies on the gateway to authenticate them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -21,10 +21,11 @@ use crate::deploy::Deployed;
 use crate::emulator::point;
 use crate::functions::cargo_lambda;
 use crate::process::{Tether, Tethered};
+use crate::proxy::Upstream;
 use crate::record::{Aws, Function};
 
-/// How long it may take to listen; it builds nothing before the first request.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The time in which it has to listen. It builds nothing before the first request.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The HTTP functions under `cargo lambda watch`.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts serving. A function is built when it is first called.
+    /// Starts to serve. A function is built when it is first called.
     ///
     /// # Errors
     /// When `cargo lambda watch` does not start.
@@ -66,34 +67,37 @@ impl Watch {
         };
         tokio::select! {
             ended = process.ended() => bail!("cargo lambda watch ended: {}", ended?),
-            up = timeout(PATIENCE, listening) => up.context("cargo lambda watch does not listen")?,
+            up = timeout(TIMEOUT, listening) => up.context("cargo lambda watch did not listen in time")?,
         }
         Ok(Self { process, address })
     }
 
-    /// Where it listens.
+    /// Returns where it serves the API.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn upstream(&self) -> Upstream {
+        Upstream {
+            authority: self.address.to_string(),
+            prefix: String::new(),
+        }
     }
 
-    /// Waits until it ends by itself, which it should not.
+    /// Waits until it ends by itself, which is a fault.
     ///
     /// # Errors
-    /// When the operating system can't tell.
+    /// When the operating system can't report it.
     pub async fn ended(&mut self) -> Result<()> {
         self.process.ended().await.map(|_| ())
     }
 }
 
-/// The methods that a route can be for.
+/// The methods of routes.
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-/// The routes, as the settings of `cargo lambda watch`. It falls back to another
-/// path but not to another method, so the function of `$default` is named for
-/// each method that a path has no route for.
+/// Returns the routes as settings of `cargo lambda watch`. It falls back to another
+/// path but not to another method, so each path names the function of `$default`
+/// for every method that has no route.
 fn router(routes: &BTreeMap<String, String>) -> Result<String> {
-    let otherwise = routes
+    let default = routes
         .get("$default")
         .context("the template has no $default route")?;
     let mut paths: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
@@ -102,15 +106,15 @@ fn router(routes: &BTreeMap<String, String>) -> Result<String> {
             paths.entry(path).or_default().insert(method, function);
         }
     }
-    let otherwise = binary(otherwise);
+    let default = binary(default);
     let mut settings =
-        format!("[watch.router]\n\"/\" = \"{otherwise}\"\n\"/{{*path}}\" = \"{otherwise}\"\n");
+        format!("[watch.router]\n\"/\" = \"{default}\"\n\"/{{*path}}\" = \"{default}\"\n");
     for (path, functions) in paths {
         writeln!(settings, "\"{path}\" = [")?;
         for method in METHODS {
             let function = functions
                 .get(method)
-                .map_or_else(|| otherwise.clone(), |it| binary(it));
+                .map_or_else(|| default.clone(), |it| binary(it));
             writeln!(
                 settings,
                 "  {{ method = \"{method}\", function = \"{function}\" }},"
@@ -121,7 +125,8 @@ fn router(routes: &BTreeMap<String, String>) -> Result<String> {
     Ok(settings)
 }
 
-/// A function's binary by its logical id: `SignOutDevice` is `sign-out-device`.
+/// Returns the name of a function's binary: `sign-out-device` for the logical id
+/// `SignOutDevice`.
 fn binary(logical_id: &str) -> String {
     let mut name = String::new();
     for letter in logical_id.chars() {
@@ -133,24 +138,24 @@ fn binary(logical_id: &str) -> String {
     name
 }
 
-/// The variables of all functions together: `cargo lambda watch` gives every
-/// function the same. One that is empty is not set, and gives way.
+/// Returns the variables of all functions together: `cargo lambda watch` gives every
+/// function the same ones. An empty value counts as unset.
 fn environment(functions: &BTreeMap<String, Function>) -> Result<BTreeMap<&str, &str>> {
     let mut all: BTreeMap<&str, &str> = BTreeMap::new();
-    for (function, facts) in functions {
-        for (name, value) in &facts.environment {
+    for (logical_id, function) in functions {
+        for (name, value) in &function.environment {
             let known = all.entry(name).or_default();
             if known.is_empty() {
                 *known = value;
             } else if !value.is_empty() && known != value {
-                bail!("{name} of {function} is not the same as another function's");
+                bail!("{name} differs between {logical_id} and another function");
             }
         }
     }
     Ok(all)
 }
 
-/// An address that nothing listens on.
+/// Returns an address that no process listens on.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
@@ -162,7 +167,7 @@ mod tests {
     use super::{environment, router};
     use crate::record::Function;
 
-    /// Functions with one variable, of these values.
+    /// Returns functions that have one variable each, with these values.
     fn functions(values: &[&str]) -> BTreeMap<String, Function> {
         let function = |value: &str| Function {
             function_name: String::new(),
@@ -176,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_empty_gives_way_to_another_functions() {
+    fn an_empty_variable_counts_as_unset() {
         for values in [["", "a"], ["a", ""], ["a", "a"]] {
             let functions = functions(&values);
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use lambda_runtime::Error;
@@ -91,9 +92,12 @@ where
         .enable_all()
         .on_thread_park(on_second_park(move || warmup(deps)))
         .build()?;
-    runtime.block_on(lambda_runtime::run(service_fn(
-        move |event: LambdaEvent<A>| handler(deps, event.payload),
-    )))
+    // Boxed, because the compiler lays out the future of a handler inside those of
+    // `lambda_runtime` and tower, and the sum exceeds its depth limit.
+    let call = move |event: LambdaEvent<A>| -> Pin<Box<dyn Future<Output = Result<B, E>>>> {
+        Box::pin(handler(deps, event.payload))
+    };
+    runtime.block_on(lambda_runtime::run(service_fn(call)))
 }
 
 fn start_log() {

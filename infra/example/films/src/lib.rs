@@ -1,11 +1,10 @@
-//! An example of an adopting team's own API: a few films, streamed piece by piece
-//! to devices that are signed in.
+//! An example of your own API: a few films, streamed piece by piece to devices that
+//! are signed in.
 //!
-//! Nothing here looks at a token. Curfew's authorizer lets a request through only
-//! while its session is valid, and tells whose it is; the function takes that from
-//! the context, and nothing from the request itself. Each piece is a request of
-//! its own, so a film stops with the first piece that is asked for after the
-//! sign-out.
+//! No code here checks a token. Curfew's authorizer lets a request through only
+//! while its session is valid, and passes the account, device and session in the
+//! request context. Each piece is a separate request, so a film stops at the first
+//! piece after the sign-out.
 
 mod library;
 
@@ -16,31 +15,30 @@ use serde::{Deserialize, Serialize};
 
 pub use library::{FILMS, Film};
 
-/// What the gateway sends: payload format 2.0.
+/// A request of the gateway, in payload format 2.0.
 pub type Request = ApiGatewayV2httpRequest;
-/// What the gateway takes.
+/// A response to the gateway.
 pub type Response = ApiGatewayV2httpResponse;
 
-/// How long a piece plays.
+/// The playing time of a piece.
 const PIECE_SECONDS: u32 = 1;
 
-/// Whose request it is, as the authorizer has told the gateway. No client can
-/// write there.
+/// The caller, from the context that the authorizer has set. No client can set it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// The account.
+    /// The account's id.
     pub account_id: String,
-    /// The device.
+    /// The device's id.
     pub device_id: String,
-    /// The session.
+    /// The session's id.
     pub session_id: String,
 }
 
 impl Caller {
-    /// Reads the context of a request that came through the authorizer.
+    /// Reads the context. Returns `None` if the authorizer has not set it.
     fn of(request: &Request) -> Option<Self> {
-        let told = &request.request_context.authorizer.as_ref()?.fields;
-        let text = |name: &str| Some(told.get(name)?.as_str()?.to_owned());
+        let context = &request.request_context.authorizer.as_ref()?.fields;
+        let text = |name: &str| Some(context.get(name)?.as_str()?.to_owned());
         Some(Self {
             account_id: text("account_id")?,
             device_id: text("device_id")?,
@@ -49,41 +47,41 @@ impl Caller {
     }
 }
 
-/// `GET /films`.
+/// The answer to `GET /films`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue {
-    /// Every film.
+    /// All films.
     pub films: Vec<Listed>,
 }
 
 /// A film of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    /// Its name in paths.
+    /// Its id in paths.
     pub id: String,
     /// Its title.
     pub title: String,
-    /// How long it plays.
+    /// Its playing time.
     pub duration_seconds: u32,
-    /// Where its first piece is.
+    /// The path of its first piece.
     pub stream: String,
 }
 
-/// `GET /films/{film_id}/stream?position=…`: a piece of a film, and where the
-/// next one is.
+/// The answer to `GET /films/{film_id}/stream?position=…`: a piece of a film, and the
+/// path of the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// The title of the film.
     pub title: String,
-    /// Which piece it is, from 0.
+    /// The number of the piece, from 0.
     pub position: u32,
-    /// How many there are.
+    /// The number of pieces.
     pub of: u32,
-    /// What is to be seen.
+    /// What the device shows.
     pub scene: String,
-    /// How long it plays.
+    /// The playing time of the piece.
     pub plays_seconds: u32,
-    /// Where the next piece is; none after the last.
+    /// The path of the next piece, if there is one.
     pub next: Option<String>,
 }
 
@@ -97,23 +95,23 @@ struct Problem {
 pub fn handle(request: &Request) -> Response {
     let route = request.route_key.as_deref().unwrap_or_default();
     let Some(caller) = Caller::of(request) else {
-        // A route without the authorizer is a fault of the deployment, and never
-        // a caller who needs no session.
-        tracing::error!(route, "A request came past the authorizer.");
-        return refused(500, "This route is not protected.");
+        // A route without the authorizer is a fault of the deployment. It must not
+        // serve callers without a session.
+        tracing::error!(route, "request without authorizer");
+        return problem(500, "This route has no authorizer.");
     };
     let response = match route {
         "GET /films" => json(200, &catalogue()),
         "GET /films/{film_id}/stream" => stream(request),
         "GET /me" => json(200, &caller),
-        _ => refused(404, "There is nothing here."),
+        _ => problem(404, "Not found."),
     };
     tracing::info!(
         route,
         account = caller.account_id,
         device = caller.device_id,
         status = response.status_code,
-        "A request was answered."
+        "request"
     );
     response
 }
@@ -133,17 +131,17 @@ fn catalogue() -> Catalogue {
 fn stream(request: &Request) -> Response {
     let id = request.path_parameters.get("film_id");
     let Some(film) = FILMS.iter().find(|film| id.is_some_and(|id| id == film.id)) else {
-        return refused(404, "There is no such film.");
+        return problem(404, "Film not found.");
     };
     let position = match request.query_string_parameters.first("position") {
         None => 0,
         Some(text) => match text.parse() {
             Ok(position) => position,
-            Err(_) => return refused(400, "A position is a whole number."),
+            Err(_) => return problem(400, "`position` must be a whole number."),
         },
     };
     let Some(scene) = film.scene(position) else {
-        return refused(404, "The film has no such piece.");
+        return problem(404, "The film has no piece at this `position`.");
     };
     let next = position + 1;
     json(
@@ -163,7 +161,7 @@ fn stream_path(film: &Film, position: u32) -> String {
     format!("/films/{}/stream?position={position}", film.id)
 }
 
-fn refused(status: i64, title: &'static str) -> Response {
+fn problem(status: i64, title: &'static str) -> Response {
     let mut response = json(status, &Problem { title });
     let kind = HeaderValue::from_static("application/problem+json");
     response.headers.insert("content-type", kind);
@@ -171,12 +169,12 @@ fn refused(status: i64, title: &'static str) -> Response {
 }
 
 fn json<T: Serialize>(status: i64, body: &T) -> Response {
-    let body = serde_json::to_string(body).expect("the answers are plain structs of text");
+    let body = serde_json::to_string(body).expect("the answers are structs of text and numbers");
     let mut response = Response::default();
     response.status_code = status;
     for (name, value) in [
         ("content-type", "application/json"),
-        // A copy would play on without a session.
+        // A cached piece would play without a session.
         ("cache-control", "no-store"),
     ] {
         response
@@ -192,7 +190,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// A request as the gateway sends it after the authorizer has let it through.
+    /// Returns a request that the authorizer has let through.
     fn request(route: &str, film: &str, position: Option<&str>) -> Request {
         let mut event = json!({
             "version": "2.0",
@@ -225,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_film_can_be_played_to_its_end_by_what_the_answers_say() {
+    fn following_the_paths_plays_every_film_to_its_end() {
         let films = body(&handle(&request("GET /films", "", None)));
         let films: Catalogue = serde_json::from_value(films).unwrap();
         assert_eq!(films.films.len(), FILMS.len());
@@ -247,12 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn a_film_begins_at_its_beginning() {
+    fn a_film_starts_at_its_first_piece() {
         assert_eq!(body(&piece(FILMS[0].id, None))["position"], 0);
     }
 
     #[test]
-    fn what_is_no_piece_of_a_film_is_refused() {
+    fn unknown_films_and_pieces_are_not_found() {
         let film = FILMS[0].id;
         assert_eq!(piece("nothing", None).status_code, 404);
         assert_eq!(piece(film, Some("4294967295")).status_code, 404);
@@ -262,16 +260,16 @@ mod tests {
     }
 
     #[test]
-    fn the_caller_is_whom_the_authorizer_names() {
-        let told = body(&handle(&request("GET /me", "", None)));
+    fn the_caller_is_taken_from_the_authorizers_context() {
+        let caller = body(&handle(&request("GET /me", "", None)));
 
-        assert_eq!(told["account_id"], "an account");
-        assert_eq!(told["device_id"], "a device");
-        assert_eq!(told["session_id"], "a session");
+        assert_eq!(caller["account_id"], "an account");
+        assert_eq!(caller["device_id"], "a device");
+        assert_eq!(caller["session_id"], "a session");
     }
 
     #[test]
-    fn a_request_that_came_past_the_authorizer_is_answered_to_nobody() {
+    fn a_request_without_the_authorizer_is_not_answered() {
         let mut request = request("GET /films", "", None);
         request.request_context.authorizer = None;
 

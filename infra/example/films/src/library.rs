@@ -1,9 +1,9 @@
-//! The films. Made up here, and short.
+//! The films. They are short and invented.
 
-/// A film: one scene a piece.
+/// A film, with one scene for each piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Film {
-    /// Its name in paths.
+    /// Its id in paths.
     pub id: &'static str,
     /// Its title.
     pub title: &'static str,
@@ -11,19 +11,20 @@ pub struct Film {
 }
 
 impl Film {
-    /// How many pieces it has.
+    /// Returns the number of its pieces.
     #[must_use]
     pub fn pieces(&self) -> u32 {
         u32::try_from(self.scenes.len()).unwrap_or(u32::MAX)
     }
 
+    /// Returns the scene of a piece.
     pub(crate) fn scene(&self, position: u32) -> Option<&'static str> {
         let position = usize::try_from(position).ok()?;
         self.scenes.get(position).copied()
     }
 }
 
-/// Every film.
+/// All films.
 pub const FILMS: [Film; 3] = [
     Film {
         id: "the-last-ferry",

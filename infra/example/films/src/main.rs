@@ -1,4 +1,4 @@
-//! The function as Lambda runs it.
+//! The Lambda function of the films.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tracing::Level;

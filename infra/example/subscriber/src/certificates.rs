@@ -1,6 +1,6 @@
-//! The certificates by which SNS signs: fetched from SNS itself, by HTTPS, and
-//! kept. That SNS serves it is what makes a certificate good. It comes without its
-//! chain, so neither that nor its dates are looked at.
+//! The certificates of SNS. They are fetched from SNS itself over HTTPS, which is
+//! what makes them trustworthy, and cached. SNS serves them without their chain, so
+//! neither the chain nor the dates are checked.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,63 +20,62 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::time::timeout;
 
-/// How long SNS may take to answer. It gives its own endpoints 15 seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A certificate has two or three.
+/// The time in which SNS has to answer. It gives endpoints 15 seconds.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest accepted answer. A certificate has 2 or 3 KB.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A client of SNS, with the certificates that it has fetched.
+/// A client of SNS, with a cache of certificates.
 pub struct Certificates {
     web: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    known: Mutex<HashMap<String, CertificateDer<'static>>>,
+    cache: Mutex<HashMap<String, CertificateDer<'static>>>,
 }
 
 impl Certificates {
-    /// A client that trusts the usual certification authorities.
+    /// Creates a client that trusts Mozilla's certification authorities.
     ///
     /// # Panics
-    /// When rustls can't do what it can.
+    /// Never: ring supports the default versions of TLS.
     #[must_use]
     pub fn new() -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring has the default versions of TLS")
+            .expect("ring supports the default versions of TLS")
             .with_root_certificates(roots)
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
-            // The local AWS has no TLS. Certificates are asked for by HTTPS alone.
+            // The local AWS has no TLS. Certificates are fetched over HTTPS only.
             .https_or_http()
             .enable_http1()
             .build();
         Self {
             web: Client::builder(TokioExecutor::new()).build(connector),
-            known: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
-    /// Takes a certificate that is known to be at an address.
+    /// Adds a certificate to the cache.
     #[must_use]
-    pub fn knowing(self, url: &str, certificate: CertificateDer<'static>) -> Self {
-        self.keep(url, certificate);
+    pub fn with(self, url: &str, certificate: CertificateDer<'static>) -> Self {
+        self.insert(url, certificate);
         self
     }
 
-    /// The certificate at an address of SNS, which was looked at by
-    /// [`is_address_of`].
+    /// Returns the certificate at an address that [`is_address_of`] accepts.
     pub(crate) async fn at(&self, url: &str) -> Option<CertificateDer<'static>> {
-        if let Some(certificate) = self.known().get(url) {
+        if let Some(certificate) = self.cache().get(url) {
             return Some(certificate.clone());
         }
         let pem = self.get(url).await?;
         let certificate = CertificateDer::from_pem_slice(&pem).ok()?;
-        self.keep(url, certificate.clone());
+        self.insert(url, certificate.clone());
         Some(certificate)
     }
 
-    /// The body of a success; redirects are not followed.
+    /// Returns the body of a successful answer. Redirects are not followed.
     pub(crate) async fn get(&self, url: &str) -> Option<Bytes> {
         let url: Uri = url.parse().ok()?;
         let answer = async {
@@ -87,15 +86,15 @@ impl Certificates {
             let body = Limited::new(answer.into_body(), MAX_BYTES);
             Some(body.collect().await.ok()?.to_bytes())
         };
-        timeout(PATIENCE, answer).await.ok()?
+        timeout(TIMEOUT, answer).await.ok()?
     }
 
-    fn keep(&self, url: &str, certificate: CertificateDer<'static>) {
-        self.known().insert(url.to_owned(), certificate);
+    fn insert(&self, url: &str, certificate: CertificateDer<'static>) {
+        self.cache().insert(url.to_owned(), certificate);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, CertificateDer<'static>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, HashMap<String, CertificateDer<'static>>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,8 +110,8 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// Whether an address is one where SNS itself, at this host, keeps a certificate.
-/// Whoever could name another address could sign.
+/// Returns whether an address is that of a certificate on this host of SNS. A sender
+/// that could name another address could sign with its own key.
 pub(crate) fn is_address_of(url: &str, host: &str) -> bool {
     let Some(name) = url
         .strip_prefix("https://")
@@ -132,7 +131,7 @@ mod tests {
     const HOST: &str = "sns.eu-central-1.amazonaws.com";
 
     #[test]
-    fn a_certificate_is_fetched_from_sns_and_from_nobody_else() {
+    fn certificates_are_fetched_from_sns_only() {
         let good = format!("https://{HOST}/SimpleNotificationService-0a1b2c.pem");
         assert!(is_address_of(&good, HOST));
 

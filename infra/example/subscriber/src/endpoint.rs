@@ -1,4 +1,4 @@
-//! The HTTPS endpoint that SNS posts to.
+//! The HTTPS endpoint to which SNS posts messages.
 
 use std::fmt;
 
@@ -12,49 +12,50 @@ use crate::notification::Notification;
 use crate::revocation::Revocation;
 use crate::streams::Streams;
 
-/// A message has at most 256 KiB; its envelope escapes some of it.
+/// The largest accepted request. A message has at most 256 KiB, and its envelope
+/// escapes some characters.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// The endpoint for one topic.
+/// The endpoint of one topic.
 pub struct Endpoint {
     topic_arn: String,
-    /// Where SNS is, for confirmations.
+    /// The address of SNS, for confirmations.
     sns_url: String,
-    /// The host that certificates come from.
+    /// The host of the certificates.
     sns_host: String,
     is_signed: bool,
     certificates: Certificates,
     streams: Streams,
 }
 
-/// What has become of a message.
+/// The outcome of an accepted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// The subscription is confirmed.
+pub enum Outcome {
+    /// The subscription was confirmed.
     Confirmed,
-    /// It is a revocation, and has ended so many streams.
-    EndInfo(usize),
-    /// There was nothing to do.
-    Nothing,
+    /// This number of streams was ended.
+    Ended(usize),
+    /// The message needs no action.
+    Ignored,
 }
 
-/// Why a message was not taken.
+/// The reasons to reject a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// It is no message of SNS, or not what its schema says.
-    #[error("it is not a message")]
+pub enum Rejection {
+    /// The body is not a message of SNS, or the message does not match its schema.
+    #[error("the message is malformed")]
     Unreadable,
-    /// It is of another topic, or SNS has not signed it.
-    #[error("it is not of the topic")]
+    /// The message is from another topic, or SNS has not signed it.
+    #[error("the message is not from the topic")]
     Untrusted,
-    /// SNS, which was to be asked, did not answer.
-    #[error("SNS does not answer")]
+    /// SNS did not answer a request for a certificate or a confirmation.
+    #[error("SNS did not answer")]
     Unavailable,
 }
 
-impl Refused {
-    /// What SNS is answered: it gives up after a 4xx, and hands the message to
-    /// the subscription's dead-letter queue; it tries again after a 5xx.
+impl Rejection {
+    /// Returns the status of the answer. After a 4xx, SNS sends the message to the
+    /// subscription's dead-letter queue; after a 5xx, it retries.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -65,13 +66,13 @@ impl Refused {
     }
 }
 
-/// The text is no ARN of a topic.
+/// The text is not the ARN of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("that is no ARN of an SNS topic")]
+#[error("not the ARN of an SNS topic")]
 pub struct NotATopic;
 
 impl Endpoint {
-    /// An endpoint for the messages of one topic, which ends streams.
+    /// Creates an endpoint that ends streams on the messages of one topic.
     ///
     /// # Errors
     /// [`NotATopic`].
@@ -99,8 +100,8 @@ impl Endpoint {
         })
     }
 
-    /// The same for an AWS on this machine, which signs nothing. Whoever reaches
-    /// such an endpoint can end streams: for tests alone.
+    /// Accepts unsigned messages of a local AWS. Any client of such an endpoint can
+    /// end streams, so this is for tests only.
     #[must_use]
     pub fn of_local_aws(self, url: &str) -> Self {
         Self {
@@ -110,7 +111,7 @@ impl Endpoint {
         }
     }
 
-    /// Answers a request of SNS. 200 says that the message was acted upon.
+    /// Answers a request of SNS, with 200 if the message was processed.
     pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Empty<Bytes>>
     where
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -118,36 +119,37 @@ impl Endpoint {
         let mut response = Response::new(Empty::new());
         *response.status_mut() = if request.method() == Method::POST {
             match Limited::new(request.into_body(), MAX_BYTES).collect().await {
-                Ok(body) => self.take(&body.to_bytes()).await,
-                Err(_) => Err(Refused::Unreadable),
+                Ok(body) => self.receive(&body.to_bytes()).await,
+                Err(_) => Err(Rejection::Unreadable),
             }
-            .map_or_else(Refused::status, |_| StatusCode::OK)
+            .map_or_else(Rejection::status, |_| StatusCode::OK)
         } else {
             StatusCode::METHOD_NOT_ALLOWED
         };
         response
     }
 
-    /// Takes what SNS has posted.
+    /// Processes a message that SNS has posted.
     ///
     /// # Errors
-    /// [`Refused`], when it is not to be believed, or not now.
-    pub async fn take(&self, body: &[u8]) -> Result<Taken, Refused> {
-        let outcome = self.judge(body).await;
+    /// [`Rejection`] when the message is malformed, can't be trusted, or can't be
+    /// verified now.
+    pub async fn receive(&self, body: &[u8]) -> Result<Outcome, Rejection> {
+        let outcome = self.process(body).await;
         match &outcome {
-            Ok(taken) => tracing::info!(?taken, "A message of SNS was taken."),
-            Err(refused) => tracing::warn!(%refused, "A message of SNS was refused."),
+            Ok(outcome) => tracing::info!(?outcome, "message processed"),
+            Err(reason) => tracing::warn!(%reason, "message rejected"),
         }
         outcome
     }
 
-    async fn judge(&self, body: &[u8]) -> Result<Taken, Refused> {
+    async fn process(&self, body: &[u8]) -> Result<Outcome, Rejection> {
         let envelope: Notification =
-            serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
-        // A signature tells that SNS sends it, and not on whose behalf: anybody
-        // can have a topic.
+            serde_json::from_slice(body).map_err(|_| Rejection::Unreadable)?;
+        // The signature proves that SNS has sent the message, not from which topic.
+        // Every AWS customer can have a topic.
         if envelope.topic_arn != self.topic_arn {
-            return Err(Refused::Untrusted);
+            return Err(Rejection::Untrusted);
         }
         if self.is_signed {
             self.verify(&envelope).await?;
@@ -156,32 +158,32 @@ impl Endpoint {
             ("SubscriptionConfirmation", Some(token)) => self.confirm(token).await,
             ("Notification", _) => {
                 let revocation =
-                    Revocation::read(&envelope.message).map_err(|_| Refused::Unreadable)?;
-                Ok(revocation.map_or(Taken::Nothing, |revocation| {
-                    Taken::EndInfo(self.streams.end(&revocation))
+                    Revocation::read(&envelope.message).map_err(|_| Rejection::Unreadable)?;
+                Ok(revocation.map_or(Outcome::Ignored, |revocation| {
+                    Outcome::Ended(self.streams.end(&revocation))
                 }))
             }
-            _ => Ok(Taken::Nothing),
+            _ => Ok(Outcome::Ignored),
         }
     }
 
-    async fn verify(&self, envelope: &Notification) -> Result<(), Refused> {
+    async fn verify(&self, envelope: &Notification) -> Result<(), Rejection> {
         let url = &envelope.signing_cert_url;
         if !is_address_of(url, &self.sns_host) {
-            return Err(Refused::Untrusted);
+            return Err(Rejection::Untrusted);
         }
         let certificate = self.certificates.at(url).await;
-        let certificate = certificate.ok_or(Refused::Unavailable)?;
+        let certificate = certificate.ok_or(Rejection::Unavailable)?;
         if envelope.is_signed_by(&certificate) {
             Ok(())
         } else {
-            Err(Refused::Untrusted)
+            Err(Rejection::Untrusted)
         }
     }
 
-    /// Confirms the subscription by an address that is made here: the message's
-    /// own could lead anywhere.
-    async fn confirm(&self, token: &str) -> Result<Taken, Refused> {
+    /// Confirms the subscription. The address is built here, because the one in the
+    /// message could lead anywhere.
+    async fn confirm(&self, token: &str) -> Result<Outcome, Rejection> {
         let query = Serializer::new(String::new())
             .append_pair("Action", "ConfirmSubscription")
             .append_pair("TopicArn", &self.topic_arn)
@@ -189,8 +191,8 @@ impl Endpoint {
             .finish();
         let url = format!("{}/?{query}", self.sns_url);
         match self.certificates.get(&url).await {
-            Some(_) => Ok(Taken::Confirmed),
-            None => Err(Refused::Unavailable),
+            Some(_) => Ok(Outcome::Confirmed),
+            None => Err(Rejection::Unavailable),
         }
     }
 }
@@ -205,113 +207,4 @@ impl fmt::Debug for Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::notification::tests::{NOTIFICATION, certificate};
-    use crate::revocation::Session;
-
-    /// That of the signed envelopes.
-    const TOPIC: &str = "arn:aws:sns:eu-central-1:123456789012:curfew-Events";
-
-    fn envelope() -> Value {
-        serde_json::from_str(NOTIFICATION).unwrap()
-    }
-
-    fn endpoint(streams: &Streams) -> Endpoint {
-        let envelope = envelope();
-        let url = envelope["SigningCertURL"].as_str().unwrap();
-        let certificates = Certificates::new().knowing(url, certificate());
-        Endpoint::new(TOPIC, certificates, streams.clone()).unwrap()
-    }
-
-    /// The session that the signed message ends.
-    fn session() -> Session {
-        let message = envelope();
-        let message: Value = serde_json::from_str(message["Message"].as_str().unwrap()).unwrap();
-        let id = |name: &str| {
-            let id = message["sub_id"][name]["id"].as_str();
-            id.unwrap().to_owned()
-        };
-        Session {
-            account_id: id("user"),
-            session_id: id("session"),
-            epoch: 1,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_signed_revocation_ends_the_stream() {
-        let streams = Streams::default();
-        let mut stream = streams.open(session());
-
-        let taken = endpoint(&streams).take(NOTIFICATION.as_bytes()).await;
-
-        assert_eq!(taken, Ok(Taken::EndInfo(1)));
-        stream.ended().await;
-    }
-
-    #[tokio::test]
-    async fn a_forged_message_ends_nothing() {
-        let streams = Streams::default();
-        let _stream = streams.open(session());
-        let endpoint = endpoint(&streams);
-        let forged = |member: &str, value: &str| {
-            let mut forged = envelope();
-            forged[member] = json!(value);
-            forged.to_string()
-        };
-
-        for forged in [
-            forged("Signature", ""),
-            forged("Message", "{}"),
-            forged("SignatureVersion", "1"),
-            forged(
-                "SigningCertURL",
-                "https://evil.example/SimpleNotificationService-0.pem",
-            ),
-            forged("TopicArn", "arn:aws:sns:eu-central-1:210987654321:evil"),
-        ] {
-            let taken = endpoint.take(forged.as_bytes()).await;
-
-            assert_eq!(taken, Err(Refused::Untrusted), "{forged}");
-        }
-        assert_eq!(streams.count(), 1);
-    }
-
-    #[tokio::test]
-    async fn what_sns_has_signed_for_another_topic_ends_nothing() {
-        let streams = Streams::default();
-        let _stream = streams.open(session());
-        let url = envelope()["SigningCertURL"].as_str().unwrap().to_owned();
-        let certificates = Certificates::new().knowing(&url, certificate());
-        let other = "arn:aws:sns:eu-central-1:123456789012:another";
-        let endpoint = Endpoint::new(other, certificates, streams.clone()).unwrap();
-
-        let taken = endpoint.take(NOTIFICATION.as_bytes()).await;
-
-        assert_eq!(taken, Err(Refused::Untrusted));
-        assert_eq!(streams.count(), 1);
-    }
-
-    #[tokio::test]
-    async fn what_is_no_message_is_refused() {
-        let endpoint = endpoint(&Streams::default());
-
-        for body in ["", "{}", "[]", "hello"] {
-            let taken = endpoint.take(body.as_bytes()).await;
-
-            assert_eq!(taken, Err(Refused::Unreadable), "{body}");
-        }
-    }
-
-    #[test]
-    fn an_endpoint_is_for_a_topic() {
-        for no_topic in ["", "arn:aws:sqs:eu-central-1:123456789012:queue"] {
-            let endpoint = Endpoint::new(no_topic, Certificates::new(), Streams::default());
-
-            assert_eq!(endpoint.unwrap_err(), NotATopic);
-        }
-    }
-}
+mod tests;

@@ -1,11 +1,10 @@
-//! An example of an adopting team's service that keeps something open for a
-//! session (here: streams) and ends it when Curfew's topic tells that the session
-//! has ended.
+//! An example of a service that keeps something open for a session (here: streams),
+//! and ends it when Curfew's topic reports that the session has ended.
 //!
-//! [`Revocation`] judges a message, however it came. [`Endpoint`] takes messages
-//! over HTTPS from SNS: it confirms the subscription to the one topic that it
-//! expects, believes what SNS has signed, and ends the [`Streams`] concerned. Its
-//! like behind a queue needs the first of the two alone.
+//! [`Revocation`] interprets a message, however it was delivered. [`Endpoint`]
+//! receives messages from SNS over HTTPS: it confirms the subscription to the one
+//! expected topic, verifies signatures, and ends the [`Streams`] of ended sessions.
+//! A service behind a queue needs only [`Revocation`].
 
 mod certificates;
 mod endpoint;
@@ -14,7 +13,7 @@ mod revocation;
 mod streams;
 
 pub use certificates::Certificates;
-pub use endpoint::{Endpoint, NotATopic, Refused, Taken};
+pub use endpoint::{Endpoint, NotATopic, Outcome, Rejection};
 pub use notification::Notification;
 pub use revocation::{Revocation, Session, Unreadable};
 pub use streams::{Stream, Streams};

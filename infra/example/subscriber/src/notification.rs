@@ -1,4 +1,4 @@
-//! What SNS posts: an envelope around a message, and the signature over it.
+//! The envelope in which SNS posts a message, and its signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,38 +7,37 @@ use serde::Deserialize;
 use webpki::EndEntityCert;
 use webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 
-/// The version of signatures over SHA-256. That over SHA-1 is SNS's default: the
-/// topic has to ask for this one.
+/// The version of signatures over SHA-256. The default of SNS is SHA-1; Curfew's
+/// topic sets this version.
 const SIGNATURE_VERSION: &str = "2";
 
-/// An envelope, with the members that count.
+/// An envelope, with the members that are used.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Notification {
     /// `Notification`, `SubscriptionConfirmation` or `UnsubscribeConfirmation`.
     #[serde(rename = "Type")]
     pub kind: String,
-    /// The topic that it comes from.
+    /// The topic of the message.
     pub topic_arn: String,
     /// The message itself.
     pub message: String,
     message_id: String,
     timestamp: String,
     subject: Option<String>,
-    /// The secret of a confirmation.
+    /// The secret that confirms a subscription.
     pub token: Option<String>,
     #[serde(rename = "SubscribeURL")]
     subscribe_url: Option<String>,
     signature_version: String,
     signature: String,
-    /// Where the certificate is that the signature can be verified by, or so the
-    /// sender says.
+    /// The address of the certificate, as the sender claims.
     #[serde(rename = "SigningCertURL")]
     pub signing_cert_url: String,
 }
 
 impl Notification {
-    /// Whether the envelope was signed by the key of a certificate.
+    /// Returns whether the key of the certificate has signed the envelope.
     #[must_use]
     pub fn is_signed_by(&self, certificate: &CertificateDer<'_>) -> bool {
         let (Ok(certificate), Ok(signature)) = (
@@ -57,8 +56,8 @@ impl Notification {
                 .is_ok()
     }
 
-    /// What the signature is over: certain members, each a line with its name and
-    /// one with its value, in the order of their names.
+    /// Returns the signed text: some members in the order of their names, each as a
+    /// line with its name and a line with its value.
     fn signed_text(&self) -> String {
         let of_confirmations = |value: &Option<String>| match self.kind.as_str() {
             "Notification" => None,
@@ -88,7 +87,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Signed once, by a key that was thrown away, as SNS signs.
+    /// Signed in the way of SNS, with a key that was not kept.
     pub(crate) const NOTIFICATION: &str = include_str!("signed/notification.json");
     pub(crate) const CONFIRMATION: &str = include_str!("signed/confirmation.json");
     const CERTIFICATE: &[u8] = include_bytes!("signed/certificate.pem");
@@ -103,14 +102,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_believed() {
+    fn signed_envelopes_are_accepted() {
         for envelope in [NOTIFICATION, CONFIRMATION] {
             assert!(is_signed(&serde_json::from_str(envelope).unwrap()));
         }
     }
 
     #[test]
-    fn what_was_changed_after_it_was_signed_is_not() {
+    fn envelopes_changed_after_signing_are_rejected() {
         let signed = [
             (NOTIFICATION, "Message"),
             (NOTIFICATION, "MessageId"),
@@ -133,7 +132,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_old_kind_of_signature_is_not_believed() {
+    fn signatures_over_sha_1_are_rejected() {
         let mut envelope: Value = serde_json::from_str(NOTIFICATION).unwrap();
         envelope["SignatureVersion"] = json!("1");
 

@@ -1,27 +1,26 @@
-//! What a message ends. Judged by what stands in the message alone: never by the
-//! order of messages, never by their time, never by the device.
+//! The sessions that a message ends. Only the content of the message counts: not the
+//! order of messages, not their time, and not the device.
 
 use serde::Deserialize;
 
-/// What a service remembers of a session that it keeps something open for, as
-/// introspection tells it.
+/// A session for which a service keeps something open, as introspection describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// `sub`.
     pub account_id: String,
     /// `session_id`.
     pub session_id: String,
-    /// `epoch`: the account's, when the session was born.
+    /// `epoch`: the account's epoch when the session started.
     pub epoch: u64,
 }
 
-/// What a message says has ended. The end of a session is for ever, so a message
-/// may come twice, late, and after a later one.
+/// The sessions that a message ends. A session never becomes valid again, so a
+/// message may arrive twice, late, or after a later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// One session.
     Session {
-        /// Its account.
+        /// The account.
         account_id: String,
         /// The session.
         session_id: String,
@@ -30,23 +29,23 @@ pub enum Revocation {
     Account {
         /// The account.
         account_id: String,
-        /// Sessions born in this epoch or before are over.
+        /// The last epoch whose sessions have ended.
         ended_epoch: u64,
-        /// But for this one.
+        /// A session that has not ended.
         kept_session: Option<String>,
     },
 }
 
-/// A message that is not what its schema says.
+/// A message that does not match its schema.
 #[derive(Debug, thiserror::Error)]
-#[error("the message is not what its schema says")]
+#[error("the message does not match its schema")]
 pub struct Unreadable(#[from] serde_json::Error);
 
 impl Revocation {
-    /// Reads a message of the topic; none when it ends nothing.
+    /// Reads a message of the topic. Returns `None` if it ends no session.
     ///
     /// # Errors
-    /// [`Unreadable`]: keep the message, and look at it.
+    /// [`Unreadable`]: keep the message, and investigate.
     pub fn read(message: &str) -> Result<Option<Self>, Unreadable> {
         let claims: Claims = serde_json::from_str(message)?;
         let account_id = claims.sub_id.user.id;
@@ -71,7 +70,7 @@ impl Revocation {
         }))
     }
 
-    /// The account that it is about.
+    /// Returns the account of the message.
     #[must_use]
     pub fn account_id(&self) -> &str {
         match self {
@@ -79,7 +78,7 @@ impl Revocation {
         }
     }
 
-    /// Whether it ends a session.
+    /// Returns whether the message ends a session.
     #[must_use]
     pub fn ends(&self, session: &Session) -> bool {
         self.account_id() == session.account_id
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_an_epoch_ends_what_was_born_in_it_or_before() {
+    fn the_end_of_an_epoch_ends_the_sessions_up_to_it() {
         let ended = read(SESSION_REVOKED, &json!({ "ended_epoch": 3 })).unwrap();
 
         assert!(ended.ends(&session("tv", 3)));
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_others_keeps_the_kept_one() {
+    fn the_end_of_the_other_sessions_keeps_the_kept_one() {
         let event = json!({ "ended_epoch": 3, "kept_session": "laptop" });
         let ended = read(OTHER_SESSIONS_REVOKED, &event).unwrap();
 
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_another_account_ends() {
+    fn sessions_of_another_account_do_not_end() {
         let ended = read(SESSION_REVOKED, &json!({ "ended_epoch": 3 })).unwrap();
         let theirs = Session {
             account_id: "theirs".to_owned(),
@@ -200,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_ends_nothing_is_passed_over() {
+    fn an_event_that_ends_no_session_is_ignored() {
         assert_eq!(read("https://example.com/another", &json!({})), None);
     }
 
     #[test]
-    fn a_message_that_is_not_what_its_schema_says_is_told() {
+    fn a_message_that_does_not_match_its_schema_is_an_error() {
         for message in ["", "{}", "[]", r#"{"sub_id":{},"events":{}}"#] {
             assert!(Revocation::read(message).is_err(), "{message}");
         }

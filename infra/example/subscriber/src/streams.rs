@@ -1,4 +1,4 @@
-//! What is open, and for whom.
+//! The open streams.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,9 +11,9 @@ use crate::revocation::{Revocation, Session};
 
 /// The open streams of this process.
 ///
-/// Open a stream *first* and ask whether its session is valid *then*, as with
-/// introspection: a sign-out in between is heard of by one or the other. The other
-/// way round it could be missed by both.
+/// Open a stream first, and check its session with introspection afterwards. The
+/// check or the message then reports a sign-out in between. In the other order,
+/// neither might.
 #[derive(Clone, Default)]
 pub struct Streams(Arc<Mutex<Open>>);
 
@@ -23,7 +23,7 @@ struct Open {
     streams: HashMap<u64, (Session, oneshot::Sender<Infallible>)>,
 }
 
-/// A stream. It counts as open until it is dropped.
+/// A stream. It is open until it is dropped.
 #[derive(Debug)]
 pub struct Stream {
     id: u64,
@@ -47,20 +47,20 @@ impl Streams {
         }
     }
 
-    /// How many are open.
+    /// Returns the number of open streams.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().streams.len()
     }
 
-    /// Ends the streams of every session that has ended; how many there were.
-    #[expect(clippy::must_use_candidate, reason = "it is done for what it does")]
+    /// Ends the streams of every ended session, and returns their number.
+    #[expect(clippy::must_use_candidate, reason = "callers may ignore the number")]
     pub fn end(&self, revocation: &Revocation) -> usize {
         let mut open = self.lock();
         let ended = open
             .streams
             .extract_if(|_, (session, _)| revocation.ends(session));
-        // Dropping the other end tells a stream.
+        // Dropping the sender ends the stream.
         ended.count()
     }
 
@@ -80,7 +80,7 @@ impl fmt::Debug for Streams {
 impl Stream {
     /// Waits until the stream's session has ended.
     pub async fn ended(&mut self) {
-        // Nothing is ever sent: that the other end is gone says it.
+        // No value is ever sent. Receiving fails when the sender is dropped.
         let _ = (&mut self.ended).await;
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_streams_of_an_ended_session_end_and_the_others_go_on() {
+    async fn the_streams_of_an_ended_session_end_and_the_others_stay_open() {
         let streams = Streams::default();
         let mut tv = [streams.open(session("tv")), streams.open(session("tv"))];
         let _phone = streams.open(session("phone"));
@@ -119,11 +119,11 @@ mod tests {
             stream.ended().await;
         }
         assert_eq!(streams.count(), 1);
-        assert_eq!(streams.end(&revocation), 0, "a message that comes twice");
+        assert_eq!(streams.end(&revocation), 0, "a duplicate message");
     }
 
     #[test]
-    fn a_stream_that_was_closed_is_not_open() {
+    fn a_dropped_stream_is_not_open() {
         let streams = Streams::default();
         let stream = streams.open(session("tv"));
 
