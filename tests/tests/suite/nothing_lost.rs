@@ -1,14 +1,13 @@
-//! Nothing that a sign-out has to tell is lost: every function on the way dies at
-//! each of its calls, before the call has left and after it was made; messages come
-//! twice and in no order; one is poisoned; the push endpoint refuses. In the end the
-//! receipt is right, everybody who must hear has heard, and no socket outlives its
-//! session.
+//! No effect of a sign-out is lost: every function on the way crashes at each of its
+//! calls, before and after the call is made; messages are duplicated and reordered; one
+//! is malformed; the management API fails. In the end the receipt is correct, every
+//! subscriber has got its events, and no socket outlives its session.
 
 mod cloud;
 mod redriving;
 mod scenarios;
+mod simulation;
 mod verdict;
-mod world;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,18 +19,18 @@ use curfew_tests::random::SeededRandom;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use self::cloud::{Place, Strike};
+use self::cloud::{CallSite, Fault};
 use self::scenarios::{Outcome, Run, Scenario};
-use self::world::{LAPTOP, Meanwhile, Origin, TV, World};
+use self::simulation::{InitialState, Interruption, LAPTOP, Simulation, TV};
 
-/// The pauses before a store asks again are waited out; other runs go on meanwhile.
+/// Runs that go on at once on a thread, because each waits in the pauses of the retries.
 const AT_ONCE: usize = 24;
 const SEED: u64 = 20_261_120;
-/// Runs of a scenario in which messages come twice and in no order.
-const ROUGH: usize = 18;
-/// The calls of a handshake.
+/// Runs of a scenario with duplicated and reordered messages.
+const DISORDERED: usize = 18;
+/// The number of calls of a handshake.
 const HANDSHAKE: usize = 3;
-/// Whatever tells, or writes down that somebody was told.
+/// The functions that notify devices and subscribers, or record it.
 const FUNCTIONS: [&str; 7] = [
     "publish-revocations",
     "push-revocations",
@@ -42,7 +41,8 @@ const FUNCTIONS: [&str; 7] = [
     "session",
 ];
 
-/// Runs what is deep without optimisation: a world, its functions and the SDK.
+/// Returns a thread with a large stack: without optimization the functions and the SDK
+/// need one.
 fn deep() -> thread::Builder {
     thread::Builder::new().stack_size(32 << 20)
 }
@@ -52,20 +52,20 @@ fn runtime() -> tokio::runtime::Runtime {
     runtime.enable_time().build().unwrap()
 }
 
-/// Plays runs on both cores.
+/// Plays runs on two threads.
 fn play(runs: &[Run]) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let work = || {
         runtime().block_on(async {
-            let origin = Origin::new().await;
+            let initial = InitialState::new().await;
             let runs = std::iter::from_fn(|| runs.get(next.fetch_add(1, Ordering::Relaxed)));
-            // A world whose run is over is there for the next one.
-            let (worlds, origin) = (RefCell::new(Vec::<World>::new()), &origin);
+            // A simulation is reused for the next run.
+            let (simulations, initial) = (RefCell::new(Vec::<Simulation>::new()), &initial);
             let played = stream::iter(runs).map(async |run| {
-                let free = worlds.borrow_mut().pop();
-                let world = free.unwrap_or_else(World::new);
-                let outcome = run.clone().play(&world, origin).await;
-                worlds.borrow_mut().push(world);
+                let free = simulations.borrow_mut().pop();
+                let simulation = free.unwrap_or_else(Simulation::new);
+                let outcome = run.clone().play(&simulation, initial).await;
+                simulations.borrow_mut().push(simulation);
                 outcome
             });
             played.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await
@@ -80,27 +80,28 @@ fn play(runs: &[Run]) -> Vec<Outcome> {
     })
 }
 
-/// Where calls were struck, how often, and in which of two ways.
+/// The number of faults of two kinds at each kind of call.
 #[derive(Default)]
 struct Tally {
-    places: BTreeMap<Place, [usize; 2]>,
+    sites: BTreeMap<CallSite, [usize; 2]>,
     runs: usize,
     left_behind: usize,
-    faults: Vec<String>,
+    violations: Vec<String>,
 }
 
 impl Tally {
-    fn add(&mut self, outcome: &Outcome, ways: [Strike; 2]) {
+    fn add(&mut self, outcome: &Outcome, ways: [Fault; 2]) {
         self.runs += 1;
         self.left_behind += outcome.left_behind.len();
-        for (place, strike) in &outcome.struck {
-            let at = ways.iter().position(|way| way == strike).unwrap();
-            self.places.entry(place.clone()).or_default()[at] += 1;
+        for (site, fault) in &outcome.injected {
+            let at = ways.iter().position(|way| way == fault).unwrap();
+            self.sites.entry(site.clone()).or_default()[at] += 1;
         }
-        let faults = outcome.faults.iter();
-        self.faults.extend(
-            faults.map(|fault| format!("{:?}, {:?}: {fault}", outcome.run, outcome.struck)),
-        );
+        let violations = outcome.violations.iter();
+        self.violations
+            .extend(violations.map(|violation| {
+                format!("{:?}, {:?}: {violation}", outcome.run, outcome.injected)
+            }));
     }
 
     fn table(&self, ways: [&str; 2]) -> String {
@@ -109,8 +110,8 @@ impl Tally {
             "function", "call", ways[0], ways[1]
         );
         let mut totals: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-        for (place, times) in &self.places {
-            let (function, call) = (place.function, &place.call);
+        for (site, times) in &self.sites {
+            let (function, call) = (site.function, &site.call);
             writeln!(
                 table,
                 "{function:<20} {call:<28} {:>7} {:>7}",
@@ -128,12 +129,12 @@ impl Tally {
             )
             .unwrap();
         }
-        let all: usize = self.places.values().flatten().sum();
-        let (places, runs) = (self.places.len(), self.runs);
-        writeln!(table, "{all} in {runs} runs, at {places} kinds of calls").unwrap();
+        let all: usize = self.sites.values().flatten().sum();
+        let (sites, runs) = (self.sites.len(), self.runs);
+        writeln!(table, "{all} in {runs} runs, at {sites} kinds of calls").unwrap();
         write!(
             table,
-            "{} rows of sockets left to the TTL",
+            "{} rows of sockets that only the TTL deletes",
             self.left_behind
         )
         .unwrap();
@@ -141,76 +142,80 @@ impl Tally {
     }
 
     fn assert_nothing_lost(&self) {
-        let few: Vec<&String> = self.faults.iter().take(5).collect();
-        assert!(few.is_empty(), "{} faults: {few:#?}", self.faults.len());
+        let few: Vec<&String> = self.violations.iter().take(5).collect();
+        assert!(
+            few.is_empty(),
+            "{} violations: {few:#?}",
+            self.violations.len()
+        );
     }
 }
 
-/// The calls of undisturbed runs.
-fn calls(runs: &[Run]) -> BTreeMap<Scenario, Vec<Place>> {
+/// Returns the calls of undisturbed runs.
+fn calls(runs: &[Run]) -> BTreeMap<Scenario, Vec<CallSite>> {
     let mut calls = BTreeMap::new();
     for outcome in play(runs) {
-        assert!(outcome.faults.is_empty(), "{:#?}", outcome.faults);
+        assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
         calls.insert(outcome.run.scenario, outcome.calls);
     }
     calls
 }
 
-/// A run in which some calls are struck.
-fn struck(scenario: Scenario, strikes: &[(usize, Strike)]) -> Run {
+/// Returns a run with faults.
+fn injected(scenario: Scenario, faults: &[(usize, Fault)]) -> Run {
     Run {
-        strikes: strikes.to_vec(),
-        ..Run::calm(scenario)
+        faults: faults.to_vec(),
+        ..Run::undisturbed(scenario)
     }
 }
 
 #[test]
-fn a_function_that_dies_at_any_of_its_calls_loses_nothing() {
+fn a_function_that_crashes_at_any_call_loses_nothing() {
     let mut runs = Vec::new();
-    for (scenario, calls) in calls(&Scenario::ALL.map(Run::calm)) {
+    for (scenario, calls) in calls(&Scenario::ALL.map(Run::undisturbed)) {
         for call in 0..calls.len() {
-            runs.extend(Strike::DEATHS.map(|death| struck(scenario, &[(call, death)])));
+            runs.extend(Fault::CRASHES.map(|death| injected(scenario, &[(call, death)])));
         }
     }
 
     let mut tally = Tally::default();
     for outcome in play(&runs) {
-        assert_eq!(outcome.struck.len(), 1, "each boundary is one of the run");
-        tally.add(&outcome, Strike::DEATHS);
+        assert_eq!(outcome.injected.len(), 1, "the fault was injected");
+        tally.add(&outcome, Fault::CRASHES);
     }
 
     println!("{}", tally.table(["before", "after"]));
     tally.assert_nothing_lost();
     for function in FUNCTIONS {
-        let mut places = tally.places.keys();
-        assert!(places.any(|place| place.function == function), "{function}");
+        let mut sites = tally.sites.keys();
+        assert!(sites.any(|site| site.function == function), "{function}");
     }
 }
 
 #[test]
-fn functions_that_die_while_messages_come_twice_and_in_no_order_lose_nothing() {
+fn crashes_with_duplicated_and_reordered_messages_lose_nothing() {
     let mut random = SeededRandom::new(SEED);
     let mut runs = Vec::new();
-    for (scenario, calls) in calls(&Scenario::ALL.map(Run::calm)) {
-        for run in 0..ROUGH {
-            // Roughly delivered, a run has more calls than calmly.
-            let mut strike = || {
+    for (scenario, calls) in calls(&Scenario::ALL.map(Run::undisturbed)) {
+        for run in 0..DISORDERED {
+            // With duplicated messages a run has more calls than without.
+            let mut fault = || {
                 (
                     random.index(calls.len() * 2),
-                    Strike::DEATHS[random.index(2)],
+                    Fault::CRASHES[random.index(2)],
                 )
             };
-            let strikes: Vec<_> = (0..=run % 3).map(|_| strike()).collect();
+            let faults: Vec<_> = (0..=run % 3).map(|_| fault()).collect();
             runs.push(Run {
-                rough: Some(random.index(usize::MAX) as u64),
-                ..struck(scenario, &strikes)
+                disorder: Some(random.index(usize::MAX) as u64),
+                ..injected(scenario, &faults)
             });
         }
     }
 
     let mut tally = Tally::default();
     for outcome in play(&runs) {
-        tally.add(&outcome, Strike::DEATHS);
+        tally.add(&outcome, Fault::CRASHES);
     }
 
     println!("{}", tally.table(["before", "after"]));
@@ -219,25 +224,25 @@ fn functions_that_die_while_messages_come_twice_and_in_no_order_lose_nothing() {
 }
 
 #[test]
-fn a_call_that_fails_or_is_not_heard_of_loses_nothing() {
+fn a_call_that_fails_or_loses_its_answer_loses_nothing() {
     let scenarios = [Scenario::Others, Scenario::Global, Scenario::Connects];
     let mut runs = Vec::new();
-    for (scenario, calls) in calls(&scenarios.map(Run::calm)) {
-        for (call, place) in calls.iter().enumerate() {
-            // A frame that was not worked through is the device's to send again, and
-            // most of what the socket reads is read in vain.
-            let faults = match place.function {
-                "socket" => &Strike::FAULTS[call % 2..=call % 2],
-                _ => &Strike::FAULTS,
+    for (scenario, calls) in calls(&scenarios.map(Run::undisturbed)) {
+        for (call, site) in calls.iter().enumerate() {
+            // A device sends a failed frame again, and most reads of the socket function
+            // change nothing: one kind of fault is enough.
+            let violations = match site.function {
+                "socket" => &Fault::ERRORS[call % 2..=call % 2],
+                _ => &Fault::ERRORS,
             };
-            let faults = faults.iter();
-            runs.extend(faults.map(|fault| struck(scenario, &[(call, *fault)])));
+            let violations = violations.iter();
+            runs.extend(violations.map(|violation| injected(scenario, &[(call, *violation)])));
         }
     }
 
     let mut tally = Tally::default();
     for outcome in play(&runs) {
-        tally.add(&outcome, Strike::FAULTS);
+        tally.add(&outcome, Fault::ERRORS);
     }
 
     println!("{}", tally.table(["failed", "unheard"]));
@@ -245,41 +250,44 @@ fn a_call_that_fails_or_is_not_heard_of_loses_nothing() {
 }
 
 #[test]
-fn a_device_that_signs_in_again_or_is_signed_out_in_the_middle_is_told_what_is_its_own() {
+fn a_sign_in_or_sign_out_in_the_middle_of_a_call_loses_nothing() {
     let scenarios = [Scenario::Others, Scenario::Global, Scenario::Connects];
     let mut runs = Vec::new();
-    for (scenario, calls) in calls(&scenarios.map(Run::calm)) {
+    for (scenario, calls) in calls(&scenarios.map(Run::undisturbed)) {
         let in_the_middle = match scenario {
-            // Everybody is signed out in the middle of a handshake.
-            Scenario::Connects => vec![Meanwhile::SignsOutAll(LAPTOP)],
-            Scenario::Global => vec![Meanwhile::SignsInAgain(TV)],
-            _ => vec![Meanwhile::SignsInAgain(TV), Meanwhile::SignsOutAll(LAPTOP)],
+            // Every device is signed out in the middle of a handshake.
+            Scenario::Connects => vec![Interruption::SignsOutAll(LAPTOP)],
+            Scenario::Global => vec![Interruption::SignsInAgain(TV)],
+            _ => vec![
+                Interruption::SignsInAgain(TV),
+                Interruption::SignsOutAll(LAPTOP),
+            ],
         };
         let calls = calls.iter().enumerate();
-        let calls = calls.filter(|(at, place)| match scenario {
+        let calls = calls.filter(|(at, site)| match scenario {
             Scenario::Connects => *at < HANDSHAKE,
-            _ => place.function != "socket" && place.function != "session",
+            _ => site.function != "socket" && site.function != "session",
         });
         for (call, _) in calls {
-            runs.extend(in_the_middle.iter().map(|meanwhile| Run {
-                meanwhile: Some(*meanwhile),
-                ..struck(scenario, &[(call, Strike::Meanwhile)])
+            runs.extend(in_the_middle.iter().map(|interruption| Run {
+                interruption: Some(*interruption),
+                ..injected(scenario, &[(call, Fault::Interrupt)])
             }));
         }
     }
 
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for outcome in play(&runs) {
-        assert_eq!(outcome.struck.len(), 1);
+        assert_eq!(outcome.injected.len(), 1);
         let run = outcome.run;
-        faults.extend(
+        violations.extend(
             outcome
-                .faults
+                .violations
                 .iter()
-                .map(|fault| format!("{run:?}: {fault}")),
+                .map(|violation| format!("{run:?}: {violation}")),
         );
     }
 
     println!("{} runs", runs.len());
-    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -1,7 +1,7 @@
-//! What the functions reach: the tables and their streams, the topic, the queues
-//! and the gateway's end of the sockets. What is promised of the real ones is kept,
-//! and no more: at least once, in no order, and a call may be the last thing that
-//! its function does.
+//! The services that the functions call: the tables and their streams, the topic, the
+//! queues and the gateway. They keep the promises of the real ones and no more: a
+//! message is delivered at least once and in any order, and a function can crash at
+//! any call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,81 +17,82 @@ use runtime::Clock;
 use serde_json::{Value, json};
 
 const MAX_RECEIVES: u32 = 5;
-/// A device reads a frame, and the gateway tells of a closed socket, after this.
+/// The time until a device reads a frame, and until the gateway reports a disconnect.
 const SOON: SignedDuration = SignedDuration::from_secs(1);
 
-/// What becomes of a call that is struck.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Strike {
-    /// The function dies before the call has left.
-    DiesBefore,
-    /// The call is made, and the function dies before it hears the answer.
-    DiesAfter,
-    /// The call is not made, and the function is told so.
-    Fails,
+pub enum Fault {
+    /// The function crashes before the call is sent.
+    CrashBefore,
+    /// The call is made, and the function crashes before its answer.
+    CrashAfter,
+    /// The call is not made, and fails.
+    Fail,
     /// The call is made, and its answer is lost.
-    AnswerLost,
-    /// Something else happens before the call is made.
-    Meanwhile,
+    LoseAnswer,
+    /// Another request runs before the call is made.
+    Interrupt,
 }
 
-impl Strike {
-    pub const DEATHS: [Self; 2] = [Self::DiesBefore, Self::DiesAfter];
-    pub const FAULTS: [Self; 2] = [Self::Fails, Self::AnswerLost];
+impl Fault {
+    pub const CRASHES: [Self; 2] = [Self::CrashBefore, Self::CrashAfter];
+    pub const ERRORS: [Self; 2] = [Self::Fail, Self::LoseAnswer];
 }
 
-/// Where a call is made: by which function, and which kind of call.
+/// A kind of call of one function.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct CallSite {
     pub function: &'static str,
     pub call: String,
 }
 
-/// What a device or the gateway does at some time.
+/// An action of a device or the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
-    /// A device reads what came through a socket.
-    Reads(String),
-    /// The gateway tells that a socket is over.
-    EndInfo(String),
-    /// A handshake that was let in is finished.
-    Opens(String),
+pub enum Action {
+    /// A device reads the last frame of a socket.
+    ReadFrame(String),
+    /// The gateway reports that a socket was closed.
+    Disconnect(String),
+    /// The gateway finishes an accepted handshake.
+    FinishHandshake(String),
     /// A device opens a socket.
-    Connects(usize),
-    /// A device calls with the token that it has.
-    Calls(usize),
-    /// A device looks whether its socket was ended upon its acknowledgement.
-    Looks { socket: String, sign_out: String },
-    /// A device acknowledges by a call.
-    Acknowledges { life: usize, sign_out: String },
+    Connect(usize),
+    /// A device makes a call with its token.
+    Call(usize),
+    /// A device checks whether its socket was closed after its acknowledgement.
+    CheckClosed { socket: String, sign_out: String },
+    /// A device acknowledges over HTTP.
+    Acknowledge { session: usize, sign_out: String },
     /// A device signs in again.
-    SignsIn(usize),
+    SignIn(usize),
 }
 
-/// How far a socket is.
+/// The state of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Its handshake is not finished.
+    /// The handshake is not finished.
     Opening,
     Open,
-    /// It was ended, or never opened.
+    /// It was closed, or never opened.
     Closed,
 }
 
 #[derive(Debug, Clone)]
 pub struct Socket {
-    /// Of which session.
-    pub life: usize,
+    /// The number of its session.
+    pub session: usize,
     pub stage: Stage,
     pub was_open: bool,
-    /// What came through it, and when.
+    /// The frames that it got, each with its time.
     pub frames: Vec<(Timestamp, Value)>,
     pub closed_at: Option<Timestamp>,
 }
 
-/// The push endpoint answers for one socket with a status, some times or for ever.
+/// A fault of the management API for one socket: a status as the answer, several times
+/// or always.
 #[derive(Debug, Clone, Copy)]
-pub struct Trouble {
+pub struct Outage {
     pub status: u16,
     pub times: Option<u32>,
 }
@@ -103,7 +104,7 @@ struct Message {
     attributes: BTreeMap<String, String>,
     visible_at: Timestamp,
     receives: u32,
-    comes_again: bool,
+    is_duplicated: bool,
 }
 
 /// A queue with its dead-letter queue.
@@ -120,7 +121,7 @@ impl Queue {
         body: String,
         attributes: BTreeMap<String, String>,
         visible_at: Timestamp,
-        comes_again: bool,
+        is_duplicated: bool,
     ) {
         self.sent += 1;
         self.waiting.push(Message {
@@ -129,47 +130,46 @@ impl Queue {
             attributes,
             visible_at,
             receives: 0,
-            comes_again,
+            is_duplicated,
         });
     }
 
-    /// The texts that wait.
+    /// Returns the bodies that wait.
     pub fn waiting(&self) -> impl Iterator<Item = &str> {
         self.waiting.iter().map(|message| message.body.as_str())
     }
 
-    /// The texts that were received too often.
+    /// Returns the bodies in the dead-letter queue.
     pub fn dead(&self) -> impl Iterator<Item = &str> {
         self.dead.iter().map(|message| message.body.as_str())
     }
 
-    /// Throws away what was received too often.
+    /// Empties the dead-letter queue.
     pub fn purge(&mut self) {
         self.dead.clear();
     }
 }
 
-/// The stream of a table, and how far it has been delivered.
+/// The stream of a table, and its position.
 #[derive(Debug, Clone, Default)]
 pub struct Stream {
     records: Vec<Value>,
     delivered: usize,
-    /// The number of the last record that was read.
+    /// The sequence number of the last record that was read.
     last: Option<String>,
-    /// How many records are delivered at once: fewer after a death.
+    /// The batch size, which is halved after a crash.
     limit: usize,
 }
 
-/// Which of the two.
+/// One of the two queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Line {
+pub enum QueueName {
     Push,
     Sweep,
 }
 
-impl Line {
-    /// For how long a message is out of sight once it was received, as the template
-    /// has it.
+impl QueueName {
+    /// Returns the visibility timeout, as in the template.
     pub fn visibility(self) -> SignedDuration {
         match self {
             Self::Push => SignedDuration::from_mins(1),
@@ -178,38 +178,38 @@ impl Line {
     }
 }
 
-/// What can be done now.
+/// A delivery or action that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     Stream(&'static str),
-    Queue(Line),
-    Deed(Deed),
+    Queue(QueueName),
+    Action(Action),
 }
 
 pub struct Cloud {
     pub engine: Engine,
     pub clock: Clock,
-    /// Which function makes the calls.
+    /// The function that runs.
     pub running: &'static str,
-    /// Whether calls are counted, and may be struck.
+    /// Whether calls are recorded, and faults injected.
     pub is_watched: bool,
-    pub calls: Vec<Place>,
-    pub plan: BTreeMap<usize, Strike>,
-    pub struck: Vec<(Place, Strike)>,
-    /// Whether the function that runs has died.
+    pub calls: Vec<CallSite>,
+    pub plan: BTreeMap<usize, Fault>,
+    pub injected: Vec<(CallSite, Fault)>,
+    /// Whether the function that runs has crashed.
     pub is_dead: bool,
-    /// A call that waits until something else has happened.
+    /// The call that an interruption delays.
     pub waiting: Option<(Slot, Call)>,
-    pub queues: BTreeMap<Line, Queue>,
-    /// What the other subscriber of the topic has heard.
+    pub queues: BTreeMap<QueueName, Queue>,
+    /// The messages of the topic, as another subscriber gets them.
     pub heard: Vec<Published>,
-    /// What could not be published.
+    /// The messages that could not be published.
     pub unpublished: Vec<Queued>,
     pub sockets: BTreeMap<String, Socket>,
-    pub troubles: BTreeMap<String, Trouble>,
-    pub deeds: Vec<(Timestamp, Deed)>,
-    /// Messages come twice and in no order.
-    pub rough: Option<SeededRandom>,
+    pub outages: BTreeMap<String, Outage>,
+    pub actions: Vec<(Timestamp, Action)>,
+    /// The source of disorder: messages are duplicated and reordered.
+    pub disorder: Option<SeededRandom>,
     pub streams: BTreeMap<&'static str, Stream>,
     is_written: bool,
 }
@@ -223,19 +223,19 @@ impl Cloud {
             is_watched: false,
             calls: Vec::new(),
             plan: BTreeMap::new(),
-            struck: Vec::new(),
+            injected: Vec::new(),
             is_dead: false,
             waiting: None,
             queues: BTreeMap::from([
-                (Line::Push, Queue::default()),
-                (Line::Sweep, Queue::default()),
+                (QueueName::Push, Queue::default()),
+                (QueueName::Sweep, Queue::default()),
             ]),
             heard: Vec::new(),
             unpublished: Vec::new(),
             sockets: BTreeMap::new(),
-            troubles: BTreeMap::new(),
-            deeds: Vec::new(),
-            rough: None,
+            outages: BTreeMap::new(),
+            actions: Vec::new(),
+            disorder: None,
             streams: BTreeMap::from([
                 (tables::RECEIPTS, Stream::default()),
                 (tables::DEVICES, Stream::default()),
@@ -245,18 +245,20 @@ impl Cloud {
     }
 
     fn draw(&mut self, below: usize) -> usize {
-        self.rough.as_mut().map_or(0, |rough| rough.index(below))
+        self.disorder
+            .as_mut()
+            .map_or(0, |disorder| disorder.index(below))
     }
 
-    /// Lets something happen after a while.
-    pub fn later(&mut self, after_s: i64, deed: Deed) {
+    /// Schedules an action.
+    pub fn later(&mut self, after_s: i64, action: Action) {
         let at = self.clock.now() + SignedDuration::from_secs(after_s);
-        self.deeds.push((at, deed));
+        self.actions.push((at, action));
     }
 
-    // --- The seam -----------------------------------------------------------
+    // --- Calls --------------------------------------------------------------
 
-    /// Takes a call of the function that runs.
+    /// Receives a call of the function that runs.
     pub fn decide(&mut self, call: Call) -> CallResult {
         if self.is_dead {
             return CallResult::Waiting(Slot::default());
@@ -264,32 +266,32 @@ impl Cloud {
         if !self.is_watched {
             return CallResult::Answered(self.make(&call));
         }
-        let place = Place {
+        let site = CallSite {
             function: self.running,
             call: kind(&call),
         };
         let number = self.calls.len();
-        self.calls.push(place.clone());
-        let Some(strike) = self.plan.remove(&number) else {
+        self.calls.push(site.clone());
+        let Some(fault) = self.plan.remove(&number) else {
             return CallResult::Answered(self.make(&call));
         };
-        self.struck.push((place, strike));
-        match strike {
-            Strike::DiesBefore => {
+        self.injected.push((site, fault));
+        match fault {
+            Fault::CrashBefore => {
                 self.is_dead = true;
                 CallResult::Waiting(Slot::default())
             }
-            Strike::DiesAfter => {
-                let _unheard = self.make(&call);
+            Fault::CrashAfter => {
+                let _lost = self.make(&call);
                 self.is_dead = true;
                 CallResult::Waiting(Slot::default())
             }
-            Strike::Fails => CallResult::Broken,
-            Strike::AnswerLost => {
-                let _unheard = self.make(&call);
+            Fault::Fail => CallResult::Broken,
+            Fault::LoseAnswer => {
+                let _lost = self.make(&call);
                 CallResult::Broken
             }
-            Strike::Meanwhile => {
+            Fault::Interrupt => {
                 let slot = Slot::default();
                 self.waiting = Some((slot.clone(), call));
                 CallResult::Waiting(slot)
@@ -297,7 +299,7 @@ impl Cloud {
         }
     }
 
-    /// Does what a call asks for.
+    /// Handles a call and returns its answer.
     pub fn make(&mut self, call: &Call) -> ServiceResponse {
         match call.operation.as_str() {
             "PublishBatch" => self.publish(&call.body),
@@ -313,7 +315,7 @@ impl Cloud {
 
     // --- The topic and the queues -------------------------------------------
 
-    /// Hands each message to its subscribers, by the filters of the template.
+    /// Delivers each message to its subscribers, by the filters of the template.
     fn publish(&mut self, body: &str) -> ServiceResponse {
         let now = self.clock.now();
         let mut outcomes = Vec::new();
@@ -321,14 +323,14 @@ impl Cloud {
             let is_end = ["session-revoked", "other-sessions-revoked"]
                 .contains(&message.attributes["event_type"].as_str());
             let scope = message.attributes.get("scope").map(String::as_str);
-            let copies = if self.rough.is_some() { 2 } else { 1 };
+            let copies = if self.disorder.is_some() { 2 } else { 1 };
             for _ in 0..copies {
                 self.heard.push(message.clone());
                 if is_end {
-                    self.enqueue(Line::Push, &message, now);
+                    self.enqueue(QueueName::Push, &message, now);
                 }
                 if is_end && matches!(scope, Some("others" | "global")) {
-                    self.enqueue(Line::Sweep, &message, now);
+                    self.enqueue(QueueName::Sweep, &message, now);
                 }
             }
             outcomes.push((id, None));
@@ -336,20 +338,20 @@ impl Cloud {
         delivery::batch_answer(&outcomes)
     }
 
-    fn enqueue(&mut self, line: Line, message: &Published, now: Timestamp) {
-        let comes_again = self.draw(3) == 1;
+    fn enqueue(&mut self, line: QueueName, message: &Published, now: Timestamp) {
+        let is_duplicated = self.draw(3) == 1;
         let queue = self.queues.get_mut(&line).unwrap();
-        // By raw delivery the attributes come with it.
+        // Raw delivery passes the attributes on.
         let attributes = message.attributes.clone();
-        queue.send(message.body.clone(), attributes, now, comes_again);
+        queue.send(message.body.clone(), attributes, now, is_duplicated);
     }
 
     fn send(&mut self, message: Queued) -> ServiceResponse {
         let visible_at = self.clock.now() + SignedDuration::from_secs(message.delay_s);
-        let comes_again = self.draw(3) == 1;
+        let is_duplicated = self.draw(3) == 1;
         let line = match message.queue.as_str() {
-            PUSH_QUEUE => Line::Push,
-            SWEEP_QUEUE => Line::Sweep,
+            PUSH_QUEUE => QueueName::Push,
+            SWEEP_QUEUE => QueueName::Sweep,
             _ => {
                 assert_eq!(message.queue, UNPUBLISHED_QUEUE);
                 self.unpublished.push(message);
@@ -357,24 +359,24 @@ impl Cloud {
             }
         };
         let queue = self.queues.get_mut(&line).unwrap();
-        queue.send(message.body, message.attributes, visible_at, comes_again);
+        queue.send(message.body, message.attributes, visible_at, is_duplicated);
         delivery::sent_answer()
     }
 
-    /// Puts a message into a queue, as somebody who may.
-    pub fn smuggle(&mut self, line: Line, body: &str) {
+    /// Puts a message into a queue directly.
+    pub fn inject(&mut self, line: QueueName, body: &str) {
         let now = self.clock.now();
         let queue = self.queues.get_mut(&line).unwrap();
         queue.send(body.to_owned(), BTreeMap::new(), now, false);
     }
 
-    /// Receives messages: they are out of sight for a while, and what was received
-    /// too often goes to the dead-letter queue.
-    pub fn receive(&mut self, line: Line) -> Vec<Value> {
+    /// Receives messages: they become invisible for a while, and those that were
+    /// received too often move to the dead-letter queue.
+    pub fn receive(&mut self, line: QueueName) -> Vec<Value> {
         let now = self.clock.now();
         let at_once = match line {
-            Line::Push => 10,
-            Line::Sweep => 5,
+            QueueName::Push => 10,
+            QueueName::Sweep => 5,
         };
         let mut received = Vec::new();
         while received.len() < at_once {
@@ -410,22 +412,22 @@ impl Cloud {
         received
     }
 
-    /// Deletes what was received and is done, if it is not delivered once more.
-    pub fn delete(&mut self, line: Line, id: &str) {
+    /// Deletes a message that was processed, unless it is to be delivered again.
+    pub fn delete(&mut self, line: QueueName, id: &str) {
         let now = self.clock.now();
         let after_s = i64::try_from(self.draw(20)).unwrap();
         let queue = self.queues.get_mut(&line).unwrap();
         let at = queue.waiting.iter().position(|message| message.id == id);
         let at = at.expect("a message that was received");
         let message = &mut queue.waiting[at];
-        if std::mem::take(&mut message.comes_again) {
+        if std::mem::take(&mut message.is_duplicated) {
             message.visible_at = now + SignedDuration::from_secs(after_s);
         } else {
             queue.waiting.remove(at);
         }
     }
 
-    /// Moves what is in the dead-letter queues back.
+    /// Moves the messages of the dead-letter queues back.
     pub fn redrive(&mut self) {
         let now = self.clock.now();
         for queue in self.queues.values_mut() {
@@ -439,7 +441,7 @@ impl Cloud {
 
     // --- The streams --------------------------------------------------------
 
-    /// Takes up what was written, by the filters of the template.
+    /// Reads the new records of the streams, by the filters of the template.
     fn read_streams(&mut self) {
         if !std::mem::take(&mut self.is_written) {
             return;
@@ -464,7 +466,7 @@ impl Cloud {
         }
     }
 
-    /// Passes over what the streams have so far.
+    /// Skips the records that the streams have so far.
     pub fn skip_streams(&mut self) {
         self.read_streams();
         for stream in self.streams.values_mut() {
@@ -472,7 +474,7 @@ impl Cloud {
         }
     }
 
-    /// The next records of a stream.
+    /// Returns the next batch of a stream.
     pub fn batch(&self, table: &str) -> Vec<Value> {
         let stream = &self.streams[table];
         let limit = if stream.limit == 0 { 100 } else { stream.limit };
@@ -480,9 +482,9 @@ impl Cloud {
         rest.take(limit).cloned().collect()
     }
 
-    /// Goes on in a stream, behind so many records; or, when the function has
-    /// died, with half of them.
-    pub fn go_on(&mut self, table: &str, done: Option<usize>) {
+    /// Moves on in a stream by the records that were processed or, after a crash, halves
+    /// the batch.
+    pub fn advance(&mut self, table: &str, done: Option<usize>) {
         let size = self.batch(table).len();
         let stream = self.streams.get_mut(table).unwrap();
         match done {
@@ -497,18 +499,19 @@ impl Cloud {
     // --- The gateway --------------------------------------------------------
 
     fn post(&mut self, id: &str, frame: &str) -> ServiceResponse {
-        if let Some(trouble) = self.troubles.get_mut(id)
-            && trouble.times != Some(0)
+        if let Some(outage) = self.outages.get_mut(id)
+            && outage.times != Some(0)
         {
-            trouble.times = trouble.times.map(|times| times - 1);
-            return management_response(trouble.status);
+            outage.times = outage.times.map(|times| times - 1);
+            return management_response(outage.status);
         }
         let now = self.clock.now();
         match self.sockets.get_mut(id) {
             Some(socket) if socket.stage == Stage::Open => {
                 let frame = serde_json::from_str(frame).expect("a frame of JSON");
                 socket.frames.push((now, frame));
-                self.deeds.push((now + SOON, Deed::Reads(id.to_owned())));
+                self.actions
+                    .push((now + SOON, Action::ReadFrame(id.to_owned())));
                 management_response(200)
             }
             _ => management_response(410),
@@ -525,21 +528,22 @@ impl Cloud {
         }
     }
 
-    /// Finishes a handshake that was let in.
+    /// Finishes an accepted handshake.
     pub fn open(&mut self, id: &str) {
         let socket = self.sockets.get_mut(id).expect("a socket");
         socket.stage = Stage::Open;
         socket.was_open = true;
     }
 
-    /// Ends a socket, and tells of it.
+    /// Closes a socket, and schedules its disconnect event.
     pub fn end(&mut self, id: &str) {
         let now = self.clock.now();
-        self.deeds.push((now + SOON, Deed::EndInfo(id.to_owned())));
+        self.actions
+            .push((now + SOON, Action::Disconnect(id.to_owned())));
         self.lose(id);
     }
 
-    /// Ends a socket; nobody is told.
+    /// Closes a socket without a disconnect event.
     pub fn lose(&mut self, id: &str) {
         let now = self.clock.now();
         let socket = self.sockets.get_mut(id).expect("a socket");
@@ -547,9 +551,9 @@ impl Cloud {
         socket.closed_at = Some(now);
     }
 
-    // --- What comes next ----------------------------------------------------
+    // --- Time ---------------------------------------------------------------
 
-    /// Something that can be done now; when time has to pass first, it passes.
+    /// Returns the next delivery or action, and moves the clock when none is due.
     pub fn next(&mut self) -> Option<Work> {
         self.read_streams();
         loop {
@@ -557,16 +561,16 @@ impl Cloud {
             let ready = self.ready(now);
             if !ready.is_empty() {
                 let work = ready[self.draw(ready.len())].clone();
-                if let Work::Deed(deed) = &work {
-                    let is_it = |(at, other): &(Timestamp, Deed)| *at <= now && other == deed;
-                    let at = self.deeds.iter().position(is_it).unwrap();
-                    self.deeds.remove(at);
+                if let Work::Action(action) = &work {
+                    let is_it = |(at, other): &(Timestamp, Action)| *at <= now && other == action;
+                    let at = self.actions.iter().position(is_it).unwrap();
+                    self.actions.remove(at);
                 }
                 return Some(work);
             }
             let messages = self.queues.values().flat_map(|queue| &queue.waiting);
             let times = messages.map(|message| message.visible_at);
-            let soonest = times.chain(self.deeds.iter().map(|(at, _)| *at)).min()?;
+            let soonest = times.chain(self.actions.iter().map(|(at, _)| *at)).min()?;
             self.clock.advance(soonest.duration_since(now));
         }
     }
@@ -574,19 +578,19 @@ impl Cloud {
     fn ready(&self, now: Timestamp) -> Vec<Work> {
         let streams = self.streams.iter();
         let streams = streams.filter(|(_, stream)| stream.delivered < stream.records.len());
-        let deeds = self.deeds.iter().filter(|(at, _)| *at <= now);
+        let actions = self.actions.iter().filter(|(at, _)| *at <= now);
         let queues = self.queues.iter().filter(|(_, queue)| {
             let mut messages = queue.waiting.iter();
             messages.any(|message| message.visible_at <= now)
         });
         streams
             .map(|(table, _)| Work::Stream(table))
-            .chain(deeds.map(|(_, deed)| Work::Deed(deed.clone())))
+            .chain(actions.map(|(_, action)| Work::Action(action.clone())))
             .chain(queues.map(|(line, _)| Work::Queue(*line)))
             .collect()
     }
 
-    /// The rows of Connections: the socket, and the session that it is of.
+    /// Returns the rows of Connections, each as its socket and session.
     pub fn connections(&self) -> BTreeSet<(String, String)> {
         let rows = self.engine.rows(tables::CONNECTIONS);
         rows.iter()
@@ -599,7 +603,7 @@ impl Cloud {
     }
 }
 
-/// The kind of a call: what it does, and to which table.
+/// Returns the operation of a call, with its table.
 fn kind(call: &Call) -> String {
     let table = || {
         let (_, rest) = call.body.split_once("\"TableName\":\"")?;

@@ -1,75 +1,76 @@
-//! What can't be done for a time, or as it is: it waits alone, in its dead-letter
-//! queue, and is done when it is redriven.
+//! Messages that can not be processed: each waits alone in its dead-letter queue, and
+//! is processed when it is redriven.
 
 use curfew_tests::tables;
 use domain::Token;
 use serde_json::{Value, json};
 
-use super::cloud::{Line, Stage, Trouble};
+use super::cloud::{Outage, QueueName, Stage};
+use super::simulation::{InitialState, LAPTOP, PHONE, RADIO, Simulation};
 use super::verdict;
-use super::world::{LAPTOP, Origin, PHONE, RADIO, World};
 use super::{deep, runtime};
 
-/// Tries something in a world of its own.
-fn alone(test: impl AsyncFnOnce(&World) + Send + 'static) {
+/// Runs a test in its own simulation.
+fn alone(test: impl AsyncFnOnce(&Simulation) + Send + 'static) {
     let thread = deep().spawn(|| {
         runtime().block_on(async {
-            let world = World::new();
-            world.begin(&Origin::new().await, None);
-            test(&world).await;
+            let simulation = Simulation::new();
+            simulation.begin(&InitialState::new().await, None);
+            test(&simulation).await;
         });
     });
     thread.unwrap().join().unwrap();
 }
 
-async fn assert_nothing_lost(world: &World) {
-    let left_behind = verdict::judge(world).await;
+async fn assert_nothing_lost(simulation: &Simulation) {
+    let left_behind = verdict::check(simulation).await;
     assert!(left_behind.is_empty());
-    let faults = &world.home().faults;
-    assert!(faults.is_empty(), "{faults:#?}");
+    let violations = &simulation.accounts().violations;
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// The texts that were received too often.
-fn dead(world: &World, line: Line) -> Vec<String> {
-    let cloud = world.cloud();
+/// Returns the bodies in a dead-letter queue.
+fn dead(simulation: &Simulation, line: QueueName) -> Vec<String> {
+    let cloud = simulation.cloud();
     cloud.queues[&line].dead().map(str::to_owned).collect()
 }
 
-fn sockets_of(world: &World, device: usize) -> Vec<String> {
-    let (cloud, home) = (world.cloud(), world.home());
+fn sockets_of(simulation: &Simulation, device: usize) -> Vec<String> {
+    let (cloud, accounts) = (simulation.cloud(), simulation.accounts());
     let sockets = cloud.sockets.iter();
-    let of_device = sockets.filter(|(_, socket)| home.lives[socket.life].device == device);
+    let of_device =
+        sockets.filter(|(_, socket)| accounts.sessions[socket.session].device == device);
     of_device.map(|(id, _)| id.clone()).collect()
 }
 
-/// A row of next door's that is not as the store writes it.
-fn broken(world: &World, name: &str) -> Value {
-    let home = world.home();
-    let token = &home.lives[home.devices[RADIO].life].token;
+/// Returns a malformed row of the other account.
+fn broken(simulation: &Simulation, name: &str) -> Value {
+    let accounts = simulation.accounts();
+    let token = &accounts.sessions[accounts.devices[RADIO].session].token;
     let account = Token::parse(token).unwrap().account();
     json!({ "account_id": { "S": account }, name: { "S": "0" } })
 }
 
-fn mend(world: &World, table: &str, broken: &Value) {
+fn repair(simulation: &Simulation, table: &str, broken: &Value) {
     let delete = json!({ "TableName": table, "Key": broken });
-    let cloud = world.cloud();
+    let cloud = simulation.cloud();
     let answer = cloud.engine.answer("DeleteItem", &delete.to_string());
     assert!(answer.is_success(), "{}", answer.body);
 }
 
 #[test]
-fn a_poisoned_push_holds_nobody_up_and_is_made_when_it_is_redriven() {
-    alone(async |world| {
-        let broken = broken(world, "connection_id");
-        world.cloud().engine.put(tables::CONNECTIONS, &broken);
-        world.cloud().smuggle(Line::Push, "no message");
-        world.sign_out_scope(RADIO, "global").await;
-        world.sign_out_scope(LAPTOP, "global").await;
-        let first_receipt_at = world.cloud().clock.now();
-        world.settle().await;
+fn a_push_that_keeps_failing_delays_no_other_and_succeeds_when_it_is_redriven() {
+    alone(async |simulation| {
+        let broken = broken(simulation, "connection_id");
+        simulation.cloud().engine.put(tables::CONNECTIONS, &broken);
+        simulation.cloud().inject(QueueName::Push, "no message");
+        simulation.sign_out_scope(RADIO, "global").await;
+        simulation.sign_out_scope(LAPTOP, "global").await;
+        let first_receipt_at = simulation.cloud().clock.now();
+        simulation.settle().await;
 
-        let dead_before = dead(world, Line::Push);
-        assert_eq!(dead_before.len(), 2, "each by itself");
+        let dead_before = dead(simulation, QueueName::Push);
+        assert_eq!(dead_before.len(), 2, "one for each message");
         assert_eq!(
             dead_before
                 .iter()
@@ -77,115 +78,128 @@ fn a_poisoned_push_holds_nobody_up_and_is_made_when_it_is_redriven() {
                 .count(),
             1
         );
-        let radio = sockets_of(world, RADIO);
-        for (id, socket) in &world.cloud().sockets {
+        let radio = sockets_of(simulation, RADIO);
+        for (id, socket) in &simulation.cloud().sockets {
             if radio.contains(id) {
                 assert_eq!((socket.stage, socket.frames.len()), (Stage::Open, 0));
             } else {
-                let told_at = socket.frames[0].0;
-                assert!(told_at.duration_since(first_receipt_at) < Line::Push.visibility());
+                let pushed_at = socket.frames[0].0;
+                assert!(pushed_at.duration_since(first_receipt_at) < QueueName::Push.visibility());
                 assert_eq!(socket.stage, Stage::Closed);
             }
         }
 
-        mend(world, tables::CONNECTIONS, &broken);
-        world.cloud().redrive();
-        world.settle().await;
+        repair(simulation, tables::CONNECTIONS, &broken);
+        simulation.cloud().redrive();
+        simulation.settle().await;
 
-        assert_eq!(dead(world, Line::Push), ["no message"]);
-        world.cloud().queues.get_mut(&Line::Push).unwrap().purge();
-        assert_nothing_lost(world).await;
+        assert_eq!(dead(simulation, QueueName::Push), ["no message"]);
+        simulation
+            .cloud()
+            .queues
+            .get_mut(&QueueName::Push)
+            .unwrap()
+            .purge();
+        assert_nothing_lost(simulation).await;
     });
 }
 
 #[test]
-fn a_poisoned_sweep_holds_nobody_up_and_is_made_when_it_is_redriven() {
-    alone(async |world| {
-        let broken = broken(world, "device_id");
-        world.cloud().engine.put(tables::DEVICES, &broken);
-        world.sign_out_scope(RADIO, "global").await;
-        world.sign_out_scope(LAPTOP, "others").await;
-        world.settle().await;
+fn a_sweep_that_keeps_failing_delays_no_other_and_succeeds_when_it_is_redriven() {
+    alone(async |simulation| {
+        let broken = broken(simulation, "device_id");
+        simulation.cloud().engine.put(tables::DEVICES, &broken);
+        simulation.sign_out_scope(RADIO, "global").await;
+        simulation.sign_out_scope(LAPTOP, "others").await;
+        simulation.settle().await;
 
-        assert_eq!(dead(world, Line::Sweep).len(), 1);
-        assert_eq!(dead(world, Line::Push), [""; 0], "telling needs no sweep");
-        let sockets = world.cloud().sockets.clone();
-        let told = sockets.values().filter(|socket| !socket.frames.is_empty());
-        assert_eq!(told.count(), 4, "next door's, too");
+        assert_eq!(dead(simulation, QueueName::Sweep).len(), 1);
+        assert_eq!(
+            dead(simulation, QueueName::Push),
+            [""; 0],
+            "a push needs no sweep"
+        );
+        let sockets = simulation.cloud().sockets.clone();
+        let reached = sockets.values().filter(|socket| !socket.frames.is_empty());
+        assert_eq!(reached.count(), 4, "the other account's, too");
 
-        mend(world, tables::DEVICES, &broken);
-        world.cloud().redrive();
-        world.settle().await;
+        repair(simulation, tables::DEVICES, &broken);
+        simulation.cloud().redrive();
+        simulation.settle().await;
 
-        assert_nothing_lost(world).await;
+        assert_nothing_lost(simulation).await;
     });
 }
 
 #[test]
-fn a_push_endpoint_that_refuses_for_a_time_is_asked_again() {
-    alone(async |world| {
+fn a_management_api_that_fails_for_a_time_is_retried() {
+    alone(async |simulation| {
         for (status, times) in [(429, 1), (500, 1), (429, 4), (500, 4)] {
-            world.begin(&Origin::new().await, None);
-            let trouble = Trouble {
+            simulation.begin(&InitialState::new().await, None);
+            let outage = Outage {
                 status,
                 times: Some(times),
             };
-            for socket in sockets_of(world, PHONE) {
-                world.cloud().troubles.insert(socket, trouble);
+            for socket in sockets_of(simulation, PHONE) {
+                simulation.cloud().outages.insert(socket, outage);
             }
-            world.sign_out_scope(LAPTOP, "global").await;
-            world.settle().await;
-            assert_nothing_lost(world).await;
+            simulation.sign_out_scope(LAPTOP, "global").await;
+            simulation.settle().await;
+            assert_nothing_lost(simulation).await;
         }
     });
 }
 
 #[test]
-fn one_socket_that_refuses_for_ever_holds_nobody_up_and_is_told_when_that_is_mended() {
-    alone(async |world| {
+fn a_socket_that_always_fails_delays_no_other_and_is_reached_when_it_is_redriven() {
+    alone(async |simulation| {
         for status in [429, 500] {
-            world.begin(&Origin::new().await, None);
-            let phone = sockets_of(world, PHONE).remove(0);
-            let trouble = Trouble {
+            simulation.begin(&InitialState::new().await, None);
+            let phone = sockets_of(simulation, PHONE).remove(0);
+            let outage = Outage {
                 status,
                 times: None,
             };
-            world.cloud().troubles.insert(phone.clone(), trouble);
-            world.sign_out_scope(LAPTOP, "others").await;
-            let began = world.cloud().clock.now();
-            world.settle().await;
+            simulation.cloud().outages.insert(phone.clone(), outage);
+            simulation.sign_out_scope(LAPTOP, "others").await;
+            let began = simulation.cloud().clock.now();
+            simulation.settle().await;
 
-            // Once by the event of all, and once by its own.
-            assert_eq!(dead(world, Line::Push).len(), 2);
-            let open = world.cloud().sockets.clone().into_iter();
+            // One by the event of the account, and one by the event of the session.
+            assert_eq!(dead(simulation, QueueName::Push).len(), 2);
+            let open = simulation.cloud().sockets.clone().into_iter();
             let open = open.filter(|(_, socket)| socket.stage == Stage::Open);
             let open: Vec<String> = open.map(|(id, _)| id).collect();
-            let mut left = [sockets_of(world, LAPTOP), sockets_of(world, RADIO)].concat();
+            let mut left = [
+                sockets_of(simulation, LAPTOP),
+                sockets_of(simulation, RADIO),
+            ]
+            .concat();
             left.push(phone.clone());
             left.sort();
-            assert_eq!(open, left, "every other one is told and closed");
-            for socket in world.cloud().sockets.values() {
+            assert_eq!(open, left, "another socket is still open");
+            for socket in simulation.cloud().sockets.values() {
                 let ended_at = socket.closed_at.unwrap_or(began);
-                assert!(ended_at.duration_since(began) < Line::Push.visibility());
+                assert!(ended_at.duration_since(began) < QueueName::Push.visibility());
             }
 
-            world.cloud().troubles.clear();
-            world.cloud().redrive();
-            world.settle().await;
-            assert_nothing_lost(world).await;
+            simulation.cloud().outages.clear();
+            simulation.cloud().redrive();
+            simulation.settle().await;
+            assert_nothing_lost(simulation).await;
         }
     });
 }
 
 #[test]
-fn a_socket_that_is_gone_without_a_word_is_forgotten_and_the_device_is_not_reached() {
-    alone(async |world| {
-        let phone = sockets_of(world, PHONE).remove(0);
-        world.cloud().lose(&phone);
-        world.home().cut.insert(phone);
-        world.sign_out_scope(LAPTOP, "global").await;
-        world.settle().await;
-        // The receipt says so, and its row is gone.
-        assert_nothing_lost(world).await;
+fn the_row_of_a_lost_socket_is_deleted_and_its_device_is_not_reached() {
+    alone(async |simulation| {
+        let phone = sockets_of(simulation, PHONE).remove(0);
+        simulation.cloud().lose(&phone);
+        simulation.accounts().cut.insert(phone);
+        simulation.sign_out_scope(LAPTOP, "global").await;
+        simulation.settle().await;
+        // The receipt shows it as not reached, and the row was deleted.
+        assert_nothing_lost(simulation).await;
     });
 }

@@ -1,31 +1,33 @@
-//! What happens to the household, and one run of it with what goes wrong.
+//! The scenarios, and one run of a scenario with its faults.
 
 use std::collections::BTreeSet;
 
-use super::cloud::{Deed, Place, Strike};
+use super::cloud::{Action, CallSite, Fault};
+use super::simulation::{
+    CONSOLE, InitialState, Interruption, LAPTOP, PHONE, Simulation, TABLET, TV,
+};
 use super::verdict;
-use super::world::{CONSOLE, LAPTOP, Meanwhile, Origin, PHONE, TABLET, TV, World};
 
-/// What happens to the household.
+/// A sequence of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
     /// A device with two sockets is signed out.
     One,
-    /// Every other device is. Two that are connected call before they are told;
-    /// two that are not call later.
+    /// Every other device is signed out. Two connected ones call before they are
+    /// notified, two others call later.
     Others,
-    /// Every device is.
+    /// Every device is signed out.
     Global,
-    /// Every other one, then every one.
+    /// The others are signed out, then every device.
     TwoInARow,
-    /// One, then every one.
+    /// One device is signed out, then every device.
     OneThenGlobal,
-    /// The password is changed, and everybody is signed out.
+    /// The password is changed, and every device is signed out.
     Password,
-    /// A connected device signs in again when its session has just ended.
+    /// A connected device signs in again right after its session has ended.
     SignsInAgain,
-    /// One device has just shaken hands when everybody is signed out, another
-    /// tries it just after.
+    /// One device has just opened a socket when every device is signed out, and another
+    /// tries to right after.
     Connects,
 }
 
@@ -41,94 +43,94 @@ impl Scenario {
         Self::Connects,
     ];
 
-    /// Up to where the fan-out begins.
-    async fn begin(self, world: &World) {
-        let later = |after_s, deed| world.cloud().later(after_s, deed);
+    /// Makes the requests up to the point where the fan-out begins.
+    async fn begin(self, simulation: &Simulation) {
+        let later = |after_s, action| simulation.cloud().later(after_s, action);
         match self {
-            Self::One => world.sign_out_device(LAPTOP, TV).await,
+            Self::One => simulation.sign_out_device(LAPTOP, TV).await,
             Self::Others => {
-                world.sign_out_scope(LAPTOP, "others").await;
-                later(0, Deed::Calls(PHONE));
-                later(0, Deed::Calls(TV));
-                later(30, Deed::Calls(PHONE));
-                later(60, Deed::Calls(CONSOLE));
-                later(90, Deed::Calls(CONSOLE));
-                later(120, Deed::Calls(TABLET));
+                simulation.sign_out_scope(LAPTOP, "others").await;
+                later(0, Action::Call(PHONE));
+                later(0, Action::Call(TV));
+                later(30, Action::Call(PHONE));
+                later(60, Action::Call(CONSOLE));
+                later(90, Action::Call(CONSOLE));
+                later(120, Action::Call(TABLET));
             }
-            Self::Global => world.sign_out_scope(LAPTOP, "global").await,
+            Self::Global => simulation.sign_out_scope(LAPTOP, "global").await,
             Self::TwoInARow => {
-                world.sign_out_scope(LAPTOP, "others").await;
-                world.sign_out_scope(LAPTOP, "global").await;
+                simulation.sign_out_scope(LAPTOP, "others").await;
+                simulation.sign_out_scope(LAPTOP, "global").await;
             }
             Self::OneThenGlobal => {
-                world.sign_out_device(LAPTOP, TV).await;
-                world.sign_out_scope(LAPTOP, "global").await;
+                simulation.sign_out_device(LAPTOP, TV).await;
+                simulation.sign_out_scope(LAPTOP, "global").await;
             }
-            Self::Password => world.change_password(LAPTOP, false).await,
+            Self::Password => simulation.change_password(LAPTOP, false).await,
             Self::SignsInAgain => {
-                world.sign_out_scope(LAPTOP, "others").await;
-                later(0, Deed::SignsIn(TV));
+                simulation.sign_out_scope(LAPTOP, "others").await;
+                later(0, Action::SignIn(TV));
             }
             Self::Connects => {
-                world.watch();
-                world.connect(TABLET).await;
-                world.cloud().is_watched = false;
-                // Unless that has happened in the middle of the handshake.
-                if world.home().acts.is_empty() {
-                    world.sign_out_scope(LAPTOP, "global").await;
+                simulation.watch();
+                simulation.connect(TABLET).await;
+                simulation.cloud().is_watched = false;
+                // Unless an interruption did so in the middle of the handshake.
+                if simulation.accounts().sign_outs.is_empty() {
+                    simulation.sign_out_scope(LAPTOP, "global").await;
                 }
-                later(0, Deed::Connects(CONSOLE));
+                later(0, Action::Connect(CONSOLE));
             }
         }
     }
 }
 
-/// One run: what happens, which calls are struck, and how messages come.
+/// One run of a scenario, with its faults and interruption.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub scenario: Scenario,
-    pub strikes: Vec<(usize, Strike)>,
-    pub meanwhile: Option<Meanwhile>,
-    /// Messages come twice and in an order that is drawn from this.
-    pub rough: Option<u64>,
+    pub faults: Vec<(usize, Fault)>,
+    pub interruption: Option<Interruption>,
+    /// The seed by which messages are duplicated and reordered.
+    pub disorder: Option<u64>,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
     pub run: Run,
-    pub calls: Vec<Place>,
-    pub struck: Vec<(Place, Strike)>,
-    pub faults: Vec<String>,
-    /// The rows of sockets that are no more, which are left to the TTL.
+    pub calls: Vec<CallSite>,
+    pub injected: Vec<(CallSite, Fault)>,
+    pub violations: Vec<String>,
+    /// The rows of closed sockets that only the TTL will delete.
     pub left_behind: BTreeSet<String>,
 }
 
 impl Run {
-    pub fn calm(scenario: Scenario) -> Self {
+    pub fn undisturbed(scenario: Scenario) -> Self {
         Self {
             scenario,
-            strikes: Vec::new(),
-            meanwhile: None,
-            rough: None,
+            faults: Vec::new(),
+            interruption: None,
+            disorder: None,
         }
     }
 
-    pub async fn play(self, world: &World, origin: &Origin) -> Outcome {
-        world.begin(origin, self.rough);
-        world.cloud().plan = self.strikes.iter().copied().collect();
-        world.home().meanwhile = self.meanwhile;
-        self.scenario.begin(world).await;
-        world.watch();
-        world.settle().await;
-        world.cloud().is_watched = false;
-        let left_behind = verdict::judge(world).await;
-        let mut cloud = world.cloud();
+    pub async fn play(self, simulation: &Simulation, initial: &InitialState) -> Outcome {
+        simulation.begin(initial, self.disorder);
+        simulation.cloud().plan = self.faults.iter().copied().collect();
+        simulation.accounts().interruption = self.interruption;
+        self.scenario.begin(simulation).await;
+        simulation.watch();
+        simulation.settle().await;
+        simulation.cloud().is_watched = false;
+        let left_behind = verdict::check(simulation).await;
+        let mut cloud = simulation.cloud();
         Outcome {
             run: self,
             calls: std::mem::take(&mut cloud.calls),
-            struck: std::mem::take(&mut cloud.struck),
-            faults: std::mem::take(&mut world.home().faults),
+            injected: std::mem::take(&mut cloud.injected),
+            violations: std::mem::take(&mut simulation.accounts().violations),
             left_behind,
         }
     }

@@ -1,4 +1,4 @@
-//! What must hold in the end, whatever went wrong on the way.
+//! The conditions that must hold at the end of every run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,70 +7,79 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::cloud::{Cloud, Socket, Stage};
-use super::world::{Act, Home, Life, Temper, World};
+use super::simulation::{Accounts, AnsweredSignOut, Behavior, Simulation, TrackedSession};
 
-/// How long a device has to acknowledge.
+/// The time that a device has to acknowledge.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Judges the end of a run, and gives the rows of Connections that are left to the
-/// TTL: those of sockets that are no more, and whose handshake or end the function
-/// did not get through.
-pub async fn judge(world: &World) -> BTreeSet<String> {
-    let acts = world.home().acts.clone();
-    let mut faults = Vec::new();
-    for act in &acts {
-        let id = act.id.parse().unwrap();
-        let store = &world.bundle.store;
-        let receipt = store.receipt(act.account, id, &world.bundle.limits).await;
+/// Checks the end of a run. Returns the rows of Connections that only the TTL will
+/// delete: those of closed sockets whose handshake or disconnect event failed.
+pub async fn check(simulation: &Simulation) -> BTreeSet<String> {
+    let sign_outs = simulation.accounts().sign_outs.clone();
+    let mut violations = Vec::new();
+    for sign_out in &sign_outs {
+        let id = sign_out.id.parse().unwrap();
+        let store = &simulation.bundle.store;
+        let receipt = store
+            .receipt(sign_out.account, id, &simulation.bundle.limits)
+            .await;
         let receipt = receipt.unwrap().expect("a receipt");
-        faults.extend(of_receipt(world, act, &receipt.entries));
+        violations.extend(of_receipt(simulation, sign_out, &receipt.entries));
     }
-    let (cloud, home) = (world.cloud(), world.home());
-    faults.extend(of_topic(&cloud, &home, &acts));
+    let (cloud, accounts) = (simulation.cloud(), simulation.accounts());
+    violations.extend(of_topic(&cloud, &accounts, &sign_outs));
     for (id, socket) in &cloud.sockets {
-        let found = of_socket(id, socket, &home);
-        faults.extend(found.into_iter().map(|fault| format!("{id}: {fault}")));
+        let found = of_socket(id, socket, &accounts);
+        violations.extend(
+            found
+                .into_iter()
+                .map(|violation| format!("{id}: {violation}")),
+        );
     }
     for (line, queue) in &cloud.queues {
         let left = queue.waiting().chain(queue.dead());
-        faults.extend(left.map(|body| format!("{line:?} still has {body}")));
+        violations.extend(left.map(|body| format!("{line:?} still has {body}")));
     }
     if !cloud.unpublished.is_empty() {
-        faults.push("something was not published".to_owned());
+        violations.push("something was not published".to_owned());
     }
     let open = cloud.sockets.iter();
     let open: BTreeSet<(String, String)> = open
         .filter(|(_, socket)| socket.stage == Stage::Open)
-        .map(|(id, socket)| (id.clone(), home.lives[socket.life].session.clone()))
+        .map(|(id, socket)| (id.clone(), accounts.sessions[socket.session].id.clone()))
         .collect();
     let rows = cloud.connections();
     for (id, _) in open.difference(&rows) {
-        faults.push(format!("{id} is open and has no row"));
+        violations.push(format!("{id} is open and has no row"));
     }
     let mut left_behind = BTreeSet::new();
     for (id, session) in rows.difference(&open) {
-        if home.unfinished.contains(id) {
+        if accounts.unfinished.contains(id) {
             left_behind.insert(id.clone());
         } else {
-            faults.push(format!("{id} of {session} is closed and has a row"));
+            violations.push(format!("{id} of {session} is closed and has a row"));
         }
     }
-    drop((cloud, home));
-    world.home().faults.extend(faults);
+    drop((cloud, accounts));
+    simulation.accounts().violations.extend(violations);
     left_behind
 }
 
-/// Each session that the sign-out ended has one part, as far as its device has
-/// come; no other session has one.
-fn of_receipt(world: &World, act: &Act, parts: &[ReceiptEntry]) -> Vec<String> {
-    let (cloud, home) = (world.cloud(), world.home());
-    let mut faults = Vec::new();
-    let ended: BTreeMap<&str, (usize, &Life)> = home
-        .lives
+/// Checks that each session that the sign-out ended has one entry with the right state,
+/// and no other session has one.
+fn of_receipt(
+    simulation: &Simulation,
+    sign_out: &AnsweredSignOut,
+    parts: &[ReceiptEntry],
+) -> Vec<String> {
+    let (cloud, accounts) = (simulation.cloud(), simulation.accounts());
+    let mut violations = Vec::new();
+    let ended: BTreeMap<&str, (usize, &TrackedSession)> = accounts
+        .sessions
         .iter()
         .enumerate()
-        .filter(|(_, life)| life.end.as_ref() == Some(&act.id))
-        .map(|(at, life)| (life.session.as_str(), (at, life)))
+        .filter(|(_, session)| session.end.as_ref() == Some(&sign_out.id))
+        .map(|(at, session)| (session.id.as_str(), (at, session)))
         .collect();
     let sessions = parts.iter().map(|part| part.session.session.to_string());
     let sessions: BTreeSet<String> = sessions.collect();
@@ -80,47 +89,47 @@ fn of_receipt(world: &World, act: &Act, parts: &[ReceiptEntry]) -> Vec<String> {
             .map(String::as_str)
             .eq(ended.keys().copied())
     {
-        faults.push(format!("the receipt is of {sessions:?} and not {ended:?}"));
-        return faults;
+        violations.push(format!("the receipt is of {sessions:?} and not {ended:?}"));
+        return violations;
     }
     for part in parts {
-        let (at, life) = ended[part.session.session.to_string().as_str()];
-        let mut sockets = cloud.sockets.values().filter(|socket| socket.life == at);
-        let is_told = sockets.any(|socket| !socket.frames.is_empty());
+        let (at, session) = ended[part.session.session.to_string().as_str()];
+        let mut sockets = cloud.sockets.values().filter(|socket| socket.session == at);
+        let is_notified = sockets.any(|socket| !socket.frames.is_empty());
         let state = part.state();
-        let expected = match (life.is_acknowledged, life.is_refused, is_told) {
+        let expected = match (session.is_acknowledged, session.is_refused, is_notified) {
             (true, _, _) => EntryState::Acknowledged,
             (false, true, _) => EntryState::Contacted,
             (false, false, true) => EntryState::Pushed,
             (false, false, false) => EntryState::Refused,
         };
-        // One that has signed in again is not told twice, even if the first time
-        // was not written down.
-        if state != expected && !(life.is_replaced && state < expected) {
-            faults.push(format!("{life:?} is {state:?} and not {expected:?}"));
+        // A device that has signed in again gets no second revocation, even when the
+        // first one was not recorded.
+        if state != expected && !(session.is_replaced && state < expected) {
+            violations.push(format!("{session:?} is {state:?} and not {expected:?}"));
         }
-        let device = &home.devices[life.device];
+        let device = &accounts.devices[session.device];
         let could = [
-            (part.pushed_at.is_some(), is_told),
-            (part.contacted_at.is_some(), life.has_called),
+            (part.pushed_at.is_some(), is_notified),
+            (part.contacted_at.is_some(), session.has_called),
             (
                 part.acknowledged_at.is_some(),
-                life.has_learnt && device.temper == Temper::Acknowledges,
+                session.has_learned && device.behavior == Behavior::Acknowledges,
             ),
         ];
         if could
             .iter()
             .any(|(is_claimed, is_so)| *is_claimed && !is_so)
         {
-            faults.push(format!("{part:?} claims too much of {life:?}"));
+            violations.push(format!("{part:?} claims too much of {session:?}"));
         }
     }
-    faults
+    violations
 }
 
-/// The other subscriber has heard everything.
-fn of_topic(cloud: &Cloud, home: &Home, acts: &[Act]) -> Vec<String> {
-    let mut faults = Vec::new();
+/// Checks that another subscriber of the topic got every event.
+fn of_topic(cloud: &Cloud, accounts: &Accounts, sign_outs: &[AnsweredSignOut]) -> Vec<String> {
+    let mut violations = Vec::new();
     let heard: Vec<(&str, Option<&str>, Value)> = cloud
         .heard
         .iter()
@@ -130,79 +139,87 @@ fn of_topic(cloud: &Cloud, home: &Home, acts: &[Act]) -> Vec<String> {
             (attribute("event_type").unwrap(), attribute("scope"), claims)
         })
         .collect();
-    let of_session = |kind: &str, life: &Life| {
+    let of_session = |kind: &str, session: &TrackedSession| {
         let mut heard = heard.iter();
         heard.any(|(event, _, claims)| {
-            *event == kind && claims["sub_id"]["session"]["id"] == life.session
+            *event == kind && claims["sub_id"]["session"]["id"] == session.id
         })
     };
-    for act in acts {
+    for sign_out in sign_outs {
         let mut of_act = heard
             .iter()
-            .filter(|(_, _, claims)| claims["txn"] == act.id);
+            .filter(|(_, _, claims)| claims["txn"] == sign_out.id);
         if !of_act
             .clone()
-            .any(|(_, scope, _)| *scope == Some(act.scope))
+            .any(|(_, scope, _)| *scope == Some(sign_out.scope))
         {
-            faults.push(format!("nobody has heard of {act:?}"));
+            violations.push(format!("no event about {sign_out:?}"));
         }
-        if act.is_password && !of_act.any(|(event, _, _)| *event == "credential-change") {
-            faults.push(format!("nobody has heard of the password of {act:?}"));
+        if sign_out.is_password && !of_act.any(|(event, _, _)| *event == "credential-change") {
+            violations.push(format!("no event about the password of {sign_out:?}"));
         }
-        let ended = home.lives.iter();
-        let ended = ended.filter(|life| life.end.as_ref() == Some(&act.id));
-        if act.scope == "others" || act.scope == "device" {
-            for life in ended.filter(|life| !of_session("session-revoked", life)) {
-                faults.push(format!("nobody has heard of the end of {life:?}"));
+        let ended = accounts.sessions.iter();
+        let ended = ended.filter(|session| session.end.as_ref() == Some(&sign_out.id));
+        if sign_out.scope == "others" || sign_out.scope == "device" {
+            for session in ended.filter(|session| !of_session("session-revoked", session)) {
+                violations.push(format!("no event about the end of {session:?}"));
             }
         }
     }
-    for life in home.lives.iter().filter(|life| life.is_watched) {
-        if !of_session("session-established", life) {
-            faults.push(format!("nobody has heard of {life:?}"));
+    for session in accounts
+        .sessions
+        .iter()
+        .filter(|session| session.is_watched)
+    {
+        if !of_session("session-established", session) {
+            violations.push(format!("no event about {session:?}"));
         }
     }
-    faults
+    violations
 }
 
-/// A socket of a session that has ended was told so, was told nothing else, and is
-/// closed; any other one was left alone.
-fn of_socket(id: &str, socket: &Socket, home: &Home) -> Vec<String> {
-    let mut faults = Vec::new();
-    let life = &home.lives[socket.life];
-    let is_cut = home.cut.contains(id);
-    let Some(end) = &life.end else {
+/// Checks that a socket of an ended session got the revocation and nothing else, and is
+/// closed; and that any other socket got no frame and was not closed.
+fn of_socket(id: &str, socket: &Socket, accounts: &Accounts) -> Vec<String> {
+    let mut violations = Vec::new();
+    let session = &accounts.sessions[socket.session];
+    let is_cut = accounts.cut.contains(id);
+    let Some(end) = &session.end else {
         if !socket.frames.is_empty() {
-            faults.push(format!("told {:?} and not concerned", socket.frames));
+            violations.push(format!(
+                "got {:?} although its session is valid",
+                socket.frames
+            ));
         }
         if socket.was_open && socket.stage != Stage::Open && !is_cut {
-            faults.push("closed and not concerned".to_owned());
+            violations.push("closed although its session is valid".to_owned());
         }
-        return faults;
+        return violations;
     };
     for (_, frame) in &socket.frames {
         if frame["type"] != "session-revoked"
             || frame["sign_out"] != *end
-            || frame["session"] != life.session
+            || frame["session"] != session.id
         {
-            faults.push(format!("told {frame}, by the end of {life:?}"));
+            violations.push(format!("got {frame} at the end of {session:?}"));
         }
     }
-    // One that learns by calling acknowledges before it is told, over one socket.
-    let need_not = life.is_replaced || life.has_asked || is_cut || !socket.was_open;
+    // A device that learns of its end by a call acknowledges over one socket before
+    // the push.
+    let need_not = session.is_replaced || session.has_asked || is_cut || !socket.was_open;
     if socket.frames.is_empty() && !need_not {
-        faults.push(format!("never told of the end of {life:?}"));
+        violations.push(format!("no frame about the end of {session:?}"));
     }
     if socket.stage != Stage::Closed {
-        faults.push(format!("outlives {life:?}"));
+        violations.push(format!("outlives {session:?}"));
     }
-    let temper = home.devices[life.device].temper;
-    if let (Some((told_at, _)), Some(closed_at), Temper::Mute) =
-        (socket.frames.first(), socket.closed_at, temper)
-        && closed_at.duration_since(*told_at) < GRACE
-        && !life.is_replaced
+    let behavior = accounts.devices[session.device].behavior;
+    if let (Some((notified_at, _)), Some(closed_at), Behavior::Silent) =
+        (socket.frames.first(), socket.closed_at, behavior)
+        && closed_at.duration_since(*notified_at) < GRACE
+        && !session.is_replaced
     {
-        faults.push("closed before the grace was over".to_owned());
+        violations.push("closed before the grace period ended".to_owned());
     }
-    faults
+    violations
 }

@@ -1,5 +1,5 @@
-//! Two households, their devices, and the functions of the bundle over the cloud:
-//! whatever is delivered, told or done by a device goes on until nothing is left.
+//! Two accounts, their devices, and the functions over the cloud. Deliveries and
+//! actions run until none is left.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +24,9 @@ use publish_revocations::StreamEvent;
 use runtime::Clock;
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, Deed, Line, Socket, Stage, Stream, Work};
+use super::cloud::{Action, Cloud, QueueName, Socket, Stage, Stream, Work};
 
-/// What is delivered and done in one run at most; far more than any run takes.
+/// The maximum number of deliveries and actions in a run, far above what any run needs.
 const ENOUGH: usize = 1_500;
 
 pub const LAPTOP: usize = 0;
@@ -36,122 +36,122 @@ pub const TABLET: usize = 3;
 pub const CONSOLE: usize = 4;
 pub const RADIO: usize = 5;
 
-/// What a device does when it learns that its session has ended.
+/// The reaction of a device to the end of its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Temper {
-    /// It wipes, and says so until that is taken.
+pub enum Behavior {
+    /// Wipes, and acknowledges until that succeeds.
     Acknowledges,
-    /// Nothing.
-    Mute,
+    /// Does nothing.
+    Silent,
 }
 
 #[derive(Debug, Clone)]
 pub struct Device {
     pub email: &'static str,
-    pub temper: Temper,
+    pub behavior: Behavior,
     pub key: String,
     pub id: DeviceId,
-    /// Its present session.
-    pub life: usize,
+    /// The number of its current session.
+    pub session: usize,
 }
 
-/// One session of a device, and what has happened to it.
+/// A session, and the facts that the checks need.
 #[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact that the verdict asks for by itself"
+    reason = "each is a fact that a check needs"
 )]
-pub struct Life {
+pub struct TrackedSession {
     pub device: usize,
     pub account: AccountId,
-    pub session: String,
+    pub id: String,
     pub token: String,
     /// The sign-out that ended it.
     pub end: Option<String>,
-    /// Its device has begun to sign in again.
+    /// Its device has started to sign in again.
     pub is_replaced: bool,
-    /// It may have called since its end.
+    /// It may have made a call since its end.
     pub has_called: bool,
-    /// It called since its end, and was refused.
+    /// It made a call since its end, and was refused.
     pub is_refused: bool,
-    /// It learnt of its end by calling.
+    /// Its device learned of the end by a call.
     pub has_asked: bool,
-    /// It has learnt of its end.
-    pub has_learnt: bool,
-    /// Its acknowledgement was taken.
+    /// Its device has learned of the end.
+    pub has_learned: bool,
+    /// Its acknowledgement was accepted.
     pub is_acknowledged: bool,
-    /// It began while the fan-out was watched.
+    /// It began while calls were recorded.
     pub is_watched: bool,
 }
 
 /// A sign-out that was answered.
 #[derive(Debug, Clone)]
-pub struct Act {
+pub struct AnsweredSignOut {
     pub id: String,
     pub account: AccountId,
     pub scope: &'static str,
     pub is_password: bool,
 }
 
-/// What happens in the middle of something else.
+/// A request that runs in the middle of another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meanwhile {
+pub enum Interruption {
     SignsInAgain(usize),
     SignsOutAll(usize),
 }
 
 #[derive(Default)]
-pub struct Home {
+pub struct Accounts {
     pub devices: Vec<Device>,
-    pub lives: Vec<Life>,
-    pub acts: Vec<Act>,
-    pub meanwhile: Option<Meanwhile>,
-    /// Sockets whose handshake or end the function did not get through.
+    pub sessions: Vec<TrackedSession>,
+    pub sign_outs: Vec<AnsweredSignOut>,
+    pub interruption: Option<Interruption>,
+    /// Sockets whose handshake or disconnect event failed.
     pub unfinished: BTreeSet<String>,
-    /// Sockets that the network has cut.
+    /// Sockets that the network has lost.
     pub cut: BTreeSet<String>,
-    pub faults: Vec<String>,
+    pub violations: Vec<String>,
 }
 
-pub struct World {
+pub struct Simulation {
     cloud: Arc<Mutex<Cloud>>,
-    home: RefCell<Home>,
+    accounts: RefCell<Accounts>,
     clock: Clock,
     pub bundle: Bundle,
     background: Background,
 }
 
-/// The households before anything happens, to begin each run from.
-pub struct Origin {
+/// The accounts as they are at the start of every run.
+pub struct InitialState {
     saved: PathBuf,
     at: Timestamp,
     sockets: BTreeMap<String, Socket>,
     streams: BTreeMap<&'static str, Stream>,
     devices: Vec<Device>,
-    lives: Vec<Life>,
+    sessions: Vec<TrackedSession>,
 }
 
-impl Origin {
-    /// Furnishes the households, and keeps their tables in a file.
+impl InitialState {
+    /// Creates the accounts, and saves their tables to a file.
     pub async fn new() -> Self {
-        let world = World::furnished().await;
+        let simulation = Simulation::with_accounts().await;
         let name = u64::from_be_bytes(runtime::random());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let saved = folder.join(format!("nothing-lost-{name:016x}.db"));
-        let (cloud, home) = (world.cloud(), world.home());
+        let (cloud, accounts) = (simulation.cloud(), simulation.accounts());
         cloud.engine.save(&saved);
         Self {
             saved,
-            at: world.clock.now(),
+            at: simulation.clock.now(),
             sockets: cloud.sockets.clone(),
             streams: cloud.streams.clone(),
-            devices: home.devices.clone(),
-            lives: home.lives.clone(),
+            devices: accounts.devices.clone(),
+            sessions: accounts.sessions.clone(),
         }
     }
 }
 
-impl Drop for Origin {
+impl Drop for InitialState {
     fn drop(&mut self) {
         let _left_behind_at_worst = std::fs::remove_file(&self.saved);
     }
@@ -163,74 +163,74 @@ enum Polled<T> {
     Waiting,
 }
 
-impl World {
-    /// Functions and clients, which are dear to make; what they reach comes with a
-    /// beginning.
+impl Simulation {
+    /// Creates the functions and clients, which are expensive. [`Simulation::begin`]
+    /// sets the state.
     #[must_use]
     pub fn new() -> Self {
         Self::over(Engine::new(), NOON.parse().unwrap())
     }
 
-    /// Begins anew, with the households as they are before anything happens.
-    pub fn begin(&self, origin: &Origin, seed: Option<u64>) {
-        let (mut cloud, mut home) = (self.cloud(), self.home());
+    /// Resets everything to the initial state.
+    pub fn begin(&self, initial: &InitialState, seed: Option<u64>) {
+        let (mut cloud, mut accounts) = (self.cloud(), self.accounts());
         self.clock
-            .advance(origin.at.duration_since(self.clock.now()));
-        *cloud = Cloud::new(self.clock.clone(), Engine::from_saved(&origin.saved));
-        cloud.sockets = origin.sockets.clone();
-        cloud.streams = origin.streams.clone();
-        cloud.rough = seed.map(SeededRandom::new);
-        *home = Home {
-            devices: origin.devices.clone(),
-            lives: origin.lives.clone(),
-            ..Home::default()
+            .advance(initial.at.duration_since(self.clock.now()));
+        *cloud = Cloud::new(self.clock.clone(), Engine::from_saved(&initial.saved));
+        cloud.sockets = initial.sockets.clone();
+        cloud.streams = initial.streams.clone();
+        cloud.disorder = seed.map(SeededRandom::new);
+        *accounts = Accounts {
+            devices: initial.devices.clone(),
+            sessions: initial.sessions.clone(),
+            ..Accounts::default()
         };
     }
 
-    /// A household with five devices, three of them connected, one of these twice;
-    /// and one next door.
-    async fn furnished() -> Self {
-        let world = Self::over(Engine::new(), NOON.parse().unwrap());
+    /// Creates an account with five devices, three of them connected, one of these
+    /// twice; and another account with one device.
+    async fn with_accounts() -> Self {
+        let simulation = Self::over(Engine::new(), NOON.parse().unwrap());
         let devices = [
-            (EMAIL, Temper::Acknowledges, 1),
-            (EMAIL, Temper::Acknowledges, 2),
-            (EMAIL, Temper::Mute, 1),
-            (EMAIL, Temper::Acknowledges, 0),
-            (EMAIL, Temper::Mute, 0),
-            (OTHER_EMAIL, Temper::Acknowledges, 1),
+            (EMAIL, Behavior::Acknowledges, 1),
+            (EMAIL, Behavior::Acknowledges, 2),
+            (EMAIL, Behavior::Silent, 1),
+            (EMAIL, Behavior::Acknowledges, 0),
+            (EMAIL, Behavior::Silent, 0),
+            (OTHER_EMAIL, Behavior::Acknowledges, 1),
         ];
         for email in [EMAIL, OTHER_EMAIL] {
-            let registered = world.bundle.register(email, PASSWORD).await;
+            let registered = simulation.bundle.register(email, PASSWORD).await;
             assert_eq!(registered.status_code, 202);
         }
-        for (device, (email, temper, sockets)) in devices.into_iter().enumerate() {
-            world.pass(1);
-            let call = world.bundle.log_in(email, PASSWORD, None);
+        for (device, (email, behavior, sockets)) in devices.into_iter().enumerate() {
+            simulation.pass(1);
+            let call = simulation.bundle.log_in(email, PASSWORD, None);
             let reply = Box::pin(call).await;
-            let (life, key, id) = signed_in(&reply, device);
-            world.home().lives.push(life);
-            world.home().devices.push(Device {
+            let (session, key, id) = signed_in(&reply, device);
+            simulation.accounts().sessions.push(session);
+            simulation.accounts().devices.push(Device {
                 email,
-                temper,
+                behavior,
                 key,
                 id,
-                life: device,
+                session: device,
             });
             for _ in 0..sockets {
-                world.connect(device).await;
+                simulation.connect(device).await;
             }
         }
-        world.pass(60);
-        let mut cloud = world.cloud();
-        for (_, deed) in std::mem::take(&mut cloud.deeds) {
-            let Deed::Opens(socket) = deed else {
-                panic!("{deed:?}");
+        simulation.pass(60);
+        let mut cloud = simulation.cloud();
+        for (_, action) in std::mem::take(&mut cloud.actions) {
+            let Action::FinishHandshake(socket) = action else {
+                panic!("{action:?}");
             };
             cloud.open(&socket);
         }
         cloud.skip_streams();
         drop(cloud);
-        world
+        simulation
     }
 
     fn over(engine: Engine, at: Timestamp) -> Self {
@@ -246,7 +246,7 @@ impl World {
             bundle,
             background,
             cloud,
-            home: RefCell::default(),
+            accounts: RefCell::default(),
             clock,
         }
     }
@@ -255,11 +255,11 @@ impl World {
         self.cloud.lock().unwrap()
     }
 
-    pub fn home(&self) -> RefMut<'_, Home> {
-        self.home.borrow_mut()
+    pub fn accounts(&self) -> RefMut<'_, Accounts> {
+        self.accounts.borrow_mut()
     }
 
-    /// From now on calls are counted, and struck by the plan.
+    /// Starts to record calls, and to inject the planned faults.
     pub fn watch(&self) {
         self.cloud().is_watched = true;
     }
@@ -268,19 +268,19 @@ impl World {
         self.clock.advance(SignedDuration::from_secs(seconds));
     }
 
-    fn fault(&self, fault: impl Into<String>) {
-        self.home().faults.push(fault.into());
+    fn violation(&self, violation: impl Into<String>) {
+        self.accounts().violations.push(violation.into());
     }
 
     // --- Functions ----------------------------------------------------------
 
-    /// Runs a function until it is done, or dead.
+    /// Runs a function until it returns or crashes.
     fn invoke<'a, T: 'a>(
         &'a self,
         function: &'static str,
         handler: impl Future<Output = T> + 'a,
     ) -> impl Future<Output = Option<T>> + 'a {
-        // A handler is large, and whoever waits for it need not be.
+        // Handlers are large futures.
         self.run(function, Box::pin(handler))
     }
 
@@ -307,7 +307,7 @@ impl World {
                 Polled::Waiting => {
                     let (slot, call) = self.cloud().waiting.take().unwrap();
                     self.cloud().is_watched = false;
-                    Box::pin(self.meanwhile()).await;
+                    Box::pin(self.interruption()).await;
                     let mut cloud = self.cloud();
                     cloud.is_watched = true;
                     slot.fill(cloud.make(&call));
@@ -320,16 +320,16 @@ impl World {
         output
     }
 
-    async fn meanwhile(&self) {
-        let meanwhile = self.home().meanwhile.take();
-        match meanwhile {
-            Some(Meanwhile::SignsInAgain(device)) => self.sign_in_again(device).await,
-            Some(Meanwhile::SignsOutAll(by)) => self.sign_out_scope(by, "global").await,
+    async fn interruption(&self) {
+        let interruption = self.accounts().interruption.take();
+        match interruption {
+            Some(Interruption::SignsInAgain(device)) => self.sign_in_again(device).await,
+            Some(Interruption::SignsOutAll(by)) => self.sign_out_scope(by, "global").await,
             None => {}
         }
     }
 
-    /// Delivers and does whatever there is, until nothing is left.
+    /// Makes every delivery and action until none is left.
     pub async fn settle(&self) {
         for _ in 0..ENOUGH {
             let work = self.cloud().next();
@@ -337,11 +337,11 @@ impl World {
                 None => return,
                 Some(Work::Stream(table)) => self.deliver_records(table).await,
                 Some(Work::Queue(line)) => self.deliver_messages(line).await,
-                Some(Work::Deed(deed)) => self.act(deed).await,
+                Some(Work::Action(action)) => self.act(action).await,
             }
         }
-        self.fault("there is no end to it");
-        self.cloud().deeds.clear();
+        self.violation("the run does not end");
+        self.cloud().actions.clear();
     }
 
     async fn deliver_records(&self, table: &'static str) {
@@ -360,10 +360,10 @@ impl World {
                 numbers.iter().position(|number| *number == *from).unwrap()
             })
         });
-        self.cloud().go_on(table, done);
+        self.cloud().advance(table, done);
     }
 
-    async fn deliver_messages(&self, line: Line) {
+    async fn deliver_messages(&self, line: QueueName) {
         let messages = self.cloud().receive(line);
         if messages.is_empty() {
             return;
@@ -374,16 +374,16 @@ impl World {
             .collect();
         let event = serde_json::from_value(json!({ "Records": messages })).unwrap();
         let response = match line {
-            Line::Push => {
+            QueueName::Push => {
                 let handler = push_revocations::handle(&self.background.push, event);
                 self.invoke("push-revocations", handler).await
             }
-            Line::Sweep => {
+            QueueName::Sweep => {
                 let handler = sweep::handle(&self.background.sweep, event);
                 self.invoke("sweep", handler).await
             }
         };
-        // Of a function that has died, Lambda deletes nothing.
+        // Lambda deletes no message of a function that crashed.
         let Some(response) = response else { return };
         let failed = |failure: &SqsBatchItemFailure| failure.item_identifier.clone().unwrap();
         let failed: BTreeSet<String> = response.batch_item_failures.iter().map(failed).collect();
@@ -392,62 +392,62 @@ impl World {
         }
     }
 
-    // --- Deeds --------------------------------------------------------------
+    // --- Actions ------------------------------------------------------------
 
-    async fn act(&self, deed: Deed) {
-        match deed {
-            Deed::Reads(socket) => self.read(socket).await,
-            Deed::EndInfo(socket) => {
+    async fn act(&self, action: Action) {
+        match action {
+            Action::ReadFrame(socket) => self.read(socket).await,
+            Action::Disconnect(socket) => {
                 let event = self.invoke(
                     "socket",
                     socket::handle(&self.background.socket, disconnect(&socket)),
                 );
                 self.may_be_unfinished(&socket, event).await;
             }
-            Deed::Opens(socket) => self.cloud().open(&socket),
-            Deed::Connects(device) => self.connect(device).await,
-            Deed::Calls(device) => self.call(device).await,
-            Deed::Looks { socket, sign_out } => {
-                let (life, stage) = {
+            Action::FinishHandshake(socket) => self.cloud().open(&socket),
+            Action::Connect(device) => self.connect(device).await,
+            Action::Call(device) => self.call(device).await,
+            Action::CheckClosed { socket, sign_out } => {
+                let (session, stage) = {
                     let cloud = self.cloud();
                     let socket = &cloud.sockets[&socket];
-                    (socket.life, socket.stage)
+                    (socket.session, socket.stage)
                 };
                 if stage == Stage::Closed {
-                    self.home().lives[life].is_acknowledged = true;
+                    self.accounts().sessions[session].is_acknowledged = true;
                 } else {
-                    self.acknowledge(life, sign_out).await;
+                    self.acknowledge(session, sign_out).await;
                 }
             }
-            Deed::Acknowledges { life, sign_out } => self.acknowledge(life, sign_out).await,
-            Deed::SignsIn(device) => self.sign_in_again(device).await,
+            Action::Acknowledge { session, sign_out } => self.acknowledge(session, sign_out).await,
+            Action::SignIn(device) => self.sign_in_again(device).await,
         }
     }
 
-    /// Runs the function behind the sockets, and notes when it was disturbed: what
-    /// the gateway tells of a socket, it tells once.
+    /// Runs the socket function, and records when a fault hit it: the gateway sends each
+    /// event once.
     async fn may_be_unfinished<T>(&self, socket: &str, run: impl Future<Output = T>) -> T {
-        let struck = self.cloud().struck.len();
+        let injected = self.cloud().injected.len();
         let output = run.await;
-        if self.cloud().struck.len() > struck {
-            self.home().unfinished.insert(socket.to_owned());
+        if self.cloud().injected.len() > injected {
+            self.accounts().unfinished.insert(socket.to_owned());
         }
         output
     }
 
-    /// A device opens a socket. What is let in is finished by the gateway a little
+    /// Opens a socket of a device. The gateway finishes an accepted handshake a little
     /// later.
     pub async fn connect(&self, device: usize) {
-        let (life, token) = {
-            let home = self.home();
-            let life = home.devices[device].life;
-            (life, home.lives[life].token.clone())
+        let (session, token) = {
+            let accounts = self.accounts();
+            let session = accounts.devices[device].session;
+            (session, accounts.sessions[session].token.clone())
         };
         let socket = {
             let mut cloud = self.cloud();
             let id = format!("socket-{}=", cloud.sockets.len());
             let socket = Socket {
-                life,
+                session,
                 stage: Stage::Opening,
                 was_open: false,
                 frames: Vec::new(),
@@ -461,45 +461,48 @@ impl World {
         let reply = self.may_be_unfinished(&socket, run).await;
         let status = reply.map_or(502, |reply| reply.status_code);
         if status == 200 {
-            self.cloud().later(3, Deed::Opens(socket));
+            self.cloud().later(3, Action::FinishHandshake(socket));
             return;
         }
         self.cloud().lose(&socket);
         if status < 500 {
-            self.home().lives[life].has_called = true;
-            self.cloud().later(1, Deed::Calls(device));
+            self.accounts().sessions[session].has_called = true;
+            self.cloud().later(1, Action::Call(device));
         } else {
-            self.cloud().later(2, Deed::Connects(device));
+            self.cloud().later(2, Action::Connect(device));
         }
     }
 
-    /// A device reads what it is told, and acknowledges it where it is told.
+    /// Reads the revocation of a socket, and acknowledges it over the same socket.
     async fn read(&self, socket: String) {
-        let (life, told) = {
+        let (session, revocation) = {
             let cloud = self.cloud();
             let read = &cloud.sockets[&socket];
-            let told = read.frames.iter().map(|(_, frame)| frame);
-            let mut told = told.filter(|frame| frame["type"] == "session-revoked");
-            (read.life, told.next_back().cloned())
+            let revocation = read.frames.iter().map(|(_, frame)| frame);
+            let mut revocation = revocation.filter(|frame| frame["type"] == "session-revoked");
+            (read.session, revocation.next_back().cloned())
         };
-        if let Some(told) = told {
-            let sign_out = told["sign_out"].as_str().unwrap_or_default().to_owned();
-            self.learn(life, sign_out, Some(socket)).await;
+        if let Some(revocation) = revocation {
+            let sign_out = revocation["sign_out"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            self.learn(session, sign_out, Some(socket)).await;
         }
     }
 
-    /// A device calls with its token, as one does that was refused or switched on.
+    /// Makes a call with the token of a device.
     async fn call(&self, device: usize) {
-        let (life, token, end) = {
-            let mut home = self.home();
-            let at = home.devices[device].life;
-            let life = &mut home.lives[at];
-            life.has_called |= life.end.is_some();
-            (at, life.token.clone(), life.end.clone())
+        let (session, token, end) = {
+            let mut accounts = self.accounts();
+            let at = accounts.devices[device].session;
+            let session = &mut accounts.sessions[at];
+            session.has_called |= session.end.is_some();
+            (at, session.token.clone(), session.end.clone())
         };
         let reply = self.invoke("session", self.bundle.who_am_i(&token)).await;
         let Some(reply) = answered(reply) else {
-            self.cloud().later(1, Deed::Calls(device));
+            self.cloud().later(1, Action::Call(device));
             return;
         };
         let body = json_of(&reply);
@@ -507,98 +510,103 @@ impl World {
             (200, None) => {}
             (401, Some(end)) if body["sign_out"] == end => {
                 {
-                    let life = &mut self.home().lives[life];
-                    life.is_refused = true;
-                    life.has_asked |= !life.has_learnt;
+                    let session = &mut self.accounts().sessions[session];
+                    session.is_refused = true;
+                    session.has_asked |= !session.has_learned;
                 }
                 let open = {
                     let cloud = self.cloud();
                     let mut open = cloud.sockets.iter();
-                    let open =
-                        open.find(|(_, socket)| socket.life == life && socket.stage == Stage::Open);
+                    let open = open.find(|(_, socket)| {
+                        socket.session == session && socket.stage == Stage::Open
+                    });
                     open.map(|(id, _)| id.clone())
                 };
-                self.learn(life, end, open).await;
+                self.learn(session, end, open).await;
             }
-            (status, end) => self.fault(format!(
+            (status, end) => self.violation(format!(
                 "device {device}, ended by {end:?}, was answered {status} {body}"
             )),
         }
     }
 
-    /// A device learns that its session has ended: by its temper it acknowledges,
-    /// once.
-    async fn learn(&self, life: usize, sign_out: String, socket: Option<String>) {
+    /// Lets a device learn that its session has ended, and acknowledge once if that is
+    /// its behavior.
+    async fn learn(&self, session: usize, sign_out: String, socket: Option<String>) {
         {
-            let mut home = self.home();
-            let device = &home.devices[home.lives[life].device];
-            let is_over = device.life != life || device.temper == Temper::Mute;
-            if is_over || home.lives[life].has_learnt {
+            let mut accounts = self.accounts();
+            let device = &accounts.devices[accounts.sessions[session].device];
+            let is_ignored = device.session != session || device.behavior == Behavior::Silent;
+            if is_ignored || accounts.sessions[session].has_learned {
                 return;
             }
-            home.lives[life].has_learnt = true;
+            accounts.sessions[session].has_learned = true;
         }
         let open = socket.filter(|socket| self.cloud().sockets[socket].stage == Stage::Open);
         let Some(socket) = open else {
-            self.acknowledge(life, sign_out).await;
+            self.acknowledge(session, sign_out).await;
             return;
         };
         let text = json!({ "type": "acknowledgement", "sign_out": sign_out }).to_string();
         let event = frame(&socket, &text);
         self.invoke("socket", socket::handle(&self.background.socket, event))
             .await;
-        // Before the end of the grace, so that it is the acknowledgement's answer.
-        self.cloud().later(3, Deed::Looks { socket, sign_out });
+        // Before the grace period ends, so that only the acknowledgement can have closed it.
+        self.cloud()
+            .later(3, Action::CheckClosed { socket, sign_out });
     }
 
-    async fn acknowledge(&self, life: usize, sign_out: String) {
-        let token = self.home().lives[life].token.clone();
+    async fn acknowledge(&self, session: usize, sign_out: String) {
+        let token = self.accounts().sessions[session].token.clone();
         let call = self.bundle.acknowledge(&token, &sign_out);
         let reply = self.invoke("sign-out-receipts", call).await;
         match answered(reply).map(|reply| reply.status_code) {
             None => {
-                let again = Deed::Acknowledges { life, sign_out };
+                let again = Action::Acknowledge { session, sign_out };
                 self.cloud().later(1, again);
             }
-            Some(200) => self.home().lives[life].is_acknowledged = true,
-            Some(status) => self.fault(format!("an acknowledgement was answered {status}")),
+            Some(200) => self.accounts().sessions[session].is_acknowledged = true,
+            Some(status) => self.violation(format!("an acknowledgement was answered {status}")),
         }
     }
 
-    /// A device signs in again. Its old sockets stay as they are.
+    /// Signs a device in again. Its old sockets stay open.
     pub async fn sign_in_again(&self, device: usize) {
         let (email, key) = {
-            let mut home = self.home();
-            let life = home.devices[device].life;
-            home.lives[life].is_replaced = true;
-            (home.devices[device].email, home.devices[device].key.clone())
+            let mut accounts = self.accounts();
+            let session = accounts.devices[device].session;
+            accounts.sessions[session].is_replaced = true;
+            (
+                accounts.devices[device].email,
+                accounts.devices[device].key.clone(),
+            )
         };
         let call = self.bundle.log_in(email, PASSWORD, Some(&key));
         let Some(reply) = answered(self.invoke("login", call).await) else {
-            self.cloud().later(1, Deed::SignsIn(device));
+            self.cloud().later(1, Action::SignIn(device));
             return;
         };
-        let (life, key, id) = signed_in(&reply, device);
+        let (session, key, id) = signed_in(&reply, device);
         {
-            let mut home = self.home();
-            assert_eq!(home.devices[device].id, id);
-            home.lives.push(Life {
+            let mut accounts = self.accounts();
+            assert_eq!(accounts.devices[device].id, id);
+            accounts.sessions.push(TrackedSession {
                 is_watched: true,
-                ..life
+                ..session
             });
-            home.devices[device].life = home.lives.len() - 1;
-            home.devices[device].key = key;
+            accounts.devices[device].session = accounts.sessions.len() - 1;
+            accounts.devices[device].key = key;
         }
-        self.cloud().later(1, Deed::Connects(device));
+        self.cloud().later(1, Action::Connect(device));
     }
 
-    // --- Acts ---------------------------------------------------------------
+    // --- Sign-outs ----------------------------------------------------------
 
     pub async fn sign_out_device(&self, by: usize, device: usize) {
         self.pass(1);
         let (token, id) = {
-            let home = self.home();
-            (home.token(by), home.devices[device].id)
+            let accounts = self.accounts();
+            (accounts.token(by), accounts.devices[device].id)
         };
         let reply = self.bundle.sign_out_device(&token, id).await;
         self.ended(&reply, by, "device", false, |at| at == device);
@@ -606,14 +614,14 @@ impl World {
 
     pub async fn sign_out_scope(&self, by: usize, scope: &'static str) {
         self.pass(1);
-        let token = self.home().token(by);
+        let token = self.accounts().token(by);
         let reply = self.bundle.sign_out_scope(&token, scope).await;
         self.ended(&reply, by, scope, false, |at| scope == "global" || at != by);
     }
 
     pub async fn change_password(&self, by: usize, keep: bool) {
         self.pass(1);
-        let token = self.home().token(by);
+        let token = self.accounts().token(by);
         let call = self
             .bundle
             .change_password(&token, PASSWORD, OTHER_PASSWORD, keep);
@@ -621,7 +629,7 @@ impl World {
         self.ended(&call.await, by, scope, true, |at| !keep || at != by);
     }
 
-    /// Notes whose sessions are over from now on, and by what: the first end counts.
+    /// Records the sessions that a sign-out ended. The first end counts.
     fn ended(
         &self,
         reply: &Reply,
@@ -635,21 +643,21 @@ impl World {
             .as_str()
             .unwrap()
             .to_owned();
-        let mut home = self.home();
-        let email = home.devices[by].email;
-        let account = home.lives[home.devices[by].life].account;
-        let concerned: Vec<usize> = (0..home.devices.len())
-            .filter(|at| home.devices[*at].email == email && ends(*at))
-            .map(|at| home.devices[at].life)
+        let mut accounts = self.accounts();
+        let email = accounts.devices[by].email;
+        let account = accounts.sessions[accounts.devices[by].session].account;
+        let ended: Vec<usize> = (0..accounts.devices.len())
+            .filter(|at| accounts.devices[*at].email == email && ends(*at))
+            .map(|at| accounts.devices[at].session)
             .collect();
-        for life in concerned {
-            // A session that is being replaced may be over already, without a word.
-            let life = &mut home.lives[life];
-            if !life.is_replaced {
-                life.end.get_or_insert(id.clone());
+        for session in ended {
+            // A session that is being replaced may have ended already, without a sign-out.
+            let session = &mut accounts.sessions[session];
+            if !session.is_replaced {
+                session.end.get_or_insert(id.clone());
             }
         }
-        home.acts.push(Act {
+        accounts.sign_outs.push(AnsweredSignOut {
             id,
             account,
             scope,
@@ -658,36 +666,36 @@ impl World {
     }
 }
 
-impl Home {
+impl Accounts {
     fn token(&self, device: usize) -> String {
-        self.lives[self.devices[device].life].token.clone()
+        self.sessions[self.devices[device].session].token.clone()
     }
 }
 
-/// What a device hears: none of a function that has died, or could not.
+/// Returns the answer of a function that neither crashed nor failed.
 fn answered(reply: Option<Reply>) -> Option<Reply> {
     reply.filter(|reply| reply.status_code < 500)
 }
 
-fn signed_in(reply: &Reply, device: usize) -> (Life, String, DeviceId) {
+fn signed_in(reply: &Reply, device: usize) -> (TrackedSession, String, DeviceId) {
     let body = json_of(reply);
     assert_eq!(reply.status_code, 200, "{body}");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let token = text(&body["token"]);
-    let life = Life {
+    let session = TrackedSession {
         device,
         account: Token::parse(&token).unwrap().account(),
-        session: text(&body["session"]),
+        id: text(&body["session"]),
         token,
         end: None,
         is_replaced: false,
         has_called: false,
         is_refused: false,
         has_asked: false,
-        has_learnt: false,
+        has_learned: false,
         is_acknowledged: false,
         is_watched: false,
     };
     let id = text(&body["device"]["id"]).parse().unwrap();
-    (life, text(&body["device_key"]), id)
+    (session, text(&body["device_key"]), id)
 }
