@@ -85,6 +85,7 @@ impl Route {
     pub fn event(&self, token: Option<&str>, id: &str) -> Event {
         let path = self.path_to(id);
         let mut event = event(&self.method, &path, token, self.example.as_ref());
+        event.route_key = Some(format!("{} {}", self.method, self.path));
         for name in ["device_id", "sign_out_id"] {
             if self.path.contains(&format!("{{{name}}}")) {
                 event.path_parameters.insert(name.to_owned(), id.to_owned());

@@ -5,15 +5,14 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+mod attempt;
+mod new_session;
+
 use std::sync::Mutex;
 
-use device_info::{ClientHints, ReportedInfo};
 use domain::password::{Hasher, Password, PasswordCheck, StoredHash};
 use domain::session::{SessionStatus, session_status};
-use domain::{
-    Account, AccountId, Device, DeviceId, DeviceInfo, DeviceKey, DeviceState, DeviceType,
-    EmailAddress, EndedSession, Limits, SessionId, Timestamp, Token,
-};
+use domain::{Account, AccountId, DeviceKey, DeviceType, EndedSession, Limits, Timestamp};
 use http_api::{
     AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
     Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE, cookie, serve,
@@ -23,6 +22,9 @@ use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
+
+use attempt::Attempt;
+use new_session::NewSession;
 
 /// The most times that rows are read and a session is written, when other writes to
 /// the same rows come in between.
@@ -38,7 +40,7 @@ pub struct Deps {
     pub hasher: Mutex<Hasher>,
 }
 
-/// How the client gets its token and sends it back.
+/// The way in which the client gets its token and sends it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenTransport {
@@ -103,7 +105,7 @@ pub struct Login {
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
     pub device_key: Option<Zeroizing<String>>,
-    /// How the client gets its token.
+    /// The way in which the client gets its token.
     #[serde(default)]
     #[schema(default = "bearer")]
     pub transport: TokenTransport,
@@ -193,7 +195,7 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
             verified = stored.cloned();
         }
         let account = require_enabled(request, account)?;
-        let session = NewSession::new(deps, request, &attempt, &account, before, now);
+        let session = NewSession::new(&deps.limits, request, &attempt, &account, before, now);
         match write(deps, &account, &session, now).await? {
             WriteOutcome::Done => {
                 if needs_rehash {
@@ -232,66 +234,6 @@ async fn write(
     }
     let replaced = new.replaced.as_ref().map(|before| before.session);
     deps.store.sign_in(&new.row, replaced, &deps.limits).await
-}
-
-/// A well-formed request.
-struct Attempt {
-    email: EmailAddress,
-    password: Password,
-    reported: ReportedInfo,
-    device_key: Option<DeviceKey>,
-    transport: TokenTransport,
-}
-
-impl Attempt {
-    fn read(request: &Request) -> Result<Self, Problem> {
-        let body: Login = request.json()?;
-        if body.transport == TokenTransport::Cookie {
-            request.require_origin()?;
-        }
-        let email = EmailAddress::parse(&body.email)
-            .map_err(|error| Problem::invalid("email", error.to_string()))?;
-        let password = Password::parse(&body.password)
-            .map_err(|error| Problem::invalid("password", error.to_string()))?;
-        let Object(said) = body.device.unwrap_or_default();
-        let reported = ReportedInfo {
-            name: said.name,
-            device_type: said.device_type,
-            os: said.os,
-            model: said.model,
-            app: said.app,
-        };
-        let reported = reported.validated().map_err(|refused| {
-            Problem::invalid(
-                format!("device.{}", refused.field),
-                refused.problem.to_string(),
-            )
-        })?;
-        let device_key = match &body.device_key {
-            Some(key) => Some(
-                DeviceKey::parse(key)
-                    .map_err(|error| Problem::invalid("device_key", error.to_string()))?,
-            ),
-            None if body.transport == TokenTransport::Cookie => from_cookie(request),
-            None => None,
-        };
-        Ok(Self {
-            email,
-            password,
-            reported,
-            device_key,
-            transport: body.transport,
-        })
-    }
-}
-
-/// Returns the device key in a page's cookie. Ignores a malformed one: no script can
-/// fix that cookie, and the answer replaces it.
-fn from_cookie(request: &Request) -> Option<DeviceKey> {
-    match request.cookies(DEVICE_COOKIE).as_slice() {
-        [key] => DeviceKey::parse(key).ok(),
-        _ => None,
-    }
 }
 
 /// Verifies the password, with the same work when there is no account. Returns whether
@@ -338,87 +280,6 @@ fn require_enabled(request: &Request, account: Option<Account>) -> Result<Accoun
         return Err(Problem::CredentialsInvalid);
     }
     Ok(account)
-}
-
-/// A new session: the row to write, and the secrets to show.
-struct NewSession {
-    row: Device,
-    replaced: Option<Device>,
-    token: Token,
-    key: DeviceKey,
-}
-
-impl NewSession {
-    /// Creates a session for the device that the key names, if the key is right, and
-    /// for a new device otherwise.
-    fn new(
-        deps: &Deps,
-        request: &Request,
-        attempt: &Attempt,
-        account: &Account,
-        before: Option<Device>,
-        now: Timestamp,
-    ) -> Self {
-        let presented = attempt.device_key.as_ref().map(DeviceKey::hash);
-        let before = before.filter(|row| {
-            presented.is_some_and(|key| {
-                key.matches(&row.key_hash)
-                    | row
-                        .previous_key_hash
-                        .is_some_and(|previous| key.matches(&previous))
-            })
-        });
-        let id = before
-            .as_ref()
-            .map_or_else(|| DeviceId::new(now, runtime::random()), |row| row.id);
-        let token = Token::new(account.id, id, runtime::random());
-        let key = DeviceKey::new(id, runtime::random());
-        let expires_at = deps.limits.expires_at(now);
-        let own_name = attempt
-            .reported
-            .name
-            .clone()
-            .or_else(|| before.as_ref().and_then(|row| row.own_name.clone()));
-        let row = Device {
-            account: account.id,
-            id,
-            info: describe(attempt, request, own_name.clone()),
-            own_name,
-            place: request.place(),
-            session: SessionId::from_random(runtime::random()),
-            token_hash: token.hash(),
-            key_hash: key.hash(),
-            // The used key stays valid until the new one is used: the answer that
-            // carries the new one may be lost.
-            previous_key_hash: before.as_ref().and(presented),
-            epoch: account.epoch,
-            first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
-            signed_in_at: now,
-            verified_at: now,
-            last_active_at: now,
-            expires_at,
-            state: DeviceState::SignedIn,
-            contacted_at: None,
-        };
-        request.note_device(id);
-        Self {
-            row,
-            replaced: before,
-            token,
-            key,
-        }
-    }
-}
-
-/// Returns the facts of the device. Keeps the name that its owner gave it before, if
-/// the request has none.
-fn describe(attempt: &Attempt, request: &Request, own_name: Option<String>) -> DeviceInfo {
-    let reported = ReportedInfo {
-        name: own_name,
-        ..attempt.reported.clone()
-    };
-    let hints = ClientHints::from_headers(|name| request.header(name));
-    device_info::describe(&reported, request.header("user-agent"), &hints)
 }
 
 fn answer(

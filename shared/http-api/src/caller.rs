@@ -53,7 +53,7 @@ pub async fn authenticate_with_device(
     Err(Problem::signed_out(&ended))
 }
 
-/// Authenticates the token of a caller that is not told how a session ended, which
+/// Authenticates the token for a caller that does not learn how a session ended, which
 /// saves a read. Writes the first contact into the receipt, as [`authenticate`].
 ///
 /// # Errors

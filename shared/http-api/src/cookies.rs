@@ -1,4 +1,4 @@
-//! The two cookies of a page, and how a token travels.
+//! The two cookies of a page.
 
 /// The cookie that carries the token of a page. Its prefix binds it to this host,
 /// to HTTPS and to every path (RFC 6265bis, section 4.1.3).
@@ -11,7 +11,7 @@ pub const DEVICE_COOKIE: &str = "__Host-curfew-device";
 pub const CLEARED_SESSION_COOKIE: &str =
     "__Host-curfew=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0";
 
-/// How a client sends its token.
+/// The way in which a client sends its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// In the `Authorization` header.

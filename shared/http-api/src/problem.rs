@@ -25,7 +25,7 @@ pub enum Problem {
     SessionSignedOut {
         /// The sign-out that the device acknowledges once it has wiped its data.
         sign_out: SignOutId,
-        /// When the session was ended.
+        /// The time of the sign-out.
         at: Timestamp,
         /// The device that requested it; none when an operator did.
         by: Option<SignedOutBy>,
@@ -120,7 +120,7 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     pub sign_out: Option<String>,
-    /// `session-signed-out`: when the session was ended.
+    /// `session-signed-out`: the time of the sign-out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Timestamp>,

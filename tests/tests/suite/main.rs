@@ -20,6 +20,7 @@ mod nothing_lost;
 mod openapi;
 mod races;
 mod receipts;
+mod route_keys;
 mod sockets;
 mod subscribing;
 mod template;

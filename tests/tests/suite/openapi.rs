@@ -1,6 +1,6 @@
 //! The documents that are served are those that the types make.
 
-use documents::{asyncapi, openapi};
+use documents::{asyncapi, frames, openapi};
 use serde_json::Value;
 
 #[test]
@@ -9,7 +9,7 @@ fn the_document_in_the_repository_is_the_one_that_the_types_make() {
     assert_eq!(
         kept,
         openapi::document(),
-        "run `cargo run -p documents` and look at the difference"
+        "run `cargo run --bin documents` and look at the difference"
     );
     assert_eq!(api::DOCUMENT, openapi::text());
 }
@@ -20,7 +20,7 @@ fn the_document_of_the_socket_and_the_events_is_the_one_that_the_types_make() {
     assert_eq!(
         kept,
         asyncapi::document(),
-        "run `cargo run -p documents` and look at the difference"
+        "run `cargo run --bin documents` and look at the difference"
     );
     assert_eq!(api::ASYNC_DOCUMENT, asyncapi::text());
 }
@@ -40,7 +40,7 @@ fn every_reference_of_the_socket_document_leads_somewhere() {
 #[test]
 fn the_example_of_each_frame_is_as_its_schema_says() {
     let document = asyncapi::document();
-    for frame in asyncapi::FRAMES {
+    for frame in frames::NAMES {
         let schema = &document["components"]["schemas"][frame];
         let example = &document["components"]["messages"][frame]["examples"][0]["payload"];
         let validator = jsonschema::validator_for(schema).unwrap();

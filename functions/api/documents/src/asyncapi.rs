@@ -1,14 +1,12 @@
 //! The `AsyncAPI` document (version 3.0.0): the frames on a device's socket and
 //! the events on the topic.
 
-use http_api::Problem;
 use serde_json::{Map, Value, json};
+
+use crate::frames;
 
 /// The path of the checked-in document.
 pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../asyncapi.json");
-
-/// The names of the frames among the document's components.
-pub const FRAMES: [&str; 4] = ["heartbeat", "acknowledgement", "sessionRevoked", "problem"];
 
 /// Returns the document.
 ///
@@ -17,7 +15,72 @@ pub const FRAMES: [&str; 4] = ["heartbeat", "acknowledgement", "sessionRevoked",
 #[must_use]
 pub fn document() -> Value {
     let mut schemas = Map::new();
-    let mut messages = frames(&mut schemas);
+    schemas.insert("attributes".to_owned(), attributes());
+    let mut messages = frames::messages(&mut schemas);
+    messages.append(&mut events(&mut schemas));
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Curfew: the socket and the events",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The messages to a device over its socket when its session has ended, and \
+                the events for the services of the adopting team on the topic. Every message can \
+                arrive twice and out of order: decide by the sessions and epochs that it names.",
+            "license": { "name": "MIT OR Apache-2.0" },
+        },
+        "defaultContentType": "application/json",
+        "servers": servers(),
+        "channels": channels(),
+        "operations": operations(),
+        "components": { "messages": messages, "schemas": schemas, "securitySchemes": security() },
+    })
+}
+
+/// Returns the text of the document, as it is checked in.
+#[must_use]
+pub fn text() -> String {
+    crate::text(&document())
+}
+
+fn channels() -> Value {
+    json!({
+        "socket": {
+            "address": "/",
+            "title": "A device's socket",
+            "servers": [{ "$ref": "#/servers/socket" }],
+            "messages": named(&frames::NAMES.map(str::to_owned)),
+            "bindings": { "ws": { "method": "GET", "headers": handshake() } },
+        },
+        "events": {
+            "address": null,
+            "title": "The topic of the events",
+            "description": "An SNS topic; its ARN is the output `TopicArn` of the stack.",
+            "servers": [{ "$ref": "#/servers/topic" }],
+            "messages": named(&event_names()),
+        },
+    })
+}
+
+fn operations() -> Value {
+    json!({
+        "tellEnd": operation("send", "socket", &["sessionRevoked"],
+            "Notifies a device that its session has ended. No other frame is sent to such a \
+             device."),
+        "refuseFrame": operation("send", "socket", &["problem"],
+            "Reports an invalid frame to a device that is signed in. Nothing has changed."),
+        "hearHeartbeat": operation("receive", "socket", &["heartbeat"],
+            "Receives that the device is in use. Has no answer."),
+        "hearAcknowledgement": operation("receive", "socket", &["acknowledgement"],
+            "Receives that the device has wiped its data, and closes the socket."),
+        "publish": operation("send", "events",
+            &event_names().iter().map(String::as_str).collect::<Vec<_>>(),
+            "Publishes what happened to sessions, each event at least once."),
+    })
+}
+
+/// Returns the messages of the events, and adds their schemas to `schemas`.
+fn events(schemas: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut messages = Map::new();
     for (event, text) in events::SCHEMAS {
         let name = event.as_str();
         let mut schema: Value = serde_json::from_str(text).expect("a schema is JSON");
@@ -38,57 +101,7 @@ pub fn document() -> Value {
         });
         messages.insert(name.to_owned(), message);
     }
-    schemas.insert("attributes".to_owned(), attributes());
-    json!({
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "Curfew: the socket and the events",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "The messages to a device over its socket when its session has ended, and \
-                the events for the services of the adopting team on the topic. Every message can \
-                arrive twice and out of order: decide by the sessions and epochs that it names.",
-            "license": { "name": "MIT OR Apache-2.0" },
-        },
-        "defaultContentType": "application/json",
-        "servers": servers(),
-        "channels": {
-            "socket": {
-                "address": "/",
-                "title": "A device's socket",
-                "servers": [{ "$ref": "#/servers/socket" }],
-                "messages": named(&FRAMES.map(str::to_owned)),
-                "bindings": { "ws": { "method": "GET", "headers": handshake() } },
-            },
-            "events": {
-                "address": null,
-                "title": "The topic of the events",
-                "description": "An SNS topic; its ARN is the output `TopicArn` of the stack.",
-                "servers": [{ "$ref": "#/servers/topic" }],
-                "messages": named(&event_names()),
-            },
-        },
-        "operations": {
-            "tellEnd": operation("send", "socket", &["sessionRevoked"],
-                "Notifies a device that its session has ended. No other frame is sent to such a \
-                 device."),
-            "refuseFrame": operation("send", "socket", &["problem"],
-                "Reports an invalid frame to a device that is signed in. Nothing has changed."),
-            "hearHeartbeat": operation("receive", "socket", &["heartbeat"],
-                "Receives that the device is in use. Has no answer."),
-            "hearAcknowledgement": operation("receive", "socket", &["acknowledgement"],
-                "Receives that the device has wiped its data, and closes the socket."),
-            "publish": operation("send", "events",
-                &event_names().iter().map(String::as_str).collect::<Vec<_>>(),
-                "Publishes what happened to sessions, each event at least once."),
-        },
-        "components": { "messages": messages, "schemas": schemas, "securitySchemes": security() },
-    })
-}
-
-/// Returns the text of the document, as it is checked in.
-#[must_use]
-pub fn text() -> String {
-    crate::text(&document())
+    messages
 }
 
 fn event_names() -> Vec<String> {
@@ -193,109 +206,6 @@ fn operation(action: &str, channel: &str, messages: &[&str], summary: &str) -> V
         "summary": summary,
     })
 }
-
-/// Returns the messages of the frames, and adds their schemas to `schemas`.
-fn frames(schemas: &mut Map<String, Value>) -> Map<String, Value> {
-    let id = || json!({ "type": "string", "format": "uuid" });
-    let problem = serde_json::to_value(
-        Problem::invalid("type", "must be `heartbeat` or `acknowledgement`").document(),
-    )
-    .expect("a problem is JSON");
-    let all = [
-        (
-            "heartbeat",
-            "The device is in use. Send it every 4 to 5 minutes: the gateway closes a socket after 10 minutes of silence.",
-            json!({}),
-            json!({ "type": "heartbeat" }),
-        ),
-        (
-            "acknowledgement",
-            "The device has wiped what it had stored.",
-            json!({ "sign_out": id() }),
-            json!({ "type": "acknowledgement", "sign_out": SIGN_OUT }),
-        ),
-        (
-            "sessionRevoked",
-            "The session has ended: stop, wipe, acknowledge, show the sign-in screen.",
-            json!({
-                "sign_out": id(),
-                "session": id(),
-                "reason": { "enum": ["signed_out", "password_changed", "account_disabled"] },
-                "signed_out_at": { "type": "string", "format": "date-time" },
-                "signed_out_by": {
-                    "description": "The device that requested it; null when an operator did.",
-                    "oneOf": [
-                        { "type": "null" },
-                        {
-                            "type": "object",
-                            "required": ["id", "name"],
-                            "properties": { "id": id(), "name": { "type": "string" } },
-                            "additionalProperties": false,
-                        },
-                    ],
-                },
-            }),
-            json!({
-                "type": "session-revoked",
-                "sign_out": SIGN_OUT,
-                "session": "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11",
-                "reason": "signed_out",
-                "signed_out_at": "2026-11-20T09:30:00Z",
-                "signed_out_by": {
-                    "id": "0192f0c1-5a3e-7c11-9d52-3f1f6a0b7c21", "name": "Firefox on Linux",
-                },
-            }),
-        ),
-        (
-            "problem",
-            "A frame was not valid. Nothing has changed.",
-            json!({
-                "problem": {
-                    "description": "A problem document (RFC 9457), as the API's.",
-                    "type": "object",
-                    "required": ["type", "title", "status"],
-                    "properties": {
-                        "type": { "type": "string", "pattern": "^urn:curfew:problem:" },
-                        "title": { "type": "string" },
-                        "status": { "type": "integer" },
-                        "detail": { "type": "string" },
-                        "field": { "type": "string" },
-                    },
-                },
-            }),
-            json!({ "type": "problem", "problem": problem }),
-        ),
-    ];
-    let mut messages = Map::new();
-    for (name, summary, members, example) in all {
-        let mut properties = members.as_object().expect("an object").clone();
-        properties.insert("type".to_owned(), json!({ "const": example["type"] }));
-        let required: Vec<String> = properties.keys().cloned().collect();
-        schemas.insert(
-            name.to_owned(),
-            json!({
-                "type": "object",
-                "required": required,
-                "properties": properties,
-                "additionalProperties": false,
-            }),
-        );
-        messages.insert(
-            name.to_owned(),
-            json!({
-                "name": example["type"],
-                "title": name,
-                "summary": summary,
-                "contentType": "application/json",
-                "payload": { "$ref": format!("#/components/schemas/{name}") },
-                "examples": [{ "payload": example }],
-            }),
-        );
-    }
-    messages
-}
-
-const SIGN_OUT: &str = "0192f0c2-1c44-7e02-a1b5-6d7e8f901234";
 
 /// Rewrites the references within a schema to start at the document.
 fn point_into(value: &mut Value, place: &str) {

@@ -1,4 +1,4 @@
-//! Writes the `OpenAPI` and the `AsyncAPI` document: `cargo run -p documents`.
+//! Writes the `OpenAPI` and the `AsyncAPI` document: `cargo run --bin documents`.
 
 use documents::{asyncapi, openapi};
 
