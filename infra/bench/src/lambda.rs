@@ -41,7 +41,7 @@ struct Api {
 pub struct Function {
     child: Child,
     api: Arc<Api>,
-    asked: watch::Receiver<u64>,
+    ask_count: watch::Receiver<u64>,
     started: Instant,
     answers: u64,
     _server: Server,
@@ -51,13 +51,13 @@ impl Function {
     /// Starts a command whose program is a function, or a tool that runs one. The
     /// function gets `event`, if there is one, as soon as it asks.
     pub async fn start(mut command: Command, event: Option<&Value>, log: &Path) -> Result<Self> {
-        let (asks, asked) = watch::channel(0);
+        let (counter, ask_count) = watch::channel(0);
         let api = Arc::new(Api {
             events: Mutex::new(event.iter().map(ToString::to_string).collect()),
             arrived: Notify::new(),
             answer: Mutex::default(),
             answered: Notify::new(),
-            asks,
+            asks: counter,
             first_asked: Mutex::default(),
         });
         let served = api.clone();
@@ -74,7 +74,7 @@ impl Function {
         Ok(Self {
             child,
             api,
-            asked,
+            ask_count,
             started,
             answers: 0,
             _server: server,
@@ -165,7 +165,7 @@ impl Function {
 
     /// Waits until the function has asked for work so many times.
     async fn asks(&mut self, times: u64) -> Result<()> {
-        let asked = self.asked.wait_for(|asked| *asked >= times);
+        let asked = self.ask_count.wait_for(|count| *count >= times);
         tokio::select! {
             asked = timeout(PATIENCE, asked) => {
                 asked.context("a function does not ask for work")??;

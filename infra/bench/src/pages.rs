@@ -59,7 +59,7 @@ fn fill(page: &str, tables: &Tables) -> Result<String> {
             .with_context(|| format!("{name} has no end"))?;
         let table = tables.iter().find(|(of, _)| *of == name);
         let (_, table) = table.with_context(|| format!("no table is named {name}"))?;
-        text += &format!("{BEGIN}{name} -->\n{}{END}{after}", table.for_page());
+        text.extend([BEGIN, name, " -->\n", &table.for_page(), END, after]);
         placed += 1;
     }
     if placed != tables.len() {

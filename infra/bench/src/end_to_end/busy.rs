@@ -71,7 +71,7 @@ pub async fn sign_out(
 ) -> Result<()> {
     household.sign_in().await;
     let (answered, is_answered) = watch::channel(None);
-    let (called, mut calling) = unbounded_channel();
+    let (report, mut reports) = unbounded_channel();
     let mut callers = Vec::new();
     for endpoint in [Endpoint::Session, Endpoint::Authorizer] {
         let caller = Caller {
@@ -79,12 +79,12 @@ pub async fn sign_out(
             endpoint,
             token: household.tv.token.clone(),
             answered: is_answered.clone(),
-            called: called.clone(),
+            report: report.clone(),
         };
         callers.push(tokio::spawn(caller.call()));
     }
     for _ in 0..calls {
-        calling.recv().await.context("a caller has ended early")?;
+        reports.recv().await.context("a caller has ended early")?;
     }
     household.sign_out(way).await;
     answered.send_replace(Some(Instant::now()));
@@ -102,7 +102,7 @@ struct Caller {
     endpoint: Endpoint,
     token: String,
     answered: watch::Receiver<Option<Instant>>,
-    called: UnboundedSender<()>,
+    report: UnboundedSender<()>,
 }
 
 impl Caller {
@@ -117,7 +117,7 @@ impl Caller {
             let is_after = answered.is_some_and(|at| attempt.began > at);
             after += usize::from(is_after);
             calls.push((is_after, attempt.is_let_in));
-            let _ = self.called.send(());
+            let _ = self.report.send(());
         }
         Ok(calls)
     }

@@ -190,7 +190,8 @@ impl Price {
 pub struct Quotas {
     /// Operations of which the scale page shows how often one account can do them.
     pub one_account: Vec<String>,
-    pub quotas: BTreeMap<String, Quota>,
+    #[serde(rename = "quotas")]
+    pub published: BTreeMap<String, Quota>,
     pub limits: Vec<Limit>,
 }
 
@@ -209,7 +210,7 @@ pub struct Quota {
 pub struct Limit {
     pub what: String,
     pub demand: Vec<String>,
-    pub limit: String,
+    pub name: String,
     pub times: Option<String>,
     pub by: Option<String>,
     pub raise: String,
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     fn every_quota_has_a_source_and_a_day() {
         let quotas: Quotas = read("quotas.toml").unwrap();
-        for (name, quota) in &quotas.quotas {
+        for (name, quota) in &quotas.published {
             let is_documented = quota.source.starts_with("https://docs.aws.amazon.com/");
             assert!(is_documented && is_known(&quota.known), "{name}");
         }

@@ -73,7 +73,7 @@ impl Model {
     }
 
     pub fn quota(&self, name: &str) -> Result<f64> {
-        let quota = self.quotas.quotas.get(name);
+        let quota = self.quotas.published.get(name);
         Ok(quota
             .with_context(|| format!("quotas.toml has no {name}"))?
             .value)

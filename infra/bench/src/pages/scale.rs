@@ -56,7 +56,7 @@ fn limits(model: &Model) -> Result<Table> {
         table.row([
             limit.what.clone(),
             rate(peak),
-            format!("`{}`", limit.limit),
+            format!("`{}`", limit.name),
             grouped(most),
             size(devices),
             limit.raise.clone(),
@@ -82,8 +82,8 @@ fn demand(month: &Used, name: &str) -> Result<f64> {
 /// Returns how much a limit allows in a second.
 fn most(model: &Model, limit: &Limit) -> Result<f64> {
     let value = model
-        .quota(&limit.limit)
-        .or_else(|_| model.parameter(&limit.limit))?;
+        .quota(&limit.name)
+        .or_else(|_| model.parameter(&limit.name))?;
     if let Some(operation) = &limit.by {
         return Ok(value * by_execution(model, model.operation(operation)?)?);
     }
@@ -194,12 +194,12 @@ fn large(model: &Model) -> Result<Table> {
     );
     row(&what, grouped((LARGE / by_delivery).ceil()));
     let timeout = model.value("/Globals/Function/Timeout")?;
-    let receipts = model
+    let mut receipts = model
         .operations
         .receipts
         .iter()
         .filter(|it| it.scope == "others");
-    let largest = receipts.last().context("a receipt of `others`")?;
+    let largest = receipts.next_back().context("a receipt of `others`")?;
     let units = largest.swept_reads / largest.devices;
     let readable = model.quota("partition_reads")? * timeout / units;
     let what = format!("a receipt can be read within the {timeout} s of its function up to");
@@ -228,7 +228,7 @@ fn rate(a_second: f64) -> String {
 
 fn quotas(model: &Model) -> Table {
     let mut table = Table::new("", &["quota", "value", "raise", "seen"]);
-    for (name, quota) in &model.quotas.quotas {
+    for (name, quota) in &model.quotas.published {
         table.row([
             format!("`{name}`: [{}]({})", quota.what, quota.source),
             grouped(quota.value),

@@ -48,7 +48,7 @@ pub async fn of_pushes() -> Vec<Named> {
     let laptop = app.sign_in(None).await;
     let tv = app.sign_in(None).await;
     let off = app.sign_in(None).await;
-    app.open(&tv, "tv").await;
+    Box::pin(app.open(&tv, "tv")).await;
     // Long after the handshake.
     app.clock.advance(SignedDuration::from_mins(10));
 

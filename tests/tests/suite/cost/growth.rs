@@ -52,7 +52,7 @@ async fn signing_all_out_costs_the_same_at_any_number_of_devices_and_is_complete
     for scope in ["others", "global"] {
         let mut costs = Vec::new();
         for devices in [1, 100, 10_000] {
-            let (m, caller, tokens) = crowd(devices).await;
+            let (m, caller, tokens) = Box::pin(crowd(devices)).await;
             assert_eq!(valid(&m, &caller).await, devices);
 
             costs.push(m.cost(m.bundle().sign_out_scope(&caller, scope)).await);
@@ -101,7 +101,7 @@ async fn sweep(m: &Metered, caller: &str, sign_out: SignOutId) {
 async fn receipt_of(scope: &str, devices: usize) -> Receipt {
     // `global` ends the caller's session too; otherwise the caller is one more device.
     let callers = usize::from(scope != "global");
-    let (m, caller, tokens) = crowd(devices + callers).await;
+    let (m, caller, tokens) = Box::pin(crowd(devices + callers)).await;
     let bundle = m.bundle();
     let reply = match scope {
         "device" => bundle.sign_out_device(&caller, device_of(&tokens[0])).await,

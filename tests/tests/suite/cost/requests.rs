@@ -8,7 +8,7 @@ use super::{Metered, Named, OTHER_PASSWORD, device_of, sign_out_of};
 
 /// Every request of a signed-in device, on an account of up to three devices.
 pub async fn measure() -> Vec<Named> {
-    let mut costs = signed_in().await;
+    let mut costs = Box::pin(signed_in()).await;
     costs.extend(Box::pin(signing_out()).await);
     costs
 }
@@ -88,7 +88,7 @@ pub async fn of_ended_sessions() -> Vec<Named> {
     costs.push(("introspect-refused", inactive));
     let back = bundle.log_in(EMAIL, PASSWORD, Some(&phone_key));
     costs.push(("sign-in-again-unmarked", m.cost(back).await));
-    costs.push(("acknowledge", acknowledgement_of_one().await));
+    costs.push(("acknowledge", Box::pin(acknowledgement_of_one()).await));
     costs
 }
 
