@@ -239,7 +239,7 @@ impl Principal {
         let api = self.api.at(address)?;
         let mut request = api.call(call.method.parse()?, &call.path);
         for (name, value) in &call.headers {
-            request = request.header(*name, value);
+            request = request.header(name, value);
         }
         for (name, value) in signed.headers() {
             request = request.header(name, value);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use curfew_client::Secret;
 use serde_json::{Value, json};
@@ -176,7 +176,6 @@ impl Answer {
     /// # Panics
     /// When the answer is something else.
     #[track_caller]
-    #[expect(clippy::must_use_candidate, reason = "it is an assertion")]
     pub fn refused(&self, status: u16, name: &str) -> Value {
         let seen = format!("{} {}", self.status, self.text());
         let problem: Value = serde_json::from_slice(&self.body)
@@ -208,7 +207,6 @@ impl Answer {
     /// # Panics
     /// When the answer is something else.
     #[track_caller]
-    #[expect(clippy::must_use_candidate, reason = "it is an assertion")]
     pub fn invalid(&self) -> String {
         let problem = self.refused(400, "request-invalid");
         problem["field"].as_str().expect("a field").to_owned()
@@ -390,6 +388,25 @@ impl Device {
             200 => true,
             401 => false,
             _ => panic!("neither accepted nor refused: {}", answer.text()),
+        }
+    }
+
+    /// Reads a receipt until the device's entry is in this state. Returns the entry.
+    ///
+    /// # Panics
+    /// When that takes longer than a minute.
+    pub async fn receipt_entry(&self, sign_out: &str, device: &str, state: &str) -> Value {
+        let path = format!("/v1/sign-outs/{sign_out}");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let receipt = self.get(&path).await.done(200);
+            let entries = receipt["sign_out"]["devices"].as_array();
+            let mut entries = entries.expect("devices").iter();
+            let is_it = |entry: &&Value| entry["id"] == device && entry["state"] == state;
+            if let Some(entry) = entries.find(is_it) {
+                return entry.clone();
+            }
+            assert!(Instant::now() < deadline, "{receipt}");
         }
     }
 

@@ -1,8 +1,8 @@
-//! A client under test, whatever it is written in, and the network between it and
-//! the API. The protocol is that of `infra/docs/devices.md`.
+//! A client under test, in any language, and the network between it and the API.
+//! The protocol is in `infra/docs/devices.md`.
 //!
-//! The client is the command in `CURFEW_CLIENT`, or else the JavaScript module in
-//! a browser's page; and the device of `cargo run -- device` is another.
+//! The suite tests two clients: the command in `CURFEW_CLIENT`, or by default the
+//! JavaScript module in a browser's page; and the device of `cargo run -- device`.
 
 mod network;
 
@@ -28,14 +28,14 @@ pub use network::{Fault, Network, Seen};
 use crate::browser::{Browser, Pages};
 use crate::client::unique;
 
-/// How long what a client does may take.
+/// The time that a client has for each step.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two looks at a page.
+/// The time between two looks at a page.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The cap of its back-off.
+/// The cap of the client's back-off.
 const RECONNECT_CAP_MS: u64 = 300;
 
-/// Which client is tried.
+/// The client to test.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// The one in `CURFEW_CLIENT`, or the JavaScript module in a page.
@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The command that it is, or else a page.
+    /// Returns the client's command; none for the page.
     async fn command(self) -> Result<Option<String>> {
         match self {
             Self::Chosen => Ok(chosen()),
@@ -58,35 +58,36 @@ impl Kind {
 #[derive(Debug)]
 pub struct Client {
     kind: Kind,
-    way: Way,
+    transport: Transport,
     state: State,
-    asked: u64,
-    /// Events that nobody has asked for yet.
+    /// The number of the last command.
+    last_id: u64,
+    /// The events that no test has waited for yet.
     events: VecDeque<Value>,
-    /// All of them, for messages.
+    /// All events, for messages.
     history: Vec<Value>,
 }
 
-/// The folder of one client.
+/// The folder of one client, removed at its end.
 #[derive(Debug)]
 struct State(PathBuf);
 
 impl Drop for State {
     fn drop(&mut self) {
-        // What can't be removed is removed with target/.
+        // A folder that stays goes with target/.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 #[derive(Debug)]
-enum Way {
+enum Transport {
     Process(Box<Process>),
     Page(Box<Page>),
 }
 
 #[derive(Debug)]
 struct Process {
-    /// Killed when it is dropped.
+    /// Killed on drop.
     child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
@@ -100,31 +101,31 @@ struct Page {
 }
 
 impl Client {
-    /// Starts a client that knows nothing yet.
+    /// Starts a client with an empty storage.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// When the client can't be started.
     pub async fn start(kind: Kind) -> Result<Self> {
         let state = State(target().join("clients").join(unique()));
         fs::create_dir_all(&state.0)?;
-        let way = match kind.command().await? {
-            Some(command) => Way::Process(Box::new(Process::start(&command)?)),
-            None => Way::Page(Box::new(Page::open().await?)),
+        let transport = match kind.command().await? {
+            Some(command) => Transport::Process(Box::new(Process::start(&command)?)),
+            None => Transport::Page(Box::new(Page::open().await?)),
         };
         Ok(Self {
             kind,
-            way,
+            transport,
             state,
-            asked: 0,
+            last_id: 0,
             events: VecDeque::new(),
             history: Vec::new(),
         })
     }
 
-    /// Tells it where the API is, and with that to begin.
+    /// Configures the client, which starts it.
     ///
     /// # Errors
-    /// When it refuses.
+    /// When the client reports a failure.
     pub async fn configure(&mut self, network: &Network) -> Result<()> {
         let configuration = json!({
             "do": "configure",
@@ -134,44 +135,44 @@ impl Client {
             "reconnect_cap_ms": RECONNECT_CAP_MS,
             "device": { "name": "Hotel TV", "type": "tv" },
         });
-        self.tell(configuration).await.map(drop)
+        self.command(configuration).await.map(drop)
     }
 
-    /// Switches it off without a word.
+    /// Kills the client.
     ///
     /// # Errors
-    /// When it can't be.
+    /// When it can't be killed.
     pub async fn switch_off(&mut self) -> Result<()> {
-        match &mut self.way {
-            Way::Process(process) => process.child.kill().await?,
-            Way::Page(page) => page.browser.go("about:blank").await?,
+        match &mut self.transport {
+            Transport::Process(process) => process.child.kill().await?,
+            Transport::Page(page) => page.browser.go("about:blank").await?,
         }
         self.events.clear();
         Ok(())
     }
 
-    /// Switches it on again.
+    /// Starts the client again with the same storage.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// When the client can't be started.
     pub async fn switch_on(&mut self, network: &Network) -> Result<()> {
-        match &mut self.way {
-            Way::Process(process) => {
+        match &mut self.transport {
+            Transport::Process(process) => {
                 let command = self.kind.command().await?;
-                let command = command.context("it was a command before")?;
+                let command = command.context("the kind has not changed")?;
                 **process = Process::start(&command)?;
             }
-            Way::Page(page) => page.show().await?,
+            Transport::Page(page) => page.show().await?,
         }
         self.configure(network).await
     }
 
-    /// Gives a command, and waits for the answer to it.
+    /// Sends a command, and waits for its answer.
     ///
     /// # Errors
-    /// When it fails, or nothing is answered.
-    pub async fn tell(&mut self, command: Value) -> Result<Value> {
-        let answer = self.try_to(command.clone()).await?;
+    /// When the command fails, or is not answered.
+    pub async fn command(&mut self, command: Value) -> Result<Value> {
+        let answer = self.try_command(command.clone()).await?;
         ensure!(
             answer["ok"] == json!(true),
             "{command} failed: {answer}; before: {:?}",
@@ -180,35 +181,35 @@ impl Client {
         Ok(answer)
     }
 
-    /// The same; the answer may say that it failed.
+    /// Sends a command that may fail, and waits for its answer.
     ///
     /// # Errors
-    /// When nothing is answered.
-    pub async fn try_to(&mut self, mut command: Value) -> Result<Value> {
-        self.asked += 1;
-        let id = json!(self.asked);
+    /// When the command is not answered.
+    pub async fn try_command(&mut self, mut command: Value) -> Result<Value> {
+        self.last_id += 1;
+        let id = json!(self.last_id);
         command["id"] = id.clone();
-        match &mut self.way {
-            Way::Process(process) => {
+        match &mut self.transport {
+            Transport::Process(process) => {
                 let line = format!("{command}\n");
                 process.input.write_all(line.as_bytes()).await?;
             }
-            Way::Page(page) => page.hand(&command).await?,
+            Transport::Page(page) => page.send(&command).await?,
         }
         loop {
             let line = self.line(PATIENCE).await;
-            let line = line.with_context(|| format!("there was no answer to {command}"))?;
+            let line = line.with_context(|| format!("no answer to {command}"))?;
             if line["id"] == id {
                 return Ok(line);
             }
-            self.note(line);
+            self.record(line);
         }
     }
 
-    /// Waits for an event; those before it are passed over.
+    /// Waits for an event, and skips those before it.
     ///
     /// # Errors
-    /// When it does not come.
+    /// When the event does not come.
     pub async fn event(&mut self, name: &str) -> Result<Value> {
         loop {
             while let Some(event) = self.events.pop_front() {
@@ -217,23 +218,23 @@ impl Client {
                 }
             }
             let line = self.line(PATIENCE).await;
-            let line = line.with_context(|| format!("never {name}, but {:?}", self.history))?;
-            self.note(line);
+            let line = line.with_context(|| format!("no event {name}, only {:?}", self.history))?;
+            self.record(line);
         }
     }
 
-    /// How often an event has come by now. The answer to a question that was put
-    /// to the client comes after every event before it.
+    /// Counts an event so far. The client answers a command after every event before
+    /// it, so none is missed.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// When the client does not answer.
     pub async fn count(&mut self, name: &str) -> Result<usize> {
-        self.tell(json!({ "do": "stored" })).await?;
+        self.command(json!({ "do": "stored" })).await?;
         let is_one = |event: &&Value| event["event"] == json!(name);
         Ok(self.history.iter().filter(is_one).count())
     }
 
-    fn note(&mut self, line: Value) {
+    fn record(&mut self, line: Value) {
         if line["event"].is_string() {
             self.history.push(line.clone());
             self.events.push_back(line);
@@ -241,20 +242,20 @@ impl Client {
     }
 
     async fn line(&mut self, patience: Duration) -> Result<Value> {
-        match &mut self.way {
-            Way::Process(process) => {
+        match &mut self.transport {
+            Transport::Process(process) => {
                 let line = timeout(patience, process.output.next_line()).await??;
                 let line = line.context("the client has ended")?;
-                serde_json::from_str(&line).with_context(|| format!("no JSON: {line}"))
+                serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))
             }
-            Way::Page(page) => page.line(patience).await,
+            Transport::Page(page) => page.line(patience).await,
         }
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "what is tested is chosen from outside"
+    reason = "the client to test is chosen from outside"
 )]
 fn chosen() -> Option<String> {
     env::var("CURFEW_CLIENT")
@@ -262,8 +263,8 @@ fn chosen() -> Option<String> {
         .filter(|text| !text.is_empty())
 }
 
-/// Builds the device of the terminal, once, with the features of every other
-/// cargo command on the workspace.
+/// Builds the terminal's device once, with the features of every other cargo command
+/// on the workspace. Returns its command.
 async fn terminal() -> Result<String> {
     static BUILT: OnceCell<()> = OnceCell::const_new();
     let build = async || {
@@ -274,10 +275,10 @@ async fn terminal() -> Result<String> {
         run(build, "cargo build --bin curfew").await
     };
     BUILT.get_or_try_init(build).await?;
-    // Beside the folder of the test's own program.
+    // The test's own program is one folder below.
     let test = env::current_exe()?;
     let folder = test.parent().and_then(Path::parent);
-    let program = folder.context("it lies in a folder")?.join("curfew");
+    let program = folder.context("the test is in a folder")?.join("curfew");
     Ok(format!("'{}' device --adapter", program.display()))
 }
 
@@ -291,8 +292,8 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("could not start {command}"))?;
-        let input = child.stdin.take().context("its input is piped")?;
-        let output = child.stdout.take().context("its output is piped")?;
+        let input = child.stdin.take().context("standard input is piped")?;
+        let output = child.stdout.take().context("standard output is piped")?;
         Ok(Self {
             child,
             input,
@@ -318,11 +319,11 @@ impl Page {
         self.browser.until("window.adapter !== undefined").await
     }
 
-    /// Does not wait until the page has done it: it answers by a line.
-    async fn hand(&self, command: &Value) -> Result<()> {
+    /// Sends a command. The page answers it by a line.
+    async fn send(&self, command: &Value) -> Result<()> {
         let given = json!(command.to_string());
-        let handed = self.browser.value_of("void window.adapter(given)", given);
-        handed.await.map(drop)
+        let sent = self.browser.value_of("void window.adapter(given)", given);
+        sent.await.map(drop)
     }
 
     async fn line(&mut self, patience: Duration) -> Result<Value> {
@@ -333,7 +334,7 @@ impl Page {
             self.lines.extend(taken.iter().cloned());
             if self.lines.is_empty() {
                 if Instant::now() > deadline {
-                    bail!("the page was silent");
+                    bail!("the page wrote no line");
                 }
                 sleep(PAUSE).await;
             }

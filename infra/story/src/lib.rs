@@ -34,9 +34,9 @@ pub struct Settings {
     pub sqs: aws_sdk_sqs::Client,
     /// The folder of the functions' logs, named when a check fails.
     pub logs: PathBuf,
-    /// Whether the gateway sees every client at 127.0.0.1.
+    /// True when the gateway sees every client at 127.0.0.1.
     pub watch: bool,
-    /// Whether to print requests, answers and events too.
+    /// Print requests, answers and events too.
     pub verbose: bool,
 }
 

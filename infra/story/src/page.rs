@@ -7,18 +7,19 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::story::Story;
+use crate::topic::contains;
 
 impl Story<'_> {
     /// Prints the title of the next step.
     pub fn begin_step(&mut self, title: &str) {
         self.step += 1;
-        line(format!("{:>2}  {title}", self.step));
+        line(&format!("{:>2}  {title}", self.step));
     }
 
     /// Prints a line of the step.
     #[expect(clippy::unused_self, reason = "a line belongs to a step")]
     pub fn say(&self, text: impl Display) {
-        line(format!("      {text}"));
+        line(&format!("      {text}"));
     }
 
     /// Prints a line of the step with `--verbose`.
@@ -29,6 +30,7 @@ impl Story<'_> {
     }
 
     /// Counts a check, which passes when both values are equal.
+    #[expect(clippy::needless_pass_by_value, reason = "callers compare temporaries")]
     pub fn check<T: PartialEq + Debug>(&mut self, claim: impl Display, got: T, expected: T) {
         if got == expected {
             self.passed += 1;
@@ -36,6 +38,16 @@ impl Story<'_> {
         } else {
             self.fail(format!("{claim}: got {got:?}, expected {expected:?}"));
         }
+    }
+
+    /// Counts a check, which passes when `got` has every expected member.
+    pub fn check_members(&mut self, claim: impl Display, got: &Value, expected: &Value) {
+        let got = if contains(got, expected) {
+            expected
+        } else {
+            got
+        };
+        self.check(claim, got, expected);
     }
 
     /// Counts a failed check.
@@ -49,19 +61,19 @@ impl Story<'_> {
         let all = self.passed + self.failed.len();
         if self.failed.is_empty() {
             let took = self.begun.elapsed().as_secs_f64();
-            line(format!("All {all} checks passed in {took:.1} s."));
+            line(&format!("All {all} checks passed in {took:.1} s."));
             return Ok(());
         }
         for text in &self.failed {
-            line(format!("✗ {text}"));
+            line(&format!("✗ {text}"));
         }
         let logs = self.settings.logs.display();
-        line(format!("The logs of the functions are in {logs}"));
+        line(&format!("The logs of the functions are in {logs}"));
         bail!("{} of {all} checks failed", self.failed.len())
     }
 }
 
-fn line(text: String) {
+fn line(text: &str) {
     // The reader may have gone; the story still clears up at its end.
     let _ = writeln!(stdout().lock(), "{text}");
 }

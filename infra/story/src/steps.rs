@@ -2,8 +2,7 @@
 //! all at a time.
 
 use anyhow::{Context, Result};
-use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::device::Device;
 use crate::story::{SignOut, Story, about, about_all, random, revocation};
@@ -28,8 +27,7 @@ async fn five_devices_sign_in(story: &mut Story<'_>, home: &mut Home) -> Result<
     let [tv, phone, tablet, laptop, console] = home;
     story.begin_step("A household signs up, and signs in on five devices");
     let body = json!({ "email": story.email, "password": story.password });
-    let call = (Method::POST, "/v1/accounts");
-    let answer = story.call(laptop, call, Some(body)).await?;
+    let answer = story.call(laptop, "POST /v1/accounts", body).await?;
     story.check("The account is registered", answer.status, 202);
     story
         .sign_in(&mut [tv, phone, tablet, laptop, console])
@@ -55,11 +53,9 @@ async fn the_phone_signs_the_tv_out(story: &mut Story<'_>, home: &mut Home) -> R
     let piece = story.film(tv, first, 200).await?;
     let next_piece = piece.member("/next").context("no next piece")?;
     story.say("The hotel TV plays a film.");
-    let path = format!("/v1/devices/{}/sign-out", tv.session()?.device);
+    let call = format!("POST /v1/devices/{}/sign-out", tv.session()?.device);
     let kind = ("device", "signed_out");
-    let sign_out = story
-        .sign_out(phone, (Method::POST, &path), None, kind)
-        .await?;
+    let sign_out = story.sign_out(phone, &call, Value::Null, kind).await?;
     story.goes_dark(tv, &sign_out).await?;
     story.film(tv, next_piece, 403).await?;
     story.say("The next piece of the film is refused.");
@@ -73,12 +69,8 @@ async fn the_phone_signs_the_tv_out(story: &mut Story<'_>, home: &mut Home) -> R
     story
         .receipt(phone, &sign_out, &[(tv, "acknowledged")], [1, 0, 0])
         .await?;
-    let undisturbed = [phone.pending(), laptop.pending()];
-    story.check(
-        "Phone and laptop are undisturbed",
-        undisturbed,
-        [None, None],
-    );
+    let pending = [phone.pending(), laptop.pending()];
+    story.check("Phone and laptop are undisturbed", pending, [None, None]);
     Ok(sign_out)
 }
 
@@ -90,8 +82,8 @@ async fn the_laptop_signs_the_others_out(
     let [tv, phone, tablet, laptop, console] = home;
     story.begin_step("The laptop signs all the others out; the console is offline");
     let body = json!({ "scope": "others" });
-    let (call, kind) = ((Method::POST, "/v1/sign-out-all"), ("others", "signed_out"));
-    let sign_out = story.sign_out(laptop, call, Some(body), kind).await?;
+    let (call, kind) = ("POST /v1/sign-out-all", ("others", "signed_out"));
+    let sign_out = story.sign_out(laptop, call, body, kind).await?;
     story.goes_dark(phone, &sign_out).await?;
     story.is_notified(tablet, &sign_out).await?;
     let states = [
@@ -130,11 +122,8 @@ async fn the_password_is_changed(
     story.sign_in(&mut [phone]).await?;
     let old = std::mem::replace(&mut story.password, random());
     let body = json!({ "current_password": old, "new_password": story.password });
-    let (call, kind) = (
-        (Method::PUT, "/v1/password"),
-        ("global", "password_changed"),
-    );
-    let sign_out = story.sign_out(laptop, call, Some(body), kind).await?;
+    let (call, kind) = ("PUT /v1/password", ("global", "password_changed"));
+    let sign_out = story.sign_out(laptop, call, body, kind).await?;
     story.goes_dark(laptop, &sign_out).await?;
     story.goes_dark(phone, &sign_out).await?;
     // Earlier sign-outs stay the reason for the devices that they ended.
@@ -147,14 +136,12 @@ async fn the_password_is_changed(
         story.session(device, Some(by)).await?;
     }
     let body = phone.sign_in(&story.email, &old);
-    let answer = story
-        .call(phone, (Method::POST, "/v1/login"), Some(body))
-        .await?;
-    let expected = (401, Some("credentials-invalid"));
+    let answer = story.call(phone, "POST /v1/login", body).await?;
+    let problem = answer.problem();
     story.check(
         "The old password is refused",
-        (answer.status, answer.problem()),
-        expected,
+        problem,
+        Some("credentials-invalid"),
     );
     let revoked = json!({ "scope": "global", "reason": "password_changed" });
     let changed = json!({ "credential_type": "password", "change_type": "update" });

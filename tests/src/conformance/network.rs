@@ -1,5 +1,5 @@
-//! The network between a client and the API: it can be cut, answer in the API's
-//! place, and say things twice or that nobody said.
+//! The network between a client and the API. It can be cut, answer instead of the
+//! API, and duplicate, lose or forge frames.
 
 use std::mem;
 use std::net::SocketAddr;
@@ -36,39 +36,39 @@ const TICKETS_PATH: &str = "/v1/socket-tickets";
 
 type Answer = Response<Full<Bytes>>;
 
-/// What is answered in the API's place.
+/// A false answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// A problem of the API's.
+    /// A problem with this status and name.
     Problem(u16, &'static str),
-    /// Something that the API never says.
+    /// A body that the API never sends, with this status.
     Other(u16, &'static str),
 }
 
-/// A request, and what was answered.
+/// A request and the status of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The method.
     pub method: Method,
-    /// The path.
+    /// The path without its query.
     pub path: String,
     /// The status of the answer.
     pub status: u16,
 }
 
-/// What is done to what passes.
+/// The faults of the network, and a record of its traffic.
 #[derive(Debug, Default)]
 struct Conditions {
-    /// A fault, for which method (any, if none) and path, and how often.
+    /// Faults with their method (any, if none), path prefix and remaining count.
     faults: Vec<(Option<Method>, String, Fault, usize)>,
-    /// Whether frames to the device come twice.
-    is_doubling: bool,
-    /// Whether frames from the device get lost.
+    /// Frames to the device are duplicated.
+    duplicates_frames: bool,
+    /// Frames from the device are lost.
     loses_frames: bool,
-    /// Whether frames to the device get lost.
+    /// Frames to the device are lost.
     is_deaf: bool,
     seen: Vec<Seen>,
-    /// What the device has said over its sockets.
+    /// The frames from the device.
     frames: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct Network {
     address: SocketAddr,
     cut: watch::Sender<bool>,
     held: watch::Sender<bool>,
-    spoken: broadcast::Sender<String>,
+    forged: broadcast::Sender<String>,
     conditions: Arc<Mutex<Conditions>>,
     serving: JoinHandle<()>,
 }
@@ -90,101 +90,103 @@ impl Drop for Network {
 }
 
 impl Network {
-    /// A network in order, with the API at this address behind it.
+    /// Creates a network without faults in front of the API at this address.
     ///
     /// # Errors
-    /// When there is no port to be had.
+    /// When no port can be bound.
     pub async fn before(api_url: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (cut, is_cut) = watch::channel(false);
         let (held, is_held) = watch::channel(false);
-        let (spoken, _) = broadcast::channel(64);
+        let (forged, _) = broadcast::channel(64);
         let conditions = Arc::default();
         let authority = api_url.strip_prefix("http://");
         let link = Link {
             address,
-            authority: authority.context("the API is on this machine")?.to_owned(),
+            authority: authority
+                .context("the API must be on this machine")?
+                .to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             conditions: Arc::clone(&conditions),
-            spoken: spoken.clone(),
+            forged: forged.clone(),
             is_held,
         };
         Ok(Self {
             address,
             cut,
             held,
-            spoken,
+            forged,
             conditions,
             serving: tokio::spawn(accept(listener, link, is_cut)),
         })
     }
 
-    /// Where the client finds the API.
+    /// Returns the API's address for the client.
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// And the socket.
+    /// Returns the socket's address for the client.
     #[must_use]
     pub fn socket_url(&self) -> String {
         format!("ws://{}{SOCKET_PATH}", self.address)
     }
 
-    /// Cuts it, or mends it. What was open when it was cut stays broken.
+    /// Cuts the network, or restores it. Connections that were cut stay closed.
     pub fn set_cut(&self, is_cut: bool) {
         self.cut.send_replace(is_cut);
     }
 
-    /// Answers the next calls of a path in the API's place.
+    /// Answers the next calls of a path prefix with a fault.
     pub fn fault(&self, method: Option<Method>, path: &str, fault: Fault, times: usize) {
         let fault = (method, path.to_owned(), fault, times);
         self.conditions().faults.push(fault);
     }
 
-    /// Lets calls through again.
-    pub fn mend(&self) {
+    /// Removes all faults of calls.
+    pub fn clear_faults(&self) {
         self.conditions().faults.clear();
     }
 
-    /// Says everything twice to the device.
-    pub fn double_frames(&self) {
-        self.conditions().is_doubling = true;
+    /// Duplicates frames to the device.
+    pub fn duplicate_frames(&self) {
+        self.conditions().duplicates_frames = true;
     }
 
-    /// Loses what the device says over its socket.
+    /// Loses frames from the device.
     pub fn lose_frames(&self) {
         self.conditions().loses_frames = true;
     }
 
-    /// Loses what Curfew says over the socket, which stays open.
+    /// Loses frames to the device. Its socket stays open.
     pub fn deafen(&self) {
         self.conditions().is_deaf = true;
     }
 
-    /// Keeps every fault that is to be answered back, or lets them go.
+    /// Delays every false answer, or releases them.
     pub fn hold_faults(&self, are_held: bool) {
         self.held.send_replace(are_held);
     }
 
-    /// What the device has said over its sockets.
+    /// Returns the frames from the device.
     #[must_use]
     pub fn frames(&self) -> Vec<String> {
         self.conditions().frames.clone()
     }
 
-    /// Sends a frame, which Curfew has not, to the open sockets.
+    /// Sends a forged frame to the open sockets.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn say(&self, frame: &str) -> Result<()> {
-        let heard = self.spoken.send(frame.to_owned()).unwrap_or_default();
-        ensure!(heard > 0, "no socket is open");
+    /// When no socket is open.
+    pub fn forge(&self, frame: &str) -> Result<()> {
+        let receivers = self.forged.send(frame.to_owned()).unwrap_or_default();
+        ensure!(receivers > 0, "no socket is open");
         Ok(())
     }
 
-    /// The requests until now that have such a path.
+    /// Returns the requests so far with this path prefix.
     #[must_use]
     pub fn seen(&self, path: &str) -> Vec<Seen> {
         let seen = self.conditions().seen.clone();
@@ -193,10 +195,10 @@ impl Network {
             .collect()
     }
 
-    /// Waits until as many such requests were answered.
+    /// Waits until this many requests with this path prefix were answered.
     ///
     /// # Errors
-    /// When they are not.
+    /// When they are not in time.
     pub async fn until_seen(&self, path: &str, count: usize) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.seen(path).len() < count {
@@ -238,7 +240,7 @@ async fn accept(listener: TcpListener, link: Link, is_cut: watch::Receiver<bool>
                 let sockets =
                     mem::take(&mut *sockets.lock().unwrap_or_else(PoisonError::into_inner));
                 for (device, curfew) in sockets {
-                    let _ = link.carry(device, curfew).await;
+                    let _ = link.forward(device, curfew).await;
                 }
             };
             tokio::select! {
@@ -249,8 +251,8 @@ async fn accept(listener: TcpListener, link: Link, is_cut: watch::Receiver<bool>
     }
 }
 
-/// Lets a page ask, where the API is not asked.
-fn allow(origin: Option<HeaderValue>) -> Result<Answer> {
+/// Answers a page's preflight for a path that the API does not have.
+fn preflight(origin: Option<HeaderValue>) -> Result<Answer> {
     let answer = Response::builder()
         .status(StatusCode::NO_CONTENT)
         .header(ACCESS_CONTROL_ALLOW_HEADERS, "authorization");
@@ -267,7 +269,7 @@ struct Link {
     authority: String,
     client: Client<HttpConnector, Incoming>,
     conditions: Arc<Mutex<Conditions>>,
-    spoken: broadcast::Sender<String>,
+    forged: broadcast::Sender<String>,
     is_held: watch::Receiver<bool>,
 }
 
@@ -278,7 +280,7 @@ impl Link {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let origin = request.headers().get(ORIGIN).cloned();
         if method == Method::OPTIONS && !path.starts_with("/v1/") {
-            return allow(origin);
+            return preflight(origin);
         }
         let answer = match self.fault(&method, &path) {
             Some(fault) => {
@@ -297,7 +299,7 @@ impl Link {
     }
 
     fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
-        // A page asks first whether it may ask; that is no call.
+        // A preflight is not a call.
         if method == Method::OPTIONS {
             return None;
         }
@@ -319,7 +321,7 @@ impl Link {
         let path = path.map_or("/", PathAndQuery::as_str);
         *request.uri_mut() = format!("http://{}{path}", self.authority).parse()?;
         request.headers_mut().remove(HOST);
-        // What is compressed could not be read here.
+        // Compressed frames could not be read here.
         request.headers_mut().remove(SEC_WEBSOCKET_EXTENSIONS);
         let mut answer = self.client.request(request).await?;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -344,18 +346,18 @@ impl Link {
         Ok(Response::from_parts(parts, body.into()))
     }
 
-    /// Carries the frames of one socket.
-    async fn carry(&self, device: OnUpgrade, curfew: OnUpgrade) -> Result<()> {
+    /// Forwards the frames of one socket.
+    async fn forward(&self, device: OnUpgrade, curfew: OnUpgrade) -> Result<()> {
         let (device, curfew) = tokio::try_join!(device, curfew)?;
         let mut device = ServerBuilder::new().serve(TokioIo::new(device));
         let mut curfew = ClientBuilder::new().take_over(TokioIo::new(curfew));
-        let mut spoken = self.spoken.subscribe();
+        let mut forged = self.forged.subscribe();
         loop {
             tokio::select! {
                 frame = device.next() => match frame {
                     Some(frame) => {
                         let frame = frame?;
-                        if self.hears(&frame) {
+                        if self.passes(&frame) {
                             curfew.send(frame).await?;
                         }
                     }
@@ -364,21 +366,21 @@ impl Link {
                 frame = curfew.next() => match frame {
                     Some(frame) => {
                         let frame = frame?;
-                        for _ in 0..self.times(&frame) {
+                        for _ in 0..self.copies(&frame) {
                             device.send(frame.clone()).await?;
                         }
                     }
                     None => return Ok(()),
                 },
-                said = spoken.recv() => device.send(Message::text(said?)).await?,
+                frame = forged.recv() => device.send(Message::text(frame?)).await?,
             }
         }
     }
 }
 
 impl Link {
-    /// Whether a frame of the device reaches Curfew.
-    fn hears(&self, frame: &Message) -> bool {
+    /// Returns whether a frame from the device reaches Curfew.
+    fn passes(&self, frame: &Message) -> bool {
         let mut conditions = lock(&self.conditions);
         let Some(text) = frame.as_text() else {
             return true;
@@ -387,10 +389,14 @@ impl Link {
         !conditions.loses_frames
     }
 
-    /// How often a frame of Curfew's reaches the device.
-    fn times(&self, frame: &Message) -> usize {
+    /// Returns how often a frame from Curfew reaches the device.
+    fn copies(&self, frame: &Message) -> usize {
         let conditions = lock(&self.conditions);
-        match (frame.is_text(), conditions.is_deaf, conditions.is_doubling) {
+        match (
+            frame.is_text(),
+            conditions.is_deaf,
+            conditions.duplicates_frames,
+        ) {
             (true, true, _) => 0,
             (true, false, true) => 2,
             _ => 1,

@@ -1,5 +1,5 @@
-//! The device's side: the module for JavaScript in a browser, and any client
-//! against the one suite.
+//! The clients: the JavaScript module in a browser, and the facts that must hold for
+//! every client.
 
 mod conformance;
 mod pages;

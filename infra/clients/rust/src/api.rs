@@ -128,7 +128,6 @@ impl Api {
     }
 
     /// Prepares any call. The path begins with a slash and may have a query.
-    #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call {
         let mut request = Request::builder()
             .method(method)

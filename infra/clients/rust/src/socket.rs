@@ -185,11 +185,11 @@ impl Socket {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
 fn broken(reason: impl ToString) -> SocketError {
     SocketError::Broken(reason.to_string())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
 fn failed(error: Error) -> SocketError {
     match error {
         Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(status)) => {

@@ -50,7 +50,7 @@ pub struct Storage {
 #[derive(Debug)]
 struct Disk {
     folder: PathBuf,
-    /// Whether the session and the entries are written as well.
+    /// True when the session and the entries are written as well.
     keeps_session: bool,
     /// Keeps other processes out of the folder.
     _lock: File,

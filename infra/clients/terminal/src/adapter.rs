@@ -169,17 +169,19 @@ impl Adapter {
                     client.change_password(&current_password, &new_password, keep_current);
                 json!({ "sign_out": changed.await? })
             }
-            Action::End => {
-                if let Some(client) = self.client.take() {
-                    client.close().await;
-                }
-                json!({})
-            }
+            Action::End => self.end().await,
         };
         match members {
             Value::Object(members) => Ok(members),
             _ => Ok(Map::new()),
         }
+    }
+
+    async fn end(&mut self) -> Value {
+        if let Some(client) = self.client.take() {
+            client.close().await;
+        }
+        json!({})
     }
 
     fn stored(&self) -> Result<Value, Error> {
@@ -241,6 +243,7 @@ fn unconfigured() -> Error {
     failure("configure must come first")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes it so")]
 fn failure(detail: impl ToString) -> Error {
     Error {
         problem: None,

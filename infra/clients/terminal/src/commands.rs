@@ -132,12 +132,11 @@ impl Device {
         let Some(answer) = self.call(Method::GET, &path, None).await else {
             return;
         };
-        match member::<ReceiptView>(&answer, "/sign_out") {
-            Some(receipt) => self.show_receipt(&receipt),
-            None => {
-                self.receipt.polls = 0;
-                self.screen.say(&answer.message());
-            }
+        if let Some(receipt) = member::<ReceiptView>(&answer, "/sign_out") {
+            self.show_receipt(&receipt);
+        } else {
+            self.receipt.polls = 0;
+            self.screen.say(&answer.message());
         }
     }
 

@@ -1,15 +1,14 @@
-//! What any client must do (`infra/docs/devices.md`): the one in `CURFEW_CLIENT`,
-//! or the JavaScript module in a page.
-
-use std::time::Instant;
+//! The facts that must hold for every client (`infra/docs/devices.md`), tested with
+//! the client in `CURFEW_CLIENT`, or by default the JavaScript module in a page, and
+//! with the device of `cargo run -- device`.
 
 use curfew_tests::client::{Device, Household, PHONE};
-use curfew_tests::conformance::{Client, Fault, Kind, Network, PATIENCE};
+use curfew_tests::conformance::{Client, Fault, Kind, Network};
 use curfew_tests::stack::api_url;
 use http::Method;
 use serde_json::{Value, json};
 
-/// Each fact is tried of each kind of client.
+/// Tests each fact with each kind of client.
 macro_rules! facts {
     ($($fact:ident,)*) => {
         /// The client in `CURFEW_CLIENT`, or the JavaScript module in a page.
@@ -33,40 +32,40 @@ macro_rules! facts {
 facts! {
     a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged,
     every_session_of_the_account_is_wiped_when_all_are_signed_out,
-    a_session_that_ended_with_its_password_is_told_so,
+    a_password_change_is_shown_as_the_reason,
     a_device_that_was_cut_off_is_wiped_at_its_first_contact,
     a_device_that_was_off_is_wiped_when_it_is_switched_on,
     a_device_that_is_switched_on_again_is_still_signed_in,
     an_api_that_fails_wipes_nothing,
     a_refusal_that_is_not_the_apis_wipes_nothing,
-    a_session_that_ran_out_shows_the_sign_in_screen_and_keeps_the_data,
-    a_token_of_no_session_shows_the_sign_in_screen_and_keeps_the_data,
-    frames_about_another_session_and_frames_that_make_no_sense_are_passed_over,
-    a_revocation_that_comes_twice_and_by_two_ways_ends_the_session_once,
-    an_acknowledgement_that_got_lost_is_repeated_until_it_is_taken,
-    the_device_stays_the_same_one_after_it_was_wiped,
-    what_one_account_left_is_gone_before_another_comes,
-    what_an_account_left_is_there_when_it_comes_back,
+    an_expired_session_shows_the_sign_in_screen_and_keeps_the_data,
+    an_unknown_token_shows_the_sign_in_screen_and_keeps_the_data,
+    frames_about_another_session_and_malformed_frames_are_skipped,
+    a_revocation_that_comes_twice_and_by_both_ways_ends_the_session_once,
+    a_lost_acknowledgement_is_retried_until_it_is_accepted,
+    a_wiped_device_stays_the_same_device,
+    another_account_finds_no_data_of_the_previous_one,
+    an_account_finds_its_data_when_it_comes_back,
     a_wrong_password_changes_nothing,
-    its_own_sign_out_wipes_and_is_acknowledged,
+    its_own_sign_out_wipes_the_device_and_is_acknowledged,
     signing_out_everywhere_wipes_this_device_too,
-    signing_out_the_others_leaves_this_device_alone,
-    changing_the_password_wipes_this_device_unless_it_stays,
+    signing_out_the_others_keeps_this_device,
+    changing_the_password_wipes_this_device_unless_it_is_kept,
 }
 
-/// A television under test, in a household whose phone ends its session.
+/// A TV under test, and a phone of the same account that signs it out.
 struct Hotel {
     household: Household,
     network: Network,
     tv: Client,
     tv_id: String,
     phone: Device,
-    /// How often the sign-in screen was shown before anything happened.
+    /// The number of sign-in screens before the test's own steps.
     screens: usize,
 }
 
 impl Hotel {
-    /// The television is signed in and connected, and has stored something.
+    /// Signs the TV in, waits until it is connected, and stores something.
     async fn open(kind: Kind) -> Self {
         let household = Household::register().await;
         let phone = household.sign_in(PHONE).await;
@@ -87,7 +86,7 @@ impl Hotel {
         hotel
     }
 
-    /// Signs the television in, and waits until it is connected; its id.
+    /// Signs the TV in, and waits until it is connected. Returns its id.
     async fn sign_in(&mut self) -> String {
         let household = self.household.clone();
         let id = self.sign_in_to(&household).await;
@@ -101,101 +100,90 @@ impl Hotel {
             "email": household.email,
             "password": household.password,
         });
-        let answer = self.tv.tell(command).await.unwrap();
+        let answer = self.tv.command(command).await.unwrap();
         answer["device_id"].as_str().unwrap().to_owned()
     }
 
     async fn store(&mut self, key: &str, value: &str) {
         let command = json!({ "do": "store", "key": key, "value": value });
-        self.tv.tell(command).await.unwrap();
+        self.tv.command(command).await.unwrap();
     }
 
     async fn call(&mut self, path: &str) -> Value {
         let command = json!({ "do": "call", "method": "GET", "path": path });
-        let answer = self.tv.tell(command).await.unwrap();
+        let answer = self.tv.command(command).await.unwrap();
         json!([answer["status"], answer["problem"]])
     }
 
-    /// What the television has: what it stored, and whether a token and a key.
-    async fn has(&mut self) -> Value {
-        let answer = self.tv.tell(json!({ "do": "stored" })).await.unwrap();
+    /// Returns the TV's entries, and whether it has a token and a device key.
+    async fn stored(&mut self) -> Value {
+        let answer = self.tv.command(json!({ "do": "stored" })).await.unwrap();
         json!([answer["entries"], answer["token"], answer["device_key"]])
     }
 
-    /// The phone signs the television out; the sign-out's id.
+    /// Signs the TV out from the phone. Returns the sign-out's id.
     async fn sign_out(&self) -> String {
         let answer = self.phone.sign_out(&self.tv_id).await.done(200);
         id_of(&answer["sign_out"])
     }
 
-    /// Waits until the receipt says so much of the television.
+    /// Waits until the receipt shows the TV in this state. Returns its entry.
     async fn receipt(&self, sign_out: &str, state: &str) -> Value {
-        receipt(&self.phone, sign_out, &self.tv_id, state).await
+        self.phone.receipt_entry(sign_out, &self.tv_id, state).await
     }
 
-    /// Of how many devices it is known that they have heard of it.
+    /// Returns the number of devices that the receipt shows as confirmed.
     async fn confirmed(&self, sign_out: &str) -> Value {
         let path = format!("/v1/sign-outs/{sign_out}");
         let receipt = self.phone.get(&path).await.done(200);
         receipt["sign_out"]["total"]["confirmed"].clone()
     }
 
-    /// It has been wiped, and tells so; the sign-in screen's reasons.
+    /// Asserts that the TV stops, wipes and shows the sign-in screen. Returns the
+    /// event of the screen.
     async fn is_wiped(&mut self, sign_out: &str) -> Value {
         self.tv.event("stopped").await.unwrap();
         self.tv.event("wiped").await.unwrap();
         let screen = self.tv.event("sign_in_screen").await.unwrap();
-        assert_eq!(self.has().await, wiped());
+        assert_eq!(self.stored().await, wiped());
         assert_eq!(screen["because"], "signed_out");
         assert_eq!(screen["sign_out"], json!(sign_out));
         screen
     }
 
-    /// It has done so by itself: nobody refused it, and no frame reached it.
-    fn was_told_by_nobody(&self) {
+    /// Asserts that no refusal has reached the TV, so that it ended by itself.
+    fn was_not_refused(&self) {
         let seen = self.network.seen("/v1/");
         assert!(seen.iter().all(|one| one.status != 401), "{seen:?}");
     }
 
-    /// Nothing has happened to it.
+    /// Asserts that nothing has happened to the TV.
     async fn is_untouched(&mut self) {
-        assert_eq!(self.has().await, untouched());
+        assert_eq!(self.stored().await, untouched());
         for event in ["stopped", "wiped"] {
             assert_eq!(self.tv.count(event).await.unwrap(), 0, "{event}");
         }
     }
 }
 
-/// What is left after wiping: the device key.
+/// Returns what a wiped TV has: the device key.
 fn wiped() -> Value {
     json!([{}, false, true])
 }
 
+/// Returns what the TV has while it is signed in.
 fn untouched() -> Value {
     json!([{ "history": "The Long Corridor" }, true, true])
 }
 
-/// What is left when the session is over and nobody ended it.
+/// Returns what the TV has after its session has expired.
 fn kept() -> Value {
     json!([{ "history": "The Long Corridor" }, false, true])
 }
 
+/// Returns the id of a sign-out.
 fn id_of(sign_out: &Value) -> String {
     sign_out["id"].as_str().unwrap().to_owned()
-}
-
-async fn receipt(reader: &Device, sign_out: &str, device: &str, state: &str) -> Value {
-    let path = format!("/v1/sign-outs/{sign_out}");
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let receipt = reader.get(&path).await.done(200);
-        let parts = receipt["sign_out"]["devices"].as_array().unwrap();
-        let part = parts.iter().find(|part| part["id"] == device);
-        if let Some(part) = part.filter(|part| part["state"] == state) {
-            return part.clone();
-        }
-        assert!(Instant::now() < deadline, "{receipt}");
-    }
 }
 
 async fn a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged(kind: Kind) {
@@ -220,10 +208,11 @@ async fn every_session_of_the_account_is_wiped_when_all_are_signed_out(kind: Kin
     let sign_out = id_of(&answer["sign_out"]);
     hotel.is_wiped(&sign_out).await;
     let reader = hotel.household.sign_in(PHONE).await;
-    receipt(&reader, &sign_out, &hotel.tv_id, "acknowledged").await;
+    let tv = &hotel.tv_id;
+    reader.receipt_entry(&sign_out, tv, "acknowledged").await;
 }
 
-async fn a_session_that_ended_with_its_password_is_told_so(kind: Kind) {
+async fn a_password_change_is_shown_as_the_reason(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let (old, new) = (
         &hotel.household.password,
@@ -281,7 +270,7 @@ async fn an_api_that_fails_wipes_nothing(kind: Kind) {
     let refused = hotel.call("/v1/session").await;
     assert_eq!(refused, json!([503, "unavailable"]));
 
-    // Its socket breaks, too, and all that it tries then fails.
+    // Its socket breaks too, and every retry fails.
     hotel.network.set_cut(true);
     hotel.tv.event("disconnected").await.unwrap();
     hotel.network.set_cut(false);
@@ -289,7 +278,7 @@ async fn an_api_that_fails_wipes_nothing(kind: Kind) {
     hotel.network.until_seen("/v1/", before + 5).await.unwrap();
 
     hotel.is_untouched().await;
-    hotel.network.mend();
+    hotel.network.clear_faults();
     hotel.tv.event("connected").await.unwrap();
 }
 
@@ -316,7 +305,7 @@ async fn a_refusal_that_is_not_the_apis_wipes_nothing(kind: Kind) {
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
 }
 
-async fn a_session_that_ran_out_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
+async fn an_expired_session_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let expired = Fault::Problem(401, "session-expired");
     hotel.network.fault(None, "/v1/", expired, usize::MAX);
@@ -326,11 +315,11 @@ async fn a_session_that_ran_out_shows_the_sign_in_screen_and_keeps_the_data(kind
     let screen = hotel.tv.event("sign_in_screen").await.unwrap();
     assert_eq!(screen["because"], "expired");
     assert!(screen["signed_out_by"].is_null());
-    assert_eq!(hotel.has().await, kept());
+    assert_eq!(hotel.stored().await, kept());
     assert_eq!(hotel.tv.count("wiped").await.unwrap(), 0);
 }
 
-async fn a_token_of_no_session_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
+async fn an_unknown_token_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let invalid = Fault::Problem(401, "token-invalid");
     hotel.network.fault(None, "/v1/", invalid, usize::MAX);
@@ -339,11 +328,11 @@ async fn a_token_of_no_session_shows_the_sign_in_screen_and_keeps_the_data(kind:
 
     let screen = hotel.tv.event("sign_in_screen").await.unwrap();
     assert_eq!(screen["because"], "invalid");
-    assert_eq!(hotel.has().await, kept());
+    assert_eq!(hotel.stored().await, kept());
     assert_eq!(hotel.tv.count("wiped").await.unwrap(), 0);
 }
 
-async fn frames_about_another_session_and_frames_that_make_no_sense_are_passed_over(kind: Kind) {
+async fn frames_about_another_session_and_malformed_frames_are_skipped(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let another = json!({
         "type": "session-revoked",
@@ -353,8 +342,8 @@ async fn frames_about_another_session_and_frames_that_make_no_sense_are_passed_o
         "signed_out_at": "2026-11-20T09:30:00Z",
         "signed_out_by": null,
     });
-    let mut nobodys = another.clone();
-    nobodys.as_object_mut().unwrap().remove("session");
+    let mut incomplete = another.clone();
+    incomplete.as_object_mut().unwrap().remove("session");
 
     for frame in [
         "",
@@ -365,27 +354,27 @@ async fn frames_about_another_session_and_frames_that_make_no_sense_are_passed_o
         "{\"type\":\"session-revoked\"}",
         "{\"type\":\"problem\",\"problem\":null}",
         &another.to_string(),
-        &nobodys.to_string(),
+        &incomplete.to_string(),
     ] {
-        hotel.network.say(frame).unwrap();
+        hotel.network.forge(frame).unwrap();
     }
 
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
     hotel.is_untouched().await;
-    // It still hears, after all that and by the same socket, what is meant for it.
+    // The same socket is still open, and its own revocation arrives.
     assert_eq!(hotel.tv.count("disconnected").await.unwrap(), 0);
     let sign_out = hotel.sign_out().await;
     hotel.is_wiped(&sign_out).await;
 }
 
-async fn a_revocation_that_comes_twice_and_by_two_ways_ends_the_session_once(kind: Kind) {
+async fn a_revocation_that_comes_twice_and_by_both_ways_ends_the_session_once(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
-    hotel.network.double_frames();
+    hotel.network.duplicate_frames();
 
     let sign_out = hotel.sign_out().await;
     let _ = hotel
         .tv
-        .try_to(json!({ "do": "call", "method": "GET", "path": "/v1/session" }))
+        .try_command(json!({ "do": "call", "method": "GET", "path": "/v1/session" }))
         .await
         .unwrap();
 
@@ -400,7 +389,7 @@ async fn a_revocation_that_comes_twice_and_by_two_ways_ends_the_session_once(kin
     );
 }
 
-async fn an_acknowledgement_that_got_lost_is_repeated_until_it_is_taken(kind: Kind) {
+async fn a_lost_acknowledgement_is_retried_until_it_is_accepted(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let path = "/v1/sign-outs/";
     let (post, unavailable) = (Some(Method::POST), Fault::Problem(503, "unavailable"));
@@ -420,7 +409,7 @@ async fn an_acknowledgement_that_got_lost_is_repeated_until_it_is_taken(kind: Ki
     assert_eq!(statuses, [503, 503, 200]);
 }
 
-async fn the_device_stays_the_same_one_after_it_was_wiped(kind: Kind) {
+async fn a_wiped_device_stays_the_same_device(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let sign_out = hotel.sign_out().await;
     hotel.is_wiped(&sign_out).await;
@@ -432,7 +421,7 @@ async fn the_device_stays_the_same_one_after_it_was_wiped(kind: Kind) {
     hotel.receipt(&sign_out, "acknowledged").await;
 }
 
-async fn what_one_account_left_is_gone_before_another_comes(kind: Kind) {
+async fn another_account_finds_no_data_of_the_previous_one(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let expired = Fault::Problem(401, "session-expired");
     hotel
@@ -440,15 +429,15 @@ async fn what_one_account_left_is_gone_before_another_comes(kind: Kind) {
         .fault(Some(Method::GET), "/v1/session", expired, 1);
     hotel.call("/v1/session").await;
     hotel.tv.event("sign_in_screen").await.unwrap();
-    assert_eq!(hotel.has().await, kept());
+    assert_eq!(hotel.stored().await, kept());
     let other = Household::register().await;
 
     hotel.sign_in_to(&other).await;
 
-    assert_eq!(hotel.has().await, json!([{}, true, true]));
+    assert_eq!(hotel.stored().await, json!([{}, true, true]));
 }
 
-async fn what_an_account_left_is_there_when_it_comes_back(kind: Kind) {
+async fn an_account_finds_its_data_when_it_comes_back(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let expired = Fault::Problem(401, "session-expired");
     hotel
@@ -459,7 +448,7 @@ async fn what_an_account_left_is_there_when_it_comes_back(kind: Kind) {
 
     hotel.sign_in().await;
 
-    assert_eq!(hotel.has().await, untouched());
+    assert_eq!(hotel.stored().await, untouched());
 }
 
 async fn a_wrong_password_changes_nothing(kind: Kind) {
@@ -470,26 +459,26 @@ async fn a_wrong_password_changes_nothing(kind: Kind) {
         "password": "wrong",
     });
 
-    let refused = hotel.tv.try_to(command).await.unwrap();
+    let refused = hotel.tv.try_command(command).await.unwrap();
 
     assert_eq!(refused["ok"], false);
     assert_eq!(refused["problem"], "credentials-invalid");
     hotel.is_untouched().await;
 }
 
-async fn its_own_sign_out_wipes_and_is_acknowledged(kind: Kind) {
+async fn its_own_sign_out_wipes_the_device_and_is_acknowledged(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     hotel.network.deafen();
 
     let answer = hotel
         .tv
-        .tell(json!({ "do": "sign_out", "scope": "local" }))
+        .command(json!({ "do": "sign_out", "scope": "local" }))
         .await
         .unwrap();
 
     let sign_out = answer["sign_out"].as_str().unwrap();
     let screen = hotel.is_wiped(sign_out).await;
-    hotel.was_told_by_nobody();
+    hotel.was_not_refused();
     assert_eq!(screen["signed_out_by"]["id"], json!(hotel.tv_id));
     hotel.receipt(sign_out, "acknowledged").await;
 }
@@ -500,23 +489,24 @@ async fn signing_out_everywhere_wipes_this_device_too(kind: Kind) {
 
     let answer = hotel
         .tv
-        .tell(json!({ "do": "sign_out", "scope": "global" }))
+        .command(json!({ "do": "sign_out", "scope": "global" }))
         .await
         .unwrap();
 
     let sign_out = answer["sign_out"].as_str().unwrap();
     hotel.is_wiped(sign_out).await;
-    hotel.was_told_by_nobody();
+    hotel.was_not_refused();
     let reader = hotel.household.sign_in(PHONE).await;
-    receipt(&reader, sign_out, &hotel.tv_id, "acknowledged").await;
+    let tv = &hotel.tv_id;
+    reader.receipt_entry(sign_out, tv, "acknowledged").await;
 }
 
-async fn signing_out_the_others_leaves_this_device_alone(kind: Kind) {
+async fn signing_out_the_others_keeps_this_device(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
 
     hotel
         .tv
-        .tell(json!({ "do": "sign_out", "scope": "others" }))
+        .command(json!({ "do": "sign_out", "scope": "others" }))
         .await
         .unwrap();
 
@@ -525,31 +515,31 @@ async fn signing_out_the_others_leaves_this_device_alone(kind: Kind) {
     assert!(!hotel.phone.is_signed_in().await);
 }
 
-async fn changing_the_password_wipes_this_device_unless_it_stays(kind: Kind) {
+async fn changing_the_password_wipes_this_device_unless_it_is_kept(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
     let passwords = [
         hotel.household.password.clone(),
         Household::unregistered().password,
         Household::unregistered().password,
     ];
-    let change = |from: &str, to: &str, stays: bool| {
+    let change = |from: &str, to: &str, is_kept: bool| {
         json!({
             "do": "change_password",
             "current_password": from,
             "new_password": to,
-            "keep_current": stays,
+            "keep_current": is_kept,
         })
     };
 
-    let stays = change(&passwords[0], &passwords[1], true);
-    hotel.tv.tell(stays).await.unwrap();
+    let kept = change(&passwords[0], &passwords[1], true);
+    hotel.tv.command(kept).await.unwrap();
     hotel.is_untouched().await;
     hotel.network.deafen();
-    let leaves = change(&passwords[1], &passwords[2], false);
-    let answer = hotel.tv.tell(leaves).await.unwrap();
+    let ended = change(&passwords[1], &passwords[2], false);
+    let answer = hotel.tv.command(ended).await.unwrap();
 
     let sign_out = answer["sign_out"].as_str().unwrap();
     let screen = hotel.is_wiped(sign_out).await;
-    hotel.was_told_by_nobody();
+    hotel.was_not_refused();
     assert_eq!(screen["reason"], "password_changed");
 }

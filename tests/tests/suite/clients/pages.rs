@@ -1,5 +1,5 @@
-//! A page that uses the module, in a browser: what its user sees, and what is
-//! left of the account in it.
+//! A page that uses the JavaScript module, in a browser: what its user sees, and
+//! what is left of the account in its storages.
 
 use std::time::Instant;
 
@@ -9,15 +9,15 @@ use curfew_tests::conformance::{Fault, Network, PATIENCE};
 use curfew_tests::stack::api_url;
 use serde_json::{Value, json};
 
-/// What stays in a page that was wiped: the device key, what happened, and what
-/// is not the account's.
+/// The keys that stay in a wiped page: the device key, the reason for the sign-in
+/// screen, and an entry that is not the account's.
 const WIPED: [&str; 3] = ["curfew.device", "curfew.ended", "language"];
 
-/// The page has listed its devices and stored its films, and is connected.
+/// True when the page has listed its devices, stored its films, and is connected.
 const READY: &str =
     "['ready', 'connected'].every((name) => events.some((one) => one.name === name))";
 
-/// The times of a page that does not come back by itself while a test lasts.
+/// The timing of a page that does not reconnect by itself during a test.
 fn patient() -> Value {
     json!({
         "reconnectCapMs": 86_400_000,
@@ -26,7 +26,7 @@ fn patient() -> Value {
     })
 }
 
-/// A browser with the films in it, and the network that it is at.
+/// A browser with the page of films, and its network.
 struct Screen {
     browser: Browser,
     network: Network,
@@ -34,13 +34,13 @@ struct Screen {
 }
 
 impl Screen {
-    /// A browser whose page comes back by itself within a second.
+    /// Opens a page that reconnects by itself within a second.
     async fn open(pages: &Pages, name: &str) -> Self {
         let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
         Self::open_with(pages, name, &quick, "").await
     }
 
-    /// A browser whose page does not come back by itself while a test lasts.
+    /// Opens a page that does not reconnect by itself during the test.
     async fn open_patient(pages: &Pages, name: &str) -> Self {
         Self::open_with(pages, name, &patient(), "").await
     }
@@ -68,10 +68,7 @@ impl Screen {
         let password = &household.password;
         browser.write("#password", password).await.unwrap();
         browser.click("#enter").await.unwrap();
-        self.until(
-            "['ready', 'connected'].every((name) => events.some((one) => one.name === name))",
-        )
-        .await;
+        self.until(READY).await;
     }
 
     async fn until(&self, expression: &str) {
@@ -82,7 +79,7 @@ impl Screen {
         self.browser.value(expression).await.unwrap()
     }
 
-    /// Waits for the sign-in screen; what it says.
+    /// Waits for the sign-in screen. Returns its text.
     async fn sign_in_screen(&self) -> String {
         self.until("!document.getElementById('sign-in').hidden")
             .await;
@@ -90,7 +87,7 @@ impl Screen {
         why.await.as_str().unwrap().to_owned()
     }
 
-    /// Signs out a device by its button.
+    /// Presses the button that signs out a device. Returns the sign-out.
     async fn press(&self, device: &str) -> Value {
         let button = format!("[data-device=\"{device}\"]");
         self.until(&format!("document.querySelector('{button}') !== null"))
@@ -107,13 +104,13 @@ impl Screen {
         self.until("window.held !== undefined").await;
     }
 
-    /// How often something has happened.
+    /// Counts an event.
     async fn count(&self, name: &str) -> i64 {
         let count = format!("events.filter((one) => one.name === '{name}').length");
         self.value(&count).await.as_i64().unwrap()
     }
 
-    /// When it happened last, in milliseconds of Unix time.
+    /// Returns when an event happened last, in milliseconds of Unix time.
     async fn last(&self, name: &str) -> i64 {
         let last = format!("events.findLast((one) => one.name === '{name}').at");
         self.value(&last).await.as_i64().unwrap()
@@ -125,7 +122,7 @@ impl Screen {
         assert_eq!(stored, wanted);
     }
 
-    /// The only part of a receipt, once it has come so far.
+    /// Reads a receipt in the page until its only entry is in this state.
     async fn part(&self, sign_out: &Value, state: &str) -> Value {
         let id = sign_out["id"].as_str().unwrap();
         let deadline = Instant::now() + PATIENCE;
@@ -140,25 +137,24 @@ impl Screen {
     }
 }
 
-/// The only part of a receipt.
-async fn part(reader: &Device, sign_out: &Value) -> Value {
+/// Reads the only entry of a receipt.
+async fn entry(reader: &Device, sign_out: &Value) -> Value {
     let path = format!("/v1/sign-outs/{}", sign_out["id"].as_str().unwrap());
     reader.get(&path).await.done(200)["sign_out"]["devices"][0].clone()
 }
 
-/// The only part of a receipt, once it has come so far.
-async fn part_in_state(reader: &Device, sign_out: &Value, state: &str) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let part = part(reader, sign_out).await;
-        if part["state"] == state {
-            return part;
-        }
-        assert!(Instant::now() < deadline, "{part}");
-    }
+/// Waits until a receipt shows the TV as acknowledged. Returns its entry.
+async fn acknowledged(reader: &Device, sign_out: &Value, tv: &str) -> Value {
+    let id = sign_out["id"].as_str().unwrap();
+    reader.receipt_entry(id, tv, "acknowledged").await
 }
 
-/// A television and a phone of one household, both signed in.
+/// The timing of a page that soon gives up and retries a wipe.
+fn impatient() -> Value {
+    json!({ "wipeMs": 200, "reconnectCapMs": 300, "reconnectBaseMs": 100 })
+}
+
+/// Opens a TV and a phone, signed in to the same account.
 async fn tv_and_phone(pages: &Pages) -> (Screen, Screen) {
     let household = Household::register().await;
     let (tv, phone) = tokio::join!(Screen::open(pages, "TV"), Screen::open(pages, "Phone"));
@@ -167,7 +163,7 @@ async fn tv_and_phone(pages: &Pages) -> (Screen, Screen) {
     (tv, phone)
 }
 
-/// The television alone, and a device that can sign it out.
+/// Signs the TV in. Returns a device that can sign it out, and the TV's id.
 async fn tv_and_owner(tv: &Screen) -> (Device, String) {
     let household = Household::register().await;
     tv.sign_in(&household).await;
@@ -214,7 +210,7 @@ async fn a_page_whose_network_was_cut_is_wiped_at_its_first_contact() {
 
     let sign_out = owner.sign_out(&tv_id).await.done(200)["sign_out"].clone();
     let still_there = tv.value("window.stored()").await;
-    let unreached = part(&owner, &sign_out).await;
+    let unreached = entry(&owner, &sign_out).await;
     tv.network.set_cut(false);
     tv.browser.set_offline(false).await.unwrap();
 
@@ -224,16 +220,16 @@ async fn a_page_whose_network_was_cut_is_wiped_at_its_first_contact() {
     assert_eq!(still_there["databases"], json!(["films"]));
     assert_eq!(unreached["contacted_at"], Value::Null);
     assert_eq!(unreached["acknowledged_at"], Value::Null);
-    let part = part_in_state(&owner, &sign_out, "acknowledged").await;
+    let part = acknowledged(&owner, &sign_out, &tv_id).await;
     assert!(part["contacted_at"].is_string(), "{part}");
 }
 
 #[tokio::test]
-async fn a_page_that_slept_asks_whether_it_is_still_signed_in() {
+async fn a_page_that_slept_checks_its_session() {
     let pages = Pages::serve().await.unwrap();
     let tv = Screen::open_patient(&pages, "TV").await;
     let (owner, tv_id) = tv_and_owner(&tv).await;
-    // Its socket is dead and looks open.
+    // Its socket looks open and is dead.
     tv.network.deafen();
     let _ = owner.sign_out(&tv_id).await.done(200);
 
@@ -246,7 +242,7 @@ async fn a_page_that_slept_asks_whether_it_is_still_signed_in() {
 }
 
 #[tokio::test]
-async fn a_page_that_your_own_api_refuses_asks_why() {
+async fn a_page_that_your_own_api_refuses_checks_its_session() {
     let pages = Pages::serve().await.unwrap();
     let films = Network::before(api_url()).await.unwrap();
     let forbidden = Fault::Other(403, "{\"message\":\"Forbidden\"}");
@@ -271,7 +267,7 @@ async fn a_page_that_your_own_api_refuses_asks_why() {
 }
 
 #[tokio::test]
-async fn a_late_answer_about_a_session_before_changes_nothing() {
+async fn a_late_answer_about_an_old_session_changes_nothing() {
     let pages = Pages::serve().await.unwrap();
     let tv = Screen::open(&pages, "TV").await;
     let household = Household::register().await;
@@ -346,7 +342,7 @@ async fn a_tab_follows_when_another_signs_in_and_out() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_loaded_after_its_end_is_wiped_and_tells_what_happened() {
+async fn a_page_that_is_loaded_after_its_sign_out_is_wiped_and_shows_the_reason() {
     let pages = Pages::serve().await.unwrap();
     let tv = Screen::open(&pages, "TV").await;
     let (owner, tv_id) = tv_and_owner(&tv).await;
@@ -366,10 +362,9 @@ async fn a_page_that_is_loaded_after_its_end_is_wiped_and_tells_what_happened() 
 }
 
 #[tokio::test]
-async fn what_can_not_be_wiped_is_not_acknowledged_until_it_can() {
+async fn a_failed_wipe_is_not_acknowledged_until_it_succeeds() {
     let pages = Pages::serve().await.unwrap();
-    let impatient = json!({ "wipeMs": 200, "reconnectCapMs": 300, "reconnectBaseMs": 100 });
-    let tv = Screen::open_with(&pages, "TV", &impatient, "").await;
+    let tv = Screen::open_with(&pages, "TV", &impatient(), "").await;
     let (owner, tv_id) = tv_and_owner(&tv).await;
     tv.hold_database().await;
 
@@ -379,20 +374,19 @@ async fn what_can_not_be_wiped_is_not_acknowledged_until_it_can() {
     assert!(why.contains("by “"), "{why}");
     assert_eq!(tv.count("wiped").await, 0);
     assert_eq!(
-        part(&owner, &sign_out).await["acknowledged_at"],
+        entry(&owner, &sign_out).await["acknowledged_at"],
         Value::Null
     );
     tv.value("held.close()").await;
-    part_in_state(&owner, &sign_out, "acknowledged").await;
+    acknowledged(&owner, &sign_out, &tv_id).await;
     assert_eq!(tv.count("wiped").await, 1);
     tv.assert_wiped().await;
 }
 
 #[tokio::test]
-async fn a_wipe_that_was_interrupted_is_finished_at_the_next_start() {
+async fn an_interrupted_wipe_is_finished_at_the_next_start() {
     let pages = Pages::serve().await.unwrap();
-    let impatient = json!({ "wipeMs": 200, "reconnectCapMs": 300, "reconnectBaseMs": 100 });
-    let tv = Screen::open_with(&pages, "TV", &impatient, "").await;
+    let tv = Screen::open_with(&pages, "TV", &impatient(), "").await;
     let (owner, tv_id) = tv_and_owner(&tv).await;
     tv.hold_database().await;
     let _ = owner.sign_out(&tv_id).await.done(200);
@@ -408,7 +402,7 @@ async fn a_wipe_that_was_interrupted_is_finished_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn a_page_whose_storage_is_full_is_wiped_all_the_same() {
+async fn a_page_with_a_full_storage_is_wiped_too() {
     let pages = Pages::serve().await.unwrap();
     let tv = Screen::open(&pages, "TV").await;
     let (owner, tv_id) = tv_and_owner(&tv).await;
@@ -422,7 +416,7 @@ async fn a_page_whose_storage_is_full_is_wiped_all_the_same() {
     let stored = tv.value("window.stored()").await;
     let wanted = json!({ "local": ["curfew.device", "language"], "caches": [], "databases": [] });
     assert_eq!(stored, wanted);
-    part_in_state(&owner, &sign_out, "acknowledged").await;
+    acknowledged(&owner, &sign_out, &tv_id).await;
 }
 
 #[tokio::test]
@@ -448,7 +442,7 @@ async fn a_connected_page_sends_heartbeats_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_page_sends_its_token_to_nobody_but_the_api() {
+async fn a_page_sends_its_token_only_to_the_api() {
     let pages = Pages::serve().await.unwrap();
     let tv = Screen::open(&pages, "TV").await;
     let stranger = Network::before(api_url()).await.unwrap();
