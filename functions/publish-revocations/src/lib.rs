@@ -24,8 +24,7 @@ use store::{Change, StoreError};
 
 pub use unpublished::Unpublished;
 
-/// What the function may reach: the topic, and the queue for what the topic never
-/// accepts.
+/// Publishes events, and stores those that the topic rejects in a queue.
 #[derive(Debug)]
 pub struct Deps {
     pub topic: Topic,
@@ -45,8 +44,8 @@ pub struct StreamEvent {
 /// Reasons that a record gives no message.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
-    /// It is not a record of a DynamoDB stream. Never logged with its cause, which
-    /// quotes the record and could contain a row's secrets.
+    /// Never logged with its cause, which quotes the record and could contain a row's
+    /// secrets.
     #[error("not a record of a stream")]
     Shape(#[from] serde_json::Error),
     #[error(transparent)]
@@ -67,7 +66,7 @@ pub async fn handle(deps: &Deps, event: StreamEvent) -> DynamoDbEventResponse {
     let outcomes = deps.topic.publish(&found).await;
     let mut outcomes = found.iter().zip(outcomes);
 
-    let mut response = DynamoDbEventResponse::default();
+    let mut failed = None;
     for (record, parsed) in event.records.iter().zip(&parsed) {
         let is_settled = match parsed {
             Ok(messages) => {
@@ -81,24 +80,29 @@ pub async fn handle(deps: &Deps, event: StreamEvent) -> DynamoDbEventResponse {
             }
         };
         if !is_settled {
-            // A record without a sequence number makes Lambda deliver the whole batch
-            // again.
-            let mut failure = DynamoDbBatchItemFailure::default();
-            failure.item_identifier = Some(text(record, "/dynamodb/SequenceNumber").to_owned());
-            response.batch_item_failures.push(failure);
+            failed = Some(text(record, "/dynamodb/SequenceNumber"));
             break;
         }
     }
     tracing::info!(
         records = event.records.len(),
         messages = found.len(),
-        returned_from = response
-            .batch_item_failures
-            .first()
-            .and_then(|failure| failure.item_identifier.as_deref()),
+        returned_from = failed,
         duration_us = elapsed_us(started),
         "batch processed",
     );
+    response(failed)
+}
+
+/// Returns the answer that makes Lambda deliver again from the record with this
+/// sequence number; the whole batch, if the number is empty.
+fn response(failed: Option<&str>) -> DynamoDbEventResponse {
+    let mut response = DynamoDbEventResponse::default();
+    if let Some(sequence_number) = failed {
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(sequence_number.to_owned());
+        response.batch_item_failures.push(failure);
+    }
     response
 }
 

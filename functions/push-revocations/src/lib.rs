@@ -30,8 +30,8 @@ use crate::message::Task;
 use crate::notify::{RetryMode, close, notify};
 use crate::report::Report;
 
-/// What the function may reach: the rows of accounts, devices and connections,
-/// the receipts, the open sockets, and its own queue.
+/// Reads accounts and devices; writes connections and receipts; sends to sockets and
+/// queues tasks for later.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
@@ -71,7 +71,7 @@ enum Error {
     },
 }
 
-/// What the messages of one batch share.
+/// The context that the messages of one batch share.
 struct Batch<'a> {
     deps: &'a Deps,
     now: Timestamp,

@@ -33,24 +33,24 @@ const CHUNK: usize = 500;
 /// [`crate::TIME_BUDGET`] (20 s) and [`GRACE`] (5 s) it ends before Lambda does (30 s).
 const TIME_TO_QUEUE: Duration = Duration::from_secs(4);
 
-/// How a socket is retried whose push failed.
+/// The way to retry a socket whose push failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryMode {
-    /// By a message of its own, soon. The other sockets are not notified again for
-    /// it, and it does not wait until the whole message is delivered again.
+    /// Queue a message of its own for it, due soon. The other sockets are not notified
+    /// again, and it does not wait until the whole message is delivered again.
     Separate,
-    /// By delivering its message again, which is about this socket alone.
+    /// Deliver its message again, which is about this socket alone.
     WithBatch,
 }
 
 /// The result of a push to one socket.
 enum PushResult {
     Notified,
-    /// Closed already.
+    /// The socket was closed already.
     Gone,
     /// Perhaps not open yet; queued to be checked again.
     NotOpenYet,
-    /// The session was replaced or expired: there is nothing to tell the device.
+    /// The session was replaced or expired: there is nothing to report to the device.
     ClosedSilently,
     /// The session is valid.
     SignedIn,

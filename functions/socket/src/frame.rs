@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use domain::{ConnectionId, SessionProof, SignOutId, Timestamp};
-use http_api::{Problem, ProblemDocument, touch_if_due};
+use http_api::{Problem, ProblemDocument, record_contact, touch_if_due};
 use serde::{Deserialize, Serialize};
 use sockets::SocketTask;
 use store::{AcknowledgeOutcome, Cause, Connection, StoreError, WriteOutcome};
 
-use crate::session::{CheckedSession, check_session, record_contact};
+use crate::session::{CheckedSession, check_session};
 use crate::{Deps, Event, LogIds};
 
 const MAX_FRAME_BYTES: usize = 4 * 1024;
@@ -87,13 +87,8 @@ pub(crate) async fn handle(
             Err(problem) => Ok(reject(deps, id, &problem).await),
         },
         CheckedSession::SignedOut(device, end) => {
-            record_contact(deps, &device, &end, now).await;
-            let task = SocketTask::Check {
-                account_id: connection.account,
-                connection_id: id.clone(),
-            };
-            let queued = deps.queue.send(&task, Duration::ZERO).await;
-            queued.map_err(Error::Queue)?;
+            record_contact(&deps.store, &device, &end, &deps.limits, now).await;
+            queue_push(deps, &connection).await?;
             Ok("session-signed-out")
         }
         CheckedSession::Ended => {
@@ -121,6 +116,17 @@ async fn check(
         return check().await;
     }
     Ok(checked)
+}
+
+/// Queues a push to a device whose session has ended: what it is sent is decided in
+/// `push-revocations` alone.
+async fn queue_push(deps: &Deps, connection: &Connection) -> Result<(), Error> {
+    let task = SocketTask::Check {
+        account_id: connection.account,
+        connection_id: connection.id.clone(),
+    };
+    let queued = deps.queue.send(&task, Duration::ZERO).await;
+    queued.map_err(Error::Queue)
 }
 
 fn parse(event: &Event) -> Result<Frame, Problem> {

@@ -5,10 +5,10 @@
 
 use aws_lambda_events::http::{HeaderMap, HeaderValue};
 use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp};
-use http_api::{OriginPolicy, Request, check_token, outcome};
+use http_api::{OriginPolicy, Request, check_token, outcome, record_contact};
 use store::{Connection, StoreError};
 
-use crate::session::{CheckedSession, check_session, record_contact};
+use crate::session::{CheckedSession, check_session};
 use crate::{Deps, Event, LogIds};
 
 /// The subprotocol of this version's frames.
@@ -151,7 +151,7 @@ async fn by_ticket(
 async fn refused(deps: &Deps, session: CheckedSession, now: Timestamp) -> Refused {
     match session {
         CheckedSession::SignedOut(device, end) => {
-            record_contact(deps, &device, &end, now).await;
+            record_contact(&deps.store, &device, &end, &deps.limits, now).await;
             Refused::Credential("session-signed-out")
         }
         CheckedSession::SignedIn(_) | CheckedSession::Ended => Refused::Credential("session-ended"),

@@ -25,9 +25,8 @@ use serde::{Deserialize, Serialize};
 use sockets::{PushQueue, Sockets};
 use store::{Store, StoreError};
 
-/// What the function may reach: the rows of accounts, devices and connections,
-/// the receipts, the tickets (to redeem them), the open sockets, and the queue of
-/// the pushes.
+/// Reads accounts; writes devices, receipts and connections; redeems tickets; sends to
+/// sockets and queues pushes.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,

@@ -11,8 +11,8 @@ pub(crate) enum CheckedSession {
     SignedIn(Box<Device>),
     /// A sign-out ended it, and the device has not signed in again.
     SignedOut(Box<Device>, EndInfo),
-    /// It ended otherwise: it expired, its device has signed in again, or its row was
-    /// deleted. There is nothing to tell the device.
+    /// Ended otherwise: it expired, its device has signed in again, or its row was
+    /// deleted. There is nothing to report to the device.
     Ended,
 }
 
@@ -49,16 +49,4 @@ pub(crate) async fn check_session(
         }
         SessionStatus::Expired => CheckedSession::Ended,
     })
-}
-
-/// Records in the receipt that a device was refused after its sign-out. A failure is
-/// only logged: the next contact is recorded instead.
-pub(crate) async fn record_contact(deps: &Deps, device: &Device, end: &EndInfo, now: Timestamp) {
-    let recorded = deps
-        .store
-        .record_contact(device, end, now, &deps.limits)
-        .await;
-    if let Err(error) = recorded {
-        tracing::warn!(cause = error.chain(), "receipt update failed");
-    }
 }

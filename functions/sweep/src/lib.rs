@@ -27,8 +27,7 @@ use store::{Store, StoreError, WriteOutcome, chain};
 
 pub use queue::Queue;
 
-/// What the function may reach: the rows of devices, the receipts, the topic, and
-/// its own queue.
+/// Writes devices and receipts; publishes events; queues the next page.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,

@@ -21,7 +21,7 @@ pub struct SecurityEventToken {
     pub txn: String,
     /// The account, or one session of it.
     pub sub_id: Subject,
-    /// One event, under its URI.
+    /// The event, under its URI.
     pub events: Event,
 }
 
@@ -30,7 +30,7 @@ pub struct SecurityEventToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "format", rename = "complex")]
 pub struct Subject {
-    /// The account.
+    /// The account that the event is about.
     pub user: Id<AccountId>,
     /// The device, if the event is about one session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +62,7 @@ impl Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "format", rename = "opaque")]
 pub struct Id<T> {
-    /// The id.
+    /// An id that authenticates no one.
     pub id: T,
 }
 
@@ -75,7 +75,7 @@ impl<T> From<T> for Id<T> {
 /// The one event of a message, under its URI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// One session ended, or every session of the account (CAEP 1.0, section 3.1).
+    /// A session ended, or every session of the account (CAEP 1.0, section 3.1).
     #[serde(rename = "https://schemas.openid.net/secevent/caep/event-type/session-revoked")]
     SessionRevoked(SessionRevoked),
     /// Every session but one ended. A `session-revoked` about the account would make
@@ -106,7 +106,7 @@ impl Event {
 /// The type of an event, by which subscribers filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventType {
-    /// One session ended, or every session of the account.
+    /// A session ended, or every session of the account.
     SessionRevoked,
     /// Every session but the kept one ended.
     OtherSessionsRevoked,
@@ -163,7 +163,7 @@ impl From<&'static str> for Text {
 pub enum InitiatingEntity {
     /// The owner, on one of the devices.
     User,
-    /// An operator.
+    /// An operator of the deployment.
     Admin,
 }
 
@@ -205,7 +205,7 @@ pub struct SessionRevoked {
     /// The device that asked for it. None for an operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<DeviceId>,
-    /// One session, or all of the account.
+    /// The sessions that ended.
     #[serde(flatten)]
     pub revoked: Revoked,
 }
@@ -254,7 +254,7 @@ pub struct CredentialChange {
     /// The claims that every event has.
     #[serde(flatten)]
     pub circumstances: Circumstances,
-    /// The credential.
+    /// The kind of credential.
     pub credential_type: CredentialType,
     /// The kind of change.
     pub change_type: ChangeType,
@@ -272,7 +272,7 @@ pub struct CredentialChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialType {
-    /// The password.
+    /// The account's password.
     Password,
 }
 
@@ -280,7 +280,7 @@ pub enum CredentialType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeType {
-    /// It was replaced.
+    /// The credential was replaced.
     Update,
 }
 

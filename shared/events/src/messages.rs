@@ -15,7 +15,7 @@ pub use sign_out::session_ended;
 /// A message of the topic: the claims, and the attributes that subscribers filter by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The claims.
+    /// The claims, which are the body.
     pub token: SecurityEventToken,
     /// The scope of the sign-out that this message announces. None in every other
     /// message, also in those of the single sessions that a sign-out ended.

@@ -166,7 +166,7 @@ fn note_caller(request: &Request, token: &Token, session: &Result<Authenticated,
 
 /// Writes the first contact of a dead session into its receipt. When that fails, the
 /// next contact is written: the answer does not depend on it.
-async fn record_contact(
+pub async fn record_contact(
     store: &Store,
     device: &Device,
     ended: &EndInfo,

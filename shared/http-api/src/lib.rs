@@ -24,7 +24,8 @@ mod views;
 pub use answer::{Answer, Empty};
 pub use body::object;
 pub use caller::{
-    authenticate, authenticate_with_device, check_and_touch, check_token, outcome, touch_if_due,
+    authenticate, authenticate_with_device, check_and_touch, check_token, outcome, record_contact,
+    touch_if_due,
 };
 pub use cookies::{CLEARED_SESSION_COOKIE, DEVICE_COOKIE, SESSION_COOKIE, Transport, cookie};
 pub use domain::OriginPolicy;

@@ -14,16 +14,16 @@ use store::Cause;
 pub enum SocketTask {
     /// Check one socket, and notify its device if its session has ended.
     Check {
-        /// Owner of the device.
+        /// The owner of the device.
         account_id: AccountId,
-        /// Socket to check.
+        /// The socket to check.
         connection_id: ConnectionId,
     },
     /// Close sockets whose devices were notified, if they are still open.
     Close {
-        /// Owner of the device.
+        /// The owner of the device.
         account_id: AccountId,
-        /// Sockets to close.
+        /// The sockets to close.
         connection_ids: Vec<ConnectionId>,
     },
 }
