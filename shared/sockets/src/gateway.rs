@@ -9,7 +9,7 @@ use aws_sdk_apigatewaymanagement::config::retry::RetryConfig;
 use aws_sdk_apigatewaymanagement::error::SdkError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use domain::ConnectionId;
-use store::Cause;
+use errors::Cause;
 
 /// The gateway's status for a socket that is closed or not open yet.
 const GONE: u16 = 410;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use domain::{AccountId, ConnectionId};
+use errors::Cause;
 use serde::{Deserialize, Serialize};
-use store::Cause;
 
 /// A message of our own: a task for sockets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -140,9 +140,9 @@ impl Store {
     ///
     /// Reads as [`Store::resolved_statuses`], because the check's two rows need not
     /// be of one moment: after the device's row was read and before the epoch moved
-    /// on, the session may have been signed out by itself or replaced. Once its first
-    /// contact is noted in the row, this was done before, and it reads as
-    /// [`Store::end_by_epoch`].
+    /// on, the session may have been signed out by itself or replaced. A row that has
+    /// the time of the session's first contact was resolved so before; then this reads
+    /// as [`Store::end_by_epoch`].
     ///
     /// # Errors
     /// [`StoreError`] when a read failed.

@@ -4,9 +4,7 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::error::SdkError;
-
-/// An error of any type, kept whole as the source of another.
-pub type Cause = Box<dyn Error + Send + Sync>;
+use errors::Cause;
 
 /// A failed read or write. It never means that a session is invalid: callers answer
 /// "unavailable".
@@ -73,20 +71,6 @@ impl StoreError {
     /// Returns the text of this error and of every source below it, for a log.
     #[must_use]
     pub fn chain(&self) -> String {
-        chain(self)
+        errors::chain(self)
     }
-}
-
-/// Returns the text of an error and of every source below it, for a log. `Display`
-/// describes one layer only.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -33,7 +33,8 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Returns a condition of a transaction on a row that is not written.
+    /// Returns the check of this condition on a row that the transaction does not
+    /// write.
     pub(crate) fn check(self, table: &str, key: Item) -> ConditionCheck {
         let check = ConditionCheck::builder()
             .table_name(table)
@@ -188,13 +189,13 @@ pub(crate) async fn transact(
             .await;
         match sent {
             Ok(_) => Attempt::Final(Ok(WriteOutcome::Done)),
-            Err(error) => of_cancelled(error),
+            Err(error) => failed_transaction(error),
         }
     })
     .await
 }
 
-fn of_cancelled(
+fn failed_transaction(
     error: SdkError<TransactWriteItemsError>,
 ) -> Attempt<(), Result<WriteOutcome, StoreError>> {
     match error.as_service_error() {
@@ -213,7 +214,7 @@ fn of_cancelled(
                 return Attempt::Retry((), Err(StoreError::Contended));
             }
         }
-        // The first attempt of the SDK is still running; its token makes waiting safe.
+        // An earlier attempt of the SDK with the same token is still running.
         Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
             return Attempt::Retry((), Err(StoreError::Contended));
         }
