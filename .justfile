@@ -19,7 +19,7 @@ suite module:
 
 # Regenerate the OpenAPI and AsyncAPI documents.
 documents:
-    cargo run -p documents
+    cargo run --bin documents
 
 # Start the local stack on http://127.0.0.1:9400.
 up:

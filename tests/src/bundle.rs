@@ -247,23 +247,13 @@ impl Bundle {
 
     /// Reads the receipt of a sign-out.
     pub async fn receipt(&self, token: &str, id: impl Display) -> Reply {
-        let path = format!("/v1/sign-outs/{id}");
-        let mut event = event("GET", &path, Some(token), None);
-        event.route_key = Some("GET /v1/sign-outs/{sign_out_id}".to_owned());
-        event
-            .path_parameters
-            .insert("sign_out_id".to_owned(), id.to_string());
+        let event = receipt_event(Some(token), id);
         sign_out_receipts::handle(&self.sign_out_receipts, event).await
     }
 
     /// Acknowledges a sign-out by the token of a session that it ended.
     pub async fn acknowledge(&self, token: &str, id: impl Display) -> Reply {
-        let path = format!("/v1/sign-outs/{id}/acknowledgement");
-        let mut event = event("POST", &path, Some(token), None);
-        event.route_key = Some("POST /v1/sign-outs/{sign_out_id}/acknowledgement".to_owned());
-        event
-            .path_parameters
-            .insert("sign_out_id".to_owned(), id.to_string());
+        let event = acknowledgement_event(token, id, None);
         sign_out_receipts::handle(&self.sign_out_receipts, event).await
     }
 
@@ -307,6 +297,33 @@ pub fn event(method: &str, path: &str, token: Option<&str>, body: Option<&Value>
         "isBase64Encoded": false,
     });
     serde_json::from_value(event).expect("a well-formed event")
+}
+
+/// Returns the gateway's event for a request for a receipt.
+#[must_use]
+pub fn receipt_event(token: Option<&str>, id: impl Display) -> Event {
+    let event = event("GET", &format!("/v1/sign-outs/{id}"), token, None);
+    about_sign_out(event, "GET /v1/sign-outs/{sign_out_id}", id)
+}
+
+/// Returns the gateway's event for an acknowledgement.
+#[must_use]
+pub fn acknowledgement_event(token: &str, id: impl Display, body: Option<&Value>) -> Event {
+    let path = format!("/v1/sign-outs/{id}/acknowledgement");
+    let event = event("POST", &path, Some(token), body);
+    about_sign_out(
+        event,
+        "POST /v1/sign-outs/{sign_out_id}/acknowledgement",
+        id,
+    )
+}
+
+fn about_sign_out(mut event: Event, route: &str, id: impl Display) -> Event {
+    event.route_key = Some(route.to_owned());
+    event
+        .path_parameters
+        .insert("sign_out_id".to_owned(), id.to_string());
+    event
 }
 
 /// Returns a request to introspect with this form, as the gateway sends it for a

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use curfew_tests::account::TestDevice;
 use curfew_tests::app::{Boxed, TestApp, sign_out_of};
-use curfew_tests::bundle::{event, json_of, problem_of};
+use curfew_tests::bundle::{acknowledgement_event, json_of, problem_of, receipt_event};
 use curfew_tests::doors::Door;
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::tables::{DEVICES, RECEIPTS};
@@ -424,18 +424,14 @@ async fn a_receipt_is_refused_to_a_signed_out_device_and_without_a_token() {
     let id = app.sign_out_scope(&laptop, "others").await;
     let reply = app.bundle.receipt(&tv.token, id).await;
     assert_eq!(problem_of(&reply), signed_out());
-    let path = format!("/v1/sign-outs/{id}");
-    let anonymous = event("GET", &path, None, None);
+    let anonymous = receipt_event(None, id);
     let reply = sign_out_receipts::handle(&app.bundle.sign_out_receipts, anonymous).await;
     assert_eq!(problem_of(&reply), (401, "token-missing".to_owned()));
 }
 
 /// Asks for a page of a receipt.
 async fn page(app: &TestApp, by: &TestDevice, id: SignOutId, query: &[(&str, &str)]) -> Reply {
-    let mut event = event("GET", &format!("/v1/sign-outs/{id}"), Some(&by.token), None);
-    event
-        .path_parameters
-        .insert("sign_out_id".to_owned(), id.to_string());
+    let mut event = receipt_event(Some(&by.token), id);
     let query: HashMap<String, String> = query
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -613,16 +609,7 @@ async fn a_wrong_secret_acknowledges_nothing() {
 async fn an_acknowledgement_with_a_body_is_refused() {
     let (app, [laptop, tv, _]) = TestApp::with_devices().await;
     let id = app.sign_out_scope(&laptop, "others").await;
-    let path = format!("/v1/sign-outs/{id}/acknowledgement");
-    let mut event = event(
-        "POST",
-        &path,
-        Some(&tv.token),
-        Some(&json!({ "wiped": true })),
-    );
-    event
-        .path_parameters
-        .insert("sign_out_id".to_owned(), id.to_string());
+    let event = acknowledgement_event(&tv.token, id, Some(&json!({ "wiped": true })));
 
     let reply = sign_out_receipts::handle(&app.bundle.sign_out_receipts, event).await;
 
