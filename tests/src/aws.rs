@@ -1,6 +1,5 @@
-//! Calls of AWS as they go over the wire, signed by whatever key: as the root
-//! user of the local AWS, or in the role of a function. For what a test does
-//! beside the product: it asks what a role may, reads a queue, looks at a row.
+//! Signed calls to the local AWS, as its root user or in the role of a function: for
+//! checks of permissions, queues and rows.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -17,7 +16,7 @@ use serde_json::Value;
 
 use crate::stack;
 
-/// One call.
+/// A call to an AWS service.
 #[derive(Debug, Clone)]
 pub struct Call {
     service: &'static str,
@@ -47,31 +46,31 @@ impl Call {
         }
     }
 
-    /// A call of DynamoDB.
+    /// Returns a call to DynamoDB.
     #[must_use]
     pub fn dynamodb(action: &str, body: &Value) -> Self {
         Self::json("dynamodb", "1.0", "DynamoDB_20120810", action, body)
     }
 
-    /// A call of DynamoDB's streams.
+    /// Returns a call to DynamoDB's streams.
     #[must_use]
     pub fn streams(action: &str, body: &Value) -> Self {
         Self::json("dynamodb", "1.0", "DynamoDBStreams_20120810", action, body)
     }
 
-    /// A call of SQS.
+    /// Returns a call to SQS.
     #[must_use]
     pub fn sqs(action: &str, body: &Value) -> Self {
         Self::json("sqs", "1.0", "AmazonSQS", action, body)
     }
 
-    /// A call of CloudWatch Logs.
+    /// Returns a call to CloudWatch Logs.
     #[must_use]
     pub fn logs(action: &str, body: &Value) -> Self {
         Self::json("logs", "1.1", "Logs_20140328", action, body)
     }
 
-    /// A call of a service that takes forms: SNS, IAM, STS.
+    /// Returns a call to a service that accepts forms: SNS, IAM, STS.
     #[must_use]
     pub fn form(service: &'static str, version: &str, fields: &[(&str, &str)]) -> Self {
         let mut body = format!("Version={version}");
@@ -90,7 +89,7 @@ impl Call {
         Self::posted(service, "/", body)
     }
 
-    /// A form that is posted to a path.
+    /// Returns a call that posts a form to a path.
     #[must_use]
     pub fn posted(service: &'static str, path: &str, body: String) -> Self {
         Self {
@@ -105,7 +104,7 @@ impl Call {
         }
     }
 
-    /// A call of a service that goes by path and method: S3, Lambda.
+    /// Returns a call to a service with paths and methods: S3, Lambda.
     #[must_use]
     pub fn rest(service: &'static str, method: &'static str, path: &str, body: &str) -> Self {
         Self {
@@ -118,44 +117,45 @@ impl Call {
     }
 }
 
-/// What came of a call.
+/// The answer to a call.
 #[derive(Debug, Clone)]
 pub struct AwsResponse {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
     /// The body.
     pub text: String,
 }
 
 impl AwsResponse {
-    /// Whether a policy stood in the way.
+    /// Returns whether a policy denied the call.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        // AccessDenied, AccessDeniedException; SNS says AuthorizationError.
+        // Most services answer AccessDenied or AccessDeniedException, SNS
+        // AuthorizationError.
         let codes = ["AccessDenied", "AuthorizationError", "not authorized"];
         self.status >= 400 && codes.iter().any(|code| self.text.contains(code))
     }
 
-    /// The JSON of a success.
+    /// Returns the JSON of a successful answer.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the call failed, or the answer is not JSON.
     pub fn success(&self) -> Result<Value> {
         ensure!(self.status == 200, "{} {}", self.status, self.text);
         serde_json::from_str(&self.text).context("a success without JSON")
     }
 
-    /// The text of the only XML element of a name.
+    /// Returns the text of the only XML element with a name.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the call failed, or there is no such element.
     pub fn element(&self, name: &str) -> Result<String> {
         ensure!(self.status == 200, "{} {}", self.status, self.text);
         stack::element(&self.text, name)
     }
 }
 
-/// Who calls.
+/// The caller of AWS.
 #[derive(Debug, Clone)]
 pub struct Principal {
     credentials: Credentials,
@@ -163,7 +163,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// The root user of the local AWS.
+    /// Returns the root user of the local AWS.
     #[must_use]
     pub fn root() -> Self {
         let aws = &stack::stack().aws;
@@ -176,10 +176,10 @@ impl Principal {
         ))
     }
 
-    /// The role of a function, named by its logical id.
+    /// Returns the role of a function, which its logical id names.
     ///
     /// # Errors
-    /// When there is no such function, or its role can't be taken.
+    /// When there is no such function, or its role can not be assumed.
     pub async fn of(function: &str) -> Result<Self> {
         let keys = stack::keys_of(function).await?;
         Ok(Self::new(Credentials::new(
@@ -191,7 +191,7 @@ impl Principal {
         )))
     }
 
-    /// Whoever has a key.
+    /// Returns the user with a key.
     #[must_use]
     pub fn with_key(id: &str, secret: &str) -> Self {
         Self::new(Credentials::new(id, secret, None, None, "key"))
@@ -205,7 +205,7 @@ impl Principal {
         }
     }
 
-    /// Calls.
+    /// Makes a call.
     ///
     /// # Errors
     /// When there is no answer.
@@ -213,7 +213,7 @@ impl Principal {
         self.call_at(&stack::stack().aws.endpoint_url, call).await
     }
 
-    /// Calls another address than that of the local AWS itself, such as an API's.
+    /// Makes a call to another address, such as that of an API.
     ///
     /// # Errors
     /// When there is no answer.

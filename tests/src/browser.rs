@@ -1,8 +1,7 @@
 //! A headless browser for a test, and the pages that it shows.
 //!
-//! Each [`Browser`] is a Chromium of its own with an empty profile, driven by
-//! `WebDriver`. It ends when it is dropped, and when the test process ends,
-//! however that ends.
+//! Each [`Browser`] is a Chromium with an empty profile, driven by `WebDriver`. It ends
+//! when it is dropped, and when the test process ends or is killed.
 
 mod chromium;
 
@@ -35,16 +34,16 @@ use url::{ParseError, Url};
 use self::chromium::Chromium;
 use crate::client::unique;
 
-/// Where the pages are, to the browsers of the tests: a name that browsers take
-/// for this machine, so that a page without TLS may use all that a page can.
+/// The origin of the pages. Browsers treat the name as this machine, so that a page
+/// without TLS can use all features.
 pub const ORIGIN: &str = "http://page.localhost";
 
-/// How long the driver may take to start, and a page to become what it is to be.
+/// The maximum time for the driver to start, and for a condition of a page.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Between two looks at a page.
+/// The pause between two checks of a page.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The pages of the tests and the module that they use, served at [`ORIGIN`].
+/// A server for the pages of the tests and the module that they use.
 #[derive(Debug)]
 pub struct Pages {
     address: SocketAddr,
@@ -52,10 +51,10 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Serves them until this is dropped.
+    /// Serves the pages until this is dropped.
     ///
     /// # Errors
-    /// When there is no port to be had.
+    /// When no port is free.
     pub async fn serve() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -116,22 +115,22 @@ pub struct Browser {
     _profile: Profile,
 }
 
-/// The folder of one browser, with all that it keeps.
+/// The folder of a browser.
 #[derive(Debug)]
 struct Profile(PathBuf);
 
 impl Drop for Profile {
     fn drop(&mut self) {
-        // What can't be removed is removed with target/.
+        // Anything that remains is removed with target/.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 impl Browser {
-    /// Starts one, which finds the pages at [`ORIGIN`].
+    /// Starts a browser that finds the pages at [`ORIGIN`].
     ///
     /// # Errors
-    /// When there is no browser and none can be had, or it does not start.
+    /// When there is no browser and none can be installed, or it does not start.
     pub async fn start(pages: &Pages) -> Result<Self> {
         let tether = find_python()?;
         let chromium = chromium::chromium(&tether).await?;
@@ -144,7 +143,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .with_context(|| format!("the browser did not start; see {}", log.display()))?;
-        // A browser that started has nothing of interest to say.
+        // The log of a browser that started has nothing of interest.
         fs::remove_file(&log)?;
         Ok(Self {
             client,
@@ -153,10 +152,10 @@ impl Browser {
         })
     }
 
-    /// Shows a page of [`ORIGIN`], or any other address.
+    /// Opens a page of [`ORIGIN`], or any other address.
     ///
     /// # Errors
-    /// When it can't be shown.
+    /// When it can not be opened.
     pub async fn go(&self, page: &str) -> Result<()> {
         let address = if page.starts_with('/') {
             format!("{ORIGIN}{page}")
@@ -166,7 +165,7 @@ impl Browser {
         Ok(self.client.goto(&address).await?)
     }
 
-    /// The value of an expression in the page; a promise is waited for.
+    /// Returns the value of an expression in the page, or of its promise.
     ///
     /// # Errors
     /// When it throws.
@@ -174,20 +173,20 @@ impl Browser {
         self.value_of(expression, json!(null)).await
     }
 
-    /// The same, with a value that the expression knows as `given`.
+    /// Returns the value of an expression that uses `given`.
     ///
     /// # Errors
     /// When it throws.
     pub async fn value_of(&self, expression: &str, given: Value) -> Result<Value> {
         let script = format!("const given = arguments[0]; return ({expression});");
         let value = self.client.execute(&script, vec![given]).await;
-        value.with_context(|| format!("the page could not tell: {expression}"))
+        value.with_context(|| format!("the page failed to evaluate {expression}"))
     }
 
     /// Waits until an expression in the page is true.
     ///
     /// # Errors
-    /// When that takes too long; the message shows the page's text.
+    /// When that takes too long. The message contains the text of the page.
     pub async fn until(&self, expression: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.value(expression).await? != json!(true) {
@@ -200,7 +199,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Writes into a field.
+    /// Types into a field.
     ///
     /// # Errors
     /// When there is none.
@@ -210,27 +209,27 @@ impl Browser {
         Ok(field.send_keys(text).await?)
     }
 
-    /// Clicks on something.
+    /// Clicks on an element.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When there is no such element.
     pub async fn click(&self, what: &str) -> Result<()> {
         let what = self.client.find(Locator::Css(what)).await?;
         Ok(what.click().await?)
     }
 
-    /// What the page looks like, as a PNG below `target/browsers`.
+    /// Takes a screenshot as a PNG in `target/browsers`.
     ///
     /// # Errors
-    /// When it can't be taken or written.
+    /// When it can not be taken or written.
     pub async fn photograph(&self, name: &str) -> Result<PathBuf> {
         let path = target().join("browsers").join(format!("{name}.png"));
         fs::write(&path, self.client.screenshot().await?)?;
         Ok(path)
     }
 
-    /// Cuts the page off from the network, or connects it again. Requests and
-    /// new sockets fail then; Chromium leaves a socket alone that is open.
+    /// Takes the page offline, or online again. Offline, requests and new sockets fail,
+    /// and Chromium keeps an open socket.
     ///
     /// # Errors
     /// When the browser refuses.
@@ -251,7 +250,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Opens a second tab and goes on in it, or goes back to the first.
+    /// Switches to a tab, and opens it if it is the next one.
     ///
     /// # Errors
     /// When there is no such tab.
@@ -265,8 +264,8 @@ impl Browser {
     }
 }
 
-/// Starts a driver, and learns its port. It takes a free one of one kind of
-/// address, and may find it taken for the other.
+/// Starts a driver, and returns its port. The driver picks a port that is free for IPv4
+/// or IPv6 and can fail because it is taken for the other, so this retries.
 async fn start_driver(tether: &Tether, chromium: &Chromium, log: &Path) -> Result<(Tethered, u16)> {
     let mut tries = 0;
     loop {
@@ -284,7 +283,7 @@ async fn start_driver(tether: &Tether, chromium: &Chromium, log: &Path) -> Resul
         let mut driver = Tethered::start(command)?;
         let port = timeout(PATIENCE, port_of(&mut driver))
             .await
-            .context("chromedriver did not say that it had started")?;
+            .context("chromedriver did not report its start")?;
         tries += 1;
         match port {
             Ok(port) => return Ok((driver, port)),
@@ -298,7 +297,7 @@ async fn start_driver(tether: &Tether, chromium: &Chromium, log: &Path) -> Resul
     }
 }
 
-/// The port that a driver says it listens at.
+/// Reads the port from the output of a driver.
 async fn port_of(driver: &mut Tethered) -> Result<u16> {
     let output = driver.output().context("its output is piped")?;
     let mut lines = BufReader::new(output).lines();

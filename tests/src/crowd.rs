@@ -1,5 +1,5 @@
-//! A crowd: many connected devices of one account on the deployed stack, all told
-//! by one sign-out.
+//! Many connected devices of one account on the deployed stack, all of which one
+//! sign-out reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,29 +20,29 @@ use tokio::task::JoinHandle;
 use crate::client::{Household, LAPTOP, remember};
 use crate::stack;
 
-/// How many handshakes are made at once, and how many devices have wiped at once.
-/// The local AWS starts a process for each call that it takes at once.
+/// The maximum number of concurrent handshakes and acknowledgements. The local AWS
+/// starts a process for each concurrent call.
 const AT_ONCE: usize = 16;
 
-/// How long anything may take before it counts as lost.
+/// The time after which anything counts as lost.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// How long a device waits for the end of its socket after its acknowledgement,
-/// before it acknowledges by a call.
+/// The time that a device waits for its socket to close after its acknowledgement,
+/// before it acknowledges over HTTP.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Within what time of its telling the end of a socket means that the
-/// acknowledgement was taken.
-const TAKEN: Duration = Duration::from_secs(4);
+/// When a socket closes within this time after the revocation, the acknowledgement was
+/// accepted.
+const ACCEPTED: Duration = Duration::from_secs(4);
 
 /// The connected devices of an account, and the laptop that signs them out.
 #[derive(Debug)]
 pub struct Crowd {
     household: Household,
     laptop: crate::client::Device,
-    members: Vec<JoinHandle<Heard>>,
+    members: Vec<JoinHandle<Received>>,
     answered: watch::Sender<Option<Instant>>,
-    /// How long all the handshakes took together.
+    /// The time of all handshakes together.
     pub connecting: Duration,
 }
 
@@ -53,11 +53,10 @@ struct Member {
     session: SessionId,
 }
 
-/// A device that is signed in without a sign-in: its row was written past the API,
-/// by the product's own store, because a password hash for each of many devices
-/// would measure Argon2.
+/// A device whose row the store wrote without a sign-in, because a password hash for
+/// each of many devices would measure Argon2.
 #[derive(Debug, Clone)]
-pub struct Planted {
+pub struct WrittenDevice {
     /// Its id.
     pub device: DeviceId,
     /// Its session.
@@ -66,8 +65,8 @@ pub struct Planted {
     pub token: String,
 }
 
-impl Planted {
-    /// Signs the television of this number in, in the account's present epoch.
+impl WrittenDevice {
+    /// Writes the row of the television with this number, in the given epoch.
     ///
     /// # Panics
     /// When its row can't be written.
@@ -77,8 +76,8 @@ impl Planted {
         let token = Token::new(account, id, runtime::random());
         let row = row(account, id, &token, epoch, n, now);
         let written = store.sign_in(&row, None, &Limits::default()).await;
-        // A put that was heard twice has written it, too.
-        written.expect("a row of its own");
+        // A retried put has written the row, too.
+        written.expect("a new row");
         let token = token.to_text().to_string();
         remember(&[&token]);
         Self {
@@ -89,31 +88,31 @@ impl Planted {
     }
 }
 
-/// What one device heard.
+/// What one device received.
 #[derive(Debug, Clone)]
-struct Heard {
+struct Received {
     member: Member,
     token: Secret,
-    /// From the answer of the sign-out to each revocation.
+    /// The time from the answer of the sign-out to each revocation.
     revocations: Vec<Duration>,
-    /// The sign-outs that they named.
+    /// The sign-outs in the revocations.
     sign_outs: BTreeSet<String>,
-    /// Anything else.
-    strange: Vec<Frame>,
-    /// Whether its socket was closed for it.
+    /// Other frames.
+    other: Vec<Frame>,
+    /// Whether the functions closed its socket.
     is_closed: bool,
 }
 
-/// What came of the sign-out.
+/// The result of the sign-out.
 #[derive(Debug)]
-pub struct Told {
+pub struct Report {
     /// Its id.
     pub sign_out: String,
-    /// From its answer to the first revocation of each device, in no order.
+    /// The time from its answer to the first revocation of each device, in no order.
     pub pushes: Vec<Duration>,
-    /// How many revocations came more than once.
+    /// The number of repeated revocations.
     pub repeated: usize,
-    /// From its answer until the receipt had everything.
+    /// The time from its answer until the receipt was complete.
     pub confirmed: Duration,
     /// The total of the receipt.
     pub total: Value,
@@ -124,16 +123,16 @@ pub struct Told {
 }
 
 impl Crowd {
-    /// Makes the devices, and opens a socket for each.
+    /// Writes the devices, and opens a socket for each.
     ///
     /// # Panics
-    /// When any can't be connected.
+    /// When a device can not be connected.
     pub async fn connect(devices: usize) -> Self {
         let household = Household::register().await;
         let laptop = household.sign_in(LAPTOP).await;
         let account: AccountId = laptop.account_id.parse().expect("an id");
         let store = stack::store();
-        let rows = store.rows(account, &[]).await.expect("tables that answer");
+        let rows = store.rows(account, &[]).await.expect("the tables answer");
         let epoch = rows.account.expect("an account").epoch;
         let (answered, is_answered) = watch::channel(None);
         let wiping = Arc::new(Semaphore::new(AT_ONCE));
@@ -143,12 +142,12 @@ impl Crowd {
             .map(|n| {
                 let (store, api, is_answered) = (store.clone(), api.clone(), is_answered.clone());
                 async move {
-                    let planted = Planted::new(&store, account, epoch, n).await;
+                    let written = WrittenDevice::new(&store, account, epoch, n).await;
                     let member = Member {
-                        device: planted.device,
-                        session: planted.session,
+                        device: written.device,
+                        session: written.session,
                     };
-                    let token = Secret::new(planted.token.as_str());
+                    let token = Secret::new(written.token.as_str());
                     let socket = open(&api, &token).await;
                     (socket, api, token, member, is_answered)
                 }
@@ -175,13 +174,12 @@ impl Crowd {
         }
     }
 
-    /// The laptop signs out every device, its own included. Each device
-    /// acknowledges, and the receipt is followed until it has all of them.
+    /// Signs out every device including the laptop. Each device acknowledges, and the
+    /// receipt is read until it is complete.
     ///
     /// # Panics
-    /// When a device hears anything but its revocation, or nothing, or the receipt
-    /// does not come to its end.
-    pub async fn sign_out(self) -> Told {
+    /// When a device receives another frame or none, or the receipt stays incomplete.
+    pub async fn sign_out(self) -> Report {
         let expected = self.members.len() + 1;
         let answer = self.laptop.sign_out_scope("global").await;
         let at = Instant::now();
@@ -194,31 +192,31 @@ impl Crowd {
         let wiped = self.laptop.post(&format!("{path}/acknowledgement")).await;
         let _ = wiped.done(200);
 
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         for member in self.members {
-            heard.push(member.await.expect("a device that listens"));
+            received.push(member.await.expect("a device that listens"));
         }
-        let mut told = Told {
+        let mut report = Report {
             sign_out,
             pushes: Vec::new(),
             repeated: 0,
             confirmed: Duration::ZERO,
             total: Value::Null,
             devices: Vec::new(),
-            tokens: heard.iter().map(|one| one.token.clone()).collect(),
+            tokens: received.iter().map(|one| one.token.clone()).collect(),
         };
-        for one in &heard {
+        for one in &received {
             assert_eq!(
-                one.strange,
+                one.other,
                 [],
-                "{} heard something else",
+                "{} received another frame",
                 one.member.device
             );
             let named: Vec<_> = one.sign_outs.iter().collect();
-            assert_eq!(named, [&told.sign_out], "{}", one.member.device);
-            assert!(one.is_closed, "{} was left connected", one.member.device);
-            told.pushes.push(one.revocations[0]);
-            told.repeated += one.revocations.len() - 1;
+            assert_eq!(named, [&report.sign_out], "{}", one.member.device);
+            assert!(one.is_closed, "{} is still connected", one.member.device);
+            report.pushes.push(one.revocations[0]);
+            report.repeated += one.revocations.len() - 1;
         }
 
         let reader = self.household.sign_in(LAPTOP).await;
@@ -229,29 +227,33 @@ impl Crowd {
                     .iter()
                     .all(|part| part["id"] == self.laptop.id || part["pushed_at"].is_string());
             if is_whole {
-                told.confirmed = at.elapsed();
-                (told.total, told.devices) = (total, devices);
+                report.confirmed = at.elapsed();
+                (report.total, report.devices) = (total, devices);
                 break;
             }
             assert!(at.elapsed() < PATIENCE, "the receipt stays at {total}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let ids: BTreeSet<_> = heard
+        let ids: BTreeSet<_> = received
             .iter()
             .map(|one| one.member.device.to_string())
             .collect();
-        let shown: BTreeMap<_, _> = told
+        let shown: BTreeMap<_, _> = report
             .devices
             .iter()
             .map(|part| (part["id"].as_str().expect("an id").to_owned(), part))
             .collect();
-        assert_eq!(shown.len(), told.devices.len(), "a device stands twice");
+        assert_eq!(
+            shown.len(),
+            report.devices.len(),
+            "a device is listed twice"
+        );
         assert!(ids.iter().all(|id| shown.contains_key(id)));
-        told
+        report
     }
 }
 
-/// Opens the socket. A gateway that is busy is asked again.
+/// Opens the socket, and retries when the gateway is busy.
 async fn open(api: &DeviceApi, token: &Secret) -> Socket {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -266,8 +268,8 @@ async fn open(api: &DeviceApi, token: &Secret) -> Socket {
     }
 }
 
-/// Waits for the revocation, acknowledges it as `infra/docs/devices.md` says, and
-/// listens on until the socket is closed.
+/// Waits for the revocation, acknowledges it as `infra/docs/devices.md` describes, and
+/// waits until the socket is closed.
 async fn listen(
     mut socket: Socket,
     api: DeviceApi,
@@ -275,14 +277,14 @@ async fn listen(
     member: Member,
     mut is_answered: watch::Receiver<Option<Instant>>,
     wiping: Arc<Semaphore>,
-) -> Heard {
-    let (mut turn, mut told, mut said) = (None, None, None);
-    let mut heard = Heard {
+) -> Received {
+    let (mut turn, mut first, mut sent) = (None, None, None);
+    let mut received = Received {
         member,
         token: token.clone(),
         revocations: Vec::new(),
         sign_outs: BTreeSet::new(),
-        strange: Vec::new(),
+        other: Vec::new(),
         is_closed: false,
     };
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -292,9 +294,9 @@ async fn listen(
         let next = tokio::select! {
             next = socket.next() => next,
             () = tokio::time::sleep_until(grace) => {
-                assert!(grace < deadline, "{} waits in vain", member.device);
-                // Nothing came of it: it says so again, by a call.
-                acknowledge(&api, &token, &heard.sign_outs).await;
+                assert!(grace < deadline, "{} received nothing", member.device);
+                // The socket is still open: acknowledge over HTTP.
+                acknowledge(&api, &token, &received.sign_outs).await;
                 (is_called, grace) = (true, deadline);
                 continue;
             }
@@ -308,50 +310,52 @@ async fn listen(
                 // The push can overtake the answer.
                 let answered = is_answered.wait_for(Option::is_some).await;
                 let answered = answered.expect("an answer").expect("it is there");
-                heard
+                received
                     .revocations
                     .push(at.saturating_duration_since(answered));
                 let sign_out = signed_out.sign_out.expect("a sign-out's id");
-                // Each takes its own time to wipe. When the socket is closed by then,
-                // the call below says it.
+                // Wiping takes time. When the socket is closed before, the call below
+                // acknowledges.
                 if turn.is_none() {
                     turn = wiping.clone().acquire_owned().await.ok();
                 }
-                told.get_or_insert(at);
-                said = socket.acknowledge(&sign_out).await.ok();
-                heard.sign_outs.insert(sign_out);
+                first.get_or_insert(at);
+                sent = socket.acknowledge(&sign_out).await.ok();
+                received.sign_outs.insert(sign_out);
                 grace = tokio::time::Instant::now() + GRACE;
             }
-            Ok(Some(strange)) => heard.strange.push(strange),
+            Ok(Some(other)) => received.other.push(other),
             Ok(None) | Err(_) => break,
         }
     }
-    heard.is_closed = true;
-    // A socket that closes soon has taken the acknowledgement; later it may have
-    // been closed because there was none.
-    let is_taken = said.is_some() && told.is_some_and(|told| told.elapsed() < TAKEN);
-    if !is_called && !is_taken {
+    received.is_closed = true;
+    // A socket that closed late may have been closed for want of an acknowledgement.
+    let is_accepted = sent.is_some() && first.is_some_and(|first| first.elapsed() < ACCEPTED);
+    if !is_called && !is_accepted {
         if turn.is_none() {
             turn = wiping.acquire_owned().await.ok();
         }
-        acknowledge(&api, &token, &heard.sign_outs).await;
+        acknowledge(&api, &token, &received.sign_outs).await;
     }
     drop(turn);
-    heard
+    received
 }
 
-/// Acknowledges by a call, until it is answered.
+/// Acknowledges over HTTP, until it succeeds.
 async fn acknowledge(api: &DeviceApi, token: &Secret, sign_outs: &BTreeSet<String>) {
     let deadline = Instant::now() + PATIENCE;
     for sign_out in sign_outs {
         while api.acknowledge(token, sign_out).await.is_err() {
-            assert!(Instant::now() < deadline, "an acknowledgement is not taken");
+            assert!(
+                Instant::now() < deadline,
+                "an acknowledgement is not accepted"
+            );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
 
-/// The receipt: its total, and its devices over all pages.
+/// Returns the total of the receipt, and its devices from all pages.
 async fn read(reader: &crate::client::Device, path: &str) -> (Value, Vec<Value>) {
     let mut devices = Vec::new();
     let mut cursor = String::new();

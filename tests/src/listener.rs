@@ -1,5 +1,4 @@
-//! A subscriber of the events, as an adopting team has them: a queue of its own,
-//! subscribed to the topic.
+//! A subscriber of the events: a queue that is subscribed to the topic.
 
 use std::time::{Duration, Instant};
 
@@ -10,28 +9,28 @@ use crate::aws::{Call, Principal};
 use crate::client::unique;
 use crate::stack::stack;
 
-/// How long an event may take. Usually it takes a second or two.
+/// The maximum time for an event, which usually takes a second or two.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A message, as it came.
+/// An event that the queue delivered.
 #[derive(Debug, Clone)]
-pub struct Heard {
-    /// When the queue gave it.
+pub struct ReceivedEvent {
+    /// The time of its delivery.
     pub at: Instant,
-    /// The attributes by which subscribers filter, and nothing else.
+    /// The attributes that subscribers filter by.
     pub attributes: Value,
-    /// The claims.
+    /// The claims of its token.
     pub claims: Value,
 }
 
-impl Heard {
-    /// Which event it tells.
+impl ReceivedEvent {
+    /// Returns the type of the event.
     #[must_use]
     pub fn event_type(&self) -> &str {
         self.attributes["event_type"].as_str().unwrap_or_default()
     }
 
-    /// What the event says.
+    /// Returns the details of the event.
     #[must_use]
     pub fn event(&self) -> &Value {
         let events = self.claims["events"].as_object();
@@ -40,26 +39,26 @@ impl Heard {
             .unwrap_or(&Value::Null)
     }
 
-    /// The id of a subject of its own, or null.
+    /// Returns the id of one of its subjects, or null.
     #[must_use]
     pub fn subject(&self, name: &str) -> &Value {
         &self.claims["sub_id"][name]["id"]
     }
 }
 
-/// A queue that hears of one account.
+/// A queue that gets the events of one account.
 #[derive(Debug)]
 pub struct Listener {
     root: Principal,
     queue: String,
-    heard: Vec<Heard>,
+    received: Vec<ReceivedEvent>,
 }
 
 impl Listener {
-    /// Subscribes to what concerns an account from now on.
+    /// Subscribes a new queue to the events of an account.
     ///
     /// # Errors
-    /// When the local AWS refuses a part of it.
+    /// When a call to the local AWS fails.
     pub async fn of(account: &str) -> Result<Self> {
         let root = Principal::root();
         let topic = &*stack().topic_arn;
@@ -98,18 +97,25 @@ impl Listener {
         Ok(Self {
             root,
             queue: queue.to_owned(),
-            heard: Vec::new(),
+            received: Vec::new(),
         })
     }
 
-    /// Everything heard so far, once enough was heard.
+    /// Waits until the events are enough, and returns all so far.
     ///
     /// # Errors
-    /// When that takes too long; the message has what was heard.
-    pub async fn until(&mut self, enough: impl Fn(&[Heard]) -> bool) -> Result<&[Heard]> {
+    /// When that takes too long. The message contains the events.
+    pub async fn until(
+        &mut self,
+        enough: impl Fn(&[ReceivedEvent]) -> bool,
+    ) -> Result<&[ReceivedEvent]> {
         let deadline = Instant::now() + PATIENCE;
-        while !enough(&self.heard) {
-            ensure!(Instant::now() < deadline, "only heard {:#?}", self.heard);
+        while !enough(&self.received) {
+            ensure!(
+                Instant::now() < deadline,
+                "only received {:#?}",
+                self.received
+            );
             let receive = json!({
                 "QueueUrl": self.queue,
                 "WaitTimeSeconds": 1,
@@ -119,18 +125,18 @@ impl Listener {
             let received = self.root.call(&receive).await?.success()?;
             let at = Instant::now();
             for message in received["Messages"].as_array().into_iter().flatten() {
-                self.heard.push(heard(message, at)?);
+                self.received.push(received_event(message, at)?);
                 let receipt = &message["ReceiptHandle"];
                 let done = json!({ "QueueUrl": self.queue, "ReceiptHandle": receipt });
                 self.root.call(&Call::sqs("DeleteMessage", &done)).await?;
             }
         }
-        Ok(&self.heard)
+        Ok(&self.received)
     }
 }
 
-/// What SNS has put into an envelope.
-fn heard(message: &Value, at: Instant) -> Result<Heard> {
+/// Reads the event in the envelope of SNS.
+fn received_event(message: &Value, at: Instant) -> Result<ReceivedEvent> {
     let body = message["Body"].as_str().context("a message has a body")?;
     let envelope: Value = serde_json::from_str(body)?;
     let claims = envelope["Message"]
@@ -142,7 +148,7 @@ fn heard(message: &Value, at: Instant) -> Result<Heard> {
         .flatten()
         .map(|(name, attribute)| (name.clone(), attribute["Value"].clone()))
         .collect();
-    Ok(Heard {
+    Ok(ReceivedEvent {
         at,
         attributes: Value::Object(attributes),
         claims: serde_json::from_str(claims)?,

@@ -1,5 +1,5 @@
-//! Many devices of one account: written past the API, because a password hash for
-//! each would measure Argon2, and judged all at once.
+//! Many devices of one account. Their rows are written directly, because a password hash
+//! for each would measure Argon2.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,18 +11,18 @@ use store::Store;
 use crate::engine::Engine;
 use crate::tables::DEVICES;
 
-/// Writes so many devices more, each like one that has signed in, but with an id, a
-/// session, a token and a key of its own. The tokens, the oldest device's first.
+/// Writes more devices, each a copy of one that has signed in with its own id, session,
+/// token and key. Returns their tokens, the oldest device first.
 ///
 /// # Panics
-/// When the one that they are to be like is not there.
+/// When the device to copy has no row.
 #[must_use]
 pub fn add_devices(engine: &Engine, like: &Device, count: usize, now: Timestamp) -> Vec<Token> {
     let key = json!({
         "account_id": { "S": like.account.to_string() },
         "device_id": { "S": like.id.to_string() },
     });
-    let mut row = engine.row(DEVICES, &key).expect("a device to be like");
+    let mut row = engine.row(DEVICES, &key).expect("a device to copy");
     let (mut tokens, mut rows) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for at in 1..=count as u64 {
         let at = at.to_be_bytes();
@@ -41,30 +41,29 @@ pub fn add_devices(engine: &Engine, like: &Device, count: usize, now: Timestamp)
     tokens
 }
 
-/// Nothing random, but different for each number and never zero.
+/// Returns bytes that differ for each number and are never all zero.
 fn filled<const N: usize>(at: [u8; 8]) -> [u8; N] {
     let mut bytes = [9; N];
     bytes[N - at.len()..].copy_from_slice(&at);
     bytes
 }
 
-/// The devices of an account whose sessions are valid by the rule: every row is
-/// read and judged.
+/// Returns the devices of an account whose sessions are valid, from all rows.
 ///
 /// # Panics
-/// When the rows can't be read.
+/// When a table fails.
 pub async fn signed_in(
     store: &Store,
     account: AccountId,
     limits: &Limits,
     now: Timestamp,
 ) -> Vec<DeviceId> {
-    let rows = store.rows(account, &[]).await.expect("tables that answer");
+    let rows = store.rows(account, &[]).await.expect("the tables answer");
     let row = rows.account.expect("an account");
     let (mut valid, mut after) = (Vec::new(), None);
     loop {
         let page = store.devices(account, after, 1_000).await;
-        let page = page.expect("tables that answer");
+        let page = page.expect("the tables answer");
         let is_valid =
             |device: &&Device| session_status(&row, device, limits, now) == SessionStatus::SignedIn;
         valid.extend(page.devices.iter().filter(is_valid).map(|device| device.id));

@@ -1,15 +1,15 @@
-//! The stack that the end-to-end tests of a run share: the real template on a
-//! local AWS, started by the first test that asks for it, on free ports and in a
-//! folder of its own. It ends with the test process, however that ends.
+//! The stack that all end-to-end tests of a process share: the real template on a local
+//! AWS. The first test that needs it starts it, on free ports and in a new folder. It
+//! ends with the process, even when that is killed.
 //!
-//! Environment variables point the tests elsewhere:
-//! - `CURFEW_TEST_STACK`: a `stack.json` of a stack that runs already, such as
+//! Environment variables select another one:
+//! - `CURFEW_TEST_STACK`: the `stack.json` of a running stack, such as
 //!   `target/local/stack.json` of `cargo run`.
-//! - `CURFEW_TEST_URL`: an API for what [`api_url`] is enough for, such as that
-//!   of `cargo run -- --watch` or a real deployment. It is tried by
+//! - `CURFEW_TEST_URL`: the URL of an API, such as that of `cargo run -- --watch` or a
+//!   real deployment, for the tests that need only [`api_url`]:
 //!   `cargo test -p curfew-tests --test suite http::`.
-//! - `CURFEW_TEST_ORIGIN`: an origin that this API lets in. Without one, and
-//!   where the stack has none, the tests of pages pass without trying anything.
+//! - `CURFEW_TEST_ORIGIN`: an allowed origin of this API. Without one, and where the
+//!   stack has none, the tests of pages pass without a check.
 
 use std::fs;
 use std::path::Path;
@@ -25,10 +25,10 @@ use http::Method;
 use runtime::{Clients, RetryPolicy};
 use store::Store;
 
-/// The origins that our own stack lets in.
+/// The allowed origins of the stack.
 const ORIGINS: &str = "https://app.example.com,https://tv.example.com,http://page.localhost";
 
-/// Where the API is that the tests try, without a slash at the end.
+/// Returns the URL of the API under test, without a slash at the end.
 ///
 /// # Panics
 /// When the stack can't be started.
@@ -41,7 +41,7 @@ pub fn api_url() -> &'static str {
     })
 }
 
-/// The stack that the tests try: its API, tables, topic, functions and logs.
+/// Returns the stack under test.
 ///
 /// # Panics
 /// When the stack can't be started.
@@ -53,11 +53,11 @@ pub fn stack() -> &'static Record {
             Some(path) => read(Path::new(&path)),
             None => start(),
         };
-        record.unwrap_or_else(|error| panic!("there is no stack to test: {error:#}"))
+        record.unwrap_or_else(|error| panic!("the stack did not start: {error:#}"))
     })
 }
 
-/// An origin that the API lets in, if there is one.
+/// Returns an allowed origin of the API, if it has one.
 #[must_use]
 pub fn allowed_origin() -> Option<String> {
     if let Some(origin) = variable("CURFEW_TEST_ORIGIN") {
@@ -77,7 +77,7 @@ pub fn allowed_origin() -> Option<String> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "what is tested is chosen from outside"
+    reason = "the stack under test is a setting"
 )]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -88,8 +88,8 @@ fn read(path: &Path) -> Result<Record> {
     serde_json::from_slice(&text).with_context(|| format!("{} is no record", path.display()))
 }
 
-/// A stack that has an allowed origin and a distribution of its own, neither of
-/// which a template has by default.
+/// Returns the options of a stack with allowed origins and the secret of a distribution,
+/// which the template does not have by default.
 fn options() -> Options {
     let mut options = Options::apart("tests");
     let secret = u128::from_be_bytes(runtime::random());
@@ -100,11 +100,10 @@ fn options() -> Options {
     options
 }
 
-/// Starts the stack on a thread of its own, which serves the API until the
-/// process ends: each test has a runtime of its own, and takes what runs on it
-/// along when it ends.
+/// Starts the stack on its own thread, which serves the API until the process ends. The
+/// runtime of a test would end with the test.
 fn start() -> Result<Record> {
-    let (tell, told) = sync_channel(1);
+    let (sender, receiver) = sync_channel(1);
     let serve = move || -> Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -112,23 +111,24 @@ fn start() -> Result<Record> {
         runtime.block_on(async {
             match Stack::start(options()).await {
                 Ok(mut stack) => {
-                    tell.send(Ok(stack.record().clone()))?;
+                    sender.send(Ok(stack.record().clone()))?;
                     stack.broken().await
                 }
-                Err(error) => Ok(tell.send(Err(error))?),
+                Err(error) => Ok(sender.send(Err(error))?),
             }
         })
     };
     thread::spawn(move || {
         if let Err(error) = serve() {
-            eprintln!("the stack under test is gone: {error:#}");
+            eprintln!("the stack under test ended: {error:#}");
         }
     });
-    told.recv()
+    receiver
+        .recv()
         .map_err(|_| anyhow!("the stack ended while it started"))?
 }
 
-/// The tables of the stack, through the product's own store, as the root user.
+/// Returns the store of the stack, as the root user.
 #[must_use]
 pub fn store() -> Store {
     let Record { aws, tables, .. } = stack();
@@ -157,28 +157,27 @@ pub fn store() -> Store {
     Store::new(clients.dynamodb(), tables)
 }
 
-/// Short-lived keys, as a function has them.
+/// The temporary keys of a function's role.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// The key's id.
+    /// The id of the key.
     pub access_key_id: String,
-    /// The key's secret.
+    /// The secret of the key.
     pub secret_access_key: String,
-    /// What shows that a role stands behind the key.
+    /// The token of the role's session.
     pub session_token: String,
 }
 
-/// The keys of the role of a function, named by its logical id: what is called
-/// with them is allowed or refused as it is for the function.
+/// Returns keys with the permissions of a function, which its logical id names.
 ///
 /// # Errors
-/// When there is no such function, or the local AWS does not give them.
+/// When there is no such function, or the local AWS refuses.
 pub async fn keys_of(function: &str) -> Result<Keys> {
     let stack = stack();
     let facts = stack.functions.get(function);
     let facts = facts.with_context(|| format!("the template has no function {function}"))?;
     let aws = &stack.aws;
-    // The root key of the local AWS needs no true signature.
+    // The local AWS does not check the signature of the root key.
     let credential = format!(
         "{}/20260101/{}/sts/aws4_request",
         aws.access_key_id, aws.region
@@ -209,7 +208,7 @@ pub async fn keys_of(function: &str) -> Result<Keys> {
     })
 }
 
-/// The text of the only XML element of a name.
+/// Returns the text of the only XML element with a name.
 pub(crate) fn element(text: &str, name: &str) -> Result<String> {
     let inner = || {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;

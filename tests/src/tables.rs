@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// The tables under the names that the tests give them.
+/// Returns the names of the tables.
 #[must_use]
 pub fn names() -> store::Tables {
     store::Tables {
@@ -15,20 +15,20 @@ pub fn names() -> store::Tables {
     }
 }
 
-/// The table of accounts.
+/// The accounts.
 pub const ACCOUNTS: &str = "Accounts";
-/// The table of addresses.
+/// The addresses and their accounts.
 pub const IDENTITIES: &str = "Identities";
-/// The table of devices.
+/// The devices and their sessions.
 pub const DEVICES: &str = "Devices";
-/// The table of sign-outs.
+/// The records of sign-outs, and the entries of their receipts.
 pub const RECEIPTS: &str = "Receipts";
-/// The table of open sockets.
+/// The open sockets.
 pub const CONNECTIONS: &str = "Connections";
-/// The table of socket tickets.
+/// The socket tickets.
 pub const TICKETS: &str = "Tickets";
 
-/// What `CreateTable` is sent for each: keys, streams and indexes as in the
+/// Returns the bodies of `CreateTable`, with the keys, streams and indexes of the
 /// template.
 #[must_use]
 pub fn definitions() -> [Value; 6] {

@@ -7,18 +7,18 @@ use anyhow::{Context, Result, bail};
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// The template, as it is written.
+/// Reads `template.yaml`.
 ///
 /// # Errors
-/// When it can't be read.
+/// When it can not be read.
 pub fn read() -> Result<Value> {
     read_at("template.yaml")
 }
 
-/// Another template of the repository, by its path.
+/// Reads another template of the repository.
 ///
 /// # Errors
-/// When it can't be read.
+/// When it can not be read.
 pub fn read_at(path: &str) -> Result<Value> {
     let text = fs::read_to_string(curfew::root().join(path))?;
     let documents = Yaml::load_from_str(&text)?;
@@ -28,7 +28,7 @@ pub fn read_at(path: &str) -> Result<Value> {
     plain(document)
 }
 
-/// The resources of a type: their logical ids and what is said of them.
+/// Returns the resources of a type, each with its logical id.
 #[must_use]
 pub fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
     let resources = template["Resources"].as_object();
@@ -53,7 +53,7 @@ fn plain(node: &Yaml) -> Result<Value> {
         Yaml::Mapping(members) => {
             let mut object = Map::new();
             for (name, value) in members {
-                let name = name.as_str().context("a key that is no text")?;
+                let name = name.as_str().context("a key that is not a string")?;
                 object.insert(name.to_owned(), plain(value)?);
             }
             Value::Object(object)
@@ -72,7 +72,7 @@ fn plain(node: &Yaml) -> Result<Value> {
             }
         }
         Yaml::Representation(..) | Yaml::Alias(_) | Yaml::BadValue => {
-            bail!("template.yaml has something that is not understood here")
+            bail!("an unsupported kind of YAML node")
         }
     })
 }

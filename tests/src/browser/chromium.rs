@@ -1,4 +1,4 @@
-//! The browser: the one on this machine, or Debian's, fetched without root into
+//! The browser: one that is installed, or Debian's, which is downloaded without root to
 //! `target/browser`.
 
 use std::collections::BTreeSet;
@@ -26,11 +26,11 @@ const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 pub(super) struct Chromium {
     pub browser: PathBuf,
     pub driver: PathBuf,
-    /// What both need in their environment.
+    /// The environment variables of both.
     pub environment: Vec<(&'static str, OsString)>,
 }
 
-/// Finds a browser and its driver on the PATH, or fetches them.
+/// Finds a browser and its driver on the PATH, or downloads them.
 pub(super) async fn chromium(tether: &Tether) -> Result<Chromium> {
     let browser = BROWSERS.into_iter().find_map(on_path);
     if let (Some(browser), Some(driver)) = (browser, on_path(DRIVER)) {
@@ -43,21 +43,18 @@ pub(super) async fn chromium(tether: &Tether) -> Result<Chromium> {
     fetched(tether).await
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where programs are is known by the PATH"
-)]
+#[expect(clippy::disallowed_methods, reason = "programs are found by the PATH")]
 fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
 }
 
-/// Debian's, in `target/browser`.
+/// Returns Debian's browser in `target/browser`, and downloads it first if needed.
 async fn fetched(tether: &Tether) -> Result<Chromium> {
     let folder = target().join("browser");
     fs::create_dir_all(target())?;
-    // Two tests at once would break each other's installation.
+    // Two tests must not install at the same time.
     let lock = File::create(target().join("browser.lock"))?;
     lock.lock()?;
     let done = folder.join("installed");
@@ -84,8 +81,8 @@ async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
     fs::create_dir_all(state.join("lists/partial"))?;
     fs::create_dir_all(cache.join("archives/partial"))?;
     let log = folder.join("install.log");
-    // The system's sources and the list of what it has, and a state of our own:
-    // this needs neither root nor an update before.
+    // The package sources and status of the system with a state in our folder: this
+    // needs neither root nor an earlier update.
     let settings = [
         format!("Dir::State={}", state.display()),
         "Dir::State::status=/var/lib/dpkg/status".to_owned(),
@@ -105,7 +102,7 @@ async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
         command.args(arguments);
         let outcome = run_logged(command, "apt-get", &log).await;
         outcome.context(
-            "apt could not bring a browser: install Chromium and ChromeDriver, so that \
+            "apt could not install a browser: install Chromium and ChromeDriver, so that \
              `chromium` and `chromedriver` are on the PATH",
         )?;
     }
@@ -127,9 +124,9 @@ async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What lies in the folder that the packages were unpacked into.
+/// Returns the browser in the folder with the unpacked packages.
 fn installed(root: &Path) -> Result<Chromium> {
-    // The program itself, and not the script that looks for it in /usr.
+    // The program, not the script that looks for it in /usr.
     let browser = root.join("usr/lib/chromium/chromium");
     let driver = root.join("usr/bin/chromedriver");
     if !browser.is_file() || !driver.is_file() {
@@ -155,7 +152,7 @@ fn installed(root: &Path) -> Result<Chromium> {
     })
 }
 
-/// The folders that hold libraries: some packages keep theirs in one of their own.
+/// Collects the folders that contain libraries: some packages have their own.
 fn libraries_below(folder: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
     if !folder.is_dir() {
         return Ok(());

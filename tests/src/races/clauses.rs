@@ -1,45 +1,43 @@
-//! The clauses of the conditions, as they stand in the calls: what they are, and
-//! a call without one of them. What an update sets only if it is not there is a
-//! condition, too: one for each attribute.
+//! The clauses of the conditions in calls, and calls without one of them. An
+//! `if_not_exists` of an update is a condition, too: one for each attribute.
 
 use serde_json::{Map, Value};
 
 use crate::tables::DEVICES;
 use crate::wire::Call;
 
-/// The operation that is part of every other one: a caller whose session has
-/// ended is refused, and its contact is written down.
+/// The operation that every other one contains: recording the contact of a caller whose
+/// session has ended.
 pub const CONTACT: &str = "contact";
 
-/// What every write of one part of a receipt says alike: that it is set only if it
-/// is not there could never show.
+/// The attributes that every write of a receipt entry sets to the same value, so that
+/// their `if_not_exists` has no effect.
 const ALWAYS_THE_SAME: [&str; 3] = ["device_id", "refused_at", "delete_at"];
 
 /// One clause of the condition of one write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Clause {
-    /// Which operation of the product writes.
+    /// The operation that makes the write.
     pub operation: &'static str,
-    /// What is written under the condition: `Update Devices`, `Put Identities`.
+    /// The write: `Update Devices`, `Put Identities`.
     pub write: String,
-    /// The clause, as it stands in the expression.
+    /// The clause as it is in the expression.
     pub text: String,
 }
 
-/// What the call of an operation is, if it writes a contact down: into the
-/// receipt, or into the device's row.
+/// Returns whether a call records a contact, in the receipt or in the device's row.
 #[must_use]
-pub fn is_mark(call: &Call) -> bool {
+pub fn is_contact(call: &Call) -> bool {
     call.operation == "UpdateItem" && call.body.contains("contacted_at")
 }
 
-/// Which operation makes a call, when contacts are one of their own.
+/// Returns the operation of a call, with contacts as their own operation.
 #[must_use]
 pub fn made_by(operation: &'static str, call: &Call) -> &'static str {
-    if is_mark(call) { CONTACT } else { operation }
+    if is_contact(call) { CONTACT } else { operation }
 }
 
-/// Every clause of a call.
+/// Returns every clause of a call.
 #[must_use]
 pub fn clauses(operation: &'static str, call: &Call) -> Vec<Clause> {
     let body: Value = serde_json::from_str(&call.body).expect("a call of JSON");
@@ -61,10 +59,10 @@ pub fn clauses(operation: &'static str, call: &Call) -> Vec<Clause> {
     found
 }
 
-/// What an update sets, one by one.
+/// Returns the assignments of an update.
 fn sets_of(expression: &str) -> impl Iterator<Item = &str> {
     let sets = expression.strip_prefix("SET ").unwrap_or_default();
-    // A comma stands between the two arguments of a function as well.
+    // A comma also separates the arguments of a function.
     let mut depth = 0;
     sets.split(move |letter| {
         match letter {
@@ -88,14 +86,14 @@ fn is_always_the_same(set: &str) -> bool {
     })
 }
 
-/// The same attribute, set whatever is there.
+/// Returns the assignment without its `if_not_exists`.
 fn set_anyhow(set: &str) -> Option<String> {
     let (attribute, rest) = set.split_once(" = if_not_exists(")?;
     let value = rest.strip_suffix(')')?.split_once(", ")?.1;
     Some(format!("{attribute} = {value}"))
 }
 
-/// The call without the clause, if it has it.
+/// Returns the call without the clause, or nothing if the call does not have it.
 #[must_use]
 pub fn without(clause: &Clause, call: &Call) -> Option<Call> {
     let mut body: Value = serde_json::from_str(&call.body).expect("a call of JSON");
@@ -108,7 +106,7 @@ pub fn without(clause: &Clause, call: &Call) -> Option<Call> {
                 return true;
             }
             is_found = true;
-            // A check without a condition checks nothing.
+            // A check without a condition has no effect.
             kind != "ConditionCheck" || part.get("ConditionExpression").is_some()
         });
     } else {
@@ -145,11 +143,12 @@ fn kind_of(operation: &str) -> &str {
     operation.strip_suffix("Item").unwrap_or(operation)
 }
 
-/// A transaction can write two rows of one table: what is checked and what is
-/// changed are told apart by their kind.
+/// Names a write by its kind and table: a transaction can check one row of a table and
+/// change another.
 fn write_of(kind: &str, part: &Value, call: &Call) -> String {
     let table = part["TableName"].as_str().unwrap_or_default();
-    // A sign-in puts the same row alone, or with the part of what it replaces.
+    // A sign-in puts the same row alone, or together with the receipt entry of the
+    // session that it replaces.
     let is_with_a_part = kind == "Put" && table == DEVICES && call.operation != "PutItem";
     let with = if is_with_a_part { ", with a part" } else { "" };
     format!("{kind} {table}{with}")
@@ -187,7 +186,7 @@ fn knock_out(clause: &Clause, part: &mut Value) -> bool {
     true
 }
 
-/// Names and values that stand in no expression are refused by the table.
+/// Removes the names and values that no expression uses: DynamoDB rejects them.
 fn drop_unused(part: &mut Map<String, Value>) {
     let expressions: Vec<String> = ["ConditionExpression", "UpdateExpression"]
         .into_iter()

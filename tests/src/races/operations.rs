@@ -1,4 +1,4 @@
-//! What can race: every change of an account's sessions, and the check.
+//! The operations that race: every change of an account's sessions, and the check.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,58 +17,57 @@ use crate::app::event_of;
 use crate::bundle::{Bundle, event, json_of};
 use crate::delivery::queue_event_after;
 
-/// One operation of the product, with the devices of the household that take
-/// part in it.
+/// An operation, with the numbers of the devices that take part in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// A new device signs in.
     SignIn,
-    /// The same, with the password's hash due to be made anew.
+    /// A new device signs in, and the password's hash has to be replaced.
     SignInWithRehash,
     /// A device signs in again, by its device key.
     SignInAgain(usize),
     /// A device signs itself out.
     SignOutThis(usize),
-    /// A device signs one device out.
+    /// A device signs out one device.
     SignOutOne(usize, Target),
-    /// A device signs every other one out.
+    /// A device signs out the others.
     SignOutOthers(usize),
-    /// A device signs every one out.
+    /// A device signs out every device.
     SignOutGlobal(usize),
-    /// The password is changed on a device, which stays signed in.
+    /// A device changes the password and stays signed in.
     ChangePasswordKeeping(usize),
-    /// The password is changed on a device, and it is signed out too.
+    /// A device changes the password and is signed out, too.
     ChangePassword(usize),
     /// An operator disables the account.
     Disable,
-    /// A device says that it is in use.
+    /// A device makes a call when a touch is due.
     Touch(usize),
-    /// What a sign-out of many ended is marked, device by device.
+    /// The sweep marks the devices that a sign-out of many has ended.
     Sweep(Announced),
-    /// Another service of the team asks whether a device may pass.
+    /// The authorizer checks a session.
     Check(usize),
 }
 
-/// Which device is to be signed out.
+/// The device that is to be signed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
-    /// One of the household's.
+    /// A device with this number.
     Device(usize),
-    /// The one that has just signed in for the first time.
+    /// The device that has just signed in for the first time.
     Newest,
 }
 
-/// Which sign-out of many a sweep is told of.
+/// The sign-out that a sweep is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Announced {
-    /// The first that there was.
+    /// The first sign-out of many.
     First,
-    /// The last that there is when it begins.
+    /// The last sign-out of many at its begin.
     Last,
 }
 
 impl Operation {
-    /// The device that asks, if one does.
+    /// Returns the device that makes the request, if one does.
     #[must_use]
     pub fn caller(self) -> Option<usize> {
         match self {
@@ -88,7 +87,7 @@ impl Operation {
         }
     }
 
-    /// Whether it makes a session.
+    /// Returns whether it begins a session.
     #[must_use]
     pub fn is_sign_in(self) -> bool {
         matches!(
@@ -97,7 +96,7 @@ impl Operation {
         )
     }
 
-    /// Whether it changes the password.
+    /// Returns whether it changes the password.
     #[must_use]
     pub fn is_change_of_password(self) -> bool {
         matches!(
@@ -106,14 +105,14 @@ impl Operation {
         )
     }
 
-    /// Whether it can write into the part of a device, or takes away the row that
-    /// tells of one, and does nothing else.
+    /// Returns whether it only writes receipt entries, or replaces a session that has
+    /// one.
     #[must_use]
     pub fn is_about_parts(self) -> bool {
         matches!(self, Self::Check(_) | Self::SignInAgain(_) | Self::Sweep(_))
     }
 
-    /// What it is, whoever takes part.
+    /// Returns its name without the devices.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
@@ -135,26 +134,26 @@ impl Operation {
     }
 }
 
-/// What came of an operation, as its caller is told.
+/// The answer of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A session was made.
+    /// A session began.
     SignedIn {
         /// Its token.
         token: String,
         /// Its device.
         device: DeviceId,
     },
-    /// Sessions were ended, by this sign-out.
+    /// Sessions were ended.
     SignedOut {
-        /// Which sign-out.
+        /// The sign-out.
         id: SignOutId,
-        /// Which sessions it says it was about.
+        /// Its scope in the answer.
         scope: Scope,
     },
-    /// It was let in, or done.
+    /// The request succeeded.
     Passed,
-    /// It was refused.
+    /// The request was refused.
     Refused {
         /// The HTTP status.
         status: i64,
@@ -190,33 +189,33 @@ impl Outcome {
     }
 }
 
-/// An operation on its way.
+/// An operation that runs.
 pub type Running = Pin<Box<dyn Future<Output = Outcome>>>;
 
-/// The functions that the operations are made of.
+/// The functions that the operations call.
 pub struct Functions {
-    /// All of them.
+    /// The functions behind HTTP.
     pub bundle: Bundle,
-    /// All of them, on a clock by which no touch is due.
+    /// The same, on a clock by which no touch is due.
     pub earlier: Bundle,
-    /// All of them, with other parameters for new hashes.
-    pub dearer: Bundle,
-    /// What stands behind the queue.
+    /// The same, with other parameters for new hashes.
+    pub rehashing: Bundle,
+    /// The sweep.
     pub sweep: sweep::Deps,
-    /// What the sweep of each actor was handed over to: the place to go on.
+    /// The position at which the sweep of each actor goes on.
     pub handed_over: Arc<Mutex<BTreeMap<usize, String>>>,
 }
 
-/// What an operation finds when it begins.
+/// The state at the begin of an operation.
 #[derive(Debug, Clone, Default)]
 pub struct Found {
-    /// The device that has signed in for the first time since.
+    /// The device that was the last to sign in for the first time.
     pub newest: Option<DeviceId>,
-    /// The sign-out that a sweep is told of.
+    /// The sign-out that a sweep is about.
     pub announced: Option<SignOut>,
 }
 
-/// The new password of the actor with this number.
+/// Returns the new password of the actor with this number.
 #[must_use]
 pub fn new_password(actor: usize) -> String {
     format!(
@@ -225,7 +224,7 @@ pub fn new_password(actor: usize) -> String {
     )
 }
 
-/// Begins an operation; it goes on when it is polled.
+/// Begins an operation, which runs when it is polled.
 #[must_use]
 pub fn begin(
     operation: Operation,
@@ -241,13 +240,13 @@ pub fn begin(
         let (email, password) = (account.email.as_str(), account.password.as_str());
         let reply = match operation {
             Operation::SignIn => bundle.log_in(email, password, None).await,
-            Operation::SignInWithRehash => functions.dearer.log_in(email, password, None).await,
+            Operation::SignInWithRehash => functions.rehashing.log_in(email, password, None).await,
             Operation::SignInAgain(member) => {
-                // What it says of itself is not what it said before, so that a part
-                // tells which of its sessions it is about.
-                let said = json!({ "name": "Bedroom", "type": "tv" });
+                // It sends other details than before, so that a receipt entry shows which
+                // session it is about.
+                let details = json!({ "name": "Bedroom", "type": "tv" });
                 let key = account.devices[member].key.as_str();
-                bundle.log_in_as(email, password, key, &said).await
+                bundle.log_in_as(email, password, key, &details).await
             }
             Operation::SignOutThis(by) => bundle.sign_out_this(token(by)).await,
             Operation::SignOutOne(by, target) => {
@@ -295,7 +294,7 @@ fn unavailable() -> Outcome {
     }
 }
 
-/// Asks the authorizer whether the holder of a token may pass.
+/// Asks the authorizer about a token.
 pub async fn check(bundle: &Bundle, token: &str) -> Outcome {
     let event = event("GET", "/films", Some(token), None);
     match authorizer::handle(&bundle.authorizer, event).await {
@@ -308,9 +307,9 @@ pub async fn check(bundle: &Bundle, token: &str) -> Outcome {
     }
 }
 
-/// Walks the devices, page by page, as the queue has it do.
-async fn sweep_all(functions: &Functions, actor: usize, told: Option<SignOut>) -> Outcome {
-    let Some(sign_out) = told else {
+/// Runs the sweep page by page.
+async fn sweep_all(functions: &Functions, actor: usize, announced: Option<SignOut>) -> Outcome {
+    let Some(sign_out) = announced else {
         return Outcome::Passed;
     };
     let body = event_of(&Change::SignedOut(sign_out));

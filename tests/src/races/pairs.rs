@@ -1,4 +1,4 @@
-//! Who races whom.
+//! The pairs of operations that race.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,15 +6,15 @@ use super::operations::{Announced, Operation, Target};
 use super::schedule::History;
 use crate::random::SeededRandom;
 
-/// The devices of the household.
-const MEMBERS: usize = 3;
+/// The number of devices of the account.
+const DEVICES: usize = 3;
 
-/// Every pair of operations worth a race after the history, with every cast of
-/// up to three devices: a pair that differs from another in the names of equal
-/// devices alone is left out.
+/// Returns every pair of operations that is worth a race after the history, with every
+/// assignment of up to three devices. Of pairs that differ only in the numbers of equal
+/// devices one is returned.
 #[must_use]
 pub fn pairs(history: History) -> Vec<[Operation; 2]> {
-    let all = casts(history);
+    let all = assignments(history);
     let mut seen = BTreeSet::new();
     let mut pairs = Vec::new();
     for (at, first) in all.iter().enumerate() {
@@ -28,11 +28,11 @@ pub fn pairs(history: History) -> Vec<[Operation; 2]> {
     pairs
 }
 
-/// Some operations to race, drawn at random.
+/// Draws operations at random.
 pub fn drawn<const N: usize>(history: History, random: &mut SeededRandom) -> [Operation; N] {
-    let all = casts(history);
-    // A kind of operation is drawn first, so that those with more casts do not
-    // crowd out the others.
+    let all = assignments(history);
+    // Draws a kind of operation first, so that kinds with more assignments are not
+    // drawn more often.
     let mut kinds: BTreeMap<&str, Vec<Operation>> = BTreeMap::new();
     for operation in all {
         kinds.entry(operation.kind()).or_default().push(operation);
@@ -44,8 +44,8 @@ pub fn drawn<const N: usize>(history: History, random: &mut SeededRandom) -> [Op
     })
 }
 
-/// Every operation, by every device that can do it.
-fn casts(history: History) -> Vec<Operation> {
+/// Returns every operation with every assignment of devices.
+fn assignments(history: History) -> Vec<Operation> {
     let mut all = vec![
         Operation::SignIn,
         Operation::SignInWithRehash,
@@ -55,7 +55,7 @@ fn casts(history: History) -> Vec<Operation> {
     if history == History::TwoSignOuts {
         all.push(Operation::Sweep(Announced::First));
     }
-    for by in 0..MEMBERS {
+    for by in 0..DEVICES {
         all.push(Operation::SignInAgain(by));
         all.push(Operation::Check(by));
         if is_ended(history, by) {
@@ -70,13 +70,13 @@ fn casts(history: History) -> Vec<Operation> {
             Operation::Touch(by),
             Operation::SignOutOne(by, Target::Newest),
         ]);
-        all.extend((0..MEMBERS).map(|of| Operation::SignOutOne(by, Target::Device(of))));
+        all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
     }
     all.sort_unstable();
     all
 }
 
-/// Whether the history ended the device's session: it can only be told so.
+/// Returns whether the history ended the device's session.
 fn is_ended(history: History, member: usize) -> bool {
     match history {
         History::Fresh => false,
@@ -89,12 +89,12 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
     let newest = |operation| matches!(operation, Operation::SignOutOne(_, Target::Newest));
     let rehash = |operation| operation == Operation::SignInWithRehash;
     let sweeps = |operation| matches!(operation, Operation::Sweep(_));
-    // Nobody but a first sign-in makes a newest device.
-    let is_cast = !pair.into_iter().any(newest)
+    // Only a first sign-in makes a newest device.
+    let has_newest = !pair.into_iter().any(newest)
         || pair
             .into_iter()
             .any(|it| it == Operation::SignIn || rehash(it));
-    // The account's row is all that a rehash adds to a sign-in.
+    // A rehash adds only a write of the account's row to a sign-in.
     let adds = !pair.into_iter().any(rehash)
         || history == History::Fresh
             && pair.into_iter().any(|other| {
@@ -102,12 +102,13 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     || other.is_change_of_password()
                     || matches!(other, Operation::SignOutGlobal(_))
             });
-    // What came before matters to what ends or marks many, and a second sign-out
-    // of many to the sweep alone. A change of the password ends as they do.
+    // The history matters only to operations that end or mark many sessions, and a
+    // second sign-out of many only to the sweep. Changing the password ends sessions in
+    // the same way.
     let is_new = match history {
         History::Fresh => true,
         History::OneSignOut => {
-            // What a dead session's contact meets: another one, and a new session.
+            // A contact of an ended session against another contact and a new session.
             let is_of_a_part = pair.into_iter().all(Operation::is_about_parts)
                 && pair.into_iter().any(|of| {
                     matches!(of, Operation::Check(by) | Operation::SignInAgain(by)
@@ -119,7 +120,7 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
         }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
     };
-    is_cast && adds && is_new
+    has_newest && adds && is_new
 }
 
 fn ends_many(operation: Operation) -> bool {
@@ -129,8 +130,8 @@ fn ends_many(operation: Operation) -> bool {
     )
 }
 
-/// The same pair with the devices named in the order in which they come. They
-/// are equal only when nothing has happened to them.
+/// Returns the same pair with its devices numbered in their order. Devices are equal
+/// only without a history.
 fn canonical(history: History, pair: [Operation; 2]) -> [Operation; 2] {
     if history != History::Fresh {
         return pair;

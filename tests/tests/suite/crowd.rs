@@ -8,20 +8,20 @@ const DEVICES: usize = 1_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_connected_devices_all_get_the_revocation_and_acknowledge_it() {
     let crowd = Crowd::connect(DEVICES).await;
-    let told = crowd.sign_out().await;
+    let report = crowd.sign_out().await;
 
     // The laptop that asked signs itself out, too.
     let all = DEVICES + 1;
     let expected = json!({ "devices": all, "confirmed": all, "pushed": 0, "not_reached": 0 });
-    assert_eq!(told.total, expected);
-    assert_eq!(told.devices.len(), all);
-    assert_eq!(told.pushes.len(), DEVICES);
-    for part in &told.devices {
+    assert_eq!(report.total, expected);
+    assert_eq!(report.devices.len(), all);
+    assert_eq!(report.pushes.len(), DEVICES);
+    for part in &report.devices {
         assert_eq!(part["state"], "acknowledged", "{part}");
         assert!(part["acknowledged_at"].is_string(), "{part}");
     }
     println!(
         "{DEVICES} devices reached and confirmed, {} revocations arrived more than once",
-        told.repeated
+        report.repeated
     );
 }

@@ -1,6 +1,5 @@
-//! The local AWS where it falls short of the real one: each correction works,
-//! and is still needed. A test that says "no longer needed" asks for the
-//! correction to be removed.
+//! The corrections of the local AWS: each one works and is still needed. When a test
+//! fails with "no longer needed", remove the correction.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -30,7 +29,7 @@ const CORRECTIONS: [&str; 13] = [
     "processes",
 ];
 
-/// What `tests/emulator/probe.py` saw.
+/// The report of `tests/emulator/probe.py`.
 #[derive(Deserialize)]
 struct Seen {
     deployed: Applied,
@@ -47,7 +46,7 @@ struct Seen {
     publishes_batches_by_the_right_to_publish: bool,
 }
 
-/// What a client of a socket and its function saw.
+/// The report of a client of a socket and of its function.
 #[derive(Deserialize)]
 struct OnSockets {
     subprotocol: Option<String>,
@@ -59,29 +58,29 @@ struct OnSockets {
     takes_large_messages: bool,
 }
 
-/// How many calls of a function were made at once, and by how many processes.
+/// The number of concurrent calls of a function, and of the processes that ran them.
 #[derive(Deserialize)]
 struct AtOnce {
     calls: usize,
     processes: usize,
 }
 
-/// What of a template has come to be.
+/// The parts of a template that were applied.
 #[derive(Debug, Deserialize, PartialEq)]
 struct Applied {
-    /// Each with what guards it.
+    /// Each with its authorization.
     routes: BTreeMap<String, String>,
     time_to_live: String,
     reserved_concurrency: Option<u32>,
 }
 
-/// The emulator as we start it.
+/// Returns the report of the corrected emulator.
 fn corrected() -> &'static Seen {
     static SEEN: OnceLock<Seen> = OnceLock::new();
     SEEN.get_or_init(|| probe("corrected", &[]))
 }
 
-/// The emulator as it is.
+/// Returns the report of the emulator without corrections.
 fn bare() -> &'static Seen {
     static SEEN: OnceLock<Seen> = OnceLock::new();
     SEEN.get_or_init(|| probe("bare", &CORRECTIONS))
@@ -132,7 +131,7 @@ fn a_warm_call_is_answered_without_delay() {
 }
 
 #[test]
-fn a_partly_failed_stream_batch_is_tried_again() {
+fn a_partly_failed_stream_batch_is_retried() {
     assert!(corrected().second_batch.contains(&"first".to_owned()));
 
     assert_eq!(bare().second_batch, ["second"], "no longer needed");
@@ -144,7 +143,7 @@ fn the_clients_address_is_the_source_address() {
     let private = "x-curfew-client-address".to_owned();
     assert!(
         !corrected().headers.contains(&private),
-        "no function sees our front's header"
+        "a function gets the header of our front"
     );
 
     assert_eq!(bare().source_address, "127.0.0.1", "no longer needed");
@@ -165,14 +164,14 @@ fn the_clients_address_is_the_source_address_of_its_socket() {
 }
 
 #[test]
-fn a_signature_holds_for_the_host_and_path_that_our_front_was_asked_for() {
+fn a_signature_for_the_host_and_path_of_our_front_is_valid() {
     assert_eq!(corrected().signed_for_another_host, 200);
 
     assert_eq!(bare().signed_for_another_host, 403, "no longer needed");
 }
 
 #[test]
-fn a_socket_is_accepted_with_the_subprotocol_that_the_function_names() {
+fn a_socket_gets_the_subprotocol_that_the_function_returns() {
     let named = corrected().sockets.subprotocol.as_deref();
     assert_eq!(named, Some("probe.v1"));
 
@@ -180,14 +179,14 @@ fn a_socket_is_accepted_with_the_subprotocol_that_the_function_names() {
 }
 
 #[test]
-fn a_socket_is_refused_by_the_functions_status() {
+fn a_refused_socket_gets_the_status_of_the_function() {
     assert_eq!(corrected().sockets.refusal, 401);
 
     assert_eq!(bare().sockets.refusal, 403, "no longer needed");
 }
 
 #[test]
-fn what_a_function_answers_to_a_frame_is_not_sent() {
+fn the_answer_of_a_function_to_a_frame_is_not_sent() {
     assert!(corrected().sockets.first_frame_is_the_gateways);
 
     assert!(
@@ -197,21 +196,21 @@ fn what_a_function_answers_to_a_frame_is_not_sent() {
 }
 
 #[test]
-fn a_function_is_told_of_a_header_that_stands_twice_in_a_handshake() {
+fn a_function_gets_duplicate_headers_of_a_handshake() {
     assert_eq!(corrected().sockets.authorization, ["first", "second"]);
 
     assert_eq!(bare().sockets.authorization, ["second"], "no longer needed");
 }
 
 #[test]
-fn a_large_message_ends_the_socket() {
+fn a_large_message_closes_the_socket() {
     assert!(!corrected().sockets.takes_large_messages);
 
     assert!(bare().sockets.takes_large_messages, "no longer needed");
 }
 
 #[test]
-fn calls_of_a_function_wait_for_one_of_a_few_processes() {
+fn concurrent_calls_of_a_function_share_a_few_processes() {
     let AtOnce { calls, processes } = corrected().at_once;
     assert!(processes <= calls * 2 / 3, "{processes} for {calls} calls");
 
@@ -227,14 +226,14 @@ fn a_preflight_reaches_the_route() {
 }
 
 #[test]
-fn policies_that_demand_tls_let_local_requests_through() {
+fn policies_that_demand_tls_allow_local_requests() {
     assert!(corrected().publishes_where_tls_is_demanded);
 
     assert!(!bare().publishes_where_tls_is_demanded, "no longer needed");
 }
 
 #[test]
-fn the_right_to_publish_covers_batches() {
+fn the_permission_to_publish_covers_batches() {
     assert!(corrected().publishes_batches_by_the_right_to_publish);
 
     assert!(

@@ -1,35 +1,36 @@
-//! The deployed bundle as a whole: what happens behind the API, on the local AWS.
+//! The deployed stack as a whole, on the local AWS: events, the sweep, disabled
+//! accounts, the authorizer, and headers of the distribution.
 
 use std::time::{Duration, Instant};
 
+use curfew_tests::account;
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
-use curfew_tests::listener::{Heard, Listener};
+use curfew_tests::listener::{Listener, ReceivedEvent};
 use curfew_tests::stack::{stack, store};
-use domain::{DeviceState, Limits, SignOut};
+use domain::{DeviceState, Limits};
 use runtime::Clock;
 use serde_json::{Value, json};
-use store::WriteOutcome;
 
-/// How long what nobody waits for may take.
+/// The maximum time for background work.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Of one type.
-fn of_type<'a>(heard: &'a [Heard], event_type: &str) -> Vec<&'a Heard> {
+/// Returns the events of one type.
+fn of_type<'a>(heard: &'a [ReceivedEvent], event_type: &str) -> Vec<&'a ReceivedEvent> {
     heard
         .iter()
         .filter(|one| one.event_type() == event_type)
         .collect()
 }
 
-/// Waits until as many events of a type were heard; all of that type, each as its
-/// schema says.
-async fn hear(listener: &mut Listener, event_type: &str, count: usize) -> Vec<Heard> {
+/// Waits for as many events of a type, checks them against their schema, and returns
+/// them.
+async fn hear(listener: &mut Listener, event_type: &str, count: usize) -> Vec<ReceivedEvent> {
     let heard = listener
         .until(|heard| of_type(heard, event_type).len() >= count)
         .await
         .unwrap();
-    let heard: Vec<Heard> = of_type(heard, event_type).into_iter().cloned().collect();
+    let heard: Vec<ReceivedEvent> = of_type(heard, event_type).into_iter().cloned().collect();
     let (_, schema) = events::SCHEMAS
         .iter()
         .find(|(of, _)| of.as_str() == event_type)
@@ -57,7 +58,7 @@ async fn a_sign_in_and_the_sign_out_of_a_device_reach_a_subscriber() {
 
     let ended = hear(&mut listener, "session-revoked", 1).await;
     let began = hear(&mut listener, "session-established", 1).await;
-    let of_the_tv = |heard: &[Heard]| {
+    let of_the_tv = |heard: &[ReceivedEvent]| {
         let found = heard.iter().find(|one| *one.subject("device") == tv.id);
         found.cloned().unwrap()
     };
@@ -69,7 +70,7 @@ async fn a_sign_in_and_the_sign_out_of_a_device_reach_a_subscriber() {
 }
 
 #[tokio::test]
-async fn signing_in_again_on_a_device_tells_that_its_session_before_has_ended() {
+async fn signing_in_again_publishes_the_end_of_the_replaced_session() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
     let mut listener = Listener::of(&tv.account_id).await.unwrap();
@@ -83,7 +84,7 @@ async fn signing_in_again_on_a_device_tells_that_its_session_before_has_ended() 
 }
 
 #[tokio::test]
-async fn signing_out_the_others_tells_which_session_was_kept_and_each_that_ended() {
+async fn signing_out_the_others_publishes_the_kept_session_and_each_that_ended() {
     let household = Household::register().await;
     let laptop = household.sign_in(LAPTOP).await;
     let mut listener = Listener::of(&laptop.account_id).await.unwrap();
@@ -111,7 +112,7 @@ async fn signing_out_the_others_tells_which_session_was_kept_and_each_that_ended
 }
 
 #[tokio::test]
-async fn signing_out_globally_tells_that_the_accounts_sessions_have_ended() {
+async fn signing_out_globally_publishes_the_end_of_all_sessions_of_the_account() {
     let household = Household::register().await;
     let laptop = household.sign_in(LAPTOP).await;
     let mut listener = Listener::of(&laptop.account_id).await.unwrap();
@@ -127,7 +128,7 @@ async fn signing_out_globally_tells_that_the_accounts_sessions_have_ended() {
 }
 
 #[tokio::test]
-async fn a_changed_password_tells_so_and_what_it_ended() {
+async fn a_changed_password_publishes_the_change_and_the_ended_sessions() {
     let household = Household::register().await;
     let laptop = household.sign_in(LAPTOP).await;
     let mut listener = Listener::of(&laptop.account_id).await.unwrap();
@@ -146,13 +147,13 @@ async fn a_changed_password_tells_so_and_what_it_ended() {
     assert_eq!(changed[0].event()["credential_type"], "password");
 }
 
-/// The rows of an account's devices, as they stand in the table.
+/// Returns the rows of an account's devices.
 async fn rows(account: &str) -> Vec<domain::Device> {
     let page = store().devices(account.parse().unwrap(), None, 100).await;
     page.unwrap().devices
 }
 
-/// Waits until the sweep has marked as many devices.
+/// Waits until the sweep has marked as many devices, and returns the rows.
 async fn marked(account: &str, count: usize) -> Vec<domain::Device> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -165,7 +166,7 @@ async fn marked(account: &str, count: usize) -> Vec<domain::Device> {
     }
 }
 
-/// The sort keys of an account's receipts.
+/// Returns the sort keys of an account's receipts.
 async fn receipts(account: &str) -> Vec<String> {
     let query = json!({
         "TableName": stack().tables.receipts,
@@ -210,23 +211,23 @@ async fn the_sweep_marks_each_device_that_the_others_ended_and_its_part_of_the_r
 }
 
 #[tokio::test]
-async fn a_swept_device_is_told_the_same_as_before() {
+async fn a_device_is_refused_in_the_same_way_before_and_after_the_sweep() {
     let household = Household::register().await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
     let _ = laptop.sign_out_scope("others").await.done(200);
-    let told = |device: &Device| {
+    let refusal = |device: &Device| {
         let call = device.call("GET", "/v1/session");
         async move { call.send().await.refused(401, "session-signed-out") }
     };
-    let first = told(&tv).await;
+    let first = refusal(&tv).await;
 
     marked(&laptop.account_id, 1).await;
 
-    assert_eq!(told(&tv).await, first);
+    assert_eq!(refusal(&tv).await, first);
 }
 
 #[tokio::test]
-async fn a_device_that_signs_in_again_is_not_swept() {
+async fn a_device_that_signs_in_again_is_not_marked_by_the_sweep() {
     let household = Household::register().await;
     let tablet = household.sign_in(TABLET).await;
     let (tv, laptop) = (household.sign_in(TV).await, household.sign_in(LAPTOP).await);
@@ -240,14 +241,12 @@ async fn a_device_that_signs_in_again_is_not_swept() {
     assert!(again.is_signed_in().await);
 }
 
-/// Disables an account as an operator will.
+/// Disables an account as an operator does.
 async fn disable(account: &str) {
-    let (store, now) = (store(), Clock::System.now());
-    let rows = store.rows(account.parse().unwrap(), &[]).await.unwrap();
-    let account = rows.account.unwrap();
-    let sign_out = SignOut::of_disabled(&account, now, runtime::random());
-    let act = store.disable(&account, &sign_out, &Limits::default()).await;
-    assert_eq!(act.unwrap(), WriteOutcome::Done);
+    let account = account.parse().unwrap();
+    let (limits, now) = (Limits::default(), Clock::System.now());
+    let disabled = account::disable(&store(), account, &limits, now).await;
+    disabled.unwrap();
 }
 
 #[tokio::test]
@@ -268,7 +267,7 @@ async fn a_disabled_account_is_answered_like_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn a_disabled_accounts_devices_are_told_so_and_by_no_device() {
+async fn a_disabled_accounts_devices_are_refused_with_that_reason_and_no_device() {
     let household = Household::register().await;
     let tv = household.sign_in(TV).await;
 
@@ -283,13 +282,13 @@ async fn a_disabled_accounts_devices_are_told_so_and_by_no_device() {
     assert!(refused["signed_out_at"].is_string());
 }
 
-/// What the authorizer decides on a request with a token.
+/// Returns the decision of the authorizer on a request with a token.
 async fn decision(token: &str) -> Value {
     let authorization = format!("Bearer {token}");
     decision_on(&json!({ "authorization": authorization }), &json!([])).await
 }
 
-/// What the authorizer decides on a request with these headers and cookies.
+/// Returns the decision of the authorizer on a request with these headers and cookies.
 async fn decision_on(headers: &Value, cookies: &Value) -> Value {
     let authorizer = &stack().functions["Authorizer"].function_name;
     let event = json!({
@@ -327,7 +326,7 @@ async fn decision_on(headers: &Value, cookies: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_authorizer_admits_a_session_and_tells_whose_it_is() {
+async fn the_authorizer_allows_a_session_and_returns_its_ids() {
     let tv = Household::register().await.sign_in(TV).await;
 
     let decision = decision(&tv.token).await;
@@ -340,7 +339,7 @@ async fn the_authorizer_admits_a_session_and_tells_whose_it_is() {
 }
 
 #[tokio::test]
-async fn the_authorizer_admits_a_page_by_its_cookie() {
+async fn the_authorizer_allows_a_page_by_its_cookie() {
     let tv = Household::register().await.sign_in(TV).await;
     let cookie = format!("__Host-curfew={}", tv.token);
 
@@ -351,7 +350,7 @@ async fn the_authorizer_admits_a_page_by_its_cookie() {
 }
 
 #[tokio::test]
-async fn the_authorizer_refuses_a_session_as_soon_as_it_has_ended() {
+async fn the_authorizer_refuses_an_ended_session() {
     let tv = Household::register().await.sign_in(TV).await;
     let _ = tv.post("/v1/sign-out").await.done(200);
 
@@ -361,7 +360,7 @@ async fn the_authorizer_refuses_a_session_as_soon_as_it_has_ended() {
     assert_eq!(decision("nonsense").await, refused);
 }
 
-/// The address and the place of a sign-in with these headers.
+/// Signs in with these headers, and returns the address and the place of the device.
 async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 2] {
     let mut call = household.log_in(json!({}));
     for (name, value) in headers {
@@ -372,19 +371,19 @@ async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 2] {
 }
 
 #[tokio::test]
-async fn the_teams_own_distribution_is_believed_about_the_place() {
+async fn the_place_is_taken_from_a_distribution_with_the_right_secret() {
     let household = Household::register().await;
     let secret = &stack().functions["Login"].environment["DISTRIBUTION_SECRET"];
-    let told = [
+    let headers = [
         ("cloudfront-viewer-address", "2001:db8::7:443"),
         ("cloudfront-viewer-city", "Lisbon"),
         ("cloudfront-viewer-country", "PT"),
     ];
 
-    let proven = [&told[..], &[("x-curfew-distribution", secret)]].concat();
+    let proven = [&headers[..], &[("x-curfew-distribution", secret)]].concat();
     let proven = place(&household, &proven).await;
     let nearly = format!("{}x", &secret[..secret.len() - 1]);
-    let nearly = [&told[..], &[("x-curfew-distribution", &nearly)]].concat();
+    let nearly = [&headers[..], &[("x-curfew-distribution", &nearly)]].concat();
     let nearly = place(&household, &nearly).await;
 
     let lisbon = json!({ "city": "Lisbon", "country": "PT" });

@@ -1,6 +1,6 @@
-//! What `infra/docs/subscribing.md` tells, with what lies in `infra/example`: a
-//! queue with a filter policy, and an HTTPS endpoint (by HTTP here: the local AWS
-//! has no TLS, and signs nothing). Real revocations come through both.
+//! `infra/docs/subscribing.md` with the code of `infra/example`: a queue with a filter
+//! policy, and an HTTPS endpoint (over HTTP here: the local AWS has no TLS and signs
+//! nothing). Both get real revocations.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,25 +20,25 @@ use subscriber::{Certificates, Endpoint, Revocation, Session, Streams};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-/// How long what nobody waits for may take.
+/// The maximum time for background work.
 const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(50);
 
-/// What a service remembers of a device's session, as introspection tells it.
+/// Returns a device's session as introspection describes it.
 async fn session(device: &Device) -> Session {
-    let told = crate::introspect::Service::new()
+    let answer = crate::introspect::Service::new()
         .await
         .ask(&device.token)
         .await;
-    let told = told.success().unwrap();
+    let answer = answer.success().unwrap();
     Session {
-        account_id: told["sub"].as_str().unwrap().to_owned(),
-        session_id: told["session_id"].as_str().unwrap().to_owned(),
-        epoch: told["epoch"].as_u64().unwrap(),
+        account_id: answer["sub"].as_str().unwrap().to_owned(),
+        session_id: answer["session_id"].as_str().unwrap().to_owned(),
+        epoch: answer["epoch"].as_u64().unwrap(),
     }
 }
 
-/// Calls a service that takes forms, as the root user.
+/// Calls a service that accepts forms, as the root user.
 async fn form(service: &'static str, version: &str, fields: &[(&str, &str)]) -> String {
     let call = Call::form(service, version, fields);
     let outcome = Principal::root().call(&call).await.unwrap();
@@ -46,7 +46,7 @@ async fn form(service: &'static str, version: &str, fields: &[(&str, &str)]) -> 
     outcome.text
 }
 
-/// Every text of an XML element of a name.
+/// Returns the text of every XML element with a name.
 fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     text.split(&open)
@@ -56,7 +56,7 @@ fn elements<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The stack of `infra/example/subscription.yaml`, under a name of its own.
+/// A deployed stack of `infra/example/subscription.yaml`.
 struct Queue {
     url: String,
     root: Principal,
@@ -99,7 +99,7 @@ impl Queue {
         }
     }
 
-    /// Everything that was heard of an account, once as many messages were.
+    /// Waits for as many messages about an account, and returns them.
     async fn hear(&self, account: &str, count: usize) -> Vec<(Value, Revocation)> {
         let deadline = Instant::now() + PATIENCE;
         let mut heard = Vec::new();
@@ -115,7 +115,7 @@ impl Queue {
             for message in received["Messages"].as_array().into_iter().flatten() {
                 let body = message["Body"].as_str().unwrap();
                 let revocation = Revocation::read(body).unwrap();
-                let revocation = revocation.expect("only what ends sessions comes");
+                let revocation = revocation.expect("an event that ends no session");
                 if revocation.account_id() == account {
                     heard.push((message["MessageAttributes"].clone(), revocation));
                 }
@@ -135,7 +135,7 @@ impl Queue {
 }
 
 #[tokio::test]
-async fn a_queue_with_the_filter_policy_hears_what_ends_and_not_what_begins() {
+async fn a_queue_with_the_filter_policy_gets_the_ends_and_not_the_begins_of_sessions() {
     let queue = Queue::deploy().await;
     let household = Household::register().await;
     let laptop = household.sign_in(LAPTOP).await;
@@ -152,7 +152,7 @@ async fn a_queue_with_the_filter_policy_hears_what_ends_and_not_what_begins() {
     assert_eq!(attributes["event_type"]["StringValue"], "session-revoked");
     assert!(one.ends(&tv_session));
     assert!(!one.ends(&phone_session) && !one.ends(&laptop_session));
-    // The one for the account, and what the sweep tells of each session.
+    // One event of the account, and those that the sweep publishes for each session.
     let kinds: BTreeSet<&str> = others
         .iter()
         .map(|(attributes, _)| attributes["event_type"]["StringValue"].as_str().unwrap())
@@ -182,7 +182,7 @@ async fn a_device_that_has_signed_in_again_is_not_ended_by_an_older_message() {
     assert!(heard.iter().all(|(_, revocation)| !revocation.ends(&after)));
 }
 
-/// A service with open streams, and its endpoint on a port of its own.
+/// A service with open streams, and its endpoint.
 struct Service {
     streams: Streams,
     address: SocketAddr,
@@ -212,7 +212,7 @@ impl Service {
         Self { streams, address }
     }
 
-    /// Subscribes the endpoint to what a topic says of an account.
+    /// Subscribes the endpoint to the events of an account.
     async fn subscribe(&self, topic: &str, account: &str) {
         let filter = json!({
             "event_type": ["session-revoked", "other-sessions-revoked"],
@@ -233,7 +233,7 @@ impl Service {
         format!("http://{}/", self.address)
     }
 
-    /// Whether the subscription to a topic is confirmed.
+    /// Returns whether the subscription to a topic is confirmed.
     async fn is_confirmed(&self, topic: &str) -> bool {
         let fields = [("Action", "ListSubscriptionsByTopic"), ("TopicArn", topic)];
         let listed = form("sns", "2010-03-31", &fields).await;
@@ -250,7 +250,10 @@ impl Service {
     async fn wait_for_confirmation(&self) {
         let deadline = Instant::now() + PATIENCE;
         while !self.is_confirmed(&stack().topic_arn).await {
-            assert!(Instant::now() < deadline, "nobody has confirmed");
+            assert!(
+                Instant::now() < deadline,
+                "the subscription was not confirmed"
+            );
             sleep(POLL).await;
         }
     }
@@ -285,7 +288,7 @@ async fn an_endpoint_confirms_itself_and_ends_the_stream_of_a_signed_out_device(
 }
 
 #[tokio::test]
-async fn an_endpoint_confirms_no_other_topic_and_hears_nothing_of_it() {
+async fn an_endpoint_neither_confirms_nor_accepts_another_topic() {
     let service = Service::start().await;
     let name = format!("another-{}", unique());
     let fields = [("Action", "CreateTopic"), ("Name", &*name)];
@@ -295,7 +298,7 @@ async fn an_endpoint_confirms_no_other_topic_and_hears_nothing_of_it() {
     let session = session(&tv).await;
     let _on_tv = service.streams.open(session.clone());
     service.subscribe(other, &tv.account_id).await;
-    // Confirmed later than the other would have been.
+    // This subscription is confirmed after the other one would have been.
     service.subscribe(&stack().topic_arn, &tv.account_id).await;
     service.wait_for_confirmation().await;
 
@@ -320,7 +323,7 @@ async fn an_endpoint_confirms_no_other_topic_and_hears_nothing_of_it() {
     assert_eq!(service.streams.count(), 1);
     assert!(!service.is_confirmed(other).await);
 
-    // The same of the right topic ends the stream, so it was the topic alone.
+    // The same message from the right topic ends the stream.
     envelope["TopicArn"] = json!(stack().topic_arn);
     assert_eq!(service.post(&envelope).await, 200);
     assert_eq!(service.streams.count(), 0);

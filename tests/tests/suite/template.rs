@@ -1,5 +1,5 @@
-//! `template.yaml` against the code and against what must always be so. What the
-//! local AWS ignores of a template is looked at here.
+//! `template.yaml` against the code, and the facts that must always hold for it. What
+//! the local AWS ignores of a template is checked here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,18 +10,18 @@ use curfew_tests::template;
 use documents::openapi;
 use serde_json::{Value, json};
 
-/// The template.
+/// Returns the template.
 fn whole() -> &'static Value {
     static TEMPLATE: OnceLock<Value> = OnceLock::new();
     TEMPLATE.get_or_init(|| template::read().unwrap())
 }
 
-/// The resources of a type, by their logical ids.
+/// Returns the resources of a type, by their logical ids.
 fn resources(kind: &str) -> BTreeMap<&'static str, &'static Value> {
     template::resources(whole(), kind).into_iter().collect()
 }
 
-/// The functions, each with its properties.
+/// Returns the properties of the functions, by their logical ids.
 fn functions() -> BTreeMap<&'static str, &'static Value> {
     let functions = resources("AWS::Serverless::Function").into_iter();
     functions
@@ -29,7 +29,7 @@ fn functions() -> BTreeMap<&'static str, &'static Value> {
         .collect()
 }
 
-/// A property that a function may leave to the template's globals.
+/// Returns a property of a function, or that of the template's globals.
 fn setting<'a>(function: &'a Value, name: &str) -> &'a Value {
     match &function[name] {
         Value::Null => &whole()["Globals"]["Function"][name],
@@ -37,7 +37,7 @@ fn setting<'a>(function: &'a Value, name: &str) -> &'a Value {
     }
 }
 
-/// The events of a type that call functions: the function, and how it is called.
+/// Returns the events of a type, each with its function and properties.
 fn events(kind: &str) -> Vec<(&'static str, &'static Value)> {
     let mut found = Vec::new();
     for (function, properties) in functions() {
@@ -50,13 +50,13 @@ fn events(kind: &str) -> Vec<(&'static str, &'static Value)> {
     found
 }
 
-/// The logical id of what a value refers to, itself or an attribute of it.
+/// Returns the logical id of the resource that a value refers to.
 fn referred(value: &Value) -> &str {
     let attribute = value["Fn::GetAtt"][0].as_str();
     attribute.or(value["Ref"].as_str()).unwrap_or_default()
 }
 
-/// The folders of the functions.
+/// Returns the folders of the functions.
 fn folders() -> BTreeSet<String> {
     fs::read_dir(root().join("functions"))
         .unwrap()
@@ -64,13 +64,13 @@ fn folders() -> BTreeSet<String> {
         .collect()
 }
 
-/// `sign-out-device` as it is called in the template.
+/// Returns the logical id of a folder such as `sign-out-device`.
 fn pascal_case(folder: &str) -> String {
     let capitalised = |word: &str| word[..1].to_uppercase() + &word[1..];
     folder.split('-').map(capitalised).collect()
 }
 
-/// Looks at every value within a value, with the names that lead to it.
+/// Calls a function with every value within a value, and its path.
 fn walk(value: &Value, path: &str, look: &mut impl FnMut(&str, &Value)) {
     look(path, value);
     match value {
@@ -122,7 +122,7 @@ fn every_function_is_one_package_of_the_folders_name() {
 }
 
 #[test]
-fn every_function_runs_on_the_runtime_of_its_own_and_the_parameters_architecture() {
+fn every_function_has_the_custom_runtime_and_the_architecture_of_the_parameter() {
     for (name, function) in functions() {
         assert_eq!(setting(function, "Runtime"), "provided.al2023", "{name}");
         let architectures = setting(function, "Architectures");
@@ -132,7 +132,7 @@ fn every_function_runs_on_the_runtime_of_its_own_and_the_parameters_architecture
 }
 
 #[test]
-fn every_function_has_a_role_and_a_log_of_its_own() {
+fn every_function_has_its_own_role_and_log() {
     let mut roles = BTreeSet::new();
     let mut logs = BTreeSet::new();
     for (name, function) in functions() {
@@ -155,11 +155,11 @@ fn every_function_has_a_role_and_a_log_of_its_own() {
         );
     }
     let all: BTreeSet<&str> = resources("AWS::IAM::Role").into_keys().collect();
-    assert_eq!(all, roles, "no role is without its function");
+    assert_eq!(all, roles, "a role without a function");
 }
 
 #[test]
-fn every_role_is_for_lambda_alone_and_has_no_managed_policy() {
+fn every_role_trusts_only_lambda_and_has_no_managed_policy() {
     for (name, role) in resources("AWS::IAM::Role") {
         let properties = &role["Properties"];
         assert!(properties.get("ManagedPolicyArns").is_none(), "{name}");
@@ -177,8 +177,8 @@ fn every_role_is_for_lambda_alone_and_has_no_managed_policy() {
 
 #[test]
 fn no_policy_has_a_wildcard() {
-    // The names of S3 objects are Lambda's to choose, and those of connections
-    // the gateway's, so these end in one.
+    // Lambda chooses the names of S3 objects, and the gateway those of connections, so
+    // these end in a wildcard.
     let socket =
         "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${SocketApi}/v1";
     let named_by_others = [
@@ -206,12 +206,12 @@ fn no_policy_has_a_wildcard() {
         wildcards.push(format!("{path}: {text}"));
     });
 
-    assert!(statements > 90, "the policies were looked at");
+    assert!(statements > 90, "too few policies were checked");
     assert_eq!(wildcards, [] as [String; 0]);
 }
 
 #[test]
-fn every_role_writes_to_its_functions_log_alone() {
+fn every_role_writes_only_to_the_log_of_its_function() {
     for (role, resource) in resources("AWS::IAM::Role") {
         let mut logs = Vec::new();
         walk(&resource["Properties"]["Policies"], "", &mut |_, value| {
@@ -231,7 +231,7 @@ fn every_role_writes_to_its_functions_log_alone() {
 }
 
 #[test]
-fn the_streams_are_read_by_publish_revocations_alone() {
+fn only_publish_revocations_reads_the_streams() {
     let mut readers = BTreeSet::new();
     for (role, resource) in resources("AWS::IAM::Role") {
         walk(&resource["Properties"]["Policies"], "", &mut |_, value| {
@@ -257,7 +257,7 @@ fn the_streams_are_read_by_publish_revocations_alone() {
 }
 
 #[test]
-fn every_route_is_in_the_document_and_in_the_template_alike() {
+fn the_template_has_the_routes_of_the_document() {
     let document = openapi::document();
     let mut documented = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -272,10 +272,10 @@ fn every_route_is_in_the_document_and_in_the_template_alike() {
         match (route["Method"].as_str(), route["Path"].as_str()) {
             (Some(method), Some(path)) => {
                 let new = routed.insert(format!("{method} {path}"));
-                assert!(new, "{method} {path} stands twice");
+                assert!(new, "{method} {path} is duplicated");
             }
             (None, None) => otherwise.push(function),
-            _ => panic!("a route of {function} is half of one"),
+            _ => panic!("a route of {function} is incomplete"),
         }
     }
 
@@ -284,7 +284,7 @@ fn every_route_is_in_the_document_and_in_the_template_alike() {
 }
 
 #[test]
-fn the_api_is_throttled_and_signing_in_more_than_the_rest() {
+fn the_api_is_throttled_and_sign_in_more_than_the_rest() {
     let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
     let throttle = |settings: &Value| {
         ["ThrottlingRateLimit", "ThrottlingBurstLimit"].map(|limit| {
@@ -304,7 +304,7 @@ fn the_api_is_throttled_and_signing_in_more_than_the_rest() {
 }
 
 #[test]
-fn introspection_alone_asks_for_the_callers_own_credentials() {
+fn only_introspection_is_authorized_by_iam() {
     let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
     assert_eq!(api["Auth"], json!({ "EnableIamAuthorizer": true }));
 
@@ -320,7 +320,7 @@ fn introspection_alone_asks_for_the_callers_own_credentials() {
     );
 }
 
-/// The socket's API.
+/// Returns the API of the sockets.
 fn socket_api() -> &'static Value {
     let apis = resources("AWS::Serverless::WebSocketApi");
     assert_eq!(apis.len(), 1);
@@ -328,21 +328,21 @@ fn socket_api() -> &'static Value {
 }
 
 #[test]
-fn everything_on_the_socket_reaches_the_one_function_and_no_answer_is_sent() {
+fn every_event_of_a_socket_calls_the_one_function_and_no_answer_is_sent() {
     let routes = socket_api()["Routes"].as_object().unwrap();
 
     let keys: Vec<&str> = routes.keys().map(String::as_str).collect();
     assert_eq!(keys, ["$connect", "$default", "$disconnect"]);
     for (key, route) in routes {
-        // A route with a response would send what the function answers, to a
-        // device that may have been signed out meanwhile.
+        // A route with a response would send the answer of the function to a device that
+        // may have been signed out in between.
         let only_the_function = json!({ "FunctionArn": { "Fn::GetAtt": ["Socket", "Arn"] } });
         assert_eq!(route, &only_the_function, "{key}");
     }
 }
 
 #[test]
-fn the_socket_is_throttled_by_parameters_of_its_own() {
+fn the_socket_is_throttled_by_its_own_parameters() {
     let throttle = json!({
         "ThrottlingRateLimit": { "Ref": "SocketRateLimit" },
         "ThrottlingBurstLimit": { "Ref": "SocketBurstLimit" },
@@ -353,7 +353,7 @@ fn the_socket_is_throttled_by_parameters_of_its_own() {
 }
 
 #[test]
-fn whoever_sends_to_the_socket_calls_the_stage_that_there_is() {
+fn every_url_of_the_socket_has_its_stage() {
     let stage = socket_api()["StageName"].as_str().unwrap();
     let below = |scheme: &str| {
         let host = "${SocketApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}";
@@ -365,14 +365,14 @@ fn whoever_sends_to_the_socket_calls_the_stage_that_there_is() {
         let callback = &functions()[function]["Environment"]["Variables"]["SOCKET_CALLBACK_URL"];
         assert_eq!(callback, &below("https"), "{function}");
     }
-    let told = json!({ "Fn::If": ["HasSocketUrl", { "Ref": "SocketUrl" }, below("wss")] });
+    let expected = json!({ "Fn::If": ["HasSocketUrl", { "Ref": "SocketUrl" }, below("wss")] });
     let variables = &functions()["SocketTickets"]["Environment"]["Variables"];
-    assert_eq!(variables["SOCKET_URL"], told);
-    assert_eq!(outputs["SocketUrl"]["Value"], told);
+    assert_eq!(variables["SOCKET_URL"], expected);
+    assert_eq!(outputs["SocketUrl"]["Value"], expected);
 }
 
 #[test]
-fn the_gateways_log_nothing_that_a_caller_has_sent() {
+fn the_gateways_log_no_content_of_a_request() {
     let http = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
     let socket = &socket_api()["AccessLogSettings"];
     let harmless = [
@@ -397,15 +397,15 @@ fn the_gateways_log_nothing_that_a_caller_has_sent() {
             assert!(harmless.contains(&variable), "{variable}");
             logged += 1;
         }
-        assert!(logged > 5, "the format was looked at");
+        assert!(logged > 5, "too few variables were checked");
         assert_eq!(format.matches('$').count(), logged, "{format}");
     }
 }
 
 #[test]
-fn the_sockets_log_waits_until_the_account_is_ready_for_it() {
-    // Without a role for CloudWatch in the account's settings, a stack with this
-    // log can't be deployed.
+fn the_log_of_the_sockets_is_off_by_default() {
+    // A stack with this log can only be deployed when the settings of the account have a
+    // role for CloudWatch.
     let log = &socket_api()["AccessLogSettings"]["Fn::If"];
 
     assert_eq!(log[0], "LogsSocket");
@@ -414,7 +414,7 @@ fn the_sockets_log_waits_until_the_account_is_ready_for_it() {
 }
 
 #[test]
-fn what_hashes_signs_out_or_publishes_has_concurrency_of_its_own() {
+fn functions_that_hash_sign_out_or_publish_have_reserved_concurrency() {
     let reserved: BTreeMap<&str, &Value> = functions()
         .iter()
         .filter_map(|(name, function)| {
@@ -437,9 +437,8 @@ fn what_hashes_signs_out_or_publishes_has_concurrency_of_its_own() {
     assert_eq!(reserved.len(), wanted.len());
 }
 
-/// Which variables a function reads, each with whether it must be set. Settings
-/// that have a default must be set all the same, or a parameter of the template
-/// would do nothing.
+/// Returns the variables that a function reads, each with whether the template must set
+/// it. Settings with a default must be set, too, or a parameter would have no effect.
 fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     let source = |file: &str| {
         let path = root().join(format!("functions/{folder}/src/{file}"));
@@ -519,20 +518,20 @@ fn every_parameter_is_used() {
     }
 
     for (name, parameter) in whole()["Parameters"].as_object().unwrap() {
-        assert!(used.contains(name), "{name} does nothing");
+        assert!(used.contains(name), "{name} has no effect");
         assert!(parameter.get("Default").is_some(), "{name} has no default");
     }
     let secret = &whole()["Parameters"]["DistributionSecret"];
     assert_eq!(secret["NoEcho"], true);
 }
 
-/// The tables that hold nothing lasting.
-const PASSING: [&str; 2] = ["Connections", "Tickets"];
+/// The tables with temporary rows only.
+const TEMPORARY: [&str; 2] = ["Connections", "Tickets"];
 
 #[test]
-fn every_lasting_table_is_kept_recoverable_and_protected() {
+fn every_lasting_table_is_retained_recoverable_and_protected() {
     let mut tables = resources("AWS::DynamoDB::Table");
-    tables.retain(|name, _| !PASSING.contains(name));
+    tables.retain(|name, _| !TEMPORARY.contains(name));
     let names: Vec<&str> = tables.keys().copied().collect();
     assert_eq!(names, ["Accounts", "Devices", "Identities", "Receipts"]);
 
@@ -553,8 +552,8 @@ fn every_lasting_table_is_kept_recoverable_and_protected() {
 }
 
 #[test]
-fn every_passing_table_goes_with_the_stack_and_its_rows_by_themselves() {
-    for name in PASSING {
+fn every_temporary_table_is_deleted_with_the_stack_and_its_rows_expire() {
+    for name in TEMPORARY {
         let table = resources("AWS::DynamoDB::Table")[name];
         let properties = &table["Properties"];
         assert_eq!(table["DeletionPolicy"], "Delete", "{name}");
@@ -578,7 +577,7 @@ fn every_table_is_encrypted_on_demand_and_in_one_region() {
 }
 
 #[test]
-fn only_keys_are_kept_in_an_index_that_is_not_read_consistently() {
+fn a_global_index_contains_only_keys() {
     let mut global = Vec::new();
     for (name, table) in resources("AWS::DynamoDB::Table") {
         let indexes = table["Properties"]["GlobalSecondaryIndexes"].as_array();
@@ -592,7 +591,7 @@ fn only_keys_are_kept_in_an_index_that_is_not_read_consistently() {
 }
 
 #[test]
-fn the_rows_of_devices_and_receipts_end_by_themselves_and_are_streamed() {
+fn the_rows_of_devices_and_receipts_expire_and_are_streamed() {
     let tables = resources("AWS::DynamoDB::Table");
     let facts = |name: &str| {
         let properties = &tables[name]["Properties"];
@@ -611,7 +610,7 @@ fn the_rows_of_devices_and_receipts_end_by_themselves_and_are_streamed() {
 }
 
 #[test]
-fn the_streams_are_read_filtered_and_lose_nothing() {
+fn the_streams_are_filtered_and_lose_no_record() {
     let mappings = events("DynamoDB");
     let mut filters = BTreeMap::new();
     for (function, mapping) in &mappings {
@@ -653,7 +652,7 @@ fn the_streams_are_read_filtered_and_lose_nothing() {
 }
 
 #[test]
-fn a_batch_of_a_queue_can_fail_in_part_and_is_not_given_out_twice_meanwhile() {
+fn a_batch_of_a_queue_can_fail_in_part_and_stays_invisible_while_it_is_processed() {
     let mappings = events("SQS");
     assert!(!mappings.is_empty());
 
@@ -666,15 +665,15 @@ fn a_batch_of_a_queue_can_fail_in_part_and_is_not_given_out_twice_meanwhile() {
         let queue = resources("AWS::SQS::Queue")[referred(&mapping["Queue"])];
         let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
         let timeout_s = setting(functions()[name], "Timeout").as_u64().unwrap();
-        // As Lambda's guide asks; but a device waits for its push, and to be told
-        // twice is harmless.
+        // Lambda's guide asks for six times the timeout. But a device waits for its push,
+        // and a duplicate is harmless.
         let times = if name == "PushRevocations" { 2 } else { 6 };
         assert!(hidden_s >= times * timeout_s, "{name}");
     }
 }
 
 #[test]
-fn who_hears_of_which_events_is_said_by_their_attributes() {
+fn the_subscriptions_filter_events_by_their_attributes() {
     let mut heard = BTreeMap::new();
     for (_, subscription) in resources("AWS::SNS::Subscription") {
         let properties = &subscription["Properties"];
@@ -699,7 +698,7 @@ fn who_hears_of_which_events_is_said_by_their_attributes() {
 }
 
 #[test]
-fn the_topic_alone_may_put_events_into_the_queues() {
+fn only_the_topic_may_send_events_to_the_queues() {
     let mut queues = BTreeSet::new();
     for (name, policy) in resources("AWS::SQS::QueuePolicy") {
         let properties = &policy["Properties"];
@@ -725,7 +724,7 @@ fn the_topic_alone_may_put_events_into_the_queues() {
     assert_eq!(queues, wanted.into());
 }
 
-/// The queues that take what could not be delivered or done.
+/// Returns the queues of messages that could not be delivered or processed.
 fn dead_letter_queues() -> BTreeSet<String> {
     let mut queues = BTreeSet::from(["Unpublished".to_owned()]);
     walk(&whole()["Resources"], "", &mut |path, value| {
@@ -755,7 +754,7 @@ fn every_queue_is_encrypted_keeps_its_messages_and_has_a_dead_letter_queue() {
     }
 }
 
-/// The alarms on a metric, as the resource that each looks at, and when it rings.
+/// Returns the alarms on a metric, each as its resource and threshold.
 fn alarms(metric: &str) -> BTreeMap<String, f64> {
     resources("AWS::CloudWatch::Alarm")
         .values()
@@ -780,7 +779,7 @@ fn every_dead_letter_queue_has_an_alarm_on_its_first_message() {
 }
 
 #[test]
-fn a_stream_that_is_not_read_rings_long_before_it_forgets() {
+fn a_stream_that_is_not_read_raises_an_alarm_long_before_it_expires() {
     let ages = alarms("IteratorAge");
     let readers: BTreeSet<&str> = events("DynamoDB")
         .into_iter()
@@ -796,7 +795,7 @@ fn a_stream_that_is_not_read_rings_long_before_it_forgets() {
 }
 
 #[test]
-fn what_nobody_waits_for_and_what_guards_other_apis_has_an_alarm_on_its_errors() {
+fn background_functions_and_the_authorizer_have_an_alarm_on_errors() {
     let errors = alarms("Errors");
 
     for function in [
@@ -817,13 +816,13 @@ fn what_nobody_waits_for_and_what_guards_other_apis_has_an_alarm_on_its_errors()
 }
 
 #[test]
-fn every_alarm_tells_the_teams_topic_when_there_is_one() {
-    let told = json!({
+fn every_alarm_notifies_the_teams_topic_when_there_is_one() {
+    let expected = json!({
         "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }],
     });
 
     for (name, alarm) in resources("AWS::CloudWatch::Alarm") {
-        assert_eq!(alarm["Properties"]["AlarmActions"], told, "{name}");
+        assert_eq!(alarm["Properties"]["AlarmActions"], expected, "{name}");
         assert!(
             alarm["Properties"]["AlarmDescription"].is_string(),
             "{name}"
@@ -832,7 +831,7 @@ fn every_alarm_tells_the_teams_topic_when_there_is_one() {
 }
 
 #[test]
-fn the_topic_lets_nobody_but_two_functions_publish() {
+fn only_two_functions_may_publish_to_the_topic() {
     let topics = resources("AWS::SNS::Topic");
     assert!(topics["Events"]["Properties"]["KmsMasterKeyId"].is_string());
     let policy = &resources("AWS::SNS::TopicPolicy")["EventsPolicy"]["Properties"];
@@ -858,7 +857,7 @@ fn the_topic_lets_nobody_but_two_functions_publish() {
 }
 
 #[test]
-fn the_bucket_is_closed_and_encrypted() {
+fn the_bucket_is_private_and_encrypted() {
     for (name, bucket) in resources("AWS::S3::Bucket") {
         let properties = &bucket["Properties"];
         let closed = &properties["PublicAccessBlockConfiguration"];
@@ -876,7 +875,7 @@ fn the_bucket_is_closed_and_encrypted() {
 }
 
 #[test]
-fn an_adopting_team_is_told_what_it_needs() {
+fn the_outputs_have_what_an_adopting_team_needs() {
     let outputs = whole()["Outputs"].as_object().unwrap();
 
     for name in [

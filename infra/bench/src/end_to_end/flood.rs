@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Device, Household, LAPTOP};
-use curfew_tests::crowd::Planted;
-use curfew_tests::listener::{Heard, Listener};
+use curfew_tests::crowd::WrittenDevice;
+use curfew_tests::listener::{Listener, ReceivedEvent};
 use curfew_tests::stack;
 use domain::AccountId;
 use serde::Serialize;
@@ -263,7 +263,7 @@ impl Home {
     }
 
     /// Checks the laptop, signs a television out and tries its next call.
-    async fn sign_out(&self, device: &Planted, turn: &mut Turn) -> Result<()> {
+    async fn sign_out(&self, device: &WrittenDevice, turn: &mut Turn) -> Result<()> {
         let session = Endpoint::Session;
         let check = self.endpoints.attempt(session, &self.laptop.token).await?;
         ensure!(check.is_let_in, "the laptop is signed out");
@@ -279,14 +279,14 @@ impl Home {
     }
 
     /// Signs televisions in, and waits until everything about them is published.
-    async fn plant(&mut self, number: usize) -> Result<Vec<Planted>> {
+    async fn plant(&mut self, number: usize) -> Result<Vec<WrittenDevice>> {
         let store = stack::store();
         let rows = store.rows(self.account, &[]).await?;
         let epoch = rows.account.context("the account is there")?.epoch;
         let mut devices = Vec::new();
         for _ in 0..number {
             self.televisions += 1;
-            devices.push(Planted::new(&store, self.account, epoch, self.televisions).await);
+            devices.push(WrittenDevice::new(&store, self.account, epoch, self.televisions).await);
         }
         self.wait_for("session-established").await?;
         Ok(devices)
@@ -295,7 +295,7 @@ impl Home {
     /// Waits until a subscriber has heard an event of this type for each television.
     async fn wait_for(&mut self, event_type: &str) -> Result<()> {
         let televisions = self.televisions;
-        let is_all = |heard: &[Heard]| {
+        let is_all = |heard: &[ReceivedEvent]| {
             let of = heard.iter().filter(|one| one.event_type() == event_type);
             of.count() >= televisions
         };

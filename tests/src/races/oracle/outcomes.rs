@@ -1,0 +1,235 @@
+//! The checks at the end of a schedule: the answers of the operations, and the state
+//! that they left.
+
+use std::collections::BTreeSet;
+
+use domain::password::{Hasher, Password, PasswordCheck};
+use domain::session::{SessionStatus, session_status};
+use domain::{Limits, SessionId, Timestamp, Token};
+
+use super::rules::{
+    ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, REFUSED, broken,
+};
+use super::{CompletedOperation, FinalStatus, Oracle, Snapshot};
+use crate::engine::Engine;
+use crate::races::operations::{Operation, Outcome, Target};
+
+impl Oracle<'_> {
+    /// Checks the answers of all operations.
+    ///
+    /// # Errors
+    /// The rule that was broken.
+    pub fn check_outcomes(
+        &self,
+        all: &[CompletedOperation],
+        hasher: &mut Hasher,
+        now: Timestamp,
+    ) -> Checked {
+        for ran in all {
+            if let Some(outcome) = &ran.outcome {
+                self.check_outcome(ran, outcome, now)?;
+            }
+        }
+        for header in self.seen.headers.values() {
+            for (session, tracked) in &self.sessions {
+                if header.ends(*session, tracked.session.epoch) && self.seen.is_valid(*session, now)
+                {
+                    return broken(ACKNOWLEDGED, format!("{session} outlived {}", header.id));
+                }
+            }
+        }
+        let mut opens = |password: &str| {
+            let password = Password::parse(password).expect("a password");
+            let verdict = hasher.verify(&password, Some(&self.seen.account.password_hash));
+            matches!(verdict, PasswordCheck::Match { .. })
+        };
+        if !opens(&self.password) {
+            return broken(
+                ACKNOWLEDGED,
+                "the password is not the last one that was set",
+            );
+        }
+        if self.password != self.account.password && opens(&self.account.password) {
+            return broken(ACKNOWLEDGED, "the old password opens");
+        }
+        Ok(())
+    }
+
+    fn check_outcome(
+        &self,
+        ran: &CompletedOperation,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Checked {
+        let operation = ran.operation;
+        let caller = operation
+            .caller()
+            .map(|member| self.account.devices[member].session);
+        let has_ended = |session: SessionId| !self.seen.is_valid(session, now);
+        match outcome {
+            Outcome::SignedIn { token, device } => {
+                let token = Token::parse(token).expect("a token of ours");
+                let hash = token.hash();
+                if !self
+                    .sessions
+                    .values()
+                    .any(|tracked| tracked.session.token_hash == hash)
+                {
+                    return broken(ACKNOWLEDGED, "a sign-in was not written");
+                }
+                if let Operation::SignInAgain(member) = operation
+                    && *device != self.account.devices[member].id
+                {
+                    return broken(ACKNOWLEDGED, "the same device has two rows");
+                }
+            }
+            Outcome::SignedOut { id, scope } => {
+                let Some(header) = self.seen.headers.get(id) else {
+                    return broken(ACKNOWLEDGED, format!("{operation:?} has no record"));
+                };
+                if header.scope != *scope {
+                    return broken(ATTRIBUTED, "the answer has another scope");
+                }
+                let wanted: BTreeSet<SessionId> = match operation {
+                    Operation::SignOutThis(_) => caller.into_iter().collect(),
+                    Operation::SignOutOne(..) => ran.target.into_iter().collect(),
+                    Operation::SignOutOthers(_) | Operation::ChangePasswordKeeping(_) => ran
+                        .valid_before
+                        .iter()
+                        .copied()
+                        .filter(|session| Some(*session) != caller)
+                        .collect(),
+                    _ => ran.valid_before.clone(),
+                };
+                if let Some(alive) = wanted.into_iter().find(|session| !has_ended(*session)) {
+                    return broken(ACKNOWLEDGED, format!("{alive} outlived {operation:?}"));
+                }
+            }
+            Outcome::Passed => match operation {
+                Operation::Touch(_) | Operation::Check(_)
+                    if caller.is_some_and(|caller| !ran.valid_before.contains(&caller)) =>
+                {
+                    return broken(REFUSED, format!("{operation:?}"));
+                }
+                Operation::Touch(_) | Operation::Check(_) => {}
+                Operation::Sweep(_) => {
+                    if let Some((sign_out, to_mark)) = &ran.to_mark
+                        && !self.seen.unmarked(*sign_out).is_disjoint(to_mark)
+                    {
+                        return broken(ACKNOWLEDGED, "a session was not marked");
+                    }
+                }
+                _ if self.seen.account.disabled_at.is_none() => {
+                    return broken(ACKNOWLEDGED, "the account is not disabled");
+                }
+                _ => {}
+            },
+            Outcome::Refused { status, problem } => {
+                self.check_refusal(ran, *status, problem, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_refusal(
+        &self,
+        ran: &CompletedOperation,
+        status: i64,
+        problem: &str,
+        now: Timestamp,
+    ) -> Checked {
+        let operation = ran.operation;
+        let caller = operation
+            .caller()
+            .map(|member| &self.account.devices[member]);
+        let has_ended = caller.is_none_or(|caller| !self.seen.is_valid(caller.session, now));
+        let is_replaced =
+            caller.is_some_and(|caller| self.seen.device_of(caller.session).is_none());
+        let password_changed = self.password != self.account.password;
+        if let Some(caller) = caller {
+            let is_signed_out_answer = problem == "session-signed-out";
+            let row = self.seen.device_of(caller.session);
+            let has_contact = row.is_none_or(|row| row.contacted_at.is_some());
+            // The authorizer gives no reason: the session may have been replaced, and a
+            // replaced session has no contact.
+            let is_due =
+                is_signed_out_answer || status == 403 && problem.is_empty() && row.is_some();
+            if is_due && !(has_contact && self.is_contact_kept(caller.session, &self.seen)) {
+                return broken(CONTACTED, format!("that of {operation:?} is in no receipt"));
+            }
+        }
+        let is_right = match (operation, status, problem) {
+            (_, 503, _) => return broken(AVAILABLE, format!("{operation:?}")),
+            (_, 401, "credentials-invalid") => {
+                operation.is_sign_in()
+                    && (password_changed || self.seen.account.disabled_at.is_some())
+            }
+            (Operation::Check(_), 403, "") | (_, 401, "session-signed-out") => has_ended,
+            (_, 401, "token-invalid") => has_ended && is_replaced,
+            (_, 403, "credentials-invalid") => {
+                operation.is_change_of_password() && password_changed
+            }
+            (Operation::SignOutOne(_, Target::Newest), 404, "device-not-found") => {
+                ran.target.is_none()
+            }
+            _ => false,
+        };
+        if is_right {
+            Ok(())
+        } else {
+            broken(
+                ADMITTED,
+                format!("{operation:?} was answered {status} {problem}"),
+            )
+        }
+    }
+
+    /// Returns the status of the session of each token.
+    #[must_use]
+    pub fn final_statuses(&self, tokens: &[&str], now: Timestamp) -> Vec<FinalStatus> {
+        tokens
+            .iter()
+            .map(|token| {
+                let hash = Token::parse(token).expect("a token of ours").hash();
+                let mut devices = self.seen.devices.values();
+                let Some(device) = devices.find(|device| device.token_hash == hash) else {
+                    return FinalStatus::Replaced;
+                };
+                match session_status(&self.seen.account, device, &Limits::default(), now) {
+                    SessionStatus::SignedIn => FinalStatus::Valid,
+                    SessionStatus::SignedOut(_) => FinalStatus::SignedOut,
+                    SessionStatus::EndedByEpoch => FinalStatus::EndedByEpoch,
+                    SessionStatus::Expired => FinalStatus::Expired,
+                }
+            })
+            .collect()
+    }
+
+    /// Checks the answer of the authorizer to a token after all operations.
+    ///
+    /// # Errors
+    /// The rule that was broken.
+    pub fn check_probe(&self, token: &str, outcome: &Outcome, now: Timestamp) -> Checked {
+        let hash = Token::parse(token).expect("a token of ours").hash();
+        let is_valid = self.sessions.iter().any(|(session, tracked)| {
+            tracked.session.token_hash == hash && self.seen.is_valid(*session, now)
+        });
+        match (is_valid, outcome) {
+            (true, Outcome::Passed) | (false, Outcome::Refused { status: 403, .. }) => Ok(()),
+            (true, _) => broken(ADMITTED, format!("a valid token was answered {outcome:?}")),
+            (false, _) => broken(REFUSED, format!("an ended token was answered {outcome:?}")),
+        }
+    }
+
+    /// Checks the tables after the account was enabled again.
+    ///
+    /// # Errors
+    /// When a session is valid again.
+    pub fn check_enabled(&self, engine: &Engine, now: Timestamp) -> Checked {
+        let after = Snapshot::read(engine)?;
+        match after.valid(now).into_iter().next() {
+            Some(session) => broken(MONOTONE, format!("enabling revived {session}")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The mapping of rows, independent of the store's.
+
+use domain::account::{Account, Epoch};
+use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+use domain::end_info::{ByDevice, EndInfo};
+use domain::password::StoredHash;
+use domain::receipt::ReceiptEntry;
+use domain::token::{DeviceKeyHash, TokenHash};
+use domain::{EndedSession, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp};
+use dynoxide::{AttributeValue, Item};
+
+fn text<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
+    match row.get(name)? {
+        AttributeValue::S(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn number<T: std::str::FromStr>(row: &Item, name: &str) -> Option<T> {
+    match row.get(name)? {
+        AttributeValue::N(digits) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+fn moment(row: &Item, name: &str) -> Option<Timestamp> {
+    Timestamp::from_millisecond(number(row, name)?).ok()
+}
+
+fn bytes(row: &Item, name: &str) -> Option<[u8; 32]> {
+    match row.get(name)? {
+        AttributeValue::B(bytes) => bytes.as_slice().try_into().ok(),
+        _ => None,
+    }
+}
+
+fn id<T: std::str::FromStr>(row: &Item, name: &str) -> Option<T> {
+    text(row, name)?.parse().ok()
+}
+
+fn by(row: &Item, id_name: &str, name: &str) -> Option<ByDevice> {
+    Some(ByDevice {
+        id: id(row, id_name)?,
+        name: text(row, name)?.to_owned(),
+    })
+}
+
+pub(super) fn read_account(row: &Item) -> Option<Account> {
+    Some(Account {
+        id: id(row, "account_id")?,
+        email: text(row, "email")?.to_owned(),
+        password_hash: StoredHash::parse(text(row, "password_hash")?).ok()?,
+        epoch: Epoch(number(row, "epoch")?),
+        kept_session: id(row, "kept_session"),
+        disabled_at: moment(row, "disabled_at"),
+        created_at: moment(row, "created_at")?,
+    })
+}
+
+pub(super) fn read_device(row: &Item) -> Option<Device> {
+    let state = match text(row, "state")? {
+        "signed_in" => DeviceState::SignedIn,
+        "signed_out" => DeviceState::SignedOut(EndInfo {
+            at: moment(row, "signed_out_at")?,
+            by: by(row, "signed_out_by", "signed_out_by_name"),
+            reason: Reason::parse(text(row, "reason")?)?,
+            scope: Scope::parse(text(row, "scope")?)?,
+            sign_out: id(row, "sign_out_id")?,
+        }),
+        _ => return None,
+    };
+    Some(Device {
+        account: id(row, "account_id")?,
+        id: id(row, "device_id")?,
+        info: DeviceInfo {
+            device_type: DeviceType::parse(text(row, "device_type")?)?,
+            name: text(row, "device_name")?.to_owned(),
+            ..DeviceInfo::default()
+        },
+        own_name: None,
+        place: Place::default(),
+        session: id(row, "session_id")?,
+        token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
+        key_hash: DeviceKeyHash::from_bytes(bytes(row, "device_key_hash")?),
+        previous_key_hash: None,
+        epoch: Epoch(number(row, "epoch")?),
+        first_signed_in_at: moment(row, "first_signed_in_at")?,
+        signed_in_at: moment(row, "signed_in_at")?,
+        verified_at: moment(row, "verified_at")?,
+        last_active_at: moment(row, "last_active_at")?,
+        expires_at: moment(row, "expires_at")?,
+        state,
+        contacted_at: moment(row, "contacted_at"),
+    })
+}
+
+fn read_ended(row: &Item) -> Option<EndedSession> {
+    Some(EndedSession {
+        device: id(row, "device_id")?,
+        session: id(row, "session_id")?,
+        epoch: Epoch(number(row, "epoch")?),
+        token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
+        name: text(row, "device_name")?.to_owned(),
+        device_type: DeviceType::parse(text(row, "device_type")?)?,
+    })
+}
+
+pub(super) fn read_part(row: &Item) -> Option<(SignOutId, ReceiptEntry)> {
+    let (sign_out, device) = text(row, "sign_out_id")?.split_once('#')?;
+    let part = ReceiptEntry {
+        session: read_ended(row)?,
+        refused_at: moment(row, "refused_at")?,
+        pushed_at: moment(row, "pushed_at"),
+        contacted_at: moment(row, "contacted_at"),
+        acknowledged_at: moment(row, "acknowledged_at"),
+    };
+    (device == part.session.device.to_string()).then_some((sign_out.parse().ok()?, part))
+}
+
+pub(super) fn read_header(row: &Item) -> Option<SignOut> {
+    let target = match number(row, "ended_epoch") {
+        Some(ended) => SignOutTarget::Epoch {
+            ended: Epoch(ended),
+            kept: id(row, "kept_session"),
+        },
+        None => SignOutTarget::One(read_ended(row)?),
+    };
+    Some(SignOut {
+        account: id(row, "account_id")?,
+        id: id(row, "sign_out_id")?,
+        scope: Scope::parse(text(row, "scope")?)?,
+        reason: Reason::parse(text(row, "reason")?)?,
+        at: moment(row, "requested_at")?,
+        by: by(row, "requested_by", "requested_by_name"),
+        target,
+    })
+}

@@ -1,0 +1,247 @@
+//! The checks of one write.
+
+use domain::device::DeviceState;
+use domain::sign_out::first_to_end;
+use domain::{EndedSession, Scope, SessionId, SignOut, SignOutTarget, Timestamp};
+
+use super::rules::{
+    ACKNOWLEDGED, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD, MONOTONE,
+    PART, SETTLED, TIMES, broken,
+};
+use super::{Oracle, Snapshot, TrackedSession};
+use crate::races::operations::{Operation, Target};
+
+impl Oracle<'_> {
+    pub(super) fn check_act(
+        &self,
+        by: Operation,
+        header: &SignOut,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
+        let caller = by.caller().map(|member| &self.account.devices[member]);
+        if header.by.as_ref().map(|by| by.id) != caller.map(|caller| caller.id) {
+            return broken(EXPLAINED, "the record names another device");
+        }
+        if let Some(caller) = caller {
+            let may = if header.scope == Scope::Local {
+                // It only changes its own row. A sign-out of many in between has ended the
+                // session already, and loses nothing by it.
+                self.seen
+                    .device_of(caller.session)
+                    .is_some_and(|device| device.state == DeviceState::SignedIn)
+            } else {
+                self.seen.is_valid(caller.session, now)
+            };
+            if !may {
+                return broken(CALLER, format!("{by:?} by an ended session"));
+            }
+        }
+        match &header.target {
+            SignOutTarget::One(EndedSession {
+                device, session, ..
+            }) => {
+                let same = after.headers.values().filter(
+                    |other| matches!(&other.target, SignOutTarget::One(one) if one.session == *session),
+                );
+                if same.count() != 1 {
+                    return broken(SETTLED, "two records end one session");
+                }
+                let is_named = match by {
+                    Operation::SignOutThis(_) => caller.is_some_and(|by| by.session == *session),
+                    // The session that the device had at the write.
+                    Operation::SignOutOne(_, target) => {
+                        let is_target = match target {
+                            Target::Device(member) => self.account.devices[member].id == *device,
+                            Target::Newest => {
+                                self.account.devices.iter().all(|known| known.id != *device)
+                            }
+                        };
+                        is_target && self.seen.session_of(*device) == Some(*session)
+                    }
+                    _ => false,
+                };
+                if !is_named {
+                    return broken(EXPLAINED, "the record names another session");
+                }
+            }
+            SignOutTarget::Epoch { ended, kept } => {
+                let keeps = matches!(
+                    by,
+                    Operation::SignOutOthers(_) | Operation::ChangePasswordKeeping(_)
+                );
+                let wanted = caller.filter(|_| keeps).map(|caller| caller.session);
+                if *kept != wanted || after.account.kept_session != wanted {
+                    return broken(EXPLAINED, "another session was kept");
+                }
+                if *ended != self.seen.account.epoch || after.account.epoch != ended.next() {
+                    return broken(COUNTED, format!("{by:?} ended {ended:?} twice"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_sessions(
+        &mut self,
+        by: Operation,
+        header: Option<&SignOut>,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
+        for (session, tracked) in &mut self.sessions {
+            let (was, is) = (!tracked.has_ended, after.is_valid(*session, now));
+            if !was && is {
+                return broken(MONOTONE, format!("{session} by {by:?}"));
+            }
+            if was && !is {
+                let is_ended =
+                    header.is_some_and(|header| header.ends(*session, tracked.session.epoch));
+                let is_replaced = by.is_sign_in()
+                    && after.device_of(*session).is_none()
+                    && self.seen.device_of(*session).is_some_and(|device| {
+                        matches!(by, Operation::SignInAgain(member)
+                            if self.account.devices[member].id == device.id)
+                    });
+                if !is_ended && !is_replaced {
+                    return broken(EXPLAINED, format!("{session} ended by {by:?}"));
+                }
+                tracked.has_ended = true;
+                tracked.ended_by = header.filter(|_| is_ended).map(|header| header.id);
+            }
+            if is && header.is_some_and(|header| header.ends(*session, tracked.session.epoch)) {
+                return broken(ACKNOWLEDGED, format!("{session} outlived {by:?}"));
+            }
+        }
+        for device in after.devices.values() {
+            if self.sessions.contains_key(&device.session) {
+                continue;
+            }
+            let is_valid = after.is_valid(device.session, now);
+            let is_ended_at_birth =
+                device.epoch < after.account.epoch || after.account.disabled_at.is_some();
+            if !by.is_sign_in() || !(is_valid || is_ended_at_birth) {
+                return broken(EXPLAINED, format!("{by:?} made a session"));
+            }
+            let tracked = TrackedSession::new(device, after, now);
+            self.sessions.insert(device.session, tracked);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_rows(&self, by: Operation, after: &Snapshot) -> Checked {
+        let epoch_ends = after.epoch_ends();
+        for (id, device) in &after.devices {
+            let changed = self.seen.rows.get(id) != after.rows.get(id);
+            let before = self.seen.devices.get(id);
+            if let Some(before) = before.filter(|_| changed) {
+                let was_out = before.state != DeviceState::SignedIn;
+                if was_out && !(by.is_sign_in() && before.session != device.session) {
+                    return broken(SETTLED, format!("{by:?} changed a signed-out row"));
+                }
+                if let Operation::Touch(member) = by
+                    && self.account.devices[member].session != device.session
+                {
+                    return broken(EXPLAINED, "a touch of another session");
+                }
+                if device.session != before.session && !by.is_sign_in() {
+                    return broken(EXPLAINED, format!("{by:?} changed a row's session"));
+                }
+            }
+            if device.last_active_at < device.signed_in_at
+                || device.signed_in_at < device.first_signed_in_at
+            {
+                return broken(TIMES, format!("{by:?} on {id}"));
+            }
+            let first = first_to_end(&epoch_ends, device.session, device.epoch);
+            match &device.state {
+                DeviceState::SignedIn => {
+                    let is_left = device.epoch != after.account.epoch
+                        && after.account.kept_session != Some(device.session);
+                    if is_left && first.is_none() {
+                        return broken(ATTRIBUTED, "an ended session without a record");
+                    }
+                }
+                DeviceState::SignedOut(ended) => {
+                    let Some(header) = after.headers.get(&ended.sign_out) else {
+                        return broken(ATTRIBUTED, "a row names no record");
+                    };
+                    let is_its_own = match &header.target {
+                        SignOutTarget::One(one) => *one == EndedSession::from(device),
+                        SignOutTarget::Epoch { .. } => {
+                            first.map(|first| first.id) == Some(header.id)
+                        }
+                    };
+                    if !is_its_own || *ended != header.end_info() {
+                        return broken(ATTRIBUTED, format!("{by:?} on {id}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that receipt entries only move forward and belong to sessions that their
+    /// sign-out ended, and that the contact in a row is in a receipt.
+    pub(super) fn check_parts(&self, by: Operation, after: &Snapshot) -> Checked {
+        for (key, before) in &self.seen.parts {
+            let Some(part) = after.parts.get(key) else {
+                return broken(FORWARD, format!("{by:?} removed an entry"));
+            };
+            let stays = |was: Option<Timestamp>, is: Option<Timestamp>| was.is_none() || was == is;
+            let is_as_it_was = part.session == before.session
+                && part.refused_at == before.refused_at
+                && stays(before.pushed_at, part.pushed_at)
+                && stays(before.contacted_at, part.contacted_at)
+                && stays(before.acknowledged_at, part.acknowledged_at);
+            if !is_as_it_was {
+                return broken(FORWARD, format!("{by:?} changed an entry"));
+            }
+        }
+        for ((sign_out, _), part) in &after.parts {
+            let is_of = |header: &SignOut| match &header.target {
+                SignOutTarget::One(one) => *one == part.session,
+                SignOutTarget::Epoch { .. } => self.sessions.values().any(|tracked| {
+                    tracked.ended_by == Some(header.id) && tracked.session == part.session
+                }),
+            };
+            let header = after.headers.get(sign_out);
+            if !header.is_some_and(|header| is_of(header) && part.refused_at == header.at) {
+                return broken(PART, format!("{by:?} on {}", part.session.device));
+            }
+        }
+        for (id, device) in &after.devices {
+            let before = self.seen.devices.get(id);
+            let before = before.filter(|before| before.session == device.session);
+            let noted = before.and_then(|before| before.contacted_at);
+            if noted.is_some() && device.contacted_at != noted {
+                return broken(FORWARD, format!("{by:?} changed the contact of {id}"));
+            }
+            if device.contacted_at.is_some() && !self.is_contact_kept(device.session, after) {
+                return broken(
+                    CONTACTED,
+                    format!("{by:?} recorded one of {id} that no receipt has"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether a receipt has the contact of an ended session. A session that a
+    /// sign-out of many has ended can be signed out once more by a request of its own
+    /// device that began before; either receipt may have the contact. When one sign-out
+    /// ended two sessions of a device, they share one entry.
+    pub(super) fn is_contact_kept(&self, session: SessionId, seen: &Snapshot) -> bool {
+        let Some(tracked) = self
+            .sessions
+            .get(&session)
+            .filter(|tracked| tracked.has_ended)
+        else {
+            return false;
+        };
+        seen.parts.iter().any(|((sign_out, device), part)| {
+            let is_its_own = tracked.ended_by == Some(*sign_out) || part.session == tracked.session;
+            *device == tracked.session.device && is_its_own && part.contacted_at.is_some()
+        })
+    }
+}

@@ -1,0 +1,435 @@
+//! One schedule: makes its steps, and checks each of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use domain::{DeviceId, SignOutId};
+use jiff::SignedDuration;
+use runtime::lock;
+use serde_json::{Value, json};
+
+use super::calls::{Footprint, footprint, without_token};
+use super::{Chooser, Run, Runner, Step};
+use crate::account::TestAccount;
+use crate::engine::{Engine, ServiceResponse};
+use crate::races::clauses::{self, Clause};
+use crate::races::operations::{
+    Announced, Found, Operation, Outcome, Running, Target, begin, check, new_password,
+};
+use crate::races::oracle::{CompletedOperation, Oracle, Snapshot, Violation};
+use crate::tables::IDENTITIES;
+use crate::wire::Call;
+
+pub(super) struct Actor {
+    operation: Operation,
+    running: Option<Running>,
+    is_begun: bool,
+    is_done: bool,
+    outcome: Option<Outcome>,
+    replay: Option<Call>,
+    /// The number of steps before its current call began to wait.
+    waits_since: usize,
+    valid_before: BTreeSet<domain::SessionId>,
+    to_mark: Option<(SignOutId, BTreeSet<domain::SessionId>)>,
+    target: Option<domain::SessionId>,
+}
+
+impl Actor {
+    pub(super) fn new(operation: Operation) -> Self {
+        Self {
+            operation,
+            running: None,
+            is_begun: false,
+            is_done: false,
+            outcome: None,
+            replay: None,
+            waits_since: 0,
+            valid_before: BTreeSet::new(),
+            to_mark: None,
+            target: None,
+        }
+    }
+}
+
+pub(super) struct Race<'a> {
+    pub(super) runner: &'a mut Runner,
+    pub(super) engine: Engine,
+    pub(super) account: Rc<TestAccount>,
+    pub(super) actors: Vec<Actor>,
+    /// Whether the one fault of the schedule has happened.
+    pub(super) is_fault_used: bool,
+    pub(super) is_exhaustive: bool,
+    /// Whether the two calls that record a contact are steps of their own, with faults.
+    /// If not, they follow at once on the read that showed the end of the session. Every
+    /// operation whose caller is refused makes the same two calls, and they decide
+    /// nothing: only another contact, a sign-in of the device and a sweep read or write
+    /// the same attributes. A check against each of these runs in every order with
+    /// separate steps, and so do all random schedules.
+    pub(super) are_contacts_steps: bool,
+    pub(super) last_footprint: Footprint,
+    pub(super) run: &'a mut Run,
+    pub(super) knocked_out: Option<&'a Clause>,
+}
+
+impl Race<'_> {
+    pub(super) fn go(&mut self, chooser: &mut dyn Chooser) -> Result<(), Violation> {
+        let account = self.account.clone();
+        let mut oracle = Oracle::new(&account, &self.engine, self.runner.clock.now())?;
+        loop {
+            let mut steps = self.steps();
+            if steps.is_empty() {
+                break;
+            }
+            if chooser.is_exhaustive() {
+                steps.retain(|step| !self.is_out_of_order(*step));
+                if steps.is_empty() {
+                    self.run.is_equivalent = true;
+                    return Ok(());
+                }
+            }
+            let step = steps[chooser.choose(&steps)];
+            self.last_footprint = self.footprint(step);
+            self.run.steps.push(step);
+            let second = SignedDuration::from_secs(1);
+            self.runner.clock.advance(second);
+            self.runner.earlier.advance(second);
+            self.take(step, &mut oracle)?;
+        }
+        self.end(&oracle)
+    }
+
+    /// Returns the steps that are possible now.
+    fn steps(&self) -> Vec<Step> {
+        let pending = lock(&self.runner.pending);
+        let last = self.run.steps.last().copied();
+        // An operation that begins goes on to its first call: nothing before it reads a
+        // table.
+        let only = match last {
+            Some(Step::Begin(actor)) => Some(actor),
+            _ => None,
+        };
+        let mut waiting = pending.waiting.iter();
+        if let Some((at, _)) = waiting.find(|(_, it)| it.is_contact && !self.are_contacts_steps) {
+            return vec![Step::Write(*at)];
+        }
+        let mut steps = Vec::new();
+        for (at, actor) in self.actors.iter().enumerate() {
+            if only.is_some_and(|only| only != at) {
+                continue;
+            }
+            if !actor.is_begun {
+                steps.push(Step::Begin(at));
+            }
+            if let Some(waiting) = pending.waiting.get(&at) {
+                if waiting.call.is_write() {
+                    steps.push(Step::Write(at));
+                    if !self.is_fault_used {
+                        steps.push(Step::WriteLosingAnswer(at));
+                        if !self.is_exhaustive {
+                            steps.push(Step::WriteThenReplay(at));
+                        }
+                    }
+                } else {
+                    steps.extend(waiting.parts.iter().map(|part| Step::Read(at, part.0)));
+                }
+                // The other operations do not notice a crash, so it follows directly on a
+                // step of the same operation.
+                let has_just_moved = last.is_some_and(|last| last.actor() == at)
+                    && !matches!(last, Some(Step::Begin(_) | Step::Replay(_)));
+                if !self.is_fault_used && has_just_moved {
+                    steps.push(Step::Crash(at));
+                }
+            }
+            if actor.replay.is_some() {
+                steps.push(Step::Replay(at));
+            }
+        }
+        steps
+    }
+
+    /// Returns whether the step could as well have come before the last one, because the
+    /// two are independent. The other order is run, too.
+    fn is_out_of_order(&self, step: Step) -> bool {
+        let Some(last) = self.run.steps.last().copied() else {
+            return false;
+        };
+        let was_possible = self.actors[step.actor()].waits_since < self.run.steps.len();
+        if !was_possible || matches!(last, Step::Begin(_)) || step.rank() >= last.rank() {
+            return false;
+        }
+        match (last.is_read(), step.is_read()) {
+            (true, true) => true,
+            (true, false) => {
+                step.is_write() && !self.footprint(step).overlaps(&self.last_footprint)
+            }
+            (false, true) => {
+                last.is_write()
+                    && !matches!(step, Step::Begin(_))
+                    && !self.footprint(step).overlaps(&self.last_footprint)
+            }
+            (false, false) => false,
+        }
+    }
+
+    /// Returns the rows of a step.
+    fn footprint(&self, step: Step) -> Footprint {
+        let pending = lock(&self.runner.pending);
+        let Some(waiting) = pending.waiting.get(&step.actor()) else {
+            return Footprint::default();
+        };
+        match step {
+            Step::Read(_, part) => {
+                let asked = waiting.parts.iter().find(|asked| asked.0 == part);
+                footprint(
+                    &waiting.call.operation,
+                    &asked.expect("what is asked for").2,
+                )
+            }
+            _ if step.is_write() => footprint(&waiting.call.operation, &waiting.call.body),
+            _ => Footprint::default(),
+        }
+    }
+
+    fn take(&mut self, step: Step, oracle: &mut Oracle<'_>) -> Result<(), Violation> {
+        let at = step.actor();
+        self.is_fault_used |= step.is_fault();
+        match step {
+            Step::Begin(_) => {
+                self.begin(at, oracle.seen());
+                self.poll(at);
+            }
+            Step::Read(_, part) => {
+                if self.read(at, part) {
+                    self.poll(at);
+                }
+            }
+            Step::Write(_) | Step::WriteLosingAnswer(_) | Step::WriteThenReplay(_) => {
+                let call = lock(&self.runner.pending).waiting[&at].call.clone();
+                let answer = self.write(at, &call, oracle)?;
+                if matches!(step, Step::WriteLosingAnswer(_)) {
+                    return Ok(());
+                }
+                if matches!(step, Step::WriteThenReplay(_)) {
+                    self.actors[at].replay = Some(call);
+                }
+                self.answer(at, answer);
+                self.poll(at);
+            }
+            Step::Replay(_) => {
+                let call = self.actors[at].replay.take().expect("an replay");
+                let call = without_token(call);
+                let _lost = self.write(at, &call, oracle)?;
+            }
+            Step::Crash(_) => {
+                self.actors[at].running = None;
+                self.actors[at].is_done = true;
+                lock(&self.runner.pending).waiting.remove(&at);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, at: usize, seen: &Snapshot) {
+        let now = self.runner.clock.now();
+        let newest = seen
+            .newest_device()
+            .filter(|id| self.account.devices.iter().all(|member| member.id != *id));
+        let target = self.target(at, newest, seen);
+        let mut ends = seen.epoch_ends();
+        let announced = match self.actors[at].operation {
+            Operation::Sweep(Announced::First) if !ends.is_empty() => Some(ends.swap_remove(0)),
+            Operation::Sweep(_) => ends.pop(),
+            _ => None,
+        };
+        let actor = &mut self.actors[at];
+        actor.is_begun = true;
+        actor.valid_before = seen.valid(now);
+        actor.to_mark = announced
+            .as_ref()
+            .map(|sign_out| (sign_out.id, seen.unmarked(sign_out.id)));
+        actor.target = target;
+        let operation = actor.operation;
+        let found = Found { newest, announced };
+        let running = begin(operation, at, &self.runner.functions, &self.account, found);
+        self.actors[at].running = Some(running);
+    }
+
+    fn target(
+        &self,
+        at: usize,
+        newest: Option<DeviceId>,
+        seen: &Snapshot,
+    ) -> Option<domain::SessionId> {
+        match self.actors[at].operation {
+            Operation::SignOutOne(_, Target::Device(member)) => {
+                seen.session_of(self.account.devices[member].id)
+            }
+            Operation::SignOutOne(_, Target::Newest) => seen.session_of(newest?),
+            _ => None,
+        }
+    }
+
+    /// Runs the operation up to its next call, or to its end.
+    fn poll(&mut self, at: usize) {
+        lock(&self.runner.pending).actor = Some(at);
+        let running = self.actors[at].running.as_mut().expect("it is running");
+        let polled = {
+            let _timers = self.runner.runtime.enter();
+            running
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        };
+        lock(&self.runner.pending).actor = None;
+        let actor = &mut self.actors[at];
+        actor.waits_since = self.run.steps.len();
+        match polled {
+            Poll::Ready(outcome) => {
+                actor.running = None;
+                actor.is_done = true;
+                actor.outcome = Some(outcome);
+            }
+            Poll::Pending => assert!(
+                lock(&self.runner.pending).waiting.contains_key(&at),
+                "an operation waits only for calls"
+            ),
+        }
+    }
+
+    fn answer(&mut self, at: usize, answer: ServiceResponse) {
+        let waiting = lock(&self.runner.pending).waiting.remove(&at);
+        waiting.expect("it waits").slot.fill(answer);
+    }
+
+    /// Reads one row of a call. Returns whether it was the last.
+    fn read(&mut self, at: usize, part: usize) -> bool {
+        self.run.calls += 1;
+        let answer = {
+            let mut pending = lock(&self.runner.pending);
+            let waiting = pending.waiting.get_mut(&at).expect("it waits");
+            let found = waiting.parts.iter().position(|asked| asked.0 == part);
+            let (_, table, body) = waiting.parts.remove(found.expect("what is asked for"));
+            let answer = self.engine.answer(&waiting.call.operation, &body);
+            if waiting.call.operation == "BatchGetItem" {
+                let read: Value = serde_json::from_str(&answer.body).expect("an answer of JSON");
+                let rows = read["Responses"][&table].as_array().expect("its rows");
+                waiting.found.entry(table).or_default().extend(rows.clone());
+                if !waiting.parts.is_empty() {
+                    return false;
+                }
+                let all = json!({ "Responses": waiting.found, "UnprocessedKeys": {} });
+                ServiceResponse {
+                    status: 200,
+                    body: all.to_string(),
+                }
+            } else {
+                answer
+            }
+        };
+        self.answer(at, answer);
+        true
+    }
+
+    fn write(
+        &mut self,
+        at: usize,
+        call: &Call,
+        oracle: &mut Oracle<'_>,
+    ) -> Result<ServiceResponse, Violation> {
+        self.run.calls += 1;
+        assert!(!call.body.contains(IDENTITIES), "a race writes no address");
+        let operation = self.actors[at].operation;
+        let mut weakened = None;
+        match self.knocked_out {
+            Some(clause) if clause.operation == clauses::made_by(operation.kind(), call) => {
+                weakened = clauses::without(clause, call);
+            }
+            Some(_) => {}
+            None => self
+                .run
+                .clauses
+                .extend(clauses::clauses(operation.kind(), call)),
+        }
+        let call = weakened.as_ref().unwrap_or(call);
+        let answer = self.engine.answer(&call.operation, &call.body);
+        if answer.is_success() {
+            let now = self.runner.clock.now();
+            oracle.check_write(operation, &new_password(at), &self.engine, now)?;
+        } else {
+            let is_condition = answer.body.contains("ConditionalCheckFailed");
+            assert!(is_condition, "{}", answer.body);
+        }
+        Ok(answer)
+    }
+
+    /// Checks the end, reads every receipt, and checks every token once more.
+    fn end(&mut self, oracle: &Oracle<'_>) -> Result<(), Violation> {
+        let now = self.runner.clock.now();
+        let ran: Vec<CompletedOperation> = self
+            .actors
+            .iter_mut()
+            .map(|actor| CompletedOperation {
+                operation: actor.operation,
+                outcome: actor.outcome.take(),
+                valid_before: std::mem::take(&mut actor.valid_before),
+                to_mark: actor.to_mark.take(),
+                target: actor.target,
+            })
+            .collect();
+        oracle.check_outcomes(&ran, &mut self.runner.hasher, now)?;
+        self.read_receipts(oracle)?;
+        let mut tokens: Vec<&str> = self
+            .account
+            .devices
+            .iter()
+            .map(|member| member.token.as_str())
+            .collect();
+        for ran in &ran {
+            if let Some(Outcome::SignedIn { token, .. }) = &ran.outcome {
+                tokens.push(token);
+            }
+        }
+        let functions = self.runner.functions.clone();
+        // The same end need only be checked once.
+        let end = oracle.final_statuses(&tokens, now);
+        let of = self.actors.iter().map(|actor| actor.operation).collect();
+        if !self
+            .runner
+            .probed
+            .insert((of, self.knocked_out.cloned(), end))
+        {
+            return Ok(());
+        }
+        for token in tokens {
+            let outcome = self
+                .runner
+                .runtime
+                .block_on(check(&functions.earlier, token));
+            oracle.check_probe(token, &outcome, now)?;
+            oracle.check_contact(token, &self.engine)?;
+        }
+        if oracle.seen().account().disabled_at.is_some() {
+            let enabled = functions.bundle.store.enable(self.account.id);
+            self.runner.runtime.block_on(enabled).expect("an account");
+            oracle.check_enabled(&self.engine, now)?;
+        }
+        Ok(())
+    }
+}
+
+impl Race<'_> {
+    /// Reads the receipt of every sign-out, once for each shape.
+    fn read_receipts(&mut self, oracle: &Oracle<'_>) -> Result<(), Violation> {
+        let mut read = BTreeMap::new();
+        let shape = (self.knocked_out.cloned(), oracle.shape());
+        if self.runner.receipts.insert(shape) {
+            let bundle = &self.runner.functions.bundle;
+            for id in oracle.seen().sign_outs() {
+                let receipt = bundle.store.receipt(self.account.id, id, &bundle.limits);
+                let receipt = self.runner.runtime.block_on(receipt);
+                read.insert(id, receipt.expect("tables that can be read"));
+            }
+        }
+        oracle.check_receipts(&read)
+    }
+}
