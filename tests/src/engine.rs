@@ -82,7 +82,7 @@ impl Engine {
             .expect("a file that can be written");
     }
 
-    /// ServiceResponses one call.
+    /// Answers one call.
     ///
     /// # Panics
     /// On an operation that the product does not use.

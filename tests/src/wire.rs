@@ -72,7 +72,7 @@ struct Later {
 }
 
 impl Slot {
-    /// ServiceResponses the call that waits, and wakes who waits for it.
+    /// Answers the call, and wakes its caller.
     pub fn fill(&self, answer: ServiceResponse) {
         let mut later = runtime::lock(&self.0);
         later.answer = Some(answer);

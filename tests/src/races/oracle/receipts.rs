@@ -133,7 +133,7 @@ impl Oracle<'_> {
         for header in self.seen.headers.values() {
             match &header.target {
                 SignOutTarget::One(one) => {
-                    shape.extend([1, devices[&one.device], name(one.session)])
+                    shape.extend([1, devices[&one.device], name(one.session)]);
                 }
                 SignOutTarget::Epoch { ended, kept } => {
                     shape.extend([2, epoch(*ended), kept.map_or(usize::MAX, &mut name)]);

@@ -1,0 +1,254 @@
+//! The streams, the topic, the queues and their alarms.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{events, functions, referred, resources, setting, walk, whole};
+
+#[test]
+fn the_streams_are_filtered_and_lose_no_record() {
+    let mappings = events("DynamoDB");
+    let mut filters = BTreeMap::new();
+    for (function, mapping) in &mappings {
+        assert_eq!(*function, "PublishRevocations");
+        assert_eq!(mapping["StartingPosition"], "TRIM_HORIZON");
+        assert_eq!(
+            mapping["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"])
+        );
+        assert_eq!(mapping["BisectBatchOnFunctionError"], true);
+        assert_eq!(mapping["MaximumRetryAttempts"], -1);
+        let age_s = mapping["MaximumRecordAgeInSeconds"].as_u64().unwrap();
+        assert!((12 * 3600..24 * 3600).contains(&age_s), "{age_s}");
+        let destination = referred(&mapping["DestinationConfig"]["OnFailure"]["Destination"]);
+        assert_eq!(destination, "UnpublishedBatches");
+        let patterns = mapping["FilterCriteria"]["Filters"].as_array().unwrap();
+        let [pattern] = patterns.as_slice() else {
+            panic!("{} filters", patterns.len());
+        };
+        let pattern: Value = serde_json::from_str(pattern["Pattern"].as_str().unwrap()).unwrap();
+        filters.insert(referred(&mapping["Stream"]), pattern);
+    }
+
+    assert_eq!(
+        filters["Receipts"],
+        json!({
+            "eventName": ["INSERT"],
+            "dynamodb": { "NewImage": { "scope": { "S": [{ "exists": true }] } } },
+        })
+    );
+    assert_eq!(
+        filters["Devices"],
+        json!({
+            "eventName": ["INSERT", "MODIFY"],
+            "dynamodb": { "NewImage": { "last_write": { "S": ["sign_in"] } } },
+        })
+    );
+    assert_eq!(mappings.len(), 2);
+}
+
+#[test]
+fn a_batch_of_a_queue_can_fail_in_part_and_stays_invisible_while_it_is_processed() {
+    let mappings = events("SQS");
+    assert!(!mappings.is_empty());
+
+    for (name, mapping) in mappings {
+        assert_eq!(
+            mapping["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"])
+        );
+        assert!(mapping["ScalingConfig"]["MaximumConcurrency"].is_u64());
+        let queue = resources("AWS::SQS::Queue")[referred(&mapping["Queue"])];
+        let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
+        let timeout_s = setting(functions()[name], "Timeout").as_u64().unwrap();
+        // Lambda's guide asks for six times the timeout. But a device waits for its push,
+        // and a duplicate is harmless.
+        let times = if name == "PushRevocations" { 2 } else { 6 };
+        assert!(hidden_s >= times * timeout_s, "{name}");
+    }
+}
+
+#[test]
+fn the_subscriptions_filter_events_by_their_attributes() {
+    let mut heard = BTreeMap::new();
+    for (_, subscription) in resources("AWS::SNS::Subscription") {
+        let properties = &subscription["Properties"];
+        assert_eq!(referred(&properties["TopicArn"]), "Events");
+        assert_eq!(properties["RawMessageDelivery"], true);
+        assert_eq!(properties["FilterPolicyScope"], "MessageAttributes");
+        heard.insert(
+            referred(&properties["Endpoint"]),
+            properties["FilterPolicy"].clone(),
+        );
+    }
+
+    let ends = json!(["session-revoked", "other-sessions-revoked"]);
+    let wanted = [
+        ("PushQueue", json!({ "event_type": ends })),
+        (
+            "SweepQueue",
+            json!({ "event_type": ends, "scope": ["others", "global"] }),
+        ),
+    ];
+    assert_eq!(heard, wanted.into());
+}
+
+#[test]
+fn only_the_topic_may_send_events_to_the_queues() {
+    let mut queues = BTreeSet::new();
+    for (name, policy) in resources("AWS::SQS::QueuePolicy") {
+        let properties = &policy["Properties"];
+        let queue = referred(&properties["Queues"][0]);
+        let only_the_topic = json!([{
+            "Effect": "Allow",
+            "Principal": { "Service": "sns.amazonaws.com" },
+            "Action": "sqs:SendMessage",
+            "Resource": { "Fn::GetAtt": [queue, "Arn"] },
+            "Condition": { "ArnEquals": { "aws:SourceArn": { "Ref": "Events" } } },
+        }]);
+        let statements = &properties["PolicyDocument"]["Statement"];
+        assert_eq!(statements, &only_the_topic, "{name}");
+        queues.insert(queue);
+    }
+
+    let wanted = [
+        "PushDeadLetters",
+        "PushQueue",
+        "SweepDeadLetters",
+        "SweepQueue",
+    ];
+    assert_eq!(queues, wanted.into());
+}
+
+/// Returns the queues of messages that could not be delivered or processed.
+fn dead_letter_queues() -> BTreeSet<String> {
+    let mut queues = BTreeSet::from(["Unpublished".to_owned()]);
+    walk(&whole()["Resources"], "", &mut |path, value| {
+        if path.ends_with(".deadLetterTargetArn") {
+            queues.insert(referred(value).to_owned());
+        }
+    });
+    queues
+}
+
+#[test]
+fn every_queue_is_encrypted_keeps_its_messages_and_has_a_dead_letter_queue() {
+    let dead_letters = dead_letter_queues();
+
+    for (name, queue) in resources("AWS::SQS::Queue") {
+        let properties = &queue["Properties"];
+        assert_eq!(properties["SqsManagedSseEnabled"], true, "{name}");
+        let fortnight_s = 14 * 24 * 3600;
+        assert_eq!(properties["MessageRetentionPeriod"], fortnight_s, "{name}");
+        let has_one = properties.get("RedrivePolicy").is_some();
+        assert_eq!(has_one, !dead_letters.contains(name), "{name}");
+    }
+    for (name, subscription) in resources("AWS::SNS::Subscription") {
+        let properties = &subscription["Properties"];
+        assert!(properties.get("RedrivePolicy").is_some(), "{name}");
+        assert_eq!(properties["Protocol"], "sqs", "{name}");
+    }
+}
+
+/// Returns the alarms on a metric, each as its resource and threshold.
+fn alarms(metric: &str) -> BTreeMap<String, f64> {
+    resources("AWS::CloudWatch::Alarm")
+        .values()
+        .map(|alarm| &alarm["Properties"])
+        .filter(|alarm| alarm["MetricName"] == metric)
+        .map(|alarm| {
+            assert_eq!(alarm["ComparisonOperator"], "GreaterThanThreshold");
+            assert_eq!(alarm["TreatMissingData"], "notBreaching");
+            let of = referred(&alarm["Dimensions"][0]["Value"]).to_owned();
+            (of, alarm["Threshold"].as_f64().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_dead_letter_queue_has_an_alarm_on_its_first_message() {
+    let alarms = alarms("ApproximateNumberOfMessagesVisible");
+
+    for queue in dead_letter_queues() {
+        assert!(alarms[&queue].abs() < f64::EPSILON, "{queue}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_read_raises_an_alarm_long_before_it_expires() {
+    let ages = alarms("IteratorAge");
+    let readers: BTreeSet<&str> = events("DynamoDB")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert!(!readers.is_empty());
+
+    for reader in readers {
+        assert!(ages[reader] <= 3_600_000.0, "{reader}");
+        assert!(alarms("Errors").contains_key(reader), "{reader}");
+        assert!(alarms("Throttles").contains_key(reader), "{reader}");
+    }
+}
+
+#[test]
+fn background_functions_and_the_authorizer_have_an_alarm_on_errors() {
+    let errors = alarms("Errors");
+
+    for function in [
+        "Authorizer",
+        "PublishRevocations",
+        "PushRevocations",
+        "Socket",
+        "Sweep",
+    ] {
+        assert!(errors.contains_key(function), "{function}");
+    }
+    assert!(alarms("5xx").contains_key("HttpApi"));
+    assert!(alarms("ExecutionError").contains_key("SocketApi"));
+    let ages = alarms("ApproximateAgeOfOldestMessage");
+    for (name, mapping) in events("SQS") {
+        assert!(ages.contains_key(referred(&mapping["Queue"])), "{name}");
+    }
+}
+
+#[test]
+fn every_alarm_notifies_the_teams_topic_when_there_is_one() {
+    let expected = json!({
+        "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }],
+    });
+
+    for (name, alarm) in resources("AWS::CloudWatch::Alarm") {
+        assert_eq!(alarm["Properties"]["AlarmActions"], expected, "{name}");
+        assert!(
+            alarm["Properties"]["AlarmDescription"].is_string(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn only_two_functions_may_publish_to_the_topic() {
+    let topics = resources("AWS::SNS::Topic");
+    assert!(topics["Events"]["Properties"]["KmsMasterKeyId"].is_string());
+    let policy = &resources("AWS::SNS::TopicPolicy")["EventsPolicy"]["Properties"];
+    assert_eq!(policy["Topics"], json!([{ "Ref": "Events" }]));
+
+    let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap();
+    let publishers: Vec<&Value> = statements
+        .iter()
+        .filter(|statement| statement["Effect"] == "Allow")
+        .filter(|statement| statement["Action"].to_string().contains("sns:Publish"))
+        .collect();
+
+    let [only] = publishers.as_slice() else {
+        panic!("{publishers:?}");
+    };
+    let roles: Vec<&str> = only["Principal"]["AWS"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(referred)
+        .collect();
+    assert_eq!(roles, ["PublishRevocationsAccess", "SweepAccess"]);
+}
