@@ -7,7 +7,8 @@ use crate::Secret;
 
 /// An empty folder of this name.
 fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("curfew-client-{}-{name}", std::process::id()));
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target");
+    let folder = PathBuf::from(target).join("tests-of-storage").join(name);
     let _ = fs::remove_dir_all(&folder);
     folder
 }
