@@ -7,7 +7,7 @@
 //!   `target/local/stack.json` of `cargo run`.
 //! - `CURFEW_TEST_URL`: the URL of an API, such as that of `cargo run -- --watch` or a
 //!   real deployment, for the tests that need only [`api_url`]:
-//!   `cargo test -p curfew-tests --test suite http::`.
+//!   `cargo test --workspace --test suite http::`.
 //! - `CURFEW_TEST_ORIGIN`: an allowed origin of this API. Without one, and where the
 //!   stack has none, the tests of pages pass without a check.
 

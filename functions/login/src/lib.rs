@@ -26,8 +26,8 @@ use zeroize::Zeroizing;
 use attempt::Attempt;
 use new_session::NewSession;
 
-/// The most times that rows are read and a session is written, when other writes to
-/// the same rows come in between.
+/// The most attempts of a sign-in when other writes change the same rows in between.
+/// One more than for other writes: the client has just waited for a hash.
 const ATTEMPTS: u32 = 4;
 
 /// Reads identities; writes accounts, devices and receipts.
@@ -100,8 +100,8 @@ pub struct Login {
     #[serde(default)]
     #[schema(value_type = Option<DeviceClaims>)]
     pub device: Option<Object<DeviceClaims>>,
-    /// The key of an earlier sign-in on this device, which makes it the same device
-    /// again. A page's browser sends it in a cookie.
+    /// The device key from the last sign-in on this device: with it, the device keeps
+    /// its id. A browser sends it in a cookie.
     #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
     pub device_key: Option<Zeroizing<String>>,
@@ -179,8 +179,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let attempt = Attempt::read(request)?;
     let found = deps.store.account_by_email(&attempt.email).await?;
-    // For an unknown address, the rows of a random account are read and a password is
-    // verified against no hash, so that it costs as much as a wrong password.
+    // For an unknown address, read the rows of a random account and verify against a
+    // dummy hash, so that the answer takes as long as for a wrong password.
     let account_id = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
     let known = attempt.device_key.as_ref().map(DeviceKey::device);
     let mut verified: Option<StoredHash> = None;
@@ -211,9 +211,9 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     Err(StoreError::Contended.into())
 }
 
-/// Writes the new session's row. If it replaces a session that a sign-out of all
-/// devices ended, and the sweep has not marked that one yet, its receipt entry is
-/// written with it.
+/// Writes the new session's row. If the row still holds a session that an account-wide
+/// sign-out ended and the sweep has not marked, also writes the receipt entry of that
+/// session, unless it had expired before.
 async fn write(
     deps: &Deps,
     account: &Account,

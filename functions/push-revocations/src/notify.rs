@@ -17,29 +17,29 @@ use crate::report::Report;
 /// The time that a device has to acknowledge before its socket is closed.
 const TIME_TO_ACKNOWLEDGE: Duration = Duration::from_secs(5);
 
-/// The gateway gives a handshake 29 seconds. After that, a socket that it does not
-/// know will not open any more.
+/// The time after which a handshake is over: the gateway ends it after 29 seconds, and
+/// one second is added. A socket that the gateway does not know by then never opens.
 const HANDSHAKE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The delay before a socket is checked again: one that may not be open yet, or one
 /// whose push failed.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// The sockets that are notified and handed over for closing in one go. Their ids
-/// must fit into one message of SQS (256 KiB); an id has some 16 bytes.
+/// The most sockets that are notified before their close is queued, as one message. It
+/// is far below the size limit of SQS: an id has about 16 bytes.
 const CHUNK: usize = 500;
 
 /// The additional time for queueing the close of notified sockets. With
 /// [`crate::TIME_BUDGET`] (20 s) and [`GRACE`] (5 s) it ends before Lambda does (30 s).
 const TIME_TO_QUEUE: Duration = Duration::from_secs(4);
 
-/// The way to retry a socket whose push failed.
+/// The retry of a socket whose push failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryMode {
-    /// Queue a message of its own for it, due soon. The other sockets are not notified
-    /// again, and it does not wait until the whole message is delivered again.
+    /// Queue a new message for this socket alone, due soon. The other sockets are not
+    /// notified again. A socket that timed out is retried with the whole message.
     Separate,
-    /// Deliver its message again, which is about this socket alone.
+    /// Let SQS deliver the message again: it is about this socket alone.
     WithBatch,
 }
 
@@ -84,14 +84,14 @@ struct Notifier<'a> {
     batch: &'a Batch<'a>,
     account: AccountId,
     statuses: HashMap<SessionId, ResolvedStatus>,
-    /// The sessions whose push the receipt has by now. A device with several sockets
-    /// has one receipt entry.
+    /// The sessions whose push is already recorded in the receipt. It is recorded once
+    /// for a device, even if the device has several sockets.
     recorded: RefCell<HashSet<SessionId>>,
 }
 
-/// Sends a revocation to each of the sockets whose session a sign-out has ended,
-/// records it in the receipt, and queues the close of the socket. A failure for one
-/// socket does not hold up the others; it is added to `report`.
+/// Sends a revocation to each socket whose session a sign-out ended, records the push
+/// in the receipt, and queues the close. Closes sockets of replaced and expired sessions
+/// silently. A failure of one socket does not stop the others; it is added to `report`.
 ///
 /// # Errors
 /// [`StoreError`] when the sessions could not be read; then nothing was sent.
@@ -115,8 +115,8 @@ pub(crate) async fn notify(
         failed.extend(notifier.notify_chunk(chunk, report).await);
     }
 
-    // A message of its own is for a few sockets that the gateway failed for. Those
-    // that timed out can be thousands, and come again with the whole message.
+    // Retry each failed socket with its own message, except those that timed out: they
+    // can be thousands, so the whole message is delivered again for them.
     let is_separate = |cause: &Cause| retry_mode == RetryMode::Separate && !cause.is::<TimedOut>();
     let (separate, with_batch): (Vec<_>, Vec<_>) = failed
         .into_iter()
@@ -175,8 +175,8 @@ impl Notifier<'_> {
         }
         report.notified += notified.len();
 
-        // A socket stays open, with its row, until the receipt has the push: without
-        // both, the retry could not find the device to record it for.
+        // Close a socket only after its push is recorded in the receipt: a retry needs
+        // the open socket and its row to record it.
         let (recorded, unrecorded): (Vec<_>, Vec<_>) = notified
             .into_iter()
             .partition(|connection| self.is_recorded(connection));
@@ -189,7 +189,8 @@ impl Notifier<'_> {
         failed
     }
 
-    /// Does for one socket what the status of its session asks for.
+    /// Handles one socket by the status of its session: notifies its device, closes the
+    /// socket silently, or leaves it alone.
     async fn push(&self, connection: &Connection) -> Result<PushResult, Cause> {
         let deps = self.batch.deps;
         let (account, id) = (connection.account, &connection.id);
@@ -313,7 +314,7 @@ pub(crate) async fn close(
 ) {
     let deps = batch.deps;
     let closes = batch.for_each(ids, async |id| {
-        // In this order: a socket without a row would be found by no later push.
+        // Close first: without its row, no later push would find an open socket.
         deps.sockets.close(id).await?;
         deps.store.disconnect(account, id).await?;
         Ok(())

@@ -38,7 +38,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Signs out one device of the account. From the answer on, it is refused.
+/// Signs out one device of the account. After the answer, every request of it is refused.
 #[utoipa::path(
     post, path = "/v1/devices/{device_id}/sign-out", operation_id = "signOutDevice",
     tag = "sign-outs",
@@ -80,8 +80,8 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
     Err(StoreError::Contended.into())
 }
 
-/// Returns how the target was signed out before, if it was. Signing out twice then
-/// writes nothing and reports the first time.
+/// Returns the sign-out that already ended the target's session, if there is one. A
+/// second sign-out then writes nothing and returns the first one.
 async fn earlier_end(
     deps: &Deps,
     caller: &Authenticated,

@@ -1,11 +1,11 @@
-//! Marks each device that an account-wide sign-out has signed out: its row, and its
-//! entry in the receipt.
+//! After an account-wide sign-out: marks the row of each device that it signed out, and
+//! creates its entry in the receipt.
 //!
 //! No caller waits for it: the account's epoch refuses these sessions from the moment
 //! the sign-out was answered. One message sweeps one page of the devices and queues
-//! the next page. Any step can be repeated, at any time and in any order: the records
-//! of the sign-outs decide what ended a session, its row is marked on condition that
-//! it still has that session, and its event is the same each time.
+//! the next page. Every step can be repeated, at any time and in any order. The records
+//! of the sign-outs decide which one ended a session. A row is marked only if it still
+//! holds that session. The event of a session is the same each time.
 
 #![allow(
     missing_docs,
@@ -74,7 +74,8 @@ struct Page {
     is_last: bool,
 }
 
-/// Sweeps a page for each message, and returns those that failed to the queue.
+/// Sweeps one page for each message. Returns the failed messages, which go back to the
+/// queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let mut response = SqsEventResponse::default();
     for message in &event.records {
@@ -194,8 +195,8 @@ async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<us
     }
 }
 
-/// Publishes an event for each session that ended, if the sign-out kept one. Without
-/// a kept session the event of the whole account says it all.
+/// Publishes an event for each ended session, if the sign-out kept the caller's session.
+/// If not, publishes nothing: the event about the whole account covers every session.
 async fn publish(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Vec<PublishOutcome> {
     if !matches!(sign_out.target, SignOutTarget::Epoch { kept: Some(_), .. }) {
         return vec![PublishOutcome::Published; devices.len()];

@@ -60,8 +60,8 @@ impl Function {
             asks: counter,
             first_asked: Mutex::default(),
         });
-        let served = api.clone();
-        let server = Server::start(move |request| serve(served.clone(), request)).await?;
+        let shared = api.clone();
+        let server = Server::start(move |request| serve(shared.clone(), request)).await?;
         let output = fs::File::create(log)?;
         command
             .env("AWS_LAMBDA_RUNTIME_API", server.address.to_string())

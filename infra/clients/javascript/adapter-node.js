@@ -3,7 +3,7 @@
  * from version 22 on; Node 20 needs --experimental-websocket.
  *
  *     CURFEW_CLIENT="node infra/clients/javascript/adapter-node.js" \
- *       cargo test -p curfew-tests --test suite clients::conformance::client
+ *       cargo test --workspace --test suite clients::conformance::client
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

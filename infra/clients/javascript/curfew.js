@@ -939,7 +939,7 @@ async function problemOf(response) {
 
 /** Returns whether a refusal says that the session has ended. */
 function isEnd(error) {
-  return error.status === 401;
+  return error.status === 401 && error.problem !== "verification-required";
 }
 
 function shown({ token: _, stopped: __, ...rest }) {

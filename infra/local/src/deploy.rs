@@ -53,7 +53,7 @@ pub struct Api {
 pub enum Protocol {
     /// HTTP requests.
     Http,
-    /// WebSockets.
+    /// A socket that stays open.
     WebSocket,
 }
 

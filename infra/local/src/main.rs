@@ -64,7 +64,7 @@ async fn main() -> ExitCode {
         parameters: BTreeMap::new(),
     };
     let end = match command {
-        Some(Command::Story { verbose, .. }) => story::play(verbose, shutdown())
+        Some(Command::Story { verbose, .. }) => Box::pin(story::play(verbose, shutdown()))
             .await
             .map(|()| ExitCode::SUCCESS),
         Some(Command::Device(arguments)) => device(arguments).await,

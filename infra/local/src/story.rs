@@ -38,7 +38,7 @@ pub async fn play(verbose: bool, interrupted: impl Future<Output = Result<()>>) 
             broken = stack.broken() => broken,
         }
     };
-    curfew_story::play(settings, interrupted).await
+    Box::pin(curfew_story::play(settings, interrupted)).await
 }
 
 async fn answers(api_url: &str) -> bool {

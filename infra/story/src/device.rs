@@ -137,6 +137,19 @@ impl Device {
         }
     }
 
+    /// Cuts the network, and waits until the socket is closed: before that, a push
+    /// could still reach it.
+    pub async fn go_offline(&mut self) -> Result<()> {
+        self.client()?.set_offline(true);
+        let (_, events) = self.client.as_mut().context("no client")?;
+        let event = timeout(TIMEOUT, events.recv()).await?;
+        ensure!(
+            event == Some(Event::Disconnected),
+            "still online: {event:?}"
+        );
+        Ok(())
+    }
+
     /// Returns an event that has come already.
     pub fn pending(&mut self) -> Option<Event> {
         self.client.as_mut()?.1.try_recv().ok()

@@ -1,8 +1,11 @@
 //! The script of the story: five devices sign in, and are signed out one, some or
 //! all at a time.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::device::Device;
 use crate::story::{SignOut, Story, about, about_all, random, revocation};
@@ -10,6 +13,9 @@ use crate::topic::{CREDENTIAL_CHANGE, OTHER_SESSIONS_REVOKED, SESSION_REVOKED};
 
 /// The TV, the phone, the tablet, the laptop and the console.
 type Home = [Device; 5];
+
+/// The time between two pieces of a film.
+const PIECE: Duration = Duration::from_millis(300);
 
 /// Plays all steps.
 pub async fn play(story: &mut Story<'_>) -> Result<()> {
@@ -39,7 +45,7 @@ async fn five_devices_sign_in(story: &mut Story<'_>, home: &mut Home) -> Result<
     }
     let expected = newest_first.map(|device| json!([device.is.name, null, null]));
     story.check("The phone sees every device", listed, expected.to_vec());
-    console.client()?.set_offline(true);
+    console.go_offline().await?;
     story.say("The console loses its network.");
     Ok(())
 }
@@ -50,14 +56,18 @@ async fn the_phone_signs_the_tv_out(story: &mut Story<'_>, home: &mut Home) -> R
     story.session(tv, None).await?;
     let films = story.film(tv, "/films", 200).await?;
     let first = films.member("/films/0/stream").context("no film")?;
-    let piece = story.film(tv, first, 200).await?;
-    let next_piece = piece.member("/next").context("no next piece")?;
+    let mut next_piece = first.to_owned();
+    for _ in 0..3 {
+        let piece = story.film(tv, &next_piece, 200).await?;
+        next_piece = piece.member("/next").context("no next piece")?.to_owned();
+        sleep(PIECE).await;
+    }
     story.say("The hotel TV plays a film.");
     let call = format!("POST /v1/devices/{}/sign-out", tv.session()?.device);
     let kind = ("device", "signed_out");
     let sign_out = story.sign_out(phone, &call, Value::Null, kind).await?;
     story.goes_dark(tv, &sign_out).await?;
-    story.film(tv, next_piece, 403).await?;
+    story.film(tv, &next_piece, 403).await?;
     story.say("The next piece of the film is refused.");
     story.session(tv, Some(&sign_out)).await?;
     for device in [&*phone, tablet, laptop] {

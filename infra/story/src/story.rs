@@ -217,7 +217,7 @@ impl<'a> Story<'a> {
         states: &[(&Device, &str)],
         [confirmed, pushed, not_reached]: [usize; 3],
     ) -> Result<()> {
-        let call = format!("GET /v1/sign-outs/{}", sign_out.id);
+        let path = format!("/v1/sign-outs/{}", sign_out.id);
         let total = json!({
             "devices": states.len(), "confirmed": confirmed,
             "pushed": pushed, "not_reached": not_reached,
@@ -227,7 +227,8 @@ impl<'a> Story<'a> {
         let expected = (states.collect::<Vec<_>>(), total);
         let deadline = Instant::now() + TIMEOUT;
         let got = loop {
-            let answer = self.call(reader, &call, Value::Null).await?;
+            let call = reader.api.call(Method::GET, &path);
+            let answer = call.token(&reader.session()?.token).send().await?;
             let receipt = &answer.json["sign_out"];
             let parts = receipt["devices"].as_array().into_iter().flatten();
             let states = parts.map(|part| json!([part["name"], part["state"]]));
@@ -237,8 +238,11 @@ impl<'a> Story<'a> {
             }
             sleep(POLL).await;
         };
+        let total = &got.1;
+        let (confirmed, pushed) = (&total["confirmed"], &total["pushed"]);
+        let not_reached = &total["not_reached"];
         self.say(format!(
-            "Receipt: {confirmed} confirmed, {pushed} pushed, {not_reached} not reached."
+            "Receipt: {confirmed} confirmed, {pushed} notified, {not_reached} not reached."
         ));
         for part in &got.0 {
             let text = |at: usize| part[at].as_str().unwrap_or_default();

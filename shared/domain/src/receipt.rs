@@ -126,8 +126,8 @@ pub struct Total {
 }
 
 impl Receipt {
-    /// Creates a receipt: sorts the entries, the newest device first, and keeps one
-    /// for each device.
+    /// Creates a receipt. Sorts the entries, newest device first; of several entries for
+    /// one device, keeps the first.
     #[must_use]
     pub fn new(sign_out: SignOut, mut entries: Vec<ReceiptEntry>) -> Self {
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.session.device));
@@ -150,8 +150,8 @@ impl Receipt {
         total
     }
 
-    /// Returns at most `limit` entries that follow the device `after`, or the first
-    /// ones, and the device to continue after when there are more.
+    /// Returns up to `limit` entries after the device `after`, or from the start if that
+    /// is `None`. If more follow, also returns the device to pass as the next `after`.
     #[must_use]
     pub fn page(
         &self,
@@ -171,15 +171,15 @@ impl Receipt {
         (page, next)
     }
 
-    /// Returns whether the receipt of the sign-out can still be read at `now`.
+    /// Returns whether the sign-out's receipt may still be shown at `now`. Its rows are
+    /// kept longer: see [`Limits::sign_out_kept_until`].
     #[must_use]
     pub fn is_kept(sign_out: &SignOut, limits: &Limits, now: Timestamp) -> bool {
         now.duration_since(sign_out.at) < limits.receipt_retention
     }
 }
 
-/// The answer of a device's row to the question whether a sign-out ended its
-/// session.
+/// The result of checking whether a sign-out ended the session in a device's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedBy {
     /// The sign-out ended the session.
@@ -212,7 +212,7 @@ pub fn ended_by(sign_out: &SignOut, device: &Device, limits: &Limits) -> EndedBy
 pub enum SessionProof {
     /// The caller presents the session's token.
     Token(TokenHash),
-    /// The session opened the caller's socket.
+    /// The caller's socket was opened with this session.
     Session(SessionId),
 }
 
@@ -254,11 +254,11 @@ pub enum Acknowledgement {
 }
 
 impl AcknowledgeRows {
-    /// Decides whether `device`, which shows `proof`, may acknowledge the sign-out.
+    /// Decides whether `device`, which presents `proof`, may acknowledge the sign-out.
     ///
-    /// Only a session that this sign-out ended may do so. The entry names that
-    /// session if there is one, then the header of a sign-out of one device; the
-    /// device's row is the last resort, since a later sign-in replaces it.
+    /// Only a session that this sign-out ended may. Looks for that session in the
+    /// receipt's entry, then in the header (of a sign-out of one device), and last in
+    /// the device's row, because a later sign-in overwrites the row.
     #[must_use]
     pub fn judge(
         &self,

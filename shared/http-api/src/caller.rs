@@ -7,9 +7,9 @@ use store::{Store, StoreError, WriteOutcome};
 use crate::problem::Problem;
 use crate::request::Request;
 
-/// Authenticates the caller in one round trip to the tables. Reports to the holder
-/// of a dead token how its session ended, and writes this first contact into the
-/// sign-out's receipt.
+/// Authenticates the caller, in one round trip to the tables if the session is valid.
+/// If a sign-out ended the session, returns which one, and records this first
+/// contact in its receipt.
 ///
 /// # Errors
 /// The problem to answer with. A failed read is `unavailable`, never a verdict on
@@ -53,8 +53,8 @@ pub async fn authenticate_with_device(
     Err(Problem::signed_out(&ended))
 }
 
-/// Authenticates the token for a caller that does not learn how a session ended, which
-/// saves a read. Writes the first contact into the receipt, as [`authenticate`].
+/// Checks a token. Looks up which sign-out raised the epoch only to record the first
+/// contact in its receipt; every later call saves that read.
 ///
 /// # Errors
 /// [`StoreError`] when the session could not be read, which is no verdict. The inner
@@ -99,7 +99,7 @@ pub async fn check_and_touch(
     if let Ok(caller) = &mut session
         && touch_if_due(store, &mut caller.device, now).await == WriteOutcome::Stale
     {
-        // It was ended since it was read: the second check returns how.
+        // The session has ended since it was read: check again to return the reason.
         session = check_token(store, token, limits, now).await?;
     }
     Ok(session.map(|caller| caller.device))
@@ -164,8 +164,8 @@ fn note_caller(request: &Request, token: &Token, session: &Result<Authenticated,
     }
 }
 
-/// Writes the first contact of a dead session into its receipt. When that fails, the
-/// next contact is written: the answer does not depend on it.
+/// Records the first contact of an ended session in the sign-out's receipt. A failure is
+/// only logged: the answer does not depend on it, and the next contact tries again.
 pub async fn record_contact(
     store: &Store,
     device: &Device,

@@ -31,7 +31,7 @@ where
     run_with_warmup(prepare, |_| {}, handler)
 }
 
-/// Runs a function whose handler can fail, which Lambda reports to the caller as
+/// Runs a function whose handler can fail. Lambda reports the error to the caller as
 /// the error of the invocation. Otherwise as [`run`].
 ///
 /// # Errors
@@ -49,11 +49,11 @@ where
     serve(prepare, |_| {}, handler)
 }
 
-/// Runs a function as [`run`] does, and calls `warmup` once while Lambda waits for
-/// the first request, so that the init phase does not include it.
+/// Runs a function as [`run`] does, and calls `warmup` once after the function has asked
+/// for its first request, so that the init phase does not include it.
 ///
-/// At the latest, `warmup` runs the first time that the first request waits for
-/// something.
+/// If that request is there at once, `warmup` runs at the first `await` that has to wait,
+/// in the handler or while its answer is sent.
 ///
 /// # Errors
 /// As [`run`].
@@ -92,8 +92,8 @@ where
         .enable_all()
         .on_thread_park(on_second_park(move || warmup(deps)))
         .build()?;
-    // Boxed, because the compiler lays out the future of a handler inside those of
-    // `lambda_runtime` and tower, and the sum exceeds its depth limit.
+    // Boxed: the handler's future is nested inside those of `lambda_runtime` and tower,
+    // and without a box the type is nested deeper than the compiler allows.
     let call = move |event: LambdaEvent<A>| -> Pin<Box<dyn Future<Output = Result<B, E>>>> {
         Box::pin(handler(deps, event.payload))
     };
@@ -154,9 +154,9 @@ mod tests {
         }
     }
 
-    /// Not a test: the next one starts it as a process of its own.
+    /// Not a test: the body of the process that `start_function` starts.
     #[test]
-    #[ignore = "is started by the next one"]
+    #[ignore = "started by start_function"]
     fn a_function() {
         let Ok(address) = crate::required(WARMUP_ADDRESS) else {
             return;

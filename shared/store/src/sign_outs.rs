@@ -18,8 +18,8 @@ impl Store {
     /// Signs the caller's own device out.
     ///
     /// One transaction: Devices (`account_id`, `device_id`), only if the row still
-    /// holds the caller's session, signed in; Receipts (the header). The sign-out's
-    /// id is the transaction's token, so a replay changes nothing.
+    /// holds the caller's session and it is signed in; Receipts (the header). The
+    /// sign-out's id is the client request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -29,7 +29,9 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        // The caller's session is the target, so its condition covers both.
+        // The caller is the target: the condition of this update also checks that the
+        // caller is signed in. The account's epoch need not be checked: a session that
+        // an epoch ended in between has ended either way.
         let end = self.end_session(&caller.device, sign_out);
         self.act(vec![Write::Update(end)], sign_out, limits).await
     }
@@ -38,10 +40,10 @@ impl Store {
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that
     /// the caller was authenticated under; the caller's row of Devices
-    /// (`account_id`, `device_id`), only if it still holds the caller's session,
-    /// signed in; the target's row, only if it still holds the session that was
-    /// read, signed in; Receipts (the header). The sign-out's id is the
-    /// transaction's token, so a replay changes nothing.
+    /// (`account_id`, `device_id`), only if it still holds the caller's session and it
+    /// is signed in; the target's row, only if it still holds the session that was read
+    /// and it is signed in; Receipts (the header). The sign-out's id is the client
+    /// request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -53,8 +55,9 @@ impl Store {
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
         let account = &caller.account;
-        // Of two devices that sign each other out, exactly one may succeed: each
-        // requires that the caller is still signed in, by its row and by the epoch.
+        // Check the caller's row, so that of two devices that sign each other out only
+        // one succeeds. Check the epoch, so that a caller that an account-wide sign-out
+        // ended cannot sign out others.
         let same_epoch = account::has_epoch(account.epoch)
             .check(&self.tables.accounts, account::key(account.id));
         let writes = vec![
@@ -70,9 +73,9 @@ impl Store {
     ///
     /// One transaction: Accounts (`account_id`), which gets the next epoch only if it
     /// still has the one that the caller was authenticated under; the caller's row of
-    /// Devices (`account_id`, `device_id`), only if it still holds the caller's
-    /// session, signed in; Receipts (the header). The sign-out's id is the
-    /// transaction's token, so a replay changes nothing.
+    /// Devices (`account_id`, `device_id`), only if it still holds the caller's session
+    /// and it is signed in; Receipts (the header). The sign-out's id is the client
+    /// request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -88,9 +91,10 @@ impl Store {
 
     /// Changes the password and ends every session, or every other one.
     ///
-    /// As [`Store::sign_out_all`], with the new hash in the same update. The
-    /// condition on the epoch covers the hash that was verified: every change of the
-    /// password moves the epoch on.
+    /// As [`Store::sign_out_all`], and stores the new hash in the same update. The
+    /// condition on the epoch also ensures that the verified password is still the
+    /// current one: every change of the password raises the epoch. A rehash does not,
+    /// but it is a hash of the same password.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -108,7 +112,7 @@ impl Store {
     /// Disables an account and ends every session.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that
-    /// was read; Receipts (the header). The sign-out's id is the transaction's token,
+    /// was read; Receipts (the header). The sign-out's id is the client request token,
     /// so a replay changes nothing.
     ///
     /// # Errors
@@ -162,8 +166,8 @@ impl Store {
                 update = update.expression_attribute_values(":at", timestamp(sign_out.at));
             }
         }
-        // Every new epoch sets or removes the kept session. The one that an earlier
-        // sign-out kept would outlive this one.
+        // Always set or remove the kept session. Otherwise a session that an earlier
+        // sign-out kept would also survive this sign-out.
         match &sign_out.target {
             SignOutTarget::Epoch {
                 kept: Some(session),
@@ -202,7 +206,7 @@ impl Store {
     }
 }
 
-/// The change that an update of the epoch makes besides.
+/// Other changes that the update of the epoch makes to the account's row.
 #[derive(Clone, Copy)]
 enum Alongside<'a> {
     Nothing,

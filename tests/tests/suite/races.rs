@@ -493,7 +493,7 @@ async fn registered_twice(knocked_out: Option<Clause>) -> (bool, BTreeSet<Clause
     let (_, bundle, met) = without(knocked_out, "register");
     let (first, second) = (
         "quiet otter borrows nine lanterns",
-        "nine lanterns drift find the harbour",
+        "nine lanterns drift past the harbour",
     );
     bundle.register("lea@example.com", first).await;
     bundle.register("Lea@Example.com", second).await;

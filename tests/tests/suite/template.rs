@@ -314,7 +314,11 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     }
     if main.contains("runtime::origin_policy()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
-        let shows_places = source("lib.rs").contains(".place()");
+        let sources = fs::read_dir(root().join(format!("functions/{folder}/src"))).unwrap();
+        let shows_places = sources
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.is_file())
+            .any(|path| fs::read_to_string(path).unwrap().contains(".place()"));
         read.insert("DISTRIBUTION_SECRET".to_owned(), shows_places);
     }
     read

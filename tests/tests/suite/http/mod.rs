@@ -1,6 +1,6 @@
 //! The API over HTTP. These tests need only its address, so they run against
 //! `cargo lambda watch` and a real deployment, too:
-//! `CURFEW_TEST_URL=… cargo test -p curfew-tests --test suite http::`.
+//! `CURFEW_TEST_URL=… cargo test --workspace --test suite http::`.
 
 mod accounts;
 mod bad_input;
