@@ -25,7 +25,7 @@ pub async fn play(story: &mut Story<'_>) -> Result<()> {
     let others = the_laptop_signs_the_others_out(story, home, &tv).await?;
     the_password_is_changed(story, home, &tv, &others).await?;
     the_console_comes_back(story, home, &others).await?;
-    story.begin_step("No other event has come");
+    story.begin_step("No other event arrived");
     story.receive(Vec::new()).await
 }
 
