@@ -29,8 +29,8 @@ from wsproto import events as sockets
 STACK = "probe"
 DEADLINE_SECONDS = 30
 
-# A function without a library: it tells of each stream batch and of the last
-# handshake in a file, fails the first record of the first batch, answers a
+# A function without a library: it writes each stream batch and the last
+# handshake to a file, fails the first record of the first batch, answers a
 # request with its event, and a frame too, unless that asks it to fail.
 FUNCTION = """#!{python}
 import http.client, json, os, time
@@ -266,7 +266,7 @@ def applied(ids: dict) -> dict:
 
 
 def call(ids: dict) -> tuple[dict, float]:
-    """What the function was told of a request, and how long that took, in ms."""
+    """Returns the event of a request, and how long the call took, in ms."""
     endpoint = boto3.client("sts").meta.endpoint_url
     request = urllib.request.Request(
         f"{endpoint}/_aws/execute-api/{ids['Api']}/$default/echo",
@@ -299,8 +299,8 @@ def processes_of_many_calls(ids: dict) -> dict:
 
 
 def preflight(ids: dict) -> str:
-    """The method that the function was told of an OPTIONS request; none when it
-    was not called."""
+    """Returns the method in the event of an OPTIONS request; none when the
+    function was not called."""
     endpoint = boto3.client("sts").meta.endpoint_url
     request = urllib.request.Request(
         f"{endpoint}/_aws/execute-api/{ids['Api']}/$default/echo",

@@ -2,7 +2,7 @@
 //!
 //! A message only says where to look. Which session has ended, and which sign-out
 //! ended it, is read from the tables. So messages may come twice, late and in any
-//! order, and a device that has signed in again is never told to wipe. The only
+//! order, and a device that has signed in again never wipes because of one. The only
 //! frame that is ever sent is the revocation, and only to a session that has ended.
 
 #![allow(

@@ -14,8 +14,8 @@ use crate::{Deps, Event, LogIds};
 
 const MAX_FRAME_BYTES: usize = 4 * 1024;
 
-/// Reasons that a frame could not be handled. They are logged, and the device is not
-/// told: it sends its next heartbeat, or its acknowledgement again, anyway.
+/// Reasons that a frame could not be handled. They are logged and not sent to the
+/// device, which sends its next heartbeat, or its acknowledgement again, anyway.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("DynamoDB request failed")]

@@ -28,7 +28,7 @@ impl Program {
     }
 }
 
-/// Builds programs, unless it is told that an earlier run has built them.
+/// Builds programs, unless the caller says that an earlier run has built them.
 pub struct Builder {
     tether: Tether,
     built: bool,

@@ -40,7 +40,7 @@ export interface Device {
 
 /** A session without its token, which the module keeps. */
 export interface Session {
-  /** The session's id; authenticates nobody. */
+  /** The session's id. It is not a secret. */
   session: string;
   account: { id: string; email: string };
   device: Device;

@@ -12,8 +12,8 @@ impl Store {
     /// Stores a ticket.
     ///
     /// `PutItem` of `Tickets` (`ticket_hash`), unconditional: the hash is that
-    /// of 32 random bytes. A replay changes nothing: nobody has the ticket before
-    /// this call returns.
+    /// of 32 random bytes. A replay changes nothing: no caller has the ticket
+    /// before this call returns.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

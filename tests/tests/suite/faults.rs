@@ -1,6 +1,6 @@
 //! Tables that fail: each call of each request, once with every fault. The answer is
-//! the right one or `unavailable`. It never accepts an ended session, and never tells
-//! a client that its session has ended when it has not. A request that failed can be
+//! the right one or `unavailable`. It never accepts an ended session, and never reports
+//! to a client that its session has ended when it has not. A request that failed can be
 //! repeated.
 
 mod corrupt;

@@ -1,4 +1,4 @@
-//! What the tests of several files use.
+//! Fixtures of several test modules.
 
 use super::{Hasher, Params, Password, PasswordCheck, SALT_BYTES};
 
