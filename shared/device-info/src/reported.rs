@@ -25,13 +25,15 @@ impl ReportedInfo {
     /// counts too.
     pub const MAX_CHARS: usize = 64;
 
-    /// Validates every text, trims it, and drops blank ones.
+    /// Validates every text, drops blank ones, and makes the others safe to show:
+    /// trimmed, without hidden characters, and with few combining marks in a row.
     ///
     /// # Errors
     ///
     /// [`InvalidInfo`] for the first text, in the order of the fields, that is longer
     /// than [`ReportedInfo::MAX_CHARS`] before trimming, or that has a control
-    /// character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F).
+    /// character (Unicode category Cc: U+0000–U+001F, U+007F–U+009F), or that is not
+    /// blank but has no visible character.
     pub fn validated(self) -> Result<Self, InvalidInfo> {
         Ok(Self {
             name: validated("name", self.name)?,
@@ -74,22 +76,22 @@ pub enum InfoProblem {
     /// A control character, such as a line break, a tab or an escape.
     #[error("has a control character")]
     ControlCharacter,
+    /// Nothing that can be seen, such as a joiner or an accent on its own.
+    #[error("has no visible character")]
+    Invisible,
 }
 
 fn validated(field: &'static str, text: Option<String>) -> Result<Option<String>, InvalidInfo> {
+    let refuse = |problem| Err(InvalidInfo { field, problem });
     let Some(text) = text else { return Ok(None) };
     if text.chars().nth(ReportedInfo::MAX_CHARS).is_some() {
-        return Err(InvalidInfo {
-            field,
-            problem: InfoProblem::TooLong,
-        });
+        return refuse(InfoProblem::TooLong);
     }
     if text.chars().any(char::is_control) {
-        return Err(InvalidInfo {
-            field,
-            problem: InfoProblem::ControlCharacter,
-        });
+        return refuse(InfoProblem::ControlCharacter);
     }
-    let trimmed = text.trim();
-    Ok((!trimmed.is_empty()).then(|| trimmed.to_owned()))
+    match text::clean(&text, ReportedInfo::MAX_CHARS) {
+        None if !text.trim().is_empty() => refuse(InfoProblem::Invisible),
+        cleaned => Ok(cleaned),
+    }
 }

@@ -48,6 +48,9 @@ fn reported(
     }
 }
 
+/// The description of a device that nothing is known about.
+const UNSEEN: &str = "other | - | - | - | - | Unknown device";
+
 fn named(name: &str) -> ReportedInfo {
     reported(Some(name), None, None, None, None)
 }
@@ -277,8 +280,6 @@ mod user_agents {
     #[test]
     fn apps_are_named_by_the_first_product() {
         assert_seen(&[
-            ("okhttp/4.12.0", "other | - | - | okhttp | - | okhttp"),
-            ("curl/8.5.0", "other | - | - | curl | - | curl"),
             (
                 "Streamy%20Kids/5.2.1 CFNetwork/1494.0.7 Darwin/23.4.0",
                 "phone | iOS | - | Streamy Kids | - | Streamy Kids on iOS",
@@ -295,8 +296,46 @@ mod user_agents {
     }
 
     #[test]
+    fn an_http_library_is_not_an_app() {
+        for library in [
+            "okhttp/4.12.0",
+            "okhttp/5.0.0-alpha.14",
+            "Dart/3.4 (dart:io)",
+            "CFNetwork/1494.0.7",
+            "python-requests/2.32.3",
+            "axios/1.7.2",
+            "curl/8.5.0",
+            "Alamofire/5.9.0",
+            "Ktor/2.3",
+            "ktor-client",
+            "Apache-HttpClient/4.5.14 (Java/17.0.9)",
+            "Java/17.0.9",
+            "Java-http-client/21.0.1",
+            "Go-http-client/2.0",
+            "node",
+            "node/22",
+            "undici/6.19",
+            "reqwest/0.12.5",
+            "Python/3.12 aiohttp/3.9.5",
+            "UnityPlayer/2022.3.4f1 (UnityWebRequest/1.0, libcurl/8.4.0-DEV)",
+        ] {
+            let bare = describe(
+                &ReportedInfo::default(),
+                Some(library),
+                &ClientHints::default(),
+            );
+            assert_eq!(bare.app, None, "{library}");
+            let bravia = reported(None, Some(Tv), None, Some("BRAVIA"), None);
+            let iphone = reported(None, None, Some("iOS 17.5"), Some("iPhone"), None);
+            let named = |reported| describe(reported, Some(library), &ClientHints::default()).name;
+            assert_eq!(named(&bravia), "Sony TV", "{library}");
+            assert_eq!(named(&iphone), "iPhone", "{library}");
+        }
+    }
+
+    #[test]
     fn an_unreadable_user_agent_is_an_unknown_device() {
-        let nothing = "other | - | - | - | - | Unknown device";
+        let nothing = UNSEEN;
         assert_eq!(
             line(&describe(
                 &ReportedInfo::default(),
@@ -306,6 +345,7 @@ mod user_agents {
             nothing
         );
         assert_eq!(seen(""), nothing);
+        assert_eq!(seen("okhttp/4.12.0"), nothing);
         assert_eq!(seen("-"), nothing);
         assert_eq!(seen("   \t "), nothing);
         assert_eq!(seen("asdkjh !!! (((("), nothing);
@@ -759,6 +799,76 @@ mod what_the_device_reports {
     fn spaces_around_a_text_count_towards_its_length() {
         let padded = format!("{}x", " ".repeat(ReportedInfo::MAX_CHARS));
         assert!(named(&padded).validated().is_err());
+    }
+
+    #[test]
+    fn a_text_without_a_visible_character_is_rejected_and_the_field_is_named() {
+        let refused = |reported: ReportedInfo| reported.validated().unwrap_err().to_string();
+        for hidden in [
+            "\u{3164}",
+            "\u{2800}\u{115f}",
+            "\u{1160}",
+            "\u{ffa0}",
+            "\u{200d}",
+            "\u{fe0f}",
+            "\u{20e3}",
+            "\u{200b}\u{e0067}",
+            "  \u{202e} ",
+            &"\u{301}".repeat(64),
+        ] {
+            assert_eq!(
+                refused(named(hidden)),
+                "name has no visible character",
+                "{hidden:?}"
+            );
+            assert_eq!(
+                line(&describe(&named(hidden), None, &ClientHints::default())),
+                UNSEEN
+            );
+        }
+        let model = reported(None, None, None, Some("\u{3164}"), None);
+        assert_eq!(refused(model), "model has no visible character");
+    }
+
+    #[test]
+    fn a_name_keeps_at_most_four_marks_on_a_character_and_none_on_a_space() {
+        let validated = |name: &str| named(name).validated().unwrap().name.unwrap();
+        let mountain = format!("e{}T\u{301}V", "\u{301}".repeat(60));
+        assert_eq!(
+            validated(&mountain),
+            format!("e{}T\u{301}V", "\u{301}".repeat(4))
+        );
+        assert_eq!(validated("\u{301}Den \u{301} TV"), "Den TV");
+        assert_eq!(validated("Den\u{3164}\u{2800}TV\u{ad}"), "Den TV");
+    }
+
+    #[test]
+    fn names_in_every_script_and_emoji_are_kept() {
+        for name in [
+            "बैठक का टीवी",
+            "क्‍ष मोबाइल",
+            "ทีวีห้องนั่งเล่น ที่บ้าน",
+            "ਟੀਵੀ",
+            "வரவேற்பறை",
+            "བསྒྲུབས་",
+            "שָׁלוֹם",
+            "می‌خواهم",
+            "Tiếng Việt",
+            "e\u{301}a\u{323}\u{302}",
+            "한글",
+            "👨‍👩‍👧 TV",
+            "❤️‍🔥",
+            "👩🏽‍🚀",
+            "🏳️‍🌈",
+            "🏴󠁧󠁢󠁳󠁣󠁴󠁿 TV",
+            "🇵🇹",
+            "1️⃣",
+        ] {
+            let validated = named(name).validated().unwrap();
+            assert_eq!(validated.name.as_deref(), Some(name));
+            let info = describe(&validated, None, &ClientHints::default());
+            assert_eq!(info.name, name);
+        }
     }
 
     #[test]

@@ -203,9 +203,18 @@ fn browser(name: &str, kind: &str) -> Option<&'static str> {
     })
 }
 
+/// What is not an app, though it is the first product: browsers, system software, and
+/// the HTTP libraries that apps are built with. In lower case.
+const NOT_APPS: &str = " mozilla opera hbbtv dalvik applecoremedia okhttp cronet volley retrofit dart \
+    cfnetwork alamofire afnetworking moya ktor ktor-client java java-http-client apache-httpclient \
+    httpclient jetty python python-requests python-urllib python-urllib3 python-httpx aiohttp \
+    axios got node node-fetch node.js undici deno bun superagent curl libcurl wget httpie \
+    go-http-client reqwest hyper ureq guzzlehttp php ruby faraday httparty libwww-perl \
+    restsharp .net unityplayer unitywebrequest besthttp libhttp libsoup exoplayer exoplayerlib \
+    stagefright gstreamer lavf postmanruntime insomnia ";
+
 /// Returns the app whose name is the first product, as `Name/1.2` (RFC 9110 section
-/// 10.1.5). Browsers all send `Mozilla` there, and the names of system software are
-/// not apps.
+/// 10.1.5).
 pub(crate) fn app(user_agent: &str) -> Option<String> {
     let (name, version) = user_agent.split_once('/')?;
     let is_name = !name.is_empty()
@@ -214,10 +223,7 @@ pub(crate) fn app(user_agent: &str) -> Option<String> {
             .all(|byte| byte.is_ascii_alphanumeric() || b" .-_%".contains(&byte));
     let is_app = is_name
         && version.starts_with(|first: char| first.is_ascii_digit())
-        && !matches!(
-            name,
-            "Mozilla" | "Opera" | "HbbTV" | "Dalvik" | "AppleCoreMedia"
-        );
+        && !NOT_APPS.contains(&format!(" {} ", name.to_ascii_lowercase()));
     is_app.then(|| name.replace("%20", " "))
 }
 
