@@ -8,11 +8,9 @@ use runtime::{Calls, Clients};
 use sockets::{PushQueue, Sockets};
 use store::Store;
 
-use crate::bundle::{Bundle, ISSUER};
+use crate::bundle::{Bundle, ISSUER, ORIGIN};
 use crate::tables;
 
-/// The web origin that may open sockets.
-pub const ORIGIN: &str = "https://app.example.com";
 /// The queue of the pushes.
 pub const PUSH_QUEUE: &str = "http://queues.invalid/push";
 /// The queue of the sweep.

@@ -1,6 +1,7 @@
 //! The functions of the bundle that answer a request, each with its `Deps`.
 
 use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::Mutex;
 
 use base64::Engine as _;
@@ -12,7 +13,6 @@ use runtime::Clock;
 use serde_json::{Value, json};
 use store::Store;
 
-use crate::routes::Route;
 use crate::tables;
 
 /// Argon2 parameters that cost nothing, because the tests do not measure hashing.
@@ -24,6 +24,12 @@ pub const CHEAP: Params = Params {
 
 /// The issuer of introspection and of the events.
 pub const ISSUER: &str = "https://curfew.example";
+
+/// An origin whose pages may call the API.
+pub const ORIGIN: &str = "https://app.example.com";
+
+/// The socket's address in the answer with a ticket.
+pub const SOCKET_URL: &str = "wss://sockets.invalid/v1";
 
 /// Every function that answers a request.
 pub struct Bundle {
@@ -63,119 +69,75 @@ impl Bundle {
     pub fn new(client: aws_sdk_dynamodb::Client, clock: Clock) -> Self {
         let store = Store::new(client, tables::names());
         let limits = Limits::default();
-        let origin_policy = OriginPolicy::default();
         let rules = PasswordRules::default();
         let hasher =
             || Mutex::new(Hasher::with_params(CHEAP).expect("parameters within their bounds"));
+        // What all have, and what one has besides.
+        macro_rules! deps {
+            ($function:ident $(, $name:ident: $value:expr)*) => {
+                $function::Deps {
+                    store: store.clone(),
+                    origin_policy: OriginPolicy::new(Some(ORIGIN), None),
+                    clock: clock.clone(),
+                    $($name: $value,)*
+                }
+            };
+        }
         Self {
-            register: register::Deps {
-                store: store.clone(),
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-                rules,
-                hasher: hasher(),
-            },
-            login: login::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-                hasher: hasher(),
-            },
-            session: session::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-            },
-            list_devices: list_devices::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-            },
-            sign_out_device: sign_out_device::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-            },
-            sign_out_all: sign_out_all::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-            },
-            change_password: change_password::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-                rules,
-                hasher: hasher(),
-            },
-            authorizer: authorizer::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-            },
-            sign_out_receipts: sign_out_receipts::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-            },
-            socket_tickets: socket_tickets::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy: origin_policy.clone(),
-                clock: clock.clone(),
-                url: "wss://sockets.invalid/v1".to_owned(),
-            },
-            introspect: introspect::Deps {
-                store: store.clone(),
-                limits,
-                origin_policy,
-                clock: clock.clone(),
-                issuer: Some(ISSUER.to_owned()),
-            },
+            register: deps!(register, rules: rules, hasher: hasher()),
+            login: deps!(login, limits: limits, hasher: hasher()),
+            session: deps!(session, limits: limits),
+            list_devices: deps!(list_devices, limits: limits),
+            sign_out_device: deps!(sign_out_device, limits: limits),
+            sign_out_all: deps!(sign_out_all, limits: limits),
+            change_password: deps!(change_password, limits: limits, rules: rules, hasher: hasher()),
+            authorizer: deps!(authorizer, limits: limits),
+            sign_out_receipts: deps!(sign_out_receipts, limits: limits),
+            socket_tickets: deps!(socket_tickets, limits: limits, url: SOCKET_URL.to_owned()),
+            introspect: deps!(introspect, limits: limits, issuer: Some(ISSUER.to_owned())),
             store,
             limits,
             clock,
         }
     }
 
-    /// Sends a request for a route to its function.
+    /// Sends a request to the function of its route.
     ///
     /// # Panics
     /// For a route without a function here.
-    pub async fn call(&self, route: &Route, token: Option<&str>, id: &str) -> Reply {
-        let event = route.event(token, id);
-        match route.id.as_str() {
-            "register" => register::handle(&self.register, event).await,
-            "login" => login::handle(&self.login, event).await,
-            "getSession" | "signOut" => session::handle(&self.session, event).await,
-            "listDevices" => list_devices::handle(&self.list_devices, event).await,
-            "signOutDevice" => sign_out_device::handle(&self.sign_out_device, event).await,
-            "signOutAll" => sign_out_all::handle(&self.sign_out_all, event).await,
-            "changePassword" => change_password::handle(&self.change_password, event).await,
-            "createSocketTicket" => socket_tickets::handle(&self.socket_tickets, event).await,
-            "getSignOut" | "acknowledgeSignOut" => {
-                sign_out_receipts::handle(&self.sign_out_receipts, event).await
+    #[must_use]
+    pub fn send(&self, event: Event) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
+        Box::pin(async move {
+            let route = event.route_key.clone().unwrap_or_default();
+            match &*route {
+                "POST /v1/accounts" => register::handle(&self.register, event).await,
+                "POST /v1/login" => login::handle(&self.login, event).await,
+                "GET /v1/session" | "POST /v1/sign-out" => {
+                    session::handle(&self.session, event).await
+                }
+                "GET /v1/devices" => list_devices::handle(&self.list_devices, event).await,
+                "POST /v1/devices/{device_id}/sign-out" => {
+                    sign_out_device::handle(&self.sign_out_device, event).await
+                }
+                "POST /v1/sign-out-all" => sign_out_all::handle(&self.sign_out_all, event).await,
+                "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
+                "POST /v1/socket-tickets" => {
+                    socket_tickets::handle(&self.socket_tickets, event).await
+                }
+                "POST /v1/introspect" => introspect::handle(&self.introspect, event).await,
+                _ if route.contains("/v1/sign-outs/{sign_out_id}") => {
+                    sign_out_receipts::handle(&self.sign_out_receipts, event).await
+                }
+                _ => panic!("`Bundle::send` has no function for {route}"),
             }
-            other => panic!("`Bundle::call` has no function for {other}"),
-        }
+        })
     }
 
     /// Registers an account.
     pub async fn register(&self, email: &str, password: &str) -> Reply {
         let body = json!({ "email": email, "password": password });
-        register::handle(
-            &self.register,
-            event("POST", "/v1/accounts", None, Some(&body)),
-        )
-        .await
+        self.send(event("POST", "/v1/accounts", None, Some(&body)))
+            .await
     }
 
     /// Signs a device in: a new one, or the one that holds the key.
@@ -184,7 +146,8 @@ impl Bundle {
         if let Some(key) = device_key {
             body["device_key"] = key.into();
         }
-        login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
+        self.send(event("POST", "/v1/login", None, Some(&body)))
+            .await
     }
 
     /// Signs a device in by its key, with new details about it.
@@ -192,75 +155,60 @@ impl Bundle {
         let body = json!({
             "email": email, "password": password, "device_key": key, "device": device,
         });
-        login::handle(&self.login, event("POST", "/v1/login", None, Some(&body))).await
+        self.send(event("POST", "/v1/login", None, Some(&body)))
+            .await
     }
 
     /// Asks for the session of a token.
     pub async fn who_am_i(&self, token: &str) -> Reply {
-        session::handle(
-            &self.session,
-            event("GET", "/v1/session", Some(token), None),
-        )
-        .await
+        self.send(event("GET", "/v1/session", Some(token), None))
+            .await
     }
 
     /// Signs out the caller's own device.
     pub async fn sign_out_this(&self, token: &str) -> Reply {
-        session::handle(
-            &self.session,
-            event("POST", "/v1/sign-out", Some(token), None),
-        )
-        .await
+        self.send(event("POST", "/v1/sign-out", Some(token), None))
+            .await
     }
 
     /// Lists the devices of the account.
     pub async fn list(&self, token: &str) -> Reply {
-        list_devices::handle(
-            &self.list_devices,
-            event("GET", "/v1/devices", Some(token), None),
-        )
-        .await
+        self.send(event("GET", "/v1/devices", Some(token), None))
+            .await
     }
 
     /// Signs out one device of the account.
     pub async fn sign_out_device(&self, token: &str, device: DeviceId) -> Reply {
-        let path = format!("/v1/devices/{device}/sign-out");
-        let mut event = event("POST", &path, Some(token), None);
-        event
-            .path_parameters
-            .insert("device_id".to_owned(), device.to_string());
-        sign_out_device::handle(&self.sign_out_device, event).await
+        let route = "POST /v1/devices/{device_id}/sign-out";
+        self.send(event_about(route, Some(token), device, None))
+            .await
     }
 
     /// Signs out `"others"` or, with `"global"`, every device.
     pub async fn sign_out_scope(&self, token: &str, scope: &str) -> Reply {
         let body = json!({ "scope": scope });
-        let event = event("POST", "/v1/sign-out-all", Some(token), Some(&body));
-        sign_out_all::handle(&self.sign_out_all, event).await
+        self.send(event("POST", "/v1/sign-out-all", Some(token), Some(&body)))
+            .await
     }
 
     /// Asks for a socket ticket.
     pub async fn socket_ticket(&self, token: &str) -> Reply {
-        let event = event("POST", "/v1/socket-tickets", Some(token), None);
-        socket_tickets::handle(&self.socket_tickets, event).await
+        self.send(ticket_event(Some(token), None)).await
     }
 
     /// Reads the receipt of a sign-out.
     pub async fn receipt(&self, token: &str, id: impl Display) -> Reply {
-        let event = receipt_event(Some(token), id);
-        sign_out_receipts::handle(&self.sign_out_receipts, event).await
+        self.send(receipt_event(Some(token), id)).await
     }
 
     /// Acknowledges a sign-out by the token of a session that it ended.
     pub async fn acknowledge(&self, token: &str, id: impl Display) -> Reply {
-        let event = acknowledgement_event(token, id, None);
-        sign_out_receipts::handle(&self.sign_out_receipts, event).await
+        self.send(acknowledgement_event(token, id, None)).await
     }
 
     /// Introspects a token, as a service with access by IAM.
     pub async fn introspect(&self, token: &str) -> Reply {
-        let form = format!("token={token}");
-        introspect::handle(&self.introspect, introspection(&form)).await
+        self.send(introspection(&format!("token={token}"))).await
     }
 
     /// Changes the password.
@@ -268,8 +216,8 @@ impl Bundle {
         let body = json!({
             "current_password": from, "new_password": to, "keep_current": keep,
         });
-        let event = event("PUT", "/v1/password", Some(token), Some(&body));
-        change_password::handle(&self.change_password, event).await
+        self.send(event("PUT", "/v1/password", Some(token), Some(&body)))
+            .await
     }
 }
 
@@ -299,31 +247,45 @@ pub fn event(method: &str, path: &str, token: Option<&str>, body: Option<&Value>
     serde_json::from_value(event).expect("a well-formed event")
 }
 
+/// Returns the gateway's event for a route, with an id for the name in its path.
+#[must_use]
+pub fn event_about(
+    route: &str,
+    token: Option<&str>,
+    id: impl Display,
+    body: Option<&Value>,
+) -> Event {
+    let (method, path) = route.split_once(' ').expect("a method and a path");
+    let names = path
+        .split_once('{')
+        .map(|(before, rest)| (before, rest.split_once('}')));
+    let Some((before, Some((name, after)))) = names else {
+        return event(method, path, token, body);
+    };
+    let id = id.to_string();
+    let mut event = event(method, &format!("{before}{id}{after}"), token, body);
+    event.route_key = Some(route.to_owned());
+    event.path_parameters.insert(name.to_owned(), id);
+    event
+}
+
 /// Returns the gateway's event for a request for a receipt.
 #[must_use]
 pub fn receipt_event(token: Option<&str>, id: impl Display) -> Event {
-    let event = event("GET", &format!("/v1/sign-outs/{id}"), token, None);
-    about_sign_out(event, "GET /v1/sign-outs/{sign_out_id}", id)
+    event_about("GET /v1/sign-outs/{sign_out_id}", token, id, None)
 }
 
 /// Returns the gateway's event for an acknowledgement.
 #[must_use]
 pub fn acknowledgement_event(token: &str, id: impl Display, body: Option<&Value>) -> Event {
-    let path = format!("/v1/sign-outs/{id}/acknowledgement");
-    let event = event("POST", &path, Some(token), body);
-    about_sign_out(
-        event,
-        "POST /v1/sign-outs/{sign_out_id}/acknowledgement",
-        id,
-    )
+    let route = "POST /v1/sign-outs/{sign_out_id}/acknowledgement";
+    event_about(route, Some(token), id, body)
 }
 
-fn about_sign_out(mut event: Event, route: &str, id: impl Display) -> Event {
-    event.route_key = Some(route.to_owned());
-    event
-        .path_parameters
-        .insert("sign_out_id".to_owned(), id.to_string());
-    event
+/// Returns the gateway's event for a request for a socket ticket.
+#[must_use]
+pub fn ticket_event(token: Option<&str>, body: Option<&Value>) -> Event {
+    event("POST", "/v1/socket-tickets", token, body)
 }
 
 /// Returns a request to introspect with this form, as the gateway sends it for a

@@ -94,7 +94,9 @@ impl Door {
         Box::pin(async move {
             let (bundle, token) = (&app.bundle, device.token.as_str());
             match self {
-                Self::Route(route) => DoorAnswer::Reply(bundle.call(route, Some(token), id).await),
+                Self::Route(route) => {
+                    DoorAnswer::Reply(bundle.send(route.event(Some(token), id)).await)
+                }
                 Self::Authorizer => {
                     let event = event("GET", "/films", Some(token), None);
                     let decision = authorizer::handle(&bundle.authorizer, event).await;

@@ -5,7 +5,7 @@
 use http_api::Event;
 use serde_json::Value;
 
-use crate::bundle::event;
+use crate::bundle::event_about;
 
 /// The callers that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,15 +83,8 @@ impl Route {
     /// Returns a request for it, with the example as its body.
     #[must_use]
     pub fn event(&self, token: Option<&str>, id: &str) -> Event {
-        let path = self.path_to(id);
-        let mut event = event(&self.method, &path, token, self.example.as_ref());
-        event.route_key = Some(format!("{} {}", self.method, self.path));
-        for name in ["device_id", "sign_out_id"] {
-            if self.path.contains(&format!("{{{name}}}")) {
-                event.path_parameters.insert(name.to_owned(), id.to_owned());
-            }
-        }
-        event
+        let route = format!("{} {}", self.method, self.path);
+        event_about(&route, token, id, self.example.as_ref())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::background::ORIGIN;
+use crate::bundle::ORIGIN;
 
 /// Returns the handshake of a socket with these headers, in the order in which they
 /// were sent.

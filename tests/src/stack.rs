@@ -18,11 +18,9 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use aws_credential_types::Credentials;
 use curfew::{Options, Record, Stack};
 use curfew_client::Api;
 use http::Method;
-use runtime::{Clients, RetryPolicy};
 use store::Store;
 
 /// The allowed origins of the stack.
@@ -132,20 +130,6 @@ fn start() -> Result<Record> {
 #[must_use]
 pub fn store() -> Store {
     let Record { aws, tables, .. } = stack();
-    let credentials = Credentials::new(
-        &aws.access_key_id,
-        &aws.secret_access_key,
-        None,
-        None,
-        "root",
-    );
-    let clients = Clients::new(
-        aws.region.clone(),
-        credentials,
-        Some(aws.endpoint_url.clone()),
-        aws_smithy_http_client::Builder::new().build_http(),
-        RetryPolicy::Standard,
-    );
     let tables = store::Tables {
         accounts: tables.accounts.clone(),
         identities: tables.identities.clone(),
@@ -154,7 +138,7 @@ pub fn store() -> Store {
         connections: tables.connections.clone(),
         tickets: tables.tickets.clone(),
     };
-    Store::new(clients.dynamodb(), tables)
+    Store::new(aws.clients().dynamodb(), tables)
 }
 
 /// The temporary keys of a function's role.

@@ -54,7 +54,7 @@ pub async fn run(builder: &Builder) -> Result<()> {
         let (binary, zip) = start::sizes(program)?;
         for (what, found, limit, tolerance) in [
             ("start", start, limit.start, limits.tolerance),
-            (request.what, warm, limit.request, limits.tolerance),
+            (&request.what, warm, limit.request, limits.tolerance),
             ("binary", binary, limit.binary, 0.0),
             ("zip", zip, limit.zip, 0.0),
         ] {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use aws_credential_types::Credentials;
 use curfew_tests::bundle::{Bundle, introspection, json_of};
 use curfew_tests::engine::Engine;
+use curfew_tests::routes::routes;
 use curfew_tests::tables;
 use domain::{ConnectionId, EndedSession, SignOutId, Token};
 use jiff::SignedDuration;
@@ -26,7 +27,7 @@ const SOCKET_URL: &str = "https://a1b2c3.execute-api.eu-central-1.amazonaws.com/
 /// A request to one function.
 pub struct Request {
     /// A name in a few words.
-    pub what: &'static str,
+    pub what: String,
     /// Returns the event with a number, by which each differs from earlier ones.
     pub event: Box<dyn Fn(u64) -> Value + Send + Sync>,
     /// Whether it changes rows, which then have to be restored before the next one.
@@ -115,7 +116,7 @@ impl World {
     pub fn request(&self, function: &str) -> Result<Request> {
         if function == "register" {
             return Ok(Request {
-                what: "an account",
+                what: "an account".to_owned(),
                 event: Box::new(|n| {
                     let email = format!("person-{n}@example.com");
                     let body = json!({ "email": email, "password": PASSWORD });
@@ -124,9 +125,10 @@ impl World {
                 changes: false,
             });
         }
-        let found = self
-            .of_account(function)
-            .or_else(|| self.of_session(function));
+        let found = self.of_account(function);
+        let found = found.or_else(|| self.of_session(function));
+        let found = found.map(|(what, event)| (what.to_owned(), event));
+        let found = found.or_else(|| self.of_route(function));
         let (what, event) = found
             .with_context(|| format!("{function} has no request in infra/bench/src/requests.rs"))?;
         Ok(Request {
@@ -157,11 +159,6 @@ impl World {
                 let event = gateway("POST", "/v1/login", None, Some(&body));
                 ("a new device", event)
             }
-            "sign-out-all" => {
-                let body = json!({ "scope": "others" });
-                let event = gateway("POST", "/v1/sign-out-all", token, Some(&body));
-                ("the others", event)
-            }
             "sign-out-device" => {
                 let path = format!("/v1/devices/{device}/sign-out");
                 let mut event = gateway("POST", &path, token, None);
@@ -189,7 +186,6 @@ impl World {
                 let event = introspection(&format!("token={token}"));
                 ("a check", serde_json::to_value(event).ok()?)
             }
-            "session" => ("a check", get("/v1/session")),
             "list-devices" => ("ten devices", get("/v1/devices")),
             "sign-out-receipts" => {
                 let path = format!("/v1/sign-outs/{}", self.sign_out);
@@ -199,12 +195,17 @@ impl World {
                 ("a receipt of nine", event)
             }
             "socket" => ("a heartbeat", socket(&connection_of(&self.second[0]))),
-            "socket-tickets" => {
-                let event = gateway("POST", "/v1/socket-tickets", Some(token), None);
-                ("a ticket", event)
-            }
             _ => return None,
         })
+    }
+
+    /// The route of the function's name, with the body that the API's document shows.
+    fn of_route(&self, function: &str) -> Option<(String, Value)> {
+        let path = format!("/v1/{function}");
+        let route = routes().into_iter().find(|route| route.path == path)?;
+        let token = Some(self.first[0].token.as_str());
+        let event = gateway(&route.method, &path, token, route.example.as_ref());
+        Some((format!("`{} {path}`", route.method), event))
     }
 }
 

@@ -28,7 +28,7 @@ const NUMBERS: u64 = 1_000_000;
 #[derive(Serialize)]
 struct Figures {
     function: String,
-    request: &'static str,
+    request: String,
     /// The calls of one request, in order.
     calls: Vec<String>,
     /// Processor time of a warm request, in microseconds: the median of the groups.
@@ -68,7 +68,7 @@ pub async fn run(builder: &Builder, functions: &[String]) -> Result<()> {
     for it in &figures {
         table.row([
             it.function.clone(),
-            it.request.to_owned(),
+            it.request.clone(),
             it.calls.len().to_string(),
             format!("{:.0}", it.processor_us),
             format!("{:.0}", it.first_processor_us),
@@ -110,7 +110,7 @@ async fn measure(world: &World, program: &Program, request: &Request) -> Result<
     function.end().await?;
     Ok(Figures {
         function: program.name.clone(),
-        request: request.what,
+        request: request.what.clone(),
         calls,
         processor_us: median(groups),
         first_processor_us: us(first),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use aws_credential_types::Credentials;
+use runtime::{Clients, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 /// A running stack, as `stack.json` describes it.
@@ -47,6 +49,25 @@ pub struct Aws {
     pub access_key_id: String,
     /// The secret of the root key. It protects nothing.
     pub secret_access_key: String,
+}
+
+impl Aws {
+    /// Returns clients of the services, with the root key.
+    #[must_use]
+    pub fn clients(&self) -> Clients {
+        let Self {
+            access_key_id,
+            secret_access_key,
+            ..
+        } = self;
+        Clients::new(
+            self.region.clone(),
+            Credentials::new(access_key_id, secret_access_key, None, None, "stack.json"),
+            Some(self.endpoint_url.clone()),
+            aws_smithy_http_client::Builder::new().build_http(),
+            RetryPolicy::Standard,
+        )
+    }
 }
 
 /// The names of the tables.

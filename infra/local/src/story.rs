@@ -4,12 +4,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use aws_credential_types::Credentials;
 use curfew::{Options, Record, Stack, running, target};
 use curfew_client::Api;
-use curfew_story::Settings;
+use curfew_story::{Settings, Topic};
 use http::Method;
-use runtime::{Clients, RetryPolicy};
 
 /// A stack that answers later than this is stuck.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn play(verbose: bool, interrupted: impl Future<Output = Result<()>>) -> Result<()> {
     if let Some(record) = running(&target().join("local"))? {
         if answers(&record.api_url).await {
-            return curfew_story::play(settings(&record, verbose), interrupted).await;
+            return play_on(&record, verbose, interrupted).await;
         }
         eprintln!("The stack at {} does not answer.", record.api_url);
     }
@@ -31,14 +29,14 @@ pub async fn play(verbose: bool, interrupted: impl Future<Output = Result<()>>) 
         stack = Stack::start(Options::apart("story")) => stack?,
         end = &mut interrupted => return end.and_then(|()| bail!("interrupted")),
     };
-    let settings = settings(stack.record(), verbose);
+    let record = stack.record().clone();
     let interrupted = async {
         tokio::select! {
             end = interrupted => end,
             broken = stack.broken() => broken,
         }
     };
-    Box::pin(curfew_story::play(settings, interrupted)).await
+    Box::pin(play_on(&record, verbose, interrupted)).await
 }
 
 async fn answers(api_url: &str) -> bool {
@@ -51,31 +49,20 @@ async fn answers(api_url: &str) -> bool {
     call.send().await.is_ok_and(|answer| answer.status == 200)
 }
 
-fn settings(record: &Record, verbose: bool) -> Settings {
-    let aws = &record.aws;
-    let credentials = Credentials::new(
-        &aws.access_key_id,
-        &aws.secret_access_key,
-        None,
-        None,
-        "stack.json",
-    );
-    let clients = Clients::new(
-        aws.region.clone(),
-        credentials,
-        Some(aws.endpoint_url.clone()),
-        aws_smithy_http_client::Builder::new().build_http(),
-        RetryPolicy::Standard,
-    );
-    Settings {
+/// Subscribes to the topic, and plays the story.
+async fn play_on(
+    record: &Record,
+    verbose: bool,
+    interrupted: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let clients = record.aws.clients();
+    let topic = Topic::subscribe(clients.sns(), clients.sqs(), &record.topic_arn, None);
+    let settings = Settings {
         api_url: record.api_url.clone(),
         socket_url: record.socket_url.clone(),
         example_url: record.example_url.clone(),
-        topic_arn: record.topic_arn.clone(),
-        sns: clients.sns(),
-        sqs: clients.sqs(),
         logs: record.logs.clone(),
-        watch: record.watch,
         verbose,
-    }
+    };
+    curfew_story::play(settings, topic.await?, interrupted).await
 }

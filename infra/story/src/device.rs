@@ -1,22 +1,17 @@
 //! The five devices of the story, and the app that each runs.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use curfew_client::{
-    Answer, Api, Client, DeviceInfo, Event, Frame, Secret, Session, Socket, Storage, Timing,
-};
+use curfew_client::{Answer, Api, Client, DeviceInfo, Event, Frame, Session};
+use curfew_client::{SignedOut, Socket, Storage, Timing};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use crate::Settings;
-
-/// The time that a device may take on a busy machine, cold starts included.
-const TIMEOUT: Duration = Duration::from_secs(20);
+use crate::story::TIMEOUT;
 
 /// The fixed facts about a device, in `devices.json`. The API recognises each
 /// device by more or less of them.
@@ -31,17 +26,18 @@ pub struct Description {
     /// The User-Agent and the client hints.
     pub headers: BTreeMap<String, String>,
     /// The description that the device sends at sign-in.
-    claims: Value,
+    pub claims: Value,
 }
 
 pub struct Device {
     pub is: Description,
-    pub ip: IpAddr,
     pub api: Api,
+    pub client: Client,
+    pub events: UnboundedReceiver<Event>,
     /// The latest session, also after its end.
     session: Option<Session>,
-    key: Option<Secret>,
-    client: Option<(Client, UnboundedReceiver<Event>)>,
+    /// The sign-out that ended it.
+    pub ended: Option<SignedOut>,
     /// The socket of the tablet, whose old app ignores what it says.
     socket: Option<Socket>,
 }
@@ -50,20 +46,26 @@ impl Device {
     /// Creates the hotel TV, the phone, the tablet, the laptop and the console.
     pub fn household(settings: &Settings) -> Result<[Self; 5]> {
         let descriptions: Vec<Description> = serde_json::from_str(include_str!("devices.json"))?;
-        let device = |(host, is): (u8, Description)| {
-            // The gateway of `--watch` sees every client at 127.0.0.1.
-            let ip = own_address(if settings.watch { 1 } else { host });
+        let device = |is| {
+            let api = Api::new(&settings.api_url)?;
+            let client = curfew_client::Settings {
+                api: api.clone(),
+                socket_url: Some(settings.socket_url.clone()),
+                device: DeviceInfo::default(),
+                timing: Timing::default(),
+            };
+            let (client, events) = Client::new(client, Storage::in_memory());
             Ok(Self {
                 is,
-                ip,
-                api: Api::from_address(&settings.api_url, ip)?,
+                api,
+                client,
+                events,
                 session: None,
-                key: None,
-                client: None,
+                ended: None,
                 socket: None,
             })
         };
-        let devices: Result<Vec<_>> = (2..).zip(descriptions).map(device).collect();
+        let devices: Result<Vec<_>> = descriptions.into_iter().map(device).collect();
         devices?.try_into().ok().context("there are five devices")
     }
 
@@ -72,67 +74,35 @@ impl Device {
         session.with_context(|| format!("{} has never signed in", self.is.role))
     }
 
-    /// Returns the body of a sign-in. The device key makes it the same device.
-    pub fn sign_in(&self, email: &str, password: &str) -> Value {
-        let mut body = json!({ "email": email, "password": password, "device": self.is.claims });
-        if let Some(key) = &self.key {
-            body["device_key"] = key.reveal().into();
-        }
-        body
+    /// Returns the sign-out that ended the session.
+    pub fn end(&self) -> Result<&SignedOut> {
+        let ended = self.ended.as_ref();
+        ended.with_context(|| format!("{} is signed in", self.is.role))
     }
 
     /// Takes the session from the answer to a sign-in, and opens its socket.
-    pub async fn begin(&mut self, answer: &Answer, settings: &Settings) -> Result<()> {
-        let member = |pointer| {
-            let text = answer.member(pointer).map(str::to_owned);
-            text.with_context(|| format!("no {pointer}: {}", answer.message()))
-        };
-        let session = Session {
-            token: Secret::new(member("/token")?),
-            id: member("/session")?,
-            device: member("/device/id")?,
-            account: member("/account/id")?,
-        };
+    pub async fn begin(&mut self, answer: &Answer, socket_url: &str) -> Result<()> {
+        let (session, key) = answer.sign_in()?;
         self.session = Some(session.clone());
-        self.key = Some(Secret::new(member("/device_key")?));
+        self.ended = None;
         if self.is.role == "Tablet" {
-            let socket = Socket::open(&self.api, &settings.socket_url, &session.token).await?;
-            self.socket = Some(socket);
+            self.socket = Some(Socket::open(&self.api, socket_url, &session.token).await?);
             return Ok(());
         }
-        let create = || {
-            let settings = curfew_client::Settings {
-                api: self.api.clone(),
-                socket_url: Some(settings.socket_url.clone()),
-                device: DeviceInfo::default(),
-                timing: Timing::default(),
-            };
-            Client::new(settings, Storage::in_memory())
-        };
-        let (client, _) = self.client.get_or_insert_with(create);
-        client.begin(session, None).await?;
-        client.storage().store("film".into(), "downloaded".into())?;
-        let connected = self.step().await;
-        ensure!(
-            connected == Some(Event::Connected),
-            "{} does not connect",
-            self.is.role
-        );
+        self.client.begin(session, Some(&key)).await?;
+        let film = ("film".into(), "downloaded".into());
+        self.client.storage().store(film.0, film.1)?;
+        let event = self.step().await?;
+        ensure!(event == Event::Connected, "not connected: {event:?}");
         Ok(())
     }
 
-    pub fn client(&self) -> Result<&Client> {
-        let client = self.client.as_ref().map(|(client, _)| client);
-        client.with_context(|| format!("{} has no client", self.is.role))
-    }
-
     /// Waits for the client's next event. A socket may close at any time.
-    pub async fn step(&mut self) -> Option<Event> {
-        let (_, events) = self.client.as_mut()?;
+    pub async fn step(&mut self) -> Result<Event> {
         loop {
-            match timeout(TIMEOUT, events.recv()).await.ok()?? {
-                Event::Disconnected | Event::Retrying { .. } => {}
-                event => return Some(event),
+            match timeout(TIMEOUT, self.events.recv()).await? {
+                Some(Event::Disconnected | Event::Retrying { .. }) => {}
+                event => return event.context("the client has ended"),
             }
         }
     }
@@ -140,19 +110,10 @@ impl Device {
     /// Cuts the network, and waits until the socket is closed: before that, a push
     /// could still reach it.
     pub async fn go_offline(&mut self) -> Result<()> {
-        self.client()?.set_offline(true);
-        let (_, events) = self.client.as_mut().context("no client")?;
-        let event = timeout(TIMEOUT, events.recv()).await?;
-        ensure!(
-            event == Some(Event::Disconnected),
-            "still online: {event:?}"
-        );
+        self.client.set_offline(true);
+        let event = timeout(TIMEOUT, self.events.recv()).await?;
+        ensure!(event == Some(Event::Disconnected), "online: {event:?}");
         Ok(())
-    }
-
-    /// Returns an event that has come already.
-    pub fn pending(&mut self) -> Option<Event> {
-        self.client.as_mut()?.1.try_recv().ok()
     }
 
     /// Waits for the old app's next frame; none when its socket was closed.
@@ -160,12 +121,4 @@ impl Device {
         let socket = self.socket.as_mut().context("no socket is open")?;
         Ok(timeout(TIMEOUT, socket.next()).await??)
     }
-}
-
-/// Returns an address that only one device has, where the whole of 127.0.0.0/8 is
-/// this machine (as on Linux).
-fn own_address(host: u8) -> IpAddr {
-    let own = Ipv4Addr::new(127, 0, 0, host);
-    let is_usable = TcpListener::bind((own, 0)).is_ok();
-    IpAddr::V4(if is_usable { own } else { Ipv4Addr::LOCALHOST })
 }

@@ -32,7 +32,6 @@ use tokio_websockets::{ClientBuilder, Message, ServerBuilder};
 use super::{PATIENCE, PAUSE};
 
 const SOCKET_PATH: &str = "/v1/socket";
-const TICKETS_PATH: &str = "/v1/socket-tickets";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -316,7 +315,6 @@ impl Link {
             .headers()
             .contains_key(UPGRADE)
             .then(|| hyper::upgrade::on(&mut request));
-        let is_ticket = request.uri().path() == TICKETS_PATH;
         let path = request.uri().path_and_query();
         let path = path.map_or("/", PathAndQuery::as_str);
         *request.uri_mut() = format!("http://{}{path}", self.authority).parse()?;
@@ -337,10 +335,11 @@ impl Link {
         }
         let (mut parts, body) = answer.into_parts();
         let mut body = body.collect().await?.to_bytes();
-        if is_ticket && parts.status == StatusCode::OK {
-            let mut ticket: Value = serde_json::from_slice(&body)?;
-            ticket["url"] = json!(format!("ws://{}{SOCKET_PATH}", self.address));
-            body = ticket.to_string().into();
+        // A ticket names the socket.
+        let mut json: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if json["ticket"].is_string() {
+            json["url"] = format!("ws://{}{SOCKET_PATH}", self.address).into();
+            body = json.to_string().into();
             parts.headers.remove(CONTENT_LENGTH);
         }
         Ok(Response::from_parts(parts, body.into()))

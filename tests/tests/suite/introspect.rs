@@ -300,7 +300,7 @@ async fn a_form_without_exactly_one_token_is_refused() {
     let (app, tv) = account().await;
     let token = &tv.token;
     let refusal = async |form: String| {
-        let reply = introspect::handle(&app.bundle.introspect, introspection(&form)).await;
+        let reply = app.bundle.send(introspection(&form)).await;
         refused(&reply)
     };
     let wrong = |field: &str| (400, "request-invalid".to_owned(), json!(field));
@@ -330,7 +330,7 @@ async fn unknown_parameters_are_ignored() {
         &tv.token
     );
 
-    let reply = introspect::handle(&app.bundle.introspect, introspection(&form)).await;
+    let reply = app.bundle.send(introspection(&form)).await;
 
     assert_active(&reply);
 }
@@ -343,7 +343,7 @@ async fn a_body_of_another_content_type_is_refused() {
         .headers
         .insert("content-type", "application/json".parse().unwrap());
 
-    let reply = introspect::handle(&app.bundle.introspect, event).await;
+    let reply = app.bundle.send(event).await;
 
     let field = json!("Content-Type");
     assert_eq!(refused(&reply), (400, "request-invalid".to_owned(), field));
@@ -384,7 +384,7 @@ async fn a_caller_without_authorization_by_iam_is_refused_before_any_table_is_re
     app.aws.clear_calls();
 
     for event in events {
-        let reply = introspect::handle(&app.bundle.introspect, event).await;
+        let reply = app.bundle.send(event).await;
 
         let (status, name, _) = refused(&reply);
         assert_eq!((status, name.as_str()), (403, "caller-not-allowed"));

@@ -347,6 +347,8 @@ fn every_function_has_the_variables_that_it_reads_and_of_its_own_no_other() {
         }
         read_by_any.extend(read.into_keys());
     }
+    let reads_secret = variables_read("login")["DISTRIBUTION_SECRET"];
+    assert!(reads_secret, "login shows places");
     for (name, value) in for_all {
         assert!(read_by_any.contains(name), "no function reads {name}");
         // Every function sees these: none may be a secret or grant access.

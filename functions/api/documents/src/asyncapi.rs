@@ -146,8 +146,8 @@ fn security() -> Value {
             "in": "header",
             "name": "Sec-WebSocket-Protocol",
             "description": "A page offers the subprotocols `curfew.v1` and `curfew.ticket.` with a \
-                ticket (`POST /v1/socket-tickets`), good for one handshake within 30 seconds. The \
-                answer chooses `curfew.v1`.",
+                ticket (the HTTP API's operation `createSocketTicket`), good for one handshake \
+                within 30 seconds. The answer chooses `curfew.v1`.",
         },
     })
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Device, Household, LAPTOP};
 use curfew_tests::crowd::WrittenDevice;
-use curfew_tests::listener::{Listener, ReceivedEvent};
+use curfew_tests::listener::{Listener, Message};
 use curfew_tests::stack;
 use domain::AccountId;
 use serde::Serialize;
@@ -295,7 +295,7 @@ impl Home {
     /// Waits until a subscriber has heard an event of this type for each television.
     async fn wait_for(&mut self, event_type: &str) -> Result<()> {
         let televisions = self.televisions;
-        let is_all = |heard: &[ReceivedEvent]| {
+        let is_all = |heard: &[Message]| {
             let of = heard.iter().filter(|one| one.event_type() == event_type);
             of.count() >= televisions
         };

@@ -300,10 +300,11 @@ impl Household {
 async fn listen(mut listener: Listener, hear: UnboundedSender<(String, Instant)>) {
     let mut known = 0;
     while let Ok(heard) = listener.until(|heard| heard.len() > known).await {
+        let at = Instant::now();
         for one in &heard[known..] {
             if let Some(sign_out) = one.claims["txn"].as_str() {
                 // The receiver is gone when the measurement ends.
-                let _ = hear.send((sign_out.to_owned(), one.at));
+                let _ = hear.send((sign_out.to_owned(), at));
             }
         }
         known = heard.len();

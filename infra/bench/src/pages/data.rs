@@ -13,6 +13,7 @@ pub type Amounts = BTreeMap<String, f64>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operations {
+    pub processor: Processor,
     pub measured: Vec<Operation>,
     pub assumed: Vec<Operation>,
     pub receipts: Vec<Receipt>,
@@ -88,7 +89,6 @@ pub struct Receipt {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
-    pub processor: Processor,
     pub trip_ms: Amounts,
     pub assumed: Assumed,
     pub app: App,

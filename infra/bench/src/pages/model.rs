@@ -94,9 +94,9 @@ impl Model {
     /// Returns the milliseconds that a function computes for one request, or for one of
     /// the devices that a request is about.
     pub fn computing_ms(&self, function: &str) -> Result<f64> {
-        let processor = &self.usage.processor;
+        let processor = &self.operations.processor;
         let us = processor.us.get(function);
-        let us = us.with_context(|| format!("usage.toml has no time of {function}"))?;
+        let us = us.with_context(|| format!("operations.toml has no time of {function}"))?;
         let devices = processor.devices.get(function).unwrap_or(&1.0);
         let share = (self.memory_mb(function)? / WHOLE_PROCESSOR_MB).min(1.0);
         Ok(us / devices / 1_000.0 / share)

@@ -7,7 +7,7 @@ use http::header::RETRY_AFTER;
 use hyper::body::Bytes;
 use serde_json::Value;
 
-use crate::{EndReason, SignedOut};
+use crate::{EndReason, Error, Secret, Session, SignedOut};
 
 /// The longest wait that a device accepts from `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
@@ -61,6 +61,42 @@ impl Answer {
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
         Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+    }
+
+    /// Reads the answer to a sign-in: the session, and the device key for the next one.
+    ///
+    /// # Errors
+    /// When it was refused, or is incomplete.
+    pub fn sign_in(&self) -> Result<(Session, Secret), Error> {
+        if self.status != 200 {
+            return Err(Error::from(self));
+        }
+        let member = |pointer| {
+            let missing = || Error::new(format!("the answer to the sign-in has no {pointer}"));
+            self.owned(pointer).ok_or_else(missing)
+        };
+        let session = Session {
+            token: Secret::new(member("/token")?),
+            id: member("/session")?,
+            device: member("/device/id")?,
+            account: member("/account/id")?,
+        };
+        Ok((session, Secret::new(member("/device_key")?)))
+    }
+
+    /// Reads the answer to a sign-out that was made for this reason: its scope, and
+    /// what the devices whose sessions it ended learn of it.
+    #[must_use]
+    pub fn sign_out(&self, reason: &str) -> Option<(&str, SignedOut)> {
+        let scope = self.member("/sign_out/scope")?;
+        let by = self.json["sign_out"]["requested_by"].clone();
+        let sign_out = SignedOut {
+            sign_out: Some(self.owned("/sign_out/id").filter(|_| self.status == 200)?),
+            at: self.owned("/sign_out/requested_at")?,
+            by: serde_json::from_value(by).ok(),
+            reason: reason.to_owned(),
+        };
+        Some((scope, sign_out))
     }
 
     /// Returns why the session of the request's token has ended, if the answer

@@ -1,7 +1,6 @@
 //! The calls that a device makes. [`Api::call`] makes any call; the others are
 //! the ones that every device needs.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue, USER_AGENT};
@@ -66,19 +65,8 @@ impl Api {
     /// # Errors
     /// [`AddressError`] when secrets must not go there.
     pub fn new(url: &str) -> Result<Self, AddressError> {
-        Self::with_connector(url, Connector::new(None))
-    }
-
-    /// Creates a client that calls from one of this machine's addresses.
-    ///
-    /// # Errors
-    /// [`AddressError`] when secrets must not go there.
-    pub fn from_address(url: &str, local_address: IpAddr) -> Result<Self, AddressError> {
-        Self::with_connector(url, Connector::new(Some(local_address)))
-    }
-
-    fn with_connector(url: &str, connector: Connector) -> Result<Self, AddressError> {
         address(url, ["http", "https"])?;
+        let connector = Connector::new();
         Ok(Self {
             http: Client::builder(TokioExecutor::new()).build(connector.clone()),
             connector,

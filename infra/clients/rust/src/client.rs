@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -11,8 +10,7 @@ use tokio::time::timeout;
 
 use crate::session_task::{Control, SessionTask};
 use crate::{
-    Answer, Api, By, Credentials, DeviceInfo, EndReason, Error, Event, Secret, Session, SignedOut,
-    Storage, Timing,
+    Answer, Api, Credentials, DeviceInfo, EndReason, Error, Event, Secret, Session, Storage, Timing,
 };
 
 /// The settings of a device.
@@ -88,20 +86,7 @@ impl Client {
         let key = self.storage().device_key().map_err(Error::storage)?;
         let Settings { api, device, .. } = &self.settings;
         let answer = api.sign_in(credentials, device, key.as_ref()).await?;
-        if answer.status != 200 {
-            return Err(Error::from(&answer));
-        }
-        let member = |pointer| {
-            let text = answer.member(pointer).map(str::to_owned);
-            text.ok_or_else(|| Error::new(format!("the answer to the sign-in has no {pointer}")))
-        };
-        let session = Session {
-            token: Secret::new(member("/token")?),
-            id: member("/session")?,
-            device: member("/device/id")?,
-            account: member("/account/id")?,
-        };
-        let key = Secret::new(member("/device_key")?);
+        let (session, key) = answer.sign_in()?;
         self.begin(session.clone(), Some(&key)).await?;
         Ok(session)
     }
@@ -240,21 +225,12 @@ impl Client {
     /// none if the answer is something else.
     #[must_use]
     pub fn apply_sign_out(&self, answer: &Answer, reason: &str) -> Option<String> {
-        let sign_out = &answer.json["sign_out"];
-        let text = |name: &str| sign_out[name].as_str().map(str::to_owned);
-        let id = text("id").filter(|_| answer.status == 200)?;
-        let at = text("requested_at")?;
-        let scope = text("scope")?;
-        if ["local", "global"].contains(&scope.as_str()) {
-            let by = By::deserialize(&sign_out["requested_by"]).ok();
-            self.control(Control::Ended(EndReason::SignedOut(SignedOut {
-                sign_out: Some(id.clone()),
-                at,
-                by,
-                reason: reason.to_owned(),
-            })));
+        let (scope, sign_out) = answer.sign_out(reason)?;
+        let id = sign_out.sign_out.clone();
+        if ["local", "global"].contains(&scope) {
+            self.control(Control::Ended(EndReason::SignedOut(sign_out)));
         }
-        Some(id)
+        id
     }
 
     /// Ends the device without signing out.

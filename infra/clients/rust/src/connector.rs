@@ -45,8 +45,7 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// Creates a connector that binds to a local address, or to any.
-    pub(crate) fn new(local_address: Option<IpAddr>) -> Self {
+    pub(crate) fn new() -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -54,7 +53,6 @@ impl Connector {
         http.set_keepalive_interval(Some(KEEP_ALIVE / 3));
         http.set_keepalive_retries(Some(3));
         http.set_connect_timeout(Some(KEEP_ALIVE));
-        http.set_local_address(local_address);
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(TLS.clone())
             .https_or_http()

@@ -126,7 +126,7 @@ async fn an_acknowledgement_with_a_body_is_refused() {
     let id = app.sign_out_scope(&laptop, "others").await;
     let event = acknowledgement_event(&tv.token, id, Some(&json!({ "wiped": true })));
 
-    let reply = sign_out_receipts::handle(&app.bundle.sign_out_receipts, event).await;
+    let reply = app.bundle.send(event).await;
 
     assert_eq!(problem_of(&reply), (400, "request-invalid".to_owned()));
     let receipt = read_receipt(&app, &laptop, id).await;

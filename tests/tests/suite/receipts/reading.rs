@@ -61,7 +61,7 @@ async fn a_receipt_is_refused_to_a_signed_out_device_and_without_a_token() {
     let reply = app.bundle.receipt(&tv.token, id).await;
     assert_eq!(problem_of(&reply), signed_out());
     let anonymous = receipt_event(None, id);
-    let reply = sign_out_receipts::handle(&app.bundle.sign_out_receipts, anonymous).await;
+    let reply = app.bundle.send(anonymous).await;
     assert_eq!(problem_of(&reply), (401, "token-missing".to_owned()));
 }
 
@@ -73,7 +73,7 @@ async fn page(app: &TestApp, by: &TestDevice, id: SignOutId, query: &[(&str, &st
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     event.query_string_parameters = query.into();
-    sign_out_receipts::handle(&app.bundle.sign_out_receipts, event).await
+    app.bundle.send(event).await
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Handshakes: which callers may open a socket, and how the others are refused.
 
 use curfew_tests::app::TestApp;
-use curfew_tests::background::ORIGIN;
+use curfew_tests::bundle::ORIGIN;
 use curfew_tests::socket_events::{by_ticket, by_token, disconnect, frame, handshake};
 use curfew_tests::tables;
 use domain::EntryState;

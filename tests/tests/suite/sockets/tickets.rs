@@ -1,15 +1,13 @@
-//! `POST /v1/socket-tickets`: each ticket opens one socket, once, for the session
+//! Tickets for sockets of pages: each ticket opens one socket, once, for the session
 //! that asked for it.
 
 use std::sync::Arc;
 
 use curfew_tests::app::TestApp;
-use curfew_tests::background::ORIGIN;
-use curfew_tests::bundle::{event, json_of, problem_of};
+use curfew_tests::bundle::{ORIGIN, SOCKET_URL, json_of, problem_of, ticket_event};
 use curfew_tests::socket_events::{by_ticket, handshake};
 use curfew_tests::tables;
 use curfew_tests::wire::CallResult;
-use http_api::OriginPolicy;
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -48,7 +46,7 @@ async fn a_ticket_has_an_expiry_and_a_url_and_is_stored_as_a_hash() {
 
     let body = json_of(&reply);
     assert_eq!(reply.headers["cache-control"], "no-store");
-    assert_eq!(body["url"], "wss://sockets.invalid/v1");
+    assert_eq!(body["url"], SOCKET_URL);
     let expires_at: domain::Timestamp = body["expires_at"].as_str().unwrap().parse().unwrap();
     let lasts = expires_at.duration_since(app.clock.now());
     assert_eq!(lasts, SignedDuration::from_secs(30));
@@ -146,18 +144,16 @@ async fn only_a_valid_session_gets_a_ticket() {
 
 #[tokio::test]
 async fn a_page_gets_a_ticket_by_its_cookie_only_from_an_allowed_origin() {
-    let mut app = TestApp::new().await;
-    app.bundle.socket_tickets.origin_policy = OriginPolicy::new(Some(ORIGIN), None);
+    let app = TestApp::new().await;
     let page = app.sign_in(None).await;
     let ask = async |origin: Option<&str>| {
-        let mut event = event("POST", "/v1/socket-tickets", None, None);
+        let mut event = ticket_event(None, None);
         let cookie = format!("__Host-curfew={}", page.token);
         event.headers.insert("cookie", cookie.parse().unwrap());
         if let Some(origin) = origin {
             event.headers.insert("origin", origin.parse().unwrap());
         }
-        let reply = socket_tickets::handle(&app.bundle.socket_tickets, event).await;
-        reply.status_code
+        app.bundle.send(event).await.status_code
     };
 
     assert_eq!(ask(Some(ORIGIN)).await, 200);
@@ -171,8 +167,8 @@ async fn a_ticket_request_with_a_body_is_refused() {
     let app = TestApp::new().await;
     let page = app.sign_in(None).await;
     let body: Value = serde_json::json!({ "device": "another" });
-    let event = event("POST", "/v1/socket-tickets", Some(&page.token), Some(&body));
-    let reply = socket_tickets::handle(&app.bundle.socket_tickets, event).await;
+    let event = ticket_event(Some(&page.token), Some(&body));
+    let reply = app.bundle.send(event).await;
     assert_eq!(reply.status_code, 400);
     assert_eq!(json_of(&reply)["field"], "device");
 }
