@@ -393,6 +393,7 @@ fn row(
         key_hash: DeviceKey::new(id, runtime::random()).hash(),
         previous_key_hash: None,
         epoch,
+        last_epoch: epoch,
         first_signed_in_at: now,
         signed_in_at: now,
         verified_at: now,

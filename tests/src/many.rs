@@ -30,6 +30,11 @@ pub fn add_devices(engine: &Engine, like: &Device, count: usize, now: Timestamp)
         let token = Token::new(like.account, id, filled(at));
         let key = DeviceKey::new(id, filled(at));
         let bytes = |hash: &[u8]| json!({ "B": STANDARD.encode(hash) });
+        let key_of_like = row["signed_in_key"]["S"]
+            .as_str()
+            .expect("a signed-in device");
+        let (epoch, _) = key_of_like.split_once('#').expect("an epoch and a device");
+        row["signed_in_key"] = json!({ "S": format!("{epoch}#{id}") });
         row["device_id"] = json!({ "S": id.to_string() });
         row["session_id"] = json!({ "S": SessionId::from_random(filled(at)).to_string() });
         row["token_hash"] = bytes(token.hash().as_bytes());

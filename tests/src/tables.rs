@@ -35,7 +35,6 @@ pub fn definitions() -> [Value; 6] {
     let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
     let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
-    let number = |name: &str| json!({ "AttributeName": name, "AttributeType": "N" });
     let binary = |name: &str| json!({ "AttributeName": name, "AttributeType": "B" });
     [
         json!({
@@ -53,8 +52,15 @@ pub fn definitions() -> [Value; 6] {
         json!({
             "TableName": DEVICES,
             "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [text("account_id"), text("device_id")],
+            "AttributeDefinitions": [
+                text("account_id"), text("device_id"), text("signed_in_key"),
+            ],
             "KeySchema": [hash("account_id"), range("device_id")],
+            "LocalSecondaryIndexes": [{
+                "IndexName": store::BY_SIGNED_IN,
+                "KeySchema": [hash("account_id"), range("signed_in_key")],
+                "Projection": { "ProjectionType": "KEYS_ONLY" },
+            }],
             "StreamSpecification": {
                 "StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES",
             },
@@ -62,15 +68,8 @@ pub fn definitions() -> [Value; 6] {
         json!({
             "TableName": RECEIPTS,
             "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [
-                text("account_id"), text("sign_out_id"), number("ended_epoch"),
-            ],
+            "AttributeDefinitions": [text("account_id"), text("sign_out_id")],
             "KeySchema": [hash("account_id"), range("sign_out_id")],
-            "LocalSecondaryIndexes": [{
-                "IndexName": store::BY_ENDED_EPOCH,
-                "KeySchema": [hash("account_id"), range("ended_epoch")],
-                "Projection": { "ProjectionType": "ALL" },
-            }],
             "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
         }),
         json!({

@@ -5,12 +5,13 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+use std::collections::HashMap;
+
 use domain::session::{Authenticated, SessionStatus, session_status};
-use domain::sign_out::first_to_end;
-use domain::{Account, Device, DeviceId, Epoch, Limits, SignOut, Timestamp};
+use domain::{Account, Device, DeviceId, EndInfo, Limits, Timestamp};
 use http_api::{
     Answer, DeviceView, Event, OriginPolicy, Paging, Problem, Reply, Request, RequestProblems,
-    SessionEnd, TokenProblems, authenticate, serve,
+    SessionEnd, TokenProblems, WRITE_ATTEMPTS, authenticate, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,11 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 100;
-/// The rows of one read. More than the default limit, because the filter may drop
-/// some of them.
-const ROWS_PER_READ: i32 = 100;
+/// The most rows of one read: `BatchGetItem` takes 100 keys, and one is the account's.
+const ROWS_PER_READ: i32 = 99;
+/// The most reads for one page. Then it ends early, with a cursor: what a request costs
+/// is bounded, however many sessions have expired.
+const MAX_READS: usize = 10;
 
 /// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
@@ -104,50 +107,102 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     ),
 )]
 async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
-    let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
-    let query = Query::read(request)?;
-    let (devices, next) = collect(deps, &caller, &query, now).await?;
-    Ok(Answer::json(
-        200,
-        &Devices {
-            devices,
-            next_cursor: next.map(|id| id.to_string()),
-        },
-    ))
+    for _ in 0..WRITE_ATTEMPTS {
+        let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+        let query = Query::read(request)?;
+        let page = match query.status {
+            Which::SignedIn => collect_signed_in(deps, &caller, &query, now).await?,
+            Which::SignedOut | Which::All => Some(collect(deps, &caller, &query, now).await?),
+        };
+        if let Some((devices, next)) = page {
+            let next_cursor = next.map(|id| id.to_string());
+            return Ok(Answer::json(
+                200,
+                &Devices {
+                    devices,
+                    next_cursor,
+                },
+            ));
+        }
+    }
+    Err(StoreError::Contended.into())
 }
 
-/// Reads rows until the page is full or the account has no more. Also returns the
-/// last device of the page, when more devices match.
+/// The devices of a page; the last one, when more may follow.
+type Page = (Vec<DeviceView>, Option<DeviceId>);
+
+/// Reads the signed-in devices until the page is full, the account has no more, or the
+/// reads of one call are used up: sessions that have expired are passed over. Returns
+/// nothing if the account's epoch has moved on, so that its devices are to be found
+/// elsewhere and the caller must be checked again.
+async fn collect_signed_in(
+    deps: &Deps,
+    caller: &Authenticated,
+    query: &Query,
+    now: Timestamp,
+) -> Result<Option<Page>, StoreError> {
+    let (account, epoch) = (caller.account.id, caller.account.epoch);
+    let (mut devices, mut after) = (Vec::new(), query.cursor);
+    // One more than the page, to know whether it is the last.
+    let mut limit =
+        i32::try_from(query.limit + 1).map_or(ROWS_PER_READ, |it| it.min(ROWS_PER_READ));
+    for _ in 0..MAX_READS {
+        let found = deps
+            .store
+            .signed_in_ids(account, epoch, after, limit)
+            .await?;
+        let mut rows = deps.store.rows(account, &found.ids).await?;
+        let current = rows.account.take().filter(|account| account.epoch == epoch);
+        let Some(current) = current else {
+            return Ok(None);
+        };
+        for id in found.ids {
+            let row = rows.take_device(id).filter(|row| {
+                session_status(&current, row, &deps.limits, now) == SessionStatus::SignedIn
+            });
+            if let Some(row) = row {
+                if devices.len() == query.limit {
+                    return Ok(Some((devices, after)));
+                }
+                devices.push(DeviceView::signed_in(&row, caller.device.id));
+            }
+            after = Some(id);
+        }
+        if found.next.is_none() {
+            return Ok(Some((devices, None)));
+        }
+        limit = ROWS_PER_READ;
+    }
+    Ok(Some((devices, after)))
+}
+
+/// Reads rows until the page is full, the account has no more, or the reads of one call
+/// are used up.
 async fn collect(
     deps: &Deps,
     caller: &Authenticated,
     query: &Query,
     now: Timestamp,
-) -> Result<(Vec<DeviceView>, Option<DeviceId>), StoreError> {
+) -> Result<Page, StoreError> {
     let account = &caller.account;
-    let mut devices = Vec::new();
-    let mut after = query.cursor;
-    loop {
+    let (mut devices, mut after) = (Vec::new(), query.cursor);
+    for _ in 0..MAX_READS {
         let rows = deps.store.devices(account.id, after, ROWS_PER_READ).await?;
         let filter = Filter::new(deps, account, &rows.devices, query.status, now).await?;
         for device in &rows.devices {
-            let Some(view) = filter.view(device, caller.device.id) else {
-                continue;
-            };
-            if devices.len() == query.limit {
-                return Ok((devices, after));
+            if let Some(view) = filter.view(device, caller.device.id) {
+                if devices.len() == query.limit {
+                    return Ok((devices, after));
+                }
+                devices.push(view);
             }
-            devices.push(view);
             after = Some(device.id);
         }
         if rows.next.is_none() {
             return Ok((devices, None));
         }
-        if devices.len() == query.limit {
-            return Ok((devices, after));
-        }
-        after = rows.next;
     }
+    Ok((devices, after))
 }
 
 /// Filters the devices of one read by status, by the rule that decides validity.
@@ -156,8 +211,8 @@ struct Filter<'a> {
     limits: Limits,
     which: Which,
     now: Timestamp,
-    /// The sign-outs of all devices that the rows of this read do not show yet.
-    sign_outs: Vec<SignOut>,
+    /// The ends of the sessions whose rows do not show them yet.
+    ends: HashMap<DeviceId, EndInfo>,
 }
 
 impl<'a> Filter<'a> {
@@ -171,23 +226,15 @@ impl<'a> Filter<'a> {
         let is_ended_by_epoch = |device: &&Device| {
             session_status(account, device, &deps.limits, now) == SessionStatus::EndedByEpoch
         };
-        let oldest: Option<Epoch> = devices
-            .iter()
-            .filter(is_ended_by_epoch)
-            .map(|device| device.epoch)
-            .min();
-        let sign_outs = match oldest {
-            Some(epoch) if which != Which::SignedIn => {
-                deps.store.sign_outs_since(account.id, epoch).await?
-            }
-            Some(_) | None => Vec::new(),
-        };
+        let ended: Vec<&Device> = devices.iter().filter(is_ended_by_epoch).collect();
+        let ends = deps.store.ends_by_epoch(account.id, &ended).await?;
+        let ends = ended.iter().zip(ends);
         Ok(Self {
             account,
             limits: deps.limits,
             which,
             now,
-            sign_outs,
+            ends: ends.filter_map(|(it, end)| Some((it.id, end?))).collect(),
         })
     }
 
@@ -200,19 +247,15 @@ impl<'a> Filter<'a> {
         }
         // DynamoDB may delete a row up to days after its TTL.
         let kept_until = self.limits.device_kept_until(device.expires_at);
-        if self.which == Which::SignedIn || self.now >= kept_until {
+        if self.now >= kept_until {
             return None;
         }
-        let by_epoch;
         let end = match &status {
             SessionStatus::SignedOut(ended) => SessionEnd::SignedOut(ended),
-            SessionStatus::EndedByEpoch => {
-                by_epoch = first_to_end(&self.sign_outs, device.session, device.epoch)
-                    .map(SignOut::end_info);
-                by_epoch
-                    .as_ref()
-                    .map_or(SessionEnd::Unrecorded, SessionEnd::SignedOut)
-            }
+            SessionStatus::EndedByEpoch => self
+                .ends
+                .get(&device.id)
+                .map_or(SessionEnd::Unrecorded, SessionEnd::SignedOut),
             SessionStatus::SignedIn | SessionStatus::Expired => SessionEnd::Expired(
                 device
                     .expires_at

@@ -222,15 +222,14 @@ async fn write(
 ) -> Result<WriteOutcome, StoreError> {
     if let Some(before) = &new.replaced
         && session_status(account, before, &deps.limits, now) == SessionStatus::EndedByEpoch
+        && let Some(ended) = deps.store.end_by_epoch(before).await?
+        && !before.had_expired(ended.at, &deps.limits)
     {
-        let ended = deps.store.end_by_epoch(before).await?;
-        if !before.had_expired(ended.at, &deps.limits) {
-            let session = EndedSession::from(before);
-            return deps
-                .store
-                .replace_unswept_session(&new.row, &session, &ended, &deps.limits)
-                .await;
-        }
+        let session = EndedSession::from(before);
+        return deps
+            .store
+            .replace_unswept_session(&new.row, &session, &ended, &deps.limits)
+            .await;
     }
     let replaced = new.replaced.as_ref().map(|before| before.session);
     deps.store.sign_in(&new.row, replaced, &deps.limits).await

@@ -50,6 +50,7 @@ impl NewSession {
             // carries the new one may be lost.
             previous_key_hash: before.as_ref().and(presented),
             epoch: account.epoch,
+            last_epoch: account.epoch,
             first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
             signed_in_at: now,
             verified_at: now,

@@ -90,7 +90,7 @@ async fn earlier_end(
 ) -> Result<Option<EndInfo>, StoreError> {
     match session_status(&caller.account, target, &deps.limits, now) {
         SessionStatus::SignedOut(ended) => Ok(Some(ended)),
-        SessionStatus::EndedByEpoch => deps.store.end_by_epoch(target).await.map(Some),
+        SessionStatus::EndedByEpoch => deps.store.end_by_epoch(target).await,
         SessionStatus::SignedIn | SessionStatus::Expired => Ok(None),
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::session::{SessionStatus, session_status};
 use domain::{AccountId, Device, DeviceId, EndInfo, SessionId, Timestamp};
-use store::StoreError;
+use store::{ResolvedStatus, StoreError};
 
 use crate::Deps;
 
@@ -43,8 +43,8 @@ pub(crate) async fn check_session(
         SessionStatus::EndedByEpoch => {
             let limits = &deps.limits;
             match deps.store.resolve_end(&device, limits, now).await? {
-                Some(end) => CheckedSession::SignedOut(device, end),
-                None => CheckedSession::Ended,
+                ResolvedStatus::SignedOut(end) => CheckedSession::SignedOut(device, end),
+                _ => CheckedSession::Ended,
             }
         }
         SessionStatus::Expired => CheckedSession::Ended,

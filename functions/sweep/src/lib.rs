@@ -3,9 +3,10 @@
 //!
 //! No caller waits for it: the account's epoch refuses these sessions from the moment
 //! the sign-out was answered. One message sweeps one page of the devices and queues
-//! the next page. Every step can be repeated, at any time and in any order. The records
-//! of the sign-outs decide which one ended a session. A row is marked only if it still
-//! holds that session. The event of a session is the same each time.
+//! the next page. Every step can be repeated, at any time and in any order. The index of
+//! Devices finds the sessions that the sign-out ended and that are not marked yet, and
+//! nothing else is read. A row is marked only if it still holds that session. The event
+//! of a session is the same each time.
 
 #![allow(
     missing_docs,
@@ -14,13 +15,13 @@
 
 mod queue;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use domain::ids::InvalidId;
-use domain::sign_out::first_to_end;
-use domain::{AccountId, Device, DeviceState, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
+use domain::{AccountId, Device, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
 use events::{Event, PublishOutcome, Revoked, SecurityEventToken, Topic, session_ended};
 use runtime::elapsed_us;
 use store::{Store, StoreError, WriteOutcome, chain};
@@ -122,12 +123,14 @@ async fn sweep(
     let after = queue::last_device(message)?;
     let page = deps
         .store
-        .devices(announced.account, after, deps.page_size)
+        .unmarked_devices(announced.account, announced.ended, after, deps.page_size)
         .await?;
-    let marked = match find_ended(deps, announced, &page.devices).await? {
-        Some((sign_out, devices)) => mark(deps, &sign_out, &devices).await?,
-        None => 0,
-    };
+    let mut marked = 0;
+    if !page.devices.is_empty()
+        && let Some(sign_out) = record(deps, announced).await?
+    {
+        marked = mark(deps, &sign_out, &page.devices).await?;
+    }
     if let Some(last) = page.next {
         deps.queue
             .send_next_page(body, last)
@@ -141,40 +144,17 @@ async fn sweep(
     })
 }
 
-/// Returns the record of the sign-out, and the devices of a page whose sessions it
-/// ended and that are not marked yet. Sessions ended by an earlier sign-out are left
-/// to that sign-out's sweep.
-async fn find_ended<'a>(
-    deps: &Deps,
-    announced: &Announced,
-    devices: &'a [Device],
-) -> Result<Option<(SignOut, Vec<&'a Device>)>, StoreError> {
-    let unmarked = || {
-        devices.iter().filter(|device| {
-            device.state == DeviceState::SignedIn && device.epoch <= announced.ended
-        })
-    };
-    let Some(oldest) = unmarked().map(|device| device.epoch).min() else {
-        return Ok(None);
-    };
-    let sign_outs = deps
-        .store
-        .sign_outs_since(announced.account, oldest)
-        .await?;
-    let ended = unmarked()
-        .filter(|device| {
-            first_to_end(&sign_outs, device.session, device.epoch)
-                .is_some_and(|sign_out| sign_out.id == announced.sign_out)
-        })
-        .collect();
-    let sign_out = sign_outs
-        .iter()
-        .find(|sign_out| sign_out.id == announced.sign_out);
-    Ok(sign_out.map(|sign_out| (sign_out.clone(), ended)))
+/// Returns the record of the sign-out; none when the message is not about the sign-out
+/// that ended this epoch.
+async fn record(deps: &Deps, announced: &Announced) -> Result<Option<SignOut>, StoreError> {
+    let epochs = BTreeSet::from([announced.ended]);
+    let records = deps.store.records(announced.account, &epochs).await?;
+    let record = records.into_values().next();
+    Ok(record.filter(|record| record.id == announced.sign_out))
 }
 
 /// Marks the devices, and returns how many were not marked before.
-async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<usize, Error> {
+async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[Device]) -> Result<usize, Error> {
     // A marked row is never looked at again, so its event has to be published first.
     let published = publish(deps, sign_out, devices).await;
     let mut marked = 0;
@@ -197,11 +177,11 @@ async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Result<us
 
 /// Publishes an event for each ended session, if the sign-out kept the caller's session.
 /// If not, publishes nothing: the event about the whole account covers every session.
-async fn publish(deps: &Deps, sign_out: &SignOut, devices: &[&Device]) -> Vec<PublishOutcome> {
+async fn publish(deps: &Deps, sign_out: &SignOut, devices: &[Device]) -> Vec<PublishOutcome> {
     if !matches!(sign_out.target, SignOutTarget::Epoch { kept: Some(_), .. }) {
         return vec![PublishOutcome::Published; devices.len()];
     }
-    let message = |device: &&Device| session_ended(sign_out, device, &deps.issuer);
+    let message = |device: &Device| session_ended(sign_out, device, &deps.issuer);
     let messages: Vec<_> = devices.iter().map(message).collect();
     deps.topic.publish(&messages).await
 }

@@ -121,6 +121,10 @@ pub struct Device {
     pub previous_key_hash: Option<DeviceKeyHash>,
     /// The account's epoch when the session began.
     pub epoch: Epoch,
+    /// The last epoch that the session can be valid in: the one it began in or, since a
+    /// sign-out of others kept it, the one after that sign-out. The sign-out that ends
+    /// this epoch ended the session. Validity is not decided by it.
+    pub last_epoch: Epoch,
     /// The time of its first sign-in.
     pub first_signed_in_at: Timestamp,
     /// The time when the session began.

@@ -50,6 +50,7 @@ pub(crate) fn authenticated() -> Authenticated {
             key_hash: DeviceKey::new(token.device(), [6; 32]).hash(),
             previous_key_hash: None,
             epoch: Epoch(5),
+            last_epoch: Epoch(5),
             first_signed_in_at: now,
             signed_in_at: now,
             verified_at: now,

@@ -32,11 +32,12 @@ impl Limits {
         add(expires_at, self.receipt_retention)
     }
 
-    /// Returns the time when the record of a sign-out may be deleted. It outlives
-    /// every row it ended, so that an ended session can always learn the reason.
+    /// Returns the time when the record of a sign-out and its receipt may be deleted.
+    /// A session that it ended has been idle for too long by then, so that it can be
+    /// refused without the record.
     #[must_use]
     pub fn sign_out_kept_until(&self, at: Timestamp) -> Timestamp {
-        add(add(at, self.absolute), self.receipt_retention)
+        add(at, self.receipt_retention.max(self.idle))
     }
 
     /// Returns the time when a session expires from inactivity.

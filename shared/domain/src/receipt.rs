@@ -179,32 +179,16 @@ impl Receipt {
     }
 }
 
-/// The result of checking whether a sign-out ended the session in a device's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndedBy {
-    /// The sign-out ended the session.
-    This,
-    /// The sign-out ended the session unless an earlier one of the account did:
-    /// compare with [`first_to_end`](crate::sign_out::first_to_end).
-    ThisUnlessEarlier,
-    /// The sign-out did not end the session, or its receipt has no entry for it.
-    Other,
-}
-
-/// Judges by a device's row whether a sign-out ended the session in it.
+/// Judges by a device's row whether a sign-out ended the session in it and has an entry
+/// for it in its receipt.
 #[must_use]
-pub fn ended_by(sign_out: &SignOut, device: &Device, limits: &Limits) -> EndedBy {
-    if !device.is_in_receipt_of(&sign_out.end_info(), limits) {
-        return EndedBy::Other;
-    }
-    match &device.state {
-        DeviceState::SignedOut(ended) if ended.sign_out == sign_out.id => EndedBy::This,
+pub fn is_ended_by(sign_out: &SignOut, device: &Device, limits: &Limits) -> bool {
+    let is_its_end = match &device.state {
+        DeviceState::SignedOut(ended) => ended.sign_out == sign_out.id,
         // The epoch has ended the session and the sweep has not marked its row yet.
-        DeviceState::SignedIn if sign_out.ends(device.session, device.epoch) => {
-            EndedBy::ThisUnlessEarlier
-        }
-        DeviceState::SignedOut(_) | DeviceState::SignedIn => EndedBy::Other,
-    }
+        DeviceState::SignedIn => sign_out.is_end_of(device),
+    };
+    is_its_end && device.is_in_receipt_of(&sign_out.end_info(), limits)
 }
 
 /// The proof that a caller held a session.
@@ -242,9 +226,6 @@ pub struct AcknowledgeRows {
 pub enum Acknowledgement {
     /// The sign-out ended this session: record [`Step::Acknowledged`].
     Record(EndInfo, EndedSession),
-    /// As [`Acknowledgement::Record`], unless an earlier sign-out of the account
-    /// ended the session: see [`EndedBy::ThisUnlessEarlier`].
-    RecordUnlessEarlier(EndInfo, EndedSession),
     /// The receipt has an acknowledgement of this session.
     AlreadyRecorded,
     /// The sign-out does not exist or did not end this session.
@@ -294,10 +275,10 @@ impl AcknowledgeRows {
         let Some((row, session)) = row else {
             return Acknowledgement::UnknownSession;
         };
-        match ended_by(sign_out, row, limits) {
-            EndedBy::This => Acknowledgement::Record(ended, session),
-            EndedBy::ThisUnlessEarlier => Acknowledgement::RecordUnlessEarlier(ended, session),
-            EndedBy::Other => Acknowledgement::NotEnded,
+        if is_ended_by(sign_out, row, limits) {
+            Acknowledgement::Record(ended, session)
+        } else {
+            Acknowledgement::NotEnded
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Sign-outs: the construction of each kind, and the search for the one that ended a
-//! session.
+//! Sign-outs: the construction of each kind, and which sessions each ends.
 
 use jiff::Timestamp;
 
@@ -164,13 +163,24 @@ impl SignOut {
     }
 
     /// Returns whether this sign-out covers a session that began in the epoch
-    /// `born`. An earlier sign-out may already have ended it: see
-    /// [`first_to_end`].
+    /// `born`. An earlier sign-out may already have ended it.
     #[must_use]
     pub fn ends(&self, session: SessionId, born: Epoch) -> bool {
         match &self.target {
             SignOutTarget::One(one) => one.session == session,
             SignOutTarget::Epoch { ended, kept } => born <= *ended && *kept != Some(session),
+        }
+    }
+
+    /// Returns whether this sign-out ended the session in a row that no write has ended,
+    /// by ending the last epoch that the session could be valid in.
+    #[must_use]
+    pub fn is_end_of(&self, device: &Device) -> bool {
+        match &self.target {
+            SignOutTarget::One(_) => false,
+            SignOutTarget::Epoch { ended, kept } => {
+                *ended == device.last_epoch && *kept != Some(device.session)
+            }
         }
     }
 }
@@ -180,16 +190,6 @@ fn by(caller: &Authenticated) -> ByDevice {
         id: caller.device.id,
         name: caller.device.info.name.clone(),
     }
-}
-
-/// Returns the sign-out that ended the session: the first that covers it, as
-/// later ones found it already ended. `sign_outs` are in the order of their
-/// epochs.
-#[must_use]
-pub fn first_to_end(sign_outs: &[SignOut], session: SessionId, born: Epoch) -> Option<&SignOut> {
-    sign_outs
-        .iter()
-        .find(|sign_out| sign_out.ends(session, born))
 }
 
 #[cfg(test)]
@@ -253,31 +253,5 @@ mod tests {
         assert_eq!(sign_out.reason, Reason::AccountDisabled);
         assert_eq!(sign_out.by, None);
         assert!(sign_out.ends(caller.device.session, caller.account.epoch));
-    }
-
-    #[test]
-    fn the_first_sign_out_that_did_not_keep_a_session_ended_it() {
-        let caller = fixtures::authenticated();
-        let kept = caller.device.session;
-        let other = SessionId::from_random([3; 16]);
-        let all = |epoch: u64, keep_caller: bool| {
-            let mut caller = caller.clone();
-            caller.account.epoch = Epoch(epoch);
-            SignOut::of_all(&caller, keep_caller, Reason::SignedOut, now(), [1; 10])
-        };
-        let sign_outs = [all(1, true), all(2, true), all(3, false)];
-        assert_eq!(
-            first_to_end(&sign_outs, kept, Epoch(1)),
-            Some(&sign_outs[2])
-        );
-        assert_eq!(
-            first_to_end(&sign_outs, other, Epoch(1)),
-            Some(&sign_outs[0])
-        );
-        assert_eq!(
-            first_to_end(&sign_outs, other, Epoch(3)),
-            Some(&sign_outs[2])
-        );
-        assert_eq!(first_to_end(&sign_outs, other, Epoch(4)), None);
     }
 }

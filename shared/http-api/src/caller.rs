@@ -2,7 +2,7 @@
 
 use domain::session::{AuthError, Authenticated};
 use domain::{Device, DeviceId, EndInfo, Limits, Timestamp, Token};
-use store::{Store, StoreError, WriteOutcome};
+use store::{ResolvedStatus, Store, StoreError, WriteOutcome};
 
 use crate::problem::Problem;
 use crate::request::Request;
@@ -45,8 +45,13 @@ pub async fn authenticate_with_device(
         Err(AuthError::Expired) => return Err(Problem::SessionExpired),
         Err(AuthError::SignedOut(ended, device)) => (ended, device),
         Err(AuthError::EndedByEpoch(device)) => {
-            let ended = store.resolve_end(&device, limits, now).await?;
-            (ended.ok_or(Problem::TokenInvalid)?, device)
+            match store.resolve_end(&device, limits, now).await? {
+                ResolvedStatus::SignedOut(ended) => (ended, device),
+                ResolvedStatus::Expired => return Err(Problem::SessionExpired),
+                ResolvedStatus::Replaced | ResolvedStatus::SignedIn => {
+                    return Err(Problem::TokenInvalid);
+                }
+            }
         }
     };
     record_contact(store, &signed_out, &ended, limits, now).await;
@@ -72,8 +77,10 @@ pub async fn check_token(
         }
         Err(AuthError::EndedByEpoch(device)) if device.contacted_at.is_none() => {
             match store.resolve_end(device, limits, now).await {
-                Ok(Some(ended)) => record_contact(store, device, &ended, limits, now).await,
-                Ok(None) => {}
+                Ok(ResolvedStatus::SignedOut(ended)) => {
+                    record_contact(store, device, &ended, limits, now).await;
+                }
+                Ok(_) => {}
                 Err(error) => contact_not_recorded(&error),
             }
         }

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::end_info::EndInfo;
 use domain::receipt::{AcknowledgeRows, Acknowledgement, SessionProof, Step};
-use domain::sign_out::{EndedSession, first_to_end};
 use domain::{AccountId, DeviceId, Limits, SignOutId, Timestamp};
 
 use crate::error::StoreError;
@@ -27,8 +25,7 @@ impl Store {
     /// session that `proof` fits. The device may have signed in again since.
     ///
     /// One `BatchGetItem` of Devices (`account_id`, `device_id`) and Receipts
-    /// (`account_id`, the keys of the header and the entry), consistent; as
-    /// [`Store::sign_outs_since`] if the sweep has not reached the device yet; then
+    /// (`account_id`, the keys of the header and the entry), consistent; then
     /// as [`Store::record_step`]. A replay changes nothing.
     ///
     /// # Errors
@@ -46,13 +43,6 @@ impl Store {
         let rows = self.acknowledge_rows(account, device, sign_out).await?;
         let (ended, session) = match rows.judge(device, &proof, limits) {
             Acknowledgement::Record(ended, session) => (ended, session),
-            // Asked only in this case, because it costs a second read.
-            Acknowledgement::RecordUnlessEarlier(ended, session) => {
-                if !self.is_first_to_end(account, &ended, &session).await? {
-                    return Ok(AcknowledgeOutcome::NotEnded);
-                }
-                (ended, session)
-            }
             // Answered without a write, so that repeating it costs one read.
             Acknowledgement::AlreadyRecorded => return Ok(AcknowledgeOutcome::Acknowledged),
             Acknowledgement::NotEnded => return Ok(AcknowledgeOutcome::NotEnded),
@@ -61,17 +51,6 @@ impl Store {
         self.record_step(account, &ended, &session, Step::Acknowledged, now, limits)
             .await?;
         Ok(AcknowledgeOutcome::Acknowledged)
-    }
-
-    async fn is_first_to_end(
-        &self,
-        account: AccountId,
-        ended: &EndInfo,
-        session: &EndedSession,
-    ) -> Result<bool, StoreError> {
-        let sign_outs = self.sign_outs_since(account, session.epoch).await?;
-        let first = first_to_end(&sign_outs, session.session, session.epoch);
-        Ok(first.is_some_and(|first| first.id == ended.sign_out))
     }
 
     async fn acknowledge_rows(

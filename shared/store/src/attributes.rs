@@ -22,6 +22,9 @@ pub(crate) const DISABLED_AT: &str = "disabled_at";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const SESSION_ID: &str = "session_id";
 pub(crate) const STATE: &str = "state";
+/// The sort key of the index of signed-in devices. Only rows whose state is
+/// `signed_in` have it.
+pub(crate) const SIGNED_IN_KEY: &str = "signed_in_key";
 pub(crate) const TOKEN_HASH: &str = "token_hash";
 pub(crate) const DEVICE_KEY_HASH: &str = "device_key_hash";
 pub(crate) const PREVIOUS_DEVICE_KEY_HASH: &str = "previous_device_key_hash";
@@ -48,6 +51,7 @@ pub(crate) const SCOPE: &str = "scope";
 pub(crate) const REQUESTED_AT: &str = "requested_at";
 pub(crate) const REQUESTED_BY: &str = "requested_by";
 pub(crate) const REQUESTED_BY_NAME: &str = "requested_by_name";
+pub(crate) const RECORD: &str = "record";
 pub(crate) const ENDED_EPOCH: &str = "ended_epoch";
 pub(crate) const REFUSED_AT: &str = "refused_at";
 pub(crate) const PUSHED_AT: &str = "pushed_at";
@@ -66,6 +70,7 @@ pub(crate) const STATE_SIGNED_IN: &str = "signed_in";
 pub(crate) const STATE_SIGNED_OUT: &str = "signed_out";
 pub(crate) const WRITE_SIGN_IN: &str = "sign_in";
 pub(crate) const WRITE_TOUCH: &str = "touch";
+pub(crate) const WRITE_KEEP: &str = "keep";
 pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
 

@@ -3,12 +3,9 @@
 use std::collections::HashMap;
 
 use domain::session::{SessionStatus, session_status};
-use domain::sign_out::first_to_end;
-use domain::{
-    Account, AccountId, Device, DeviceId, EndInfo, Epoch, Limits, SessionId, SignOut, Timestamp,
-};
+use domain::{Account, AccountId, Device, DeviceId, EndInfo, Limits, SessionId, Timestamp};
 
-use crate::attributes::ENDED_EPOCH;
+use crate::attributes::RECORD;
 use crate::error::StoreError;
 use crate::rows::{account, device, receipt};
 use crate::{Store, reads};
@@ -37,8 +34,6 @@ pub struct SessionKey {
     pub device: DeviceId,
     /// The session.
     pub session: SessionId,
-    /// The account's epoch when the session began.
-    pub epoch: Epoch,
 }
 
 /// The status of a session, with the sign-out that ended it looked up.
@@ -50,7 +45,8 @@ pub enum ResolvedStatus {
     SignedOut(EndInfo),
     /// The device has another session, or its row is gone.
     Replaced,
-    /// The session has expired.
+    /// The session has expired, also after a sign-out whose record is no longer kept; or
+    /// its account was disabled by hand, without a record.
     Expired,
 }
 
@@ -95,7 +91,7 @@ impl Store {
     /// Returns the status of sessions of one account, in the order of `sessions`.
     ///
     /// Reads as [`Store::rows`], 99 devices in each call, and as
-    /// [`Store::sign_outs_since`] if the account's epoch has ended any of them.
+    /// [`Store::ends_by_epoch`] if the account's epoch has ended any of them.
     ///
     /// # Errors
     /// [`StoreError`] when a read failed.
@@ -106,37 +102,44 @@ impl Store {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Vec<ResolvedStatus>, StoreError> {
-        let mut statuses = Vec::with_capacity(sessions.len());
+        let (mut statuses, mut by_epoch) = (Vec::with_capacity(sessions.len()), Vec::new());
         for batch in sessions.chunks(DEVICES_PER_BATCH) {
             let ids: Vec<DeviceId> = batch.iter().map(|session| session.device).collect();
             let rows = self.rows(account, &ids).await?;
             let by_id: HashMap<DeviceId, &Device> =
                 rows.devices.iter().map(|row| (row.id, row)).collect();
-            statuses.extend(batch.iter().map(|key| {
-                let row = by_id.get(&key.device)?;
-                let account = rows.account.as_ref()?;
-                (row.session == key.session).then(|| session_status(account, row, limits, now))
-            }));
+            for key in batch {
+                let row = by_id
+                    .get(&key.device)
+                    .filter(|row| row.session == key.session);
+                let (Some(row), Some(account)) = (row, &rows.account) else {
+                    statuses.push(ResolvedStatus::Replaced);
+                    continue;
+                };
+                statuses.push(match session_status(account, row, limits, now) {
+                    SessionStatus::SignedIn => ResolvedStatus::SignedIn,
+                    SessionStatus::SignedOut(ended) => ResolvedStatus::SignedOut(ended),
+                    SessionStatus::Expired => ResolvedStatus::Expired,
+                    SessionStatus::EndedByEpoch => {
+                        let is_disabled = account.disabled_at.is_some();
+                        by_epoch.push((statuses.len(), is_disabled, (*row).clone()));
+                        ResolvedStatus::Expired
+                    }
+                });
+            }
         }
-        let ended = sessions.iter().zip(&statuses);
-        let oldest = ended
-            .filter(|(_, status)| **status == Some(SessionStatus::EndedByEpoch))
-            .map(|(key, _)| key.epoch)
-            .min();
-        // Read only if needed, and after the rows: the record of a sign-out is
-        // written with the epoch that it ends, so it must be found.
-        let sign_outs = match oldest {
-            Some(oldest) => self.sign_outs_since(account, oldest).await?,
-            None => Vec::new(),
-        };
-        let statuses = sessions.iter().zip(statuses);
-        statuses
-            .map(|(key, status)| resolve(key, status, &sign_outs))
-            .collect()
+        // Read only if needed, and after the rows: the record of a sign-out is written
+        // with the epoch that it ends, so it must be found.
+        let devices: Vec<&Device> = by_epoch.iter().map(|(.., row)| row).collect();
+        let ends = self.ends_by_epoch(account, &devices).await?;
+        for ((at, is_disabled, row), ended) in by_epoch.iter().zip(ends) {
+            statuses[*at] = ended_status(ended, *is_disabled || row.had_expired(now, limits))?;
+        }
+        Ok(statuses)
     }
 
-    /// Returns the sign-out that ended a session which the check found ended by the
-    /// account's epoch, or `None` if the device has another session now.
+    /// Returns the status of a session which the check found ended by the account's
+    /// epoch, with the sign-out that ended it.
     ///
     /// Reads as [`Store::resolved_statuses`], because the check's two rows need not
     /// be of one moment: after the device's row was read and before the epoch moved
@@ -151,66 +154,50 @@ impl Store {
         device: &Device,
         limits: &Limits,
         now: Timestamp,
-    ) -> Result<Option<EndInfo>, StoreError> {
+    ) -> Result<ResolvedStatus, StoreError> {
         if device.contacted_at.is_some() {
-            return self.end_by_epoch(device).await.map(Some);
+            let ended = self.end_by_epoch(device).await?;
+            return ended_status(ended, device.had_expired(now, limits));
         }
         let session = SessionKey {
             device: device.id,
             session: device.session,
-            epoch: device.epoch,
         };
         let statuses = self
             .resolved_statuses(device.account, &[session], limits, now)
             .await?;
-        Ok(match statuses.into_iter().next() {
-            Some(ResolvedStatus::SignedOut(ended)) => Some(ended),
-            // A session that has ended is never valid again, and the check tests for
-            // a sign-out before it tests for expiry, so only `Replaced` occurs.
-            Some(ResolvedStatus::Replaced | ResolvedStatus::SignedIn | ResolvedStatus::Expired)
-            | None => None,
-        })
+        // A session that has ended is never valid again, unless its account was disabled
+        // and enabled by hand in between.
+        let status = statuses.into_iter().next();
+        let ended = status.filter(|status| *status != ResolvedStatus::SignedIn);
+        ended.ok_or(StoreError::Contended)
     }
 
-    /// Returns the sign-out that ended a session by moving the account's epoch on.
+    /// Returns the sign-out that ended a session by moving the account's epoch on; `None`
+    /// if its record is no longer kept.
     ///
-    /// Reads as [`Store::sign_outs_since`].
+    /// Reads as [`Store::ends_by_epoch`].
     ///
     /// # Errors
-    /// [`StoreError`] when the read failed, or when there is no such record: one is
-    /// written with each epoch and kept longer than the rows that it ended.
-    pub async fn end_by_epoch(&self, device: &Device) -> Result<EndInfo, StoreError> {
-        let sign_outs = self.sign_outs_since(device.account, device.epoch).await?;
-        first_to_end_of(&sign_outs, device.session, device.epoch)
+    /// [`StoreError`] when the read failed.
+    pub async fn end_by_epoch(&self, device: &Device) -> Result<Option<EndInfo>, StoreError> {
+        let ends = self.ends_by_epoch(device.account, &[device]).await?;
+        Ok(ends.into_iter().next().flatten())
     }
 }
 
-/// Returns the resolved status of a session; `status` is `None` if no row holds it.
-fn resolve(
-    key: &SessionKey,
-    status: Option<SessionStatus>,
-    sign_outs: &[SignOut],
+/// Returns the status of a session that the epoch ended. Without the record the session
+/// must have expired, because records are kept until then; if not, a row is corrupt.
+fn ended_status(
+    ended: Option<EndInfo>,
+    may_be_unrecorded: bool,
 ) -> Result<ResolvedStatus, StoreError> {
-    Ok(match status {
-        None => ResolvedStatus::Replaced,
-        Some(SessionStatus::SignedIn) => ResolvedStatus::SignedIn,
-        Some(SessionStatus::SignedOut(ended)) => ResolvedStatus::SignedOut(ended),
-        Some(SessionStatus::Expired) => ResolvedStatus::Expired,
-        Some(SessionStatus::EndedByEpoch) => {
-            ResolvedStatus::SignedOut(first_to_end_of(sign_outs, key.session, key.epoch)?)
-        }
-    })
-}
-
-fn first_to_end_of(
-    sign_outs: &[SignOut],
-    session: SessionId,
-    epoch: Epoch,
-) -> Result<EndInfo, StoreError> {
-    first_to_end(sign_outs, session, epoch)
-        .map(SignOut::end_info)
-        .ok_or(StoreError::Corrupt {
+    match ended {
+        Some(ended) => Ok(ResolvedStatus::SignedOut(ended)),
+        None if may_be_unrecorded => Ok(ResolvedStatus::Expired),
+        None => Err(StoreError::Corrupt {
             table: receipt::TABLE,
-            attribute: ENDED_EPOCH,
-        })
+            attribute: RECORD,
+        }),
+    }
 }

@@ -16,7 +16,6 @@ impl Connection {
         SessionKey {
             device: self.session.device,
             session: self.session.session,
-            epoch: self.session.epoch,
         }
     }
 }

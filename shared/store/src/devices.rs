@@ -1,17 +1,28 @@
 //! Listing an account's devices.
 
-use domain::{AccountId, Device, DeviceId};
+use std::collections::HashMap;
 
-use crate::Store;
+use domain::{AccountId, Device, DeviceId, DeviceState, Epoch};
+
 use crate::attributes::string;
 use crate::error::StoreError;
 use crate::rows::device;
+use crate::{BY_SIGNED_IN, Store, reads};
 
 /// One page of an account's devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DevicePage {
     /// The devices, the newest first.
     pub devices: Vec<Device>,
+    /// The device to continue after, when there may be more.
+    pub next: Option<DeviceId>,
+}
+
+/// One page of the ids of an account's devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceIds {
+    /// The ids, the newest first.
+    pub ids: Vec<DeviceId>,
     /// The device to continue after, when there may be more.
     pub next: Option<DeviceId>,
 }
@@ -30,16 +41,6 @@ impl Store {
         after: Option<DeviceId>,
         limit: i32,
     ) -> Result<DevicePage, StoreError> {
-        self.device_page(account, after, Some(limit)).await
-    }
-
-    /// As [`Store::devices`]; without a limit, as many as one call returns (1 MB).
-    pub(crate) async fn device_page(
-        &self,
-        account: AccountId,
-        after: Option<DeviceId>,
-        limit: Option<i32>,
-    ) -> Result<DevicePage, StoreError> {
         let output = self
             .client
             .query()
@@ -48,7 +49,7 @@ impl Store {
             .expression_attribute_values(":account", string(account))
             .consistent_read(true)
             .scan_index_forward(false)
-            .set_limit(limit)
+            .limit(limit)
             .set_exclusive_start_key(after.map(|id| device::key(account, id)))
             .send()
             .await
@@ -59,6 +60,90 @@ impl Store {
         Ok(DevicePage {
             devices: devices.collect::<Result<_, _>>()?,
             next: last.map(device::id_of_key).transpose()?,
+        })
+    }
+
+    /// Returns at most `limit` of the devices, the newest first, that no write has
+    /// signed out and whose sessions can be valid in `last_epoch` and no later one. In
+    /// the account's epoch these are the sessions that are valid or have expired; in
+    /// one that a sign-out ended, those that it ended and that are not marked yet.
+    ///
+    /// `Query` of the local index of Devices (`account_id`, `signed_in_key`),
+    /// consistent: its cost does not depend on any other row.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the read failed.
+    pub async fn signed_in_ids(
+        &self,
+        account: AccountId,
+        last_epoch: Epoch,
+        after: Option<DeviceId>,
+        limit: i32,
+    ) -> Result<DeviceIds, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.tables.devices)
+            .index_name(BY_SIGNED_IN)
+            .key_condition_expression(
+                "account_id = :account AND begins_with(signed_in_key, :epoch)",
+            )
+            .expression_attribute_values(":account", string(account))
+            .expression_attribute_values(":epoch", string(device::epoch_prefix(last_epoch)))
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(limit)
+            .set_exclusive_start_key(after.map(|id| device::index_key(account, last_epoch, id)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Query", error))?;
+        let items = output.items.unwrap_or_default();
+        let last = output.last_evaluated_key.as_ref();
+        Ok(DeviceIds {
+            ids: items
+                .iter()
+                .map(device::id_of_key)
+                .collect::<Result<_, _>>()?,
+            next: last.map(device::id_of_key).transpose()?,
+        })
+    }
+
+    /// Returns at most `limit` of the devices, at most 100, whose sessions the end of an
+    /// epoch ended and that are not marked yet, the newest first.
+    ///
+    /// As [`Store::signed_in_ids`]; then `BatchGetItem` of Devices (`account_id`,
+    /// `device_id`), consistent, if there are any.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a read failed.
+    pub async fn unmarked_devices(
+        &self,
+        account: AccountId,
+        ended: Epoch,
+        after: Option<DeviceId>,
+        limit: i32,
+    ) -> Result<DevicePage, StoreError> {
+        let page = self.signed_in_ids(account, ended, after, limit).await?;
+        let mut devices = Vec::new();
+        if !page.ids.is_empty() {
+            let keys = page
+                .ids
+                .iter()
+                .map(|id| device::key(account, *id))
+                .collect();
+            let keys = HashMap::from([(self.tables.devices.clone(), reads::keys(keys))]);
+            for items in reads::batch_get(&self.client, keys).await?.values() {
+                for item in items {
+                    devices.push(device::from_item(item)?);
+                }
+            }
+        }
+        // Since its key was read, a device may have been marked or signed in again.
+        devices.retain(|it| it.state == DeviceState::SignedIn && it.last_epoch == ended);
+        devices.sort_by_key(|device| std::cmp::Reverse(device.id));
+        Ok(DevicePage {
+            devices,
+            next: page.next,
         })
     }
 }

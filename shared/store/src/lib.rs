@@ -32,7 +32,7 @@ mod tickets;
 pub use accounts::RegisterOutcome;
 pub use acknowledge::AcknowledgeOutcome;
 pub use check::{ResolvedStatus, Rows, SessionKey};
-pub use devices::DevicePage;
+pub use devices::{DeviceIds, DevicePage};
 pub use error::StoreError;
 pub use errors::{Cause, chain};
 pub use rows::connection::Connection;
@@ -59,8 +59,9 @@ pub struct Tables {
     pub tickets: String,
 }
 
-/// The local index of Receipts that finds sign-outs by the epoch they ended.
-pub const BY_ENDED_EPOCH: &str = "by_ended_epoch";
+/// The local index of Devices that finds the rows that no write has ended, by the last
+/// epoch that their sessions can be valid in.
+pub const BY_SIGNED_IN: &str = "by_signed_in";
 
 /// The index of Connections that finds the account of a connection.
 pub const BY_CONNECTION: &str = "by_connection";

@@ -1,28 +1,35 @@
 //! Reading receipts and the records of sign-outs, and recording the steps of an
 //! entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::account::Epoch;
 use domain::device::Device;
 use domain::end_info::EndInfo;
-use domain::receipt::{EndedBy, Receipt, ReceiptEntry, Step, ended_by};
-use domain::sign_out::{EndedSession, SignOut, SignOutTarget, first_to_end};
+use domain::receipt::{Receipt, ReceiptEntry, Step, is_ended_by};
+use domain::sign_out::{EndedSession, SignOut, SignOutTarget};
 use domain::{AccountId, DeviceId, Limits, SignOutId, Timestamp};
 
-use crate::attributes::{Item, number, string};
+use crate::attributes::{Item, string};
 use crate::error::StoreError;
 use crate::rows::receipt;
-use crate::{BY_ENDED_EPOCH, Store, reads, writes};
+use crate::{Store, reads, writes};
+
+/// The devices that a receipt reads in one call, which is the most that
+/// `BatchGetItem` takes.
+const MARKED_AT_ONCE: i32 = 100;
+
+/// The most records that are read in a row for one session. Each further one means that
+/// a sign-out kept the session between two reads of one check.
+const RECORDS_IN_A_ROW: usize = 4;
 
 impl Store {
     /// Returns a sign-out with an entry for each device that it ended.
     ///
     /// `Query` of Receipts (`account_id`, `sign_out_id` and its prefix), and, if the
-    /// sign-out ended an epoch, of Devices (`account_id`) and of the index, all
-    /// consistent and read to their ends: a device that the sweep has not reached yet
-    /// is judged by its row and the records of the sign-outs. The cost grows with the
-    /// number of devices of the account.
+    /// sign-out ended an epoch, as [`Store::unmarked_devices`] for the devices that the
+    /// sweep has not reached yet, all consistent and read to their ends. The cost grows
+    /// with the number of devices that the sign-out ended.
     ///
     /// # Errors
     /// [`StoreError`] when a read failed.
@@ -38,11 +45,14 @@ impl Store {
         let Some(sign_out) = header.first().map(receipt::header_from_item).transpose()? else {
             return Ok(None);
         };
-        // The devices before the entries: a device that signs in between the two reads
-        // gets its entry together with its new row, and is found by the second read.
+        // The devices before the entries: a device that is marked or signs in between
+        // the two reads gets its entry in the same transaction, and is found by the
+        // second read.
         let ended = match &sign_out.target {
             SignOutTarget::One(one) => vec![one.clone()],
-            SignOutTarget::Epoch { .. } => self.sessions_ended_by(&sign_out, limits).await?,
+            SignOutTarget::Epoch { ended, .. } => {
+                self.unmarked_sessions(&sign_out, *ended, limits).await?
+            }
         };
         let mut entries: BTreeMap<DeviceId, ReceiptEntry> = ended
             .into_iter()
@@ -62,40 +72,27 @@ impl Store {
         )))
     }
 
-    /// Returns the sessions in the account's rows that an account-wide sign-out ended.
-    async fn sessions_ended_by(
+    /// Returns the sessions that an account-wide sign-out ended and that had no entry in
+    /// its receipt when they were read.
+    async fn unmarked_sessions(
         &self,
         sign_out: &SignOut,
+        ended: Epoch,
         limits: &Limits,
     ) -> Result<Vec<EndedSession>, StoreError> {
-        let mut after = None;
-        let mut found: Vec<(Device, EndedBy)> = Vec::new();
+        let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.device_page(sign_out.account, after, None).await?;
-            found.extend(page.devices.into_iter().filter_map(|device| {
-                match ended_by(sign_out, &device, limits) {
-                    EndedBy::Other => None,
-                    by => Some((device, by)),
-                }
-            }));
+            let page = self
+                .unmarked_devices(sign_out.account, ended, after, MARKED_AT_ONCE)
+                .await?;
+            let devices = page.devices.iter();
+            let of_it = devices.filter(|device| is_ended_by(sign_out, device, limits));
+            found.extend(of_it.map(EndedSession::from));
             after = page.next;
             if after.is_none() {
-                break;
+                return Ok(found);
             }
         }
-        let unswept = found
-            .iter()
-            .filter(|(_, by)| *by == EndedBy::ThisUnlessEarlier);
-        // One query for all devices, and none once the sweep is done.
-        if let Some(oldest) = unswept.map(|(device, _)| device.epoch).min() {
-            let sign_outs = self.sign_outs_since(sign_out.account, oldest).await?;
-            found.retain(|(device, by)| {
-                *by == EndedBy::This
-                    || first_to_end(&sign_outs, device.session, device.epoch)
-                        .is_some_and(|first| first.id == sign_out.id)
-            });
-        }
-        Ok(found.iter().map(|(device, _)| device.into()).collect())
     }
 
     /// Returns the items of Receipts whose sort keys meet the condition.
@@ -115,30 +112,77 @@ impl Store {
         reads::query_all(query).await
     }
 
-    /// Returns the sign-outs that ended this epoch of the account or a later one, in
-    /// the order of their epochs.
+    /// Returns the records of the sign-outs that ended these epochs of an account, as
+    /// far as they are kept.
     ///
-    /// `Query` of the local index of Receipts (`account_id`, `ended_epoch`),
-    /// consistent, read to its end. It shows which sign-out ended a session that is
-    /// known to have ended; the index never decides whether one has.
+    /// `BatchGetItem` of Receipts (`account_id`, `epoch#` and its number), 100 in each
+    /// call, consistent. A record shows how a session ended that is known to have
+    /// ended; it never decides whether one has.
     ///
     /// # Errors
-    /// [`StoreError`] when the read failed.
-    pub async fn sign_outs_since(
+    /// [`StoreError`] when a read failed.
+    pub async fn records(
         &self,
         account: AccountId,
-        epoch: Epoch,
-    ) -> Result<Vec<SignOut>, StoreError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.tables.receipts)
-            .index_name(BY_ENDED_EPOCH)
-            .key_condition_expression("account_id = :account AND ended_epoch >= :epoch")
-            .expression_attribute_values(":account", string(account))
-            .expression_attribute_values(":epoch", number(epoch.0));
-        let items = reads::query_all(query).await?;
-        items.iter().map(receipt::header_from_item).collect()
+        ended: &BTreeSet<Epoch>,
+    ) -> Result<BTreeMap<Epoch, SignOut>, StoreError> {
+        let mut records = BTreeMap::new();
+        let keys: Vec<Item> = ended
+            .iter()
+            .map(|epoch| receipt::record_key(account, *epoch))
+            .collect();
+        for keys in keys.chunks(100) {
+            let keys = reads::keys(keys.to_vec());
+            let keys = HashMap::from([(self.tables.receipts.clone(), keys)]);
+            for item in reads::batch_get(&self.client, keys)
+                .await?
+                .values()
+                .flatten()
+            {
+                let record = receipt::record_from_item(item)?;
+                if let SignOutTarget::Epoch { ended, .. } = record.target {
+                    records.insert(ended, record);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Returns, for each of these devices of one account, how its session ended: by the
+    /// sign-out that ended the last epoch that it could be valid in. `None` if the
+    /// record of that sign-out is no longer kept, or there never was one.
+    ///
+    /// As [`Store::records`], once; again, a few times, if a device's row was read
+    /// before a sign-out kept its session.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a read failed.
+    pub async fn ends_by_epoch(
+        &self,
+        account: AccountId,
+        devices: &[&Device],
+    ) -> Result<Vec<Option<EndInfo>>, StoreError> {
+        let mut ends = vec![None; devices.len()];
+        let mut open: Vec<_> = (0..).zip(devices.iter().map(|it| it.last_epoch)).collect();
+        for _ in 0..RECORDS_IN_A_ROW {
+            let epochs = open.iter().map(|(_, epoch)| *epoch).collect();
+            let records = self.records(account, &epochs).await?;
+            open.retain_mut(|(at, epoch): &mut (usize, Epoch)| {
+                let Some(record) = records.get(epoch) else {
+                    return false;
+                };
+                if record.ends(devices[*at].session, *epoch) {
+                    ends[*at] = Some(record.end_info());
+                    return false;
+                }
+                *epoch = epoch.next();
+                true
+            });
+            if open.is_empty() {
+                return Ok(ends);
+            }
+        }
+        Err(StoreError::Contended)
     }
 
     /// Records a step in a session's receipt entry, and creates the entry if absent.

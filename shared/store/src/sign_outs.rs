@@ -9,7 +9,7 @@ use domain::sign_out::SignOutTarget;
 use domain::{AccountId, Device, Limits, SignOut};
 
 use crate::Store;
-use crate::attributes::{WRITE_SIGN_OUT, built, number, string, timestamp};
+use crate::attributes::{WRITE_KEEP, WRITE_SIGN_OUT, built, number, string, timestamp};
 use crate::error::StoreError;
 use crate::rows::{account, device, receipt};
 use crate::writes::{self, Write, WriteOutcome};
@@ -74,8 +74,9 @@ impl Store {
     /// One transaction: Accounts (`account_id`), which gets the next epoch only if it
     /// still has the one that the caller was authenticated under; the caller's row of
     /// Devices (`account_id`, `device_id`), only if it still holds the caller's session
-    /// and it is signed in; Receipts (the header). The sign-out's id is the client
-    /// request token, so a replay changes nothing.
+    /// and it is signed in, which moves to the next epoch if the session is kept;
+    /// Receipts (the header and the record). The sign-out's id is the client request
+    /// token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -112,8 +113,8 @@ impl Store {
     /// Disables an account and ends every session.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that
-    /// was read; Receipts (the header). The sign-out's id is the client request token,
-    /// so a replay changes nothing.
+    /// was read; Receipts (the header and the record). The sign-out's id is the client
+    /// request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -138,7 +139,11 @@ impl Store {
         let account = &caller.account;
         let writes = vec![
             Write::Update(self.next_epoch(account.id, account.epoch, sign_out, alongside)),
-            Write::Check(self.caller_is_signed_in(caller)),
+            if sign_out.scope.includes_caller() {
+                Write::Check(self.caller_is_signed_in(caller))
+            } else {
+                Write::Update(self.keep_caller(caller))
+            },
         ];
         self.act(writes, sign_out, limits).await
     }
@@ -193,6 +198,18 @@ impl Store {
         device::is_signed_in(caller.device.session).check(&self.tables.devices, key)
     }
 
+    /// Returns the update that moves the caller's session to the account's next epoch.
+    fn keep_caller(&self, caller: &Authenticated) -> Update {
+        let (account, id) = (&caller.account, caller.device.id);
+        let key = device::signed_in_key(account.epoch.next(), id);
+        let update = device::is_signed_in(caller.device.session)
+            .update(&self.tables.devices, device::key(account.id, id))
+            .update_expression("SET signed_in_key = :key, last_write = :write")
+            .expression_attribute_values(":key", string(key))
+            .expression_attribute_values(":write", string(WRITE_KEEP));
+        built(update.build())
+    }
+
     /// Makes the writes and puts the header, in one transaction.
     async fn act(
         &self,
@@ -200,8 +217,8 @@ impl Store {
         sign_out: &SignOut,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
-        let header = receipt::put_header(&self.tables.receipts, sign_out, limits);
-        writes.push(Write::Put(header));
+        let records = receipt::put_header(&self.tables.receipts, sign_out, limits);
+        writes.extend(records.into_iter().map(Write::Put));
         writes::transact(&self.client, writes, sign_out.id.to_string()).await
     }
 }

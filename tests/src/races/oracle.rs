@@ -11,12 +11,12 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::device::{Device, DeviceState};
-use domain::sign_out::first_to_end;
 use domain::{EndedSession, Reason, SessionId, SignOut, SignOutId, Timestamp};
 
 pub use self::rules::Violation;
 use self::rules::{ACKNOWLEDGED, COUNTED, Checked, EXPLAINED, broken};
 pub use self::snapshot::Snapshot;
+use self::snapshot::first_to_end;
 use super::operations::{Operation, Outcome};
 use crate::account::TestAccount;
 use crate::engine::Engine;
@@ -154,6 +154,7 @@ impl<'a> Oracle<'a> {
         }
         self.check_sessions(by, header.as_ref(), &after, now)?;
         self.check_rows(by, &after)?;
+        Self::check_index(by, &after)?;
         self.check_parts(by, &after)?;
         self.seen = after;
         Ok(())

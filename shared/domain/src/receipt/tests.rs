@@ -109,6 +109,7 @@ fn device(n: u8) -> Device {
         session: session.session,
         token_hash: session.token_hash,
         epoch: session.epoch,
+        last_epoch: session.epoch,
         ..fixtures::authenticated().device
     }
 }
@@ -190,14 +191,13 @@ fn a_row_that_the_sign_out_marked_is_enough() {
 }
 
 #[test]
-fn a_row_that_is_not_swept_yet_counts_unless_an_earlier_sign_out_ended_it() {
+fn a_row_that_is_not_swept_yet_is_enough() {
     let rows = AcknowledgeRows {
         device: Some(device(1)),
         sign_out: Some(sign_out(7)),
         entry: None,
     };
-    let expected = Acknowledgement::RecordUnlessEarlier(sign_out(7).end_info(), entry(1).session);
-    assert_eq!(judged(&rows, 1), expected);
+    assert_eq!(judged(&rows, 1), record(1, &sign_out(7)));
 }
 
 #[test]
@@ -209,8 +209,8 @@ fn a_session_that_the_sign_out_did_not_end_is_not_acknowledged() {
         },
         ..sign_out(7)
     };
-    let born_later = Device {
-        epoch: Epoch(2),
+    let kept_before = Device {
+        last_epoch: Epoch(2),
         ..device(1)
     };
     let expired = Device {
@@ -221,7 +221,7 @@ fn a_session_that_the_sign_out_did_not_end_is_not_acknowledged() {
         (device(1), Some(kept)),
         (device(1), Some(sign_out_of(2))),
         (device(1), None),
-        (born_later, Some(sign_out(7))),
+        (kept_before, Some(sign_out(7))),
         (expired.clone(), Some(sign_out(7))),
         (
             Device {

@@ -38,6 +38,7 @@ fn television(n: u8) -> Device {
         key_hash: DeviceKeyHash::from_bytes([9; 32]),
         previous_key_hash: None,
         epoch: Epoch(4),
+        last_epoch: Epoch(4),
         first_signed_in_at: at(1_000),
         signed_in_at: at(2_000),
         verified_at: at(2_000),

@@ -11,8 +11,8 @@ use crate::attributes::{
     ACCOUNT_ID, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH,
     DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE,
     MODEL, NAME, OS, OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, Reader, SCOPE, SESSION_ID,
-    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE,
-    STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, built, bytes,
+    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME,
+    STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, built, bytes,
     number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
@@ -25,6 +25,26 @@ pub(crate) fn key(account: AccountId, device: DeviceId) -> Item {
         (ACCOUNT_ID.to_owned(), string(account)),
         (DEVICE_ID.to_owned(), string(device)),
     ])
+}
+
+/// The key of a row in the index of signed-in devices.
+pub(crate) fn index_key(account: AccountId, last_epoch: Epoch, device: DeviceId) -> Item {
+    let mut item = key(account, device);
+    let value = string(signed_in_key(last_epoch, device));
+    item.insert(SIGNED_IN_KEY.to_owned(), value);
+    item
+}
+
+/// Returns the sort key of the index: first the epoch, with as many digits as the
+/// largest one, then the device, so that those of one epoch are in the order of the
+/// table.
+pub(crate) fn signed_in_key(last_epoch: Epoch, device: DeviceId) -> String {
+    format!("{}{device}", epoch_prefix(last_epoch))
+}
+
+/// Returns the start of the sort keys of one epoch.
+pub(crate) fn epoch_prefix(last_epoch: Epoch) -> String {
+    format!("{:020}#", last_epoch.0)
 }
 
 /// Requires that the device has no row.
@@ -79,13 +99,14 @@ pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: 
             .expression_attribute_values(":by", string(by.id))
             .expression_attribute_values(":by_name", string(&by.name));
     }
+    set.push_str(" REMOVE signed_in_key");
     built(update.update_expression(set).build())
 }
 
 pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     let mut item = key(device.account, device.id);
     item.extend(info_to_attributes(device));
-    item.extend(state_to_attributes(&device.state));
+    item.extend(state_to_attributes(device));
     let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
     set(SESSION_ID, string(device.session));
     set(TOKEN_HASH, bytes(device.token_hash.as_bytes()));
@@ -133,11 +154,15 @@ fn info_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
         .collect()
 }
 
-fn state_to_attributes(state: &DeviceState) -> Vec<(String, AttributeValue)> {
+fn state_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
     let mut attributes = Vec::new();
     let mut set = |attribute: &str, value| attributes.push((attribute.to_owned(), value));
-    match state {
-        DeviceState::SignedIn => set(STATE, string(STATE_SIGNED_IN)),
+    match &device.state {
+        DeviceState::SignedIn => {
+            set(STATE, string(STATE_SIGNED_IN));
+            let key = signed_in_key(device.last_epoch, device.id);
+            set(SIGNED_IN_KEY, string(key));
+        }
         DeviceState::SignedOut(ended) => {
             set(STATE, string(STATE_SIGNED_OUT));
             set(SIGNED_OUT_AT, timestamp(ended.at));
@@ -155,6 +180,11 @@ fn state_to_attributes(state: &DeviceState) -> Vec<(String, AttributeValue)> {
 
 pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
     let row = Reader::new(TABLE, item);
+    let (state, epoch) = (state_from(&row)?, Epoch(row.number(EPOCH)?));
+    let last_epoch = match state {
+        DeviceState::SignedIn => row.parsed(SIGNED_IN_KEY, last_epoch_from)?,
+        DeviceState::SignedOut(_) => epoch,
+    };
     Ok(Device {
         account: row.id(ACCOUNT_ID)?,
         id: row.id(DEVICE_ID)?,
@@ -178,13 +208,14 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         previous_key_hash: row
             .bytes_opt(PREVIOUS_DEVICE_KEY_HASH)?
             .map(DeviceKeyHash::from_bytes),
-        epoch: Epoch(row.number(EPOCH)?),
+        epoch,
+        last_epoch,
         first_signed_in_at: row.timestamp(FIRST_SIGNED_IN_AT)?,
         signed_in_at: row.timestamp(SIGNED_IN_AT)?,
         verified_at: row.timestamp(VERIFIED_AT)?,
         last_active_at: row.timestamp(LAST_ACTIVE_AT)?,
         expires_at: row.timestamp(EXPIRES_AT)?,
-        state: state_from(&row)?,
+        state,
         contacted_at: row.timestamp_opt(CONTACTED_AT)?,
     })
 }
@@ -209,7 +240,12 @@ fn state_from(row: &Reader<'_>) -> Result<DeviceState, StoreError> {
     }
 }
 
-/// Reads the device that a page ends with.
+fn last_epoch_from(signed_in_key: &str) -> Option<Epoch> {
+    let (epoch, _) = signed_in_key.split_once('#')?;
+    epoch.parse().ok().map(Epoch)
+}
+
+/// Reads the device of a key, in the table or in its index.
 pub(crate) fn id_of_key(key: &Item) -> Result<DeviceId, StoreError> {
     Reader::new(TABLE, key).id(DEVICE_ID)
 }

@@ -1,5 +1,6 @@
-//! Rows of Receipts: the header of a sign-out (sort key: its id), and an entry for
-//! each device (sort key: `sign_out_id#device_id`).
+//! Rows of Receipts: the header of a sign-out (sort key: its id), an entry for each
+//! device (sort key: `sign_out_id#device_id`), and for an account-wide sign-out a copy
+//! of the header by the epoch that it ended (sort key: `epoch#` and its number).
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 use domain::account::Epoch;
@@ -12,9 +13,9 @@ use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, ACKNOWLEDGED_AT, CONTACTED_AT, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH,
-    EPOCH, Item, KEPT_SESSION, NAME, PUSHED_AT, REASON, REFUSED_AT, REQUESTED_AT, REQUESTED_BY,
-    REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, built, bytes, number,
-    string, timestamp, ttl,
+    EPOCH, Item, KEPT_SESSION, NAME, PUSHED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT,
+    REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, built,
+    bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 
@@ -26,6 +27,11 @@ pub(crate) fn header_key(account: AccountId, sign_out: SignOutId) -> Item {
 
 pub(crate) fn entry_key(account: AccountId, sign_out: SignOutId, device: DeviceId) -> Item {
     key(account, &format!("{sign_out}#{device}"))
+}
+
+/// The key of the record of the sign-out that ended an epoch.
+pub(crate) fn record_key(account: AccountId, ended: Epoch) -> Item {
+    key(account, &format!("epoch#{}", ended.0))
 }
 
 fn key(account: AccountId, sort_key: &str) -> Item {
@@ -40,9 +46,28 @@ pub(crate) fn is_entry(item: &Item) -> Result<bool, StoreError> {
     Ok(Reader::new(TABLE, item).str(SIGN_OUT_ID)?.contains('#'))
 }
 
-/// Returns the put of a header. It needs no condition: its key is a new id, and it
-/// is written in the transaction that ends the sessions.
-pub(crate) fn put_header(table: &str, sign_out: &SignOut, limits: &Limits) -> Put {
+/// Returns the puts of a header and, for an account-wide sign-out, of its record. They
+/// need no condition: the header's key is a new id, and the transaction that they are
+/// part of ends the epoch.
+pub(crate) fn put_header(table: &str, sign_out: &SignOut, limits: &Limits) -> Vec<Put> {
+    let header = header_to_item(sign_out, limits);
+    let mut items = vec![header.clone()];
+    if let SignOutTarget::Epoch { ended, .. } = sign_out.target {
+        let mut record = record_key(sign_out.account, ended);
+        let delete_at = limits.sign_out_kept_until(sign_out.at);
+        record.insert(DELETE_AT.to_owned(), ttl(delete_at));
+        // As one attribute, so that it does not look like a header in the stream.
+        record.insert(RECORD.to_owned(), AttributeValue::M(header));
+        items.push(record);
+    }
+    let put = |item| Put::builder().table_name(table).set_item(Some(item));
+    items
+        .into_iter()
+        .map(|item| built(put(item).build()))
+        .collect()
+}
+
+fn header_to_item(sign_out: &SignOut, limits: &Limits) -> Item {
     let mut item = header_key(sign_out.account, sign_out.id);
     let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
     set(SCOPE, string(sign_out.scope.as_str()));
@@ -66,8 +91,15 @@ pub(crate) fn put_header(table: &str, sign_out: &SignOut, limits: &Limits) -> Pu
             }
         }
     }
-    let put = Put::builder().table_name(table).set_item(Some(item));
-    built(put.build())
+    item
+}
+
+/// Reads the record of an account-wide sign-out, which is a copy of its header.
+pub(crate) fn record_from_item(item: &Item) -> Result<SignOut, StoreError> {
+    match item.get(RECORD) {
+        Some(AttributeValue::M(header)) => header_from_item(header),
+        _ => Err(Reader::new(TABLE, item).corrupt(RECORD)),
+    }
 }
 
 pub(crate) fn header_from_item(item: &Item) -> Result<SignOut, StoreError> {

@@ -84,6 +84,8 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         key_hash: DeviceKeyHash::from_bytes(bytes(row, "device_key_hash")?),
         previous_key_hash: None,
         epoch: Epoch(number(row, "epoch")?),
+        // The rule of the index checks its key, and no other rule depends on this.
+        last_epoch: Epoch(number(row, "epoch")?),
         first_signed_in_at: moment(row, "first_signed_in_at")?,
         signed_in_at: moment(row, "signed_in_at")?,
         verified_at: moment(row, "verified_at")?,
@@ -115,6 +117,21 @@ pub(super) fn read_part(row: &Item) -> Option<(SignOutId, ReceiptEntry)> {
         acknowledged_at: moment(row, "acknowledged_at"),
     };
     (device == part.session.device.to_string()).then_some((sign_out.parse().ok()?, part))
+}
+
+/// Reads a record: a copy of a header, by the epoch that it ended.
+pub(super) fn read_record(row: &Item) -> Option<(Epoch, SignOut)> {
+    let ended = text(row, "sign_out_id")?.strip_prefix("epoch#")?;
+    let AttributeValue::M(header) = row.get("record")? else {
+        return None;
+    };
+    let is_kept_as_long = row.get("delete_at") == header.get("delete_at");
+    is_kept_as_long.then_some((Epoch(ended.parse().ok()?), read_header(header)?))
+}
+
+/// Returns the sort key of a row in the index of signed-in devices.
+pub(super) fn signed_in_key(row: &Item) -> Option<&str> {
+    text(row, "signed_in_key")
 }
 
 pub(super) fn read_header(row: &Item) -> Option<SignOut> {

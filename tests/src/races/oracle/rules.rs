@@ -38,6 +38,8 @@ pub const REFUSED: &str = "a check that began after the end of a session refuses
 pub const ADMITTED: &str = "a valid session is accepted";
 /// The times of a session are in order.
 pub const TIMES: &str = "a session is not used before it began";
+/// The index of signed-in devices is exact.
+pub const INDEXED: &str = "a row is in the index by the epoch that ends it, until a write ends it";
 /// Every row can be read.
 pub const READABLE: &str = "every row has the format that the store writes";
 /// Races cause no errors.

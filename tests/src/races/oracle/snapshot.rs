@@ -6,11 +6,10 @@ use domain::account::{Account, Epoch};
 use domain::device::{Device, DeviceState};
 use domain::receipt::ReceiptEntry;
 use domain::session::{SessionStatus, session_status};
-use domain::sign_out::first_to_end;
 use domain::{DeviceId, Limits, SessionId, SignOut, SignOutId, SignOutTarget, Timestamp};
 use dynoxide::Item;
 
-use super::rows::{read_account, read_device, read_header, read_part};
+use super::rows::{read_account, read_device, read_header, read_part, read_record};
 use super::rules::{READABLE, Violation, broken};
 use crate::engine::Engine;
 use crate::tables::{ACCOUNTS, DEVICES, RECEIPTS};
@@ -22,6 +21,7 @@ pub struct Snapshot {
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) rows: BTreeMap<DeviceId, Item>,
     pub(super) headers: BTreeMap<SignOutId, SignOut>,
+    pub(super) records: BTreeMap<Epoch, SignOut>,
     pub(super) parts: BTreeMap<(SignOutId, DeviceId), ReceiptEntry>,
 }
 
@@ -45,6 +45,7 @@ impl Snapshot {
             devices: BTreeMap::new(),
             rows: BTreeMap::new(),
             headers: BTreeMap::new(),
+            records: BTreeMap::new(),
             parts: BTreeMap::new(),
         };
         for mut row in engine.rows(DEVICES) {
@@ -58,6 +59,9 @@ impl Snapshot {
             if row.contains_key("scope") {
                 let header = read_header(&row).ok_or_else(|| unreadable("a header"))?;
                 snapshot.headers.insert(header.id, header);
+            } else if row.contains_key("record") {
+                let (ended, record) = read_record(&row).ok_or_else(|| unreadable("a record"))?;
+                snapshot.records.insert(ended, record);
             } else {
                 let (sign_out, part) = read_part(&row).ok_or_else(|| unreadable("a part"))?;
                 snapshot.parts.insert((sign_out, part.session.device), part);
@@ -142,7 +146,19 @@ impl Snapshot {
     }
 }
 
-fn ended_epoch(header: &SignOut) -> Epoch {
+/// Returns the sign-out that ended the session: the first that covers it, as later ones
+/// found it already ended. `sign_outs` are in the order of their epochs.
+pub(super) fn first_to_end(
+    sign_outs: &[SignOut],
+    session: SessionId,
+    born: Epoch,
+) -> Option<&SignOut> {
+    sign_outs
+        .iter()
+        .find(|sign_out| sign_out.ends(session, born))
+}
+
+pub(super) fn ended_epoch(header: &SignOut) -> Epoch {
     match header.target {
         SignOutTarget::Epoch { ended, .. } => ended,
         SignOutTarget::One(_) => Epoch(0),

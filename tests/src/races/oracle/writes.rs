@@ -1,13 +1,14 @@
 //! The checks of one write.
 
 use domain::device::DeviceState;
-use domain::sign_out::first_to_end;
 use domain::{EndedSession, Scope, SessionId, SignOut, SignOutTarget, Timestamp};
 
+use super::rows::signed_in_key;
 use super::rules::{
-    ACKNOWLEDGED, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD, MONOTONE,
-    PART, SETTLED, TIMES, broken,
+    ACKNOWLEDGED, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD, INDEXED,
+    MONOTONE, PART, SETTLED, TIMES, broken,
 };
+use super::snapshot::{ended_epoch, first_to_end};
 use super::{Oracle, Snapshot, TrackedSession};
 use crate::races::operations::{Operation, Target};
 
@@ -177,6 +178,27 @@ impl Oracle<'_> {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that each row is in the index until a write has ended its session, by the
+    /// last epoch that the session can be valid in; and that each sign-out of many has
+    /// its record.
+    pub(super) fn check_index(by: Operation, after: &Snapshot) -> Checked {
+        let ends = after.epoch_ends();
+        for (id, device) in &after.devices {
+            let first = first_to_end(&ends, device.session, device.epoch);
+            let last = first.map_or(after.account.epoch, ended_epoch);
+            let expected =
+                (device.state == DeviceState::SignedIn).then(|| format!("{:020}#{id}", last.0));
+            if signed_in_key(&after.rows[id]) != expected.as_deref() {
+                return broken(INDEXED, format!("{by:?} on {id}: not {expected:?}"));
+            }
+        }
+        let records = after.records.iter().map(|(ended, record)| (*ended, record));
+        if !records.eq(ends.iter().map(|end| (ended_epoch(end), end))) {
+            return broken(COUNTED, format!("{by:?}: another record than its header"));
         }
         Ok(())
     }

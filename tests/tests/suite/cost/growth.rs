@@ -4,9 +4,7 @@ use curfew_tests::bundle::json_of;
 use curfew_tests::cost::Cost;
 use curfew_tests::many::{add_devices, signed_in};
 use curfew_tests::races::operations::{Outcome, check};
-use domain::account::Epoch;
-use domain::sign_out::first_to_end;
-use domain::{SignOutId, Token};
+use domain::{Epoch, SignOutId, Token};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::json;
@@ -78,21 +76,19 @@ async fn signing_all_out_costs_the_same_at_any_number_of_devices_and_is_complete
 async fn sweep(m: &Metered, caller: &str, sign_out: SignOutId) {
     let account = Token::parse(caller).unwrap().account();
     let store = &m.bundle().store;
-    let sign_outs = store.sign_outs_since(account, Epoch::FIRST).await.unwrap();
-    let mut after = None;
+    let ended = [Epoch::FIRST];
+    let records = store.records(account, &ended.into()).await.unwrap();
+    let record = &records[&Epoch::FIRST];
+    assert_eq!(record.id, sign_out);
     loop {
-        let page = store.devices(account, after, 1_000).await.unwrap();
-        for device in &page.devices {
-            let Some(first) = first_to_end(&sign_outs, device.session, device.epoch) else {
-                continue;
-            };
-            assert_eq!(first.id, sign_out);
-            let swept = store.sweep(device, first, &m.bundle().limits);
-            swept.await.unwrap();
-        }
-        after = page.next;
-        if after.is_none() {
+        let page = store.unmarked_devices(account, Epoch::FIRST, None, 100);
+        let devices = page.await.unwrap().devices;
+        if devices.is_empty() {
             return;
+        }
+        for device in &devices {
+            let swept = store.sweep(device, record, &m.bundle().limits);
+            swept.await.unwrap();
         }
     }
 }

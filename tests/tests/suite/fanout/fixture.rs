@@ -258,6 +258,7 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         key_hash: DeviceKeyHash::from_bytes([0xcb; 32]),
         previous_key_hash: None,
         epoch,
+        last_epoch: epoch,
         first_signed_in_at: at(100),
         signed_in_at: at(100),
         verified_at: at(100),

@@ -4,10 +4,11 @@ use curfew_tests::fake_aws::Intercept;
 use curfew_tests::tables;
 use curfew_tests::wire::CallResult;
 use domain::receipt::Step;
-use domain::{Device, DeviceState, EndedSession, Scope, SignOut};
+use domain::{Device, DeviceState, EndedSession, Epoch, Scope, SignOut};
 use serde_json::{Value, json};
+use store::WriteOutcome;
 
-use super::fixture::{FanOut, at, device_id, session_id};
+use super::fixture::{FanOut, at, device_id, device_row, session_id};
 
 /// Returns four devices, the first of which has signed out the others or all; the
 /// sign-out, and the message about it.
@@ -409,7 +410,6 @@ async fn the_record_decides_which_sessions_are_marked_and_not_the_message() {
     let (fan_out, _, _, body) = signed_out(25, Scope::Others).await;
     let mut forged: Value = serde_json::from_str(&body).unwrap();
     let event = &mut forged["events"]["urn:curfew:secevent:other-sessions-revoked"];
-    event["ended_epoch"] = json!(99);
     event["kept_session"] = json!(session_id(2));
 
     assert!(fan_out.deliver(&forged.to_string(), None).await);
@@ -424,10 +424,16 @@ async fn the_record_decides_which_sessions_are_marked_and_not_the_message() {
         "the record ended this session"
     );
 
+    // A session that began before the sign-out and was written after it.
+    let late = device_row(90, 91, Epoch::FIRST);
+    let signed_in = fan_out.store.sign_in(&late, None, &fan_out.limits).await;
+    assert_eq!(signed_in.unwrap(), WriteOutcome::Done);
+    let of_another_epoch = body.replace("\"ended_epoch\":1", "\"ended_epoch\":2");
     forged["txn"] = json!("0199c0de-0000-7000-8000-000000000000");
-    fan_out.sign_in(2, 20).await;
-    assert!(fan_out.deliver(&forged.to_string(), None).await);
-    assert_eq!(fan_out.marked_by(2).await, None, "marked without a record");
+    for body in [of_another_epoch, forged.to_string()] {
+        assert!(fan_out.deliver(&body, None).await);
+        assert_eq!(fan_out.marked_by(90).await, None, "marked without a record");
+    }
 }
 
 #[tokio::test]

@@ -51,9 +51,9 @@ async fn a_push_costs_one_call_per_socket_and_one_mark_per_device() {
         *calls.entry(call).or_default() += 1;
     }
     let expected = [
-        ("BatchGetItem", 2),
+        ("BatchGetItem", 3),
         ("PostToConnection", 150),
-        ("Query", 2),
+        ("Query", 1),
         ("SendMessage", 1),
         ("UpdateItem", 150),
     ];
