@@ -1,14 +1,13 @@
 //! The functions that no HTTP caller waits for: those behind the streams, the
 //! queues and the sockets.
 
-use domain::OriginPolicy;
 use events::Topic;
 use publish_revocations::Unpublished;
 use runtime::{Calls, Clients};
 use sockets::{PushQueue, Sockets};
 use store::Store;
 
-use crate::bundle::{Bundle, ISSUER, ORIGIN};
+use crate::bundle::{Bundle, ISSUER};
 use crate::tables;
 
 /// The queue of the pushes.
@@ -71,7 +70,6 @@ impl Background {
                 sockets: Sockets::new(clients.sockets(CALLBACK_URL)),
                 queue,
                 limits: bundle.limits,
-                origin_policy: OriginPolicy::new(Some(ORIGIN), None),
                 clock: bundle.clock.clone(),
             },
         }

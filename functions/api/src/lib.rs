@@ -24,7 +24,7 @@ pub const ASYNC_DOCUMENT: &str = include_str!("../asyncapi.json");
 const DOCUMENT_PATH: &str = "/v1/openapi.json";
 const ASYNC_DOCUMENT_PATH: &str = "/v1/asyncapi.json";
 
-/// The headers that a page may send (Fetch standard, CORS protocol).
+/// The headers that every page may send (Fetch standard, CORS protocol).
 const ALLOWED_HEADERS: &str = "authorization, content-type";
 /// The time that a browser may keep the answer to a preflight, in seconds.
 const PREFLIGHT_AGE_S: &str = "600";
@@ -33,6 +33,8 @@ const PREFLIGHT_AGE_S: &str = "600";
 #[derive(Debug)]
 pub struct Deps {
     pub origin_policy: OriginPolicy,
+    /// Further headers that a page may send, comma-separated.
+    pub allowed_headers: String,
     pub clock: Clock,
 }
 
@@ -45,12 +47,12 @@ pub struct Document;
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
     serve(&deps.origin_policy, event, now, |request, _| async move {
-        answer(&request)
+        answer(&request, &deps.allowed_headers)
     })
     .await
 }
 
-fn answer(request: &Request) -> Result<Answer, Problem> {
+fn answer(request: &Request, further_headers: &str) -> Result<Answer, Problem> {
     match (request.method(), request.path()) {
         ("GET", DOCUMENT_PATH) => return Ok(document()),
         ("GET", ASYNC_DOCUMENT_PATH) => return Ok(async_document()),
@@ -60,7 +62,9 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         return Err(Problem::NotFound);
     };
     match request.method() {
-        "OPTIONS" => Ok(preflight(request, methods)),
+        "OPTIONS" => Ok(preflight(request, methods, further_headers)),
+        // The route exists, but not at this path: the gateway would have found it.
+        method if methods.split(", ").any(|known| known == method) => Err(Problem::NotFound),
         _ => Err(Problem::MethodNotAllowed {
             allow: format!("{methods}, OPTIONS"),
         }),
@@ -93,14 +97,18 @@ fn async_document() -> Answer {
 
 /// Answers a preflight: the methods and headers that an allowed origin may send.
 /// [`serve`] has checked the origin.
-fn preflight(request: &Request, methods: &str) -> Answer {
+fn preflight(request: &Request, methods: &str, further_headers: &str) -> Answer {
     let answer = Answer::empty(204).with_header("allow", &format!("{methods}, OPTIONS"));
     if request.origin().is_none() {
         return answer;
     }
+    let mut headers = ALLOWED_HEADERS.to_owned();
+    if !further_headers.is_empty() {
+        headers = format!("{headers}, {further_headers}");
+    }
     answer
         .with_header("access-control-allow-methods", methods)
-        .with_header("access-control-allow-headers", ALLOWED_HEADERS)
+        .with_header("access-control-allow-headers", &headers)
         .with_header("access-control-max-age", PREFLIGHT_AGE_S)
 }
 

@@ -1,14 +1,19 @@
 //! Wiring of the `api` function.
 
 use api::{Deps, handle};
-use runtime::{Clock, Error};
+use runtime::{Clock, ConfigError, Error};
 
 fn main() -> Result<(), Error> {
-    let deps = || {
-        Ok(Deps {
-            origin_policy: runtime::origin_policy(),
-            clock: Clock::System,
-        })
-    };
     runtime::run(deps, handle)
+}
+
+fn deps() -> Result<Deps, Error> {
+    let origin_policy = runtime::origin_policy();
+    // Here alone, where every page asks first: devices without a page go on working.
+    origin_policy.validate().map_err(ConfigError::Origin)?;
+    Ok(Deps {
+        origin_policy,
+        allowed_headers: runtime::header_names("ALLOWED_HEADERS")?,
+        clock: Clock::System,
+    })
 }

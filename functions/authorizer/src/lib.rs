@@ -86,14 +86,14 @@ pub async fn handle(deps: &Deps, event: Event) -> Result<Decision, StoreError> {
     })
 }
 
-/// Checks the session and updates when its device was last active. The inner error
-/// is the outcome for the log.
+/// Checks the origin and the session, and updates when its device was last active. The
+/// inner error is the outcome for the log.
 async fn decide(
     deps: &Deps,
     request: &Request,
     now: Timestamp,
 ) -> Result<Result<Device, &'static str>, StoreError> {
-    let token = match request.token() {
+    let token = match request.check_origin().and_then(|()| request.token()) {
         Ok(token) => token,
         Err(problem) => return Ok(Err(problem.name())),
     };

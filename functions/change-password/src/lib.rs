@@ -102,7 +102,8 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     Err(StoreError::Contended.into())
 }
 
-/// Verifies the current password and hashes the new one.
+/// Verifies the current password, and then judges and hashes the new one: without the
+/// current password a caller learns nothing about a new one, and causes one hash alone.
 fn hash_new(
     deps: &Deps,
     caller: &Authenticated,
@@ -110,10 +111,12 @@ fn hash_new(
 ) -> Result<StoredHash, Problem> {
     let current = Password::parse(&body.current_password)
         .map_err(|error| Problem::invalid("current_password", error.to_string()))?;
-    let new = accept(deps, body, &caller.account.email)?;
     let mut hasher = runtime::lock(&deps.hasher);
     match hasher.verify(&current, Some(&caller.account.password_hash)) {
-        PasswordCheck::Match { .. } => Ok(hasher.hash(&new, runtime::random())),
+        PasswordCheck::Match { .. } => {
+            let new = accept(deps, body, &caller.account.email)?;
+            Ok(hasher.hash(&new, runtime::random()))
+        }
         PasswordCheck::Mismatch => Err(Problem::CurrentPasswordWrong),
     }
 }

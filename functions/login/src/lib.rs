@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use domain::password::{Hasher, Password, PasswordCheck, StoredHash};
 use domain::session::{SessionStatus, session_status};
-use domain::{Account, AccountId, DeviceKey, DeviceType, EndedSession, Limits, Timestamp};
+use domain::{Account, AccountId, DeviceKey, DeviceType, EndedSession, Limits, Rfc3339, Timestamp};
 use http_api::{
     AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
     Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE, cookie, serve,
@@ -128,7 +128,7 @@ pub struct LoggedIn {
     pub session: String,
     /// The latest end of the session.
     #[schema(value_type = String, format = DateTime)]
-    pub expires_at: Timestamp,
+    pub expires_at: Rfc3339,
     /// The device.
     pub device: DeviceView,
     /// The account.
@@ -141,7 +141,10 @@ impl LoggedIn {
             token: Some(Zeroizing::new(format!("cft_{}", "x".repeat(92)))),
             device_key: Some(Zeroizing::new(format!("cfd_{}", "x".repeat(70)))),
             session: "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11".to_owned(),
-            expires_at: "2027-11-20T09:30:00Z".parse().expect("it is a time"),
+            expires_at: "2027-11-20T09:30:00Z"
+                .parse::<Timestamp>()
+                .expect("it is a time")
+                .into(),
             device: DeviceView::example(),
             account: AccountView::example(),
         }
@@ -311,7 +314,7 @@ fn answer(
             token: (!in_cookie).then_some(token),
             device_key: (!in_cookie).then_some(key),
             session: row.session.to_string(),
-            expires_at: row.expires_at,
+            expires_at: row.expires_at.into(),
             device: DeviceView::signed_in(&row, row.id),
             account: AccountView::from(account),
         },

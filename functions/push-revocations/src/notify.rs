@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use domain::{AccountId, ConnectionId, DeviceId, EndInfo, SessionId, SignOutId, Step, Timestamp};
+use domain::{AccountId, ConnectionId, DeviceId, EndInfo, Rfc3339, SessionId, SignOutId, Step};
 use jiff::SignedDuration;
 use serde::Serialize;
 use sockets::{SocketOutcome, SocketTask};
@@ -64,7 +64,7 @@ struct Frame<'a> {
     sign_out: SignOutId,
     session: SessionId,
     reason: &'static str,
-    signed_out_at: Timestamp,
+    signed_out_at: Rfc3339,
     signed_out_by: Option<SignedOutBy<'a>>,
 }
 
@@ -334,7 +334,7 @@ fn frame(connection: &Connection, end: &EndInfo) -> String {
         sign_out: end.sign_out,
         session: connection.session.session,
         reason: end.reason.as_str(),
-        signed_out_at: end.at,
+        signed_out_at: end.at.into(),
         signed_out_by: end.by.as_ref().map(|by| SignedOutBy {
             id: by.id,
             name: &by.name,

@@ -34,7 +34,7 @@ pub struct Deps {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewAccount {
-    /// The e-mail address, in any spelling.
+    /// The e-mail address, in any spelling. Its normal form is stored and shown.
     #[schema(format = Email, max_length = 254, example = "lea@example.com")]
     pub email: String,
     /// The password: at least 15 characters (a parameter of the deployment).
@@ -83,7 +83,7 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
     let hash = runtime::lock(&deps.hasher).hash(&password, runtime::random());
     let account = Account {
         id: AccountId::from_random(runtime::random()),
-        email: body.email,
+        email: email.as_normal().to_owned(),
         password_hash: hash,
         epoch: Epoch::FIRST,
         kept_session: None,

@@ -9,9 +9,9 @@
 
 use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp};
 use http_api::{
-    Answer, BodyProblems, EndedTokenProblems, Event, OriginPolicy, Paging, Problem, ReceiptAnswer,
-    ReceiptView, Reply, Request, RequestProblems, SignOutNotFound, TokenProblems, authenticate,
-    serve,
+    Answer, BodyProblems, ENDED_COOKIE, EndedTokenProblems, Event, OriginPolicy, Paging, Problem,
+    ReceiptAnswer, ReceiptView, Reply, Request, RequestProblems, SignOutNotFound, TokenProblems,
+    Transport, authenticate, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
     ),
 )]
 async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
-    let token = request.token()?;
+    let token = request.ended_token()?;
     request.no_body()?;
     let id = wanted(request)?;
     let (account, device) = (token.account(), token.device());
@@ -142,7 +142,11 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
             state: "acknowledged".to_owned(),
         },
     );
-    Ok(answer.for_signed_out(request.transport()))
+    let answer = answer.for_signed_out(request.transport());
+    Ok(match request.transport() {
+        Transport::Bearer => answer,
+        Transport::Cookie => answer.with_cookie(cookie(ENDED_COOKIE, "", 0)),
+    })
 }
 
 /// Returns the sign-out in the path. Treats an id that can't be parsed as not found.

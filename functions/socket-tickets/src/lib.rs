@@ -7,7 +7,7 @@
 )]
 
 use domain::token::TICKET_LIFETIME;
-use domain::{Limits, SocketTicket, Timestamp};
+use domain::{Limits, Rfc3339, SocketTicket, Timestamp};
 use http_api::{
     Answer, BodyProblems, Event, OriginPolicy, Problem, Reply, Request, RequestProblems,
     TokenProblems, authenticate, serve,
@@ -38,7 +38,7 @@ pub struct Issued {
     pub ticket: Zeroizing<String>,
     /// The time from which the ticket is no longer valid.
     #[schema(value_type = String, format = DateTime)]
-    pub expires_at: Timestamp,
+    pub expires_at: Rfc3339,
     /// The URL of the socket.
     #[schema(value_type = String, format = "uri", example = "wss://sockets.example.com/v1")]
     pub url: String,
@@ -48,7 +48,10 @@ impl Issued {
     fn example() -> Self {
         Self {
             ticket: Zeroizing::new(format!("cfs_{}", "x".repeat(49))),
-            expires_at: "2026-11-20T09:30:30Z".parse().expect("it is a time"),
+            expires_at: "2026-11-20T09:30:30Z"
+                .parse::<Timestamp>()
+                .expect("it is a time")
+                .into(),
             url: "wss://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/v1".to_owned(),
         }
     }
@@ -89,6 +92,7 @@ async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer,
         account: device.account,
         device: device.id,
         session: device.session,
+        origin: request.origin().map(str::to_owned),
         expires_at: now + TICKET_LIFETIME,
     };
     deps.store.put_ticket(&ticket.hash(), &row).await?;
@@ -96,7 +100,7 @@ async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer,
         200,
         &Issued {
             ticket: ticket.to_text(),
-            expires_at: row.expires_at,
+            expires_at: row.expires_at.into(),
             url: deps.url.clone(),
         },
     ))

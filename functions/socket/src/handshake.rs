@@ -2,10 +2,14 @@
 //!
 //! A native client sends its token in the `Authorization` header, a page a ticket as
 //! a subprotocol. Nothing is accepted in the URL, which logs would keep.
+//!
+//! No page can set `Authorization`, so a token is accepted with any `Origin`: native
+//! WebSocket libraries send the socket's own address, packaged apps `null` or
+//! `file://`. A ticket of a page opens a socket only from the origin that requested it.
 
-use aws_lambda_events::http::{HeaderMap, HeaderValue};
-use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp};
-use http_api::{OriginPolicy, Request, check_token, outcome, record_contact};
+use aws_lambda_events::http::HeaderMap;
+use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp, Token};
+use http_api::{Problem, bearer, check_token, outcome, record_contact};
 use store::{Connection, StoreError};
 
 use crate::session::{CheckedSession, check_session};
@@ -24,7 +28,7 @@ pub(crate) type Protocol = Option<(String, String)>;
 /// Reasons to refuse a handshake. The texts are for the log alone.
 pub(crate) enum Refused {
     Malformed(&'static str),
-    /// The web origin is not allowed.
+    /// The web origin is not the one that requested the ticket.
     Origin,
     Credential(&'static str),
     /// The session could not be read, which is no verdict on it.
@@ -57,7 +61,7 @@ impl From<StoreError> for Refused {
 }
 
 enum Credential {
-    Token(HeaderValue),
+    Token(Token),
     Ticket(SocketTicket),
 }
 
@@ -74,10 +78,11 @@ pub(crate) async fn connect(
     now: Timestamp,
     ids: &mut LogIds,
 ) -> Result<Protocol, Refused> {
-    let (credential, protocol) = parse(event, &deps.origin_policy)?;
+    let headers = headers(event)?;
+    let (credential, protocol) = parse(headers)?;
     let device = match credential {
-        Credential::Token(header) => by_token(deps, header, now, ids).await?,
-        Credential::Ticket(ticket) => by_ticket(deps, &ticket, now, ids).await?,
+        Credential::Token(token) => by_token(deps, &token, now, ids).await?,
+        Credential::Ticket(ticket) => by_ticket(deps, &ticket, headers, now, ids).await?,
     };
     ids.set(device.account, device.id);
     let connection = Connection {
@@ -104,16 +109,11 @@ pub(crate) async fn connect(
 /// Authenticates by the token of the `Authorization` header.
 async fn by_token(
     deps: &Deps,
-    header: HeaderValue,
+    token: &Token,
     now: Timestamp,
     ids: &mut LogIds,
 ) -> Result<Device, Refused> {
-    let mut request = http_api::Event::default();
-    request.headers.insert("authorization", header);
-    let token = Request::new(request, &deps.origin_policy)
-        .token()
-        .map_err(|problem| Refused::Credential(problem.name()))?;
-    match check_token(&deps.store, &token, &deps.limits, now).await? {
+    match check_token(&deps.store, token, &deps.limits, now).await? {
         Ok(caller) => Ok(caller.device),
         Err(error) => {
             if error != AuthError::Unknown {
@@ -130,6 +130,7 @@ async fn by_token(
 async fn by_ticket(
     deps: &Deps,
     ticket: &SocketTicket,
+    headers: &HeaderMap,
     now: Timestamp,
     ids: &mut LogIds,
 ) -> Result<Device, Refused> {
@@ -139,6 +140,12 @@ async fn by_ticket(
     ids.set(ticket.account, ticket.device);
     if now >= ticket.expires_at {
         return Err(Refused::Credential("ticket-expired"));
+    }
+    let mut origins = headers.get_all("origin").iter();
+    if let Some(origin) = &ticket.origin
+        && (origins.next().is_none_or(|sent| sent != origin) || origins.next().is_some())
+    {
+        return Err(Refused::Origin);
     }
     match check_session(deps, ticket.account, ticket.device, ticket.session, now).await? {
         CheckedSession::SignedIn(device) => Ok(*device),
@@ -158,31 +165,33 @@ async fn refused(deps: &Deps, session: CheckedSession, now: Timestamp) -> Refuse
     }
 }
 
-/// Parses the credential of a handshake, and chooses the subprotocol of the answer.
-fn parse(event: &Event, origin_policy: &OriginPolicy) -> Result<(Credential, Protocol), Refused> {
+/// Returns the headers of a handshake without a query.
+fn headers(event: &Event) -> Result<&HeaderMap, Refused> {
     if !event.query_string_parameters.is_empty()
         || !event.multi_value_query_string_parameters.is_empty()
     {
         return Err(Refused::Malformed("query-not-allowed"));
     }
     // The gateway's `headers` has only the last value of a header that was sent twice.
-    let headers = if event.multi_value_headers.is_empty() {
+    Ok(if event.multi_value_headers.is_empty() {
         &event.headers
     } else {
         &event.multi_value_headers
-    };
-    if !headers.get_all("origin").iter().all(|origin| {
-        origin
-            .to_str()
-            .is_ok_and(|origin| origin_policy.allows(origin))
-    }) {
-        return Err(Refused::Origin);
-    }
+    })
+}
+
+/// Parses the credential of a handshake, and chooses the subprotocol of the answer.
+fn parse(headers: &HeaderMap) -> Result<(Credential, Protocol), Refused> {
     let (is_offered, ticket) = parse_protocols(headers)?;
     let mut tokens = headers.get_all("authorization").iter();
     let credential = match (tokens.next(), tokens.next(), ticket) {
         (None, None, None) => return Err(Refused::Credential("token-missing")),
-        (Some(header), None, None) => Credential::Token(header.clone()),
+        (Some(header), None, None) => {
+            Credential::Token(bearer(header).map_err(|problem| match problem {
+                Problem::TokenInvalid => Refused::Credential("token-invalid"),
+                _ => Refused::Malformed("token-malformed"),
+            })?)
+        }
         (None, None, Some(text)) => Credential::Ticket(
             SocketTicket::parse(text).map_err(|_| Refused::Credential("ticket-invalid"))?,
         ),

@@ -19,7 +19,6 @@ use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use domain::{AccountId, ConnectionId, DeviceId, Limits, Timestamp};
-use http_api::OriginPolicy;
 use runtime::{Clock, elapsed_us};
 use serde::{Deserialize, Serialize};
 use sockets::{PushQueue, Sockets};
@@ -34,7 +33,6 @@ pub struct Deps {
     /// The queue of the pushes.
     pub queue: PushQueue,
     pub limits: Limits,
-    pub origin_policy: OriginPolicy,
     pub clock: Clock,
 }
 

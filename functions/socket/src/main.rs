@@ -25,7 +25,6 @@ fn deps() -> Result<Deps, Error> {
         sockets: Sockets::new(clients.sockets(&callback_url)),
         queue: PushQueue::new(clients.sqs(), runtime::required("PUSH_QUEUE_URL")?),
         limits: runtime::limits()?,
-        origin_policy: runtime::origin_policy(),
         clock: Clock::System,
     })
 }

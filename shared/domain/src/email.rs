@@ -1,14 +1,18 @@
 //! E-mail addresses, and the normal form by which an account is found.
 //!
 //! Accepts the addresses of RFC 5321 section 4.1.2 without quoted local parts,
-//! comments and address literals, which no consumer mailbox uses. The normal form,
-//! which is unique per account, is: Unicode NFC; the local part in lower case; the
-//! domain in ASCII (UTS 46) and lower case. Dots and `+tags` stay: at most
+//! comments and address literals, which no consumer mailbox uses. A local part may have
+//! the letters, digits and marks of every script (RFC 6531 section 3.3), if they can be
+//! seen. Blanks around an address are dropped. The normal form, which is unique per
+//! account, and is what is stored and shown, is: Unicode NFC; the local part in lower
+//! case; the domain in ASCII (UTS 46) and lower case. Dots and `+tags` stay: at most
 //! providers they name different mailboxes.
 
 use std::fmt;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 
 /// The most bytes in an address: a path of 256 (RFC 5321 section 4.5.3.1.3) without
 /// its angle brackets.
@@ -39,6 +43,7 @@ impl EmailAddress {
     /// # Errors
     /// [`InvalidEmail`] with the reason.
     pub fn parse(text: &str) -> Result<Self, InvalidEmail> {
+        let text = text.trim();
         if text.len() > MAX_BYTES {
             return Err(InvalidEmail::TooLong);
         }
@@ -91,17 +96,30 @@ impl fmt::Debug for EmailAddress {
     }
 }
 
-/// Returns whether `local` is a `Dot-string` (RFC 5321 section 4.1.2), which may have
-/// non-ASCII letters and digits (RFC 6531 section 3.3).
+/// Returns whether `local` is a `Dot-string` (RFC 5321 section 4.1.2).
 fn is_dot_string(local: &str) -> bool {
     local.split('.').all(|atom| {
-        !atom.is_empty()
-            && atom.chars().all(|c| {
-                c.is_ascii_alphanumeric()
-                    || "!#$%&'*+-/=?^_`{|}~".contains(c)
-                    || (!c.is_ascii() && c.is_alphanumeric())
-            })
+        !atom.is_empty() && !atom.starts_with(is_mark) && atom.chars().all(is_atom_text)
     })
+}
+
+fn is_atom_text(c: char) -> bool {
+    let is_letter = c.is_alphanumeric() || is_mark(c);
+    is_letter && !is_invisible(c) || "!#$%&'*+-/=?^_`{|}~".contains(c)
+}
+
+/// Returns whether a character combines with the one before it.
+fn is_mark(c: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    GeneralCategoryGroup::Mark.contains(category)
+}
+
+/// Returns whether a letter or mark shows nothing (Unicode `Default_Ignorable_Code_Point`):
+/// with one, two addresses that look the same would be two.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 #[cfg(test)]
@@ -140,6 +158,59 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_any_script_is_accepted() {
+        for (text, expected) in [
+            (
+                "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@\u{921}\u{93e}\u{91f}\u{93e}\u{92e}\u{947}\u{932}.\u{92d}\u{93e}\u{930}\u{924}",
+                "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@xn--c2bd4bq1db8d.xn--h2brj9c",
+            ),
+            (
+                "\u{e40}\u{e1b}\u{e47}\u{e14}@example.com",
+                "\u{e40}\u{e1b}\u{e47}\u{e14}@example.com",
+            ),
+            ("x\u{323}\u{301}@example.com", "x\u{323}\u{301}@example.com"),
+        ] {
+            assert_eq!(normal(text).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_does_not_show_is_not_in_the_normal_form() {
+        for spelling in [
+            " lea@example.com",
+            "lea@example.com\u{a0}\n",
+            "lea@ex\u{200b}ample.com",
+            "lea@\u{ff45}xample\u{3002}com",
+        ] {
+            assert_eq!(normal(spelling).as_deref(), Some("lea@example.com"));
+        }
+        assert_eq!(
+            normal("\u{212a}@example.com").as_deref(),
+            Some("k@example.com")
+        );
+        for hidden in [
+            '\u{200b}',
+            '\u{200d}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{3164}',
+            '\u{2800}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{e0100}',
+            '\u{202e}',
+            '\u{a0}',
+        ] {
+            assert_eq!(
+                normal(&format!("le{hidden}a@example.com")),
+                None,
+                "{hidden:?}"
+            );
+        }
+    }
+
+    #[test]
     fn an_invalid_address_is_rejected() {
         for text in [
             "",
@@ -151,8 +222,9 @@ mod tests {
             "lea@.com",
             "lea@example.",
             "lea@exa mple.com",
-            " lea@example.com",
-            "lea@example.com ",
+            "lea @example.com",
+            "\u{301}lea@example.com",
+            "lea.\u{301}a@example.com",
             "lea\n@example.com",
             "a..b@example.com",
             ".a@example.com",

@@ -29,6 +29,28 @@ impl OriginPolicy {
         }
     }
 
+    /// Checks that a browser could send each of the origins.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] for the first that never matches.
+    pub fn validate(&self) -> Result<(), InvalidOrigin> {
+        for origin in &self.origins {
+            if let Some(fault) = fault(origin) {
+                let origin = origin.clone();
+                return Err(InvalidOrigin { origin, fault });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether an origin is opaque (RFC 6454, section 4): the one that apps
+    /// from a file and sandboxed frames send, whoever wrote them. It may be listed for
+    /// a packaged app, which sends a token, but is never enough for a cookie.
+    #[must_use]
+    pub fn is_opaque(origin: &str) -> bool {
+        ["null", "file://"].contains(&origin)
+    }
+
     /// Returns whether a web origin (RFC 6454) may call. Decided by configuration
     /// alone, never by the Host header, which the caller writes.
     #[must_use]
@@ -46,11 +68,82 @@ impl OriginPolicy {
     }
 }
 
+/// An allowed origin that no browser sends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{origin}` is not an origin: {fault}")]
+pub struct InvalidOrigin {
+    origin: String,
+    fault: &'static str,
+}
+
+/// Returns why an origin is not in the form that browsers send (RFC 6454, section 6.2).
+fn fault(origin: &str) -> Option<&'static str> {
+    if OriginPolicy::is_opaque(origin) {
+        return None;
+    }
+    if origin.contains('*') {
+        return Some("a wildcard is not supported, list every origin");
+    }
+    let Some((scheme, rest)) = origin.split_once("://") else {
+        return Some("it needs a scheme, such as `https://`");
+    };
+    if rest.contains(['/', '?', '#']) {
+        return Some("it must end after its host or port, without a slash");
+    }
+    let is_sent = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-._:[]".contains(&b);
+    if rest.is_empty() || !origin.replacen("://", "", 1).bytes().all(is_sent) {
+        return Some("it must have a host, in lower case and in ASCII (Punycode)");
+    }
+    let default_port = [("https", ":443"), ("http", ":80")];
+    if default_port
+        .iter()
+        .any(|(of, port)| scheme == *of && rest.ends_with(port))
+    {
+        return Some("browsers leave out the default port");
+    }
+    None
+}
+
 // Omits the secret.
 impl fmt::Debug for OriginPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OriginPolicy")
             .field("origins", &self.origins)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_named_with_its_fault() {
+        for (origin, fault) in [
+            ("https://app.example.com/", "without a slash"),
+            ("https://app.example.com/films", "without a slash"),
+            ("https://app.example.com?x", "without a slash"),
+            ("*", "a wildcard"),
+            ("https://*.example.com", "a wildcard"),
+            ("app.example.com", "needs a scheme"),
+            ("localhost:5173", "needs a scheme"),
+            ("https://", "must have a host"),
+            ("https://App.example.com", "lower case"),
+            ("HTTPS://app.example.com", "lower case"),
+            ("https://b\u{fc}cher.example", "Punycode"),
+            ("https://lea@app.example.com", "must have a host"),
+            ("\"https://app.example.com\"", "lower case"),
+            ("https://app.example.com:443", "default port"),
+            ("http://app.example.com:80", "default port"),
+        ] {
+            let listed = format!("https://good.example, {origin}");
+            let error = OriginPolicy::new(Some(&listed), None).validate();
+            let error = error.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{origin}` ")), "{error}");
+            assert!(error.contains(fault), "{error}");
+        }
+        let good = "https://app.example.com,http://localhost:5173 , http://[::1]:3000,\
+            capacitor://localhost,https://app.example.com:80,file://,null,";
+        assert_eq!(OriginPolicy::new(Some(good), None).validate(), Ok(()));
     }
 }

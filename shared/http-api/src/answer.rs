@@ -15,6 +15,10 @@ use crate::views::SignOutAnswer;
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Empty {}
 
+/// Browsers use nothing but HTTPS for this host and those below it, for a year
+/// (RFC 6797).
+const HSTS: &str = "max-age=31536000; includeSubDomains";
+
 /// An answer that a handler builds.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -56,6 +60,7 @@ impl Answer {
         answer
             .with_header("cache-control", "no-store")
             .with_header("x-content-type-options", "nosniff")
+            .with_header("strict-transport-security", HSTS)
     }
 
     /// Sets a header. Skips a value that is not allowed in a header.

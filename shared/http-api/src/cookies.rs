@@ -4,6 +4,13 @@
 /// to HTTPS and to every path (RFC 6265bis, section 4.1.3).
 pub const SESSION_COOKIE: &str = "__Host-curfew";
 
+/// The cookie that keeps the token of a session that was signed out, until its page
+/// has acknowledged that.
+pub const ENDED_COOKIE: &str = "__Host-curfew-ended";
+
+/// The time that a page has to acknowledge, in seconds: a day.
+pub(crate) const ENDED_COOKIE_AGE_S: i64 = 24 * 60 * 60;
+
 /// The cookie that keeps a page's device key across sign-outs.
 pub const DEVICE_COOKIE: &str = "__Host-curfew-device";
 

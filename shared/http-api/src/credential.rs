@@ -1,38 +1,57 @@
 //! The token of a request: in the `Authorization` header or in the session cookie.
 
+use aws_lambda_events::http::HeaderValue;
 use domain::Token;
 
-use crate::cookies::{SESSION_COOKIE, Transport};
+use crate::cookies::{ENDED_COOKIE, SESSION_COOKIE, Transport};
 use crate::problem::Problem;
 use crate::request::Request;
 
+/// Parses an `Authorization` header: `Bearer`, one or more spaces, and the token
+/// (RFC 6750, section 2.1).
+///
+/// # Errors
+/// `token-invalid` for a token that is not one of ours. `request-invalid` for a header
+/// of another form: what a library or a proxy made of it says nothing about the
+/// session, and a client must not forget a session because of it.
+pub fn bearer(header: &HeaderValue) -> Result<Token, Problem> {
+    let text = header.to_str().unwrap_or_default();
+    match text.trim_matches([' ', '\t']).split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            let token = token.trim_start_matches(' ');
+            if is_token68(token) {
+                return Token::parse(token).map_err(|_| Problem::TokenInvalid);
+            }
+        }
+        Some(_) | None => {}
+    }
+    Err(Problem::invalid(
+        "Authorization",
+        "must be `Bearer` and one token",
+    ))
+}
+
+/// Returns whether a text is a `token68` (RFC 9110, section 11.2).
+fn is_token68(text: &str) -> bool {
+    let text = text.trim_end_matches('=');
+    let mut bytes = text.bytes();
+    !text.is_empty() && bytes.all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
+}
+
 impl Request {
-    /// Returns the token, which comes in one of the two ways. With a cookie, every
-    /// method but `GET` needs an allowed origin, too.
+    /// Returns the token, which comes in one of the two ways. With a cookie, an origin
+    /// must be allowed, and every method but `GET` needs one.
     ///
     /// # Errors
     /// `token-missing`, `token-invalid`, or `request-invalid` for a token that was
-    /// sent more than once or from an origin that is not allowed.
+    /// sent more than once, in a malformed header or from an origin that is not allowed.
     pub fn token(&self) -> Result<Token, Problem> {
         let headers: Vec<_> = self.event.headers.get_all("authorization").iter().collect();
         let cookies = self.cookies(SESSION_COOKIE);
         match (headers.as_slice(), cookies.as_slice()) {
             ([], []) => Err(Problem::TokenMissing),
-            ([header], []) => {
-                let text = header.to_str().map_err(|_| Problem::TokenInvalid)?;
-                let (scheme, token) = text.split_once(' ').ok_or(Problem::TokenInvalid)?;
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return Err(Problem::TokenInvalid);
-                }
-                Token::parse(token).map_err(|_| Problem::TokenInvalid)
-            }
-            ([], [cookie]) => {
-                let token = Token::parse(cookie).map_err(|_| Problem::TokenInvalid)?;
-                if self.method() != "GET" {
-                    self.require_origin()?;
-                }
-                Ok(token)
-            }
+            ([header], []) => bearer(header),
+            ([], [cookie]) => self.cookie_token(cookie),
             ([], _) => Err(Problem::invalid(SESSION_COOKIE, "was sent more than once")),
             (_, []) => Err(Problem::invalid("Authorization", "was sent more than once")),
             (_, _) => Err(Problem::invalid(
@@ -42,21 +61,42 @@ impl Request {
         }
     }
 
+    /// Returns the token of a session that may have ended: as [`Request::token`], or
+    /// from the cookie to which the answer `session-signed-out` moved it.
+    ///
+    /// # Errors
+    /// As [`Request::token`].
+    pub fn ended_token(&self) -> Result<Token, Problem> {
+        match (self.token(), self.cookies(ENDED_COOKIE).as_slice()) {
+            (Err(Problem::TokenMissing), [cookie]) => self.cookie_token(cookie),
+            (token, _) => token,
+        }
+    }
+
+    fn cookie_token(&self, cookie: &str) -> Result<Token, Problem> {
+        let token = Token::parse(cookie).map_err(|_| Problem::TokenInvalid)?;
+        if self.method() != "GET" || self.origin().is_some() {
+            self.require_origin()?;
+        }
+        Ok(token)
+    }
+
     /// Returns how the token came.
     #[must_use]
     pub fn transport(&self) -> Transport {
-        if self.cookies(SESSION_COOKIE).is_empty() {
+        if self.event.headers.contains_key("authorization") {
             Transport::Bearer
         } else {
             Transport::Cookie
         }
     }
 
-    /// Returns every value of a cookie. Callers reject duplicates: which of them
-    /// counts would be a matter of taste, and an attacker's subdomain can add one.
+    /// Returns every value of a cookie; one that is not text counts as empty. Callers
+    /// reject duplicates: which of them counts would be a matter of taste, and an
+    /// attacker's subdomain can add one.
     #[must_use]
     pub fn cookies(&self, name: &str) -> Vec<&str> {
-        let listed = self.event.cookies.iter().flatten().map(String::as_str);
+        let listed = self.event.cookies.iter().flatten().map(String::as_bytes);
         // The gateway moves cookies out of the headers; the local AWS leaves them in.
         let in_headers = self
             .event
@@ -64,18 +104,19 @@ impl Request {
             .get_all("cookie")
             .iter()
             .filter(|_| self.event.cookies.is_none())
-            .filter_map(|header| header.to_str().ok());
+            .map(HeaderValue::as_bytes);
         listed
             .chain(in_headers)
-            .flat_map(|line| line.split(';'))
+            .flat_map(|line| line.split(|byte| *byte == b';'))
             .filter_map(|pair| value_of(pair, name))
             .collect()
     }
 }
 
-fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
-    let (found, value) = pair.split_once('=')?;
-    (found.trim() == name).then(|| value.trim())
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a str> {
+    let (found, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
+    let is_wanted = found.trim_ascii() == name.as_bytes();
+    is_wanted.then(|| str::from_utf8(value[1..].trim_ascii()).unwrap_or_default())
 }
 
 #[cfg(test)]

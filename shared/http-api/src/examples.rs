@@ -1,6 +1,6 @@
 //! The values of the examples in the `OpenAPI` document.
 
-use domain::{DeviceType, Timestamp};
+use domain::{DeviceType, Rfc3339, Timestamp};
 
 use crate::views::{
     AccountView, DeviceView, LocationView, PartView, ReceiptAnswer, ReceiptView, SignOutAnswer,
@@ -15,8 +15,9 @@ const SIGN_OUT: &str = "0192f0c2-1c44-7e02-a1b5-6d7e8f901234";
 
 const NOW: &str = "2026-11-20T09:30:00Z";
 
-fn time(text: &str) -> Timestamp {
-    text.parse().expect("the examples have valid times")
+fn time(text: &str) -> Rfc3339 {
+    let time: Timestamp = text.parse().expect("the examples have valid times");
+    time.into()
 }
 
 impl AccountView {

@@ -27,7 +27,10 @@ pub use caller::{
     authenticate, authenticate_with_device, check_and_touch, check_token, outcome, record_contact,
     touch_if_due,
 };
-pub use cookies::{CLEARED_SESSION_COOKIE, DEVICE_COOKIE, SESSION_COOKIE, Transport, cookie};
+pub use cookies::{
+    CLEARED_SESSION_COOKIE, DEVICE_COOKIE, ENDED_COOKIE, SESSION_COOKIE, Transport, cookie,
+};
+pub use credential::bearer;
 pub use domain::OriginPolicy;
 pub use form::Form;
 pub use object::Object;

@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457), one for each fault that a client can act on.
 
 use domain::password::Rejection;
-use domain::{EndInfo, SignOutId};
+use domain::{EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::StoreError;
@@ -123,7 +123,7 @@ pub struct ProblemDocument {
     /// `session-signed-out`: the time of the sign-out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub signed_out_at: Option<Timestamp>,
+    pub signed_out_at: Option<Rfc3339>,
     /// `session-signed-out`: the device that requested it; `null` when an operator
     /// did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -302,7 +302,7 @@ impl Problem {
         } = self
         {
             document.sign_out = Some(sign_out.to_string());
-            document.signed_out_at = Some(*at);
+            document.signed_out_at = Some((*at).into());
             document.signed_out_by = Some(by.clone());
             document.reason = Some(reason);
         }

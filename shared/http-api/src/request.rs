@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use aws_lambda_events::http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use domain::{AccountId, DeviceId, OriginPolicy, Place};
 
 use crate::log::LogFields;
@@ -16,6 +17,9 @@ const DISTRIBUTION_HEADER: &str = "x-curfew-distribution";
 /// The longest city name that is shown, in code points.
 const MAX_CITY_CHARS: usize = 80;
 
+/// The methods that are logged by their names.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"];
+
 /// A request from the gateway.
 #[derive(Debug)]
 pub struct Request {
@@ -27,7 +31,8 @@ pub struct Request {
 impl Request {
     /// Wraps the gateway's event.
     #[must_use]
-    pub fn new(event: ApiGatewayV2httpRequest, origin_policy: &OriginPolicy) -> Self {
+    pub fn new(mut event: ApiGatewayV2httpRequest, origin_policy: &OriginPolicy) -> Self {
+        keep_ascii(&mut event.headers);
         Self {
             event,
             origin_policy: origin_policy.clone(),
@@ -48,14 +53,17 @@ impl Request {
         self.event.request_context.http.method.as_str()
     }
 
-    /// Returns the path, without the query.
+    /// Returns the path, without the query: from the first `/v1/` on, because the
+    /// gateway leaves the mapping key of a custom domain in front.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.event
+        let path = self
+            .event
             .raw_path
             .as_deref()
             .or(self.event.request_context.http.path.as_deref())
-            .unwrap_or("/")
+            .unwrap_or("/");
+        path.find("/v1/").map_or(path, |start| &path[start..])
     }
 
     /// Returns a header's value by its lower-case name. A value that is not text
@@ -86,25 +94,27 @@ impl Request {
     }
 
     /// Rejects a web origin that is not allowed. A request without an origin passes.
-    pub(crate) fn check_origin(&self) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// `request-invalid` for the field `Origin`.
+    pub fn check_origin(&self) -> Result<(), Problem> {
         match self.origin() {
-            Some(origin) if !self.origin_policy.allows(origin) => {
-                Err(Problem::invalid("Origin", "is not an allowed origin"))
-            }
+            Some(origin) if !self.origin_policy.allows(origin) => Err(not_allowed()),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Requires an allowed web origin. A cookie alone does not prove that the
-    /// owner's own page sent the request (cross-site request forgery).
+    /// Requires the allowed web origin of a page. A cookie alone does not prove that
+    /// the owner's own page sent the request (cross-site request forgery).
     ///
     /// # Errors
     /// `request-invalid` for the field `Origin`.
     pub fn require_origin(&self) -> Result<(), Problem> {
-        if self.origin().is_none() {
-            return Err(Problem::invalid("Origin", "is required with a cookie"));
+        match self.origin() {
+            None => Err(Problem::invalid("Origin", "is required with a cookie")),
+            Some(origin) if OriginPolicy::is_opaque(origin) => Err(not_allowed()),
+            Some(_) => self.check_origin(),
         }
-        self.check_origin()
     }
 
     /// Requires a caller that the gateway has authenticated by IAM. The gateway
@@ -169,8 +179,33 @@ impl Request {
     pub fn log(&self, status: Option<u16>, outcome: &'static str, began: Instant) {
         let id = self.event.request_context.request_id.as_deref();
         let id = id.unwrap_or_default();
-        self.log.write(id, self.method(), status, outcome, began);
+        let method = self.logged_method();
+        self.log.write(id, method, status, outcome, began);
     }
+
+    /// Returns the method for the log: any client can make one up.
+    fn logged_method(&self) -> &'static str {
+        let known = METHODS.iter().find(|known| **known == self.method());
+        known.copied().unwrap_or("other")
+    }
+}
+
+/// Drops the characters that a `User-Agent` or a client hint can't have, so that the
+/// rest of it can be read.
+fn keep_ascii(headers: &mut HeaderMap) {
+    for (name, value) in headers {
+        let is_description = name == USER_AGENT || name.as_str().starts_with("sec-ch-ua");
+        if is_description && !value.as_bytes().is_ascii() {
+            let ascii = value.as_bytes().iter().copied().filter(u8::is_ascii);
+            if let Ok(ascii) = HeaderValue::from_bytes(&ascii.collect::<Vec<u8>>()) {
+                *value = ascii;
+            }
+        }
+    }
+}
+
+fn not_allowed() -> Problem {
+    Problem::invalid("Origin", "is not an allowed origin")
 }
 
 /// Parses `CloudFront-Viewer-Address`: an address, a colon and a port, without
@@ -183,11 +218,25 @@ fn viewer_ip(header: &str) -> Option<IpAddr> {
         .map(|ip| ip.to_canonical())
 }
 
-/// Returns a city's name as it was sent (percent-encoded, if so), cut to a bounded
-/// length; none when it has control characters.
+/// Decodes a city's name, which `CloudFront` percent-encodes, and cuts it to a bounded
+/// length; none when it is not well encoded, or has control characters.
 fn city_name(header: &str) -> Option<String> {
-    let name: String = header.trim().chars().take(MAX_CITY_CHARS).collect();
+    let mut sent = header.trim().bytes();
+    let mut bytes = Vec::new();
+    while let Some(byte) = sent.next() {
+        bytes.push(match byte {
+            b'%' => hex_digit(sent.next()?)? << 4 | hex_digit(sent.next()?)?,
+            byte => byte,
+        });
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    let name: String = name.trim().chars().take(MAX_CITY_CHARS).collect();
     (!name.is_empty() && !name.chars().any(char::is_control)).then_some(name)
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    let digit = char::from(byte).to_digit(16)?;
+    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use domain::{OriginPolicy, Timestamp};
 
 use crate::answer::Answer;
+use crate::cookies::{
+    CLEARED_SESSION_COOKIE, ENDED_COOKIE, ENDED_COOKIE_AGE_S, SESSION_COOKIE, cookie,
+};
 use crate::problem::Problem;
 use crate::request::Request;
 
@@ -35,22 +38,44 @@ where
         Err(problem) => Err(problem),
     };
     let outcome = result.as_ref().err().map_or("done", Problem::name);
-    let answer = result.unwrap_or_else(Answer::from);
+    let answer = result.unwrap_or_else(|problem| refuse(&request, problem));
     request.log(Some(answer.status()), outcome, began);
     allow_origin(&request, answer).into_response()
+}
+
+/// Answers with a problem. The cookie of a session that has ended is deleted, so that
+/// it does not stand beside another credential later. No other problem deletes it: a
+/// late answer about a replaced session would delete the cookie of the new one.
+fn refuse(request: &Request, problem: Problem) -> Answer {
+    let has_signed_out = matches!(problem, Problem::SessionSignedOut { .. });
+    let has_ended = has_signed_out || problem == Problem::SessionExpired;
+    let answer = Answer::from(problem);
+    match request.cookies(SESSION_COOKIE).first() {
+        Some(token) if has_signed_out => answer
+            .with_cookie(CLEARED_SESSION_COOKIE)
+            .with_cookie(cookie(ENDED_COOKIE, token, ENDED_COOKIE_AGE_S)),
+        Some(_) if has_ended => answer.with_cookie(CLEARED_SESSION_COOKIE),
+        Some(_) | None => answer,
+    }
 }
 
 /// Lets a page of an allowed origin read the answer (Fetch standard, CORS protocol).
 fn allow_origin(request: &Request, answer: Answer) -> Answer {
     let answer = answer.with_header("vary", "Origin");
     match request.origin() {
-        Some(origin) if request.check_origin().is_ok() => answer
-            .with_header("access-control-allow-origin", origin)
-            .with_header("access-control-allow-credentials", "true")
-            .with_header(
-                "access-control-expose-headers",
-                "WWW-Authenticate, Retry-After",
-            ),
+        Some(origin) if request.check_origin().is_ok() => {
+            let answer = answer
+                .with_header("access-control-allow-origin", origin)
+                .with_header(
+                    "access-control-expose-headers",
+                    "WWW-Authenticate, Retry-After",
+                );
+            // An opaque origin is not that of one page, so none may use its cookie.
+            if OriginPolicy::is_opaque(origin) {
+                return answer;
+            }
+            answer.with_header("access-control-allow-credentials", "true")
+        }
         Some(_) | None => answer,
     }
 }

@@ -1,7 +1,7 @@
 //! The JSON of accounts, devices and sign-outs.
 
 use domain::{
-    Account, Device, DeviceId, DeviceType, EndInfo, Place, Receipt, ReceiptEntry, SignOut,
+    Account, Device, DeviceId, DeviceType, EndInfo, Place, Receipt, ReceiptEntry, Rfc3339, SignOut,
     Timestamp, Total,
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct AccountView {
     /// The id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// The e-mail address, as its owner wrote it.
+    /// The e-mail address, in its normal form.
     #[schema(example = "lea@example.com")]
     pub email: String,
 }
@@ -130,20 +130,20 @@ pub struct DeviceView {
     pub location: Option<LocationView>,
     /// The time of its first sign-in.
     #[schema(value_type = String, format = DateTime)]
-    pub first_signed_in_at: Timestamp,
+    pub first_signed_in_at: Rfc3339,
     /// The start of its session.
     #[schema(value_type = String, format = DateTime)]
-    pub signed_in_at: Timestamp,
+    pub signed_in_at: Rfc3339,
     /// The time of its last activity, to within five minutes.
     #[schema(value_type = String, format = DateTime)]
-    pub last_active_at: Timestamp,
+    pub last_active_at: Rfc3339,
     /// The latest end of its session.
     #[schema(value_type = String, format = DateTime)]
-    pub expires_at: Timestamp,
+    pub expires_at: Rfc3339,
     /// The time of its sign-out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub signed_out_at: Option<Timestamp>,
+    pub signed_out_at: Option<Rfc3339>,
     /// The device that signed it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_out_by: Option<SignedOutBy>,
@@ -203,11 +203,11 @@ impl DeviceView {
             model: device.info.model.clone(),
             ip: device.place.ip.clone(),
             location: LocationView::of(&device.place),
-            first_signed_in_at: device.first_signed_in_at,
-            signed_in_at: device.signed_in_at,
-            last_active_at: device.last_active_at,
-            expires_at: device.expires_at,
-            signed_out_at,
+            first_signed_in_at: device.first_signed_in_at.into(),
+            signed_in_at: device.signed_in_at.into(),
+            last_active_at: device.last_active_at.into(),
+            expires_at: device.expires_at.into(),
+            signed_out_at: signed_out_at.map(Rfc3339::from),
             signed_out_by,
             reason,
         }
@@ -226,7 +226,7 @@ pub struct SignOutView {
     pub scope: String,
     /// The time of the request. From then on those sessions are refused.
     #[schema(value_type = String, format = DateTime)]
-    pub requested_at: Timestamp,
+    pub requested_at: Rfc3339,
     /// The device that requested it; `null` when an operator did.
     pub requested_by: Option<SignedOutBy>,
 }
@@ -242,7 +242,7 @@ impl From<&EndInfo> for SignOutView {
         Self {
             id: ended.sign_out.to_string(),
             scope: ended.scope.as_str().to_owned(),
-            requested_at: ended.at,
+            requested_at: ended.at.into(),
             requested_by: ended.by.as_ref().map(SignedOutBy::from),
         }
     }
@@ -287,16 +287,16 @@ pub struct PartView {
     pub state: String,
     /// The time from which its requests are refused.
     #[schema(value_type = String, format = DateTime)]
-    pub refused_at: Timestamp,
+    pub refused_at: Rfc3339,
     /// The time when it was notified over its socket.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub pushed_at: Option<Timestamp>,
+    pub pushed_at: Option<Rfc3339>,
     /// The time of its first request that was refused.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub contacted_at: Option<Timestamp>,
+    pub contacted_at: Option<Rfc3339>,
     /// The time when it confirmed that it has wiped what it had stored.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub acknowledged_at: Option<Timestamp>,
+    pub acknowledged_at: Option<Rfc3339>,
 }
 
 impl From<&ReceiptEntry> for PartView {
@@ -306,10 +306,10 @@ impl From<&ReceiptEntry> for PartView {
             name: part.session.name.clone(),
             device_type: part.session.device_type,
             state: part.state().as_str().to_owned(),
-            refused_at: part.refused_at,
-            pushed_at: part.pushed_at,
-            contacted_at: part.contacted_at,
-            acknowledged_at: part.acknowledged_at,
+            refused_at: part.refused_at.into(),
+            pushed_at: part.pushed_at.map(Rfc3339::from),
+            contacted_at: part.contacted_at.map(Rfc3339::from),
+            acknowledged_at: part.acknowledged_at.map(Rfc3339::from),
         }
     }
 }

@@ -2,12 +2,17 @@
 
 use std::str::FromStr;
 
+use domain::InvalidOrigin;
+
 /// A variable is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The variable is not set, or empty.
     #[error("the environment variable {0} is missing")]
     Missing(&'static str),
+    /// `ALLOWED_ORIGINS` has an origin that no browser sends.
+    #[error("the environment variable ALLOWED_ORIGINS is wrong: {0}")]
+    Origin(#[source] InvalidOrigin),
     /// The variable has a value that is not allowed.
     #[error("the environment variable {name} must be {expected}")]
     Invalid {
@@ -35,6 +40,20 @@ pub fn optional(name: &'static str) -> Option<String> {
 /// [`ConfigError::Missing`] if it is unset or empty.
 pub fn required(name: &'static str) -> Result<String, ConfigError> {
     optional(name).ok_or(ConfigError::Missing(name))
+}
+
+/// Reads the names of headers, comma-separated; an empty text if the variable is unset.
+///
+/// # Errors
+/// [`ConfigError::Invalid`] if it has a character that no common name has, such as `*`.
+pub fn header_names(name: &'static str) -> Result<String, ConfigError> {
+    let names = optional(name).unwrap_or_default();
+    let is_common = |c: char| c.is_ascii_alphanumeric() || "-_, ".contains(c);
+    if names.chars().all(is_common) {
+        return Ok(names);
+    }
+    let expected = "names of headers, separated by commas";
+    Err(ConfigError::Invalid { name, expected })
 }
 
 /// Reads a number; `default` if the variable is unset or empty.

@@ -16,7 +16,7 @@ mod settings;
 
 pub use clients::{Calls, Clients, RetryPolicy};
 pub use clock::{Clock, elapsed_us};
-pub use environment::{ConfigError, number, optional, required};
+pub use environment::{ConfigError, header_names, number, optional, required};
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{limits, origin_policy, password_rules};
 

@@ -60,6 +60,7 @@ pub(crate) const ACKNOWLEDGED_AT: &str = "acknowledged_at";
 pub(crate) const CONNECTION_ID: &str = "connection_id";
 pub(crate) const CONNECTED_AT: &str = "connected_at";
 pub(crate) const TICKET_HASH: &str = "ticket_hash";
+pub(crate) const ORIGIN: &str = "origin";
 /// Seconds since 1970, for the table's TTL. Nothing is decided by it: DynamoDB may
 /// delete the row days later.
 pub(crate) const DELETE_AT: &str = "delete_at";

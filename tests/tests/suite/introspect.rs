@@ -11,6 +11,7 @@ use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::stack::{api_url, stack};
 use curfew_tests::wire::CallResult;
+use domain::Rfc3339;
 use http_api::{Event, Reply};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -229,7 +230,11 @@ async fn the_first_contact_of_a_signed_out_device_is_in_the_receipt() {
         let receipt = app.bundle.receipt(&laptop.token, id).await;
         let part = &json_of(&receipt)["sign_out"]["devices"][0];
         assert_eq!(part["state"], "contacted", "{scope}");
-        assert_eq!(part["contacted_at"], json!(contact.to_string()), "{scope}");
+        assert_eq!(
+            part["contacted_at"],
+            json!(Rfc3339::from(contact)),
+            "{scope}"
+        );
     }
 }
 

@@ -24,3 +24,4 @@ mod route_keys;
 mod sockets;
 mod subscribing;
 mod template;
+mod transport;

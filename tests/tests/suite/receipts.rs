@@ -11,7 +11,7 @@ use curfew_tests::bundle::{json_of, problem_of};
 use curfew_tests::tables::{DEVICES, RECEIPTS};
 use domain::account::Epoch;
 use domain::receipt::Step;
-use domain::{EndedSession, SignOutId, Token};
+use domain::{EndedSession, Rfc3339, SignOutId, Token};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 fn now(app: &TestApp) -> Value {
-    json!(app.clock.now().to_string())
+    json!(Rfc3339::from(app.clock.now()))
 }
 
 async fn read_receipt(app: &TestApp, by: &TestDevice, id: SignOutId) -> Value {

@@ -72,7 +72,7 @@ fn session_revoked() -> Frame {
             "sign_out": SIGN_OUT,
             "session": "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11",
             "reason": "signed_out",
-            "signed_out_at": "2026-11-20T09:30:00Z",
+            "signed_out_at": "2026-11-20T09:30:00.000Z",
             "signed_out_by": {
                 "id": "0192f0c1-5a3e-7c11-9d52-3f1f6a0b7c21", "name": "Firefox on Linux",
             },

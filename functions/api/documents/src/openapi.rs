@@ -75,7 +75,8 @@ fn info() -> Value {
         "description": "See every device that is signed in to an account, and sign out one of \
             them, or all of them, from anywhere. From the answer to a sign-out on, the sessions \
             that it ended are refused. Errors are problem documents (RFC 9457), except those of \
-            the gateway itself (429 above its throttle, 404 for a method that HTTP does not have).",
+            the gateway itself (429 above its throttle, 404 for a method that HTTP does not have). Ids are read in either case and written in \
+            lower case. Times are RFC 3339 in UTC, always with three digits of a second.",
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     })
 }
@@ -85,14 +86,17 @@ fn security_schemes() -> Value {
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The `token` of a sign-in: `cft_` and 92 characters.",
+            "description": "The `token` of a sign-in: `cft_` and 92 characters. A malformed \
+                header is `request-invalid` and says nothing about the session.",
         },
         "cookie": {
             "type": "apiKey",
             "in": "cookie",
             "name": http_api::SESSION_COOKIE,
             "description": "The cookie of a sign-in with `\"transport\": \"cookie\"`. Every \
-                request that changes something needs an allowed `Origin`, too.",
+                request that changes something needs an allowed `Origin`, too. The answers \
+                `session-signed-out` and `session-expired` delete it; after the first, the \
+                session can be acknowledged with the cookie `__Host-curfew-ended`, for a day.",
         },
         "iam": {
             "type": "apiKey",

@@ -71,7 +71,7 @@ impl Device {
         };
         for (at, device) in devices.iter().enumerate() {
             let kind = device.device_type.as_str();
-            let since = device.signed_in_at.strftime("%H:%M:%S");
+            let since = device.signed_in_at.0.strftime("%H:%M:%S");
             let this = if device.current {
                 "  ← this device"
             } else {

@@ -2,20 +2,21 @@ use aws_lambda_events::http::HeaderValue;
 
 use super::*;
 
-/// A request of `203.0.113.7`, where one web origin and one distribution are known.
+/// A request of `203.0.113.7`, where a web origin, packaged apps and one distribution
+/// are known.
 pub(crate) fn request(headers: &[(&'static str, &str)], body: Option<&str>) -> Request {
     let mut event = ApiGatewayV2httpRequest::default();
     for (name, value) in headers {
         event
             .headers
-            .append(*name, HeaderValue::from_str(value).unwrap());
+            .append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     event.body = body.map(str::to_owned);
     event.request_context.http.source_ip = Some("203.0.113.7".to_owned());
     let secret = "0123456789abcdef0123456789abcdef".to_owned();
     Request::new(
         event,
-        &OriginPolicy::new(Some("https://app.example.com"), Some(secret)),
+        &OriginPolicy::new(Some("https://app.example.com,null"), Some(secret)),
     )
 }
 
@@ -51,11 +52,12 @@ fn a_request_through_the_teams_own_distribution_tells_the_viewers_place() {
 fn only_a_listed_origin_is_allowed() {
     let from = |origin| request(&[("origin", origin)], None).check_origin().is_ok();
     assert!(from("https://app.example.com"));
+    assert!(from("null"));
     for origin in [
         "https://app.example.com.evil.example",
         "http://app.example.com",
         "https://APP.example.com:444",
-        "null",
+        "file://",
         "",
         "https://evil.example",
     ] {
@@ -63,4 +65,72 @@ fn only_a_listed_origin_is_allowed() {
     }
     assert!(request(&[], None).check_origin().is_ok());
     assert!(request(&[], None).require_origin().is_err());
+}
+
+#[test]
+fn a_city_is_decoded_strictly() {
+    for (sent, shown) in [
+        ("Lisbon", Some("Lisbon")),
+        ("S%C3%A3o%20Paulo", Some("S\u{e3}o Paulo")),
+        ("Al-%e2%80%99Ayn", Some("Al-\u{2019}Ayn")),
+        ("100%", None),
+        ("S%C3", None),
+        ("S%C3%A", None),
+        ("S%zz", None),
+        ("S%+1", None),
+        ("a%0Ab", None),
+        ("%20", None),
+        ("S\u{e3}o", None),
+    ] {
+        let headers = [
+            ("x-curfew-distribution", "0123456789abcdef0123456789abcdef"),
+            ("cloudfront-viewer-city", sent),
+        ];
+        let city = request(&headers, None).place().city;
+        assert_eq!(city.as_deref(), shown, "{sent}");
+    }
+}
+
+#[test]
+fn only_what_can_not_be_read_is_dropped_from_a_description() {
+    for (name, sent, read) in [
+        (
+            "user-agent",
+            "Films/1 (Caf\u{e9} TV)",
+            Some("Films/1 (Caf TV)"),
+        ),
+        (
+            "sec-ch-ua-model",
+            "\"Galaxy \u{2122} 7\"",
+            Some("\"Galaxy  7\""),
+        ),
+        ("origin", "https://app.ex\u{e4}mple.com", None),
+        ("content-type", "application/json\u{e9}", None),
+    ] {
+        assert_eq!(request(&[(name, sent)], None).header(name), read, "{name}");
+    }
+}
+
+#[test]
+fn a_path_begins_where_the_api_does() {
+    for (raw, path) in [
+        ("/v1/session", "/v1/session"),
+        ("/curfew/v1/session", "/v1/session"),
+        ("/a/b/v1/devices/v1/sign-out", "/v1/devices/v1/sign-out"),
+        ("/curfew/v1", "/curfew/v1"),
+        ("/curfewv1/x", "/curfewv1/x"),
+    ] {
+        let mut request = request(&[], None);
+        request.event.raw_path = Some(raw.to_owned());
+        assert_eq!(request.path(), path);
+    }
+}
+
+#[test]
+fn a_method_that_a_client_made_up_is_not_logged() {
+    for (method, logged) in [("PUT", "PUT"), ("ZQJKEEGEUD", "other"), ("get", "other")] {
+        let mut request = request(&[], None);
+        request.event.request_context.http.method = method.parse().unwrap();
+        assert_eq!(request.logged_method(), logged);
+    }
 }

@@ -3,13 +3,13 @@
 use domain::{AccountId, DeviceId, SessionId, TicketHash, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, DELETE_AT, DEVICE_ID, EXPIRES_AT, Item, Reader, SESSION_ID, TICKET_HASH, bytes,
-    string, timestamp, ttl,
+    ACCOUNT_ID, DELETE_AT, DEVICE_ID, EXPIRES_AT, Item, ORIGIN, Reader, SESSION_ID, TICKET_HASH,
+    bytes, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 
 /// The right of a session to open one socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     /// The account of the session.
     pub account: AccountId,
@@ -17,6 +17,8 @@ pub struct Ticket {
     pub device: DeviceId,
     /// The session that requested the ticket.
     pub session: SessionId,
+    /// The web origin that requested the ticket, if any.
+    pub origin: Option<String>,
     /// The first moment at which the ticket is no longer accepted.
     pub expires_at: Timestamp,
 }
@@ -31,6 +33,9 @@ pub(crate) fn to_item(hash: &TicketHash, ticket: &Ticket) -> Item {
     set(ACCOUNT_ID, string(ticket.account));
     set(DEVICE_ID, string(ticket.device));
     set(SESSION_ID, string(ticket.session));
+    if let Some(origin) = &ticket.origin {
+        set(ORIGIN, string(origin));
+    }
     set(EXPIRES_AT, timestamp(ticket.expires_at));
     set(DELETE_AT, ttl(ticket.expires_at));
     item
@@ -42,6 +47,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Ticket, StoreError> {
         account: row.id(ACCOUNT_ID)?,
         device: row.id(DEVICE_ID)?,
         session: row.id(SESSION_ID)?,
+        origin: row.string_opt(ORIGIN)?,
         expires_at: row.timestamp(EXPIRES_AT)?,
     })
 }

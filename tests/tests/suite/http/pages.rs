@@ -324,9 +324,11 @@ async fn a_preflight_of_an_allowed_origin_names_the_methods_and_headers() {
         assert!(is_readable_by(&answer, &origin));
         let header = |name| answer.header(name);
         assert_eq!(header("access-control-allow-methods"), Some(methods));
-        assert_eq!(
-            header("access-control-allow-headers"),
-            Some("authorization, content-type")
+        // A deployment may allow more.
+        let headers = header("access-control-allow-headers").unwrap();
+        assert!(
+            headers.starts_with("authorization, content-type"),
+            "{headers}"
         );
         assert_eq!(header("access-control-max-age"), Some("600"));
         assert_eq!(header("vary"), Some("Origin"));

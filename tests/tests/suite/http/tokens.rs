@@ -47,15 +47,11 @@ async fn a_token_that_was_cut_padded_or_rewritten_is_refused() {
         format!("{token}A"),
         format!("A{token}"),
         format!("{token}{token}"),
-        format!("{token},"),
-        format!("{token} x"),
-        format!("\"{token}\""),
         format!("CFT_{without_prefix}"),
         format!("cfd_{without_prefix}"),
         token.to_uppercase(),
         token.to_lowercase(),
         token.replace('_', "/"),
-        token.replacen("cft_", "cft_%41", 1),
     ];
 
     for token in written {
@@ -98,15 +94,18 @@ async fn a_public_id_is_refused_as_a_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_accepted_only_in_the_bearer_scheme() {
+async fn a_malformed_header_is_no_verdict_on_the_session() {
     let tv = Household::register().await.sign_in(TV).await;
     let token = &tv.token;
     let others = [
         format!("Basic {token}"),
         format!("Token {token}"),
         format!("Bearer{token}"),
-        format!("Bearer  {token}"),
         format!("Bearer\t{token}"),
+        format!("Bearer {token}, Bearer {token}"),
+        format!("Bearer {token} x"),
+        format!("Bearer \"{token}\""),
+        format!("Bearer cft_%41{}", &token[4..]),
         format!("Bearer Bearer {token}"),
         token.clone(),
         "Bearer".to_owned(),
@@ -115,10 +114,12 @@ async fn a_token_is_accepted_only_in_the_bearer_scheme() {
     for authorization in others {
         let answer = presented(&authorization).await;
 
-        answer.refused(401, "token-invalid");
+        assert_eq!(answer.invalid(), "Authorization", "{authorization}");
     }
-    let answer = presented(&format!("bEARER {token}")).await;
-    let _ = answer.done(200);
+    for scheme in ["bEARER", "Bearer  "] {
+        let answer = presented(&format!("{scheme} {token}")).await;
+        let _ = answer.done(200);
+    }
 }
 
 #[tokio::test]

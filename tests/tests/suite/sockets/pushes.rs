@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use curfew_tests::app::TestApp;
 use curfew_tests::tables;
-use domain::{EntryState, Reason, SignOutId};
+use domain::{EntryState, Reason, Rfc3339, SignOutId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ async fn a_revocation_names_the_sign_out_its_time_its_reason_and_the_device_that
         "sign_out": sign_out,
         "session": device.session,
         "reason": "signed_out",
-        "signed_out_at": signed_out_at,
+        "signed_out_at": Rfc3339::from(signed_out_at),
         "signed_out_by": { "id": laptop.id, "name": by },
     });
     assert_eq!(app.aws.frames("L0SM9cOFvHcCIhw="), [frame]);

@@ -163,6 +163,43 @@ async fn a_page_gets_a_ticket_by_its_cookie_only_from_an_allowed_origin() {
 }
 
 #[tokio::test]
+async fn a_ticket_opens_a_socket_only_from_the_origin_that_requested_it() {
+    let app = TestApp::new().await;
+    let page = app.sign_in(None).await;
+    let evil = "https://evil.example";
+    let cases: [(Option<&str>, &[&str], u16); 8] = [
+        (Some(ORIGIN), &[ORIGIN], 200),
+        (Some(ORIGIN), &[evil], 403),
+        (Some(ORIGIN), &["null"], 403),
+        (Some(ORIGIN), &[], 403),
+        (Some(ORIGIN), &[ORIGIN, evil], 403),
+        (None, &["https://sockets.invalid"], 200),
+        (None, &["null"], 200),
+        (None, &[], 200),
+    ];
+    for (requested_from, opened_from, status) in cases {
+        let mut request = ticket_event(Some(&page.token), None);
+        if let Some(origin) = requested_from {
+            request.headers.insert("origin", origin.parse().unwrap());
+        }
+        let reply = app.bundle.send(request).await;
+        let ticket = json_of(&reply)["ticket"].as_str().unwrap().to_owned();
+        let offer = format!("curfew.v1, curfew.ticket.{ticket}");
+        let origins = opened_from.iter().map(|origin| ("Origin", *origin));
+        let headers: Vec<_> = origins
+            .chain([("Sec-WebSocket-Protocol", &*offer)])
+            .collect();
+
+        let reply = app.socket_event(handshake("page", &headers)).await;
+
+        assert_eq!(
+            reply.status_code, status,
+            "{requested_from:?} {opened_from:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_request_with_a_body_is_refused() {
     let app = TestApp::new().await;
     let page = app.sign_in(None).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use documents::openapi;
+use domain::OriginPolicy;
 use serde_json::{Value, json};
 
 use super::{events, functions, referred, resources, whole};
@@ -35,7 +36,7 @@ fn the_template_has_the_routes_of_the_document() {
 }
 
 #[test]
-fn the_api_is_throttled_and_sign_in_more_than_the_rest() {
+fn the_api_is_throttled_and_every_route_that_hashes_more_than_the_rest() {
     let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
     let throttle = |settings: &Value| {
         ["ThrottlingRateLimit", "ThrottlingBurstLimit"].map(|limit| {
@@ -48,9 +49,64 @@ fn the_api_is_throttled_and_sign_in_more_than_the_rest() {
 
     let all = throttle(&api["DefaultRouteSettings"]);
 
-    for route in ["POST /v1/accounts", "POST /v1/login"] {
-        let route = throttle(&api["RouteSettings"][route]);
+    // Only hashing needs more memory than the rest.
+    let hashing: BTreeSet<String> = events("HttpApi")
+        .into_iter()
+        .filter(|(function, _)| functions()[function].get("MemorySize").is_some())
+        .map(|(_, route)| {
+            ["Method", "Path"]
+                .map(|part| route[part].as_str().unwrap())
+                .join(" ")
+        })
+        .collect();
+    assert!(hashing.contains("POST /v1/login"));
+    let throttled = api["RouteSettings"].as_object().unwrap();
+    assert_eq!(throttled.keys().cloned().collect::<BTreeSet<_>>(), hashing);
+    for route in throttled.values().map(throttle) {
         assert!(route[0] < all[0] && route[1] < all[1]);
+    }
+}
+
+#[test]
+fn the_patterns_of_origins_and_headers_accept_what_the_functions_accept() {
+    let accepts = |parameter: &str, value: &str| {
+        let pattern = &whole()["Parameters"][parameter]["AllowedPattern"];
+        let schema = json!({ "type": "string", "pattern": pattern });
+        jsonschema::is_valid(&schema, &json!(value))
+    };
+    for (origins, is_accepted) in [
+        ("", true),
+        ("https://app.example.com", true),
+        (
+            "https://app.example.com,http://localhost:5173, http://[::1]:3000",
+            true,
+        ),
+        ("capacitor://localhost,file://,null", true),
+        ("https://app.example.com/", false),
+        (
+            "https://app.example.com,https://tv.example.com/films",
+            false,
+        ),
+        ("*", false),
+        ("https://*.example.com", false),
+        ("app.example.com", false),
+        ("localhost:5173", false),
+        ("https://App.example.com", false),
+        ("https://", false),
+    ] {
+        assert_eq!(accepts("AllowedOrigins", origins), is_accepted, "{origins}");
+        let valid = OriginPolicy::new(Some(origins), None).validate();
+        assert_eq!(valid.is_ok(), is_accepted, "{origins}");
+    }
+    for (headers, is_accepted) in [
+        ("", true),
+        ("baggage", true),
+        ("baggage,sentry-trace, traceparent", true),
+        ("*", false),
+        ("baggage,", false),
+        ("a b", false),
+    ] {
+        assert_eq!(accepts("AllowedHeaders", headers), is_accepted, "{headers}");
     }
 }
 
