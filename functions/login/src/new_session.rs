@@ -92,7 +92,10 @@ fn describe(
         name: own_name.clone(),
         ..attempt.reported.clone()
     };
-    let hints = ClientHints::from_headers(|name| request.header(name));
+    let hints = ClientHints {
+        viewer_type: request.viewer_type(),
+        ..ClientHints::from_headers(|name| request.header(name))
+    };
     let info = device_info::describe(&reported, request.header("user-agent"), &hints);
     (info, own_name)
 }

@@ -28,6 +28,8 @@ pub enum Environment {
     CargoLambda,
     /// The contract tester.
     Contract,
+    /// The collections of User-Agents that the tests compare with.
+    UserAgents,
     /// `uv`, which installs the others.
     Uv,
 }
@@ -39,6 +41,7 @@ impl Environment {
             Self::Aws => "aws",
             Self::CargoLambda => "cargo-lambda",
             Self::Contract => "contract",
+            Self::UserAgents => "user-agents",
             Self::Uv => "uv",
         }
     }

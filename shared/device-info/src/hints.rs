@@ -24,6 +24,10 @@ pub struct ClientHints<'a> {
     pub platform_version: Option<&'a str>,
     /// `Sec-CH-UA-Model`: the model, empty on computers.
     pub model: Option<&'a str>,
+    /// Not a hint of the browser: the type that the team's own distribution reports
+    /// (CloudFront's `CloudFront-Is-*-Viewer`), if the request proves that it came
+    /// through it.
+    pub viewer_type: Option<DeviceType>,
 }
 
 impl<'a> ClientHints<'a> {
@@ -37,6 +41,7 @@ impl<'a> ClientHints<'a> {
             platform: header("sec-ch-ua-platform"),
             platform_version: header("sec-ch-ua-platform-version"),
             model: header("sec-ch-ua-model"),
+            viewer_type: None,
         }
     }
 }

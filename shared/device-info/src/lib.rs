@@ -4,44 +4,36 @@
 //! Pure: no clock, no network, no table. Nothing here is proven: a client can report
 //! anything, so no decision may depend on it.
 //!
-//! There are three sources, the better one first: the details that the app reports in
-//! the request ([`ReportedInfo`]), the browser's [`ClientHints`], and the User-Agent.
-//! One exception: a User-Agent that names a television or a console is preferred to a
-//! hint that is true but less specific (webOS is a Linux, an Xbox runs Windows).
+//! There are four sources, the better one first: the details that the app reports in
+//! the request ([`ReportedInfo`]), the browser's [`ClientHints`], the type that the team's
+//! own distribution reports, and the User-Agent. Two exceptions: a User-Agent that names
+//! a television or a console is preferred to a hint that is true but less specific
+//! (webOS is a Linux, an Xbox runs Windows), and so is the distribution's television.
 //!
 //! # Versions
 //!
 //! An operating system has a version only where the device or a hint reports one. The
 //! one in a User-Agent is frozen: every Mac is on 10.15.7, every Android on 10, and
 //! Windows 11 is NT 10.0. For the same reason an iPad whose Safari requests desktop
-//! pages looks like a Mac; only its app can report that it is an iPad.
+//! pages looks like a Mac; its app can report that it is an iPad, and other browsers on
+//! it have names that only iOS knows.
 //!
-//! # The parser
+//! # The tables
 //!
-//! User-Agents are parsed by `woothee` (Apache-2.0): rules in code, with about fifty
-//! small regular expressions, each compiled at its first use and none at the start.
-//! Measured on one core at 2.3 GHz, release profile: 0.5 to 1 ms and 1 MB for the
-//! first User-Agent of a process, 4 µs for a later one, 15 µs for 8 KB of nonsense,
-//! nothing where the other sources have every detail; 1.6 MB of binary, nearly all of
-//! it the `regex` crate.
-//!
-//! Its last release is from October 2021. Browsers have frozen the forms that its
-//! rules match, so the rules age slowly, and newer browsers send their names in hints.
-//! It does not know televisions and newer consoles, which a table here adds. The
-//! tests have User-Agents of each kind: add a new one there first.
-//!
-//! `ua-parser` is better maintained and knows far more models. It was measured and
-//! rejected: it compiles all of its 1,196 expressions before the first result, which
-//! takes 190 ms and 25 MB in a function that starts often, adds 1.8 MB of binary, and
-//! ships without its rules, which would have to be copied here. `uaparser` and
-//! `user-agent-parser` compile the same rules in the same way; `rama-ua` depends on a
-//! proxy; `device-detector` is a stub, under the LGPL.
+//! A User-Agent is searched for the words of a few tables: no regular expressions and
+//! nothing to compile (`infra/docs/decisions.md`, 46).
+//! The suite (`user_agents.rs`) compares the results with Matomo's collection and with
+//! `uap-core`, and has a floor for each kind. Many models of Android televisions are
+//! recognized by their form: a size in inches at the front, "TV" or "LED" in the name,
+//! or a system that is built for televisions only. New words belong into the tables
+//! only if no phone has them: a phone that is shown as a television is the worse error.
 //!
 //! Client hints are parsed by `sfv` (MIT or Apache-2.0), which Firefox uses too.
 
 mod hints;
 mod name;
 mod reported;
+mod signs;
 mod text;
 mod user_agent;
 
@@ -50,12 +42,14 @@ mod tests;
 
 use std::cell::OnceCell;
 
+use domain::DeviceType::{Computer, Phone, Tablet, Tv};
 pub use domain::{DeviceInfo, DeviceType};
 pub use hints::ClientHints;
 use hints::{Brand, Hinted};
 pub use name::{MAX_NAME_CHARS, UNKNOWN};
 pub use reported::{InfoProblem, InvalidInfo, ReportedInfo};
-use user_agent::{Parsed, Sign};
+use signs::Sign;
+use user_agent::Parsed;
 
 /// The number of code points that are read of a User-Agent. The part that identifies
 /// a device is at the front, and the parser's time grows with the length.
@@ -76,6 +70,7 @@ pub fn describe(
     let sources = Sources {
         reported: reported.cleaned(),
         hinted: hints::read(hints),
+        viewer_type: hints.viewer_type,
         user_agent: user_agent
             .and_then(|user_agent| text::clean(user_agent, MAX_USER_AGENT_CHARS))
             .unwrap_or_default(),
@@ -89,7 +84,7 @@ pub fn describe(
         os: sources.os(sign),
         browser: sources.browser(device_type),
         app: sources.app(),
-        model: sources.model(sign, device_type),
+        model: sources.model(sign),
     };
     let product = sources.spoken_name(sign, info.model.as_deref());
     info.name = name::name(sources.reported.name, &info, product.as_deref());
@@ -100,6 +95,7 @@ pub fn describe(
 struct Sources {
     reported: ReportedInfo,
     hinted: Hinted,
+    viewer_type: Option<DeviceType>,
     user_agent: String,
     parsed: OnceCell<Parsed>,
 }
@@ -114,7 +110,7 @@ impl Sources {
 
     /// Returns the sign in the reported details, else in the hinted model, else in the
     /// User-Agent; unless a better source contradicts it.
-    fn sign(&self) -> Option<&'static Sign> {
+    fn sign(&self) -> Option<Sign> {
         let Self {
             reported, hinted, ..
         } = self;
@@ -124,40 +120,54 @@ impl Sources {
             reported.os.as_deref().unwrap_or_default(),
             reported.device_type.map_or("", DeviceType::as_str),
         );
-        let has_reported_type = |sign: &&Sign| {
+        let has_reported_type = |sign: &Sign| {
             reported
                 .device_type
                 .is_none_or(|reported| reported == sign.device_type)
         };
-        let has_hinted_platform = |sign: &&Sign| {
+        let has_hinted_platform = |sign: &Sign| {
             hinted
                 .platform
                 .as_deref()
                 .is_none_or(|platform| sign.runs_on(platform))
         };
-        Sign::find(&words)
+        let of =
+            |text: &str, model: Option<&str>| Sign::find(text).or_else(|| Sign::of_model(model?));
+        let may_be_tv = reported.os.as_deref().and_then(type_of_os).is_none();
+        of(&words, reported.model.as_deref().filter(|_| may_be_tv))
             .filter(has_reported_type)
             .or_else(|| {
-                Sign::find(&format!("; {}", hinted.model.as_deref()?)).filter(has_reported_type)
+                let model = hinted.model.as_deref()?;
+                of(&format!("; {model}"), Some(model)).filter(has_reported_type)
             })
             .or_else(|| {
-                Sign::find(&self.user_agent)
-                    .filter(has_reported_type)
-                    .filter(has_hinted_platform)
+                of(
+                    &self.user_agent,
+                    user_agent::android_build(&self.user_agent),
+                )
+                .filter(has_reported_type)
+                .filter(has_hinted_platform)
             })
     }
 
-    fn device_type(&self, sign: Option<&Sign>) -> DeviceType {
+    fn device_type(&self, sign: Option<Sign>) -> DeviceType {
+        // CloudFront knows more televisions and tablets than the other sources can tell
+        // apart, and calls a computer what it doesn't know.
+        let viewer =
+            |types: &[DeviceType]| self.viewer_type.filter(|viewer| types.contains(viewer));
         self.reported
             .device_type
             .or_else(|| Some(sign?.device_type))
+            .or_else(|| viewer(&[Tv]))
             .or(self.hinted.device_type)
             .or_else(|| type_of_os(self.reported.os.as_deref()?))
+            .or_else(|| viewer(&[Tablet, Phone]))
             .or_else(|| self.parsed().device_type)
+            .or_else(|| viewer(&[Computer]).filter(|_| self.is_browser()))
             .unwrap_or_default()
     }
 
-    fn os(&self, sign: Option<&Sign>) -> Option<String> {
+    fn os(&self, sign: Option<Sign>) -> Option<String> {
         self.reported.os.clone().or_else(|| match sign {
             Some(sign) => sign.os.map(str::to_owned),
             None => self
@@ -183,16 +193,18 @@ impl Sources {
         // Televisions and consoles show their apps with a browser's engine, whose name
         // means nothing to the owner.
         let is_engine = name::is_tv_or_console(device_type)
-            && matches!(browser.as_str(), "Chrome" | "Chromium" | "Safari");
+            && matches!(browser.as_str(), "Chrome" | "Chromium" | "Safari" | "Edge");
         (!is_engine).then_some(browser)
     }
 
     /// Returns the browser that the parser finds. Only browsers begin like these, so
     /// other User-Agents are not parsed for it.
     fn parsed_browser(&self) -> Option<&'static str> {
-        let is_browser =
-            self.user_agent.starts_with("Mozilla/") || self.user_agent.starts_with("Opera/");
-        is_browser.then(|| self.parsed().browser).flatten()
+        self.is_browser().then(|| self.parsed().browser).flatten()
+    }
+
+    fn is_browser(&self) -> bool {
+        self.user_agent.starts_with("Mozilla/") || self.user_agent.starts_with("Opera/")
     }
 
     fn app(&self) -> Option<String> {
@@ -202,7 +214,7 @@ impl Sources {
             .or_else(|| text::clean(&user_agent::app(&self.user_agent)?, ReportedInfo::MAX_CHARS))
     }
 
-    fn model(&self, sign: Option<&Sign>, device_type: DeviceType) -> Option<String> {
+    fn model(&self, sign: Option<Sign>) -> Option<String> {
         self.reported
             .model
             .clone()
@@ -214,14 +226,11 @@ impl Sources {
                 )
             })
             .or_else(|| Some(sign?.product?.to_owned()))
-            .or_else(|| {
-                name::is_tv_or_console(device_type).then(|| self.parsed().product.clone())?
-            })
     }
 
     /// Returns what people call the device: the model, if it reads as a name and not
     /// as a code, or the product.
-    fn spoken_name(&self, sign: Option<&Sign>, model: Option<&str>) -> Option<String> {
+    fn spoken_name(&self, sign: Option<Sign>, model: Option<&str>) -> Option<String> {
         let is_reported = self.reported.model.is_some();
         let named = model.filter(|model| name::is_name(model));
         let product = sign.and_then(|sign| sign.product);

@@ -139,6 +139,55 @@ mod user_agents {
     }
 
     #[test]
+    fn a_televisions_model_identifies_it_whatever_the_app() {
+        assert_seen(&[
+            (
+                "Dalvik/2.1.0 (Linux; U; Android 9; MiTV-AFKR0 Build/PI)",
+                "tv | Android TV | - | - | MiTV-AFKR0 | Xiaomi TV",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 6.0.1; 43UK35G Build/M5C14J; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/69.0.3497.100 Mobile Safari/537.36",
+                "tv | Android TV | - | - | 43UK35G | Android TV",
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Safari/537.36 Freebox/1.0",
+                "tv | - | - | - | Freebox | Freebox",
+            ),
+            (
+                "Mozilla/5.0 (Linux armv7l) AppleWebKit/537.36 (KHTML, like Gecko) Cobalt/22 (Sony, KDL48W605B, Wired)",
+                "tv | - | - | - | Sony TV | Sony TV",
+            ),
+            (
+                "StreamyTV/5.2 (Linux; U; Android 14; Pixel 8 Build/UD1A.230803.041)",
+                "phone | Android | - | StreamyTV | Pixel 8 | StreamyTV on Pixel 8",
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 13; LE2115) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/109.0.0.0 Mobile Safari/537.36",
+                "phone | Android | Chrome | - | LE2115 | Chrome on Android",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_browser_of_ios_on_a_mac_is_an_ipad_in_desktop_mode() {
+        let on_mac = |browser| {
+            format!(
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) {browser} Safari/605.1.15"
+            )
+        };
+        for (browser, name) in [
+            ("CriOS/126", "Chrome"),
+            ("Version/17.0 EdgiOS/126.0.2592.56", "Edge"),
+            ("FxiOS/127.0", "Firefox"),
+        ] {
+            assert_eq!(
+                seen(&on_mac(browser)),
+                format!("tablet | iPadOS | {name} | - | iPad | {name} on iPad")
+            );
+        }
+    }
+
+    #[test]
     fn consoles_have_their_own_names() {
         assert_seen(&[
             (
@@ -372,6 +421,7 @@ mod client_hints {
             platform: Some(r#""Android""#),
             platform_version: Some(r#""14.0.0""#),
             model: Some(r#""Pixel 8""#),
+            viewer_type: None,
         };
         assert_eq!(
             hinted(CHROME_ON_ANDROID, &hints),
@@ -464,6 +514,7 @@ mod client_hints {
             platform: Some(r#""Windows""#),
             platform_version: Some(r#""15.0.0""#),
             model: Some(r#""""#),
+            viewer_type: None,
         };
         assert_eq!(
             hinted(CHROME_ON_WINDOWS, &hints),
@@ -554,6 +605,56 @@ mod client_hints {
     }
 
     #[test]
+    fn the_type_that_the_distribution_reports_fills_what_the_device_leaves_open() {
+        const BOX: &str = "Mozilla/5.0 (X11; Linux armv7l) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0.4430.225 Safari/537.36";
+        let through = |viewer, user_agent: &str| {
+            let hints = ClientHints {
+                viewer_type: Some(viewer),
+                ..ClientHints::default()
+            };
+            hinted(user_agent, &hints)
+        };
+        for (viewer, user_agent, expected) in [
+            (Tv, BOX, "tv | Linux | - | - | - | TV"),
+            (Tv, CHROME_ON_ANDROID, "tv | Android | - | - | - | TV"),
+            (
+                Tablet,
+                CHROME_ON_ANDROID,
+                "tablet | Android | Chrome | - | - | Chrome on Android",
+            ),
+            (
+                Computer,
+                CHROME_ON_LINUX,
+                "computer | Linux | Chrome | - | - | Chrome on Linux",
+            ),
+            (
+                Computer,
+                "Mozilla/5.0 (Haiku)",
+                "computer | - | - | - | - | Computer",
+            ),
+            (Computer, "okhttp/4.12.0", UNSEEN),
+            (Phone, "okhttp/4.12.0", "phone | - | - | - | - | Phone"),
+            (
+                Phone,
+                SAMSUNG_TV,
+                "tv | Tizen | - | - | Samsung TV | Samsung TV",
+            ),
+        ] {
+            assert_eq!(through(viewer, user_agent), expected, "{user_agent}");
+        }
+        let hints = ClientHints {
+            mobile: Some("?0"),
+            platform: Some(r#""Android""#),
+            viewer_type: Some(Tv),
+            ..ClientHints::default()
+        };
+        assert_eq!(
+            hinted(CHROME_ON_ANDROID, &hints),
+            "tv | Android | - | - | - | TV"
+        );
+    }
+
+    #[test]
     fn a_malformed_header_counts_as_not_sent() {
         let long = format!(r#""{}""#, "x".repeat(8192));
         for broken in [
@@ -573,6 +674,7 @@ mod client_hints {
                 platform: Some(broken),
                 platform_version: Some(broken),
                 model: Some(broken),
+                viewer_type: None,
             };
             assert_eq!(
                 hinted(CHROME_ON_WINDOWS, &hints),
@@ -616,6 +718,7 @@ mod client_hints {
             platform: Some("platform"),
             platform_version: Some("version"),
             model: Some("model"),
+            viewer_type: None,
         };
         assert_eq!(hints, expected);
     }
@@ -724,6 +827,7 @@ mod what_the_device_reports {
             platform: Some(r#""Linux""#),
             platform_version: None,
             model: Some(r#""Pixel 8""#),
+            viewer_type: None,
         };
         let device = reported(
             None,
@@ -773,6 +877,10 @@ mod what_the_device_reports {
         assert_eq!(device("iOS 17.5"), Phone);
         assert_eq!(device("tvOS 17.5"), Tv);
         assert_eq!(device("Plan 9"), Other);
+        let model = |os| reported(None, None, Some(os), Some("Studio 4K Box"), None);
+        let of_model = |os| describe(&model(os), None, &ClientHints::default()).device_type;
+        assert_eq!(of_model("Windows 11"), Computer);
+        assert_eq!(of_model("Android 12"), Tv);
     }
 
     #[test]
@@ -994,6 +1102,7 @@ mod hostile_input {
                 platform: text,
                 platform_version: text,
                 model: text,
+                viewer_type: None,
             };
             let device = reported(text, None, text, text, text);
             let started = Instant::now();
@@ -1048,6 +1157,7 @@ mod hostile_input {
                 platform: text,
                 platform_version: text,
                 model: text,
+                viewer_type: None,
             };
             assert_safe_to_show(&describe(&ReportedInfo::default(), text, &hints));
         }

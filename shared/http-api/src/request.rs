@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::http::header::{HeaderMap, HeaderValue, USER_AGENT};
-use domain::{AccountId, DeviceId, OriginPolicy, Place};
+use domain::{AccountId, DeviceId, DeviceType, OriginPolicy, Place};
 
 use crate::log::LogFields;
 
@@ -132,15 +132,36 @@ impl Request {
         }
     }
 
+    /// Returns whether the request proves that it came through the team's own
+    /// distribution.
+    fn is_through_distribution(&self) -> bool {
+        self.header(DISTRIBUTION_HEADER)
+            .is_some_and(|secret| self.origin_policy.is_distribution(secret))
+    }
+
+    /// Returns the type of the caller's device, if the team's own distribution reports
+    /// it. More than one type may be reported: tablets count as mobile too.
+    #[must_use]
+    pub fn viewer_type(&self) -> Option<DeviceType> {
+        if !self.is_through_distribution() {
+            return None;
+        }
+        let types = [
+            ("cloudfront-is-smarttv-viewer", DeviceType::Tv),
+            ("cloudfront-is-tablet-viewer", DeviceType::Tablet),
+            ("cloudfront-is-mobile-viewer", DeviceType::Phone),
+            ("cloudfront-is-desktop-viewer", DeviceType::Computer),
+        ];
+        let is_true = |(name, _): &&(&str, DeviceType)| self.header(name) == Some("true");
+        types.iter().find(is_true).map(|(_, viewer)| *viewer)
+    }
+
     /// Returns the caller's place: the address that the gateway saw, or what the
     /// team's own distribution reports, if the request proves that it came through
     /// it. Any client can send the other forwarding headers, so they are ignored.
     #[must_use]
     pub fn place(&self) -> Place {
-        let through_distribution = self
-            .header(DISTRIBUTION_HEADER)
-            .is_some_and(|secret| self.origin_policy.is_distribution(secret));
-        if through_distribution {
+        if self.is_through_distribution() {
             let viewer = self.header("cloudfront-viewer-address").and_then(viewer_ip);
             return Place {
                 ip: viewer.map(|ip| ip.to_string()),

@@ -25,3 +25,4 @@ mod sockets;
 mod subscribing;
 mod template;
 mod transport;
+mod user_agents;

@@ -49,6 +49,37 @@ fn a_request_through_the_teams_own_distribution_tells_the_viewers_place() {
 }
 
 #[test]
+fn the_viewers_type_is_taken_from_the_teams_own_distribution_alone() {
+    let secret = ("x-curfew-distribution", "0123456789abcdef0123456789abcdef");
+    let guess = ("x-curfew-distribution", "0123456789abcdef0123456789abcdee");
+    let [tv, tablet, mobile, desktop] = ["smarttv", "tablet", "mobile", "desktop"];
+    for (proof, reported, expected) in [
+        (secret, &[tv][..], Some(DeviceType::Tv)),
+        (secret, &[mobile, tablet], Some(DeviceType::Tablet)),
+        (secret, &[mobile], Some(DeviceType::Phone)),
+        (secret, &[desktop], Some(DeviceType::Computer)),
+        (secret, &[], None),
+        (guess, &[tv], None),
+    ] {
+        let mut headers = vec![proof];
+        for (name, word) in [
+            ("cloudfront-is-smarttv-viewer", tv),
+            ("cloudfront-is-tablet-viewer", tablet),
+            ("cloudfront-is-mobile-viewer", mobile),
+            ("cloudfront-is-desktop-viewer", desktop),
+        ] {
+            let is_reported = reported.contains(&word);
+            headers.push((name, if is_reported { "true" } else { "false" }));
+        }
+        assert_eq!(
+            request(&headers, None).viewer_type(),
+            expected,
+            "{reported:?}"
+        );
+    }
+}
+
+#[test]
 fn only_a_listed_origin_is_allowed() {
     let from = |origin| request(&[("origin", origin)], None).check_origin().is_ok();
     assert!(from("https://app.example.com"));
