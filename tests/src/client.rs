@@ -391,6 +391,15 @@ impl Device {
         }
     }
 
+    /// Asserts that the session was signed out, and returns the problem.
+    ///
+    /// # Panics
+    /// When the API answers something else.
+    pub async fn ended(&self) -> Value {
+        let answer = self.get("/v1/session").await;
+        answer.refused(401, "session-signed-out")
+    }
+
     /// Reads a receipt until the device's entry is in this state. Returns the entry.
     ///
     /// # Panics

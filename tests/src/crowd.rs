@@ -46,13 +46,6 @@ pub struct Crowd {
     pub connecting: Duration,
 }
 
-/// A device of the crowd.
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    device: DeviceId,
-    session: SessionId,
-}
-
 /// A device whose row the store wrote without a sign-in, because a password hash for
 /// each of many devices would measure Argon2.
 #[derive(Debug, Clone)]
@@ -91,8 +84,7 @@ impl WrittenDevice {
 /// What one device received.
 #[derive(Debug, Clone)]
 struct Received {
-    member: Member,
-    token: Secret,
+    member: WrittenDevice,
     /// The time from the answer of the sign-out to each revocation.
     revocations: Vec<Duration>,
     /// The sign-outs in the revocations.
@@ -142,26 +134,14 @@ impl Crowd {
             .map(|n| {
                 let (store, api, is_answered) = (store.clone(), api.clone(), is_answered.clone());
                 async move {
-                    let written = WrittenDevice::new(&store, account, epoch, n).await;
-                    let member = Member {
-                        device: written.device,
-                        session: written.session,
-                    };
-                    let token = Secret::new(written.token.as_str());
-                    let socket = open(&api, &token).await;
-                    (socket, api, token, member, is_answered)
+                    let member = WrittenDevice::new(&store, account, epoch, n).await;
+                    let socket = open(&api, &Secret::new(&*member.token)).await;
+                    (socket, api, member, is_answered)
                 }
             })
             .buffer_unordered(AT_ONCE)
-            .map(|(socket, api, token, member, is_answered)| {
-                tokio::spawn(listen(
-                    socket,
-                    api,
-                    token,
-                    member,
-                    is_answered,
-                    wiping.clone(),
-                ))
+            .map(|(socket, api, member, is_answered)| {
+                tokio::spawn(listen(socket, api, member, is_answered, wiping.clone()))
             })
             .collect()
             .await;
@@ -203,7 +183,10 @@ impl Crowd {
             confirmed: Duration::ZERO,
             total: Value::Null,
             devices: Vec::new(),
-            tokens: received.iter().map(|one| one.token.clone()).collect(),
+            tokens: received
+                .iter()
+                .map(|one| Secret::new(&*one.member.token))
+                .collect(),
         };
         for one in &received {
             assert_eq!(
@@ -273,15 +256,14 @@ async fn open(api: &DeviceApi, token: &Secret) -> Socket {
 async fn listen(
     mut socket: Socket,
     api: DeviceApi,
-    token: Secret,
-    member: Member,
+    member: WrittenDevice,
     mut is_answered: watch::Receiver<Option<Instant>>,
     wiping: Arc<Semaphore>,
 ) -> Received {
+    let token = Secret::new(&*member.token);
     let (mut turn, mut first, mut sent) = (None, None, None);
     let mut received = Received {
-        member,
-        token: token.clone(),
+        member: member.clone(),
         revocations: Vec::new(),
         sign_outs: BTreeSet::new(),
         other: Vec::new(),

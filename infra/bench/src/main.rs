@@ -7,10 +7,8 @@
 
 mod callgrind;
 mod end_to_end;
-mod fan_out;
 mod gate;
 mod growth;
-mod hashing;
 mod lambda;
 mod pages;
 mod programs;
@@ -50,12 +48,8 @@ enum Part {
     Start,
     /// What a warm request costs each function.
     Work,
-    /// Argon2 beside the reference library in C.
-    Hashing,
     /// What operations cost with 1 to 100,000 devices, and what they leave alive.
     Growth,
-    /// One sign-out of a thousand connected devices.
-    FanOut,
     /// How soon a sign-out takes effect, and sign-outs beside a flood of sign-ins.
     EndToEnd,
     /// Check instructions and sizes against `limits.toml`, as CI does.
@@ -78,7 +72,7 @@ async fn main() -> Result<()> {
     if arguments.part == Part::Gate {
         return gate::run(&Builder::new(arguments.built).await?).await;
     }
-    let in_release = [Part::Start, Part::Work, Part::Hashing, Part::Growth];
+    let in_release = [Part::Start, Part::Work, Part::Growth];
     if in_release.into_iter().any(wanted) {
         let builder = Builder::new(arguments.built).await?;
         if wanted(Part::Start) {
@@ -87,15 +81,9 @@ async fn main() -> Result<()> {
         if wanted(Part::Work) {
             work::run(&builder, &functions).await?;
         }
-        if wanted(Part::Hashing) {
-            hashing::run(&builder, rounds).await?;
-        }
         if wanted(Part::Growth) {
             growth::run(&builder, rounds).await?;
         }
-    }
-    if wanted(Part::FanOut) {
-        fan_out::run().await?;
     }
     if wanted(Part::EndToEnd) {
         end_to_end::run().await?;

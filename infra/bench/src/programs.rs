@@ -96,67 +96,6 @@ impl Builder {
         run(command, "cc").await?;
         Program::new("floor", file)
     }
-
-    /// Builds a hasher around the reference library of Argon2, as fast as the compiler
-    /// makes it for a processor (`native` is this one).
-    pub async fn argon2(&self, processor: &str) -> Result<Program> {
-        const SOURCES: [&str; 6] = [
-            "argon2.c",
-            "core.c",
-            "encoding.c",
-            "opt.c",
-            "thread.c",
-            "blake2/blake2b.c",
-        ];
-        let library = self.argon2_library().await?;
-        let name = format!("argon2-{processor}");
-        let file = folder().join(&name);
-        let mut command = self.tether.command("cc");
-        command
-            .args(["-O3", "-DARGON2_NO_THREADS"])
-            .arg(format!("-march={processor}"))
-            .arg("-I")
-            .arg(library.join("include"))
-            .arg("-o")
-            .arg(&file)
-            .arg(sources().join("argon2.c"))
-            .args(SOURCES.map(|source| library.join("src").join(source)));
-        run(command, "cc").await?;
-        Program::new(&name, file)
-    }
-
-    /// Downloads the reference library, as a pinned package on `PyPI` carries it.
-    async fn argon2_library(&self) -> Result<PathBuf> {
-        const VERSION: &str = "25.1.0";
-        let package = folder().join(format!("argon2_cffi_bindings-{VERSION}"));
-        let library = package.join("extras/libargon2");
-        if library.join("include/argon2.h").exists() {
-            return Ok(library);
-        }
-        eprintln!("Downloading the reference library of Argon2 …");
-        let python = Environment::Uv.programs().join("python");
-        let mut command = self.tether.command(python);
-        command
-            .args([
-                "-m",
-                "pip",
-                "--disable-pip-version-check",
-                "download",
-                "--quiet",
-            ])
-            .args(["--no-deps", "--no-binary", ":all:", "--dest"])
-            .arg(folder())
-            .arg(format!("argon2-cffi-bindings=={VERSION}"));
-        run(command, "pip download").await?;
-        let archive = package.with_added_extension("tar.gz");
-        let mut command = self.tether.command("tar");
-        command.arg("-xzf").arg(archive).arg("-C").arg(folder());
-        run(command, "tar").await?;
-        if !library.join("include/argon2.h").exists() {
-            bail!("the package has no reference library of Argon2");
-        }
-        Ok(library)
-    }
 }
 
 /// Returns the names of the functions, which are those of the folders.

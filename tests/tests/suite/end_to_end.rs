@@ -279,10 +279,7 @@ async fn a_disabled_accounts_devices_are_refused_with_that_reason_and_no_device(
 
     disable(&tv.account_id).await;
 
-    let refused = tv
-        .get("/v1/session")
-        .await
-        .refused(401, "session-signed-out");
+    let refused = tv.ended().await;
     assert_eq!(refused["reason"], "account_disabled");
     assert_eq!(refused["signed_out_by"], Value::Null);
     assert!(refused["signed_out_at"].is_string());

@@ -26,10 +26,7 @@ async fn changing_the_password_ends_every_session() {
     let sign_out = &answer.done(200)["sign_out"];
     assert_eq!(sign_out["scope"], json!("global"));
     for device in [&tv, &laptop] {
-        let refused = device
-            .get("/v1/session")
-            .await
-            .refused(401, "session-signed-out");
+        let refused = device.ended().await;
         assert_eq!(refused["reason"], json!("password_changed"));
         assert_eq!(refused["signed_out_at"], sign_out["requested_at"]);
         assert_eq!(refused["signed_out_by"]["id"], json!(laptop.id));
@@ -49,10 +46,7 @@ async fn changing_the_password_can_keep_the_callers_session() {
 
     assert_eq!(answer.done(200)["sign_out"]["scope"], json!("others"));
     assert!(laptop.is_signed_in().await);
-    let refused = tv
-        .get("/v1/session")
-        .await
-        .refused(401, "session-signed-out");
+    let refused = tv.ended().await;
     assert_eq!(refused["reason"], json!("password_changed"));
 }
 

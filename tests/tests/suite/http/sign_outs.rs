@@ -18,10 +18,7 @@ async fn a_device_that_signs_itself_out_is_refused_from_then_on() {
 
     assert_eq!(sign_out["scope"], json!("local"));
     assert_eq!(sign_out["requested_by"]["id"], json!(tv.id));
-    let refused = tv
-        .get("/v1/session")
-        .await
-        .refused(401, "session-signed-out");
+    let refused = tv.ended().await;
     assert_eq!(refused["signed_out_at"], sign_out["requested_at"]);
     assert_eq!(refused["signed_out_by"], sign_out["requested_by"]);
     assert_eq!(refused["reason"], json!("signed_out"));
@@ -42,10 +39,7 @@ async fn signing_out_one_device_keeps_the_others() {
         sign_out["requested_by"],
         json!({ "id": laptop.id, "name": "Firefox on Linux" })
     );
-    let refused = tv
-        .get("/v1/session")
-        .await
-        .refused(401, "session-signed-out");
+    let refused = tv.ended().await;
     assert_eq!(refused["signed_out_at"], sign_out["requested_at"]);
     assert_eq!(refused["signed_out_by"], sign_out["requested_by"]);
     assert_eq!(refused["reason"], json!("signed_out"));
@@ -61,9 +55,7 @@ async fn a_device_can_sign_itself_out_by_its_id() {
     let sign_out = sign_out(&tv.sign_out(&tv.id).await);
 
     assert_eq!(sign_out["scope"], json!("local"));
-    tv.get("/v1/session")
-        .await
-        .refused(401, "session-signed-out");
+    tv.ended().await;
     assert!(phone.is_signed_in().await);
 }
 
@@ -100,10 +92,7 @@ async fn signing_out_the_others_keeps_the_caller() {
 
     assert_eq!(sign_out["scope"], json!("others"));
     for device in [&tv, &phone] {
-        let refused = device
-            .get("/v1/session")
-            .await
-            .refused(401, "session-signed-out");
+        let refused = device.ended().await;
         assert_eq!(refused["signed_out_at"], sign_out["requested_at"]);
         assert_eq!(refused["signed_out_by"]["id"], json!(laptop.id));
         assert_eq!(refused["reason"], json!("signed_out"));
@@ -126,10 +115,7 @@ async fn signing_out_globally_ends_the_caller_too() {
 
     assert_eq!(sign_out["scope"], json!("global"));
     for device in [&tv, &laptop] {
-        let refused = device
-            .get("/v1/session")
-            .await
-            .refused(401, "session-signed-out");
+        let refused = device.ended().await;
         assert_eq!(refused["signed_out_by"]["id"], json!(laptop.id));
     }
 }
