@@ -161,6 +161,14 @@ impl TestApp {
         sign_out_of(&self.bundle.sign_out_scope(&by.token, scope).await)
     }
 
+    /// Signs out one device for `"device"`, else by scope.
+    pub async fn sign_out(&self, by: &TestDevice, device: &TestDevice, scope: &str) -> SignOutId {
+        match scope {
+            "device" => self.sign_out_device(by, device).await,
+            _ => self.sign_out_scope(by, scope).await,
+        }
+    }
+
     /// Changes the password to [`OTHER_PASSWORD`], which signs out every device or,
     /// with `keep`, every other one.
     pub async fn change_password(&self, by: &TestDevice, keep: bool) -> SignOutId {

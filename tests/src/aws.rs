@@ -151,7 +151,12 @@ impl AwsResponse {
     /// When the call failed, or there is no such element.
     pub fn element(&self, name: &str) -> Result<String> {
         ensure!(self.status == 200, "{} {}", self.status, self.text);
-        stack::element(&self.text, name)
+        let inner = || {
+            let (_, rest) = self.text.split_once(&format!("<{name}>"))?;
+            let (inner, _) = rest.split_once(&format!("</{name}>"))?;
+            Some(inner.to_owned())
+        };
+        inner().with_context(|| format!("the answer has no {name}"))
     }
 }
 
@@ -181,11 +186,20 @@ impl Principal {
     /// # Errors
     /// When there is no such function, or its role can not be assumed.
     pub async fn of(function: &str) -> Result<Self> {
-        let keys = stack::keys_of(function).await?;
+        let functions = &stack::stack().functions;
+        let facts = functions.get(function);
+        let facts = facts.with_context(|| format!("the template has no function {function}"))?;
+        let fields = [
+            ("Action", "AssumeRole"),
+            ("RoleArn", &*facts.role_arn),
+            ("RoleSessionName", "test"),
+        ];
+        let call = Call::form("sts", "2011-06-15", &fields);
+        let keys = Self::root().call(&call).await?;
         Ok(Self::new(Credentials::new(
-            keys.access_key_id,
-            keys.secret_access_key,
-            Some(keys.session_token),
+            keys.element("AccessKeyId")?,
+            keys.element("SecretAccessKey")?,
+            Some(keys.element("SessionToken")?),
             None,
             "role",
         )))

@@ -17,10 +17,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use curfew::{Options, Record, Stack};
-use curfew_client::Api;
-use http::Method;
 use store::Store;
 
 /// The allowed origins of the stack.
@@ -139,65 +137,4 @@ pub fn store() -> Store {
         tickets: tables.tickets.clone(),
     };
     Store::new(aws.clients().dynamodb(), tables)
-}
-
-/// The temporary keys of a function's role.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    /// The id of the key.
-    pub access_key_id: String,
-    /// The secret of the key.
-    pub secret_access_key: String,
-    /// The token of the role's session.
-    pub session_token: String,
-}
-
-/// Returns keys with the permissions of a function, which its logical id names.
-///
-/// # Errors
-/// When there is no such function, or the local AWS refuses.
-pub async fn keys_of(function: &str) -> Result<Keys> {
-    let stack = stack();
-    let facts = stack.functions.get(function);
-    let facts = facts.with_context(|| format!("the template has no function {function}"))?;
-    let aws = &stack.aws;
-    // The local AWS does not check the signature of the root key.
-    let credential = format!(
-        "{}/20260101/{}/sts/aws4_request",
-        aws.access_key_id, aws.region
-    );
-    let answer = Api::new(&aws.endpoint_url)?
-        .call(Method::POST, "/")
-        .header(
-            "authorization",
-            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"),
-        )
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(format!(
-            "Action=AssumeRole&Version=2011-06-15&RoleSessionName=test&RoleArn={}",
-            facts.role_arn
-        ))
-        .send()
-        .await?;
-    let text = answer.text();
-    ensure!(
-        answer.status == 200,
-        "assuming the role of {function} gave {}: {text}",
-        answer.status
-    );
-    Ok(Keys {
-        access_key_id: element(&text, "AccessKeyId")?,
-        secret_access_key: element(&text, "SecretAccessKey")?,
-        session_token: element(&text, "SessionToken")?,
-    })
-}
-
-/// Returns the text of the only XML element with a name.
-pub(crate) fn element(text: &str, name: &str) -> Result<String> {
-    let inner = || {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        rest.split_once(&format!("</{name}>"))
-            .map(|(inner, _)| inner.to_owned())
-    };
-    inner().with_context(|| format!("the answer has no {name}"))
 }

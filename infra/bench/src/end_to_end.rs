@@ -5,7 +5,6 @@
 //! Calls that began after the answer and were let in are counted. One of them fails the
 //! part.
 
-mod busy;
 mod endpoints;
 mod flood;
 mod rounds;
@@ -32,8 +31,7 @@ pub async fn run() -> Result<()> {
     let rounds = rounds::measure().await?;
     let flood = flood::measure().await?;
     let alive = rounds.alive() + flood::alive(&flood);
-    let mut tables = rounds.tables();
-    tables.push(flood::table(&flood));
+    let tables = vec![rounds.table(), flood::table(&flood)];
     Report::new("end-to-end", Figures { rounds, flood }, tables).publish()?;
     ensure!(
         alive == 0,

@@ -216,10 +216,7 @@ async fn the_first_contact_of_a_signed_out_device_is_in_the_receipt() {
     for scope in ["device", "others"] {
         let (app, tv) = account().await;
         let laptop = app.sign_in(None).await;
-        let id = match scope {
-            "device" => app.sign_out_device(&laptop, &tv).await,
-            _ => app.sign_out_scope(&laptop, scope).await,
-        };
+        let id = app.sign_out(&laptop, &tv, scope).await;
         app.advance(SECOND);
         let contact = app.clock.now();
 

@@ -46,7 +46,6 @@ impl Endpoint {
 /// One call with a token.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
-    pub began: Instant,
     pub took: Duration,
     pub is_let_in: bool,
 }
@@ -84,7 +83,6 @@ impl Endpoints {
         };
         let is_let_in = is_let_in.map_err(|error| error.context(endpoint.name()))?;
         Ok(Attempt {
-            began,
             took: began.elapsed(),
             is_let_in,
         })

@@ -14,20 +14,18 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::endpoints::{ENDPOINTS, Endpoint, Endpoints};
-use super::{PATIENCE, busy, ms, spread};
+use super::{PATIENCE, ms, spread};
 use crate::report::Table;
 
 /// Rounds whose times don't count: they start the processes of the functions.
 const WARM_UP: usize = 10;
 /// How often each way of signing out is followed by each endpoint.
 const EACH: usize = 10;
-/// Sign-outs of a busy television.
-const BUSY: usize = 60;
 
 /// The way in which the television's session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+enum Way {
     Local,
     Device,
     Others,
@@ -81,7 +79,6 @@ struct Late {
 pub struct Figures {
     rounds: Vec<Round>,
     late: Vec<Late>,
-    busy: busy::Figures,
 }
 
 /// Signs out in every way.
@@ -102,15 +99,6 @@ pub async fn measure() -> Result<Figures> {
             figures.rounds.push(round);
         }
     }
-    for n in 0..BUSY {
-        if n % 20 == 0 {
-            eprintln!("end-to-end: sign-outs of a busy device, {n} of {BUSY} …");
-        }
-        let way = WAYS[n % WAYS.len()];
-        let calls = n / WAYS.len() % 4;
-        busy::sign_out(&mut household, way, calls, &mut figures.busy).await?;
-        household.check_laptop(way, &mut figures.late).await?;
-    }
     household.listening.abort();
     Ok(figures)
 }
@@ -118,16 +106,11 @@ pub async fn measure() -> Result<Figures> {
 impl Figures {
     /// Returns how many calls were let in that should have been refused.
     pub fn alive(&self) -> usize {
-        let late = self.late.iter().filter(|late| late.is_let_in);
-        late.count() + self.busy.let_in_after()
-    }
-
-    pub fn tables(&self) -> Vec<Table> {
-        vec![self.times(), self.busy.table()]
+        self.late.iter().filter(|late| late.is_let_in).count()
     }
 
     /// Times by the way of signing out, and by the endpoint of the next call.
-    fn times(&self) -> Table {
+    pub fn table(&self) -> Table {
         let title = "From the answer of a sign-out on (answered: from its beginning): \
                      p50 / p99 / max, ms";
         let columns = [
@@ -167,9 +150,9 @@ impl Figures {
 }
 
 /// A household with a laptop, a television and a subscriber.
-pub struct Household {
-    pub endpoints: Endpoints,
-    pub tv: Device,
+struct Household {
+    endpoints: Endpoints,
+    tv: Device,
     laptop: Device,
     account: Account,
     /// Sign-outs as the subscriber hears of them.
@@ -234,13 +217,13 @@ impl Household {
     }
 
     /// Signs the television in again as the same device.
-    pub async fn sign_in(&mut self) {
+    async fn sign_in(&mut self) {
         let key = json!({ "device_key": self.tv.key });
         self.tv = self.account.sign_in_with(TV, key).await;
     }
 
     /// Signs the television out. Returns the id of the sign-out.
-    pub async fn sign_out(&mut self, way: Way) -> String {
+    async fn sign_out(&mut self, way: Way) -> String {
         let answer = match way {
             Way::Local => self.tv.post("/v1/sign-out").await,
             Way::Device => self.laptop.sign_out(&self.tv.id).await,

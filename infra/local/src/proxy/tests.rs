@@ -86,6 +86,17 @@ const HANDSHAKE: &str = "Host: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: 
     Sec-WebSocket-Protocol: a, b\r\nAuthorization: Bearer c\r\nOrigin: https://d\r\n\
     X-Curfew-Client-Address: 6.6.6.6\r\n\r\n";
 
+/// Sends a handshake, which the gateway receives. Returns the ends of the connections.
+async fn handshake() -> (TcpListener, Proxy, TcpStream, TcpStream) {
+    let (gateway, proxy, address) = start().await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let (mut stream, _) = gateway.accept().await.unwrap();
+    next(&mut stream).await;
+    (gateway, proxy, client, stream)
+}
+
 #[tokio::test]
 async fn a_handshake_reaches_the_gateway_of_sockets_unchanged() {
     let seen = forwarded(&format!("GET {SOCKET_PATH}?x=1 HTTP/1.1\r\n{HANDSHAKE}")).await;
@@ -122,12 +133,7 @@ async fn other_requests_are_not_taken_for_a_handshake() {
 
 #[tokio::test]
 async fn an_accepted_socket_carries_both_ways_until_one_end_closes() {
-    let (gateway, _proxy, address) = start().await;
-    let mut client = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
-    client.write_all(request.as_bytes()).await.unwrap();
-    let (mut stream, _) = gateway.accept().await.unwrap();
-    next(&mut stream).await;
+    let (_gateway, _proxy, mut client, mut stream) = handshake().await;
     let accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
         Upgrade: WebSocket\r\nSec-WebSocket-Accept: e\r\n\r\n";
     stream.write_all(accepted.as_bytes()).await.unwrap();
@@ -149,34 +155,15 @@ async fn an_accepted_socket_carries_both_ways_until_one_end_closes() {
 }
 
 #[tokio::test]
-async fn a_rejected_handshake_is_answered() {
-    let (gateway, _proxy, address) = start().await;
-    let mut client = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
-    client.write_all(request.as_bytes()).await.unwrap();
-    let (mut stream, _) = gateway.accept().await.unwrap();
-    next(&mut stream).await;
-
-    let rejection = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
-    stream.write_all(rejection).await.unwrap();
-
-    let answer = next(&mut client).await;
-    assert!(answer.starts_with("http/1.1 401 "), "{answer}");
-}
-
-#[tokio::test]
-async fn the_connection_of_a_rejected_handshake_is_not_reused() {
-    let handshake = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
+async fn a_rejected_handshake_is_answered_and_its_connection_is_not_reused() {
+    let handshakes = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
     let plain = "GET /v1/session HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
-    for next_request in [&plain, &handshake] {
-        let (gateway, _proxy, address) = start().await;
-        let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(handshake.as_bytes()).await.unwrap();
-        let (mut rejecting, _) = gateway.accept().await.unwrap();
-        next(&mut rejecting).await;
+    for next_request in [&plain, &handshakes] {
+        let (gateway, _proxy, mut client, mut rejecting) = handshake().await;
         let rejection = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
         rejecting.write_all(rejection).await.unwrap();
-        next(&mut client).await;
+        let answer = next(&mut client).await;
+        assert!(answer.starts_with("http/1.1 401 "), "{answer}");
 
         client.write_all(next_request.as_bytes()).await.unwrap();
 
@@ -188,12 +175,7 @@ async fn the_connection_of_a_rejected_handshake_is_not_reused() {
 
 #[tokio::test]
 async fn sockets_end_with_the_proxy() {
-    let (gateway, proxy, address) = start().await;
-    let mut client = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {SOCKET_PATH} HTTP/1.1\r\n{HANDSHAKE}");
-    client.write_all(request.as_bytes()).await.unwrap();
-    let (mut stream, _) = gateway.accept().await.unwrap();
-    next(&mut stream).await;
+    let (_gateway, proxy, mut client, mut stream) = handshake().await;
     let accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
         Upgrade: WebSocket\r\n\r\n";
     stream.write_all(accepted.as_bytes()).await.unwrap();

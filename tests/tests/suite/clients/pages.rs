@@ -116,6 +116,15 @@ impl Screen {
         self.value(&last).await.as_i64().unwrap()
     }
 
+    /// Waits for the sign-in screen of a page that another device signed out. Returns
+    /// its text.
+    async fn is_signed_out_and_wiped(&self) -> String {
+        let why = self.sign_in_screen().await;
+        assert!(why.contains("by “"), "{why}");
+        self.assert_wiped().await;
+        why
+    }
+
     async fn assert_wiped(&self) {
         let stored = self.value("window.stored()").await;
         let wanted = json!({ "local": WIPED, "caches": [], "databases": [] });
@@ -214,9 +223,7 @@ async fn a_page_whose_network_was_cut_is_wiped_at_its_first_contact() {
     tv.network.set_cut(false);
     tv.browser.set_offline(false).await.unwrap();
 
-    let why = tv.sign_in_screen().await;
-    tv.assert_wiped().await;
-    assert!(why.contains("by “"), "{why}");
+    tv.is_signed_out_and_wiped().await;
     assert_eq!(still_there["databases"], json!(["films"]));
     assert_eq!(unreached["contacted_at"], Value::Null);
     assert_eq!(unreached["acknowledged_at"], Value::Null);
@@ -236,9 +243,7 @@ async fn a_page_that_slept_checks_its_session() {
     tv.value("void (Date.now = ((now) => () => now.call(Date) + 3_600_000)(Date.now))")
         .await;
 
-    let why = tv.sign_in_screen().await;
-    assert!(why.contains("by “"), "{why}");
-    tv.assert_wiped().await;
+    tv.is_signed_out_and_wiped().await;
 }
 
 #[tokio::test]
@@ -261,9 +266,7 @@ async fn a_page_that_your_own_api_refuses_checks_its_session() {
 
     assert_eq!(tv.value(&watch).await, 403);
 
-    let why = tv.sign_in_screen().await;
-    assert!(why.contains("by “"), "{why}");
-    tv.assert_wiped().await;
+    tv.is_signed_out_and_wiped().await;
 }
 
 #[tokio::test]
@@ -353,9 +356,7 @@ async fn a_page_that_is_loaded_after_its_sign_out_is_wiped_and_shows_the_reason(
 
     tv.load().await;
 
-    let why = tv.sign_in_screen().await;
-    assert!(why.contains("by “"), "{why}");
-    tv.assert_wiped().await;
+    let why = tv.is_signed_out_and_wiped().await;
     tv.load().await;
     assert_eq!(tv.sign_in_screen().await, why);
     assert_eq!(tv.count("wiped").await, 0);

@@ -27,6 +27,15 @@ async fn two_sign_ins() -> (FanOut, Vec<Value>) {
     (fan_out, records)
 }
 
+/// Returns an account with a device, and the record of its sign-in under many ids.
+async fn sign_ins(number: usize) -> (FanOut, Vec<Value>) {
+    let fan_out = FanOut::new(25).await;
+    fan_out.sign_in(1, 1).await;
+    let row = fan_out.rows(tables::DEVICES).remove(0);
+    let records = (0..number).map(|n| record(&n.to_string(), "INSERT", &row, None));
+    (fan_out, records.collect())
+}
+
 fn jtis(published: &[Published]) -> Vec<String> {
     published
         .iter()
@@ -159,12 +168,7 @@ async fn a_batch_that_is_delivered_again_gives_the_same_messages() {
 
 #[tokio::test]
 async fn many_messages_are_published_ten_at_a_time_and_in_order() {
-    let fan_out = FanOut::new(25).await;
-    fan_out.sign_in(1, 1).await;
-    let row = fan_out.rows(tables::DEVICES).remove(0);
-    let records = (0..23)
-        .map(|n| record(&format!("{n}"), "INSERT", &row, None))
-        .collect();
+    let (fan_out, records) = sign_ins(23).await;
 
     assert!(fan_out.publish(records).await.is_empty());
 
@@ -270,12 +274,7 @@ async fn while_sns_fails_the_batch_is_retried_from_its_first_record() {
 
 #[tokio::test]
 async fn a_call_to_sns_that_times_out_is_not_repeated_by_the_function() {
-    let fan_out = FanOut::new(25).await;
-    fan_out.sign_in(1, 1).await;
-    let row = fan_out.rows(tables::DEVICES).remove(0);
-    let records = (0..40)
-        .map(|n| record(&format!("{n}"), "INSERT", &row, None))
-        .collect();
+    let (fan_out, records) = sign_ins(40).await;
     let calls = fan_out.aws.operations().len();
     fan_out
         .aws
@@ -288,12 +287,7 @@ async fn a_call_to_sns_that_times_out_is_not_repeated_by_the_function() {
 
 #[tokio::test]
 async fn messages_that_were_published_before_sns_failed_are_not_retried() {
-    let fan_out = FanOut::new(25).await;
-    fan_out.sign_in(1, 1).await;
-    let row = fan_out.rows(tables::DEVICES).remove(0);
-    let records = (0..15)
-        .map(|n| record(&format!("{n}"), "INSERT", &row, None))
-        .collect();
+    let (fan_out, records) = sign_ins(15).await;
     let mut batches = 0;
     fan_out.aws.intercept(move |_| {
         batches += 1;

@@ -107,6 +107,17 @@ impl Watched {
             .filter(|operation| !operation.members().is_empty())
     }
 
+    /// Checks that each operation refuses these bodies, and that nothing has changed.
+    async fn assert_refused(&self, bodies: impl Fn(&Operation) -> Vec<String>) {
+        for operation in self.operations() {
+            for body in bodies(&operation) {
+                let answer = operation.answers_json(body).await;
+                answer.refused(400, "request-invalid");
+            }
+        }
+        self.assert_unchanged().await;
+    }
+
     /// Checks that nothing has changed.
     async fn assert_unchanged(&self) {
         assert!(self.tv.is_signed_in().await);
@@ -136,19 +147,15 @@ async fn a_body_that_is_not_one_json_object_is_refused() {
         "\0",
     ];
 
-    for operation in watched.operations() {
-        for body in bodies {
-            let answer = operation.answers_json(body).await;
-
-            answer.refused(400, "request-invalid");
-        }
+    let bodies = |operation: &Operation| {
         let followed = format!("{} {{}}", operation.body);
-        operation
-            .answers_json(followed)
-            .await
-            .refused(400, "request-invalid");
-    }
-    watched.assert_unchanged().await;
+        bodies
+            .map(str::to_owned)
+            .into_iter()
+            .chain([followed])
+            .collect()
+    };
+    watched.assert_refused(bodies).await;
 }
 
 #[tokio::test]
@@ -201,20 +208,13 @@ async fn a_deeply_nested_body_is_refused() {
     let open = "[".repeat(16_000);
     let objects = "{\"a\":".repeat(2500) + "1" + &"}".repeat(2500);
 
-    for operation in watched.operations() {
-        for body in [&arrays, &open, &objects] {
-            let answer = operation.answers_json(body.as_str()).await;
-
-            answer.refused(400, "request-invalid");
-        }
-        for name in operation.members().keys() {
-            let body = format!("{{\"{name}\":{arrays}}}");
-            let answer = operation.answers_json(body).await;
-
-            answer.refused(400, "request-invalid");
-        }
-    }
-    watched.assert_unchanged().await;
+    let bodies = |operation: &Operation| {
+        let names = operation.members().keys();
+        let in_a_field = names.map(|name| format!("{{\"{name}\":{arrays}}}"));
+        let whole = [&arrays, &open, &objects].map(String::clone);
+        in_a_field.chain(whole).collect()
+    };
+    watched.assert_refused(bodies).await;
 }
 
 #[tokio::test]
@@ -320,40 +320,32 @@ async fn a_missing_field_is_named() {
 async fn an_unknown_field_is_refused() {
     let watched = Watched::household().await;
 
-    for operation in watched.operations() {
-        for name in [
-            "Scope",
-            "scopes",
-            "device_id",
-            "__proto__",
-            "",
-            "sc\u{f6}pe",
-        ] {
-            let body = operation.with(name, json!("global"));
-
-            let answer = operation.answers_json(body).await;
-
-            answer.refused(400, "request-invalid");
-        }
-    }
-    watched.assert_unchanged().await;
+    let names = [
+        "Scope",
+        "scopes",
+        "device_id",
+        "__proto__",
+        "",
+        "sc\u{f6}pe",
+    ];
+    let bodies = |operation: &Operation| {
+        let with = names.map(|name| operation.with(name, json!("global")));
+        with.to_vec()
+    };
+    watched.assert_refused(bodies).await;
 }
 
 #[tokio::test]
 async fn a_duplicate_field_is_refused() {
     let watched = Watched::household().await;
 
-    for operation in watched.needing_a_body() {
+    let bodies = |operation: &Operation| {
         let text = operation.body.to_string();
-        for (name, value) in operation.members() {
-            let twice = format!("{{\"{name}\":{value},{}", &text[1..]);
-
-            let answer = operation.answers_json(twice).await;
-
-            answer.refused(400, "request-invalid");
-        }
-    }
-    watched.assert_unchanged().await;
+        let members = operation.members().iter();
+        let twice = members.map(|(name, value)| format!("{{\"{name}\":{value},{}", &text[1..]));
+        twice.collect()
+    };
+    watched.assert_refused(bodies).await;
 }
 
 #[tokio::test]

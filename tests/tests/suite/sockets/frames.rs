@@ -137,10 +137,7 @@ async fn an_acknowledgement_is_in_the_receipt_and_ends_the_socket() {
     for scope in ["device", "global"] {
         let app = TestApp::new().await;
         let [laptop, device] = app.connected(["laptop", "device"]).await;
-        let sign_out = match scope {
-            "device" => app.sign_out_device(&laptop, &device).await,
-            scope => app.sign_out_scope(&laptop, scope).await,
-        };
+        let sign_out = app.sign_out(&laptop, &device, scope).await;
         app.push(&app.event_of(device.account, sign_out).await)
             .await;
 

@@ -176,10 +176,7 @@ async fn a_handshake_of_an_ended_session_is_refused_and_is_in_the_receipt_once()
         let app = TestApp::new().await;
         let laptop = app.sign_in(None).await;
         let device = app.sign_in(None).await;
-        let sign_out = match scope {
-            "device" => app.sign_out_device(&laptop, &device).await,
-            scope => app.sign_out_scope(&laptop, scope).await,
-        };
+        let sign_out = app.sign_out(&laptop, &device, scope).await;
 
         let refused = app.socket_event(by_token(&device.token, "new")).await;
 

@@ -193,10 +193,7 @@ async fn a_device_that_signed_in_again_gets_no_revocation() {
     for scope in ["device", "others"] {
         let app = TestApp::new().await;
         let [laptop, device] = app.connected(["laptop", "old"]).await;
-        let sign_out = match scope {
-            "device" => app.sign_out_device(&laptop, &device).await,
-            scope => app.sign_out_scope(&laptop, scope).await,
-        };
+        let sign_out = app.sign_out(&laptop, &device, scope).await;
         let ended = app.event_of(device.account, sign_out).await;
         let (again, _) = app.replace_session(&device).await;
         app.open(&again, "new").await;

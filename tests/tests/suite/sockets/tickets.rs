@@ -115,10 +115,7 @@ async fn a_ticket_of_an_ended_session_is_refused_and_the_receipt_has_the_contact
         let laptop = app.sign_in(None).await;
         let page = app.sign_in(None).await;
         let ticket = app.ticket(&page).await;
-        let sign_out = match scope {
-            "device" => app.sign_out_device(&laptop, &page).await,
-            _ => app.sign_out_scope(&laptop, scope).await,
-        };
+        let sign_out = app.sign_out(&laptop, &page, scope).await;
 
         assert_eq!(status(&app, &ticket).await, 401);
 

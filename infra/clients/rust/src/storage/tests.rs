@@ -22,6 +22,11 @@ fn session(account: &str, id: &str) -> Session {
     }
 }
 
+fn store_film(storage: &mut Storage) {
+    let stored = storage.store("film".into(), "at 12 minutes".into());
+    stored.unwrap();
+}
+
 /// Returns whether any file in a folder contains a text.
 fn contains(folder: &PathBuf, text: &str) -> bool {
     fs::read_dir(folder).unwrap().any(|file| {
@@ -36,9 +41,7 @@ fn a_wipe_leaves_the_device_key_alone() {
     let mut storage = Storage::in_folder(folder.clone()).unwrap();
     let key = Secret::new("cfd_1");
     storage.begin(session("home", "1"), Some(&key)).unwrap();
-    storage
-        .store("film".into(), "at 12 minutes".into())
-        .unwrap();
+    store_film(&mut storage);
     assert!(contains(&folder, "cft_1") && contains(&folder, "at 12 minutes"));
 
     storage.wipe().unwrap();
@@ -53,9 +56,7 @@ fn a_device_that_is_switched_on_again_is_still_signed_in() {
     let folder = folder("on-again");
     let mut storage = Storage::in_folder(folder.clone()).unwrap();
     storage.begin(session("home", "1"), None).unwrap();
-    storage
-        .store("film".into(), "at 12 minutes".into())
-        .unwrap();
+    store_film(&mut storage);
     assert!(Storage::in_folder(folder.clone()).is_err(), "it is in use");
     drop(storage);
 
@@ -70,9 +71,7 @@ fn an_interrupted_wipe_is_finished() {
     let folder = folder("begun");
     let mut storage = Storage::in_folder(folder.clone()).unwrap();
     storage.begin(session("home", "1"), None).unwrap();
-    storage
-        .store("film".into(), "at 12 minutes".into())
-        .unwrap();
+    store_film(&mut storage);
     storage.account.wiping = true;
     storage.save().unwrap();
     drop(storage);
@@ -89,9 +88,7 @@ fn a_storage_of_the_device_key_writes_nothing_else() {
     let mut storage = Storage::device_key_only(folder.clone()).unwrap();
     let key = Secret::new("cfd_1");
     storage.begin(session("home", "1"), Some(&key)).unwrap();
-    storage
-        .store("film".into(), "at 12 minutes".into())
-        .unwrap();
+    store_film(&mut storage);
     assert!(!contains(&folder, "cft_1") && !contains(&folder, "at 12 minutes"));
     let file = folder.join("device-key");
     let mode = fs::metadata(file).unwrap().permissions().mode();
@@ -108,9 +105,7 @@ fn a_storage_of_the_device_key_writes_nothing_else() {
 fn another_accounts_entries_are_removed() {
     let mut storage = Storage::in_memory();
     storage.begin(session("home", "1"), None).unwrap();
-    storage
-        .store("film".into(), "at 12 minutes".into())
-        .unwrap();
+    store_film(&mut storage);
     assert!(storage.forget(&session("home", "1")).unwrap());
     storage.begin(session("home", "2"), None).unwrap();
     assert_eq!(
