@@ -29,11 +29,7 @@ impl NewSession {
         before: Option<Device>,
         now: Timestamp,
     ) -> Self {
-        let presented = attempt.device_key.as_ref().map(DeviceKey::hash);
-        let before = before.filter(|row| presented.is_some_and(|key| has_key(row, key)));
-        let id = before
-            .as_ref()
-            .map_or_else(|| DeviceId::new(now, runtime::random()), |row| row.id);
+        let (before, used_key, id) = identify(attempt, before, now);
         let token = Token::new(account.id, id, runtime::random());
         let key = DeviceKey::new(id, runtime::random());
         let (info, own_name) = describe(attempt, request, before.as_ref());
@@ -46,9 +42,7 @@ impl NewSession {
             session: SessionId::from_random(runtime::random()),
             token_hash: token.hash(),
             key_hash: key.hash(),
-            // The used key stays valid until the new one is used: the answer that
-            // carries the new one may be lost.
-            previous_key_hash: before.as_ref().and(presented),
+            previous_key_hash: used_key,
             epoch: account.epoch,
             last_epoch: account.epoch,
             first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
@@ -67,6 +61,24 @@ impl NewSession {
             key,
         }
     }
+}
+
+/// Returns the row and the hash of the key that names it, if the key is right, and the
+/// device's id, a new one without a row.
+fn identify(
+    attempt: &Attempt,
+    before: Option<Device>,
+    now: Timestamp,
+) -> (Option<Device>, Option<DeviceKeyHash>, DeviceId) {
+    let presented = attempt.device_key.as_ref().map(DeviceKey::hash);
+    let before = before.filter(|row| presented.is_some_and(|key| has_key(row, key)));
+    let id = before
+        .as_ref()
+        .map_or_else(|| DeviceId::new(now, runtime::random()), |row| row.id);
+    // The used key stays valid until the new one is used: the answer that carries the
+    // new one may be lost.
+    let used_key = presented.filter(|_| before.is_some());
+    (before, used_key, id)
 }
 
 /// Returns whether the row has this key, now or as the previous one. Compares both in

@@ -175,24 +175,6 @@ async fn a_token_is_active_until_the_second_in_which_it_expires() {
 }
 
 #[tokio::test]
-async fn a_use_does_not_move_the_absolute_limit() {
-    let (app, tv) = account().await;
-    let step = app.bundle.limits.idle - SECOND;
-    let signed_in_at = app.clock.now();
-    let expires_at = app.bundle.limits.expires_at(signed_in_at);
-    while app.clock.now() + step < expires_at {
-        app.advance(step);
-        assert_active(&ask(&app, &tv).await);
-    }
-
-    let left = expires_at.duration_since(app.clock.now());
-    app.advance(left - SECOND);
-    assert_active(&ask(&app, &tv).await);
-    app.advance(SECOND);
-    assert_inactive(&ask(&app, &tv).await);
-}
-
-#[tokio::test]
 async fn a_use_is_written_once_in_five_minutes() {
     let (app, tv) = account().await;
     let ask_after = async |after: SignedDuration| {

@@ -156,33 +156,6 @@ fn a_sign_out_of_one_device_names_its_session() {
 }
 
 #[test]
-fn a_sign_out_of_all_names_the_account_alone() {
-    let sign_out = sign_out_of_all(domain::Reason::SignedOut, None);
-
-    let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
-
-    assert_eq!(messages[0].token.sub_id, Subject::account(account()));
-    let [(event_type, event)] = events(&messages).try_into().unwrap();
-    assert_eq!(
-        (event_type, &event["ended_epoch"]),
-        ("session-revoked", &json!(4))
-    );
-}
-
-#[test]
-fn a_sign_out_of_all_others_names_the_kept_session() {
-    let sign_out = sign_out_of_all(domain::Reason::SignedOut, Some(session(7)));
-
-    let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
-
-    assert_eq!(messages[0].token.sub_id, Subject::account(account()));
-    let [(event_type, event)] = events(&messages).try_into().unwrap();
-    assert_eq!(event_type, "other-sessions-revoked");
-    assert_eq!(event["ended_epoch"], json!(4));
-    assert_eq!(event["kept_session"], json!(session(7)));
-}
-
-#[test]
 fn a_changed_password_has_a_message_beside_what_it_ended() {
     for (kept, first) in [
         (None, "session-revoked"),
@@ -264,15 +237,6 @@ fn a_write_that_keeps_the_session_is_not_a_sign_in() {
     let change = sign_in(Some(television(8)));
     assert_eq!(messages(&change, &record(), ISSUER), []);
     assert_eq!(messages(&Change::Other, &record(), ISSUER), []);
-}
-
-#[test]
-fn a_message_is_the_same_each_time_even_without_the_id_of_the_stream() {
-    let change = sign_in(Some(television(6)));
-    let first = messages(&change, &Record::default(), ISSUER);
-    assert_eq!(first, messages(&change, &Record::default(), ISSUER));
-    assert_ne!(first[0].token.jti, first[1].token.jti);
-    assert_eq!(first[1].token.iat, 2_000);
 }
 
 #[test]
