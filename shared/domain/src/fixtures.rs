@@ -6,7 +6,7 @@ use crate::account::{Account, Epoch};
 use crate::device::{Device, DeviceInfo, DeviceState, Place};
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::Limits;
-use crate::password::{Hasher, Params, Password};
+use crate::password::{Hasher, Params, Password, StoredHash};
 use crate::session::Authenticated;
 use crate::token::{DeviceKey, Token};
 
@@ -22,18 +22,11 @@ pub(crate) fn token() -> Token {
 
 pub(crate) fn authenticated() -> Authenticated {
     let (now, token) = (now(), token());
-    let params = Params {
-        m_kib: 8,
-        t: 1,
-        p: 1,
-    };
-    let password = Password::parse("quiet otter borrows nine lanterns").unwrap();
-    let mut hasher = Hasher::with_params(params).unwrap();
     Authenticated {
         account: Account {
             id: token.account(),
             email: "lea@example.com".to_owned(),
-            password_hash: hasher.hash(&password, [4; 16]),
+            password_hash: password_hash(),
             epoch: Epoch(5),
             kept_session: None,
             disabled_at: None,
@@ -60,4 +53,15 @@ pub(crate) fn authenticated() -> Authenticated {
             contacted_at: None,
         },
     }
+}
+
+fn password_hash() -> StoredHash {
+    let params = Params {
+        m_kib: 8,
+        t: 1,
+        p: 1,
+    };
+    let password = Password::parse("quiet otter borrows nine lanterns").unwrap();
+    let mut hasher = Hasher::with_params(params).unwrap();
+    hasher.hash(&password, [4; 16])
 }
