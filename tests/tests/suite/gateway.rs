@@ -2,7 +2,7 @@
 //! that are not UTF-8. They need the gateway of the local AWS: `cargo lambda watch`
 //! passes only the last header on, and answers such bytes with 500.
 
-use curfew_tests::client::{Answer, Api, Call, Household, TV};
+use curfew_tests::client::{Api, Call, Household, TV};
 use curfew_tests::routes::routes;
 use serde_json::json;
 
@@ -11,25 +11,22 @@ fn session() -> Call {
     Api::default().call("GET", "/v1/session")
 }
 
-/// Checks that a request with two tokens was refused. The gateway joined them into one
-/// malformed token, or passed both on.
-#[track_caller]
-fn assert_refused(answer: &Answer) {
-    match answer.status {
-        400 => assert_eq!(answer.invalid(), "Authorization"),
-        _ => drop(answer.refused(401, "token-invalid")),
-    }
-}
-
 #[tokio::test]
 async fn two_authorization_headers_are_refused() {
     let tv = Household::register().await.sign_in(TV).await;
     let other = Household::register().await.sign_in(TV).await;
 
-    assert_refused(&session().token(&tv.token).token(&tv.token).send().await);
-    assert_refused(&session().token(&tv.token).token(&other.token).send().await);
-    assert_refused(&session().token("nonsense").token(&tv.token).send().await);
-    assert_refused(&session().token(&tv.token).token("nonsense").send().await);
+    // The gateway joins them with a comma, or passes both on.
+    for [first, second] in [
+        [&*tv.token, &*tv.token],
+        [&tv.token, &other.token],
+        ["nonsense", &tv.token],
+        [&tv.token, "nonsense"],
+    ] {
+        let answer = session().token(first).token(second).send().await;
+
+        assert_eq!(answer.invalid(), "Authorization");
+    }
 }
 
 #[tokio::test]
@@ -53,7 +50,7 @@ async fn an_authorization_header_that_is_not_utf8_is_refused() {
         .send()
         .await;
 
-    answer.refused(401, "token-invalid");
+    assert_eq!(answer.invalid(), "Authorization");
 }
 
 #[tokio::test]

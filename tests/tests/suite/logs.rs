@@ -105,6 +105,7 @@ async fn plant(canary: &str) -> (Household, Device) {
     for path in ["/v1/session", "/v1/devices", "/nowhere"] {
         let query = format!("{path}?{canary}={canary}&cursor={canary}");
         tv.get(&query).await;
+        tv.call(canary, path).send().await;
         let call = tv
             .call("GET", path)
             .header("origin", format!("https://{canary}.example"))
