@@ -363,24 +363,26 @@ async fn the_authorizer_refuses_an_ended_session() {
     assert_eq!(decision("nonsense").await, refused);
 }
 
-/// Signs in with these headers, and returns the address and the place of the device.
-async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 2] {
+/// Signs in with these headers, and returns the address, the place and the type of the
+/// device.
+async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 3] {
     let mut call = household.log_in(json!({}));
     for (name, value) in headers {
         call = call.header(name, value);
     }
     let device = Device::of(&Api::default(), &call.send().await);
-    ["ip", "location"].map(|what| device.shown[what].clone())
+    ["ip", "location", "type"].map(|what| device.shown[what].clone())
 }
 
 #[tokio::test]
-async fn the_place_is_taken_from_a_distribution_with_the_right_secret() {
+async fn the_place_and_the_type_are_taken_from_a_distribution_with_the_right_secret() {
     let household = Household::register().await;
     let secret = &stack().functions["Login"].environment["DISTRIBUTION_SECRET"];
     let headers = [
         ("cloudfront-viewer-address", "2001:db8::7:443"),
         ("cloudfront-viewer-city", "Lisbon"),
         ("cloudfront-viewer-country", "PT"),
+        ("cloudfront-is-smarttv-viewer", "true"),
     ];
 
     let proven = [&headers[..], &[("x-curfew-distribution", secret)]].concat();
@@ -390,8 +392,8 @@ async fn the_place_is_taken_from_a_distribution_with_the_right_secret() {
     let nearly = place(&household, &nearly).await;
 
     let lisbon = json!({ "city": "Lisbon", "country": "PT" });
-    assert_eq!(proven, [json!("2001:db8::7"), lisbon]);
-    assert_eq!(nearly, [json!("127.0.0.1"), Value::Null]);
+    assert_eq!(proven, [json!("2001:db8::7"), lisbon, json!("tv")]);
+    assert_eq!(nearly, [json!("127.0.0.1"), Value::Null, json!("other")]);
 }
 
 #[tokio::test]

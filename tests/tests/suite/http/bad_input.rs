@@ -423,6 +423,7 @@ async fn a_wrong_detail_of_a_device_is_named() {
     assert_eq!(field(json!({ "os": long })).await, "device.os");
     assert_eq!(field(json!({ "model": long })).await, "device.model");
     assert_eq!(field(json!({ "app": long })).await, "device.app");
+    assert_eq!(field(json!({ "name": "\u{3164}" })).await, "device.name");
     assert_eq!(field(json!({ "name": "a\nb" })).await, "device.name");
     assert_eq!(field(json!({ "name": "a\u{0}b" })).await, "device.name");
     assert_eq!(field(json!({ "type": "toaster" })).await, "device.type");
