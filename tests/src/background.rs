@@ -55,6 +55,7 @@ impl Background {
                 issuer: ISSUER.to_owned(),
                 page_size: 100,
                 limits: bundle.limits,
+                clock: bundle.clock.clone(),
             },
             push: push_revocations::Deps {
                 store: Store::new(counted, tables::names()),

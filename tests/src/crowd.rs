@@ -383,5 +383,6 @@ fn row(
         expires_at: Limits::default().expires_at(now),
         state: DeviceState::SignedIn,
         contacted_at: None,
+        ending_acts: domain::device::EndingActs::default(),
     }
 }

@@ -13,8 +13,8 @@ use domain::session::Authenticated;
 use domain::{EmailAddress, Limits, Reason, SignOut, Timestamp};
 use http_api::{
     Answer, BodyProblems, CurrentPasswordWrong, Event, NewPasswordProblems, OriginPolicy,
-    PasswordReason, Problem, Reply, Request, RequestProblems, SignOutAnswer, TokenProblems,
-    WRITE_ATTEMPTS, authenticate, serve,
+    PasswordReason, Problem, RateLimited, Reply, Request, RequestProblems, SignOutAnswer,
+    TokenProblems, WRITE_ATTEMPTS, authenticate, may_end_others, serve,
 };
 use runtime::Clock;
 use serde::Deserialize;
@@ -77,12 +77,16 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
         (status = 200, description = "The password is changed, and the sessions have ended.",
             body = SignOutAnswer, example = json!(SignOutAnswer::example("others"))),
         RequestProblems, TokenProblems, BodyProblems, CurrentPasswordWrong, NewPasswordProblems,
+        RateLimited,
     ),
 )]
 async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     for _ in 0..WRITE_ATTEMPTS {
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let body: ChangePassword = request.json()?;
+        if body.keep_current {
+            may_end_others(&caller, now)?;
+        }
         let new_hash = hash_new(deps, &caller, &body)?;
         let sign_out = SignOut::of_all(
             &caller,

@@ -101,7 +101,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     params(Query),
     security(("bearer" = []), ("cookie" = [])),
     responses(
-        (status = 200, description = "A page of devices, newest first.", body = Devices,
+        (status = 200, description = "A page of devices, newest first. It may have fewer than `limit`, \
+                even none, and a `next_cursor`.", body = Devices,
             example = json!(Devices::example())),
         RequestProblems, TokenProblems,
     ),

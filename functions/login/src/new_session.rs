@@ -52,6 +52,7 @@ impl NewSession {
             expires_at: limits.expires_at(now),
             state: DeviceState::SignedIn,
             contacted_at: None,
+            ending_acts: domain::device::EndingActs::default(),
         };
         request.note_device(id);
         Self {

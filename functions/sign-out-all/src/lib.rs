@@ -8,8 +8,9 @@
 
 use domain::{Limits, Reason, SignOut, Timestamp};
 use http_api::{
-    Answer, BodyProblems, Event, OriginPolicy, Problem, Reply, Request, RequestProblems,
-    SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate, serve,
+    Answer, BodyProblems, Event, OriginPolicy, Problem, RateLimited, Reply, Request,
+    RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate, may_end_others,
+    serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The devices are signed out.", body = SignOutAnswer,
             example = json!(SignOutAnswer::example("others"))),
-        RequestProblems, TokenProblems, BodyProblems,
+        RequestProblems, TokenProblems, BodyProblems, RateLimited,
     ),
 )]
 async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
@@ -82,6 +83,9 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let SignOutAll { scope } = request.json()?;
         let keep_caller = scope == AllScope::Others;
+        if keep_caller {
+            may_end_others(&caller, now)?;
+        }
         let reason = Reason::SignedOut;
         let sign_out = SignOut::of_all(&caller, keep_caller, reason, now, runtime::random());
         let written = deps

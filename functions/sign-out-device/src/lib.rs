@@ -8,8 +8,9 @@
 use domain::session::{Authenticated, SessionStatus, session_status};
 use domain::{Device, DeviceId, EndInfo, Limits, SignOut, Timestamp};
 use http_api::{
-    Answer, BodyProblems, DeviceNotFound, Event, OriginPolicy, Problem, Reply, Request,
-    RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate_with_device, serve,
+    Answer, BodyProblems, DeviceNotFound, Event, OriginPolicy, Problem, RateLimited, Reply,
+    Request, RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS,
+    authenticate_with_device, may_end_others, serve,
 };
 use runtime::Clock;
 use store::{Store, StoreError, WriteOutcome};
@@ -48,7 +49,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
         (status = 200, description = "The device is signed out. For a device that was signed out before, \
                 this is that earlier sign-out.",
             body = SignOutAnswer, example = json!(SignOutAnswer::example("device"))),
-        RequestProblems, TokenProblems, BodyProblems, DeviceNotFound,
+        RequestProblems, TokenProblems, BodyProblems, DeviceNotFound, RateLimited,
     ),
 )]
 async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
@@ -69,6 +70,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let written = if target.id == caller.device.id {
             store.sign_out_this(&caller, &sign_out, limits).await?
         } else {
+            may_end_others(&caller, now)?;
             store
                 .sign_out_device(&caller, &target, &sign_out, limits)
                 .await?

@@ -16,14 +16,15 @@
 mod queue;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use domain::ids::InvalidId;
-use domain::{AccountId, Device, Epoch, Limits, SignOut, SignOutId, SignOutTarget};
+use domain::{AccountId, Device, Epoch, Limits, SignOut, SignOutId, SignOutTarget, Timestamp};
 use events::{Event, PublishOutcome, Revoked, SecurityEventToken, Topic, session_ended};
-use runtime::elapsed_us;
+use futures_util::future::join_all;
+use runtime::{Clock, elapsed_us};
 use store::{Store, StoreError, WriteOutcome, chain};
 
 pub use queue::Queue;
@@ -40,7 +41,12 @@ pub struct Deps {
     /// The number of devices that one message sweeps.
     pub page_size: i32,
     pub limits: Limits,
+    pub clock: Clock,
 }
+
+/// The time in which a batch marks devices. What is left then goes back to the queue, well
+/// before Lambda ends the process after 30 seconds.
+pub const TIME_BUDGET: Duration = Duration::from_secs(20);
 
 /// Reasons to return a message to the queue. Completed work is not undone.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,9 @@ enum Error {
     /// their events again.
     #[error("publish failed")]
     NotPublished,
+    /// The devices that are marked stay so; the next delivery marks the rest.
+    #[error("no time left")]
+    NoTimeLeft,
     #[error("next page not queued")]
     NextPage(#[source] store::Cause),
 }
@@ -75,12 +84,15 @@ struct Page {
     is_last: bool,
 }
 
-/// Sweeps one page for each message. Returns the failed messages, which go back to the
-/// queue.
+/// Sweeps one page for each message, side by side, so that no account's messages wait
+/// for another's. Returns the failed messages, which go back to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let mut response = SqsEventResponse::default();
-    for message in &event.records {
-        if let Err(error) = process(deps, message).await {
+    let deadline = deps.clock.now() + TIME_BUDGET;
+    let pages = event.records.iter();
+    let pages = join_all(pages.map(|message| process(deps, message, deadline))).await;
+    for (message, page) in event.records.iter().zip(pages) {
+        if let Err(error) = page {
             let message_id = message.message_id.as_deref();
             tracing::error!(message_id, cause = chain(&error), "sweep failed");
             let mut failure = SqsBatchItemFailure::default();
@@ -92,7 +104,7 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
 }
 
 /// Sweeps the page that a message asks for, and logs one line about it.
-async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
+async fn process(deps: &Deps, message: &SqsMessage, deadline: Timestamp) -> Result<(), Error> {
     let started = Instant::now();
     let body = message.body.as_deref().unwrap_or_default();
     let token: SecurityEventToken = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
@@ -100,7 +112,7 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
         tracing::info!(jti = token.jti, "nothing to sweep");
         return Ok(());
     };
-    let page = sweep(deps, &announced, message, body).await?;
+    let page = sweep(deps, &announced, message, body, deadline).await?;
     tracing::info!(
         account = %announced.account,
         sign_out = %announced.sign_out,
@@ -119,6 +131,7 @@ async fn sweep(
     announced: &Announced,
     message: &SqsMessage,
     body: &str,
+    deadline: Timestamp,
 ) -> Result<Page, Error> {
     let after = queue::last_device(message)?;
     let page = deps
@@ -129,7 +142,7 @@ async fn sweep(
     if !page.devices.is_empty()
         && let Some(sign_out) = record(deps, announced).await?
     {
-        marked = mark(deps, &sign_out, &page.devices).await?;
+        marked = mark(deps, &sign_out, &page.devices, deadline).await?;
     }
     if let Some(last) = page.next {
         deps.queue
@@ -154,12 +167,20 @@ async fn record(deps: &Deps, announced: &Announced) -> Result<Option<SignOut>, S
 }
 
 /// Marks the devices, and returns how many were not marked before.
-async fn mark(deps: &Deps, sign_out: &SignOut, devices: &[Device]) -> Result<usize, Error> {
+async fn mark(
+    deps: &Deps,
+    sign_out: &SignOut,
+    devices: &[Device],
+    deadline: Timestamp,
+) -> Result<usize, Error> {
     // A marked row is never looked at again, so its event has to be published first.
     let published = publish(deps, sign_out, devices).await;
     let mut marked = 0;
     for (device, outcome) in devices.iter().zip(&published) {
         if *outcome == PublishOutcome::Published {
+            if deps.clock.now() >= deadline {
+                return Err(Error::NoTimeLeft);
+            }
             match deps.store.sweep(device, sign_out, &deps.limits).await? {
                 WriteOutcome::Done => marked += 1,
                 // Marked before, or the device has signed in again: nothing to do.

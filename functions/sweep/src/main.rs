@@ -1,7 +1,7 @@
 //! Wiring of the `sweep` function.
 
 use events::Topic;
-use runtime::{Clients, ConfigError, Error};
+use runtime::{Clients, Clock, ConfigError, Error};
 use store::{Store, Tables};
 use sweep::{Deps, Queue, handle};
 
@@ -23,6 +23,7 @@ fn deps() -> Result<Deps, Error> {
         issuer: runtime::required("ISSUER")?,
         page_size: page_size()?,
         limits: runtime::limits()?,
+        clock: Clock::System,
     })
 }
 

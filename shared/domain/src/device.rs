@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Epoch;
 use crate::end_info::{EndInfo, Scope};
 use crate::ids::{AccountId, DeviceId, SessionId};
-use crate::limits::{Limits, TOUCH_INTERVAL};
+use crate::limits::{ENDING_ACTS_PER_HOUR, Limits, TOUCH_INTERVAL};
 use crate::token::{DeviceKeyHash, TokenHash};
 
 /// The type of a device.
@@ -97,6 +97,23 @@ pub enum DeviceState {
     SignedOut(EndInfo),
 }
 
+/// The acts of a session that ended sessions of others, in one hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EndingActs {
+    /// The hour, counted from 1970.
+    pub hour: i64,
+    /// The number of acts in that hour.
+    pub count: u32,
+}
+
+impl EndingActs {
+    /// Returns the hour of a time.
+    #[must_use]
+    pub fn hour_of(at: Timestamp) -> i64 {
+        at.as_second() / 3600
+    }
+}
+
 /// The row of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
@@ -140,6 +157,8 @@ pub struct Device {
     /// The time when the ended session was first refused, which its receipt shows
     /// too.
     pub contacted_at: Option<Timestamp>,
+    /// The last acts of the session that ended sessions of others.
+    pub ending_acts: EndingActs,
 }
 
 impl Device {
@@ -156,6 +175,15 @@ impl Device {
     #[must_use]
     pub fn is_in_receipt_of(&self, ended: &EndInfo, limits: &Limits) -> bool {
         matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_expired(ended.at, limits)
+    }
+
+    /// Returns the seconds after which the session may end sessions of others again;
+    /// `None` if it may now.
+    #[must_use]
+    pub fn must_wait(&self, now: Timestamp) -> Option<i64> {
+        let EndingActs { hour, count } = self.ending_acts;
+        let is_over = hour >= EndingActs::hour_of(now) && count >= ENDING_ACTS_PER_HOUR;
+        is_over.then(|| (hour + 1) * 3600 - now.as_second())
     }
 
     /// Returns whether the last activity is old enough to be updated.

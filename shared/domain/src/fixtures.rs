@@ -51,6 +51,7 @@ pub(crate) fn authenticated() -> Authenticated {
             expires_at: Limits::default().expires_at(now),
             state: DeviceState::SignedIn,
             contacted_at: None,
+            ending_acts: crate::device::EndingActs::default(),
         },
     }
 }

@@ -18,6 +18,11 @@ pub struct Limits {
 /// at every check would cost more than the check's reads.
 pub const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
+/// The most acts of one session in one hour of the clock that end sessions of others. A
+/// person needs a few; each one costs records, events and pushes. The limit is on the
+/// session and not on the account: it can't be used up for the owner.
+pub const ENDING_ACTS_PER_HOUR: u32 = 30;
+
 impl Limits {
     /// Returns the absolute expiry of a session that begins at `signed_in_at`.
     #[must_use]

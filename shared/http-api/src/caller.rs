@@ -24,6 +24,18 @@ pub async fn authenticate(
     Ok(caller)
 }
 
+/// Checks that the caller's session may end sessions of others in this hour. The write
+/// checks it again and counts.
+///
+/// # Errors
+/// [`Problem::RateLimited`].
+pub fn may_end_others(caller: &Authenticated, now: Timestamp) -> Result<(), Problem> {
+    match caller.device.must_wait(now) {
+        Some(retry_after) => Err(Problem::RateLimited { retry_after }),
+        None => Ok(()),
+    }
+}
+
 /// As [`authenticate`], and reads another device's row of the caller's account in
 /// the same round trip; none when the account has no such device.
 ///

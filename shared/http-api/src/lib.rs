@@ -24,8 +24,8 @@ mod views;
 pub use answer::{Answer, Empty};
 pub use body::object;
 pub use caller::{
-    authenticate, authenticate_with_device, check_and_touch, check_token, outcome, record_contact,
-    touch_if_due,
+    authenticate, authenticate_with_device, check_and_touch, check_token, may_end_others, outcome,
+    record_contact, touch_if_due,
 };
 pub use cookies::{
     CLEARED_SESSION_COOKIE, DEVICE_COOKIE, ENDED_COOKIE, SESSION_COOKIE, Transport, cookie,
@@ -39,7 +39,7 @@ pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::Request;
 pub use responses::{
     BodyProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
-    IamProblems, NewPasswordProblems, OriginProblem, RequestProblems, SignOutNotFound,
+    IamProblems, NewPasswordProblems, OriginProblem, RateLimited, RequestProblems, SignOutNotFound,
     TokenProblems,
 };
 pub use serve::{Event, Reply, serve};

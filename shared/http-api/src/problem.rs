@@ -66,6 +66,11 @@ pub enum Problem {
         /// The allowed methods, comma-separated.
         allow: String,
     },
+    /// The session has ended others too often in this hour.
+    RateLimited {
+        /// The seconds after which it may again.
+        retry_after: i64,
+    },
     /// A service that this needs failed or timed out. Retry.
     Unavailable,
 }
@@ -181,6 +186,7 @@ impl Problem {
             Self::RequestTooLarge { .. } => "request-too-large",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",
+            Self::RateLimited { .. } => "rate-limited",
             Self::Unavailable => "unavailable",
         }
     }
@@ -200,6 +206,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTooLarge { .. } => 413,
             Self::PasswordRejected(_) => 422,
+            Self::RateLimited { .. } => 429,
             Self::Unavailable => 503,
         }
     }
@@ -221,6 +228,7 @@ impl Problem {
             Self::RequestTooLarge { .. } => "The request is too large.",
             Self::NotFound => "Not found.",
             Self::MethodNotAllowed { .. } => "Method not allowed.",
+            Self::RateLimited { .. } => "Too many sign-outs.",
             Self::Unavailable => "The service is not available.",
         }
     }
@@ -244,6 +252,11 @@ impl Problem {
             }
             Self::MethodNotAllowed { allow } => {
                 return Some(format!("The allowed methods are {allow}."));
+            }
+            Self::RateLimited { retry_after } => {
+                return Some(format!(
+                    "This session has signed others out too often. Wait {retry_after} seconds, or sign all devices out."
+                ));
             }
             Self::Unavailable => "The request may not have taken effect. Try again soon.",
             Self::DeviceNotFound
@@ -328,8 +341,12 @@ impl From<Problem> for Answer {
         if let Problem::MethodNotAllowed { allow } = &problem {
             answer = answer.with_header("allow", allow);
         }
-        if problem == Problem::Unavailable {
-            answer = answer.with_header("retry-after", "1");
+        match problem {
+            Problem::RateLimited { retry_after } => {
+                answer = answer.with_header("retry-after", &retry_after.to_string());
+            }
+            Problem::Unavailable => answer = answer.with_header("retry-after", "1"),
+            _ => {}
         }
         answer
     }

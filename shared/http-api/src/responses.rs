@@ -115,6 +115,16 @@ impl IntoResponses for NewPasswordProblems {
     }
 }
 
+/// The problem of a session that has ended others too often.
+#[derive(Debug)]
+pub enum RateLimited {}
+
+impl IntoResponses for RateLimited {
+    fn responses() -> Responses {
+        grouped(&[Problem::RateLimited { retry_after: 1800 }])
+    }
+}
+
 /// The problem of a device that the account does not have.
 #[derive(Debug)]
 pub enum DeviceNotFound {}

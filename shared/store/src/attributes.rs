@@ -43,6 +43,8 @@ pub(crate) const SIGNED_IN_AT: &str = "signed_in_at";
 pub(crate) const VERIFIED_AT: &str = "verified_at";
 pub(crate) const LAST_ACTIVE_AT: &str = "last_active_at";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
+pub(crate) const ACTS_HOUR: &str = "acts_hour";
+pub(crate) const ACTS: &str = "acts";
 pub(crate) const SIGNED_OUT_AT: &str = "signed_out_at";
 pub(crate) const SIGNED_OUT_BY: &str = "signed_out_by";
 pub(crate) const SIGNED_OUT_BY_NAME: &str = "signed_out_by_name";
@@ -71,7 +73,7 @@ pub(crate) const STATE_SIGNED_IN: &str = "signed_in";
 pub(crate) const STATE_SIGNED_OUT: &str = "signed_out";
 pub(crate) const WRITE_SIGN_IN: &str = "sign_in";
 pub(crate) const WRITE_TOUCH: &str = "touch";
-pub(crate) const WRITE_KEEP: &str = "keep";
+pub(crate) const WRITE_ACT: &str = "act";
 pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
 

@@ -9,7 +9,7 @@ use domain::sign_out::SignOutTarget;
 use domain::{AccountId, Device, Limits, SignOut};
 
 use crate::Store;
-use crate::attributes::{WRITE_KEEP, WRITE_SIGN_OUT, built, number, string, timestamp};
+use crate::attributes::{WRITE_SIGN_OUT, built, number, string, timestamp};
 use crate::error::StoreError;
 use crate::rows::{account, device, receipt};
 use crate::writes::{self, Write, WriteOutcome};
@@ -40,8 +40,8 @@ impl Store {
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that
     /// the caller was authenticated under; the caller's row of Devices
-    /// (`account_id`, `device_id`), only if it still holds the caller's session and it
-    /// is signed in; the target's row, only if it still holds the session that was read
+    /// (`account_id`, `device_id`), which counts the act, only if it still holds the
+    /// caller's session, signed in and with acts left in this hour; the target's row, only if it still holds the session that was read
     /// and it is signed in; Receipts (the header). The sign-out's id is the client
     /// request token, so a replay changes nothing.
     ///
@@ -62,7 +62,7 @@ impl Store {
             .check(&self.tables.accounts, account::key(account.id));
         let writes = vec![
             Write::Check(same_epoch),
-            Write::Check(self.caller_is_signed_in(caller)),
+            self.count_act(caller, sign_out, None),
             Write::Update(self.end_session(target, sign_out)),
         ];
         self.act(writes, sign_out, limits).await
@@ -74,8 +74,8 @@ impl Store {
     /// One transaction: Accounts (`account_id`), which gets the next epoch only if it
     /// still has the one that the caller was authenticated under; the caller's row of
     /// Devices (`account_id`, `device_id`), only if it still holds the caller's session
-    /// and it is signed in, which moves to the next epoch if the session is kept;
-    /// Receipts (the header and the record). The sign-out's id is the client request
+    /// and it is signed in; if the session is kept, this row counts the act, if it has acts
+    /// left in this hour, and moves to the next epoch; Receipts (the header and the record). The sign-out's id is the client request
     /// token, so a replay changes nothing.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Store {
             if sign_out.scope.includes_caller() {
                 Write::Check(self.caller_is_signed_in(caller))
             } else {
-                Write::Update(self.keep_caller(caller))
+                self.count_act(caller, sign_out, Some(account.epoch.next()))
             },
         ];
         self.act(writes, sign_out, limits).await
@@ -198,16 +198,10 @@ impl Store {
         device::is_signed_in(caller.device.session).check(&self.tables.devices, key)
     }
 
-    /// Returns the update that moves the caller's session to the account's next epoch.
-    fn keep_caller(&self, caller: &Authenticated) -> Update {
-        let (account, id) = (&caller.account, caller.device.id);
-        let key = device::signed_in_key(account.epoch.next(), id);
-        let update = device::is_signed_in(caller.device.session)
-            .update(&self.tables.devices, device::key(account.id, id))
-            .update_expression("SET signed_in_key = :key, last_write = :write")
-            .expression_attribute_values(":key", string(key))
-            .expression_attribute_values(":write", string(WRITE_KEEP));
-        built(update.build())
+    /// Returns the update that counts an act of a caller that stays signed in.
+    fn count_act(&self, caller: &Authenticated, sign_out: &SignOut, next: Option<Epoch>) -> Write {
+        let table = &self.tables.devices;
+        Write::Update(device::count_act(table, &caller.device, sign_out.at, next))
     }
 
     /// Makes the writes and puts the header, in one transaction.

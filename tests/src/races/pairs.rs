@@ -79,7 +79,7 @@ fn assignments(history: History) -> Vec<Operation> {
 /// Returns whether the history ended the device's session.
 fn is_ended(history: History, member: usize) -> bool {
     match history {
-        History::Fresh => false,
+        History::Fresh | History::AtTheLimit => false,
         History::OneSignOut => member == 1,
         History::TwoSignOuts => member != 2,
     }
@@ -119,6 +119,8 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     && !pair.into_iter().any(Operation::is_change_of_password)
         }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
+        // For scripts only.
+        History::AtTheLimit => false,
     };
     has_newest && adds && is_new
 }

@@ -283,14 +283,7 @@ const ALLOWED: [(&str, &[&[&str]]); 16] = [
     ("SignOutAll", &[CHECK, MOVE_THE_EPOCH]),
     (
         "SignOutDevice",
-        &[
-            CHECK,
-            &[
-                "ConditionCheckItem Accounts",
-                "ConditionCheckItem Devices",
-                "PutItem Receipts",
-            ],
-        ],
+        &[CHECK, &["ConditionCheckItem Accounts", "PutItem Receipts"]],
     ),
     (
         "SignOutReceipts",

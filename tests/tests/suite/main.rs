@@ -14,6 +14,7 @@ mod gateway;
 mod http;
 mod introspect;
 mod least_privilege;
+mod limits;
 mod logs;
 mod moments;
 mod nothing_lost;

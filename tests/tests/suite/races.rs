@@ -77,10 +77,8 @@ fn cases() -> Vec<Case<2>> {
 fn played() -> Vec<PlayedHistory> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let runner = Runner::new();
-    HISTORIES
-        .iter()
-        .map(|it| runner.play(*it, folder))
-        .collect()
+    let histories = HISTORIES.iter().chain(&[History::AtTheLimit]);
+    histories.map(|it| runner.play(*it, folder)).collect()
 }
 
 fn find(histories: &[PlayedHistory], history: History) -> &PlayedHistory {
@@ -245,7 +243,9 @@ fn knock_out(
         }
         broken.is_some()
     };
-    let scripted = after_two_ends_by_one(clause).or_else(|| later(clause));
+    let scripted = after_two_ends_by_one(clause)
+        .or_else(|| later(clause))
+        .or_else(|| two_acts(clause));
     if let Some((case, turns)) = scripted {
         let history = find(histories, case.history);
         let run = runner.run(
@@ -382,6 +382,31 @@ fn later(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
         Turn::ToItsEnd(1),
         Turn::Replay(0),
     ];
+    Some((script, turns.into()))
+}
+
+/// Returns a script for the clauses that count the acts of a session: it acts twice at
+/// once, on its first acts in this hour or with one left.
+fn two_acts(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    if !clause.text.contains("acts") {
+        return None;
+    }
+    let act = match clause.operation {
+        "sign out one" => Operation::SignOutOne(0, Target::Device(2)),
+        "sign out others" => Operation::SignOutOthers(0),
+        "change password, keeping" => Operation::ChangePasswordKeeping(0),
+        _ => return None,
+    };
+    let is_first = clause.text.contains("acts_hour");
+    let script = Script {
+        history: if is_first {
+            History::Fresh
+        } else {
+            History::AtTheLimit
+        },
+        operations: vec![act, Operation::SignOutOne(0, Target::Device(1))],
+    };
+    let turns = [Turn::ToItsWrite(0), Turn::ToItsEnd(1), Turn::ToItsEnd(0)];
     Some((script, turns.into()))
 }
 

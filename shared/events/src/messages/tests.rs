@@ -46,6 +46,7 @@ fn television(n: u8) -> Device {
         expires_at: at(9_000),
         state: DeviceState::SignedIn,
         contacted_at: None,
+        ending_acts: domain::device::EndingActs::default(),
     }
 }
 

@@ -2,18 +2,19 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::account::Epoch;
-use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
 use domain::end_info::{ByDevice, EndInfo};
+use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::token::{DeviceKeyHash, TokenHash};
-use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId};
+use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH,
-    DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE,
-    MODEL, NAME, OS, OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, Reader, SCOPE, SESSION_ID,
-    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME,
-    STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT, WRITE_SIGN_IN, built, bytes,
-    number, string, timestamp, ttl,
+    ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID,
+    DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT,
+    LAST_WRITE, MODEL, NAME, OS, OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, Reader, SCOPE,
+    SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
+    SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
+    WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -76,6 +77,47 @@ pub(crate) fn is_signed_in(session: SessionId) -> Condition {
             (":signed_in", string(STATE_SIGNED_IN)),
         ],
     }
+}
+
+/// Returns the update that counts an act by which the session ends others, if the
+/// session is signed in and has acts left in this hour. `moved_to` is the next epoch, if
+/// the act moves the session there.
+pub(crate) fn count_act(
+    table: &str,
+    device: &Device,
+    now: Timestamp,
+    moved_to: Option<Epoch>,
+) -> Update {
+    let hour = EndingActs::hour_of(now);
+    // An hour that has begun goes on counting, also where the clock is behind.
+    let (expression, count, limit) = if device.ending_acts.hour >= hour {
+        (
+            "session_id = :session AND #state = :signed_in AND acts < :most",
+            "acts = acts + :one",
+            (":most", number(ENDING_ACTS_PER_HOUR)),
+        )
+    } else {
+        (
+            "session_id = :session AND #state = :signed_in \
+             AND (attribute_not_exists(acts_hour) OR acts_hour < :hour)",
+            "acts = :one, acts_hour = :hour",
+            (":hour", number(hour)),
+        )
+    };
+    let mut condition = is_signed_in(device.session);
+    condition.expression = expression;
+    condition.values.push(limit);
+    let mut set = format!("SET last_write = :write, {count}");
+    let mut update = condition
+        .update(table, key(device.account, device.id))
+        .expression_attribute_values(":write", string(WRITE_ACT))
+        .expression_attribute_values(":one", number(1));
+    if let Some(epoch) = moved_to {
+        set.push_str(", signed_in_key = :key");
+        let key = signed_in_key(epoch, device.id);
+        update = update.expression_attribute_values(":key", string(key));
+    }
+    built(update.update_expression(set).build())
 }
 
 /// Returns the update that ends a session in its own row, if it is signed in there.
@@ -217,6 +259,10 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         expires_at: row.timestamp(EXPIRES_AT)?,
         state,
         contacted_at: row.timestamp_opt(CONTACTED_AT)?,
+        ending_acts: EndingActs {
+            hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
+            count: row.number_opt(ACTS)?.unwrap_or_default(),
+        },
     })
 }
 

@@ -1,7 +1,7 @@
 //! The mapping of rows, independent of the store's.
 
 use domain::account::{Account, Epoch};
-use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
 use domain::end_info::{ByDevice, EndInfo};
 use domain::password::StoredHash;
 use domain::receipt::ReceiptEntry;
@@ -93,6 +93,10 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         expires_at: moment(row, "expires_at")?,
         state,
         contacted_at: moment(row, "contacted_at"),
+        ending_acts: EndingActs {
+            hour: number(row, "acts_hour").unwrap_or_default(),
+            count: number(row, "acts").unwrap_or_default(),
+        },
     })
 }
 

@@ -26,6 +26,8 @@ pub const MONOTONE: &str = "a session that has ended never becomes valid again";
 pub const EXPLAINED: &str = "a session only ends by a sign-out or sign-in that names it";
 /// Only valid sessions act.
 pub const CALLER: &str = "a sign-out is only written while its caller's session is valid";
+/// Acts are counted.
+pub const LIMITED: &str = "a session's acts against others are counted, up to the limit";
 /// A signed-out row is final.
 pub const SETTLED: &str = "a signed-out row only changes by a new session";
 /// Rows and records agree.

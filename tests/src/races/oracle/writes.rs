@@ -1,12 +1,13 @@
 //! The checks of one write.
 
 use domain::device::DeviceState;
+use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::{EndedSession, Scope, SessionId, SignOut, SignOutTarget, Timestamp};
 
 use super::rows::signed_in_key;
 use super::rules::{
     ACKNOWLEDGED, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD, INDEXED,
-    MONOTONE, PART, SETTLED, TIMES, broken,
+    LIMITED, MONOTONE, PART, SETTLED, TIMES, broken,
 };
 use super::snapshot::{ended_epoch, first_to_end};
 use super::{Oracle, Snapshot, TrackedSession};
@@ -36,6 +37,12 @@ impl Oracle<'_> {
             };
             if !may {
                 return broken(CALLER, format!("{by:?} by an ended session"));
+            }
+            let acts = |seen: &Snapshot| seen.devices[&caller.id].ending_acts.count;
+            let counted = u32::from(!header.scope.includes_caller());
+            let expected = acts(&self.seen) + counted;
+            if counted == 1 && acts(after) != expected || expected > ENDING_ACTS_PER_HOUR {
+                return broken(LIMITED, format!("{by:?} is act {expected}"));
             }
         }
         match &header.target {

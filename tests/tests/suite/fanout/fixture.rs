@@ -28,6 +28,7 @@ pub struct FanOut {
     pub store: Store,
     pub limits: Limits,
     pub account: Account,
+    pub clock: Clock,
     background: Background,
 }
 
@@ -35,7 +36,8 @@ impl FanOut {
     pub async fn new(page_size: i32) -> Self {
         let aws = FakeAws::new();
         let clients = aws.clients();
-        let bundle = Bundle::new(clients.dynamodb(), Clock::fixed(at(0)));
+        let clock = Clock::fixed(at(0));
+        let bundle = Bundle::new(clients.dynamodb(), clock.clone());
         let mut background = Background::new(&clients, &bundle);
         background.sweep.page_size = page_size;
         let (store, limits) = (bundle.store, bundle.limits);
@@ -59,6 +61,7 @@ impl FanOut {
             store,
             limits,
             account,
+            clock,
             background,
         }
     }
@@ -266,6 +269,7 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         expires_at: at(31_536_100),
         state: DeviceState::SignedIn,
         contacted_at: None,
+        ending_acts: domain::device::EndingActs::default(),
     }
 }
 

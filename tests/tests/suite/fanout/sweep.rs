@@ -478,3 +478,21 @@ async fn a_malformed_message_fails_alone() {
     assert_eq!(failed, ["0"]);
     assert_eq!(fan_out.marked_by(4).await, Some(sign_out.id));
 }
+
+#[tokio::test]
+async fn what_is_left_when_the_time_is_over_goes_back_to_the_queue() {
+    let (fan_out, devices, sign_out, body) = signed_out(25, Scope::Global).await;
+    let clock = fan_out.clock.clone();
+    fan_out.aws.intercept(move |call| {
+        if call.operation == "TransactWriteItems" {
+            clock.advance(sweep::TIME_BUDGET.try_into().unwrap());
+        }
+        Intercept::Make
+    });
+
+    assert_eq!(fan_out.deliver_batch(&[&body]).await, ["0"]);
+
+    assert_eq!(parts(&fan_out, &sign_out).len(), 1, "marked in time");
+    fan_out.sweep_to_the_end(&body).await;
+    assert_eq!(parts(&fan_out, &sign_out), ids(&devices));
+}

@@ -1,0 +1,43 @@
+//! The limit of the acts by which one session ends others.
+
+use curfew_tests::account::{OTHER_PASSWORD, PASSWORD};
+use curfew_tests::app::TestApp;
+use curfew_tests::bundle::problem_of;
+use jiff::SignedDuration;
+
+#[tokio::test]
+async fn a_session_ends_others_thirty_times_an_hour_and_itself_at_any_time() {
+    let (app, [thief, owner]) = TestApp::with_devices().await;
+    let bundle = &app.bundle;
+    let device = app.sign_in(None).await;
+    for _ in 0..15 {
+        app.sign_out_device(&thief, &app.sign_in_again(&device).await)
+            .await;
+        app.sign_out_scope(&thief, "others").await;
+    }
+    let owner = app.sign_in_again(&owner).await;
+    let device = app.sign_in_again(&device).await;
+
+    let keeping = bundle.change_password(&thief.token, PASSWORD, OTHER_PASSWORD, true);
+    for reply in [
+        bundle.sign_out_device(&thief.token, device.id).await,
+        bundle.sign_out_scope(&thief.token, "others").await,
+        keeping.await,
+    ] {
+        let problem = problem_of(&reply);
+        assert_eq!(problem, (429, "rate-limited".to_owned()));
+        let seconds = reply.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse::<i64>()
+            .unwrap();
+        assert!((1..=3600).contains(&seconds), "{seconds}");
+    }
+
+    assert_eq!(bundle.who_am_i(&device.token).await.status_code, 200);
+    // The owner's session has its own count, and ending itself is never limited.
+    app.sign_out_device(&owner, &device).await;
+    assert_eq!(bundle.sign_out_this(&thief.token).await.status_code, 200);
+    app.advance(SignedDuration::from_hours(1));
+    app.sign_out_scope(&owner, "global").await;
+}
