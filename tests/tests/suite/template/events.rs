@@ -58,14 +58,15 @@ fn a_batch_of_a_queue_can_fail_in_part_and_stays_invisible_while_it_is_processed
             mapping["FunctionResponseTypes"],
             json!(["ReportBatchItemFailures"])
         );
-        assert!(mapping["ScalingConfig"]["MaximumConcurrency"].is_u64());
+        let most = &mapping["ScalingConfig"]["MaximumConcurrency"];
+        assert!(most.is_u64() || most["Ref"] == "PushConcurrency", "{name}");
         let queue = resources("AWS::SQS::Queue")[referred(&mapping["Queue"])];
         let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
         let timeout_s = setting(functions()[name], "Timeout").as_u64().unwrap();
-        // Lambda's guide asks for six times the timeout. But a device waits for its push,
-        // and a duplicate is harmless.
-        let times = if name == "PushRevocations" { 2 } else { 6 };
-        assert!(hidden_s >= times * timeout_s, "{name}");
+        // Lambda's guide asks for six times the timeout. Less would make throttled messages
+        // dead letters.
+        assert!(hidden_s >= 6 * timeout_s, "{name}");
+        assert!(alarms("Throttles").contains_key(name), "{name}");
     }
 }
 
@@ -159,7 +160,11 @@ fn alarms(metric: &str) -> BTreeMap<String, f64> {
         .filter(|alarm| alarm["MetricName"] == metric)
         .map(|alarm| {
             assert_eq!(alarm["ComparisonOperator"], "GreaterThanThreshold");
-            assert_eq!(alarm["TreatMissingData"], "notBreaching");
+            // Queues and event sources without traffic report no data.
+            let keeps_state = ["ApproximateNumberOfMessagesVisible"].contains(&metric)
+                || metric.ends_with("EventCount");
+            let missing = if keeps_state { "ignore" } else { "notBreaching" };
+            assert_eq!(alarm["TreatMissingData"], missing, "{metric}");
             let of = referred(&alarm["Dimensions"][0]["Value"]).to_owned();
             (of, alarm["Threshold"].as_f64().unwrap())
         })
@@ -188,6 +193,34 @@ fn a_stream_that_is_not_read_raises_an_alarm_long_before_it_expires() {
         assert!(ages[reader] <= 3_600_000.0, "{reader}");
         assert!(alarms("Errors").contains_key(reader), "{reader}");
         assert!(alarms("Throttles").contains_key(reader), "{reader}");
+    }
+}
+
+#[test]
+fn a_batch_that_goes_to_the_bucket_or_is_dropped_raises_an_alarm() {
+    let sources = ["PublishRevocationsSignIns", "PublishRevocationsSignOuts"];
+    for metric in ["OnFailureDestinationDeliveredEventCount", "DroppedEventCount"] {
+        let alarms = alarms(metric);
+        assert!(alarms.keys().eq(sources), "{alarms:?}");
+        assert!(alarms.values().all(|threshold| threshold.abs() < f64::EPSILON));
+    }
+    for (name, mapping) in events("DynamoDB") {
+        assert_eq!(mapping["MetricsConfig"]["Metrics"], json!(["EventCount"]), "{name}");
+    }
+}
+
+#[test]
+fn refused_sign_ins_and_guesses_are_counted_in_the_logs_and_have_an_alarm() {
+    let filters = resources("AWS::Logs::MetricFilter");
+    for (metric, log) in [("RefusedSignIns", "HttpApiLog"), ("Guesses", "LoginLog")] {
+        let properties = &filters[metric]["Properties"];
+        assert_eq!(referred(&properties["LogGroupName"]), log);
+        let counted = &properties["MetricTransformations"][0];
+        assert_eq!(counted["MetricName"], metric);
+        let alarm = &resources("AWS::CloudWatch::Alarm")[format!("{metric}Alarm").as_str()];
+        let alarm = &alarm["Properties"];
+        assert_eq!(alarm["MetricName"], metric);
+        assert_eq!(alarm["Namespace"], counted["MetricNamespace"]);
     }
 }
 

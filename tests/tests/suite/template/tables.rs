@@ -22,7 +22,7 @@ fn every_lasting_table_is_retained_recoverable_and_protected() {
         );
         assert_eq!(
             properties["DeletionProtectionEnabled"],
-            json!({ "Fn::If": ["IsProduction", true, false] }),
+            json!({ "Fn::If": ["ProtectsTables", true, false] }),
             "{name}"
         );
         assert_eq!(table["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
