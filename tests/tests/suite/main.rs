@@ -21,6 +21,7 @@ mod nothing_lost;
 mod openapi;
 mod races;
 mod receipts;
+mod redrive;
 mod route_keys;
 mod sockets;
 mod subscribing;
