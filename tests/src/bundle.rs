@@ -47,6 +47,8 @@ pub struct Bundle {
     pub session: session::Deps,
     /// `GET /v1/devices`.
     pub list_devices: list_devices::Deps,
+    /// `PATCH /v1/devices/{device_id}`.
+    pub rename_device: rename_device::Deps,
     /// `POST /v1/devices/{device_id}/sign-out`.
     pub sign_out_device: sign_out_device::Deps,
     /// `POST /v1/sign-out-all`.
@@ -88,6 +90,7 @@ impl Bundle {
             login: deps!(login, limits: limits, hasher: hasher()),
             session: deps!(session, limits: limits),
             list_devices: deps!(list_devices, limits: limits),
+            rename_device: deps!(rename_device, limits: limits),
             sign_out_device: deps!(sign_out_device, limits: limits),
             sign_out_all: deps!(sign_out_all, limits: limits),
             change_password: deps!(change_password, limits: limits, rules: rules, hasher: hasher()),
@@ -116,6 +119,9 @@ impl Bundle {
                     session::handle(&self.session, event).await
                 }
                 "GET /v1/devices" => list_devices::handle(&self.list_devices, event).await,
+                "PATCH /v1/devices/{device_id}" => {
+                    rename_device::handle(&self.rename_device, event).await
+                }
                 "POST /v1/devices/{device_id}/sign-out" => {
                     sign_out_device::handle(&self.sign_out_device, event).await
                 }
@@ -174,6 +180,14 @@ impl Bundle {
     /// Lists the devices of the account.
     pub async fn list(&self, token: &str) -> Reply {
         self.send(event("GET", "/v1/devices", Some(token), None))
+            .await
+    }
+
+    /// Gives a device the owner's name for it.
+    pub async fn rename_device(&self, token: &str, device: DeviceId, name: &str) -> Reply {
+        let body = json!({ "name": name });
+        let route = "PATCH /v1/devices/{device_id}";
+        self.send(event_about(route, Some(token), device, Some(&body)))
             .await
     }
 

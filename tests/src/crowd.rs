@@ -368,7 +368,8 @@ fn row(
             name: format!("Television {n}"),
             ..DeviceInfo::default()
         },
-        own_name: None,
+        owner_name: None,
+        reported_name: None,
         place: Place::default(),
         session: SessionId::from_random(runtime::random()),
         token_hash: token.hash(),

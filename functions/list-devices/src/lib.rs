@@ -257,11 +257,9 @@ impl<'a> Filter<'a> {
                 .ends
                 .get(&device.id)
                 .map_or(SessionEnd::Unrecorded, SessionEnd::SignedOut),
-            SessionStatus::SignedIn | SessionStatus::Expired => SessionEnd::Expired(
-                device
-                    .expires_at
-                    .min(self.limits.idle_at(device.last_active_at)),
-            ),
+            SessionStatus::SignedIn | SessionStatus::Expired => {
+                SessionEnd::Expired(device.expiry(&self.limits))
+            }
         };
         Some(DeviceView::signed_out(device, current, end))
     }

@@ -32,12 +32,13 @@ impl NewSession {
         let (before, used_key, id) = identify(attempt, before, now);
         let token = Token::new(account.id, id, runtime::random());
         let key = DeviceKey::new(id, runtime::random());
-        let (info, own_name) = describe(attempt, request, before.as_ref());
+        let (info, reported_name) = describe(attempt, request, before.as_ref());
         let row = Device {
             account: account.id,
             id,
             info,
-            own_name,
+            owner_name: before.as_ref().and_then(|row| row.owner_name.clone()),
+            reported_name,
             place: request.place(),
             session: SessionId::from_random(runtime::random()),
             token_hash: token.hash(),
@@ -89,20 +90,20 @@ fn has_key(row: &Device, key: DeviceKeyHash) -> bool {
     key.matches(&row.key_hash) | previous.is_some_and(|previous| key.matches(previous))
 }
 
-/// Returns the facts of the device and its owner's name for it. Keeps the name that
-/// the owner gave it before, if the request has none.
+/// Returns the details of the device and the name that it reports. Keeps the name that
+/// it reported before, if the request has none.
 fn describe(
     attempt: &Attempt,
     request: &Request,
     before: Option<&Device>,
 ) -> (DeviceInfo, Option<String>) {
-    let own_name = attempt
+    let reported_name = attempt
         .reported
         .name
         .clone()
-        .or_else(|| before.and_then(|row| row.own_name.clone()));
+        .or_else(|| before.and_then(|row| row.reported_name.clone()));
     let reported = ReportedInfo {
-        name: own_name.clone(),
+        name: reported_name.clone(),
         ..attempt.reported.clone()
     };
     let hints = ClientHints {
@@ -110,5 +111,5 @@ fn describe(
         ..ClientHints::from_headers(|name| request.header(name))
     };
     let info = device_info::describe(&reported, request.header("user-agent"), &hints);
-    (info, own_name)
+    (info, reported_name)
 }

@@ -54,10 +54,11 @@ struct Member {
 }
 
 /// The functions that change rows, so that a second request would have less to do.
-const CHANGING: [&str; 6] = [
+const CHANGING: [&str; 7] = [
     "change-password",
     "login",
     "push-revocations",
+    "rename-device",
     "sign-out-all",
     "sign-out-device",
     "sweep",
@@ -158,6 +159,13 @@ impl World {
                 });
                 let event = gateway("POST", "/v1/login", None, Some(&body));
                 ("a new device", event)
+            }
+            "rename-device" => {
+                let body = json!({ "name": "Hotel TV" });
+                let path = format!("/v1/devices/{device}");
+                let mut event = gateway("PATCH", &path, token, Some(&body));
+                event["pathParameters"] = json!({ "device_id": device });
+                ("another device", event)
             }
             "sign-out-device" => {
                 let path = format!("/v1/devices/{device}/sign-out");

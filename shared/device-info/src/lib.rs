@@ -47,7 +47,7 @@ pub use domain::{DeviceInfo, DeviceType};
 pub use hints::ClientHints;
 use hints::{Brand, Hinted};
 pub use name::{MAX_NAME_CHARS, UNKNOWN};
-pub use reported::{InfoProblem, InvalidInfo, ReportedInfo};
+pub use reported::{InfoProblem, InvalidInfo, ReportedInfo, owner_name};
 use signs::Sign;
 use user_agent::Parsed;
 

@@ -57,6 +57,17 @@ impl ReportedInfo {
     }
 }
 
+/// Validates the owner's name for a device, and makes it safe to show. A blank one
+/// becomes `None`.
+///
+/// # Errors
+///
+/// As [`ReportedInfo::validated`].
+pub fn owner_name(name: String) -> Result<Option<String>, InvalidInfo> {
+    let name = validated("name", Some(name))?;
+    Ok(name.and_then(|name| text::clean(&name, ReportedInfo::MAX_CHARS)))
+}
+
 /// The error for a reported text that is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]

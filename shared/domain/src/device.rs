@@ -63,7 +63,7 @@ impl DeviceType {
 pub struct DeviceInfo {
     /// The device's type.
     pub device_type: DeviceType,
-    /// The name to show: the owner's own, or one derived from the other details.
+    /// The name that the device reported, or one derived from the other details.
     pub name: String,
     /// The operating system, with its version if known.
     pub os: Option<String>,
@@ -123,8 +123,11 @@ pub struct Device {
     pub id: DeviceId,
     /// The details that a person recognizes it by.
     pub info: DeviceInfo,
-    /// The name that the owner gave it, which is part of the shown one.
-    pub own_name: Option<String>,
+    /// The name that the owner gave it in the list of devices.
+    pub owner_name: Option<String>,
+    /// The name that the device reported at a sign-in, which is part of the name in
+    /// `info`.
+    pub reported_name: Option<String>,
     /// The place of its last sign-in.
     pub place: Place,
     /// The current session, or the last one if it has ended.
@@ -162,11 +165,23 @@ pub struct Device {
 }
 
 impl Device {
+    /// Returns the name to show: the owner's, or else the one of its details.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.owner_name.as_deref().unwrap_or(&self.info.name)
+    }
+
+    /// Returns the time when the session expires, by the absolute or the idle limit.
+    #[must_use]
+    pub fn expiry(&self, limits: &Limits) -> Timestamp {
+        self.expires_at.min(limits.idle_at(self.last_active_at))
+    }
+
     /// Returns whether the session had expired at `at`, by the absolute or the
     /// idle limit. No later sign-out ended it then.
     #[must_use]
     pub fn had_expired(&self, at: Timestamp, limits: &Limits) -> bool {
-        at >= self.expires_at || at >= limits.idle_at(self.last_active_at)
+        at >= self.expiry(limits)
     }
 
     /// Returns whether the receipt of the sign-out that ended the session has an

@@ -47,7 +47,7 @@ impl From<&Device> for EndedSession {
             session: device.session,
             epoch: device.epoch,
             token_hash: device.token_hash,
-            name: device.info.name.clone(),
+            name: device.name().to_owned(),
             device_type: device.info.device_type,
         }
     }
@@ -188,7 +188,7 @@ impl SignOut {
 fn by(caller: &Authenticated) -> ByDevice {
     ByDevice {
         id: caller.device.id,
-        name: caller.device.info.name.clone(),
+        name: caller.device.name().to_owned(),
     }
 }
 

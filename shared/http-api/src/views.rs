@@ -195,7 +195,7 @@ impl DeviceView {
             } else {
                 Status::SignedOut
             },
-            name: device.info.name.clone(),
+            name: device.name().to_owned(),
             device_type: device.info.device_type,
             os: device.info.os.clone(),
             browser: device.info.browser.clone(),

@@ -30,7 +30,8 @@ pub(crate) const DEVICE_KEY_HASH: &str = "device_key_hash";
 pub(crate) const PREVIOUS_DEVICE_KEY_HASH: &str = "previous_device_key_hash";
 pub(crate) const DEVICE_TYPE: &str = "device_type";
 pub(crate) const NAME: &str = "device_name";
-pub(crate) const OWN_NAME: &str = "own_name";
+pub(crate) const OWNER_NAME: &str = "owner_name";
+pub(crate) const REPORTED_NAME: &str = "reported_name";
 pub(crate) const OS: &str = "os";
 pub(crate) const BROWSER: &str = "browser";
 pub(crate) const APP: &str = "app";
@@ -76,6 +77,7 @@ pub(crate) const WRITE_TOUCH: &str = "touch";
 pub(crate) const WRITE_ACT: &str = "act";
 pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
+pub(crate) const WRITE_RENAME: &str = "rename";
 
 /// Returns the result of a builder whose required members are all set.
 pub(crate) fn built<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {

@@ -23,6 +23,7 @@ mod connections;
 mod contact;
 mod devices;
 mod receipts;
+mod rename;
 mod sign_in;
 mod sign_outs;
 mod stream;

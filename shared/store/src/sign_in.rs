@@ -7,15 +7,16 @@ use domain::{Device, Limits, SessionId};
 use crate::Store;
 use crate::error::StoreError;
 use crate::rows::{device, receipt};
-use crate::writes::{self, Write, WriteOutcome};
+use crate::writes::{self, Condition, Write, WriteOutcome};
 
 impl Store {
     /// Writes a device's row with a new session. The session is valid if the account
     /// still has the epoch that the row carries.
     ///
     /// `PutItem` of Devices (`account_id`, `device_id`), only if the row still holds
-    /// the session `replaced`, or is still absent if `replaced` is `None`. No
-    /// condition on the epoch is needed: a session with an old one is never valid.
+    /// the session `replaced` and the owner's name, or is still absent if `replaced` is
+    /// `None`. No condition on the epoch is needed: a session with an old one is never
+    /// valid.
     ///
     /// A replay of a put that succeeded finds the condition false and is `Stale`, so
     /// it cannot revive a session that was ended in between. For that reason a
@@ -31,7 +32,7 @@ impl Store {
     ) -> Result<WriteOutcome, StoreError> {
         let condition = match replaced {
             None => device::is_absent(),
-            Some(session) => device::has_session(session),
+            Some(session) => has_name(device::has_session(session), device),
         };
         let put = condition.put(&self.tables.devices, device::to_item(device, limits));
         writes::put(&self.client, &put).await
@@ -41,7 +42,7 @@ impl Store {
     /// marked yet, and writes its receipt entry in the same transaction.
     ///
     /// One transaction of Devices (`account_id`, `device_id`), only if the row still
-    /// holds the session `replaced` and is not marked, and Receipts (`account_id`,
+    /// holds the session `replaced` and the owner's name and is not marked, and Receipts (`account_id`,
     /// `sign_out_id#device_id`), each attribute only if it is absent. The new
     /// session's id is the transaction's token, so a replay changes nothing.
     ///
@@ -57,7 +58,7 @@ impl Store {
         // The state is part of the condition because the caller may have read the
         // device before the account: a session that was signed out by itself in
         // between has no entry in the receipt of what moved the epoch.
-        let put = device::is_signed_in(replaced.session)
+        let put = has_name(device::is_signed_in(replaced.session), device)
             .put(&self.tables.devices, device::to_item(device, limits));
         let entry = receipt::update_entry(
             &self.tables.receipts,
@@ -70,4 +71,10 @@ impl Store {
         let writes = [Write::Put(put), Write::Update(entry)];
         writes::transact(&self.client, writes, device.session.to_string()).await
     }
+}
+
+/// Requires that the row still has the owner's name that the new row keeps, so that a
+/// rename in between is not lost.
+fn has_name(condition: Condition, device: &Device) -> Condition {
+    device::and_has_owner_name(condition, device.owner_name.as_deref())
 }

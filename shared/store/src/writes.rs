@@ -1,5 +1,6 @@
 //! Conditional writes: of one item, or of several in a transaction.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
@@ -26,7 +27,7 @@ pub enum WriteOutcome {
 
 /// The condition of a write, with the values of its placeholders.
 pub(crate) struct Condition {
-    pub(crate) expression: &'static str,
+    pub(crate) expression: Cow<'static, str>,
     /// Attribute names that are reserved words, by placeholder.
     pub(crate) names: &'static [(&'static str, &'static str)],
     pub(crate) values: Vec<(&'static str, AttributeValue)>,
@@ -39,7 +40,7 @@ impl Condition {
         let check = ConditionCheck::builder()
             .table_name(table)
             .set_key(Some(key))
-            .condition_expression(self.expression)
+            .condition_expression(self.expression.clone())
             .set_expression_attribute_names(self.names())
             .set_expression_attribute_values(self.into_values());
         built(check.build())
@@ -50,7 +51,7 @@ impl Condition {
         let put = Put::builder()
             .table_name(table)
             .set_item(Some(item))
-            .condition_expression(self.expression)
+            .condition_expression(self.expression.clone())
             .set_expression_attribute_names(self.names())
             .set_expression_attribute_values(self.into_values());
         built(put.build())
@@ -61,7 +62,7 @@ impl Condition {
         Update::builder()
             .table_name(table)
             .set_key(Some(key))
-            .condition_expression(self.expression)
+            .condition_expression(self.expression.clone())
             .set_expression_attribute_names(self.names())
             .set_expression_attribute_values(self.into_values())
     }

@@ -28,6 +28,8 @@ pub enum Operation {
     SignInAgain(usize),
     /// A device signs itself out.
     SignOutThis(usize),
+    /// A device gives another, or itself, the owner's name for it.
+    Rename(usize, usize),
     /// A device signs out one device.
     SignOutOne(usize, Target),
     /// A device signs out the others.
@@ -72,6 +74,7 @@ impl Operation {
     pub fn caller(self) -> Option<usize> {
         match self {
             Self::SignOutThis(by)
+            | Self::Rename(by, _)
             | Self::SignOutOne(by, _)
             | Self::SignOutOthers(by)
             | Self::SignOutGlobal(by)
@@ -120,6 +123,8 @@ impl Operation {
             Self::SignInWithRehash => "sign in, with a rehash",
             Self::SignInAgain(_) => "sign in again",
             Self::SignOutThis(_) => "sign out this",
+            Self::Rename(by, of) if by == of => "rename itself",
+            Self::Rename(..) => "rename",
             Self::SignOutOne(by, Target::Device(target)) if by == target => "sign out one, itself",
             Self::SignOutOne(..) => "sign out one",
             Self::SignOutOthers(_) => "sign out others",
@@ -224,6 +229,12 @@ pub fn new_password(actor: usize) -> String {
     )
 }
 
+/// Returns the name that the actor with this number gives a device.
+#[must_use]
+pub fn new_name(actor: usize) -> String {
+    format!("Device of actor {actor}")
+}
+
 /// Begins an operation, which runs when it is polled.
 #[must_use]
 pub fn begin(
@@ -249,6 +260,12 @@ pub fn begin(
                 bundle.log_in_as(email, password, key, &details).await
             }
             Operation::SignOutThis(by) => bundle.sign_out_this(token(by)).await,
+            Operation::Rename(by, of) => {
+                let name = new_name(actor);
+                bundle
+                    .rename_device(token(by), account.devices[of].id, &name)
+                    .await
+            }
             Operation::SignOutOne(by, target) => {
                 let target = match target {
                     Target::Device(member) => account.devices[member].id,

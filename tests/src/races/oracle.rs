@@ -11,7 +11,7 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::device::{Device, DeviceState};
-use domain::{EndedSession, Reason, SessionId, SignOut, SignOutId, Timestamp};
+use domain::{DeviceId, EndedSession, Reason, SessionId, SignOut, SignOutId, Timestamp};
 
 pub use self::rules::Violation;
 use self::rules::{ACKNOWLEDGED, COUNTED, Checked, EXPLAINED, broken};
@@ -30,6 +30,8 @@ struct TrackedSession {
     ended_by: Option<SignOutId>,
     /// The details that its receipt entry must have.
     session: EndedSession,
+    /// The other names that its device had: a receipt shows the one that was read.
+    earlier_names: Vec<String>,
 }
 
 impl TrackedSession {
@@ -46,7 +48,19 @@ impl TrackedSession {
             has_ended,
             ended_by: ended_by.filter(|_| has_ended),
             session: EndedSession::from(device),
+            earlier_names: Vec::new(),
         }
+    }
+
+    /// Returns whether a record or an entry is about this session.
+    fn is_in(&self, recorded: &EndedSession) -> bool {
+        let name = self.session.name.clone();
+        let is_name = name == recorded.name || self.earlier_names.contains(&recorded.name);
+        let recorded = EndedSession {
+            name,
+            ..recorded.clone()
+        };
+        is_name && recorded == self.session
     }
 }
 
@@ -88,6 +102,8 @@ pub struct Oracle<'a> {
     seen: Snapshot,
     /// The current password.
     password: String,
+    /// The names that were written for each device.
+    names: BTreeMap<DeviceId, Vec<String>>,
 }
 
 impl<'a> Oracle<'a> {
@@ -111,6 +127,7 @@ impl<'a> Oracle<'a> {
                 has_ended: true,
                 ended_by: Some(*sign_out),
                 session: part.session.clone(),
+                earlier_names: Vec::new(),
             };
             (part.session.session, tracked)
         });
@@ -120,6 +137,7 @@ impl<'a> Oracle<'a> {
             sessions,
             seen,
             password: account.password.clone(),
+            names: BTreeMap::new(),
         })
     }
 
@@ -153,6 +171,7 @@ impl<'a> Oracle<'a> {
             return broken(COUNTED, "the epoch moved without a record");
         }
         self.check_sessions(by, header.as_ref(), &after, now)?;
+        self.check_names(by, &after, now)?;
         self.check_rows(by, &after)?;
         Self::check_index(by, &after)?;
         self.check_parts(by, &after)?;

@@ -71,6 +71,7 @@ fn assignments(history: History) -> Vec<Operation> {
             Operation::SignOutOne(by, Target::Newest),
         ]);
         all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
+        all.extend((0..DEVICES).map(|of| Operation::Rename(by, of)));
     }
     all.sort_unstable();
     all
@@ -102,6 +103,14 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     || other.is_change_of_password()
                     || matches!(other, Operation::SignOutGlobal(_))
             });
+    // A rename changes a name that no other operation writes but a sign-in of its device
+    // and another rename. It depends on the session of its caller.
+    let renames = |it| matches!(it, Operation::Rename(..));
+    if pair.into_iter().any(renames) {
+        let [one, other] = pair;
+        return is_worth_it_to_rename(history, one, other)
+            || is_worth_it_to_rename(history, other, one);
+    }
     // The history matters only to operations that end or mark many sessions, and a
     // second sign-out of many only to the sweep. Changing the password ends sessions in
     // the same way.
@@ -123,6 +132,29 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
         History::AtTheLimit => false,
     };
     has_newest && adds && is_new
+}
+
+/// Returns whether the other operation can get in the way of the rename. The history of
+/// one sign-out gives the first device a name.
+fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) -> bool {
+    let Operation::Rename(by, of) = rename else {
+        return false;
+    };
+    let is_of_target = match other {
+        Operation::SignInAgain(device) | Operation::Rename(_, device) => device == of,
+        _ => false,
+    };
+    let ends_caller = match other {
+        Operation::SignOutThis(device) | Operation::SignInAgain(device) => device == by,
+        Operation::SignOutOne(_, Target::Device(device)) => device == by,
+        Operation::SignOutGlobal(_) => true,
+        _ => false,
+    };
+    match history {
+        History::Fresh => is_of_target || ends_caller,
+        History::OneSignOut => is_of_target,
+        History::TwoSignOuts | History::AtTheLimit => false,
+    }
 }
 
 fn ends_many(operation: Operation) -> bool {
@@ -158,6 +190,10 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
     match operation {
         Operation::SignInAgain(by) => Operation::SignInAgain(name(by)),
         Operation::SignOutThis(by) => Operation::SignOutThis(name(by)),
+        Operation::Rename(by, of) => {
+            let by = name(by);
+            Operation::Rename(by, name(of))
+        }
         Operation::SignOutOne(by, Target::Device(of)) => {
             let by = name(by);
             Operation::SignOutOne(by, Target::Device(name(of)))

@@ -100,8 +100,8 @@ impl Step {
 pub enum History {
     /// Three devices are signed in.
     Fresh,
-    /// The first device signed out the others, and the third one signed in again. No
-    /// sweep has run.
+    /// The first device was named by its owner and signed out the others, and the third
+    /// one signed in again. No sweep has run.
     OneSignOut,
     /// The same, and then the third device signed out the others.
     TwoSignOuts,
@@ -219,6 +219,8 @@ impl Runner {
         if history == History::AtTheLimit {
             self.use_up_acts();
         } else if history != History::Fresh {
+            let renamed = bundle.rename_device(&devices[0].token, devices[0].id, "Home");
+            assert_eq!(renamed.await.status_code, 200);
             others(&devices[0]).await;
             devices[2] = self.sign_in(Some(&devices[2].key)).await;
         }

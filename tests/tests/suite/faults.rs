@@ -134,6 +134,7 @@ enum Request {
     Touch,
     SignOut,
     Devices,
+    Rename,
     SignOutDevice,
     SignOutOthers,
     SignOutGlobal,
@@ -154,7 +155,7 @@ enum Request {
     LoginOverEnded,
 }
 
-const REQUESTS: [Request; 19] = [
+const REQUESTS: [Request; 20] = [
     Request::Register,
     Request::Login,
     Request::LoginAgain,
@@ -162,6 +163,7 @@ const REQUESTS: [Request; 19] = [
     Request::Touch,
     Request::SignOut,
     Request::Devices,
+    Request::Rename,
     Request::SignOutDevice,
     Request::SignOutOthers,
     Request::SignOutGlobal,
@@ -187,6 +189,7 @@ impl Request {
             Self::Session | Self::Touch | Self::Contact => "getSession",
             Self::SignOut => "signOut",
             Self::Devices => "listDevices",
+            Self::Rename => "renameDevice",
             Self::SignOutDevice => "signOutDevice",
             Self::SignOutOthers | Self::SignOutGlobal => "signOutAll",
             Self::ChangePasswordKeeping | Self::ChangePassword => "changePassword",
@@ -311,6 +314,7 @@ impl Setup {
             }
             Request::SignOut => bundle.sign_out_this(token).await,
             Request::Devices => bundle.list(token).await,
+            Request::Rename => bundle.rename_device(token, self.tv.id, "TV").await,
             Request::SignOutDevice => bundle.sign_out_device(token, self.tv.id).await,
             Request::SignOutOthers => bundle.sign_out_scope(token, "others").await,
             Request::SignOutGlobal => bundle.sign_out_scope(token, "global").await,

@@ -230,7 +230,7 @@ const MOVE_THE_EPOCH: &[&str] = &[
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 16] = [
+const ALLOWED: [(&str, &[&[&str]]); 17] = [
     ("Api", &[]),
     ("Authorizer", &[CHECK]),
     ("ChangePassword", &[CHECK, MOVE_THE_EPOCH]),
@@ -277,6 +277,13 @@ const ALLOWED: [(&str, &[&[&str]]); 16] = [
             "PostToConnection",
             "DeleteConnection",
         ]],
+    ),
+    (
+        "RenameDevice",
+        &[
+            CHECK,
+            &["ConditionCheckItem Accounts", "ConditionCheckItem Devices"],
+        ],
     ),
     ("Register", &[&["PutItem Accounts", "PutItem Identities"]]),
     ("Session", &[CHECK, &["PutItem Receipts"]]),

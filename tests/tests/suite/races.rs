@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
 use curfew_tests::bundle::Bundle;
 use curfew_tests::engine::Engine;
 use curfew_tests::races::clauses::{self, CONTACT, Clause};
@@ -17,10 +18,12 @@ use curfew_tests::races::schedule::{
     Exhaustive, History, PlayedHistory, Run, Runner, Scripted, Turn,
 };
 use curfew_tests::random::SeededRandom;
-use curfew_tests::tables::ACCOUNTS;
+use curfew_tests::tables::{ACCOUNTS, DEVICES};
 use curfew_tests::wire::{self, Call, CallResult};
-use domain::AccountId;
+use domain::session::Authenticated;
+use domain::{AccountId, Device, DeviceId};
 use runtime::{Clock, lock};
+use store::WriteOutcome;
 
 const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
 
@@ -460,8 +463,11 @@ struct Script {
 #[test]
 fn every_condition_that_is_knocked_out_breaks_a_rule() {
     let (histories, cases) = (played(), cases());
+    // No race deletes a row: `every_condition_of_renaming_prevents_a_new_row` shows that
+    // a rename needs one.
     let clauses: Vec<Clause> = clauses_of(&mut Runner::new(), &histories, &cases)
         .into_iter()
+        .filter(|clause| clause.text != A_ROW)
         .collect();
 
     let mut shown = on_two_threads(&clauses, |runner, clause| {
@@ -558,4 +564,47 @@ async fn every_condition_of_enabling_prevents_a_new_account() {
     for clause in clauses {
         assert!(!enabled_unknown(Some(clause.clone())).await.0, "{clause:?}");
     }
+}
+
+/// The condition that a device has a row.
+const A_ROW: &str = "attribute_exists(device_id)";
+
+/// Renames a device whose row is gone. Returns the number of rows.
+async fn renamed_gone(knocked_out: Option<&str>) -> usize {
+    let clause = knocked_out.map(|text| Clause {
+        operation: "rename",
+        write: "Update Devices".to_owned(),
+        text: text.to_owned(),
+    });
+    let (engine, bundle, _) = without(clause, "rename");
+    bundle.register(EMAIL, PASSWORD).await;
+    let device = TestDevice::of(&bundle.log_in(EMAIL, PASSWORD, None).await);
+    let mut rows = bundle
+        .store
+        .rows(device.account, &[device.id])
+        .await
+        .unwrap();
+    let caller = Authenticated {
+        account: rows.account.take().unwrap(),
+        device: rows.take_device(device.id).unwrap(),
+    };
+    let gone = Device {
+        id: DeviceId::new(bundle.clock.now(), [7; 10]),
+        ..caller.device.clone()
+    };
+    let renamed = bundle
+        .store
+        .rename(&caller, &gone, Some("TV"), [1; 16])
+        .await;
+    assert_eq!(
+        renamed.unwrap() == WriteOutcome::Stale,
+        knocked_out.is_none()
+    );
+    engine.rows(DEVICES).len()
+}
+
+#[tokio::test]
+async fn every_condition_of_renaming_prevents_a_new_row() {
+    assert_eq!(renamed_gone(None).await, 1);
+    assert_eq!(renamed_gone(Some(A_ROW)).await, 2);
 }

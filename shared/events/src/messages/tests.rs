@@ -28,7 +28,8 @@ fn television(n: u8) -> Device {
             name: "Anna's television".to_owned(),
             ..DeviceInfo::default()
         },
-        own_name: None,
+        owner_name: None,
+        reported_name: None,
         place: Place {
             ip: Some("203.0.113.9".to_owned()),
             ..Place::default()

@@ -1,5 +1,7 @@
 //! Rows of Accounts and Identities.
 
+use std::borrow::Cow;
+
 use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
 use domain::{AccountId, EmailAddress};
@@ -18,7 +20,7 @@ pub(crate) fn key(account: AccountId) -> Item {
 /// Requires that the account exists.
 pub(crate) fn exists() -> Condition {
     Condition {
-        expression: "attribute_exists(account_id)",
+        expression: Cow::Borrowed("attribute_exists(account_id)"),
         names: &[],
         values: vec![],
     }
@@ -27,7 +29,7 @@ pub(crate) fn exists() -> Condition {
 /// Requires that no sign-out has moved the account's epoch on.
 pub(crate) fn has_epoch(epoch: Epoch) -> Condition {
     Condition {
-        expression: "epoch = :epoch",
+        expression: Cow::Borrowed("epoch = :epoch"),
         names: &[],
         values: vec![(":epoch", number(epoch.0))],
     }
@@ -36,7 +38,7 @@ pub(crate) fn has_epoch(epoch: Epoch) -> Condition {
 /// Requires that the account still has the password hash that was verified.
 pub(crate) fn has_password_hash(verified: &StoredHash) -> Condition {
     Condition {
-        expression: "password_hash = :verified",
+        expression: Cow::Borrowed("password_hash = :verified"),
         names: &[],
         values: vec![(":verified", string(verified.as_str()))],
     }
@@ -78,7 +80,7 @@ pub(crate) fn identity_key(email: &EmailAddress) -> Item {
 /// Requires that no account has the address.
 pub(crate) fn address_is_free() -> Condition {
     Condition {
-        expression: "attribute_not_exists(email)",
+        expression: Cow::Borrowed("attribute_not_exists(email)"),
         names: &[],
         values: vec![],
     }

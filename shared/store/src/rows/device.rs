@@ -1,5 +1,7 @@
 //! Rows of Devices.
 
+use std::borrow::Cow;
+
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::account::Epoch;
 use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
@@ -11,7 +13,7 @@ use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, Timestamp};
 use crate::attributes::{
     ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID,
     DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT,
-    LAST_WRITE, MODEL, NAME, OS, OWN_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, Reader, SCOPE,
+    LAST_WRITE, MODEL, NAME, OS, OWNER_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, REPORTED_NAME, Reader, SCOPE,
     SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
     SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
     WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
@@ -51,16 +53,37 @@ pub(crate) fn epoch_prefix(last_epoch: Epoch) -> String {
 /// Requires that the device has no row.
 pub(crate) fn is_absent() -> Condition {
     Condition {
-        expression: "attribute_not_exists(device_id)",
+        expression: Cow::Borrowed("attribute_not_exists(device_id)"),
         names: &[],
         values: vec![],
     }
 }
 
+/// Requires that the device has a row.
+pub(crate) fn exists() -> Condition {
+    Condition {
+        expression: Cow::Borrowed("attribute_exists(device_id)"),
+        names: &[],
+        values: vec![],
+    }
+}
+
+/// Also requires that the owner's name for the device is still the one that was read.
+pub(crate) fn and_has_owner_name(mut condition: Condition, name: Option<&str>) -> Condition {
+    let is_same = match name {
+        None => " AND attribute_not_exists(owner_name)",
+        Some(_) => " AND owner_name = :owner_name",
+    };
+    condition.expression.to_mut().push_str(is_same);
+    let value = name.map(|name| (":owner_name", string(name)));
+    condition.values.extend(value);
+    condition
+}
+
 /// Requires that the row holds this session, ended or not.
 pub(crate) fn has_session(session: SessionId) -> Condition {
     Condition {
-        expression: "session_id = :session",
+        expression: Cow::Borrowed("session_id = :session"),
         names: &[],
         values: vec![(":session", string(session))],
     }
@@ -70,7 +93,7 @@ pub(crate) fn has_session(session: SessionId) -> Condition {
 /// account's epoch may have ended it all the same.
 pub(crate) fn is_signed_in(session: SessionId) -> Condition {
     Condition {
-        expression: "session_id = :session AND #state = :signed_in",
+        expression: Cow::Borrowed("session_id = :session AND #state = :signed_in"),
         names: &[("#state", STATE)],
         values: vec![
             (":session", string(session)),
@@ -173,7 +196,8 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
 fn info_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
     let (info, place) = (&device.info, &device.place);
     let optional = [
-        (OWN_NAME, &device.own_name),
+        (OWNER_NAME, &device.owner_name),
+        (REPORTED_NAME, &device.reported_name),
         (OS, &info.os),
         (BROWSER, &info.browser),
         (APP, &info.app),
@@ -238,7 +262,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             app: row.string_opt(APP)?,
             model: row.string_opt(MODEL)?,
         },
-        own_name: row.string_opt(OWN_NAME)?,
+        owner_name: row.string_opt(OWNER_NAME)?,
+        reported_name: row.string_opt(REPORTED_NAME)?,
         place: Place {
             ip: row.string_opt(IP)?,
             city: row.string_opt(CITY)?,

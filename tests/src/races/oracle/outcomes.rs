@@ -30,6 +30,16 @@ impl Oracle<'_> {
                 self.check_outcome(ran, outcome, now)?;
             }
         }
+        for (at, device) in self.account.devices.iter().enumerate() {
+            let is_done = |ran: &&CompletedOperation| {
+                matches!(ran.operation, Operation::Rename(_, of) if of == at)
+                    && ran.outcome == Some(Outcome::Passed)
+            };
+            let written = self.names.get(&device.id).map_or(0, Vec::len);
+            if all.iter().filter(is_done).count() > written {
+                return broken(ACKNOWLEDGED, "a rename was not written");
+            }
+        }
         for header in self.seen.headers.values() {
             for (session, tracked) in &self.sessions {
                 if header.ends(*session, tracked.session.epoch) && self.seen.is_valid(*session, now)
@@ -106,12 +116,12 @@ impl Oracle<'_> {
                 }
             }
             Outcome::Passed => match operation {
-                Operation::Touch(_) | Operation::Check(_)
+                Operation::Touch(_) | Operation::Check(_) | Operation::Rename(..)
                     if caller.is_some_and(|caller| !ran.valid_before.contains(&caller)) =>
                 {
                     return broken(REFUSED, format!("{operation:?}"));
                 }
-                Operation::Touch(_) | Operation::Check(_) => {}
+                Operation::Touch(_) | Operation::Check(_) | Operation::Rename(..) => {}
                 Operation::Sweep(_) => {
                     if let Some((sign_out, to_mark)) = &ran.to_mark
                         && !self.seen.unmarked(*sign_out).is_disjoint(to_mark)

@@ -77,7 +77,8 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
             name: text(row, "device_name")?.to_owned(),
             ..DeviceInfo::default()
         },
-        own_name: None,
+        owner_name: text(row, "owner_name").map(str::to_owned),
+        reported_name: None,
         place: Place::default(),
         session: id(row, "session_id")?,
         token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),

@@ -3,6 +3,7 @@
 use domain::device::DeviceState;
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::{EndedSession, Scope, SessionId, SignOut, SignOutTarget, Timestamp};
+use dynoxide::Item;
 
 use super::rows::signed_in_key;
 use super::rules::{
@@ -144,7 +145,9 @@ impl Oracle<'_> {
             let before = self.seen.devices.get(id);
             if let Some(before) = before.filter(|_| changed) {
                 let was_out = before.state != DeviceState::SignedIn;
-                if was_out && !(by.is_sign_in() && before.session != device.session) {
+                let is_renamed = before.owner_name != device.owner_name;
+                if was_out && !is_renamed && !(by.is_sign_in() && before.session != device.session)
+                {
                     return broken(SETTLED, format!("{by:?} changed a signed-out row"));
                 }
                 if let Operation::Touch(member) = by
@@ -175,7 +178,7 @@ impl Oracle<'_> {
                         return broken(ATTRIBUTED, "a row names no record");
                     };
                     let is_its_own = match &header.target {
-                        SignOutTarget::One(one) => *one == EndedSession::from(device),
+                        SignOutTarget::One(one) => self.sessions[&device.session].is_in(one),
                         SignOutTarget::Epoch { .. } => {
                             first.map(|first| first.id) == Some(header.id)
                         }
@@ -210,6 +213,48 @@ impl Oracle<'_> {
         Ok(())
     }
 
+    /// Checks that only a rename changes a name, for a valid caller, and only once.
+    pub(super) fn check_names(
+        &mut self,
+        by: Operation,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
+        for (id, device) in &after.devices {
+            let before = self.seen.devices.get(id);
+            let Some(before) = before.filter(|it| it.owner_name != device.owner_name) else {
+                continue;
+            };
+            let (Operation::Rename(member, of), Some(name)) = (by, &device.owner_name) else {
+                return broken(ACKNOWLEDGED, format!("{by:?} lost the name of {id}"));
+            };
+            let caller = self.account.devices[member].session;
+            if !self.seen.is_valid(caller, now) {
+                return broken(CALLER, format!("{by:?} by an ended session"));
+            }
+            let same_but_named = |row: &Item| {
+                let mut row = row.clone();
+                row.remove("owner_name");
+                row.remove("last_write");
+                row
+            };
+            let (old, new) = (&self.seen.rows[id], &after.rows[id]);
+            if self.account.devices[of].id != *id || same_but_named(old) != same_but_named(new) {
+                return broken(EXPLAINED, format!("{by:?} changed {id}"));
+            }
+            let names = self.names.entry(*id).or_default();
+            if names.contains(name) {
+                return broken(ACKNOWLEDGED, format!("{by:?} undid a later rename"));
+            }
+            names.push(name.clone());
+            if let Some(tracked) = self.sessions.get_mut(&device.session) {
+                tracked.earlier_names.push(before.name().to_owned());
+                device.name().clone_into(&mut tracked.session.name);
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that receipt entries only move forward and belong to sessions that their
     /// sign-out ended, and that the contact in a row is in a receipt.
     pub(super) fn check_parts(&self, by: Operation, after: &Snapshot) -> Checked {
@@ -229,9 +274,12 @@ impl Oracle<'_> {
         }
         for ((sign_out, _), part) in &after.parts {
             let is_of = |header: &SignOut| match &header.target {
-                SignOutTarget::One(one) => *one == part.session,
+                SignOutTarget::One(one) => {
+                    let tracked = self.sessions.get(&one.session);
+                    tracked.is_some_and(|it| it.is_in(one) && it.is_in(&part.session))
+                }
                 SignOutTarget::Epoch { .. } => self.sessions.values().any(|tracked| {
-                    tracked.ended_by == Some(header.id) && tracked.session == part.session
+                    tracked.ended_by == Some(header.id) && tracked.is_in(&part.session)
                 }),
             };
             let header = after.headers.get(sign_out);
@@ -269,7 +317,7 @@ impl Oracle<'_> {
             return false;
         };
         seen.parts.iter().any(|((sign_out, device), part)| {
-            let is_its_own = tracked.ended_by == Some(*sign_out) || part.session == tracked.session;
+            let is_its_own = tracked.ended_by == Some(*sign_out) || tracked.is_in(&part.session);
             *device == tracked.session.device && is_its_own && part.contacted_at.is_some()
         })
     }

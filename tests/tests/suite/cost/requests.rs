@@ -28,6 +28,8 @@ async fn signed_in() -> Vec<Named> {
     m.app.clock.advance(SignedDuration::from_mins(5));
     costs.push(("check-touch", m.cost(bundle.who_am_i(&laptop)).await));
     costs.push(("list", m.cost(bundle.list(&laptop)).await));
+    let rename = bundle.rename_device(&laptop, device_of(&tv), "TV");
+    costs.push(("rename", m.cost(rename).await));
     let one = bundle.sign_out_device(&laptop, device_of(&tv));
     costs.push(("sign-out-one", m.cost(one).await));
     let reply = bundle.log_in(EMAIL, PASSWORD, Some(&laptop_key)).await;

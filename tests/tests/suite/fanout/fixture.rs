@@ -250,7 +250,8 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
             name: "canary-name".to_owned(),
             ..DeviceInfo::default()
         },
-        own_name: Some("canary-own-name".to_owned()),
+        owner_name: Some("canary-owner-name".to_owned()),
+        reported_name: Some("canary-reported-name".to_owned()),
         place: Place {
             ip: Some("203.0.113.77".to_owned()),
             city: Some("canary-city".to_owned()),

@@ -1,6 +1,6 @@
-//! `GET /v1/session` and `GET /v1/devices`.
+//! `GET /v1/session`, `GET /v1/devices` and `PATCH /v1/devices/{device_id}`.
 
-use curfew_tests::client::{Household, LAPTOP, PHONE, TV};
+use curfew_tests::client::{Answer, Device, Household, LAPTOP, PHONE, TV};
 use serde_json::{Value, json};
 
 use super::ids;
@@ -130,4 +130,79 @@ async fn another_accounts_devices_are_never_listed() {
     assert_eq!(ids(&ours.devices("all").await), [&ours.id]);
     let listed = after_theirs["devices"].as_array().unwrap();
     assert!(!ids(listed).contains(&&*theirs.id));
+}
+
+async fn rename(by: &Device, device: &Device, body: Value) -> Answer {
+    let path = format!("/v1/devices/{}", device.id);
+    by.call("PATCH", &path).json(&body).send().await
+}
+
+#[tokio::test]
+async fn the_owners_name_is_shown_everywhere_and_a_sign_in_does_not_change_it() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let reported = json!({ "device": { "name": "TV-4711" } });
+    let tv = household.sign_in_with(TV, reported).await;
+
+    let body = json!({ "name": "  Hotel\u{a0}TV " });
+    let renamed = rename(&laptop, &tv, body).await.done(200);
+
+    let mut expected = tv.shown.clone();
+    (expected["name"], expected["current"]) = (json!("Hotel TV"), json!(false));
+    assert_eq!(renamed["device"], expected);
+    let names = [
+        tv.get("/v1/session").await.done(200)["device"]["name"].clone(),
+        laptop.devices("signed_in").await[0]["name"].clone(),
+        tv.sign_out(&tv.id).await.done(200)["sign_out"]["requested_by"]["name"].clone(),
+    ];
+    assert_eq!(names, ["Hotel TV"; 3]);
+    let again = json!({ "device_key": tv.key, "device": { "name": "TV-4712" } });
+    let again = household.sign_in_with(TV, again).await;
+    assert_eq!(
+        (&again.id, &again.shown["name"]),
+        (&tv.id, &json!("Hotel TV"))
+    );
+
+    let removed = rename(&again, &tv, json!({ "name": " " })).await.done(200);
+    let name = removed["device"]["name"].as_str().unwrap();
+    assert!(name.starts_with("TV-4712"), "{name}");
+}
+
+#[tokio::test]
+async fn a_signed_out_device_can_be_renamed_and_stays_signed_out() {
+    let household = Household::register().await;
+    let (one, many) = (household.sign_in(TV).await, household.sign_in(PHONE).await);
+    let laptop = household.sign_in(LAPTOP).await;
+    let _ = laptop.sign_out(&one.id).await.done(200);
+    let _ = laptop.sign_out_scope("others").await.done(200);
+
+    for device in [&one, &many] {
+        let renamed = rename(&laptop, device, json!({ "name": "Lost" })).await;
+
+        let renamed = &renamed.done(200)["device"];
+        assert_eq!(renamed["name"], "Lost");
+        assert_eq!(renamed["status"], "signed_out");
+        assert_eq!(renamed["signed_out_by"]["id"], json!(laptop.id));
+        let listed = laptop.devices("signed_out").await;
+        assert!(listed.contains(renamed), "{listed:?}");
+        assert!(!device.is_signed_in().await);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_name_of_a_device_changes_nothing() {
+    let tv = Household::register().await.sign_in(TV).await;
+    let wrong = [
+        (json!({ "name": "x".repeat(65) }), "name"),
+        (json!({ "name": "TV\u{7}" }), "name"),
+        (json!({ "name": null }), "name"),
+        (json!({}), "name"),
+        (json!({ "name": "TV", "type": "tv" }), "type"),
+    ];
+
+    for (body, field) in wrong {
+        assert_eq!(rename(&tv, &tv, body).await.invalid(), field);
+    }
+
+    assert_eq!(tv.get("/v1/session").await.done(200)["device"], tv.shown);
 }
