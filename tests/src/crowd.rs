@@ -105,7 +105,7 @@ pub struct Report {
     /// The number of repeated revocations.
     pub repeated: usize,
     /// The time from its answer until the receipt was complete.
-    pub confirmed: Duration,
+    pub wiped: Duration,
     /// The total of the receipt.
     pub total: Value,
     /// The devices of the receipt, over all its pages.
@@ -180,7 +180,7 @@ impl Crowd {
             sign_out,
             pushes: Vec::new(),
             repeated: 0,
-            confirmed: Duration::ZERO,
+            wiped: Duration::ZERO,
             total: Value::Null,
             devices: Vec::new(),
             tokens: received
@@ -205,12 +205,12 @@ impl Crowd {
         let reader = self.household.sign_in(LAPTOP).await;
         loop {
             let (total, devices) = read(&reader, &path).await;
-            let is_whole = total["confirmed"] == json!(expected)
+            let is_whole = total["wiped"] == json!(expected)
                 && devices
                     .iter()
-                    .all(|part| part["id"] == self.laptop.id || part["pushed_at"].is_string());
+                    .all(|part| part["id"] == self.laptop.id || part["notified_at"].is_string());
             if is_whole {
-                report.confirmed = at.elapsed();
+                report.wiped = at.elapsed();
                 (report.total, report.devices) = (total, devices);
                 break;
             }
@@ -383,7 +383,8 @@ fn row(
         last_active_at: now,
         expires_at: Limits::default().expires_at(now),
         state: DeviceState::SignedIn,
-        contacted_at: None,
+        seen_at: None,
+        notified_at: None,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

@@ -1,5 +1,6 @@
 //! Every place that asks for the token of a valid session.
 
+use domain::Step;
 use http_api::Reply;
 
 use crate::account::TestDevice;
@@ -79,6 +80,15 @@ impl Door {
             Self::Route(route) => &route.id,
             Self::Authorizer => "authorizer",
             Self::Introspection => "introspection",
+        }
+    }
+
+    /// Returns the contact that it records of an ended session.
+    #[must_use]
+    pub fn contact(&self) -> Step {
+        match self {
+            Self::Route(_) => Step::Notified,
+            Self::Authorizer | Self::Introspection => Step::Seen,
         }
     }
 

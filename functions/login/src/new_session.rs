@@ -52,7 +52,8 @@ impl NewSession {
             last_active_at: now,
             expires_at: limits.expires_at(now),
             state: DeviceState::SignedIn,
-            contacted_at: None,
+            seen_at: None,
+            notified_at: None,
             ending_acts: domain::device::EndingActs::default(),
         };
         request.note_device(id);

@@ -245,7 +245,7 @@ impl Notifier<'_> {
             return;
         }
         let Batch { deps, now, .. } = self.batch;
-        let (session, step) = (&connection.session, Step::Pushed);
+        let (session, step) = (&connection.session, Step::Notified);
         let recorded = deps
             .store
             .record_step(self.account, end, session, step, *now, &deps.limits)

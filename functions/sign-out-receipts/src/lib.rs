@@ -46,7 +46,7 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acknowledged {
     /// `acknowledged`.
-    #[schema(example = "acknowledged")]
+    #[schema(example = "wiped")]
     pub state: String,
 }
 
@@ -112,7 +112,7 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
     security(("bearer" = []), ("cookie" = [])),
     responses(
         (status = 200, description = "The acknowledgement is in the receipt. Sending it again changes nothing.",
-            body = Acknowledged, example = json!({ "state": "acknowledged" })),
+            body = Acknowledged, example = json!({ "state": "wiped" })),
         RequestProblems, EndedTokenProblems, BodyProblems, SignOutNotFound,
     ),
 )]
@@ -139,7 +139,7 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
     let answer = Answer::json(
         200,
         &Acknowledged {
-            state: "acknowledged".to_owned(),
+            state: "wiped".to_owned(),
         },
     );
     let answer = answer.for_signed_out(request.transport());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::{ConnectionId, SessionProof, SignOutId, Timestamp};
+use domain::{ConnectionId, SessionProof, SignOutId, Step, Timestamp};
 use http_api::{Problem, ProblemDocument, record_contact, touch_if_due};
 use serde::{Deserialize, Serialize};
 use sockets::SocketTask;
@@ -87,7 +87,7 @@ pub(crate) async fn handle(
             Err(problem) => Ok(reject(deps, id, &problem).await),
         },
         CheckedSession::SignedOut(device, end) => {
-            record_contact(&deps.store, &device, &end, &deps.limits, now).await;
+            record_contact(&deps.store, &device, &end, Step::Seen, &deps.limits, now).await;
             queue_push(deps, &connection).await?;
             Ok("session-signed-out")
         }

@@ -8,7 +8,7 @@
 //! `file://`. A ticket of a page opens a socket only from the origin that requested it.
 
 use aws_lambda_events::http::HeaderMap;
-use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Timestamp, Token};
+use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Step, Timestamp, Token};
 use http_api::{Problem, bearer, check_token, outcome, record_contact};
 use store::{Connection, StoreError};
 
@@ -158,7 +158,7 @@ async fn by_ticket(
 async fn refused(deps: &Deps, session: CheckedSession, now: Timestamp) -> Refused {
     match session {
         CheckedSession::SignedOut(device, end) => {
-            record_contact(&deps.store, &device, &end, &deps.limits, now).await;
+            record_contact(&deps.store, &device, &end, Step::Seen, &deps.limits, now).await;
             Refused::Credential("session-signed-out")
         }
         CheckedSession::SignedIn(_) | CheckedSession::Ended => Refused::Credential("session-ended"),

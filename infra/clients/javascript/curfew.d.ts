@@ -80,21 +80,21 @@ export interface SignOut {
   requested_by: { id: string; name: string } | null;
 }
 
-export type PartState = "refused" | "pushed" | "contacted" | "acknowledged";
+export type PartState = "not_reached" | "seen" | "notified" | "wiped";
 
 /** The progress of a sign-out, device by device. */
 export interface Receipt extends SignOut {
   reason: SignOutReason;
-  total: { devices: number; confirmed: number; pushed: number; not_reached: number };
+  total: { devices: number; wiped: number; notified: number; seen: number; not_reached: number };
   devices: {
     id: string;
     name: string;
     type: string;
-    state: PartState;
     refused_at: string;
-    pushed_at: string | null;
-    contacted_at: string | null;
-    acknowledged_at: string | null;
+    state: PartState;
+    wiped_at: string | null;
+    notified_at: string | null;
+    seen_at: string | null;
   }[];
   next_cursor: string | null;
 }

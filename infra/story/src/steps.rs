@@ -61,7 +61,7 @@ async fn the_phone_signs_the_tv_out(story: &mut Story, home: &mut Home) -> Resul
     say("The next piece of the film is refused.");
     story.sessions(&[tv, phone, tablet, laptop]).await?;
     story.receive(vec![event("session-revoked", tv)?]).await?;
-    let states = [(&*tv, "acknowledged")];
+    let states = [(&*tv, "wiped")];
     story.receipt(phone, &sign_out, &states, [1, 0, 0]).await?;
     let pending = [phone, laptop].map(|device| device.events.try_recv().ok());
     story.check("Phone and laptop are undisturbed", pending, [None, None])
@@ -83,9 +83,9 @@ async fn the_laptop_signs_the_others_out(story: &mut Story, home: &mut Home) -> 
     story.check("The tablet is notified", tablet.frame().await?, frame)?;
     say("Tablet is notified, and ignores it.");
     let states = [
-        (&*console, "refused"),
-        (tablet, "pushed"),
-        (phone, "acknowledged"),
+        (&*console, "not_reached"),
+        (tablet, "notified"),
+        (phone, "wiped"),
     ];
     story.receipt(laptop, &sign_out, &states, [1, 1, 1]).await?;
     story.sessions(&[phone, tablet, tv, laptop]).await?;
@@ -135,13 +135,9 @@ async fn the_console_comes_back(story: &mut Story, home: &mut Home) -> Result<()
     ];
     story.list(phone, "all", &expected).await?;
     // The phone has signed in twice since, and keeps its entry.
-    let states = [
-        (&*console, "acknowledged"),
-        (tablet, "contacted"),
-        (phone, "acknowledged"),
-    ];
+    let states = [(&*console, "wiped"), (tablet, "notified"), (phone, "wiped")];
     let others = console.end()?;
-    story.receipt(phone, others, &states, [3, 0, 0]).await?;
+    story.receipt(phone, others, &states, [2, 1, 0]).await?;
     // The gateway closes a socket without an acknowledgement; the frame may come twice.
     let repeated = Some(revocation(tablet)?);
     let mut frame = tablet.frame().await?;

@@ -214,20 +214,20 @@ impl Story {
     }
 
     /// Reads the receipt until it shows these states, in the order of the list, and
-    /// these totals: confirmed, pushed, not reached.
+    /// these totals: wiped, notified, not reached.
     pub async fn receipt(
         &mut self,
         reader: &Device,
         sign_out: &SignedOut,
         states: &[(&Device, &str)],
-        [confirmed, pushed, not_reached]: [usize; 3],
+        [wiped, notified, not_reached]: [usize; 3],
     ) -> Result<()> {
         let id = sign_out.sign_out.as_deref().context("no id")?;
         let call = format!("GET /v1/sign-outs/{id}");
         let state = |(device, state): &(&Device, _)| json!([device.is.name, state]);
         let expected = json!([states.iter().map(state).collect::<Vec<_>>(), {
-            "devices": states.len(), "confirmed": confirmed,
-            "pushed": pushed, "not_reached": not_reached,
+            "devices": states.len(), "wiped": wiped,
+            "notified": notified, "seen": 0, "not_reached": not_reached,
         }]);
         let deadline = Instant::now() + TIMEOUT;
         let got = loop {
@@ -243,7 +243,7 @@ impl Story {
         };
         self.check("The receipt shows each device", got, expected)?;
         say(format!(
-            "Receipt: {confirmed} confirmed, {pushed} notified, {not_reached} not reached."
+            "Receipt: all refused; {wiped} wiped, {notified} notified, {not_reached} not reached."
         ));
         for (device, state) in states {
             say(format!("   {state:<12} {}", device.is.name));

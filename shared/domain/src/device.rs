@@ -8,6 +8,7 @@ use crate::account::Epoch;
 use crate::end_info::{EndInfo, Scope};
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::{ENDING_ACTS_PER_HOUR, Limits, TOUCH_INTERVAL};
+use crate::receipt::Step;
 use crate::token::{DeviceKeyHash, TokenHash};
 
 /// The type of a device.
@@ -157,9 +158,10 @@ pub struct Device {
     pub expires_at: Timestamp,
     /// The state of the session in this row.
     pub state: DeviceState,
-    /// The time when the ended session was first refused, which its receipt shows
-    /// too.
-    pub contacted_at: Option<Timestamp>,
+    /// The time of [`Step::Seen`] in the receipt, so that it is recorded only once.
+    pub seen_at: Option<Timestamp>,
+    /// The time of [`Step::Notified`] by an answer, for the same reason.
+    pub notified_at: Option<Timestamp>,
     /// The last acts of the session that ended sessions of others.
     pub ending_acts: EndingActs,
 }
@@ -199,6 +201,16 @@ impl Device {
         let EndingActs { hour, count } = self.ending_acts;
         let is_over = hour >= EndingActs::hour_of(now) && count >= ENDING_ACTS_PER_HOUR;
         is_over.then(|| (hour + 1) * 3600 - now.as_second())
+    }
+
+    /// Returns whether the receipt has this contact of the ended session.
+    #[must_use]
+    pub fn has_contact(&self, contact: Step) -> bool {
+        match contact {
+            Step::Seen => self.seen_at.is_some(),
+            Step::Notified => self.notified_at.is_some(),
+            Step::Wiped => false,
+        }
     }
 
     /// Returns whether the last activity is old enough to be updated.

@@ -51,7 +51,8 @@ pub(crate) fn authenticated() -> Authenticated {
             last_active_at: now,
             expires_at: Limits::default().expires_at(now),
             state: DeviceState::SignedIn,
-            contacted_at: None,
+            seen_at: None,
+            notified_at: None,
             ending_acts: crate::device::EndingActs::default(),
         },
     }

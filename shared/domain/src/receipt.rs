@@ -19,14 +19,14 @@ use crate::token::TokenHash;
 /// The state of a receipt entry; the furthest state is the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryState {
-    /// Every request of the session is refused; the device was not reached yet.
-    Refused,
-    /// The sign-out was pushed over the device's socket.
-    Pushed,
-    /// The device called and was refused.
-    Contacted,
+    /// No call of the session and no push was seen since the sign-out.
+    NotReached,
+    /// The session called and was refused, but the device was not given the reason.
+    Seen,
+    /// The device was given the reason, in a push or in an answer.
+    Notified,
     /// The device reported that it has wiped what it had stored.
-    Acknowledged,
+    Wiped,
 }
 
 impl EntryState {
@@ -34,30 +34,25 @@ impl EntryState {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Refused => "refused",
-            Self::Pushed => "pushed",
-            Self::Contacted => "contacted",
-            Self::Acknowledged => "acknowledged",
+            Self::NotReached => "not_reached",
+            Self::Seen => "seen",
+            Self::Notified => "notified",
+            Self::Wiped => "wiped",
         }
-    }
-
-    /// Returns whether the device is known to have learned of the sign-out. A push
-    /// is no proof: the gateway accepts it before the device reads it.
-    #[must_use]
-    pub fn is_confirmed(self) -> bool {
-        self >= Self::Contacted
     }
 }
 
 /// A step of a receipt entry. Each leads to the [`EntryState`] of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The sign-out was pushed over the device's socket.
-    Pushed,
-    /// The device called and was refused.
-    Contacted,
+    /// The session called and was refused, but the device was not given the reason: by
+    /// the authorizer, at a handshake, or because a service introspected its token.
+    Seen,
+    /// The device was given the reason: the gateway accepted a push for it, or the
+    /// answer to its request had the reason. It need not have read either.
+    Notified,
     /// The device reported that it has wiped what it had stored.
-    Acknowledged,
+    Wiped,
 }
 
 /// The entry of one device in a receipt, with the first time of each step.
@@ -67,12 +62,12 @@ pub struct ReceiptEntry {
     pub session: EndedSession,
     /// The time of the sign-out: from then on the session is refused.
     pub refused_at: Timestamp,
-    /// The time of [`Step::Pushed`].
-    pub pushed_at: Option<Timestamp>,
-    /// The time of [`Step::Contacted`].
-    pub contacted_at: Option<Timestamp>,
-    /// The time of [`Step::Acknowledged`].
-    pub acknowledged_at: Option<Timestamp>,
+    /// The time of [`Step::Seen`].
+    pub seen_at: Option<Timestamp>,
+    /// The time of [`Step::Notified`].
+    pub notified_at: Option<Timestamp>,
+    /// The time of [`Step::Wiped`].
+    pub wiped_at: Option<Timestamp>,
 }
 
 impl ReceiptEntry {
@@ -82,23 +77,23 @@ impl ReceiptEntry {
         Self {
             session,
             refused_at: at,
-            pushed_at: None,
-            contacted_at: None,
-            acknowledged_at: None,
+            seen_at: None,
+            notified_at: None,
+            wiped_at: None,
         }
     }
 
     /// Returns the furthest state that the entry has reached.
     #[must_use]
     pub fn state(&self) -> EntryState {
-        if self.acknowledged_at.is_some() {
-            EntryState::Acknowledged
-        } else if self.contacted_at.is_some() {
-            EntryState::Contacted
-        } else if self.pushed_at.is_some() {
-            EntryState::Pushed
+        if self.wiped_at.is_some() {
+            EntryState::Wiped
+        } else if self.notified_at.is_some() {
+            EntryState::Notified
+        } else if self.seen_at.is_some() {
+            EntryState::Seen
         } else {
-            EntryState::Refused
+            EntryState::NotReached
         }
     }
 }
@@ -112,16 +107,18 @@ pub struct Receipt {
     pub entries: Vec<ReceiptEntry>,
 }
 
-/// The number of devices in a receipt, by state.
+/// The number of devices in a receipt, and in each state. All of them are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Total {
     /// All devices.
     pub devices: usize,
-    /// Devices known to have learned of the sign-out: contacted or acknowledged.
-    pub confirmed: usize,
-    /// Devices that the sign-out was pushed to, without a confirmation yet.
-    pub pushed: usize,
-    /// Devices not reached yet. Their next call is refused.
+    /// Devices in [`EntryState::Wiped`].
+    pub wiped: usize,
+    /// Devices in [`EntryState::Notified`].
+    pub notified: usize,
+    /// Devices in [`EntryState::Seen`].
+    pub seen: usize,
+    /// Devices in [`EntryState::NotReached`].
     pub not_reached: usize,
 }
 
@@ -142,9 +139,10 @@ impl Receipt {
         for entry in &self.entries {
             total.devices += 1;
             match entry.state() {
-                EntryState::Refused => total.not_reached += 1,
-                EntryState::Pushed => total.pushed += 1,
-                EntryState::Contacted | EntryState::Acknowledged => total.confirmed += 1,
+                EntryState::Wiped => total.wiped += 1,
+                EntryState::Notified => total.notified += 1,
+                EntryState::Seen => total.seen += 1,
+                EntryState::NotReached => total.not_reached += 1,
             }
         }
         total
@@ -224,7 +222,7 @@ pub struct AcknowledgeRows {
 /// The decision about an acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acknowledgement {
-    /// The sign-out ended this session: record [`Step::Acknowledged`].
+    /// The sign-out ended this session: record [`Step::Wiped`].
     Record(EndInfo, EndedSession),
     /// The receipt has an acknowledgement of this session.
     AlreadyRecorded,
@@ -260,7 +258,7 @@ impl AcknowledgeRows {
         };
         let ended = sign_out.end_info();
         if let Some(entry) = entry {
-            return if entry.acknowledged_at.is_some() {
+            return if entry.wiped_at.is_some() {
                 Acknowledgement::AlreadyRecorded
             } else {
                 Acknowledgement::Record(ended, entry.session.clone())

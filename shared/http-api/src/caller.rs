@@ -1,5 +1,6 @@
 //! Authentication: from the token of a request to the rows of its session.
 
+use domain::receipt::Step;
 use domain::session::{AuthError, Authenticated};
 use domain::{Device, DeviceId, EndInfo, Limits, Timestamp, Token};
 use store::{ResolvedStatus, Store, StoreError, WriteOutcome};
@@ -8,8 +9,8 @@ use crate::problem::Problem;
 use crate::request::Request;
 
 /// Authenticates the caller, in one round trip to the tables if the session is valid.
-/// If a sign-out ended the session, returns which one, and records this first
-/// contact in its receipt.
+/// If a sign-out ended the session, returns which one, and records in its receipt that
+/// the device is notified.
 ///
 /// # Errors
 /// The problem to answer with. A failed read is `unavailable`, never a verdict on
@@ -66,12 +67,14 @@ pub async fn authenticate_with_device(
             }
         }
     };
-    record_contact(store, &signed_out, &ended, limits, now).await;
+    let contact = Step::Notified;
+    record_contact(store, &signed_out, &ended, contact, limits, now).await;
     Err(Problem::signed_out(&ended))
 }
 
-/// Checks a token. Looks up which sign-out raised the epoch only to record the first
-/// contact in its receipt; every later call saves that read.
+/// Checks a token for a refusal without a reason. Looks up which sign-out raised the epoch
+/// only to record in its receipt that the session was seen; every later call saves that
+/// read.
 ///
 /// # Errors
 /// [`StoreError`] when the session could not be read, which is no verdict. The inner
@@ -85,12 +88,12 @@ pub async fn check_token(
     let (session, _) = read(store, token, None, limits, now).await?;
     match &session {
         Err(AuthError::SignedOut(ended, device)) => {
-            record_contact(store, device, ended, limits, now).await;
+            record_contact(store, device, ended, Step::Seen, limits, now).await;
         }
-        Err(AuthError::EndedByEpoch(device)) if device.contacted_at.is_none() => {
+        Err(AuthError::EndedByEpoch(device)) if !device.has_contact(Step::Seen) => {
             match store.resolve_end(device, limits, now).await {
                 Ok(ResolvedStatus::SignedOut(ended)) => {
-                    record_contact(store, device, &ended, limits, now).await;
+                    record_contact(store, device, &ended, Step::Seen, limits, now).await;
                 }
                 Ok(_) => {}
                 Err(error) => contact_not_recorded(&error),
@@ -183,16 +186,20 @@ fn note_caller(request: &Request, token: &Token, session: &Result<Authenticated,
     }
 }
 
-/// Records the first contact of an ended session in the sign-out's receipt. A failure is
-/// only logged: the answer does not depend on it, and the next contact tries again.
+/// Records the first contact of a kind of an ended session in the sign-out's receipt. A
+/// failure is only logged: the answer does not depend on it, and the next contact tries again.
 pub async fn record_contact(
     store: &Store,
     device: &Device,
     ended: &EndInfo,
+    contact: Step,
     limits: &Limits,
     now: Timestamp,
 ) {
-    if let Err(error) = store.record_contact(device, ended, now, limits).await {
+    if let Err(error) = store
+        .record_contact(device, ended, contact, now, limits)
+        .await
+    {
         contact_not_recorded(&error);
     }
 }

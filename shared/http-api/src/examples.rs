@@ -96,19 +96,19 @@ impl ReceiptAnswer {
             id: PHONE.to_owned(),
             name: "Lea's old phone".to_owned(),
             device_type: DeviceType::Phone,
-            state: "refused".to_owned(),
             refused_at: time(NOW),
-            pushed_at: None,
-            contacted_at: None,
-            acknowledged_at: None,
+            state: "not_reached".to_owned(),
+            wiped_at: None,
+            notified_at: None,
+            seen_at: None,
         };
-        let acknowledged = PartView {
+        let wiped = PartView {
             id: TV.to_owned(),
             name: "Hotel TV".to_owned(),
             device_type: DeviceType::Tv,
-            state: "acknowledged".to_owned(),
-            pushed_at: Some(time("2026-11-20T09:30:00.412Z")),
-            acknowledged_at: Some(time("2026-11-20T09:30:00.655Z")),
+            state: "wiped".to_owned(),
+            notified_at: Some(time("2026-11-20T09:30:00.412Z")),
+            wiped_at: Some(time("2026-11-20T09:30:00.655Z")),
             ..offline.clone()
         };
         Self {
@@ -117,11 +117,12 @@ impl ReceiptAnswer {
                 reason: "signed_out".to_owned(),
                 total: TotalView {
                     devices: 2,
-                    confirmed: 1,
-                    pushed: 0,
+                    wiped: 1,
+                    notified: 0,
+                    seen: 0,
                     not_reached: 1,
                 },
-                devices: vec![acknowledged, offline],
+                devices: vec![wiped, offline],
                 next_cursor: None,
             },
         }

@@ -279,24 +279,25 @@ pub struct PartView {
     #[serde(rename = "type")]
     #[schema(value_type = DeviceKind)]
     pub device_type: DeviceType,
-    /// The progress, in this order: `refused` (its requests are refused; it does not
-    /// know yet), `pushed` (it was notified over its socket), `contacted` (it sent a
-    /// request and was refused), `acknowledged` (it confirmed that it has wiped what
-    /// it had stored). It never goes back.
-    #[schema(example = "acknowledged")]
-    pub state: String,
-    /// The time from which its requests are refused.
+    /// The time from which its requests are refused, whatever its state.
     #[schema(value_type = String, format = DateTime)]
     pub refused_at: Rfc3339,
-    /// The time when it was notified over its socket.
+    /// What is known of the device itself: `not_reached`; `seen` (its token was used and
+    /// refused, but it was not given the reason); `notified` (it was given the reason,
+    /// in a push or in an answer); `wiped` (it reported that it has wiped what it had
+    /// stored). It never goes back in this order.
+    #[schema(example = "wiped")]
+    pub state: String,
+    /// The time when it reported that it has wiped what it had stored.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub pushed_at: Option<Rfc3339>,
-    /// The time of its first request that was refused.
+    pub wiped_at: Option<Rfc3339>,
+    /// The time when a push for it was accepted, or an answer gave it the reason.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub contacted_at: Option<Rfc3339>,
-    /// The time when it confirmed that it has wiped what it had stored.
+    pub notified_at: Option<Rfc3339>,
+    /// The time when its token was first refused without a reason: by the authorizer,
+    /// at a socket's handshake, or because a service introspected it.
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub acknowledged_at: Option<Rfc3339>,
+    pub seen_at: Option<Rfc3339>,
 }
 
 impl From<&ReceiptEntry> for PartView {
@@ -305,29 +306,33 @@ impl From<&ReceiptEntry> for PartView {
             id: part.session.device.to_string(),
             name: part.session.name.clone(),
             device_type: part.session.device_type,
-            state: part.state().as_str().to_owned(),
             refused_at: part.refused_at.into(),
-            pushed_at: part.pushed_at.map(Rfc3339::from),
-            contacted_at: part.contacted_at.map(Rfc3339::from),
-            acknowledged_at: part.acknowledged_at.map(Rfc3339::from),
+            state: part.state().as_str().to_owned(),
+            wiped_at: part.wiped_at.map(Rfc3339::from),
+            notified_at: part.notified_at.map(Rfc3339::from),
+            seen_at: part.seen_at.map(Rfc3339::from),
         }
     }
 }
 
-/// The devices of a sign-out, counted by progress.
+/// The devices of a sign-out, counted by state. The requests of all of them are
+/// refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Total)]
 pub struct TotalView {
-    /// All devices: the sum of the other three.
+    /// All devices: the sum of the other four.
     #[schema(example = 5)]
     pub devices: usize,
-    /// Devices that sent a request and were refused, or acknowledged.
-    #[schema(example = 4)]
-    pub confirmed: usize,
-    /// Devices that were notified over their socket and have not confirmed yet.
+    /// Devices that reported that they have wiped what they had stored.
+    #[schema(example = 3)]
+    pub wiped: usize,
+    /// Devices that were given the reason and have not reported a wipe.
+    #[schema(example = 1)]
+    pub notified: usize,
+    /// Devices whose token was used and refused, and that were not given the reason.
     #[schema(example = 0)]
-    pub pushed: usize,
-    /// Devices that do not know yet. Their next request is refused.
+    pub seen: usize,
+    /// Devices of which nothing is known since the sign-out.
     #[schema(example = 1)]
     pub not_reached: usize,
 }
@@ -336,8 +341,9 @@ impl From<Total> for TotalView {
     fn from(total: Total) -> Self {
         Self {
             devices: total.devices,
-            confirmed: total.confirmed,
-            pushed: total.pushed,
+            wiped: total.wiped,
+            notified: total.notified,
+            seen: total.seen,
             not_reached: total.not_reached,
         }
     }

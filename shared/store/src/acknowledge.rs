@@ -48,7 +48,7 @@ impl Store {
             Acknowledgement::NotEnded => return Ok(AcknowledgeOutcome::NotEnded),
             Acknowledgement::UnknownSession => return Ok(AcknowledgeOutcome::UnknownSession),
         };
-        self.record_step(account, &ended, &session, Step::Acknowledged, now, limits)
+        self.record_step(account, &ended, &session, Step::Wiped, now, limits)
             .await?;
         Ok(AcknowledgeOutcome::Acknowledged)
     }

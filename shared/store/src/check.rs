@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::receipt::Step;
 use domain::session::{SessionStatus, session_status};
 use domain::{Account, AccountId, Device, DeviceId, EndInfo, Limits, SessionId, Timestamp};
 
@@ -155,7 +156,7 @@ impl Store {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<ResolvedStatus, StoreError> {
-        if device.contacted_at.is_some() {
+        if device.has_contact(Step::Seen) || device.has_contact(Step::Notified) {
             let ended = self.end_by_epoch(device).await?;
             return ended_status(ended, device.had_expired(now, limits));
         }

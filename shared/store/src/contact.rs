@@ -9,7 +9,7 @@ use domain::{AccountId, Device, DeviceId, Limits, SessionId, Timestamp};
 use crate::Store;
 use crate::attributes::{WRITE_TOUCH, built, string, timestamp};
 use crate::error::StoreError;
-use crate::rows::device;
+use crate::rows::{device, receipt};
 use crate::writes::{self, WriteOutcome};
 
 impl Store {
@@ -36,7 +36,8 @@ impl Store {
         writes::update_once(&self.client, built(update.build())).await
     }
 
-    /// Records, once, that a session that has ended called and was refused. Does
+    /// Records, once, that a session that has ended called and was refused: `contact`
+    /// is [`Step::Notified`] if the answer has the reason, or [`Step::Seen`]. Does
     /// nothing if this is recorded or the receipt has no entry for the session.
     ///
     /// As [`Store::record_step`]; then `UpdateItem` of Devices (`account_id`,
@@ -49,26 +50,35 @@ impl Store {
         &self,
         device: &Device,
         ended: &EndInfo,
+        contact: Step,
         now: Timestamp,
         limits: &Limits,
     ) -> Result<(), StoreError> {
-        if device.contacted_at.is_some() || !device.is_in_receipt_of(ended, limits) {
+        if device.has_contact(contact) || !device.is_in_receipt_of(ended, limits) {
             return Ok(());
         }
         let session = EndedSession::from(device);
-        let (account, step) = (device.account, Step::Contacted);
+        let account = device.account;
         // The receipt first: a crash in between costs one more write at the next
         // call. The other way round the receipt would never get the contact.
-        self.record_step(account, ended, &session, step, now, limits)
+        self.record_step(account, ended, &session, contact, now, limits)
             .await?;
-        self.note_contact(device, now).await
+        self.note_contact(device, contact, now).await
     }
 
-    async fn note_contact(&self, device: &Device, now: Timestamp) -> Result<(), StoreError> {
+    async fn note_contact(
+        &self,
+        device: &Device,
+        contact: Step,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let attribute = receipt::attribute_of(contact);
         let key = device::key(device.account, device.id);
         let update = device::has_session(device.session)
             .update(&self.tables.devices, key)
-            .update_expression("SET contacted_at = if_not_exists(contacted_at, :now)")
+            .update_expression(format!(
+                "SET {attribute} = if_not_exists({attribute}, :now)"
+            ))
             .expression_attribute_values(":now", timestamp(now));
         match writes::update_once(&self.client, built(update.build())).await {
             // `Stale`: the device has signed in again. `Contended`: its row is busy.

@@ -28,7 +28,10 @@ pub struct Clause {
 /// Returns whether a call records a contact, in the receipt or in the device's row.
 #[must_use]
 pub fn is_contact(call: &Call) -> bool {
-    call.operation == "UpdateItem" && call.body.contains("contacted_at")
+    call.operation == "UpdateItem"
+        && ["seen_at", "notified_at"]
+            .iter()
+            .any(|contact| call.body.contains(contact))
 }
 
 /// Returns the operation of a call, with contacts as their own operation.

@@ -145,8 +145,9 @@ fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) 
         _ => false,
     };
     let ends_caller = match other {
-        Operation::SignOutThis(device) | Operation::SignInAgain(device) => device == by,
-        Operation::SignOutOne(_, Target::Device(device)) => device == by,
+        Operation::SignOutThis(device)
+        | Operation::SignInAgain(device)
+        | Operation::SignOutOne(_, Target::Device(device)) => device == by,
         Operation::SignOutGlobal(_) => true,
         _ => false,
     };

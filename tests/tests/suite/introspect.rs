@@ -208,12 +208,8 @@ async fn the_first_contact_of_a_signed_out_device_is_in_the_receipt() {
 
         let receipt = app.bundle.receipt(&laptop.token, id).await;
         let part = &json_of(&receipt)["sign_out"]["devices"][0];
-        assert_eq!(part["state"], "contacted", "{scope}");
-        assert_eq!(
-            part["contacted_at"],
-            json!(Rfc3339::from(contact)),
-            "{scope}"
-        );
+        assert_eq!(part["state"], "seen", "{scope}");
+        assert_eq!(part["seen_at"], json!(Rfc3339::from(contact)), "{scope}");
     }
 }
 

@@ -265,7 +265,7 @@ impl Account {
         assert!(!app.aws.is_open(&busy.socket));
         let states = block_on(app.states(&busy.device, sign_out));
         let state = states.get(&busy.device.id);
-        assert_eq!(state, Some(&EntryState::Acknowledged), "{way:?}");
+        assert_eq!(state, Some(&EntryState::Wiped), "{way:?}");
     }
 
     fn sign_out(&mut self, way: Way, busy: &Busy) -> SignOutId {

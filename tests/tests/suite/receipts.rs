@@ -89,10 +89,11 @@ fn part<'a>(receipt: &'a Value, device: &TestDevice) -> &'a Value {
         .unwrap_or_else(|| panic!("{id} is not in {receipt:#}"))
 }
 
-fn total(devices: usize, confirmed: usize, pushed: usize) -> Value {
+/// Returns the total of devices of which some were wiped, some notified and some seen.
+fn total(devices: usize, [wiped, notified, seen]: [usize; 3]) -> Value {
     json!({
-        "devices": devices, "confirmed": confirmed, "pushed": pushed,
-        "not_reached": devices - confirmed - pushed,
+        "devices": devices, "wiped": wiped, "notified": notified, "seen": seen,
+        "not_reached": devices - wiped - notified - seen,
     })
 }
 
@@ -107,8 +108,11 @@ async fn a_receipt_lists_its_devices_before_any_of_them_has_a_row() {
 
     let rows = app.aws.engine.rows(RECEIPTS).len();
     assert_eq!(rows, 2, "only its header and its record");
-    assert_eq!(states(&receipt, &[&tv, &phone]), ["refused", "refused"]);
-    assert_eq!(receipt["total"], total(2, 0, 0));
+    assert_eq!(
+        states(&receipt, &[&tv, &phone]),
+        ["not_reached", "not_reached"]
+    );
+    assert_eq!(receipt["total"], total(2, [0, 0, 0]));
     assert_eq!(receipt["id"], json!(id));
     assert_eq!(receipt["scope"], "others");
     assert_eq!(receipt["reason"], "signed_out");
@@ -116,9 +120,9 @@ async fn a_receipt_lists_its_devices_before_any_of_them_has_a_row() {
     assert_eq!(receipt["requested_at"], now(&app));
     assert_eq!(receipt["next_cursor"], Value::Null);
     let expected = json!({
-        "id": tv.id, "name": listed["name"], "type": listed["type"], "state": "refused",
+        "id": tv.id, "name": listed["name"], "type": listed["type"], "state": "not_reached",
         "refused_at": receipt["requested_at"],
-        "pushed_at": null, "contacted_at": null, "acknowledged_at": null,
+        "wiped_at": null, "notified_at": null, "seen_at": null,
     });
     assert_eq!(*part(&receipt, &tv), expected);
 }
@@ -153,20 +157,20 @@ async fn a_sign_out_of_one_device_has_its_own_receipt() {
     let of_phone = sign_out_of(&app.bundle.sign_out_this(&phone.token).await);
 
     let receipt = read_receipt(&app, &laptop, of_tv).await;
-    assert_eq!(states(&receipt, &[&tv]), ["refused"]);
+    assert_eq!(states(&receipt, &[&tv]), ["not_reached"]);
     assert_eq!(receipt["scope"], "device");
     let receipt = read_receipt(&app, &laptop, of_phone).await;
-    assert_eq!(states(&receipt, &[&phone]), ["refused"]);
+    assert_eq!(states(&receipt, &[&phone]), ["not_reached"]);
     assert_eq!(receipt["scope"], "local");
 
     app.sign_in_again(&tv).await;
     expire_row(&app, &phone);
     let receipt = read_receipt(&app, &laptop, of_tv).await;
-    assert_eq!(states(&receipt, &[&tv]), ["refused"], "signed in again");
+    assert_eq!(states(&receipt, &[&tv]), ["not_reached"], "signed in again");
     let receipt = read_receipt(&app, &laptop, of_phone).await;
     assert_eq!(
         states(&receipt, &[&phone]),
-        ["refused"],
+        ["not_reached"],
         "its row was deleted"
     );
 }
@@ -182,10 +186,13 @@ async fn of_two_sign_outs_each_keeps_its_own_devices() {
         let check = async || {
             let first = read_receipt(&app, &reader, others).await;
             let second = read_receipt(&app, &reader, global).await;
-            assert_eq!(states(&first, &[&tv, &phone]), ["refused", "refused"]);
+            assert_eq!(
+                states(&first, &[&tv, &phone]),
+                ["not_reached", "not_reached"]
+            );
             assert_eq!(
                 states(&second, &[&laptop, &console]),
-                ["refused", "refused"]
+                ["not_reached", "not_reached"]
             );
         };
 
@@ -216,18 +223,21 @@ async fn a_device_that_signs_in_again_keeps_its_part_in_the_older_receipt() {
         let second = app.sign_out_scope(&laptop, "others").await;
         refused(&app, &tv).await;
         let receipt = read_receipt(&app, &laptop, second).await;
-        assert_eq!(states(&receipt, &[&tv]), ["contacted"]);
+        assert_eq!(states(&receipt, &[&tv]), ["notified"]);
         assert_eq!(
             read_receipt(&app, &laptop, first).await,
             before,
             "the contact was of another session"
         );
-        assert_eq!(states(&before, &[&tv, &phone]), ["refused", "refused"]);
+        assert_eq!(
+            states(&before, &[&tv, &phone]),
+            ["not_reached", "not_reached"]
+        );
     }
 }
 
 #[tokio::test]
-async fn a_contacted_device_that_signs_in_again_stays_contacted() {
+async fn a_notified_device_that_signs_in_again_stays_notified() {
     let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
     let id = app.sign_out_scope(&laptop, "others").await;
     refused(&app, &tv).await;
@@ -236,8 +246,8 @@ async fn a_contacted_device_that_signs_in_again_stays_contacted() {
     app.sign_in_again(&tv).await;
 
     assert_eq!(read_receipt(&app, &laptop, id).await, before);
-    assert_eq!(states(&before, &[&tv, &phone]), ["contacted", "refused"]);
-    assert_eq!(before["total"], total(2, 1, 0));
+    assert_eq!(states(&before, &[&tv, &phone]), ["notified", "not_reached"]);
+    assert_eq!(before["total"], total(2, [0, 1, 0]));
 }
 
 #[tokio::test]
@@ -249,16 +259,16 @@ async fn a_session_that_had_expired_before_is_in_no_receipt_of_a_sign_out_of_man
     let id = app.sign_out_scope(&laptop, "others").await;
     let others = async || states(&read_receipt(&app, &laptop, id).await, &[&phone]);
 
-    assert_eq!(others().await, ["refused"]);
+    assert_eq!(others().await, ["not_reached"]);
     refused(&app, &tv).await;
-    assert_eq!(others().await, ["refused"], "after a call");
+    assert_eq!(others().await, ["not_reached"], "after a call");
     sweep(&app, &laptop, id).await;
     refused(&app, &tv).await;
-    assert_eq!(others().await, ["refused"], "after the sweep");
+    assert_eq!(others().await, ["not_reached"], "after the sweep");
     let acknowledged = app.bundle.acknowledge(&tv.token, id).await;
     assert_eq!(problem_of(&acknowledged), not_found());
     app.sign_in_again(&tv).await;
-    assert_eq!(others().await, ["refused"], "after signing in again");
+    assert_eq!(others().await, ["not_reached"], "after signing in again");
 }
 
 #[tokio::test]
@@ -273,12 +283,12 @@ async fn an_expired_session_that_is_replaced_before_the_sweep_is_in_no_receipt()
 
     assert_eq!(
         states(&read_receipt(&app, &laptop, id).await, &[&phone]),
-        ["refused"]
+        ["not_reached"]
     );
     sweep(&app, &laptop, id).await;
     assert_eq!(
         states(&read_receipt(&app, &laptop, id).await, &[&phone]),
-        ["refused"]
+        ["not_reached"]
     );
 }
 
@@ -296,7 +306,7 @@ async fn a_device_that_signed_in_again_before_a_sweep_is_marked_when_it_is_signe
 
     assert_eq!(refused(&app, &back).await, second);
     let receipt = read_receipt(&app, &laptop, second).await;
-    assert_eq!(states(&receipt, &[&back]), ["contacted"]);
+    assert_eq!(states(&receipt, &[&back]), ["notified"]);
 }
 
 #[tokio::test]
@@ -311,20 +321,20 @@ async fn an_expired_session_is_in_the_receipt_of_its_own_sign_out() {
 
     assert_eq!(
         states(&read_receipt(&app, &laptop, id).await, &[&tv]),
-        ["contacted"]
+        ["notified"]
     );
 }
 
 /// Every order of three steps, each followed by a repetition of the steps.
 const ORDERS: [[Step; 6]; 6] = {
-    use Step::{Acknowledged as A, Contacted as C, Pushed as P};
+    use Step::{Notified as N, Seen as S, Wiped as W};
     [
-        [P, C, A, P, C, A],
-        [P, A, C, C, A, P],
-        [C, P, A, A, P, C],
-        [C, A, P, P, A, C],
-        [A, P, C, A, C, P],
-        [A, C, P, C, P, A],
+        [S, N, W, S, N, W],
+        [S, W, N, N, W, S],
+        [N, S, W, W, S, N],
+        [N, W, S, S, W, N],
+        [W, S, N, W, N, S],
+        [W, N, S, N, S, W],
     ]
 };
 
@@ -340,7 +350,7 @@ async fn a_state_only_moves_forward_in_every_order_of_the_steps() {
         let records = store.records(tv.account, &[Epoch::FIRST].into()).await;
         let ended = records.unwrap()[&Epoch::FIRST].end_info();
         let session = EndedSession::from(&app.row(&tv).await);
-        let furthest = ["refused", "pushed", "contacted", "acknowledged"];
+        let furthest = ["not_reached", "seen", "notified", "wiped"];
         let (mut reached, mut times) = (0, json!({}));
         for step in order {
             app.advance(SECOND);
@@ -350,9 +360,9 @@ async fn a_state_only_moves_forward_in_every_order_of_the_steps() {
             marked.await.unwrap();
 
             let (rank, name) = match step {
-                Step::Pushed => (1, "pushed_at"),
-                Step::Contacted => (2, "contacted_at"),
-                Step::Acknowledged => (3, "acknowledged_at"),
+                Step::Seen => (1, "seen_at"),
+                Step::Notified => (2, "notified_at"),
+                Step::Wiped => (3, "wiped_at"),
             };
             reached = reached.max(rank);
             if times[name].is_null() {
@@ -361,13 +371,13 @@ async fn a_state_only_moves_forward_in_every_order_of_the_steps() {
             let receipt = read_receipt(&app, &laptop, id).await;
             let part = part(&receipt, &tv);
             assert_eq!(part["state"], furthest[reached], "{order:?}");
-            for name in ["pushed_at", "contacted_at", "acknowledged_at"] {
+            for name in ["seen_at", "notified_at", "wiped_at"] {
                 assert_eq!(part[name], times[name], "{order:?}");
             }
             assert_eq!(part["refused_at"], receipt["requested_at"]);
-            let pushed = usize::from(reached == 1);
-            assert_eq!(receipt["total"], total(2, 1 - pushed, pushed));
-            assert_eq!(states(&receipt, &[&tv, &phone])[1], "refused");
+            let count = [3, 2, 1].map(|state| usize::from(reached == state));
+            assert_eq!(receipt["total"], total(2, count));
+            assert_eq!(states(&receipt, &[&tv, &phone])[1], "not_reached");
         }
     }
 }
@@ -382,13 +392,13 @@ async fn the_caller_of_a_global_sign_out_is_in_its_own_receipt() {
     let laptop = app.sign_in_again(&laptop).await;
 
     let receipt = read_receipt(&app, &laptop, id).await;
-    let expected = ["contacted", "refused", "refused"];
+    let expected = ["notified", "not_reached", "not_reached"];
     assert_eq!(states(&receipt, &[&laptop, &tv, &phone]), expected);
-    assert_eq!(receipt["total"], total(3, 1, 0));
+    assert_eq!(receipt["total"], total(3, [0, 1, 0]));
     assert_eq!(receipt["requested_by"]["id"], json!(laptop.id));
     assert_eq!(app.bundle.acknowledge(&old, id).await.status_code, 200);
     let receipt = read_receipt(&app, &laptop, id).await;
-    assert_eq!(part(&receipt, &laptop)["state"], "acknowledged");
+    assert_eq!(part(&receipt, &laptop)["state"], "wiped");
 }
 
 #[tokio::test]
@@ -400,7 +410,10 @@ async fn a_changed_password_has_a_receipt_too() {
     let receipt = read_receipt(&app, &laptop, id).await;
 
     assert_eq!(receipt["reason"], "password_changed");
-    assert_eq!(states(&receipt, &[&tv, &phone]), ["refused", "contacted"]);
+    assert_eq!(
+        states(&receipt, &[&tv, &phone]),
+        ["not_reached", "notified"]
+    );
 }
 
 #[tokio::test]
@@ -431,7 +444,7 @@ async fn a_session_that_was_ended_at_its_start_shares_the_part_of_its_device() {
         before,
         "the device has two parts"
     );
-    assert_eq!(states(&before, &[&tv, &phone]), ["contacted", "refused"]);
+    assert_eq!(states(&before, &[&tv, &phone]), ["notified", "not_reached"]);
     for token in [&tv.token, &back.token] {
         assert_eq!(app.bundle.acknowledge(token, id).await.status_code, 200);
     }

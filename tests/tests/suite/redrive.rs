@@ -34,8 +34,9 @@ async fn send(queue: &str, body: &Value, attributes: &Value) {
         "MessageBody": body.to_string(),
         "MessageAttributes": attributes,
     });
-    let sent = Principal::root().call(&Call::sqs("SendMessage", &message));
-    sent.await.unwrap().success().unwrap();
+    let call = Call::sqs("SendMessage", &message);
+    let answer = Principal::root().call(&call).await.unwrap();
+    answer.success().unwrap();
 }
 
 #[tokio::test]
@@ -50,21 +51,39 @@ async fn everything_that_waits_is_redriven_and_what_fails_stays_and_is_named() {
     send("Unpublished", &json!("no records"), &record).await;
     let batch = json!({ "payload": json!({ "Records": [] }).to_string() }).to_string();
     let path = format!("/{}/{}", stack().resources["UnpublishedBatches"], unique());
-    let put = Principal::root().call(&Call::rest("s3", "PUT", &path, &batch));
-    assert_eq!(put.await.unwrap().status, 200);
+    let put = Call::rest("s3", "PUT", &path, &batch);
+    assert_eq!(Principal::root().call(&put).await.unwrap().status, 200);
 
     let (code, counted, _) = redrive(&["--dry-run"]).await;
     let (partly, redriven, left) = redrive(&[]).await;
     let (rest, nothing, _) = redrive(&[]).await;
 
     assert_eq!(code, 0);
-    assert!(counted.contains("Unpublished: about 3 messages"), "{counted}");
-    assert!(counted.contains("UnpublishedBatches: 1 batches"), "{counted}");
+    assert!(
+        counted.contains("Unpublished: about 3 messages"),
+        "{counted}"
+    );
+    assert!(
+        counted.contains("UnpublishedBatches: 1 batches"),
+        "{counted}"
+    );
     assert_eq!(partly, 1);
-    assert!(redriven.contains("PushDeadLetters: 1 messages redriven"), "{redriven}");
-    assert!(redriven.contains("Unpublished: 2 messages redriven"), "{redriven}");
-    assert!(redriven.contains("UnpublishedBatches: 1 batches redriven"), "{redriven}");
+    assert!(
+        redriven.contains("PushDeadLetters: 1 messages redriven"),
+        "{redriven}"
+    );
+    assert!(
+        redriven.contains("Unpublished: 2 messages redriven"),
+        "{redriven}"
+    );
+    assert!(
+        redriven.contains("UnpublishedBatches: 1 batches redriven"),
+        "{redriven}"
+    );
     assert!(left.contains("left: Unpublished "), "{left}");
     assert_eq!(rest, 0, "the message that failed is invisible for an hour");
-    assert!(nothing.contains("UnpublishedBatches: 0 batches redriven"), "{nothing}");
+    assert!(
+        nothing.contains("UnpublishedBatches: 0 batches redriven"),
+        "{nothing}"
+    );
 }

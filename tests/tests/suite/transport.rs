@@ -35,14 +35,14 @@ async fn an_id_in_capitals_is_read_wherever_one_comes_in() {
     assert_eq!(acknowledged.status_code, 200);
     let receipt = json_of(&app.bundle.receipt(&laptop.token, &id).await);
     let part = &receipt["sign_out"]["devices"][0];
-    assert_eq!(part["state"], "acknowledged", "{receipt}");
+    assert_eq!(part["state"], "wiped", "{receipt}");
     assert_eq!(part["id"], tv.id.to_string(), "written in lower case");
 
     let id = app.sign_out_device(&laptop, &phone).await;
     let frame = json!({ "type": "acknowledgement", "sign_out": capitals(&id) });
     app.frame("phone", &frame.to_string()).await;
     let states = app.states(&laptop, id).await;
-    assert_eq!(states[&phone.id], EntryState::Acknowledged);
+    assert_eq!(states[&phone.id], EntryState::Wiped);
 }
 
 /// Checks every time in a JSON value, and returns how many there are.
@@ -146,7 +146,7 @@ async fn a_401_deletes_the_cookie_of_a_session_that_has_ended_and_no_other() {
             .iter()
             .all(|cookie| cookie.ends_with("Max-Age=0"))
     );
-    assert_eq!(app.states(&tv, id).await[&tv.id], EntryState::Acknowledged);
+    assert_eq!(app.states(&tv, id).await[&tv.id], EntryState::Wiped);
     let back = app.sign_in(None).await;
     let mut beside = with_cookie(who_am_i(""), "__Host-curfew-ended", &tv.token);
     let bearer = format!("Bearer {}", back.token).parse().unwrap();

@@ -12,17 +12,14 @@ use crate::screen::Ink;
 
 /// The list of commands.
 pub(crate) const COMMANDS: &str = "devices · out N · out others · out all · out · receipt · \
-                                   offline · online · quit";
-
-/// The number of times that a receipt is read after a sign-out.
-const POLLS: u32 = 25;
+                                   stop · offline · online · quit";
 
 /// The receipt of the last sign-out from here.
 #[derive(Default)]
 pub(crate) struct Receipt {
     sign_out: Option<String>,
-    /// The number of reads to come.
-    pub(crate) polls: u32,
+    /// It is read until every device has wiped, or until the command `stop`.
+    pub(crate) is_watched: bool,
     /// The text that was shown last.
     shown: String,
 }
@@ -40,6 +37,10 @@ impl Device {
             ["receipt"] => {
                 self.receipt.shown.clear();
                 self.read_receipt().await;
+            }
+            ["stop"] => {
+                self.receipt.is_watched = false;
+                self.screen.say("The receipt is not watched any more.");
             }
             ["out"] => self.sign_out("/v1/sign-out", None).await,
             ["out", scope @ ("others" | "all")] => {
@@ -113,7 +114,7 @@ impl Device {
             .say("Signed out. Every later request of those sessions is refused.");
         self.receipt = Receipt {
             sign_out: Some(id),
-            polls: POLLS,
+            is_watched: true,
             shown: String::new(),
         };
     }
@@ -123,9 +124,8 @@ impl Device {
         let Some(sign_out) = self.receipt.sign_out.clone() else {
             return self.screen.say("No sign-out was made from here.");
         };
-        self.receipt.polls = self.receipt.polls.saturating_sub(1);
         if self.client.session().is_none() {
-            self.receipt.polls = 0;
+            self.receipt.is_watched = false;
             return;
         }
         let path = format!("/v1/sign-outs/{sign_out}");
@@ -135,7 +135,7 @@ impl Device {
         if let Some(receipt) = member::<ReceiptView>(&answer, "/sign_out") {
             self.show_receipt(&receipt);
         } else {
-            self.receipt.polls = 0;
+            self.receipt.is_watched = false;
             self.screen.say(&answer.message());
         }
     }
@@ -143,11 +143,11 @@ impl Device {
     fn show_receipt(&mut self, receipt: &ReceiptView) {
         let total = receipt.total;
         let text = format!(
-            "{} of {} confirmed, {} notified, {} not reached yet",
-            total.confirmed, total.devices, total.pushed, total.not_reached
+            "all {} refused; {} wiped, {} notified, {} seen, {} not reached yet",
+            total.devices, total.wiped, total.notified, total.seen, total.not_reached
         );
-        if total.confirmed == total.devices {
-            self.receipt.polls = 0;
+        if total.wiped == total.devices {
+            self.receipt.is_watched = false;
         }
         if text == self.receipt.shown {
             return;

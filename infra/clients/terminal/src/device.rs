@@ -26,7 +26,7 @@ const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 const FRAME: Duration = Duration::from_millis(200);
 
 /// The time between two reads of a receipt.
-const RECEIPT_POLL: Duration = Duration::from_millis(400);
+const RECEIPT_POLL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Device {
     pub(crate) screen: Screen,
@@ -115,7 +115,7 @@ impl Device {
                     None => lines = silence(),
                 },
                 _ = frames.tick() => self.draw(),
-                _ = polls.tick(), if self.receipt.polls > 0 => self.read_receipt().await,
+                _ = polls.tick(), if self.receipt.is_watched => self.read_receipt().await,
             }
         }
     }

@@ -45,29 +45,32 @@ fn receipt(entries: Vec<ReceiptEntry>) -> Receipt {
 #[test]
 fn an_entry_is_in_its_furthest_state_in_any_order_of_steps() {
     let mut one = entry(1);
-    assert_eq!(one.state(), EntryState::Refused);
-    one.acknowledged_at = Some(at(103));
-    one.pushed_at = Some(at(104));
-    assert_eq!(one.state(), EntryState::Acknowledged);
+    assert_eq!(one.state(), EntryState::NotReached);
+    one.wiped_at = Some(at(103));
+    one.seen_at = Some(at(104));
+    assert_eq!(one.state(), EntryState::Wiped);
     let mut other = entry(2);
-    other.contacted_at = Some(at(102));
-    other.pushed_at = Some(at(105));
-    assert_eq!(other.state(), EntryState::Contacted);
+    other.seen_at = Some(at(105));
+    assert_eq!(other.state(), EntryState::Seen);
+    other.notified_at = Some(at(102));
+    assert_eq!(other.state(), EntryState::Notified);
 }
 
 #[test]
 fn a_total_counts_every_device_once() {
-    let mut pushed = entry(2);
-    pushed.pushed_at = Some(at(101));
-    let mut back = entry(3);
-    back.contacted_at = Some(at(102));
+    let mut notified = entry(2);
+    notified.notified_at = Some(at(101));
+    notified.seen_at = Some(at(102));
+    let mut seen = entry(3);
+    seen.seen_at = Some(at(102));
     let mut wiped = entry(4);
-    wiped.acknowledged_at = Some(at(102));
-    let total = receipt(vec![entry(1), pushed, back, wiped, entry(1)]).total();
+    wiped.wiped_at = Some(at(102));
+    let total = receipt(vec![entry(1), notified, seen, wiped, entry(1)]).total();
     let expected = Total {
         devices: 4,
-        confirmed: 2,
-        pushed: 1,
+        wiped: 1,
+        notified: 1,
+        seen: 1,
         not_reached: 1,
     };
     assert_eq!(total, expected);
@@ -158,7 +161,7 @@ fn an_entry_of_the_session_is_acknowledged_once() {
         entry: Some(entry(1)),
     };
     assert_eq!(judged(&rows, 1), record(1, &sign_out(7)));
-    rows.entry.as_mut().unwrap().acknowledged_at = Some(at(101));
+    rows.entry.as_mut().unwrap().wiped_at = Some(at(101));
     assert_eq!(judged(&rows, 1), Acknowledgement::AlreadyRecorded);
 }
 

@@ -46,7 +46,8 @@ fn television(n: u8) -> Device {
         last_active_at: at(2_000),
         expires_at: at(9_000),
         state: DeviceState::SignedIn,
-        contacted_at: None,
+        seen_at: None,
+        notified_at: None,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

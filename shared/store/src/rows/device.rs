@@ -11,12 +11,13 @@ use domain::token::{DeviceKeyHash, TokenHash};
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, CONTACTED_AT, COUNTRY, DELETE_AT, DEVICE_ID,
+    ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID,
     DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT,
-    LAST_WRITE, MODEL, NAME, OS, OWNER_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON, REPORTED_NAME, Reader, SCOPE,
-    SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
-    SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
-    WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
+    LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON,
+    REPORTED_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY,
+    SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT,
+    TOKEN_HASH, VERIFIED_AT, WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp,
+    ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -128,7 +129,7 @@ pub(crate) fn count_act(
         )
     };
     let mut condition = is_signed_in(device.session);
-    condition.expression = expression;
+    condition.expression = Cow::Borrowed(expression);
     condition.values.push(limit);
     let mut set = format!("SET last_write = :write, {count}");
     let mut update = condition
@@ -168,6 +169,7 @@ pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: 
     built(update.update_expression(set).build())
 }
 
+/// Returns the item of a new session, which has no contact after its end yet.
 pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     let mut item = key(device.account, device.id);
     item.extend(info_to_attributes(device));
@@ -185,9 +187,6 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     set(VERIFIED_AT, timestamp(device.verified_at));
     set(LAST_ACTIVE_AT, timestamp(device.last_active_at));
     set(EXPIRES_AT, timestamp(device.expires_at));
-    if let Some(contacted_at) = device.contacted_at {
-        set(CONTACTED_AT, timestamp(contacted_at));
-    }
     set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
     set(LAST_WRITE, string(WRITE_SIGN_IN));
     item
@@ -283,7 +282,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         last_active_at: row.timestamp(LAST_ACTIVE_AT)?,
         expires_at: row.timestamp(EXPIRES_AT)?,
         state,
-        contacted_at: row.timestamp_opt(CONTACTED_AT)?,
+        seen_at: row.timestamp_opt(SEEN_AT)?,
+        notified_at: row.timestamp_opt(NOTIFIED_AT)?,
         ending_acts: EndingActs {
             hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
             count: row.number_opt(ACTS)?.unwrap_or_default(),

@@ -12,10 +12,10 @@ use domain::token::TokenHash;
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, ACKNOWLEDGED_AT, CONTACTED_AT, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH,
-    EPOCH, Item, KEPT_SESSION, NAME, PUSHED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT,
-    REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, built,
-    bytes, number, string, timestamp, ttl,
+    ACCOUNT_ID, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH, EPOCH, Item, KEPT_SESSION, NAME,
+    NOTIFIED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT, REQUESTED_BY, REQUESTED_BY_NAME, Reader,
+    SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, WIPED_AT, built, bytes, number, string,
+    timestamp, ttl,
 };
 use crate::error::StoreError;
 
@@ -130,6 +130,15 @@ pub(crate) fn header_from_item(item: &Item) -> Result<SignOut, StoreError> {
     })
 }
 
+/// Returns the attribute with the time of a step.
+pub(crate) fn attribute_of(step: Step) -> &'static str {
+    match step {
+        Step::Seen => SEEN_AT,
+        Step::Notified => NOTIFIED_AT,
+        Step::Wiped => WIPED_AT,
+    }
+}
+
 /// Returns the update of a session's entry, with a step if there is one.
 ///
 /// Sets each attribute only if it is absent: the first writer creates the entry, the
@@ -146,12 +155,7 @@ pub(crate) fn update_entry(
     values.push((REFUSED_AT, timestamp(ended.at)));
     values.push((DELETE_AT, ttl(limits.sign_out_kept_until(ended.at))));
     if let Some((step, now)) = step {
-        let attribute = match step {
-            Step::Pushed => PUSHED_AT,
-            Step::Contacted => CONTACTED_AT,
-            Step::Acknowledged => ACKNOWLEDGED_AT,
-        };
-        values.push((attribute, timestamp(now)));
+        values.push((attribute_of(step), timestamp(now)));
     }
     let set: Vec<_> = values
         .iter()
@@ -172,9 +176,9 @@ pub(crate) fn entry_from_item(item: &Item) -> Result<ReceiptEntry, StoreError> {
     Ok(ReceiptEntry {
         session: session_from(&row)?,
         refused_at: row.timestamp(REFUSED_AT)?,
-        pushed_at: row.timestamp_opt(PUSHED_AT)?,
-        contacted_at: row.timestamp_opt(CONTACTED_AT)?,
-        acknowledged_at: row.timestamp_opt(ACKNOWLEDGED_AT)?,
+        seen_at: row.timestamp_opt(SEEN_AT)?,
+        notified_at: row.timestamp_opt(NOTIFIED_AT)?,
+        wiped_at: row.timestamp_opt(WIPED_AT)?,
     })
 }
 

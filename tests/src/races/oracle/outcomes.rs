@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::password::{Hasher, Password, PasswordCheck};
 use domain::session::{SessionStatus, session_status};
-use domain::{Limits, SessionId, Timestamp, Token};
+use domain::{Limits, SessionId, Step, Timestamp, Token};
 
 use super::rules::{
     ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, REFUSED, broken,
@@ -159,12 +159,18 @@ impl Oracle<'_> {
         if let Some(caller) = caller {
             let is_signed_out_answer = problem == "session-signed-out";
             let row = self.seen.device_of(caller.session);
-            let has_contact = row.is_none_or(|row| row.contacted_at.is_some());
+            let contact = if status == 401 {
+                Step::Notified
+            } else {
+                Step::Seen
+            };
+            let has_contact = row.is_none_or(|row| row.has_contact(contact));
             // The authorizer gives no reason: the session may have been replaced, and a
             // replaced session has no contact.
             let is_due =
                 is_signed_out_answer || status == 403 && problem.is_empty() && row.is_some();
-            if is_due && !(has_contact && self.is_contact_kept(caller.session, &self.seen)) {
+            if is_due && !(has_contact && self.is_contact_kept(caller.session, contact, &self.seen))
+            {
                 return broken(CONTACTED, format!("that of {operation:?} is in no receipt"));
             }
         }

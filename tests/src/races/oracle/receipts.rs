@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::account::Epoch;
 use domain::device::DeviceState;
 use domain::receipt::{Receipt, ReceiptEntry};
-use domain::{DeviceId, EndedSession, SessionId, SignOut, SignOutId, SignOutTarget, Token};
+use domain::{DeviceId, EndedSession, SessionId, SignOut, SignOutId, SignOutTarget, Step, Token};
 
 use super::rules::{CONTACTED, Checked, KEPT, RECEIPT, broken};
 use super::{Oracle, Snapshot, TrackedSession};
@@ -98,7 +98,8 @@ impl Oracle<'_> {
         match session {
             Some(session) if self.sessions[&session].has_ended => {
                 let row = seen.device_of(session).expect("its row");
-                if row.contacted_at.is_none() || !self.is_contact_kept(session, &seen) {
+                let is_kept = self.is_contact_kept(session, Step::Seen, &seen);
+                if row.seen_at.is_none() || !is_kept {
                     return broken(CONTACTED, format!("that of {session} is in no receipt"));
                 }
                 Ok(())
@@ -127,7 +128,8 @@ impl Oracle<'_> {
                 DeviceState::SignedIn => usize::MAX,
                 DeviceState::SignedOut(ended) => headers[&ended.sign_out],
             };
-            let is_noted = usize::from(device.contacted_at.is_some());
+            let is_noted = usize::from(device.seen_at.is_some())
+                + 2 * usize::from(device.notified_at.is_some());
             shape.extend([name(device.session), epoch(device.epoch), state, is_noted]);
         }
         for header in self.seen.headers.values() {
@@ -141,7 +143,8 @@ impl Oracle<'_> {
             }
         }
         for ((sign_out, device), part) in &self.seen.parts {
-            let is_contacted = usize::from(part.contacted_at.is_some());
+            let is_contacted =
+                usize::from(part.seen_at.is_some()) + 2 * usize::from(part.notified_at.is_some());
             let session = name(part.session.session);
             shape.extend([headers[sign_out], devices[device], session, is_contacted]);
         }

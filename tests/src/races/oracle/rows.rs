@@ -93,7 +93,8 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         last_active_at: moment(row, "last_active_at")?,
         expires_at: moment(row, "expires_at")?,
         state,
-        contacted_at: moment(row, "contacted_at"),
+        seen_at: moment(row, "seen_at"),
+        notified_at: moment(row, "notified_at"),
         ending_acts: EndingActs {
             hour: number(row, "acts_hour").unwrap_or_default(),
             count: number(row, "acts").unwrap_or_default(),
@@ -117,9 +118,9 @@ pub(super) fn read_part(row: &Item) -> Option<(SignOutId, ReceiptEntry)> {
     let part = ReceiptEntry {
         session: read_ended(row)?,
         refused_at: moment(row, "refused_at")?,
-        pushed_at: moment(row, "pushed_at"),
-        contacted_at: moment(row, "contacted_at"),
-        acknowledged_at: moment(row, "acknowledged_at"),
+        seen_at: moment(row, "seen_at"),
+        notified_at: moment(row, "notified_at"),
+        wiped_at: moment(row, "wiped_at"),
     };
     (device == part.session.device.to_string()).then_some((sign_out.parse().ok()?, part))
 }

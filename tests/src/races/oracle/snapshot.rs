@@ -50,8 +50,9 @@ impl Snapshot {
         };
         for mut row in engine.rows(DEVICES) {
             let device = read_device(&row).ok_or_else(|| unreadable("a device"))?;
-            // The contact is checked separately from the rest of the row.
-            row.remove("contacted_at");
+            // The contacts are checked separately from the rest of the row.
+            row.remove("seen_at");
+            row.remove("notified_at");
             snapshot.rows.insert(device.id, row);
             snapshot.devices.insert(device.id, device);
         }

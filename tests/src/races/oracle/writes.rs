@@ -2,7 +2,7 @@
 
 use domain::device::DeviceState;
 use domain::limits::ENDING_ACTS_PER_HOUR;
-use domain::{EndedSession, Scope, SessionId, SignOut, SignOutTarget, Timestamp};
+use domain::{Device, EndedSession, Scope, SessionId, SignOut, SignOutTarget, Step, Timestamp};
 use dynoxide::Item;
 
 use super::rows::signed_in_key;
@@ -265,9 +265,9 @@ impl Oracle<'_> {
             let stays = |was: Option<Timestamp>, is: Option<Timestamp>| was.is_none() || was == is;
             let is_as_it_was = part.session == before.session
                 && part.refused_at == before.refused_at
-                && stays(before.pushed_at, part.pushed_at)
-                && stays(before.contacted_at, part.contacted_at)
-                && stays(before.acknowledged_at, part.acknowledged_at);
+                && stays(before.seen_at, part.seen_at)
+                && stays(before.notified_at, part.notified_at)
+                && stays(before.wiped_at, part.wiped_at);
             if !is_as_it_was {
                 return broken(FORWARD, format!("{by:?} changed an entry"));
             }
@@ -290,15 +290,18 @@ impl Oracle<'_> {
         for (id, device) in &after.devices {
             let before = self.seen.devices.get(id);
             let before = before.filter(|before| before.session == device.session);
-            let noted = before.and_then(|before| before.contacted_at);
-            if noted.is_some() && device.contacted_at != noted {
-                return broken(FORWARD, format!("{by:?} changed the contact of {id}"));
-            }
-            if device.contacted_at.is_some() && !self.is_contact_kept(device.session, after) {
-                return broken(
-                    CONTACTED,
-                    format!("{by:?} recorded one of {id} that no receipt has"),
-                );
+            for contact in [Step::Seen, Step::Notified] {
+                let noted = before.and_then(|before| contact_at(before, contact));
+                if noted.is_some() && contact_at(device, contact) != noted {
+                    return broken(FORWARD, format!("{by:?} changed the contact of {id}"));
+                }
+                let is_noted = device.has_contact(contact);
+                if is_noted && !self.is_contact_kept(device.session, contact, after) {
+                    return broken(
+                        CONTACTED,
+                        format!("{by:?} recorded one of {id} that no receipt has"),
+                    );
+                }
             }
         }
         Ok(())
@@ -308,7 +311,12 @@ impl Oracle<'_> {
     /// sign-out of many has ended can be signed out once more by a request of its own
     /// device that began before; either receipt may have the contact. When one sign-out
     /// ended two sessions of a device, they share one entry.
-    pub(super) fn is_contact_kept(&self, session: SessionId, seen: &Snapshot) -> bool {
+    pub(super) fn is_contact_kept(
+        &self,
+        session: SessionId,
+        contact: Step,
+        seen: &Snapshot,
+    ) -> bool {
         let Some(tracked) = self
             .sessions
             .get(&session)
@@ -318,7 +326,20 @@ impl Oracle<'_> {
         };
         seen.parts.iter().any(|((sign_out, device), part)| {
             let is_its_own = tracked.ended_by == Some(*sign_out) || tracked.is_in(&part.session);
-            *device == tracked.session.device && is_its_own && part.contacted_at.is_some()
+            let has_contact = match contact {
+                Step::Seen => part.seen_at.is_some(),
+                Step::Notified => part.notified_at.is_some(),
+                Step::Wiped => part.wiped_at.is_some(),
+            };
+            *device == tracked.session.device && is_its_own && has_contact
         })
+    }
+}
+
+fn contact_at(device: &Device, contact: Step) -> Option<Timestamp> {
+    match contact {
+        Step::Seen => device.seen_at,
+        Step::Notified => device.notified_at,
+        Step::Wiped => None,
     }
 }

@@ -132,11 +132,11 @@ impl Hotel {
         self.phone.receipt_entry(sign_out, &self.tv_id, state).await
     }
 
-    /// Returns the number of devices that the receipt shows as confirmed.
-    async fn confirmed(&self, sign_out: &str) -> Value {
+    /// Returns the number of devices that the receipt shows as wiped.
+    async fn wiped(&self, sign_out: &str) -> Value {
         let path = format!("/v1/sign-outs/{sign_out}");
         let receipt = self.phone.get(&path).await.done(200);
-        receipt["sign_out"]["total"]["confirmed"].clone()
+        receipt["sign_out"]["total"]["wiped"].clone()
     }
 
     /// Asserts that the TV stops, wipes and shows the sign-in screen. Returns the
@@ -192,8 +192,8 @@ async fn a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged(
     let sign_out = hotel.sign_out().await;
 
     let screen = hotel.is_wiped(&sign_out).await;
-    let part = hotel.receipt(&sign_out, "acknowledged").await;
-    assert!(part["pushed_at"].is_string(), "{part}");
+    let part = hotel.receipt(&sign_out, "wiped").await;
+    assert!(part["notified_at"].is_string(), "{part}");
     assert_eq!(screen["reason"], "signed_out");
     assert_eq!(screen["signed_out_at"], part["refused_at"]);
     assert_eq!(screen["signed_out_by"]["id"], json!(hotel.phone.id));
@@ -209,7 +209,7 @@ async fn every_session_of_the_account_is_wiped_when_all_are_signed_out(kind: Kin
     hotel.is_wiped(&sign_out).await;
     let reader = hotel.household.sign_in(PHONE).await;
     let tv = &hotel.tv_id;
-    reader.receipt_entry(&sign_out, tv, "acknowledged").await;
+    reader.receipt_entry(&sign_out, tv, "wiped").await;
 }
 
 async fn a_password_change_is_shown_as_the_reason(kind: Kind) {
@@ -231,14 +231,14 @@ async fn a_device_that_was_cut_off_is_wiped_at_its_first_contact(kind: Kind) {
     hotel.tv.event("disconnected").await.unwrap();
     let sign_out = hotel.sign_out().await;
     hotel.is_untouched().await;
-    assert_eq!(hotel.confirmed(&sign_out).await, 0);
+    assert_eq!(hotel.wiped(&sign_out).await, 0);
 
     hotel.network.set_cut(false);
 
     let screen = hotel.is_wiped(&sign_out).await;
     assert_eq!(screen["signed_out_by"]["id"], json!(hotel.phone.id));
-    let part = hotel.receipt(&sign_out, "acknowledged").await;
-    assert!(part["contacted_at"].is_string(), "{part}");
+    let part = hotel.receipt(&sign_out, "wiped").await;
+    assert!(part["notified_at"].is_string(), "{part}");
 }
 
 async fn a_device_that_was_off_is_wiped_when_it_is_switched_on(kind: Kind) {
@@ -249,7 +249,7 @@ async fn a_device_that_was_off_is_wiped_when_it_is_switched_on(kind: Kind) {
     hotel.tv.switch_on(&hotel.network).await.unwrap();
 
     hotel.is_wiped(&sign_out).await;
-    hotel.receipt(&sign_out, "acknowledged").await;
+    hotel.receipt(&sign_out, "wiped").await;
 }
 
 async fn a_device_that_is_switched_on_again_is_still_signed_in(kind: Kind) {
@@ -379,7 +379,7 @@ async fn a_revocation_that_comes_twice_and_by_both_ways_ends_the_session_once(ki
         .unwrap();
 
     hotel.is_wiped(&sign_out).await;
-    hotel.receipt(&sign_out, "acknowledged").await;
+    hotel.receipt(&sign_out, "wiped").await;
     for event in ["stopped", "wiped"] {
         assert_eq!(hotel.tv.count(event).await.unwrap(), 1, "{event}");
     }
@@ -399,7 +399,7 @@ async fn a_lost_acknowledgement_is_retried_until_it_is_accepted(kind: Kind) {
     let sign_out = hotel.sign_out().await;
 
     hotel.is_wiped(&sign_out).await;
-    hotel.receipt(&sign_out, "acknowledged").await;
+    hotel.receipt(&sign_out, "wiped").await;
     let seen = hotel.network.seen(path);
     let statuses: Vec<u16> = seen
         .iter()
@@ -418,7 +418,7 @@ async fn a_wiped_device_stays_the_same_device(kind: Kind) {
 
     assert_eq!(again, hotel.tv_id);
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
-    hotel.receipt(&sign_out, "acknowledged").await;
+    hotel.receipt(&sign_out, "wiped").await;
 }
 
 async fn another_account_finds_no_data_of_the_previous_one(kind: Kind) {
@@ -480,7 +480,7 @@ async fn its_own_sign_out_wipes_the_device_and_is_acknowledged(kind: Kind) {
     let screen = hotel.is_wiped(sign_out).await;
     hotel.was_not_refused();
     assert_eq!(screen["signed_out_by"]["id"], json!(hotel.tv_id));
-    hotel.receipt(sign_out, "acknowledged").await;
+    hotel.receipt(sign_out, "wiped").await;
 }
 
 async fn signing_out_everywhere_wipes_this_device_too(kind: Kind) {
@@ -498,7 +498,7 @@ async fn signing_out_everywhere_wipes_this_device_too(kind: Kind) {
     hotel.was_not_refused();
     let reader = hotel.household.sign_in(PHONE).await;
     let tv = &hotel.tv_id;
-    reader.receipt_entry(sign_out, tv, "acknowledged").await;
+    reader.receipt_entry(sign_out, tv, "wiped").await;
 }
 
 async fn signing_out_the_others_keeps_this_device(kind: Kind) {

@@ -155,7 +155,7 @@ async fn entry(reader: &Device, sign_out: &Value) -> Value {
 /// Waits until a receipt shows the TV as acknowledged. Returns its entry.
 async fn acknowledged(reader: &Device, sign_out: &Value, tv: &str) -> Value {
     let id = sign_out["id"].as_str().unwrap();
-    reader.receipt_entry(id, tv, "acknowledged").await
+    reader.receipt_entry(id, tv, "wiped").await
 }
 
 /// The timing of a page that soon gives up and retries a wipe.
@@ -195,8 +195,8 @@ async fn a_page_that_is_signed_out_in_another_browser_is_wiped_and_shows_the_sig
     let why = tv.sign_in_screen().await;
     tv.assert_wiped().await;
     assert!(why.contains("by “Phone”"), "{why}");
-    let part = phone.part(&sign_out, "acknowledged").await;
-    assert!(part["pushed_at"].is_string(), "{part}");
+    let part = phone.part(&sign_out, "wiped").await;
+    assert!(part["notified_at"].is_string(), "{part}");
     assert_eq!(part["name"], "TV");
     tv.browser.photograph("signed-out").await.unwrap();
     phone.browser.photograph("phone").await.unwrap();
@@ -225,10 +225,10 @@ async fn a_page_whose_network_was_cut_is_wiped_at_its_first_contact() {
 
     tv.is_signed_out_and_wiped().await;
     assert_eq!(still_there["databases"], json!(["films"]));
-    assert_eq!(unreached["contacted_at"], Value::Null);
-    assert_eq!(unreached["acknowledged_at"], Value::Null);
+    assert_eq!(unreached["notified_at"], Value::Null);
+    assert_eq!(unreached["wiped_at"], Value::Null);
     let part = acknowledged(&owner, &sign_out, &tv_id).await;
-    assert!(part["contacted_at"].is_string(), "{part}");
+    assert!(part["notified_at"].is_string(), "{part}");
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn the_tabs_of_a_browser_wipe_once_and_all_show_the_sign_in_screen() {
     let sign_out = phone.press("TV").await;
 
     let second = tv.sign_in_screen().await;
-    let part = phone.part(&sign_out, "acknowledged").await;
+    let part = phone.part(&sign_out, "wiped").await;
     tv.assert_wiped().await;
     let mut wiped = tv.count("wiped").await;
     assert_eq!(tv.count("stopped").await, 1);
@@ -319,7 +319,7 @@ async fn the_tabs_of_a_browser_wipe_once_and_all_show_the_sign_in_screen() {
     tv.assert_wiped().await;
     assert_eq!(first, second);
     assert_eq!(wiped, 1);
-    assert!(part["pushed_at"].is_string(), "{part}");
+    assert!(part["notified_at"].is_string(), "{part}");
 }
 
 #[tokio::test]
@@ -374,10 +374,7 @@ async fn a_failed_wipe_is_not_acknowledged_until_it_succeeds() {
     let why = tv.sign_in_screen().await;
     assert!(why.contains("by “"), "{why}");
     assert_eq!(tv.count("wiped").await, 0);
-    assert_eq!(
-        entry(&owner, &sign_out).await["acknowledged_at"],
-        Value::Null
-    );
+    assert_eq!(entry(&owner, &sign_out).await["wiped_at"], Value::Null);
     tv.value("held.close()").await;
     acknowledged(&owner, &sign_out, &tv_id).await;
     assert_eq!(tv.count("wiped").await, 1);

@@ -269,7 +269,8 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         last_active_at: at(100),
         expires_at: at(31_536_100),
         state: DeviceState::SignedIn,
-        contacted_at: None,
+        seen_at: None,
+        notified_at: None,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

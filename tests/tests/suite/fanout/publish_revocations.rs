@@ -132,7 +132,7 @@ async fn a_record_that_ends_or_begins_no_session_gives_no_message() {
             phone.account,
             &sign_out.end_info(),
             &ended,
-            Step::Contacted,
+            Step::Seen,
             at(2_000),
             &limits,
         )

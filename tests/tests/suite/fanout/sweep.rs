@@ -297,7 +297,7 @@ async fn the_state_of_a_part_survives_the_sweep() {
             sign_out.account,
             &ended,
             &session,
-            Step::Contacted,
+            Step::Seen,
             at(2_000),
             &limits,
         );
@@ -308,7 +308,7 @@ async fn the_state_of_a_part_survives_the_sweep() {
 
         assert_eq!(fan_out.marked_by(3).await, Some(sign_out.id));
         assert_eq!(fan_out.part(&sign_out, 3), before);
-        assert!(before["contacted_at"].is_object());
+        assert!(before["seen_at"].is_object());
     }
 }
 

@@ -108,7 +108,7 @@ async fn a_corrupt_record_or_part_gives_unavailable_or_the_right_receipt() {
     assert!(is(&right.0, (200, "")));
 
     // Without an optional attribute the row means something else.
-    let optional = ["requested_by", "kept_session", "contacted_at"];
+    let optional = ["requested_by", "kept_session", "seen_at", "notified_at"];
     let keys = ["account_id", "sign_out_id"];
     let part = format!("{}#", setup.sign_out);
     let mut unavailable = 0;

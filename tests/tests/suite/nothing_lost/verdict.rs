@@ -98,10 +98,9 @@ fn of_receipt(
         let is_notified = sockets.any(|socket| !socket.frames.is_empty());
         let state = part.state();
         let expected = match (session.is_acknowledged, session.is_refused, is_notified) {
-            (true, _, _) => EntryState::Acknowledged,
-            (false, true, _) => EntryState::Contacted,
-            (false, false, true) => EntryState::Pushed,
-            (false, false, false) => EntryState::Refused,
+            (true, _, _) => EntryState::Wiped,
+            (false, false, false) => EntryState::NotReached,
+            (false, _, _) => EntryState::Notified,
         };
         // A device that has signed in again gets no second revocation, even when the
         // first one was not recorded.
@@ -110,10 +109,13 @@ fn of_receipt(
         }
         let device = &accounts.devices[session.device];
         let could = [
-            (part.pushed_at.is_some(), is_notified),
-            (part.contacted_at.is_some(), session.has_called),
             (
-                part.acknowledged_at.is_some(),
+                part.notified_at.is_some(),
+                is_notified || session.has_called,
+            ),
+            (part.seen_at.is_some(), session.has_called),
+            (
+                part.wiped_at.is_some(),
                 session.has_learned && device.behavior == Behavior::Acknowledges,
             ),
         ];

@@ -23,15 +23,12 @@ async fn the_token_of_an_ended_session_acknowledges_once() {
         let reply = app.bundle.acknowledge(&tv.token, id).await;
 
         assert_eq!(reply.status_code, 200);
-        assert_eq!(json_of(&reply), json!({ "state": "acknowledged" }));
+        assert_eq!(json_of(&reply), json!({ "state": "wiped" }));
         let receipt = read_receipt(&app, &laptop, id).await;
-        assert_eq!(part(&receipt, &tv)["acknowledged_at"], at);
-        assert_eq!(part(&receipt, &tv)["contacted_at"], Value::Null);
-        assert_eq!(receipt["total"], total(2, 1, 0));
-        assert_eq!(
-            states(&receipt, &[&tv, &phone]),
-            ["acknowledged", "refused"]
-        );
+        assert_eq!(part(&receipt, &tv)["wiped_at"], at);
+        assert_eq!(part(&receipt, &tv)["notified_at"], Value::Null);
+        assert_eq!(receipt["total"], total(2, [1, 0, 0]));
+        assert_eq!(states(&receipt, &[&tv, &phone]), ["wiped", "not_reached"]);
 
         app.advance(SECOND);
         let again = app.bundle.acknowledge(&tv.token, id);
@@ -60,7 +57,7 @@ async fn the_ended_token_of_a_device_that_signed_in_again_acknowledges() {
 
         assert_eq!(reply.status_code, 200, "{scope}");
         let receipt = read_receipt(&app, &laptop, id).await;
-        assert_eq!(part(&receipt, &tv)["state"], "acknowledged", "{scope}");
+        assert_eq!(part(&receipt, &tv)["state"], "wiped", "{scope}");
         let reply = app.bundle.acknowledge(&back.token, id).await;
         assert_eq!(problem_of(&reply), not_found(), "the new session is valid");
         assert_eq!(app.bundle.who_am_i(&back.token).await.status_code, 200);
@@ -130,5 +127,5 @@ async fn an_acknowledgement_with_a_body_is_refused() {
 
     assert_eq!(problem_of(&reply), (400, "request-invalid".to_owned()));
     let receipt = read_receipt(&app, &laptop, id).await;
-    assert_eq!(part(&receipt, &tv)["state"], "refused");
+    assert_eq!(part(&receipt, &tv)["state"], "not_reached");
 }

@@ -5,7 +5,8 @@ use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::doors::Door;
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::wire::CallResult;
-use domain::SignOutId;
+use domain::{SignOutId, Step};
+use serde_json::Value;
 
 use super::{SECOND, now, operations_of, part, read_receipt, refused, stored, sweep};
 
@@ -55,7 +56,7 @@ fn writes(calls: &[String]) -> usize {
 }
 
 #[tokio::test]
-async fn the_first_contact_at_each_door_is_marked_once() {
+async fn the_first_contact_of_each_kind_is_recorded_once() {
     let doors = Door::all();
     for end in ENDS {
         for door in &doors {
@@ -68,11 +69,17 @@ async fn the_first_contact_at_each_door_is_marked_once() {
             assert_eq!(writes(&calls), 2, "{case} {calls:?}");
             let receipt = read_receipt(&app, &laptop, id).await;
             let part = part(&receipt, &tv);
-            assert_eq!(part["state"], "contacted", "{case}");
-            assert_eq!(part["contacted_at"], at, "{case}");
+            let (state, other) = match door.contact() {
+                Step::Notified => ("notified", "seen"),
+                _ => ("seen", "notified"),
+            };
+            assert_eq!(part["state"], state, "{case}");
+            assert_eq!(part[format!("{state}_at")], at, "{case}");
+            assert_eq!(part[format!("{other}_at")], Value::Null, "{case}");
             let before = stored(&app);
             app.advance(SECOND);
-            for door in &doors {
+            let is_alike = |other: &&Door| other.contact() == door.contact();
+            for door in doors.iter().filter(is_alike) {
                 let (_, calls) = operations_of(&app, knock(&app, door, &tv, id)).await;
                 assert_eq!(writes(&calls), 0, "{case} {calls:?}");
             }
@@ -124,7 +131,7 @@ async fn a_contact_that_can_not_be_written_changes_no_answer() {
                 app.aws.restore();
                 refused(&app, tv).await;
                 let receipt = read_receipt(&app, laptop, id).await;
-                assert_eq!(part(&receipt, tv)["state"], "contacted", "{case}");
+                assert_eq!(part(&receipt, tv)["state"], "notified", "{case}");
                 let (_, calls) = operations_of(&app, app.bundle.who_am_i(&tv.token)).await;
                 assert_eq!(writes(&calls), 0, "{case} {calls:?}");
             }

@@ -88,7 +88,7 @@ async fn a_frame_of_an_ended_session_is_in_the_receipt_and_answered_only_by_the_
 
             assert!(app.aws.frames("device").is_empty(), "{text}");
             let states = app.states(&device, sign_out).await;
-            assert_eq!(states[&device.id], EntryState::Contacted, "{text}");
+            assert_eq!(states[&device.id], EntryState::Seen, "{text}");
             app.drain().await;
             let frames = app.aws.frames("device");
             assert_eq!(frames.len(), 1, "{text}");
@@ -129,7 +129,7 @@ async fn a_session_that_ends_during_its_heartbeat_is_not_treated_as_valid() {
 
     assert_eq!(app.aws.take_queued().len(), 1, "a push is requested");
     let states = app.states(&device, sign_out).await;
-    assert_eq!(states[&device.id], EntryState::Contacted);
+    assert_eq!(states[&device.id], EntryState::Seen);
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn an_acknowledgement_is_in_the_receipt_and_ends_the_socket() {
         app.acknowledge("device", sign_out).await;
 
         let states = app.states(&device, sign_out).await;
-        assert_eq!(states[&device.id], EntryState::Acknowledged);
+        assert_eq!(states[&device.id], EntryState::Wiped);
         assert!(!app.aws.is_open("device"));
         let rows = app.aws.rows(tables::CONNECTIONS);
         assert!(rows.iter().all(|row| row["connection_id"]["S"] == "laptop"));
@@ -172,7 +172,7 @@ async fn an_acknowledgement_may_come_before_the_push() {
     app.drain().await;
 
     let states = app.states(&device, sign_out).await;
-    assert_eq!(states[&device.id], EntryState::Acknowledged);
+    assert_eq!(states[&device.id], EntryState::Wiped);
     assert!(app.aws.frames("device").is_empty());
 }
 
@@ -292,7 +292,7 @@ async fn a_signed_in_device_can_acknowledge_no_sign_out_of_its_account() {
         "urn:curfew:problem:sign-out-not-found"
     );
     assert_eq!(app.states(&laptop, sign_out).await, before);
-    assert_eq!(before[&device.id], EntryState::Refused);
+    assert_eq!(before[&device.id], EntryState::NotReached);
     assert!(!before.contains_key(&laptop.id));
     assert!(app.aws.is_open("laptop"));
 }
@@ -308,10 +308,10 @@ async fn an_ended_session_acknowledges_only_the_sign_out_that_ended_it() {
 
     assert!(!app.states(&device, global).await.contains_key(&device.id));
     let states = app.states(&device, others).await;
-    assert_eq!(states[&device.id], EntryState::Contacted);
+    assert_eq!(states[&device.id], EntryState::Seen);
     app.acknowledge("device", others).await;
     let states = app.states(&device, others).await;
-    assert_eq!(states[&device.id], EntryState::Acknowledged);
+    assert_eq!(states[&device.id], EntryState::Wiped);
 }
 
 #[tokio::test]
@@ -329,13 +329,13 @@ async fn an_old_socket_of_a_device_that_signed_in_again_acts_only_for_its_old_se
     assert!(app.aws.frames("old").is_empty());
     assert!(!app.aws.is_open("old"));
     let states = app.states(&device, second).await;
-    assert_eq!(states[&device.id], EntryState::Refused);
+    assert_eq!(states[&device.id], EntryState::NotReached);
 
     app.acknowledge("older", first).await;
     let states = app.states(&device, first).await;
-    assert_eq!(states[&device.id], EntryState::Acknowledged);
+    assert_eq!(states[&device.id], EntryState::Wiped);
     let states = app.states(&device, second).await;
-    assert_eq!(states[&device.id], EntryState::Refused);
+    assert_eq!(states[&device.id], EntryState::NotReached);
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ async fn a_handshake_of_an_ended_session_is_refused_and_is_in_the_receipt_once()
 
         assert_eq!(refused.status_code, 401);
         let states = app.states(&device, sign_out).await;
-        assert_eq!(states[&device.id], EntryState::Contacted);
+        assert_eq!(states[&device.id], EntryState::Seen);
         let once = app.aws.contents(&[tables::RECEIPTS]);
         app.clock.advance(SignedDuration::from_mins(1));
         let again = app.socket_event(by_token(&device.token, "new")).await;

@@ -57,7 +57,7 @@ async fn a_revocation_names_the_sign_out_its_time_its_reason_and_the_device_that
     assert_eq!(app.aws.frames("L0SM9cOFvHcCIhw="), [frame]);
     assert!(app.aws.frames("laptop").is_empty());
     let states = app.states(&device, sign_out).await;
-    assert_eq!(states, BTreeMap::from([(device.id, EntryState::Pushed)]));
+    assert_eq!(states, BTreeMap::from([(device.id, EntryState::Notified)]));
 }
 
 #[tokio::test]
@@ -124,9 +124,12 @@ async fn a_global_sign_out_reaches_every_socket_and_one_of_the_others_not_the_ke
             assert_eq!(app.aws.is_open(socket), revoked.is_none(), "{socket}");
         }
         let states = app.states(&laptop, sign_out).await;
-        let mut expected = vec![(device.id, EntryState::Pushed), (tv.id, EntryState::Pushed)];
+        let mut expected = vec![
+            (device.id, EntryState::Notified),
+            (tv.id, EntryState::Notified),
+        ];
         if !is_kept {
-            expected.push((laptop.id, EntryState::Pushed));
+            expected.push((laptop.id, EntryState::Notified));
         }
         assert_eq!(states, expected.into_iter().collect());
     }
@@ -180,9 +183,9 @@ async fn of_two_sign_outs_each_reaches_its_own_devices_in_either_order_of_delive
                 assert!(named.iter().all(|id| **id == json!(sign_out)), "{socket}");
             }
             let states = app.states(&laptop, others).await;
-            assert_eq!(states, BTreeMap::from([(device.id, EntryState::Pushed)]));
+            assert_eq!(states, BTreeMap::from([(device.id, EntryState::Notified)]));
             let states = app.states(&laptop, global).await;
-            let expected = [laptop.id, tv.id].map(|id| (id, EntryState::Pushed));
+            let expected = [laptop.id, tv.id].map(|id| (id, EntryState::Notified));
             assert_eq!(states, expected.into_iter().collect());
         }
     }
@@ -208,7 +211,7 @@ async fn a_device_that_signed_in_again_gets_no_revocation() {
         let states = app.states(&device, sign_out).await;
         assert_eq!(
             states[&device.id],
-            EntryState::Refused,
+            EntryState::NotReached,
             "its part of the receipt is unchanged"
         );
     }
@@ -290,22 +293,22 @@ async fn duplicate_and_reordered_steps_leave_the_receipt_correct() {
         let sign_out = app.sign_out_scope(&laptop, "others").await;
         let body = app.event_of(device.account, sign_out).await;
         let sockets = ["one", "two", "three", "four"];
-        let mut furthest = EntryState::Refused;
+        let mut furthest = EntryState::NotReached;
         let mut first_times: BTreeMap<char, Value> = BTreeMap::new();
         for (step, socket) in order.chars().zip(sockets) {
             app.clock.advance(SignedDuration::from_secs(1));
             let (state, attribute) = match step {
                 'p' => {
                     app.push(&body).await;
-                    (EntryState::Pushed, "pushed_at")
+                    (EntryState::Notified, "notified_at")
                 }
                 'h' => {
                     app.heartbeat(socket).await;
-                    (EntryState::Contacted, "contacted_at")
+                    (EntryState::Seen, "seen_at")
                 }
                 _ => {
                     app.acknowledge(socket, sign_out).await;
-                    (EntryState::Acknowledged, "acknowledged_at")
+                    (EntryState::Wiped, "wiped_at")
                 }
             };
             furthest = furthest.max(state);
@@ -326,7 +329,7 @@ async fn duplicate_and_reordered_steps_leave_the_receipt_correct() {
         }
         app.drain().await;
         let states = app.states(&device, sign_out).await;
-        let furthest = furthest.max(EntryState::Pushed.min(states[&device.id]));
+        let furthest = furthest.max(EntryState::Notified.min(states[&device.id]));
         assert_eq!(states, BTreeMap::from([(device.id, furthest)]), "{order}");
         if order.contains('p') {
             assert_eq!(rows(&app), ["laptop"], "{order}");

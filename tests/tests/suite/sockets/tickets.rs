@@ -120,7 +120,7 @@ async fn a_ticket_of_an_ended_session_is_refused_and_the_receipt_has_the_contact
         assert_eq!(status(&app, &ticket).await, 401);
 
         let states = app.states(&page, sign_out).await;
-        assert_eq!(states[&page.id], domain::EntryState::Contacted);
+        assert_eq!(states[&page.id], domain::EntryState::Seen);
         assert!(app.aws.rows(tables::CONNECTIONS).is_empty());
     }
 }

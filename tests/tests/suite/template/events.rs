@@ -163,7 +163,11 @@ fn alarms(metric: &str) -> BTreeMap<String, f64> {
             // Queues and event sources without traffic report no data.
             let keeps_state = ["ApproximateNumberOfMessagesVisible"].contains(&metric)
                 || metric.ends_with("EventCount");
-            let missing = if keeps_state { "ignore" } else { "notBreaching" };
+            let missing = if keeps_state {
+                "ignore"
+            } else {
+                "notBreaching"
+            };
             assert_eq!(alarm["TreatMissingData"], missing, "{metric}");
             let of = referred(&alarm["Dimensions"][0]["Value"]).to_owned();
             (of, alarm["Threshold"].as_f64().unwrap())
@@ -199,13 +203,24 @@ fn a_stream_that_is_not_read_raises_an_alarm_long_before_it_expires() {
 #[test]
 fn a_batch_that_goes_to_the_bucket_or_is_dropped_raises_an_alarm() {
     let sources = ["PublishRevocationsSignIns", "PublishRevocationsSignOuts"];
-    for metric in ["OnFailureDestinationDeliveredEventCount", "DroppedEventCount"] {
+    for metric in [
+        "OnFailureDestinationDeliveredEventCount",
+        "DroppedEventCount",
+    ] {
         let alarms = alarms(metric);
         assert!(alarms.keys().eq(sources), "{alarms:?}");
-        assert!(alarms.values().all(|threshold| threshold.abs() < f64::EPSILON));
+        assert!(
+            alarms
+                .values()
+                .all(|threshold| threshold.abs() < f64::EPSILON)
+        );
     }
     for (name, mapping) in events("DynamoDB") {
-        assert_eq!(mapping["MetricsConfig"]["Metrics"], json!(["EventCount"]), "{name}");
+        assert_eq!(
+            mapping["MetricsConfig"]["Metrics"],
+            json!(["EventCount"]),
+            "{name}"
+        );
     }
 }
 

@@ -28,7 +28,7 @@ async fn the_row_of_a_lost_socket_is_deleted_and_the_message_succeeds() {
         [Some(sign_out), None]
     );
     let states = app.states(&device, sign_out).await;
-    assert_eq!(states[&device.id], EntryState::Refused);
+    assert_eq!(states[&device.id], EntryState::NotReached);
 }
 
 #[tokio::test]
@@ -110,10 +110,10 @@ async fn a_failed_frame_is_retried_by_itself_and_delays_no_other_socket() {
         let sockets = ["laptop", "device", "tv"];
         assert_eq!(revoked_by(&app, sockets), [Some(rest), None, Some(rest)]);
         let states = app.states(&laptop, rest).await;
-        assert_eq!(states[&laptop.id], EntryState::Pushed);
-        assert_eq!(states[&tv.id], EntryState::Pushed);
+        assert_eq!(states[&laptop.id], EntryState::Notified);
+        assert_eq!(states[&tv.id], EntryState::Notified);
         let states = app.states(&laptop, first).await;
-        assert_eq!(states[&device.id], EntryState::Refused);
+        assert_eq!(states[&device.id], EntryState::NotReached);
         let queued = app.aws.take_queued();
         let delays: Vec<_> = queued.iter().map(|queued| queued.delay_s).collect();
         assert_eq!(
@@ -136,7 +136,7 @@ async fn a_failed_frame_is_retried_by_itself_and_delays_no_other_socket() {
             [Some(rest), Some(first), Some(rest)]
         );
         let states = app.states(&laptop, first).await;
-        assert_eq!(states[&device.id], EntryState::Pushed);
+        assert_eq!(states[&device.id], EntryState::Notified);
         assert!(rows(&app).is_empty());
     }
 }

@@ -110,7 +110,7 @@ async fn sockets_that_were_reached_before_the_deadline_are_not_pushed_to_again()
         let is_revoked = !app.aws.frames(socket).is_empty();
         let state = &states[&device.id];
         assert_eq!(
-            *state == EntryState::Pushed,
+            *state == EntryState::Notified,
             is_revoked,
             "{socket}: {state:?}"
         );
