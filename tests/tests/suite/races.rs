@@ -248,7 +248,8 @@ fn knock_out(
     };
     let scripted = after_two_ends_by_one(clause)
         .or_else(|| later(clause))
-        .or_else(|| two_acts(clause));
+        .or_else(|| two_acts(clause))
+        .or_else(|| swept_over(clause));
     if let Some((case, turns)) = scripted {
         let history = find(histories, case.history);
         let run = runner.run(
@@ -260,17 +261,6 @@ fn knock_out(
         let by = format!("{:?} {:?}", case.history, case.operations);
         if is_shown(by, violation_of(&case, &run), 1) {
             return shown;
-        }
-    }
-    if let Some(case) = threes(clause) {
-        let mut random = SeededRandom::new(SEED);
-        for _ in 0..DRAWN {
-            let history = find(histories, case.history);
-            let run = runner.run(history, &case.operations, &mut random, Some(clause));
-            let by = format!("{:?} {:?}", case.history, case.operations);
-            if is_shown(by, violation_of(&case, &run), 1) {
-                return shown;
-            }
         }
     }
     let of_it = |case: &&Case<2>| {
@@ -311,19 +301,30 @@ fn is_likely(pair: [Operation; 2], clause: &Clause) -> bool {
     is_in_the_way(pair[0], pair[1]) || is_in_the_way(pair[1], pair[0])
 }
 
-/// Returns three operations for a clause that two can not show: a row that the sweep
+/// Returns a script for a clause that two operations can not show: a row that the sweep
 /// read as signed in is signed out by its own device, whose request was authenticated
 /// before the sign-out of all.
-fn threes(clause: &Clause) -> Option<Case<3>> {
-    let is_of_the_state = clause.operation == "sweep" && clause.text.contains("#state");
-    is_of_the_state.then_some(Case {
+fn swept_over(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    if clause.operation != "sweep" || !clause.text.contains("#state") {
+        return None;
+    }
+    let script = Script {
         history: History::Fresh,
-        operations: [
-            Operation::SignOutThis(1),
+        operations: vec![
+            // The newest device, which the sweep reaches first.
+            Operation::SignOutThis(2),
             Operation::SignOutGlobal(0),
             Operation::Sweep(Announced::Last),
         ],
-    })
+    };
+    let turns = [
+        Turn::ToItsWrite(0),
+        Turn::ToItsEnd(1),
+        Turn::ToItsWrite(2),
+        Turn::ToItsEnd(0),
+        Turn::ToItsEnd(2),
+    ];
+    Some((script, turns.into()))
 }
 
 /// Returns a script for the clauses that keep a receipt entry. One sign-out can end two
