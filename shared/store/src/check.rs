@@ -107,12 +107,10 @@ impl Store {
         for batch in sessions.chunks(DEVICES_PER_BATCH) {
             let ids: Vec<DeviceId> = batch.iter().map(|session| session.device).collect();
             let rows = self.rows(account, &ids).await?;
-            let by_id: HashMap<DeviceId, &Device> =
-                rows.devices.iter().map(|row| (row.id, row)).collect();
+            let by_session: HashMap<SessionId, &Device> =
+                rows.devices.iter().map(|row| (row.session, row)).collect();
             for key in batch {
-                let row = by_id
-                    .get(&key.device)
-                    .filter(|row| row.session == key.session);
+                let row = by_session.get(&key.session);
                 let (Some(row), Some(account)) = (row, &rows.account) else {
                     statuses.push(ResolvedStatus::Replaced);
                     continue;
@@ -129,8 +127,8 @@ impl Store {
                 });
             }
         }
-        // Read only if needed, and after the rows: the record of a sign-out is written
-        // with the epoch that it ends, so it must be found.
+        // After the rows: the record of a sign-out is written with the epoch that it
+        // ends, so it must be found.
         let devices: Vec<&Device> = by_epoch.iter().map(|(.., row)| row).collect();
         let ends = self.ends_by_epoch(account, &devices).await?;
         for ((at, is_disabled, row), ended) in by_epoch.iter().zip(ends) {

@@ -1,9 +1,12 @@
-//! The limit of the acts by which one session ends others.
+//! The limit of the acts by which one session ends others, and sessions whose end has no
+//! record.
 
 use curfew_tests::account::{OTHER_PASSWORD, PASSWORD};
 use curfew_tests::app::TestApp;
 use curfew_tests::bundle::problem_of;
+use curfew_tests::tables::{ACCOUNTS, RECEIPTS};
 use jiff::SignedDuration;
+use serde_json::json;
 
 #[tokio::test]
 async fn a_session_ends_others_thirty_times_an_hour_and_itself_at_any_time() {
@@ -40,4 +43,30 @@ async fn a_session_ends_others_thirty_times_an_hour_and_itself_at_any_time() {
     assert_eq!(bundle.sign_out_this(&thief.token).await.status_code, 200);
     app.advance(SignedDuration::from_hours(1));
     app.sign_out_scope(&owner, "global").await;
+}
+
+#[tokio::test]
+async fn a_session_whose_end_has_no_record_has_expired_once_the_record_may_be_gone() {
+    let (app, [tv, phone]) = TestApp::with_devices().await;
+    let asked = async || problem_of(&app.bundle.who_am_i(&tv.token).await);
+    let expired = (401, "session-expired".to_owned());
+    let account = app.aws.rows(ACCOUNTS).remove(0);
+    let mut disabled = account.clone();
+    disabled["disabled_at"] = json!({ "N": "1" });
+    app.aws.engine.put(ACCOUNTS, &disabled);
+    assert_eq!(asked().await, expired, "disabled by hand");
+    app.aws.engine.put(ACCOUNTS, &account);
+
+    app.sign_out_scope(&phone, "global").await;
+    for row in app.aws.rows(RECEIPTS) {
+        let key = json!({ "account_id": row["account_id"], "sign_out_id": row["sign_out_id"] });
+        app.aws.engine.delete(RECEIPTS, &key);
+    }
+    assert_eq!(
+        asked().await,
+        (503, "unavailable".to_owned()),
+        "lost too soon"
+    );
+    app.advance(app.bundle.limits.idle);
+    assert_eq!(asked().await, expired);
 }

@@ -253,14 +253,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
     Ok(Device {
         account: row.id(ACCOUNT_ID)?,
         id: row.id(DEVICE_ID)?,
-        info: DeviceInfo {
-            device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
-            name: row.string(NAME)?,
-            os: row.string_opt(OS)?,
-            browser: row.string_opt(BROWSER)?,
-            app: row.string_opt(APP)?,
-            model: row.string_opt(MODEL)?,
-        },
+        info: info_from(&row)?,
         owner_name: row.string_opt(OWNER_NAME)?,
         reported_name: row.string_opt(REPORTED_NAME)?,
         place: Place {
@@ -288,6 +281,17 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
             count: row.number_opt(ACTS)?.unwrap_or_default(),
         },
+    })
+}
+
+fn info_from(row: &Reader<'_>) -> Result<DeviceInfo, StoreError> {
+    Ok(DeviceInfo {
+        device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
+        name: row.string(NAME)?,
+        os: row.string_opt(OS)?,
+        browser: row.string_opt(BROWSER)?,
+        app: row.string_opt(APP)?,
+        model: row.string_opt(MODEL)?,
     })
 }
 
