@@ -251,16 +251,8 @@ impl<'a> Filter<'a> {
         if self.now >= kept_until {
             return None;
         }
-        let end = match &status {
-            SessionStatus::SignedOut(ended) => SessionEnd::SignedOut(ended),
-            SessionStatus::EndedByEpoch => self
-                .ends
-                .get(&device.id)
-                .map_or(SessionEnd::Unrecorded, SessionEnd::SignedOut),
-            SessionStatus::SignedIn | SessionStatus::Expired => {
-                SessionEnd::Expired(device.expiry(&self.limits))
-            }
-        };
+        let by_epoch = self.ends.get(&device.id);
+        let end = SessionEnd::of(device, &status, by_epoch, &self.limits);
         Some(DeviceView::signed_out(device, current, end))
     }
 }

@@ -113,17 +113,11 @@ async fn view(
     now: Timestamp,
 ) -> Result<DeviceView, StoreError> {
     let status = session_status(account, device, &deps.limits, now);
-    let by_epoch;
-    let end = match &status {
+    let by_epoch = match status {
         SessionStatus::SignedIn => return Ok(DeviceView::signed_in(device, current)),
-        SessionStatus::SignedOut(ended) => SessionEnd::SignedOut(ended),
-        SessionStatus::EndedByEpoch => {
-            by_epoch = deps.store.end_by_epoch(device).await?;
-            by_epoch
-                .as_ref()
-                .map_or(SessionEnd::Unrecorded, SessionEnd::SignedOut)
-        }
-        SessionStatus::Expired => SessionEnd::Expired(device.expiry(&deps.limits)),
+        SessionStatus::EndedByEpoch => deps.store.end_by_epoch(device).await?,
+        SessionStatus::SignedOut(_) | SessionStatus::Expired => None,
     };
+    let end = SessionEnd::of(device, &status, by_epoch.as_ref(), &deps.limits);
     Ok(DeviceView::signed_out(device, current, end))
 }

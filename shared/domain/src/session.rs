@@ -63,7 +63,12 @@ pub fn session_status(
     now: Timestamp,
 ) -> SessionStatus {
     if let DeviceState::SignedOut(ended) = &device.state {
-        return SessionStatus::SignedOut(ended.clone());
+        // The sweep also marks sessions that had expired before. They keep their own end.
+        return if device.is_in_receipt_of(ended, limits) {
+            SessionStatus::SignedOut(ended.clone())
+        } else {
+            SessionStatus::Expired
+        };
     }
     // Equal, not "at least": no row may carry an epoch that the account never had.
     let survived_epoch =

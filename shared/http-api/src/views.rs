@@ -1,8 +1,9 @@
 //! The JSON of accounts, devices and sign-outs.
 
+use domain::session::SessionStatus;
 use domain::{
-    Account, Device, DeviceId, DeviceType, EndInfo, Place, Receipt, ReceiptEntry, Rfc3339, SignOut,
-    Timestamp, Total,
+    Account, Device, DeviceId, DeviceType, EndInfo, Limits, Place, Receipt, ReceiptEntry, Rfc3339,
+    SignOut, Timestamp, Total,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -162,6 +163,33 @@ pub enum SessionEnd<'a> {
     Expired(Timestamp),
     /// A sign-out ended it whose record has been deleted.
     Unrecorded,
+}
+
+impl<'a> SessionEnd<'a> {
+    /// Returns the end of a session. `by_epoch` is the sign-out that ended it, if the
+    /// account's epoch did.
+    #[must_use]
+    pub fn of(
+        device: &Device,
+        status: &'a SessionStatus,
+        by_epoch: Option<&'a EndInfo>,
+        limits: &Limits,
+    ) -> Self {
+        let expired = Self::Expired(device.expiry(limits));
+        match (status, by_epoch) {
+            (SessionStatus::SignedOut(ended), _) => Self::SignedOut(ended),
+            (SessionStatus::EndedByEpoch, None) => Self::Unrecorded,
+            (SessionStatus::EndedByEpoch, Some(ended)) => {
+                let is_of_it = device.is_in_receipt_of(ended, limits);
+                if is_of_it {
+                    Self::SignedOut(ended)
+                } else {
+                    expired
+                }
+            }
+            (SessionStatus::SignedIn | SessionStatus::Expired, _) => expired,
+        }
+    }
 }
 
 impl DeviceView {

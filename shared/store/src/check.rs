@@ -132,7 +132,8 @@ impl Store {
         let devices: Vec<&Device> = by_epoch.iter().map(|(.., row)| row).collect();
         let ends = self.ends_by_epoch(account, &devices).await?;
         for ((at, is_disabled, row), ended) in by_epoch.iter().zip(ends) {
-            statuses[*at] = ended_status(ended, *is_disabled || row.had_expired(now, limits))?;
+            let may_be_unrecorded = *is_disabled || row.had_expired(now, limits);
+            statuses[*at] = ended_status(row, ended, may_be_unrecorded, limits)?;
         }
         Ok(statuses)
     }
@@ -156,7 +157,7 @@ impl Store {
     ) -> Result<ResolvedStatus, StoreError> {
         if device.has_contact(Step::Seen) || device.has_contact(Step::Notified) {
             let ended = self.end_by_epoch(device).await?;
-            return ended_status(ended, device.had_expired(now, limits));
+            return ended_status(device, ended, device.had_expired(now, limits), limits);
         }
         let session = SessionKey {
             device: device.id,
@@ -188,10 +189,13 @@ impl Store {
 /// Returns the status of a session that the epoch ended. Without the record the session
 /// must have expired, because records are kept until then; if not, a row is corrupt.
 fn ended_status(
+    device: &Device,
     ended: Option<EndInfo>,
     may_be_unrecorded: bool,
+    limits: &Limits,
 ) -> Result<ResolvedStatus, StoreError> {
     match ended {
+        Some(ended) if !device.is_in_receipt_of(&ended, limits) => Ok(ResolvedStatus::Expired),
         Some(ended) => Ok(ResolvedStatus::SignedOut(ended)),
         None if may_be_unrecorded => Ok(ResolvedStatus::Expired),
         None => Err(StoreError::Corrupt {

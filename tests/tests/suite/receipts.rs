@@ -5,9 +5,11 @@ mod acknowledging;
 mod contacts;
 mod reading;
 
+use std::collections::HashMap;
+
 use curfew_tests::account::TestDevice;
 use curfew_tests::app::{Boxed, TestApp, sign_out_of};
-use curfew_tests::bundle::{json_of, problem_of};
+use curfew_tests::bundle::{event, json_of, problem_of};
 use curfew_tests::tables::{DEVICES, RECEIPTS};
 use domain::account::Epoch;
 use domain::receipt::Step;
@@ -251,19 +253,35 @@ async fn a_notified_device_that_signs_in_again_stays_notified() {
 }
 
 #[tokio::test]
-async fn a_session_that_had_expired_before_is_in_no_receipt_of_a_sign_out_of_many() {
+async fn a_session_that_had_expired_before_a_sign_out_of_many_stays_expired_and_is_in_no_receipt() {
     let app = TestApp::new().await;
     let tv = app.sign_in(None).await;
     app.advance(DAY * 31);
     let (laptop, phone) = (app.sign_in(None).await, app.sign_in(None).await);
     let id = app.sign_out_scope(&laptop, "others").await;
+    let stays_expired = async || {
+        let reply = app.bundle.who_am_i(&tv.token).await;
+        assert_eq!(
+            json_of(&reply)["type"],
+            "urn:curfew:problem:session-expired"
+        );
+        let mut list = event("GET", "/v1/devices", Some(&laptop.token), None);
+        let all = HashMap::from([("status".to_owned(), "all".to_owned())]);
+        list.query_string_parameters = all.into();
+        let listed = app.bundle.send(list).await;
+        let row = part(&json_of(&listed), &tv).clone();
+        assert_eq!(
+            (&row["status"], &row["reason"]),
+            (&json!("signed_out"), &json!("expired"))
+        );
+    };
     let others = async || states(&read_receipt(&app, &laptop, id).await, &[&phone]);
 
     assert_eq!(others().await, ["not_reached"]);
-    refused(&app, &tv).await;
+    stays_expired().await;
     assert_eq!(others().await, ["not_reached"], "after a call");
     sweep(&app, &laptop, id).await;
-    refused(&app, &tv).await;
+    stays_expired().await;
     assert_eq!(others().await, ["not_reached"], "after the sweep");
     let acknowledged = app.bundle.acknowledge(&tv.token, id).await;
     assert_eq!(problem_of(&acknowledged), not_found());

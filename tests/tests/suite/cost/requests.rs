@@ -85,6 +85,8 @@ pub async fn of_ended_sessions() -> Vec<Named> {
     costs.push(("refused-first-unmarked", first));
     let later = m.refused(bundle.who_am_i(&phone)).await;
     costs.push(("refused-later-unmarked", later));
+    // The first one records that the session was seen.
+    let _first = m.checked(&phone, false).await;
     costs.push(("authorizer-refused", m.checked(&phone, false).await));
     let inactive = m.cost(bundle.introspect(&phone)).await;
     costs.push(("introspect-refused", inactive));
