@@ -133,7 +133,7 @@ async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, 
 type Page = (Vec<DeviceView>, Option<DeviceId>);
 
 /// Reads the signed-in devices until the page is full, the account has no more, or the
-/// reads of one call are used up: sessions that have expired are passed over. Returns
+/// reads of one call are used up: sessions that have expired are skipped. Returns
 /// nothing if the account's epoch has moved on, so that its devices are to be found
 /// elsewhere and the caller must be checked again.
 async fn collect_signed_in(

@@ -131,7 +131,7 @@ pub(crate) fn parse(user_agent: &str) -> Parsed {
 
 /// Returns whether an Android device is a tablet. Browsers send `Mobile` on phones only,
 /// and Firefox sends `Tablet`; Android's own runtime (Dalvik) sends neither, so only its
-/// model tells.
+/// model shows it.
 fn is_android_tablet(user_agent: &str, text: &str) -> bool {
     let is_browser = text.starts_with("mozilla/");
     let by_model = android_model(user_agent).and_then(is_tablet_model);

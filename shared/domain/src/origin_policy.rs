@@ -44,7 +44,7 @@ impl OriginPolicy {
     }
 
     /// Returns whether an origin is opaque (RFC 6454, section 4): the one that apps
-    /// from a file and sandboxed frames send, whoever wrote them. It may be listed for
+    /// from a file and sandboxed frames send, no matter who wrote them. It may be listed for
     /// a packaged app, which sends a token, but is never enough for a cookie.
     #[must_use]
     pub fn is_opaque(origin: &str) -> bool {
