@@ -14,6 +14,10 @@ use crate::{Deps, Event, LogIds};
 
 const MAX_FRAME_BYTES: usize = 4 * 1024;
 
+/// The time that the index of connections may need to show a new socket, with reserve:
+/// DynamoDB names "a fraction of a second" under normal conditions. In milliseconds.
+const INDEX_LAG_MS: i64 = 10_000;
+
 /// Reasons that a frame could not be handled. They are logged and not sent to the
 /// device, which sends its next heartbeat, or its acknowledgement again, anyway.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,9 @@ pub(crate) async fn handle(
     ids: &mut LogIds,
 ) -> Result<&'static str, Error> {
     let Some(connection) = deps.store.connection(id).await? else {
+        if is_new(event, now) {
+            return Ok("not-found-yet");
+        }
         // Its row was deleted, so no push would find it: it must not stay open.
         deps.sockets.close(id).await.map_err(Error::Gateway)?;
         return Ok("unknown");
@@ -96,6 +103,13 @@ pub(crate) async fn handle(
             Ok("session-ended")
         }
     }
+}
+
+/// Returns whether the socket is so new that the index may not have its row yet.
+fn is_new(event: &Event, now: Timestamp) -> bool {
+    // In milliseconds since 1970, by the gateway.
+    let connected_at = event.request_context.connected_at;
+    now.as_millisecond() - connected_at < INDEX_LAG_MS
 }
 
 /// Checks the session of a connection, and updates when the device was last active

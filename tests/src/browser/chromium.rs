@@ -30,10 +30,14 @@ pub(super) struct Chromium {
     pub environment: Vec<(&'static str, OsString)>,
 }
 
-/// Finds a browser and its driver on the PATH, or downloads them.
+/// Finds a browser and its driver on the PATH, or downloads both: a driver only drives
+/// the browser of its own version.
 pub(super) async fn chromium(tether: &Tether) -> Result<Chromium> {
     let browser = BROWSERS.into_iter().find_map(on_path);
-    if let (Some(browser), Some(driver)) = (browser, on_path(DRIVER)) {
+    if let (Some(browser), Some(driver)) = (browser, on_path(DRIVER))
+        && let Some(version) = major_version(tether, &browser).await
+        && major_version(tether, &driver).await == Some(version)
+    {
         return Ok(Chromium {
             browser,
             driver,
@@ -48,6 +52,16 @@ fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
+}
+
+/// Returns the major version that a program reports: 142 for "Chromium 142.0.7444.59".
+async fn major_version(tether: &Tether, program: &Path) -> Option<u32> {
+    let output = tether.command(program).arg("--version").output().await;
+    let text = String::from_utf8(output.ok()?.stdout).ok()?;
+    let version = text
+        .split_whitespace()
+        .find_map(|word| word.split_once('.'));
+    version?.0.parse().ok()
 }
 
 /// Returns Debian's browser in `target/browser`, and downloads it first if needed.
@@ -93,7 +107,8 @@ async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
         "Acquire::Languages=none".to_owned(),
         "Acquire::Retries=3".to_owned(),
     ];
-    let install = ["--yes", "--download-only", "install"];
+    // Also what the system has: the browser and the driver must be in our folder.
+    let install = ["--yes", "--download-only", "--reinstall", "install"];
     for arguments in [&["update"][..], &[&install[..], &PACKAGES[..]].concat()[..]] {
         let mut command = tether.command(&apt);
         for setting in &settings {

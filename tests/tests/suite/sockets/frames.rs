@@ -339,9 +339,15 @@ async fn an_old_socket_of_a_device_that_signed_in_again_acts_only_for_its_old_se
 }
 
 #[tokio::test]
-async fn a_socket_without_a_row_is_closed_and_nothing_else_happens() {
+async fn a_socket_without_a_row_is_closed_once_the_index_must_have_it() {
     let app = TestApp::new().await;
     app.aws.open("unknown");
+    for seconds in [0, 9] {
+        app.clock.advance(SignedDuration::from_secs(seconds));
+        assert_eq!(app.heartbeat("unknown").await.status_code, 200);
+        assert!(app.aws.is_open("unknown"), "the index may lag behind");
+    }
+    app.clock.advance(SignedDuration::from_secs(1));
     app.aws.clear_calls();
 
     let reply = app.heartbeat("unknown").await;
