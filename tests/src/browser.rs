@@ -65,6 +65,14 @@ impl Pages {
     }
 }
 
+impl Pages {
+    /// Returns the address of the server.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
         self.serving.abort();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use curfew::process::run;
-use curfew::tools::find_python;
+use curfew::tools::{Environment, find_python};
 use curfew::{root, target};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -42,14 +42,26 @@ pub enum Kind {
     Chosen,
     /// The device of `cargo run -- device`.
     Terminal,
+    /// The JavaScript module in Node, without newer functions.
+    Node,
+    /// The JavaScript module in Chromium 84.
+    Chromium84,
 }
 
 impl Kind {
     /// Returns the client's command; none for the page.
-    async fn command(self) -> Result<Option<String>> {
+    async fn command(self, pages: &Pages) -> Result<Option<String>> {
         match self {
             Self::Chosen => Ok(chosen()),
             Self::Terminal => terminal().await.map(Some),
+            Self::Node => {
+                let node = node().await?;
+                let adapter = "infra/clients/javascript/adapter-node.js";
+                Ok(Some(format!(
+                    "'{node}' --require ./tests/pages/older.js {adapter}"
+                )))
+            }
+            Self::Chromium84 => chromium_84(pages).await.map(Some),
         }
     }
 }
@@ -59,6 +71,7 @@ impl Kind {
 pub struct Client {
     kind: Kind,
     transport: Transport,
+    pages: Pages,
     state: State,
     /// The number of the last command.
     last_id: u64,
@@ -97,7 +110,6 @@ struct Process {
 struct Page {
     browser: Browser,
     lines: VecDeque<Value>,
-    _pages: Pages,
 }
 
 impl Client {
@@ -108,13 +120,15 @@ impl Client {
     pub async fn start(kind: Kind) -> Result<Self> {
         let state = State(target().join("clients").join(unique()));
         fs::create_dir_all(&state.0)?;
-        let transport = match kind.command().await? {
+        let pages = Pages::serve().await?;
+        let transport = match kind.command(&pages).await? {
             Some(command) => Transport::Process(Box::new(Process::start(&command)?)),
-            None => Transport::Page(Box::new(Page::open().await?)),
+            None => Transport::Page(Box::new(Page::open(&pages).await?)),
         };
         Ok(Self {
             kind,
             transport,
+            pages,
             state,
             last_id: 0,
             events: VecDeque::new(),
@@ -158,7 +172,7 @@ impl Client {
     pub async fn switch_on(&mut self, network: &Network) -> Result<()> {
         match &mut self.transport {
             Transport::Process(process) => {
-                let command = self.kind.command().await?;
+                let command = self.kind.command(&self.pages).await?;
                 let command = command.context("the kind has not changed")?;
                 **process = Process::start(&command)?;
             }
@@ -282,6 +296,55 @@ async fn terminal() -> Result<String> {
     Ok(format!("'{}' device --adapter", program.display()))
 }
 
+/// Installs Node once. Returns its program.
+async fn node() -> Result<String> {
+    let tether = find_python()?;
+    Environment::Node.install(&tether).await?;
+    let program = Environment::Node.programs().join("node");
+    Ok(program.display().to_string())
+}
+
+/// Runs npm in a folder, and returns what it prints.
+///
+/// # Errors
+/// When Node can't be installed, or npm fails.
+pub async fn npm(folder: &Path, arguments: &[&str]) -> Result<String> {
+    node().await?;
+    let programs = Environment::Node.programs();
+    let npm = Command::new(programs.join("npm"))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    let log = String::from_utf8_lossy(&npm.stderr);
+    ensure!(npm.status.success(), "npm {arguments:?} failed: {log}");
+    Ok(String::from_utf8(npm.stdout)?)
+}
+
+/// Installs Chromium 84 once. Returns the command that drives it.
+async fn chromium_84(pages: &Pages) -> Result<String> {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let node = node().await?;
+    let folder = target().join("chromium-84");
+    let install = async || {
+        if folder.join("node_modules/chrome-aws-lambda").exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&folder)?;
+        let package = "chrome-aws-lambda@5.1.0";
+        let options = ["--no-save", "--ignore-scripts", "--legacy-peer-deps"];
+        let install = [&["install", package][..], &options[..]].concat();
+        npm(&folder, &install).await.map(drop)
+    };
+    INSTALLED.get_or_try_init(install).await?;
+    let address = pages.address();
+    let folder = folder.display();
+    Ok(format!(
+        "'{node}' tests/pages/chromium-84.mjs {address} '{folder}'"
+    ))
+}
+
 impl Process {
     fn start(command: &str) -> Result<Self> {
         let mut child = Command::new("sh")
@@ -303,12 +366,10 @@ impl Process {
 }
 
 impl Page {
-    async fn open() -> Result<Self> {
-        let pages = Pages::serve().await?;
+    async fn open(pages: &Pages) -> Result<Self> {
         let page = Self {
-            browser: Browser::start(&pages).await?,
+            browser: Browser::start(pages).await?,
             lines: VecDeque::new(),
-            _pages: pages,
         };
         page.show().await?;
         Ok(page)

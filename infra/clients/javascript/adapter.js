@@ -84,7 +84,7 @@ export function adapter({ send, configured }) {
   return async function receive(text) {
     const { id, do: name, ...details } = JSON.parse(text);
     try {
-      if (!Object.hasOwn(commands, name)) {
+      if (!Object.prototype.hasOwnProperty.call(commands, name)) {
         throw new Error(`unknown command: ${name}`);
       }
       send({ id, ok: true, ...(await commands[name](details)) });

@@ -110,10 +110,11 @@ export interface Problem {
   [member: string]: unknown;
 }
 
-/** A call that the API refused, or did not answer. */
+/** A call that the API refused, did not answer, or answered unreadably. */
 export class CurfewError extends Error {
   /** The status of the answer; 0 without one. */
   readonly status: number;
+  readonly cause?: unknown;
   /** The problem document, if the API answered with one. */
   readonly document: Problem | null;
   /** The problem's name, such as `credentials-invalid`. */
@@ -130,6 +131,8 @@ export interface Options {
   protects?: string[];
   /** The description that the device sends at sign-in. */
   device?: DeviceClaims;
+  /** `cookie` for a page on the API's site: no script can read its token. */
+  transport?: "bearer" | "cookie";
   /** The storage of the session. The default is `localStorage`, which tabs share. */
   storage?: Storage;
   /** The prefix of keys. Use another one for another account at the same time. */
@@ -158,7 +161,8 @@ export interface Options {
   onAcknowledged?(signOut: string): void;
   onConnected?(): void;
   onDisconnected?(): void;
-  /** An error in the background, for a log. */
+  /** An error in the background, for a log: also a socket that is refused for longer
+   * than some seconds, once per outage. */
   onError?(error: unknown): void;
 
   /** Replacements for the globals. */
@@ -170,6 +174,7 @@ export interface Options {
     reconnectCapMs: number;
     reconnectBaseMs: number;
     steadyMs: number;
+    refusedMs: number;
     heartbeatMs: [least: number, most: number];
     answerMs: number;
     stopMs: number;
@@ -191,6 +196,9 @@ export class Curfew {
   start(): Promise<Session | null>;
   /** Ends without signing out. */
   close(): void;
+  /** Registers an account. The answer is the same if the address has one already. */
+  signUp(credentials: { email: string; password: string }): Promise<void>;
+  /** One sign-in at a time: the same credentials share one, others wait. */
   signIn(credentials: { email: string; password: string }): Promise<Session>;
   /** `fetch` with the token, for the API and the origins in `protects`. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;

@@ -5,6 +5,9 @@
  * infra/docs/devices.md.
  *
  * The storage holds the truth. Messages between tabs only say "look".
+ *
+ * It runs from Chromium 84, Safari 15 and Firefox 90 on, so it uses no syntax and no
+ * function that is newer: no `??=`, `at`, `Object.hasOwn` or `AbortSignal.timeout`.
  */
 
 const PROBLEM = "urn:curfew:problem:";
@@ -21,6 +24,8 @@ const TIMING = {
   heartbeatMs: [240_000, 300_000],
   /** The timeout of an answer or a handshake. */
   answerMs: 20_000,
+  /** A socket that is refused for longer is reported. */
+  refusedMs: 5_000,
   /** The time that the app has to stop. Its data is wiped after it in any case. */
   stopMs: 3_000,
   /** The timeout of deleting a database. */
@@ -39,11 +44,16 @@ const TIMING = {
 /** The end of a session whose device is taken over by another account. */
 const REPLACED = { because: "replaced", session: null };
 
-/** A call that the API refused, or did not answer. */
+/** The most accounts whose device keys are kept. The one used longest ago gives way. */
+const MAX_KEYS = 20;
+
+/** A call that the API refused, did not answer, or answered unreadably. */
 export class CurfewError extends Error {
   constructor(message, { status = 0, document = null, retryAfterMs = 0, cause } = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(message);
     this.name = "CurfewError";
+    /** The error behind this one. Older browsers don't take it from the options. */
+    this.cause = cause;
     /** The status of the answer; 0 without one. */
     this.status = status;
     /** The problem document (RFC 9457), if the API answered with one. */
@@ -54,9 +64,10 @@ export class CurfewError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** True when a retry may succeed. */
+  /** True when a retry may succeed: without an answer, with an unreadable one, and
+   * when the API is busy or fails. */
   get passes() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return this.status < 400 || this.status === 429 || this.status >= 500;
   }
 }
 
@@ -65,6 +76,7 @@ export class Curfew {
   #api;
   #protected;
   #device;
+  #usesCookie;
   #storage;
   #name;
   #wipes;
@@ -88,8 +100,14 @@ export class Curfew {
    * not resumed. */
   #left = null;
   #failures = 0;
+  /** The time of the first refusal of the socket since it was open last, or null. */
+  #refusedSince = null;
+  #isRefusalReported = false;
   #checking = null;
-  #queue = Promise.resolve();
+  /** The last sign-in that has not ended, with its credentials, or null. */
+  #signingIn = null;
+  /** The last work of each kind that runs one at a time. */
+  #queues = {};
   #listeners = [];
   #closed = false;
 
@@ -104,6 +122,7 @@ export class Curfew {
     this.#api = new URL(options.api).href.replace(/\/+$/, "");
     this.#protected = new Set((options.protects ?? []).map((url) => new URL(url).origin));
     this.#device = options.device;
+    this.#usesCookie = options.transport === "cookie";
     this.#storage = options.storage ?? window.localStorage;
     this.#name = options.name ?? "curfew";
     this.#wipes = { keys: [], databases: [], caches: true, ...options.wipes };
@@ -171,12 +190,44 @@ export class Curfew {
     this.#channel?.close();
   }
 
-  /** Signs this device in. */
+  /**
+   * Registers an account, which `signIn` can use then. The answer is the same whether
+   * or not the address has one already.
+   */
+  async signUp({ email, password }) {
+    await this.#ask("POST", "/v1/accounts", { body: { email, password } });
+  }
+
+  /**
+   * Signs this device in. A second call with the same credentials gets the answer of
+   * the first one. All others, in every tab, run one after another: two at once would
+   * become two devices.
+   */
   async signIn({ email, password }) {
-    const key = await this.#read("device");
+    const running = this.#signingIn;
+    if (running !== null && running.email === email && running.password === password) {
+      return running.done;
+    }
+    const done = this.#exclusively(() => this.#signInAlone(email, password), "sign-in");
+    const mine = { email, password, done };
+    const clear = () => {
+      this.#signingIn = this.#signingIn === mine ? null : this.#signingIn;
+    };
+    this.#signingIn = mine;
+    done.then(clear, clear);
+    return done;
+  }
+
+  async #signInAlone(email, password) {
+    const account = accountOf(email);
+    const keys = this.#usesCookie ? [] : await this.#deviceKeys();
+    const [, key] = keys.find(([name]) => name === account) || keys.find(([name]) => name === "") || [];
     const body = { email, password };
     if (this.#device) {
       body.device = this.#device;
+    }
+    if (this.#usesCookie) {
+      body.transport = "cookie";
     }
     let answer;
     try {
@@ -186,28 +237,45 @@ export class Curfew {
       if (!key || error.document?.field !== "device_key") {
         throw error;
       }
-      await this.#remove("device");
       answer = await this.#ask("POST", "/v1/login", { body });
     }
-    const { token, device_key, ...rest } = answer;
-    const session = { token, ...rest };
+    const { device_key: newKey, ...session } = answer;
+    const others = keys.filter(([name]) => name !== account && name !== "");
+    let replaced;
     try {
-      await this.#exclusively(() => this.#store(session, device_key));
+      const newKeys = newKey ? [...others, [account, newKey]].slice(-MAX_KEYS) : null;
+      replaced = await this.#exclusively(() => this.#store(session, newKeys));
     } catch (error) {
       // The session could not be stored, so it must not stay valid.
-      this.#inBackground(this.#ask("POST", "/v1/sign-out", { token }));
+      this.#inBackground(this.#ask("POST", "/v1/sign-out", { token: session.token }));
       throw error;
     }
     this.#resume(session);
     this.#notifyTabs();
+    if (replaced !== null) {
+      this.#inBackground(this.#endReplaced(replaced, session));
+    }
     return this.session;
   }
 
+  /** Returns the device keys, each with the name of its account, the latest last. A
+   * storage of an older version of this module has one key. */
+  async #deviceKeys() {
+    const stored = await this.#read("device");
+    if (typeof stored === "string") {
+      const session = await this.#read("session");
+      return [[session === null ? "" : accountOf(session.account.email), stored]];
+    }
+    return Array.isArray(stored) ? stored : [];
+  }
+
   /** Stores a new session. First wipes the data of another account, or what a failed
-   * wipe has left. */
-  async #store(session, key) {
+   * wipe has left. Returns the session that it has replaced, if that is another
+   * device's or another account's, or null. */
+  async #store(session, keys) {
     const owner = await this.#read("owner");
     const ended = await this.#read("ended");
+    const stored = (await this.#read("session")) ?? this.#session;
     const isAnothers = owner !== null && owner !== session.account.id;
     if (isAnothers || ended?.toWipe) {
       const before = this.#session;
@@ -219,10 +287,26 @@ export class Curfew {
       await this.#everyTabStopped();
       await this.#wipe(ended?.toWipe ? ended : REPLACED);
     }
-    await this.#write("device", key);
+    if (keys !== null) {
+      await this.#write("device", keys);
+    }
     await this.#write("owner", session.account.id);
     await this.#write("session", session);
     await this.#remove("ended");
+    return stored !== null && stored.device.id !== session.device.id ? stored : null;
+  }
+
+  /** Signs out a session that another one has replaced on this device. Its token is
+   * not stored any more, so nothing else could end it. */
+  async #endReplaced(session, by) {
+    if (!session.token) {
+      // Its cookie has been replaced.
+      return;
+    }
+    const answer = await this.#insist("/v1/sign-out", session.token);
+    if (answer !== null && session.account.id !== by.account.id) {
+      await this.#acknowledge(session, answer.sign_out.id, null, 0);
+    }
   }
 
   /**
@@ -242,10 +326,15 @@ export class Curfew {
       throw new CurfewError("the device is not signed in");
     }
     const headers = new Headers(init.headers ?? request?.headers);
-    headers.set("authorization", `Bearer ${session.token}`);
-    const response = await this.#fetch(request ?? url, { ...init, headers });
+    const authorized = { ...init, headers };
+    if (session.token) {
+      headers.set("authorization", `Bearer ${session.token}`);
+    } else {
+      authorized.credentials = "include";
+    }
+    const response = await this.#fetch(request ?? url, authorized);
     if (ours && response.status === 401) {
-      const document = await problemOf(response.clone());
+      const document = problemIn(response, await response.clone().text().catch(() => ""));
       if (document === null) {
         this.#checkAfterRefusal(session);
       } else {
@@ -269,14 +358,20 @@ export class Curfew {
     if (this.#checking?.session !== session) {
       const asked = this.#ask("GET", "/v1/session", { session }).then(
         () => true,
-        (error) => (error.document && isEnd(error) ? false : null),
+        (error) => {
+          if (!(error instanceof CurfewError)) {
+            throw error;
+          }
+          return error.document && isEnd(error) ? false : null;
+        },
       );
       this.#checking = { session, asked };
-      asked.finally(() => {
+      const clear = () => {
         if (this.#checking?.asked === asked) {
           this.#checking = null;
         }
-      });
+      };
+      asked.then(clear, clear);
     }
     return this.#checking.asked;
   }
@@ -345,34 +440,45 @@ export class Curfew {
 
   /** Calls the API. A refusal is applied to the session, and thrown. */
   async #ask(method, path, { session = null, token = session?.token, body, keepalive = false } = {}) {
-    const headers = {};
+    const what = `${method} ${path}`;
+    const headers = new Headers();
     if (token) {
-      headers.authorization = `Bearer ${token}`;
+      headers.set("authorization", `Bearer ${token}`);
     }
     if (body !== undefined) {
-      headers["content-type"] = "application/json";
+      headers.set("content-type", "application/json");
     }
+    const late = timeout(this.#timing.answerMs);
     let response;
     let text;
     try {
-      response = await this.#fetch(`${this.#api}${path}`, {
-        method,
-        headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
-        cache: "no-store",
-        credentials: "omit",
-        redirect: "error",
-        keepalive,
-        signal: AbortSignal.timeout(this.#timing.answerMs),
-      });
-      if (response.ok) {
-        text = await response.text();
-        return JSON.parse(text);
-      }
-    } catch (cause) {
-      throw new CurfewError(`no answer to ${method} ${path}`, { cause });
+      // Only what the network does with the request is caught: an error that is thrown
+      // while the request is made is one of the program.
+      response = await answered(
+        what,
+        this.#fetch(`${this.#api}${path}`, {
+          method,
+          headers,
+          body: body === undefined ? undefined : JSON.stringify(body),
+          cache: "no-store",
+          credentials: this.#usesCookie && !token ? "include" : "omit",
+          redirect: "error",
+          keepalive,
+          signal: late.signal,
+        }),
+      );
+      text = await answered(what, response.text());
+    } finally {
+      late.clear();
     }
-    const document = await problemOf(response);
+    if (response.ok) {
+      try {
+        return JSON.parse(text);
+      } catch (cause) {
+        throw new CurfewError(`unreadable answer to ${what}`, { status: response.status, cause });
+      }
+    }
+    const document = problemIn(response, text);
     if (session !== null && document !== null && response.status === 401) {
       this.#applyProblem(session, document);
     }
@@ -493,6 +599,8 @@ export class Curfew {
     } catch (error) {
       this.#report(error);
     }
+    // Another tab may have signed in again, which replaced this session.
+    await this.#look();
     this.#show(ended);
   }
 
@@ -597,22 +705,28 @@ export class Curfew {
     }
     this.#release(socket);
     const path = `/v1/sign-outs/${encodeURIComponent(signOut)}/acknowledgement`;
-    for (let failures = 0; !taken; failures += 1) {
+    if (taken || (await this.#insist(path, session.token)) !== null) {
+      this.#notify("onAcknowledged", signOut);
+    }
+  }
+
+  /** Posts until the API answers. Returns its answer, or null after a refusal and at the
+   * end. A refusal of the token is no error: what it was to end has ended. */
+  async #insist(path, token) {
+    for (let failures = 0; !this.#closed; failures += 1) {
       try {
-        await this.#ask("POST", path, { token: session.token, keepalive: true });
-        taken = true;
+        return await this.#ask("POST", path, { token, keepalive: true });
       } catch (error) {
         if (!error.passes) {
-          this.#report(error);
-          return;
+          if (error.status !== 401) {
+            this.#report(error);
+          }
+          return null;
         }
         await sleep(Math.max(this.#backOff(failures), error.retryAfterMs));
-        if (this.#closed) {
-          return;
-        }
       }
     }
-    this.#notify("onAcknowledged", signOut);
+    return null;
   }
 
   // --- The current session -------------------------------------------------
@@ -658,8 +772,9 @@ export class Curfew {
     if (this.#locks === null) {
       return;
     }
-    const signal = AbortSignal.timeout(this.#timing.stopMs);
+    const { signal, clear } = timeout(this.#timing.stopMs);
     await this.#locks.request(`${this.#name}.use`, { signal }, () => {}).catch(() => {});
+    clear();
   }
 
   // --- The socket -------------------------------------------------------------
@@ -713,10 +828,14 @@ export class Curfew {
     if (!opened) {
       socket.close();
       // A refused handshake gives no reason.
-      await this.check();
+      if ((await this.check()) === true) {
+        this.#reportRefusal();
+      }
       return;
     }
     this.#socket = socket;
+    this.#refusedSince = null;
+    this.#isRefusalReported = false;
     this.#notify("onConnected");
     const stopHeartbeat = this.#startHeartbeat(socket);
     await closed;
@@ -725,6 +844,22 @@ export class Curfew {
       this.#socket = null;
     }
     this.#notify("onDisconnected");
+  }
+
+  /** Reports a socket that is refused although the session is valid, once per outage. */
+  #reportRefusal() {
+    const now = Date.now();
+    this.#refusedSince = this.#refusedSince ?? now;
+    const forMs = now - this.#refusedSince;
+    if (forMs >= this.#timing.refusedMs && !this.#isRefusalReported) {
+      this.#isRefusalReported = true;
+      const seconds = Math.round(forMs / 1000);
+      this.#report(
+        new CurfewError(
+          `the socket has been refused for ${seconds} s, and is retried: is the page's origin allowed?`,
+        ),
+      );
+    }
   }
 
   #receive(session, socket, data) {
@@ -865,13 +1000,13 @@ export class Curfew {
     await this.#storage.removeItem(this.#key(what));
   }
 
-  /** Runs one piece of work at a time, across all tabs. */
-  #exclusively(work) {
+  /** Runs one piece of work of a kind at a time, across all tabs where there are locks. */
+  #exclusively(work, kind = "change") {
     if (this.#locks !== null) {
-      return this.#locks.request(`${this.#name}.change`, work);
+      return this.#locks.request(`${this.#name}.${kind}`, work);
     }
-    const done = this.#queue.then(work);
-    this.#queue = done.catch(() => {});
+    const done = (this.#queues[kind] ?? Promise.resolve()).then(work);
+    this.#queues[kind] = done.catch(() => {});
     return done;
   }
 
@@ -923,18 +1058,48 @@ export class Curfew {
   }
 }
 
+/** Waits for the network. Its failure and the timeout are "no answer". */
+async function answered(what, network) {
+  try {
+    return await network;
+  } catch (cause) {
+    throw new CurfewError(`no answer to ${what}`, { cause });
+  }
+}
+
+/** Returns a signal that aborts after a time, and the function that prevents it. */
+function timeout(ms) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  return { signal: controller.signal, clear: () => clearTimeout(timer) };
+}
+
 /** Returns the problem document of this API in an answer, or null. */
-async function problemOf(response) {
+function problemIn(response, text) {
   const type = response.headers.get("content-type") ?? "";
   if (!type.startsWith("application/problem+json")) {
     return null;
   }
   try {
-    const document = await response.json();
+    const document = JSON.parse(text);
     return typeof document?.type === "string" && document.type.startsWith(PROBLEM) ? document : null;
   } catch {
     return null;
   }
+}
+
+/**
+ * Returns the name under which the device key of an account is kept: a hash of 32 bits
+ * (FNV-1a), from which the address can't be read. Two addresses with the same hash
+ * share a key, which the API does not accept for the other account: it becomes a new
+ * device. So does another spelling of a domain.
+ */
+function accountOf(email) {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(String(email).trim().normalize("NFC").toLowerCase())) {
+    hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  }
+  return hash.toString(16);
 }
 
 /** Returns whether a refusal says that the session has ended. */

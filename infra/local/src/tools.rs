@@ -30,6 +30,8 @@ pub enum Environment {
     Contract,
     /// The collections of User-Agents that the tests compare with.
     UserAgents,
+    /// Node, in which the tests run the JavaScript module.
+    Node,
     /// `uv`, which installs the others.
     Uv,
 }
@@ -42,6 +44,7 @@ impl Environment {
             Self::CargoLambda => "cargo-lambda",
             Self::Contract => "contract",
             Self::UserAgents => "user-agents",
+            Self::Node => "node",
             Self::Uv => "uv",
         }
     }

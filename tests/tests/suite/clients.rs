@@ -2,4 +2,5 @@
 //! every client.
 
 mod conformance;
+mod package;
 mod pages;

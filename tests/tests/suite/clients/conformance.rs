@@ -1,32 +1,48 @@
 //! The facts that must hold for every client (`infra/docs/devices.md`), tested with
 //! the client in `CURFEW_CLIENT`, or by default the JavaScript module in a page, and
-//! with the device of `cargo run -- device`.
+//! with the device of `cargo run -- device`. A few are tested with the module in Node
+//! and in Chromium 84, too.
+
+use std::time::Instant;
 
 use curfew_tests::client::{Device, Household, PHONE};
-use curfew_tests::conformance::{Client, Fault, Kind, Network};
+use curfew_tests::conformance::{Client, Fault, Kind, Network, PATIENCE};
 use curfew_tests::stack::api_url;
 use http::Method;
 use serde_json::{Value, json};
 
-/// Tests each fact with each kind of client.
-macro_rules! facts {
-    ($($fact:ident,)*) => {
-        /// The client in `CURFEW_CLIENT`, or the JavaScript module in a page.
-        mod client {
+/// Tests each fact with one kind of client.
+macro_rules! facts_with {
+    ($client:ident, $kind:ident, $($fact:ident,)*) => {
+        mod $client {
             $(#[tokio::test]
             async fn $fact() {
-                super::$fact(super::Kind::Chosen).await;
-            })*
-        }
-
-        /// The device of `cargo run -- device`.
-        mod terminal {
-            $(#[tokio::test]
-            async fn $fact() {
-                super::$fact(super::Kind::Terminal).await;
+                super::$fact(super::Kind::$kind).await;
             })*
         }
     };
+}
+
+/// Tests each fact with each kind of client.
+macro_rules! facts {
+    ($($fact:ident,)*) => {
+        facts_with! { client, Chosen, $($fact,)* }
+        facts_with! { terminal, Terminal, $($fact,)* }
+    };
+}
+
+facts_with! {
+    node, Node,
+    a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged,
+    a_device_that_was_off_is_wiped_when_it_is_switched_on,
+    accounts_that_take_turns_are_one_device_each,
+}
+
+facts_with! {
+    chromium_84, Chromium84,
+    a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged,
+    a_device_that_was_cut_off_is_wiped_at_its_first_contact,
+    accounts_that_take_turns_are_one_device_each,
 }
 
 facts! {
@@ -46,6 +62,7 @@ facts! {
     a_wiped_device_stays_the_same_device,
     another_account_finds_no_data_of_the_previous_one,
     an_account_finds_its_data_when_it_comes_back,
+    accounts_that_take_turns_are_one_device_each,
     a_wrong_password_changes_nothing,
     its_own_sign_out_wipes_the_device_and_is_acknowledged,
     signing_out_everywhere_wipes_this_device_too,
@@ -449,6 +466,25 @@ async fn an_account_finds_its_data_when_it_comes_back(kind: Kind) {
     hotel.sign_in().await;
 
     assert_eq!(hotel.stored().await, untouched());
+}
+
+async fn accounts_that_take_turns_are_one_device_each(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let (first, other) = (hotel.household.clone(), Household::register().await);
+    let others_tv = hotel.sign_in_to(&other).await;
+    for _ in 0..2 {
+        assert_eq!(hotel.sign_in_to(&first).await, hotel.tv_id);
+        assert_eq!(hotel.sign_in_to(&other).await, others_tv);
+    }
+
+    // The session of the account that was replaced last has ended, too.
+    let is_tv = |device: &Value| device["id"] == json!(hotel.tv_id);
+    let deadline = Instant::now() + PATIENCE;
+    while hotel.phone.devices("signed_in").await.iter().any(is_tv) {
+        assert!(Instant::now() < deadline, "the session has not ended");
+    }
+    assert_eq!(hotel.phone.devices("all").await.len(), 2);
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
 }
 
 async fn a_wrong_password_changes_nothing(kind: Kind) {

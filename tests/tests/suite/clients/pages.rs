@@ -456,3 +456,178 @@ async fn a_page_sends_its_token_only_to_the_api() {
     assert_eq!(refused, "urn:curfew:problem:token-missing");
     assert_eq!(tv.count("stopped").await, 0);
 }
+
+/// Signs in in the page, several times at once.
+async fn sign_in_at_once(tv: &Screen, household: &Household, times: usize) {
+    let signing_in = "Promise.all(given.map((one) => curfew.signIn(one))).then(() => true)";
+    let given = json!(vec![household.credentials(); times]);
+    let done = tv.browser.value_of(signing_in, given).await.unwrap();
+    assert_eq!(done, true);
+}
+
+#[tokio::test]
+async fn a_double_submit_makes_one_session() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let household = Household::register().await;
+
+    sign_in_at_once(&tv, &household, 3).await;
+
+    tv.until(READY).await;
+    let owner = household.sign_in(PHONE).await;
+    assert_eq!(owner.devices("all").await.len(), 2);
+    assert_eq!(
+        tv.network
+            .seen("/v1/login")
+            .iter()
+            .filter(|one| one.method == "POST")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn two_tabs_that_sign_in_at_once_make_one_device() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let household = Household::register().await;
+    let begin = "void (window.done = curfew.signIn(given).then(() => true))";
+    let credentials = household.credentials();
+    tv.network
+        .fault(None, "/v1/login", Fault::Problem(503, "unavailable"), 1);
+    tv.network.hold_faults(true);
+    let held = tv.browser.value_of(
+        "void curfew.signIn(given).catch(() => {})",
+        credentials.clone(),
+    );
+    held.await.unwrap();
+    tv.browser.tab(1).await.unwrap();
+    tv.load().await;
+    // Both wait for the first one.
+    tv.browser
+        .value_of(begin, credentials.clone())
+        .await
+        .unwrap();
+    tv.browser.tab(0).await.unwrap();
+    let other = json!({ "email": household.email.to_uppercase(), "password": household.password });
+    tv.browser.value_of(begin, other).await.unwrap();
+
+    tv.network.hold_faults(false);
+
+    for tab in [0, 1] {
+        tv.browser.tab(tab).await.unwrap();
+        assert_eq!(tv.value("window.done").await, true);
+    }
+    let owner = household.sign_in(PHONE).await;
+    assert_eq!(owner.devices("all").await.len(), 2);
+    assert_eq!(tv.value("curfew.check()").await, true);
+}
+
+#[tokio::test]
+async fn only_the_networks_failure_is_no_answer() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let failing = |fetch: &str, timing: &str| {
+        format!(
+            "import('/curfew.js').then(({{ Curfew }}) => new Curfew({{ api: 'http://127.0.0.1:1', \
+             storage: localStorage, fetch: {fetch}, timing: {timing} }}).signIn({{ email: 'a', \
+             password: 'b' }})).catch((error) => [error.name, error.message, error.passes ?? null])"
+        )
+    };
+    for (fetch, timing, wanted) in [
+        (
+            "undefined",
+            "{}",
+            json!(["CurfewError", "no answer to POST /v1/login", true]),
+        ),
+        (
+            "(_, { signal }) => new Promise((_, reject) => { signal.onabort = () => reject(new Error()); })",
+            "{ answerMs: 20 }",
+            json!(["CurfewError", "no answer to POST /v1/login", true]),
+        ),
+        (
+            "async () => new Response('<h1>Hotel</h1>')",
+            "{}",
+            json!(["CurfewError", "unreadable answer to POST /v1/login", true]),
+        ),
+        (
+            "() => missing.timeout(1)",
+            "{}",
+            json!(["ReferenceError", "missing is not defined", null]),
+        ),
+    ] {
+        assert_eq!(tv.value(&failing(fetch, timing)).await, wanted, "{fetch}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_signs_up_can_sign_in() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let household = Household::unregistered();
+
+    for _ in 0..2 {
+        let signing_up = tv.browser.value_of(
+            "curfew.signUp(given).then(() => true)",
+            household.credentials(),
+        );
+        assert_eq!(signing_up.await.unwrap(), true);
+    }
+
+    sign_in_at_once(&tv, &household, 1).await;
+}
+
+#[tokio::test]
+async fn a_refused_socket_is_reported_once() {
+    let pages = Pages::serve().await.unwrap();
+    let quick = json!({ "reconnectCapMs": 20, "reconnectBaseMs": 10, "refusedMs": 100 });
+    let tv = Screen::open_with(&pages, "TV", &quick, "").await;
+    let household = Household::register().await;
+    tv.network.refuse_sockets(true);
+
+    sign_in_at_once(&tv, &household, 1).await;
+
+    tv.until("events.some((one) => one.name === 'error')").await;
+    let tried = tv.network.seen("/v1/socket-tickets").len();
+    tv.network
+        .until_seen("/v1/socket-tickets", tried + 6)
+        .await
+        .unwrap();
+    assert_eq!(tv.count("error").await, 1);
+    tv.network.refuse_sockets(false);
+    tv.until("curfew.connected").await;
+}
+
+#[tokio::test]
+async fn a_page_with_a_cookie_has_no_token_and_is_wiped_and_acknowledges() {
+    let pages = Pages::serve().await.unwrap();
+    let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
+    for loses_frames in [false, true] {
+        let network = Network::before(api_url()).await.unwrap();
+        // The cookie is for the site of the page only.
+        let api = network.api_url().replace("127.0.0.1", "api.page.localhost");
+        let tv = Screen {
+            browser: Browser::start(&pages).await.unwrap(),
+            network,
+            page: format!("/films.html?api={api}&name=TV&transport=cookie&timing={quick}"),
+        };
+        tv.load().await;
+        let (owner, tv_id) = tv_and_owner(&tv).await;
+        let stored = tv.value("JSON.stringify(localStorage)").await.to_string();
+        assert!(
+            !stored.contains("cft_") && !stored.contains("cfd_"),
+            "{stored}"
+        );
+        tv.load().await;
+        tv.until(READY).await;
+        if loses_frames {
+            tv.network.lose_frames();
+        }
+
+        let sign_out = owner.sign_out(&tv_id).await.done(200)["sign_out"].clone();
+
+        let why = tv.sign_in_screen().await;
+        assert!(why.contains("by “"), "{why}");
+        acknowledged(&owner, &sign_out, &tv_id).await;
+    }
+}
