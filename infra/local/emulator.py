@@ -113,6 +113,22 @@ def count_as_secure() -> None:
     )
 
 
+def read_concurrency_as_a_number() -> None:
+    """The value of a template's parameter is a text. The poller of a queue compares
+    `MaximumConcurrency` with a number, and would deliver nothing."""
+    from ministack.services import lambda_svc
+
+    concurrency = lambda_svc._sqs_esm_concurrency
+
+    def concurrency_of(mapping: dict, *rest: object) -> int:
+        scaling = mapping.get("ScalingConfig") or {}
+        if "MaximumConcurrency" in scaling:
+            scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+        return concurrency(mapping, *rest)
+
+    lambda_svc._sqs_esm_concurrency = concurrency_of
+
+
 def permit_a_batch_as_its_parts() -> None:
     """A batch call requires a permission of its own name, which IAM does not have:
     `sns:Publish` covers `PublishBatch`. The same is true of SQS."""
@@ -368,6 +384,7 @@ CORRECTIONS = {
     "secure-transport": count_as_secure,
     "preflights": hand_preflights_to_the_routes,
     "batch-permissions": permit_a_batch_as_its_parts,
+    "queue-concurrency": read_concurrency_as_a_number,
     "signatures": verify_signatures_as_sent,
     "subprotocols": accept_the_functions_subprotocol,
     "refusals": reject_with_the_functions_status,

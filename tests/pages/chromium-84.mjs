@@ -25,7 +25,7 @@ function unpacked(name) {
 
 function start(state) {
   mkdirSync(state, { recursive: true });
-  spawnSync("tar", ["--extract", "--file", unpacked("aws.tar"), "--directory", state]);
+  spawnSync("tar", ["--extract", "--no-same-owner", "--file", unpacked("aws.tar"), "--directory", state]);
   writeFileSync(join(state, "fonts.conf"), `<fontconfig><dir>${state}/.fonts</dir></fontconfig>`);
   const options = [
     "--headless",

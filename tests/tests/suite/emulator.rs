@@ -13,13 +13,14 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 13] = [
+const CORRECTIONS: [&str; 14] = [
     "nagle",
     "partial-batches",
     "client-address",
     "secure-transport",
     "preflights",
     "batch-permissions",
+    "queue-concurrency",
     "signatures",
     "subprotocols",
     "refusals",

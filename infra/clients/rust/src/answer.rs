@@ -80,6 +80,7 @@ impl Answer {
             id: member("/session")?,
             device: member("/device/id")?,
             account: member("/account/id")?,
+            email: member("/account/email")?,
         };
         Ok((session, Secret::new(member("/device_key")?)))
     }

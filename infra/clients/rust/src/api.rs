@@ -175,6 +175,20 @@ impl Api {
         url.map(str::to_owned).ok_or_else(|| answer.no_answer())
     }
 
+    /// Signs out the session of this token. Returns the sign-out's id, or none when the
+    /// session had ended before.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: retry.
+    pub(crate) async fn sign_out(&self, token: &Secret) -> Result<Option<String>, NoAnswer> {
+        let call = self.call(Method::POST, "/v1/sign-out").token(token);
+        let answer = call.send().await?;
+        match answer.status {
+            429 | 500..=599 => Err(answer.no_answer()),
+            _ => Ok(answer.member("/sign_out/id").map(str::to_owned)),
+        }
+    }
+
     /// Reports that this device has wiped itself, with the token of the session
     /// that the sign-out ended. Returns whether the API accepted it; a refusal is
     /// final.

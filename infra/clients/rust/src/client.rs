@@ -6,11 +6,12 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::session_task::{Control, SessionTask};
 use crate::{
-    Answer, Api, Credentials, DeviceInfo, EndReason, Error, Event, Secret, Session, Storage, Timing,
+    Answer, Api, Credentials, DeviceInfo, EndReason, Error, Event, NoAnswer, Secret, Session,
+    Storage, Timing,
 };
 
 /// The settings of a device.
@@ -83,7 +84,8 @@ impl Client {
     /// # Errors
     /// When the API refuses, can't be reached, or the storage fails.
     pub async fn sign_in(&mut self, credentials: &Credentials) -> Result<Session, Error> {
-        let key = self.storage().device_key().map_err(Error::storage)?;
+        let key = self.storage().device_key_of(&credentials.email);
+        let key = key.map_err(Error::storage)?;
         let Settings { api, device, .. } = &self.settings;
         let answer = api.sign_in(credentials, device, key.as_ref()).await?;
         let (session, key) = answer.sign_in()?;
@@ -97,8 +99,12 @@ impl Client {
     /// When the session can't be stored.
     pub async fn begin(&mut self, session: Session, key: Option<&Secret>) -> Result<(), Error> {
         self.stop().await;
-        let stored = self.storage().begin(session.clone(), key);
-        stored.map_err(Error::storage)?;
+        let replaced = self.storage().begin(session.clone(), key);
+        if let Some(replaced) = replaced.map_err(Error::storage)? {
+            let is_wiped = replaced.account != session.account;
+            let Settings { api, timing, .. } = self.settings.clone();
+            tokio::spawn(end_replaced(api, timing, replaced.token, is_wiped));
+        }
         self.run(session);
         Ok(())
     }
@@ -248,6 +254,25 @@ impl Client {
         // the background.
         let limit = self.settings.timing.grace * 2;
         let _ = timeout(limit, &mut running.task).await;
+    }
+}
+
+/// Signs out a session that another one has replaced on this device, and acknowledges
+/// it if its data is wiped.
+async fn end_replaced(api: Api, timing: Timing, token: Secret, is_wiped: bool) {
+    let mut sign_out: Option<String> = None;
+    for failures in 0.. {
+        let answer = match &sign_out {
+            None => api.sign_out(&token).await.map(|id| id.filter(|_| is_wiped)),
+            Some(id) => api.acknowledge(&token, id).await.map(|_| None),
+        };
+        match answer {
+            Ok(None) => return,
+            Ok(id) => sign_out = id,
+            Err(NoAnswer { retry_after, .. }) => {
+                sleep(timing.until_retry(failures) + retry_after.unwrap_or_default()).await;
+            }
+        }
     }
 }
 

@@ -14,6 +14,12 @@ use crate::Secret;
 /// The prefix of a device key.
 const KEY_PREFIX: &str = "cfd_";
 
+/// The most accounts whose device keys are kept. The one used longest ago gives way.
+const MAX_KEYS: usize = 20;
+
+/// Device keys, each with the name of its account, the latest last.
+type Keys = Vec<(String, Secret)>;
+
 /// A session, as the device stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Session {
@@ -25,6 +31,9 @@ pub struct Session {
     pub device: String,
     /// The account's id.
     pub account: String,
+    /// The account's address in its normal form.
+    #[serde(default)]
+    pub email: String,
 }
 
 /// Everything that is stored for an account.
@@ -43,8 +52,8 @@ struct Account {
 pub struct Storage {
     account: Account,
     disk: Option<Disk>,
-    /// The device key, when there is no disk.
-    key: Option<Secret>,
+    /// The device keys, when there is no disk.
+    keys: Keys,
 }
 
 #[derive(Debug)]
@@ -63,7 +72,7 @@ impl Storage {
         Self {
             account: Account::default(),
             disk: None,
-            key: None,
+            keys: Keys::new(),
         }
     }
 
@@ -104,7 +113,7 @@ impl Storage {
         let mut storage = Self {
             account: disk.account()?,
             disk: Some(disk),
-            key: None,
+            keys: Keys::new(),
         };
         if storage.account.wiping {
             storage.wipe()?;
@@ -117,15 +126,34 @@ impl Storage {
     /// # Errors
     /// When the key is there and can't be read.
     pub fn device_key(&self) -> io::Result<Option<Secret>> {
+        Ok(self.keys()?.pop().map(|(_, key)| key))
+    }
+
+    /// Returns the device key of the account with this address, or one of an earlier
+    /// version of this crate, which may be any account's.
+    ///
+    /// # Errors
+    /// When the keys are there and can't be read.
+    pub fn device_key_of(&self, email: &str) -> io::Result<Option<Secret>> {
+        let (account, keys) = (account_name(email), self.keys()?);
+        let of = |wanted: &str| keys.iter().find(|(name, _)| name == wanted);
+        Ok(of(&account).or_else(|| of("")).map(|(_, key)| key.clone()))
+    }
+
+    fn keys(&self) -> io::Result<Keys> {
         let Some(disk) = &self.disk else {
-            return Ok(self.key.clone());
+            return Ok(self.keys.clone());
         };
         let text = read(&disk.key_path())?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
+        let pairs = text
+            .lines()
+            .map(|line| line.split_once(' ').unwrap_or(("", line)));
         // A damaged key is skipped: the next sign-in replaces it.
-        Ok(Some(text.trim())
-            .filter(|text| text.starts_with(KEY_PREFIX))
-            .map(Secret::new))
+        Ok(pairs
+            .filter(|(_, key)| key.starts_with(KEY_PREFIX))
+            .map(|(name, key)| (name.to_owned(), Secret::new(key.trim())))
+            .collect())
     }
 
     /// Returns the session, if there is one.
@@ -141,21 +169,25 @@ impl Storage {
     }
 
     /// Stores a new session and its device key. Removes another account's data
-    /// first.
+    /// first. Returns the session that it replaces, if that is another account's or
+    /// another device's: nothing else can end it.
     ///
     /// # Errors
     /// When it can't be written; the device must not use the session then.
-    pub fn begin(&mut self, session: Session, key: Option<&Secret>) -> io::Result<()> {
+    pub fn begin(&mut self, session: Session, key: Option<&Secret>) -> io::Result<Option<Session>> {
+        let replaced = self.account.session.clone();
         let owner = self.account.owner.as_ref();
         if owner.is_some_and(|owner| *owner != session.account) {
             self.wipe()?;
         }
         if let Some(key) = key {
-            self.store_key(key)?;
+            self.store_key(&session.email, key)?;
         }
+        let replaced = replaced.filter(|before| before.device != session.device);
         self.account.owner = Some(session.account.clone());
         self.account.session = Some(session);
-        self.save()
+        self.save()?;
+        Ok(replaced)
     }
 
     /// Removes a session that has ended, and keeps the account's data. Returns
@@ -199,10 +231,18 @@ impl Storage {
         }
     }
 
-    fn store_key(&mut self, key: &Secret) -> io::Result<()> {
-        match &self.disk {
-            None => self.key = Some(key.clone()),
-            Some(disk) => write(&disk.key_path(), format!("{}\n", key.reveal()).as_bytes())?,
+    fn store_key(&mut self, email: &str, key: &Secret) -> io::Result<()> {
+        let account = account_name(email);
+        let mut keys = self.keys()?;
+        keys.retain(|(name, _)| *name != account && !name.is_empty());
+        keys.push((account, key.clone()));
+        keys.drain(..keys.len().saturating_sub(MAX_KEYS));
+        if let Some(disk) = &self.disk {
+            let line = |(name, key): &(String, Secret)| format!("{name} {}\n", key.reveal());
+            let text: String = keys.iter().map(line).collect();
+            write(&disk.key_path(), text.as_bytes())?;
+        } else {
+            self.keys = keys;
         }
         Ok(())
     }
@@ -239,6 +279,14 @@ impl Disk {
             Some(text) => Ok(serde_json::from_slice(&text)?),
         }
     }
+}
+
+/// Returns the name under which an account's device key is kept: a hash (FNV-1a), from
+/// which the address can't be read.
+fn account_name(email: &str) -> String {
+    let email = email.trim().to_lowercase();
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    format!("{:x}", email.bytes().fold(0x811c_9dc5, step))
 }
 
 fn context(what: &str, path: &str, error: &io::Error) -> io::Error {

@@ -50,9 +50,7 @@ impl Device {
             }
             ["out", number] => self.sign_out_listed(number).await,
             ["quit"] => {
-                self.stop();
-                self.screen
-                    .say("Switched off. The session stays valid until it is signed out.");
+                self.quit();
                 return Ok(true);
             }
             _ => self
@@ -60,6 +58,12 @@ impl Device {
                 .say(&format!("Unknown command. Commands: {COMMANDS}")),
         }
         Ok(false)
+    }
+
+    pub(crate) fn quit(&mut self) {
+        self.stop();
+        self.screen
+            .say("Switched off. The session stays valid until it is signed out.");
     }
 
     async fn list(&mut self) {
@@ -91,15 +95,18 @@ impl Device {
     }
 
     async fn sign_out_listed(&mut self, number: &str) {
+        if self.listed.is_empty() {
+            self.list().await;
+        }
         let at = number.parse().ok().and_then(|n: usize| n.checked_sub(1));
         match at.and_then(|at| self.listed.get(at)) {
             Some(device) => {
                 let path = format!("/v1/devices/{}/sign-out", device.id);
                 self.sign_out(&path, None).await;
             }
-            None => self
-                .screen
-                .say("Type devices first, then out and a number from the list."),
+            None => self.screen.say(&format!(
+                "There is no device {number}. Type devices for the list."
+            )),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The device: signs in, shows what happens, and goes dark.
 
+use std::io::{IsTerminal, stdin};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -111,6 +112,11 @@ impl Device {
                             return Ok(ExitCode::SUCCESS);
                         }
                     }
+                    // Ctrl-D.
+                    None if stdin().is_terminal() => {
+                        self.quit();
+                        return Ok(ExitCode::SUCCESS);
+                    }
                     // Without a keyboard the device goes on.
                     None => lines = silence(),
                 },
@@ -136,7 +142,7 @@ impl Device {
         if self.client.session().is_some() {
             self.screen.say("Still signed in from before.");
         } else {
-            let had_key = self.client.storage().device_key()?.is_some();
+            let had_key = self.has_key()?;
             let session = self.client.sign_in(&self.credentials).await;
             session.context("Sign-in failed")?;
             let again = if had_key { " as the same device" } else { "" };
@@ -148,6 +154,11 @@ impl Device {
             self.player.start(session.token);
         }
         Ok(())
+    }
+
+    fn has_key(&self) -> Result<bool> {
+        let storage = self.client.storage();
+        Ok(storage.device_key_of(&self.credentials.email)?.is_some())
     }
 
     fn show(&mut self, fetched: Fetched) {

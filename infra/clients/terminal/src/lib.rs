@@ -24,6 +24,7 @@ use crate::device::Device;
 
 /// The options of `cargo run -- device`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = format!("Commands to type while it runs: {}", commands::COMMANDS))]
 pub struct Arguments {
     /// The name of the device. A device of the same name stays the same one.
     #[arg(long, default_value = "Hotel TV")]

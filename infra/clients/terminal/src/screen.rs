@@ -48,13 +48,14 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// Creates the screen. It has colour on a terminal, unless `NO_COLOR` is set
-    /// (<https://no-color.org>).
+    /// (<https://no-color.org>). With `TERM=dumb`, it only writes lines.
     #[expect(
         clippy::disallowed_methods,
-        reason = "NO_COLOR is about this terminal and configures nothing"
+        reason = "NO_COLOR and TERM are about this terminal and configure nothing"
     )]
     pub(crate) fn new() -> Self {
-        let is_terminal = stdout().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let is_terminal = stdout().is_terminal() && !is_dumb;
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             is_terminal,

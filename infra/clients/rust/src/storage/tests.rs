@@ -19,6 +19,7 @@ fn session(account: &str, id: &str) -> Session {
         id: id.into(),
         device: "tv".into(),
         account: account.into(),
+        email: format!("{account}@example.com"),
     }
 }
 
@@ -118,6 +119,30 @@ fn another_accounts_entries_are_removed() {
 
     assert_eq!(storage.entries().len(), 0);
     assert_eq!(storage.session(), Some(&session("elsewhere", "3")));
+}
+
+#[test]
+fn each_account_has_its_own_device_key() {
+    let folder = folder("keys");
+    let mut storage = Storage::in_folder(folder.clone()).unwrap();
+    // The only key, as an earlier version wrote it, may be any account's.
+    fs::write(folder.join("device-key"), "cfd_0\n").unwrap();
+    let of = |storage: &Storage, account: &str| {
+        let key = storage.device_key_of(&format!(" {account}@Example.com"));
+        key.unwrap().map(|key| key.reveal().to_owned())
+    };
+    assert_eq!(of(&storage, "home").as_deref(), Some("cfd_0"));
+
+    for (account, id) in [("home", "1"), ("elsewhere", "2"), ("home", "3")] {
+        let key = Secret::new(format!("cfd_{id}"));
+        storage.begin(session(account, id), Some(&key)).unwrap();
+    }
+
+    assert_eq!(of(&storage, "home").as_deref(), Some("cfd_3"));
+    assert_eq!(of(&storage, "elsewhere").as_deref(), Some("cfd_2"));
+    assert_eq!(of(&storage, "third"), None);
+    storage.wipe().unwrap();
+    assert!(!contains(&folder, "example"), "no address is kept");
 }
 
 #[test]
