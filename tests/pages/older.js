@@ -1,11 +1,11 @@
 // Takes away what Chromium 84 and Safari 15 lack, so that a module that needs it fails.
-// Node's own `fetch` needs some of them, so there they stay.
+// `Object.hasOwn` stays, because WebDriver needs it, and what Node's own `fetch` needs.
 const isPage = typeof window !== "undefined";
 for (const [owner, names] of [
   [globalThis, ["structuredClone", "reportError", "scheduler", "navigation", "cookieStore"]],
   [AbortSignal, ["timeout", "any"]],
   [AbortSignal.prototype, isPage ? ["throwIfAborted", "reason"] : []],
-  [Object, isPage ? ["groupBy", "hasOwn"] : ["groupBy"]],
+  [Object, ["groupBy"]],
   [Promise, ["any", "try", "withResolvers"]],
   [Array, ["fromAsync"]],
   [Array.prototype, ["at", "findLast", "findLastIndex", "toReversed", "toSorted", "toSpliced", "with"]],
