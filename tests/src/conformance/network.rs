@@ -66,8 +66,6 @@ struct Conditions {
     loses_frames: bool,
     /// Frames to the device are lost.
     is_deaf: bool,
-    /// Handshakes are refused.
-    refuses_sockets: bool,
     seen: Vec<Seen>,
     /// The frames from the device.
     frames: Vec<String>,
@@ -164,11 +162,6 @@ impl Network {
     /// Loses frames to the device. Its socket stays open.
     pub fn deafen(&self) {
         self.conditions().is_deaf = true;
-    }
-
-    /// Refuses every handshake of a socket, or none.
-    pub fn refuse_sockets(&self, refuses: bool) {
-        self.conditions().refuses_sockets = refuses;
     }
 
     /// Delays every false answer, or releases them.
@@ -310,9 +303,6 @@ impl Link {
             return None;
         }
         let mut conditions = lock(&self.conditions);
-        if conditions.refuses_sockets && path == SOCKET_PATH {
-            return Some(Fault::Other(403, ""));
-        }
         let (.., fault, times) = conditions.faults.iter_mut().find(|(of, at, _, times)| {
             *times > 0 && of.as_ref().is_none_or(|of| of == method) && path.starts_with(&**at)
         })?;

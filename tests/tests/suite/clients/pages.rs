@@ -7,6 +7,7 @@ use curfew_tests::browser::{Browser, Pages};
 use curfew_tests::client::{Device, Household, PHONE};
 use curfew_tests::conformance::{Fault, Network, PATIENCE};
 use curfew_tests::stack::api_url;
+use http::Method;
 use serde_json::{Value, json};
 
 /// The keys that stay in a wiped page: the device key, the reason for the sign-in
@@ -583,7 +584,9 @@ async fn a_refused_socket_is_reported_once() {
     let quick = json!({ "reconnectCapMs": 20, "reconnectBaseMs": 10, "refusedMs": 100 });
     let tv = Screen::open_with(&pages, "TV", &quick, "").await;
     let household = Household::register().await;
-    tv.network.refuse_sockets(true);
+    // Tickets are posted.
+    let (get, forbidden) = (Some(Method::GET), Fault::Other(403, ""));
+    tv.network.fault(get, "/v1/socket", forbidden, usize::MAX);
 
     sign_in_at_once(&tv, &household, 1).await;
 
@@ -594,7 +597,7 @@ async fn a_refused_socket_is_reported_once() {
         .await
         .unwrap();
     assert_eq!(tv.count("error").await, 1);
-    tv.network.refuse_sockets(false);
+    tv.network.clear_faults();
     tv.until("curfew.connected").await;
 }
 
