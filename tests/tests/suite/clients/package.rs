@@ -19,12 +19,12 @@ async fn the_package_can_be_published_with_every_file_that_it_names() {
     let packed: Value = serde_json::from_str(&packed).unwrap();
     let files = packed[0]["files"].as_array().unwrap();
     let mut files: Vec<&Value> = files.iter().map(|file| &file["path"]).collect();
-    files.sort_by_key(|path| path.to_string());
+    files.sort_by_key(ToString::to_string);
     let wanted = ["README.md", "curfew.d.ts", "curfew.js", "package.json"];
     assert_eq!(json!(files), json!(wanted));
     assert!(package["private"].is_null());
     for entry in ["/types", "/exports/./types", "/exports/./default"] {
-        let path = package.pointer(&entry).and_then(Value::as_str).unwrap();
+        let path = package.pointer(entry).and_then(Value::as_str).unwrap();
         assert!(folder.join(path).is_file(), "{entry}");
     }
 }
