@@ -113,7 +113,7 @@ async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, 
         let query = Query::read(request)?;
         let page = match query.status {
             Which::SignedIn => collect_signed_in(deps, &caller, &query, now).await?,
-            Which::SignedOut | Which::All => Some(collect(deps, &caller, &query, now).await?),
+            Which::SignedOut | Which::All => collect(deps, &caller, &query, now).await?,
         };
         if let Some((devices, next)) = page {
             let next_cursor = next.map(|id| id.to_string());
@@ -132,10 +132,9 @@ async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, 
 /// The devices of a page; the last one, when more may follow.
 type Page = (Vec<DeviceView>, Option<DeviceId>);
 
-/// Reads the signed-in devices until the page is full, the account has no more, or the
-/// reads of one call are used up: sessions that have expired are skipped. Returns
-/// nothing if the account's epoch has moved on, so that its devices are to be found
-/// elsewhere and the caller must be checked again.
+/// Reads the signed-in devices, without expired sessions, until the page is full, no
+/// more follow, or the reads of one call are used up. Returns `None` if the account's
+/// epoch has changed: the caller must then be checked again.
 async fn collect_signed_in(
     deps: &Deps,
     caller: &Authenticated,
@@ -178,32 +177,37 @@ async fn collect_signed_in(
 }
 
 /// Reads rows until the page is full, the account has no more, or the reads of one call
-/// are used up.
+/// are used up. Returns `None` if the account's epoch has changed: the rows that were read
+/// may be judged by the wrong one.
 async fn collect(
     deps: &Deps,
     caller: &Authenticated,
     query: &Query,
     now: Timestamp,
-) -> Result<Page, StoreError> {
+) -> Result<Option<Page>, StoreError> {
     let account = &caller.account;
     let (mut devices, mut after) = (Vec::new(), query.cursor);
     for _ in 0..MAX_READS {
         let rows = deps.store.devices(account.id, after, ROWS_PER_READ).await?;
+        let current = deps.store.rows(account.id, &[]).await?.account;
+        if current.is_none_or(|current| current.epoch != account.epoch) {
+            return Ok(None);
+        }
         let filter = Filter::new(deps, account, &rows.devices, query.status, now).await?;
         for device in &rows.devices {
             if let Some(view) = filter.view(device, caller.device.id) {
                 if devices.len() == query.limit {
-                    return Ok((devices, after));
+                    return Ok(Some((devices, after)));
                 }
                 devices.push(view);
             }
             after = Some(device.id);
         }
         if rows.next.is_none() {
-            return Ok((devices, None));
+            return Ok(Some((devices, None)));
         }
     }
-    Ok((devices, after))
+    Ok(Some((devices, after)))
 }
 
 /// Filters the devices of one read by status, by the rule that decides validity.

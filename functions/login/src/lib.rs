@@ -57,7 +57,8 @@ pub enum TokenTransport {
 #[schema(as = DeviceClaims)]
 #[serde(deny_unknown_fields, default, expecting = "an object")]
 pub struct DeviceClaims {
-    /// The owner's name for the device.
+    /// The name that the device reports, such as one from its settings. A name set with
+    /// `PATCH /v1/devices/{device_id}` goes before it.
     #[schema(
         max_length = 64,
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 
-/// Reads accounts; writes devices.
+/// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
@@ -30,8 +30,8 @@ pub struct Deps {
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct RenameDevice {
     /// The owner's name for the device. It is shown everywhere, and a later sign-in
-    /// does not change it. An empty one removes it: the device is shown by the name
-    /// that it had before.
+    /// does not change it. An empty one removes it: the device is then shown by
+    /// the name that it reported, or by one made from its details.
     #[schema(max_length = 64, example = "Hotel TV")]
     pub name: String,
 }
@@ -92,10 +92,7 @@ async fn rename(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let name = device_info::owner_name(body.name)
             .map_err(|refused| Problem::invalid(refused.field, refused.problem.to_string()))?;
         let mut target = target.ok_or(Problem::DeviceNotFound)?;
-        let token = runtime::random();
-        let written = store
-            .rename(&caller, &target, name.as_deref(), token)
-            .await?;
+        let written = store.rename(&target, name.as_deref()).await?;
         if written == WriteOutcome::Done {
             target.owner_name = name;
             let device = view(deps, &caller.account, &target, caller.device.id, now).await?;

@@ -7,11 +7,11 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
-use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp};
+use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp, Token};
 use http_api::{
     Answer, BodyProblems, ENDED_COOKIE, EndedTokenProblems, Event, OriginPolicy, Paging, Problem,
     ReceiptAnswer, ReceiptView, Reply, Request, RequestProblems, SignOutNotFound, TokenProblems,
-    Transport, authenticate, cookie, serve,
+    authenticate, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub struct Query {
 /// The answer to an acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acknowledged {
-    /// `acknowledged`.
+    /// `wiped`.
     #[schema(example = "wiped")]
     pub state: String,
 }
@@ -117,9 +117,31 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
     ),
 )]
 async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
-    let token = request.ended_token()?;
     request.no_body()?;
     let id = wanted(request)?;
+    // The session cookie may belong to a later session of the page. Then only the ended
+    // cookie is cleared.
+    if let Some(token) = request.ended_token()?
+        && acknowledge_as(deps, request, &token, id, now).await.is_ok()
+    {
+        return Ok(acknowledged().with_cookie(cookie(ENDED_COOKIE, "", 0)));
+    }
+    acknowledge_as(deps, request, &request.token()?, id, now).await?;
+    Ok(acknowledged().for_signed_out(request.transport()))
+}
+
+fn acknowledged() -> Answer {
+    let state = "wiped".to_owned();
+    Answer::json(200, &Acknowledged { state })
+}
+
+async fn acknowledge_as(
+    deps: &Deps,
+    request: &Request,
+    token: &Token,
+    id: SignOutId,
+    now: Timestamp,
+) -> Result<(), Problem> {
     let (account, device) = (token.account(), token.device());
     let proof = SessionProof::Token(token.hash());
     let outcome = deps
@@ -132,21 +154,10 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
         request.note_device(device);
     }
     match outcome {
-        AcknowledgeOutcome::Acknowledged => {}
-        AcknowledgeOutcome::NotEnded => return Err(Problem::SignOutNotFound),
-        AcknowledgeOutcome::UnknownSession => return Err(Problem::TokenInvalid),
+        AcknowledgeOutcome::Acknowledged => Ok(()),
+        AcknowledgeOutcome::NotEnded => Err(Problem::SignOutNotFound),
+        AcknowledgeOutcome::UnknownSession => Err(Problem::TokenInvalid),
     }
-    let answer = Answer::json(
-        200,
-        &Acknowledged {
-            state: "wiped".to_owned(),
-        },
-    );
-    let answer = answer.for_signed_out(request.transport());
-    Ok(match request.transport() {
-        Transport::Bearer => answer,
-        Transport::Cookie => answer.with_cookie(cookie(ENDED_COOKIE, "", 0)),
-    })
 }
 
 /// Returns the sign-out in the path. Treats an id that can't be parsed as not found.

@@ -142,7 +142,11 @@ async fn sweep(
     if !page.devices.is_empty()
         && let Some(sign_out) = record(deps, announced).await?
     {
-        marked = mark(deps, &sign_out, &page.devices, deadline).await?;
+        // The writes of a transaction need not be seen together: the row of a session
+        // that was kept may still be in the index under the ended epoch.
+        let mut devices = page.devices.clone();
+        devices.retain(|device| sign_out.is_end_of(device));
+        marked = mark(deps, &sign_out, &devices, deadline).await?;
     }
     if let Some(last) = page.next {
         deps.queue

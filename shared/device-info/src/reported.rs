@@ -8,7 +8,7 @@ use crate::text;
 /// grants anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportedInfo {
-    /// The owner's own name for the device.
+    /// The name that the device reports for itself.
     pub name: Option<String>,
     /// The device's type.
     pub device_type: Option<DeviceType>,

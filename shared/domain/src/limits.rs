@@ -18,9 +18,9 @@ pub struct Limits {
 /// at every check would cost more than the check's reads.
 pub const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
-/// The most acts of one session in one hour of the clock that end sessions of others. A
+/// The most requests by which one session may end other sessions in one clock hour. A
 /// person needs a few; each one costs records, events and pushes. The limit is on the
-/// session and not on the account: it can't be used up for the owner.
+/// session, not on the account, so that another session can't use up the owner's.
 pub const ENDING_ACTS_PER_HOUR: u32 = 30;
 
 impl Limits {

@@ -72,9 +72,9 @@ pub async fn authenticate_with_device(
     Err(Problem::signed_out(&ended))
 }
 
-/// Checks a token for a refusal without a reason. Looks up which sign-out raised the epoch
-/// only to record in its receipt that the session was seen; every later call saves that
-/// read.
+/// Checks a token for a caller that gives no reason when it refuses (the authorizer,
+/// introspection). If the epoch ended the session, the first call looks up the sign-out
+/// and records `seen` in its receipt; later calls skip that read.
 ///
 /// # Errors
 /// [`StoreError`] when the session could not be read, which is no verdict. The inner

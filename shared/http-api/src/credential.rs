@@ -61,15 +61,15 @@ impl Request {
         }
     }
 
-    /// Returns the token of a session that may have ended: as [`Request::token`], or
-    /// from the cookie to which the answer `session-signed-out` moved it.
+    /// Returns the token in the cookie to which the answer `session-signed-out` moved
+    /// it; none without such a cookie or beside an `Authorization` header.
     ///
     /// # Errors
     /// As [`Request::token`].
-    pub fn ended_token(&self) -> Result<Token, Problem> {
-        match (self.token(), self.cookies(ENDED_COOKIE).as_slice()) {
-            (Err(Problem::TokenMissing), [cookie]) => self.cookie_token(cookie),
-            (token, _) => token,
+    pub fn ended_token(&self) -> Result<Option<Token>, Problem> {
+        match (self.transport(), self.cookies(ENDED_COOKIE).as_slice()) {
+            (Transport::Cookie, [cookie]) => self.cookie_token(cookie).map(Some),
+            _ => Ok(None),
         }
     }
 

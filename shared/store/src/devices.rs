@@ -63,10 +63,10 @@ impl Store {
         })
     }
 
-    /// Returns at most `limit` of the devices, the newest first, that no write has
-    /// signed out and whose sessions can be valid in `last_epoch` and no later one. In
-    /// the account's epoch these are the sessions that are valid or have expired; in
-    /// one that a sign-out ended, those that it ended and that are not marked yet.
+    /// Returns the ids of up to `limit` devices, newest first, that are not marked as
+    /// signed out and whose last epoch is `last_epoch`. For the account's current epoch,
+    /// these sessions are valid or expired; for an ended epoch, they are the ones that
+    /// its sign-out ended and the sweep has not marked.
     ///
     /// `Query` of the local index of Devices (`account_id`, `signed_in_key`),
     /// consistent: its cost does not depend on any other row.

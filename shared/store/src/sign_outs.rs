@@ -193,7 +193,7 @@ impl Store {
         device::end_session(table, target, &sign_out.end_info(), WRITE_SIGN_OUT)
     }
 
-    pub(crate) fn caller_is_signed_in(&self, caller: &Authenticated) -> ConditionCheck {
+    fn caller_is_signed_in(&self, caller: &Authenticated) -> ConditionCheck {
         let key = device::key(caller.account.id, caller.device.id);
         device::is_signed_in(caller.device.session).check(&self.tables.devices, key)
     }

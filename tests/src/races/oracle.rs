@@ -171,7 +171,7 @@ impl<'a> Oracle<'a> {
             return broken(COUNTED, "the epoch moved without a record");
         }
         self.check_sessions(by, header.as_ref(), &after, now)?;
-        self.check_names(by, &after, now)?;
+        self.check_names(by, &after)?;
         self.check_rows(by, &after)?;
         Self::check_index(by, &after)?;
         self.check_parts(by, &after)?;

@@ -104,7 +104,7 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     || matches!(other, Operation::SignOutGlobal(_))
             });
     // A rename changes a name that no other operation writes but a sign-in of its device
-    // and another rename. It depends on the session of its caller.
+    // and another rename.
     let renames = |it| matches!(it, Operation::Rename(..));
     if pair.into_iter().any(renames) {
         let [one, other] = pair;
@@ -134,28 +134,17 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
     has_newest && adds && is_new
 }
 
-/// Returns whether the other operation can get in the way of the rename. The history of
+/// Returns whether the other operation writes the name of the same device. The history of
 /// one sign-out gives the first device a name.
 fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) -> bool {
-    let Operation::Rename(by, of) = rename else {
+    let Operation::Rename(_, of) = rename else {
         return false;
     };
     let is_of_target = match other {
         Operation::SignInAgain(device) | Operation::Rename(_, device) => device == of,
         _ => false,
     };
-    let ends_caller = match other {
-        Operation::SignOutThis(device)
-        | Operation::SignInAgain(device)
-        | Operation::SignOutOne(_, Target::Device(device)) => device == by,
-        Operation::SignOutGlobal(_) => true,
-        _ => false,
-    };
-    match history {
-        History::Fresh => is_of_target || ends_caller,
-        History::OneSignOut => is_of_target,
-        History::TwoSignOuts | History::AtTheLimit => false,
-    }
+    is_of_target && matches!(history, History::Fresh | History::OneSignOut)
 }
 
 fn ends_many(operation: Operation) -> bool {

@@ -8,6 +8,7 @@ use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
 use curfew_tests::listener::{Listener, Message};
 use curfew_tests::stack::{stack, store};
+use domain::account::Epoch;
 use domain::{DeviceState, Limits};
 use runtime::Clock;
 use serde_json::{Value, json};
@@ -208,6 +209,7 @@ async fn the_sweep_marks_each_device_that_the_others_ended_and_its_part_of_the_r
     }
     let mut wanted = [
         sign_out.to_owned(),
+        format!("epoch#{}", Epoch::FIRST.0),
         format!("{sign_out}#{}", tv.id),
         format!("{sign_out}#{}", phone.id),
     ];

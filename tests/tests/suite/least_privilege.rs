@@ -278,13 +278,7 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
             "DeleteConnection",
         ]],
     ),
-    (
-        "RenameDevice",
-        &[
-            CHECK,
-            &["ConditionCheckItem Accounts", "ConditionCheckItem Devices"],
-        ],
-    ),
+    ("RenameDevice", &[CHECK]),
     ("Register", &[&["PutItem Accounts", "PutItem Identities"]]),
     ("Session", &[CHECK, &["PutItem Receipts"]]),
     ("SignOutAll", &[CHECK, MOVE_THE_EPOCH]),

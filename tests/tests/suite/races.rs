@@ -20,7 +20,6 @@ use curfew_tests::races::schedule::{
 use curfew_tests::random::SeededRandom;
 use curfew_tests::tables::{ACCOUNTS, DEVICES};
 use curfew_tests::wire::{self, Call, CallResult};
-use domain::session::Authenticated;
 use domain::{AccountId, Device, DeviceId};
 use runtime::{Clock, lock};
 use store::WriteOutcome;
@@ -585,22 +584,12 @@ async fn renamed_gone(knocked_out: Option<&str>) -> usize {
         .rows(device.account, &[device.id])
         .await
         .unwrap();
-    let caller = Authenticated {
-        account: rows.account.take().unwrap(),
-        device: rows.take_device(device.id).unwrap(),
-    };
     let gone = Device {
         id: DeviceId::new(bundle.clock.now(), [7; 10]),
-        ..caller.device.clone()
+        ..rows.take_device(device.id).unwrap()
     };
-    let renamed = bundle
-        .store
-        .rename(&caller, &gone, Some("TV"), [1; 16])
-        .await;
-    assert_eq!(
-        renamed.unwrap() == WriteOutcome::Stale,
-        knocked_out.is_none()
-    );
+    let renamed = bundle.store.rename(&gone, Some("TV")).await.unwrap();
+    assert_eq!(renamed == WriteOutcome::Stale, knocked_out.is_none());
     engine.rows(DEVICES).len()
 }
 

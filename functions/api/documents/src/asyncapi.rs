@@ -164,7 +164,7 @@ fn handshake() -> Value {
             },
             "Origin": {
                 "type": "string",
-                "description": "If sent, it must be an allowed origin.",
+                "description": "With a token, any origin is accepted. With a ticket that was requested with an `Origin`, it must be the same one.",
             },
         },
     })

@@ -213,25 +213,16 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// Checks that only a rename changes a name, for a valid caller, and only once.
-    pub(super) fn check_names(
-        &mut self,
-        by: Operation,
-        after: &Snapshot,
-        now: Timestamp,
-    ) -> Checked {
+    /// Checks that only a rename changes a name, and only once.
+    pub(super) fn check_names(&mut self, by: Operation, after: &Snapshot) -> Checked {
         for (id, device) in &after.devices {
             let before = self.seen.devices.get(id);
             let Some(before) = before.filter(|it| it.owner_name != device.owner_name) else {
                 continue;
             };
-            let (Operation::Rename(member, of), Some(name)) = (by, &device.owner_name) else {
+            let (Operation::Rename(_, of), Some(name)) = (by, &device.owner_name) else {
                 return broken(ACKNOWLEDGED, format!("{by:?} lost the name of {id}"));
             };
-            let caller = self.account.devices[member].session;
-            if !self.seen.is_valid(caller, now) {
-                return broken(CALLER, format!("{by:?} by an ended session"));
-            }
             let same_but_named = |row: &Item| {
                 let mut row = row.clone();
                 row.remove("owner_name");

@@ -172,8 +172,7 @@ impl QueueName {
     /// Returns the visibility timeout, as in the template.
     pub fn visibility(self) -> SignedDuration {
         match self {
-            Self::Push => SignedDuration::from_mins(1),
-            Self::Sweep => SignedDuration::from_mins(3),
+            Self::Push | Self::Sweep => SignedDuration::from_mins(3),
         }
     }
 }

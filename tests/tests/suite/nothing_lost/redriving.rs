@@ -3,6 +3,7 @@
 
 use curfew_tests::tables;
 use domain::Token;
+use domain::account::Epoch;
 use serde_json::{Value, json};
 
 use super::cloud::{Outage, QueueName, Stage};
@@ -108,7 +109,9 @@ fn a_push_that_keeps_failing_delays_no_other_and_succeeds_when_it_is_redriven() 
 fn a_sweep_that_keeps_failing_delays_no_other_and_succeeds_when_it_is_redriven() {
     alone(async |simulation| {
         let broken = broken(simulation, "device_id");
-        simulation.cloud().engine.put(tables::DEVICES, &broken);
+        let mut row = broken.clone();
+        row["signed_in_key"] = json!({ "S": format!("{:020}#0", Epoch::FIRST.0) });
+        simulation.cloud().engine.put(tables::DEVICES, &row);
         simulation.sign_out_scope(RADIO, "global").await;
         simulation.sign_out_scope(LAPTOP, "others").await;
         simulation.settle().await;
