@@ -100,7 +100,7 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
             .change_password(&caller, &new_hash, &sign_out, &deps.limits)
             .await?;
         if written == WriteOutcome::Done {
-            return Ok(Answer::sign_out(&sign_out, request.transport()));
+            return Ok(Answer::sign_out(&sign_out, request));
         }
     }
     Err(StoreError::Contended.into())

@@ -93,7 +93,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             .sign_out_all(&caller, &sign_out, &deps.limits)
             .await?;
         if written == WriteOutcome::Done {
-            return Ok(Answer::sign_out(&sign_out, request.transport()));
+            return Ok(Answer::sign_out(&sign_out, request));
         }
     }
     Err(StoreError::Contended.into())

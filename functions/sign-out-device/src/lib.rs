@@ -76,7 +76,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
                 .await?
         };
         if written == WriteOutcome::Done {
-            return Ok(Answer::sign_out(&sign_out, request.transport()));
+            return Ok(Answer::sign_out(&sign_out, request));
         }
     }
     Err(StoreError::Contended.into())

@@ -7,7 +7,10 @@ use domain::SignOut;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::cookies::{CLEARED_SESSION_COOKIE, Transport};
+use crate::cookies::{
+    CLEARED_SESSION_COOKIE, ENDED_COOKIE, ENDED_COOKIE_AGE_S, SESSION_COOKIE, Transport, cookie,
+};
+use crate::request::Request;
 use crate::views::SignOutAnswer;
 
 /// A body without members.
@@ -93,14 +96,18 @@ impl Answer {
         }
     }
 
-    /// Creates the answer to a sign-out that the caller requested.
+    /// Creates the answer to a sign-out that the caller requested. The token of a page
+    /// that signed itself out moves to the cookie with which it can acknowledge.
     #[must_use]
-    pub fn sign_out(sign_out: &SignOut, transport: Transport) -> Self {
+    pub fn sign_out(sign_out: &SignOut, request: &Request) -> Self {
         let answer = Self::json(200, &SignOutAnswer::of(&sign_out.end_info()));
-        if sign_out.scope.includes_caller() {
-            answer.for_signed_out(transport)
-        } else {
-            answer
+        if !sign_out.scope.includes_caller() {
+            return answer;
+        }
+        let answer = answer.for_signed_out(request.transport());
+        match request.cookies(SESSION_COOKIE).first() {
+            Some(token) => answer.with_cookie(cookie(ENDED_COOKIE, token, ENDED_COOKIE_AGE_S)),
+            None => answer,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use curfew_tests::browser::{Browser, Pages};
 use curfew_tests::client::{Device, Household, PHONE};
 use curfew_tests::conformance::{Fault, Network, PATIENCE};
+use curfew_tests::routes::routes;
 use curfew_tests::stack::api_url;
 use http::Method;
 use serde_json::{Value, json};
@@ -591,11 +592,11 @@ async fn a_refused_socket_is_reported_once() {
     sign_in_at_once(&tv, &household, 1).await;
 
     tv.until("events.some((one) => one.name === 'error')").await;
-    let tried = tv.network.seen("/v1/socket-tickets").len();
-    tv.network
-        .until_seen("/v1/socket-tickets", tried + 6)
-        .await
-        .unwrap();
+    let mut routes = routes().into_iter();
+    let tickets = routes.find(|route| route.id == "createSocketTicket");
+    let tickets = tickets.unwrap().path;
+    let tried = tv.network.seen(&tickets).len();
+    tv.network.until_seen(&tickets, tried + 6).await.unwrap();
     assert_eq!(tv.count("error").await, 1);
     tv.network.clear_faults();
     tv.until("curfew.connected").await;
