@@ -1,7 +1,8 @@
 /**
  * A client for the suite: the module in Chromium 84, which is driven by the DevTools
  * protocol. Takes the address of the server of pages, and the folder of the npm package
- * chrome-aws-lambda 5.1.0, which is that browser.
+ * chrome-aws-lambda 5.1.0, which is that browser. With `--unpack` in place of the address
+ * it only unpacks the browser, which takes longer than a test waits for an answer.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -10,6 +11,12 @@ import { createInterface } from "node:readline";
 import { brotliDecompressSync } from "node:zlib";
 
 const [pages, folder] = process.argv.slice(2);
+
+if (pages === "--unpack") {
+  unpacked("aws.tar");
+  unpacked("chromium");
+  process.exit(0);
+}
 
 /** Unpacks a file of the package, unless that was done. Returns its path. */
 function unpacked(name) {

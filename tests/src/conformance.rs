@@ -330,14 +330,20 @@ async fn chromium_84(pages: &Pages) -> Result<String> {
     let node = node().await?;
     let folder = target().join("chromium-84");
     let install = async || {
-        if folder.join("node_modules/chrome-aws-lambda").exists() {
+        if folder.join("chromium").exists() {
             return Ok(());
         }
         fs::create_dir_all(&folder)?;
         let package = "chrome-aws-lambda@5.1.0";
         let options = ["--no-save", "--ignore-scripts", "--legacy-peer-deps"];
         let install = [&["install", package][..], &options[..]].concat();
-        npm(&folder, &install).await.map(drop)
+        npm(&folder, &install).await?;
+        let folder = folder.display();
+        let unpack = format!("{node} tests/pages/chromium-84.mjs --unpack '{folder}'");
+        let mut shell = Command::new("sh");
+        let unpacked = shell.args(["-c", &unpack]).current_dir(root());
+        ensure!(unpacked.status().await?.success(), "{unpack} failed");
+        Ok(())
     };
     INSTALLED.get_or_try_init(install).await?;
     let address = pages.address();
