@@ -92,8 +92,9 @@ async fn rename(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let name = device_info::owner_name(body.name)
             .map_err(|refused| Problem::invalid(refused.field, refused.problem.to_string()))?;
         let mut target = target.ok_or(Problem::DeviceNotFound)?;
-        let written = store.rename(&target, name.as_deref()).await?;
-        if written == WriteOutcome::Done {
+        // Also after a write whose answer was lost.
+        let is_named = target.owner_name == name;
+        if is_named || store.rename(&target, name.as_deref()).await? == WriteOutcome::Done {
             target.owner_name = name;
             let device = view(deps, &caller.account, &target, caller.device.id, now).await?;
             return Ok(Answer::json(200, &RenamedDevice { device }));

@@ -104,6 +104,8 @@ pub struct Oracle<'a> {
     password: String,
     /// The names that were written for each device.
     names: BTreeMap<DeviceId, Vec<String>>,
+    /// Whether the write arrives again after its caller was answered.
+    pub is_replay: bool,
 }
 
 impl<'a> Oracle<'a> {
@@ -138,6 +140,7 @@ impl<'a> Oracle<'a> {
             seen,
             password: account.password.clone(),
             names: BTreeMap::new(),
+            is_replay: false,
         })
     }
 

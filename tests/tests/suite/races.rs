@@ -370,6 +370,9 @@ fn after_two_ends_by_one(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
 /// session is for a later replay: by then the device may have signed in again. The
 /// condition on the state is for a row that was read before the rest.
 fn later(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    if clause.operation.starts_with("rename") {
+        return Some(renamed_later(clause));
+    }
     if !clause.write.ends_with("with a part") {
         return None;
     }
@@ -411,6 +414,31 @@ fn two_acts(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
     };
     let turns = [Turn::ToItsWrite(0), Turn::ToItsEnd(1), Turn::ToItsEnd(0)];
     Some((script, turns.into()))
+}
+
+/// Returns a script for the condition of a rename: its late replay must not undo a later
+/// rename. The history of one sign-out gives the first device a name.
+fn renamed_later(clause: &Clause) -> (Script, VecDeque<Turn>) {
+    let by = if clause.operation == "rename itself" {
+        0
+    } else {
+        2
+    };
+    let history = if clause.text.contains("not_exists") {
+        History::Fresh
+    } else {
+        History::OneSignOut
+    };
+    let script = Script {
+        history,
+        operations: vec![Operation::Rename(by, 0), Operation::Rename(2 - by, 0)],
+    };
+    let turns = [
+        Turn::ToItsReplayedEnd(0),
+        Turn::ToItsEnd(1),
+        Turn::Replay(0),
+    ];
+    (script, turns.into())
 }
 
 /// Returns a script in which an operation reads the row of its device, and before it

@@ -213,7 +213,7 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// Checks that only a rename changes a name, and only once.
+    /// Checks that only a rename changes a name, and not after it was answered.
     pub(super) fn check_names(&mut self, by: Operation, after: &Snapshot) -> Checked {
         for (id, device) in &after.devices {
             let before = self.seen.devices.get(id);
@@ -233,11 +233,13 @@ impl Oracle<'_> {
             if self.account.devices[of].id != *id || same_but_named(old) != same_but_named(new) {
                 return broken(EXPLAINED, format!("{by:?} changed {id}"));
             }
-            let names = self.names.entry(*id).or_default();
-            if names.contains(name) {
+            if self.is_replay {
                 return broken(ACKNOWLEDGED, format!("{by:?} undid a later rename"));
             }
-            names.push(name.clone());
+            let names = self.names.entry(*id).or_default();
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
             if let Some(tracked) = self.sessions.get_mut(&device.session) {
                 tracked.earlier_names.push(before.name().to_owned());
                 device.name().clone_into(&mut tracked.session.name);

@@ -219,7 +219,10 @@ impl Race<'_> {
             Step::Replay(_) => {
                 let call = self.actors[at].replay.take().expect("an replay");
                 let call = without_token(call);
-                let _lost = self.write(at, &call, oracle)?;
+                oracle.is_replay = true;
+                let lost = self.write(at, &call, oracle);
+                oracle.is_replay = false;
+                let _lost = lost?;
             }
             Step::Crash(_) => {
                 self.actors[at].running = None;
