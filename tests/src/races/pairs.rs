@@ -135,7 +135,7 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
 }
 
 /// Returns whether the other operation writes the name of the same device. The history of
-/// one sign-out gives the first device a name.
+/// one sign-out gives the second and the third device a name.
 fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) -> bool {
     let Operation::Rename(_, of) = rename else {
         return false;
@@ -144,7 +144,12 @@ fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) 
         Operation::SignInAgain(device) | Operation::Rename(_, device) => device == of,
         _ => false,
     };
-    is_of_target && matches!(history, History::Fresh | History::OneSignOut)
+    match history {
+        History::Fresh | History::OneSignOut => is_of_target,
+        // The first device has no name, and its end is not swept.
+        History::TwoSignOuts => other == Operation::SignInAgain(0) && of == 0,
+        History::AtTheLimit => false,
+    }
 }
 
 fn ends_many(operation: Operation) -> bool {

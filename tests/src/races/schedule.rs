@@ -100,8 +100,8 @@ impl Step {
 pub enum History {
     /// Three devices are signed in.
     Fresh,
-    /// The first device was named by its owner and signed out the others, and the third
-    /// one signed in again. No sweep has run.
+    /// The owner named the second and the third device; the first one signed out the
+    /// others, and the third one signed in again. No sweep has run.
     OneSignOut,
     /// The same, and then the third device signed out the others.
     TwoSignOuts,
@@ -219,8 +219,12 @@ impl Runner {
         if history == History::AtTheLimit {
             self.use_up_acts();
         } else if history != History::Fresh {
-            let renamed = bundle.rename_device(&devices[0].token, devices[0].id, "Home");
-            assert_eq!(renamed.await.status_code, 200);
+            let named = async |device: &TestDevice| {
+                let renamed = bundle.rename_device(&devices[0].token, device.id, "Home");
+                assert_eq!(renamed.await.status_code, 200);
+            };
+            named(&devices[1]).await;
+            named(&devices[2]).await;
             others(&devices[0]).await;
             devices[2] = self.sign_in(Some(&devices[2].key)).await;
         }
@@ -300,7 +304,9 @@ impl Runner {
             is_fault_used: false,
             is_exhaustive: chooser.is_exhaustive(),
             are_contacts_steps: !chooser.is_exhaustive()
-                || operations.iter().all(|it| it.is_about_parts()),
+                || operations
+                    .iter()
+                    .all(|it| it.is_about_parts() || matches!(it, Operation::Touch(_))),
             last_footprint: Footprint::default(),
             run: &mut run,
             knocked_out,

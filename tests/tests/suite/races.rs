@@ -262,6 +262,16 @@ fn knock_out(
             return shown;
         }
     }
+    if clause.operation == CONTACT && clause.text.contains("notified_at") {
+        let case = Case {
+            history: History::OneSignOut,
+            operations: [Operation::Touch(1); 2],
+        };
+        let (tally, broken) = exhaust(runner, histories, case, Some(clause));
+        if is_shown(format!("{case:?}"), broken, tally.schedules) {
+            return shown;
+        }
+    }
     let of_it = |case: &&Case<2>| {
         let mut operations = case.operations.iter();
         if clause.operation == CONTACT {
@@ -417,12 +427,12 @@ fn two_acts(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
 }
 
 /// Returns a script for the condition of a rename: its late replay must not undo a later
-/// rename. The history of one sign-out gives the first device a name.
+/// rename. The history of one sign-out gives the third device a name.
 fn renamed_later(clause: &Clause) -> (Script, VecDeque<Turn>) {
     let by = if clause.operation == "rename itself" {
-        0
-    } else {
         2
+    } else {
+        0
     };
     let history = if clause.text.contains("not_exists") {
         History::Fresh
@@ -431,7 +441,7 @@ fn renamed_later(clause: &Clause) -> (Script, VecDeque<Turn>) {
     };
     let script = Script {
         history,
-        operations: vec![Operation::Rename(by, 0), Operation::Rename(2 - by, 0)],
+        operations: vec![Operation::Rename(by, 2), Operation::Rename(2 - by, 2)],
     };
     let turns = [
         Turn::ToItsReplayedEnd(0),

@@ -8,13 +8,16 @@ use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::unique;
 use curfew_tests::stack::stack;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 /// Runs the script on the stack. Returns its exit code, its output and its errors.
 async fn redrive(options: &[&str]) -> (i32, String, String) {
     let tether = find_python().unwrap();
     Environment::Aws.install(&tether).await.unwrap();
-    let mut command = tether.command(Environment::Aws.programs().join("python"));
+    let mut command = Command::new(Environment::Aws.programs().join("python"));
     command
+        .env_remove("AWS_PROFILE")
+        .kill_on_drop(true)
         .arg(curfew::root().join("infra/redrive.py"))
         .args(["--stack", "curfew"])
         .args(options);
