@@ -10,8 +10,8 @@
 use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp, Token};
 use http_api::{
     Answer, BodyProblems, ENDED_COOKIE, EndedTokenProblems, Event, OriginPolicy, Paging, Problem,
-    ReceiptAnswer, ReceiptView, Reply, Request, RequestProblems, SignOutNotFound, TokenProblems,
-    authenticate, cookie, serve,
+    ReceiptAnswer, ReceiptView, Reply, Request, RequestProblems, SESSION_COOKIE, SignOutNotFound,
+    TokenProblems, authenticate, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -120,11 +120,15 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
     request.no_body()?;
     let id = wanted(request)?;
     // The session cookie may belong to a later session of the page. Then only the ended
-    // cookie is cleared.
-    if let Some(token) = request.ended_token()?
-        && acknowledge_as(deps, request, &token, id, now).await.is_ok()
-    {
-        return Ok(acknowledged().with_cookie(cookie(ENDED_COOKIE, "", 0)));
+    // cookie is cleared. It is tried if the ended cookie is about another sign-out, and
+    // not after a failed read, whose answer must be retried.
+    if let Some(token) = request.ended_token()? {
+        let done = acknowledge_as(deps, request, &token, id, now).await;
+        let is_of_another = matches!(done, Err(Problem::SignOutNotFound | Problem::TokenInvalid));
+        if !is_of_another || request.cookies(SESSION_COOKIE).is_empty() {
+            done?;
+            return Ok(acknowledged().with_cookie(cookie(ENDED_COOKIE, "", 0)));
+        }
     }
     acknowledge_as(deps, request, &request.token()?, id, now).await?;
     Ok(acknowledged().for_signed_out(request.transport()))

@@ -6,6 +6,8 @@ use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{
     ORIGIN, acknowledgement_event, event, event_about, json_of, problem_of,
 };
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::wire::CallResult;
 use domain::EntryState;
 use http_api::{CLEARED_SESSION_COOKIE, ENDED_COOKIE, Event, OriginPolicy, Reply, cookie};
 use jiff::SignedDuration;
@@ -151,6 +153,32 @@ async fn a_401_deletes_the_cookie_of_a_session_that_has_ended_and_no_other() {
     beside.headers.insert("authorization", bearer);
     let beside = app.bundle.send(beside).await;
     assert_eq!(beside.status_code, 200);
+}
+
+#[tokio::test]
+async fn an_ended_cookie_of_another_sign_out_gives_way_to_the_session_cookie() {
+    let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
+    app.sign_out_device(&laptop, &tv).await;
+    let id = app.sign_out_device(&laptop, &phone).await;
+    let acknowledge = async |cookies: &str| {
+        let event = acknowledgement_event("", id, None);
+        let event = with_cookie(event, "__Host-curfew-ended", cookies);
+        app.bundle.send(event).await
+    };
+
+    let alone = acknowledge(&tv.token).await;
+    app.aws
+        .intercept(|_| Intercept::Replace(CallResult::Broken));
+    let unread = acknowledge(&phone.token).await;
+    app.aws.restore();
+    let both = format!("{}; __Host-curfew={}", tv.token, phone.token);
+    let acknowledged = acknowledge(&both).await;
+
+    let not_found = (404, "sign-out-not-found".to_owned());
+    assert_eq!(problem_of(&alone), not_found);
+    assert_eq!(problem_of(&unread), (503, "unavailable".to_owned()));
+    assert_eq!(acknowledged.status_code, 200, "{acknowledged:?}");
+    assert_eq!(app.states(&laptop, id).await[&phone.id], EntryState::Wiped);
 }
 
 #[tokio::test]
