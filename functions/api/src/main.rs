@@ -9,7 +9,8 @@ fn main() -> Result<(), Error> {
 
 fn deps() -> Result<Deps, Error> {
     let origin_policy = runtime::origin_policy();
-    // Here alone, where every page asks first: devices without a page go on working.
+    // Checked only here, where every page sends its preflight: devices without a page
+    // keep working.
     origin_policy.validate().map_err(ConfigError::Origin)?;
     Ok(Deps {
         origin_policy,

@@ -115,7 +115,7 @@ async fn list(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, 
             Which::SignedIn => collect_signed_in(deps, &caller, &query, now).await?,
             Which::SignedOut | Which::All => {
                 let page = collect(deps, &caller, &query, now).await?;
-                // The rows were judged by the epoch that was read before them.
+                // A sign-out since the check would make valid rows look ended.
                 let current = deps.store.rows(caller.account.id, &[]).await?.account;
                 let is_same = current.is_some_and(|it| it.epoch == caller.account.epoch);
                 is_same.then_some(page)

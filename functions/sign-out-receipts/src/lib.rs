@@ -119,9 +119,9 @@ async fn receipt(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answe
 async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     request.no_body()?;
     let id = wanted(request)?;
-    // The session cookie may belong to a later session of the page. Then only the ended
-    // cookie is cleared. It is tried if the ended cookie is about another sign-out, and
-    // not after a failed read, whose answer must be retried.
+    // The ended cookie comes first, and only it is cleared: the session cookie may belong
+    // to a later session of the page. Try the session cookie only if the ended one is of
+    // another sign-out. After a failed read the client has to retry.
     if let Some(token) = request.ended_token()? {
         let done = acknowledge_as(deps, request, &token, id, now).await;
         let is_of_another = matches!(done, Err(Problem::SignOutNotFound | Problem::TokenInvalid));

@@ -163,7 +163,7 @@ skyworth||Skyworth TV
 thomson||Thomson TV
 ";
 
-/// What the models of Android televisions and their boxes contain, and the systems
+/// Parts of the models of Android televisions and their boxes, and the systems
 /// that only they are built with (`build/`).
 const TV_MODELS: &str = "\
     tv|led#|led-#|shell|box|stick|stb|ott|dvb| 4k|_4k|as4k| 8k|uhd|build/ppr2.|build/nmf26q\
@@ -178,17 +178,17 @@ const TV_MODELS: &str = "\
     |hiremco|skystream|nogapc|netta|dolamee|j-link|h-dmp|rombica|technosat|; tr99|; s900|; gi \
     |tb-b0|tb-po|tb-g0|; eo104|sbdv-|artline|toucan|; lime|; mag#|qm1##e|tpm1|x-media";
 
-/// What models contain that are not televisions, in spite of the words above.
+/// Parts of models that are not televisions, in spite of the words above.
 const NOT_TV_MODELS: &str = "\
     tvm|bntv|stv100|easynote|letv|; htv3|btv-|hitv|turbox|runbox|smartv| dtv|_dtv|ltedtv|droidz\
     |natv|hibox|otto";
 
-/// What the models of Android tablets contain.
+/// Parts of the models of Android tablets.
 const TABLET_MODELS: &str = "\
     tab|pad|apad|; mid|-mid|; tb|; tz|sm-t|sm-x|sm-p|-w0|-al09|pmt|ipla|mfc|; an#|bq-7|read\
     |nexus 7|nexus 9|nexus 10|slate|3g_|tb-|mc_|; ipa|rmd|kob|plan|flye|903#x|; t1|_row;|jdn";
 
-/// What the models of phones contain that look like tablets: by the words above, or
+/// Parts of the models of phones that look like tablets: by the words above, or
 /// because they don't send `Mobile` in an app or when they request pages for desktops.
 const PHONE_MODELS: &str = "\
     coolpad|padfone|klipad|fonepad|; v####a|; sm-a|; sm-f|; sm-g|; sm-j|; sm-n9|; sm-s|; rmx\

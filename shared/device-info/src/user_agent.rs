@@ -140,7 +140,7 @@ fn is_android_tablet(user_agent: &str, text: &str) -> bool {
         || by_model.unwrap_or(is_browser && !text.contains("mobile"))
 }
 
-/// What is not an app, though it is the first product: browsers, system software, and
+/// Products that are not apps, though they come first: browsers, system software, and
 /// the HTTP libraries that apps are built with. In lower case.
 const NOT_APPS: &str = " mozilla opera hbbtv dalvik applecoremedia okhttp cronet volley retrofit dart \
     cfnetwork alamofire afnetworking moya ktor ktor-client java java-http-client apache-httpclient \

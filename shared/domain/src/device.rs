@@ -98,12 +98,12 @@ pub enum DeviceState {
     SignedOut(EndInfo),
 }
 
-/// The acts of a session that ended sessions of others, in one hour.
+/// The count of requests by which a session ended other sessions, in one clock hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EndingActs {
     /// The hour, counted from 1970.
     pub hour: i64,
-    /// The number of acts in that hour.
+    /// The number of requests in that hour.
     pub count: u32,
 }
 
@@ -162,7 +162,7 @@ pub struct Device {
     pub seen_at: Option<Timestamp>,
     /// The time of [`Step::Notified`] by an answer, for the same reason.
     pub notified_at: Option<Timestamp>,
-    /// The last acts of the session that ended sessions of others.
+    /// The last requests by which the session ended other sessions.
     pub ending_acts: EndingActs,
 }
 
@@ -194,8 +194,8 @@ impl Device {
         matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_expired(ended.at, limits)
     }
 
-    /// Returns the seconds after which the session may end sessions of others again;
-    /// `None` if it may now.
+    /// Returns the seconds to wait until the session may end other sessions again; `None`
+    /// if it may now.
     #[must_use]
     pub fn must_wait(&self, now: Timestamp) -> Option<i64> {
         let EndingActs { hour, count } = self.ending_acts;

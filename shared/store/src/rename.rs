@@ -13,8 +13,8 @@ impl Store {
     ///
     /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row exists and
     /// still has the owner's name that was read: a late replay must not undo a later
-    /// rename. Not a transaction with the caller's row: a flood of them would be in the
-    /// way of the sign-outs that need the same rows.
+    /// rename. Not a transaction: a flood of transactions on these rows would make the
+    /// owner's sign-outs fail with conflicts.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

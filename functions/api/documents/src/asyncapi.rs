@@ -164,7 +164,8 @@ fn handshake() -> Value {
             },
             "Origin": {
                 "type": "string",
-                "description": "With a token, any origin is accepted. With a ticket that was requested with an `Origin`, it must be the same one.",
+                "description": "With a token, any origin is accepted. With a ticket that was \
+                    requested with an `Origin`, it must be the same one.",
             },
         },
     })

@@ -76,8 +76,9 @@ fn info() -> Value {
         "description": "See every device that is signed in to an account, and sign out one of \
             them, or all of them, from anywhere. From the answer to a sign-out on, the sessions \
             that it ended are refused. Errors are problem documents (RFC 9457), except those of \
-            the gateway itself (429 above its throttle, 404 for a method that HTTP does not have). Ids are read in either case and written in \
-            lower case. Times are RFC 3339 in UTC, always with three digits of a second.",
+            the gateway itself (429 above its throttle, 404 for a method that HTTP does not have). \
+            Ids are read in either case and written in lower case. \
+            Times are RFC 3339 in UTC, always with three digits of a second.",
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     })
 }

@@ -23,7 +23,7 @@ pub struct PartView {
     /// The time from which its requests are refused, whatever its state.
     #[schema(value_type = String, format = DateTime)]
     pub refused_at: Rfc3339,
-    /// What is known of the device itself: `not_reached`; `seen` (its token was used and
+    /// The facts known of the device: `not_reached`; `seen` (its token was used and
     /// refused, but it was not given the reason); `notified` (it was given the reason,
     /// in a push or in an answer); `wiped` (it reported that it has wiped what it had
     /// stored). It never goes back in this order.

@@ -113,7 +113,7 @@ pub(crate) fn count_act(
     moved_to: Option<Epoch>,
 ) -> Update {
     let hour = EndingActs::hour_of(now);
-    // An hour that has begun goes on counting, also where the clock is behind.
+    // The hour in the row is later than this one if this clock is behind: count in it.
     let (expression, count, limit) = if device.ending_acts.hour >= hour {
         (
             "session_id = :session AND #state = :signed_in AND acts < :most",
