@@ -205,10 +205,11 @@ impl Principal {
         )))
     }
 
-    /// Returns the user with a key.
+    /// Returns the user with a key, or the role with one that has a session token.
     #[must_use]
-    pub fn with_key(id: &str, secret: &str) -> Self {
-        Self::new(Credentials::new(id, secret, None, None, "key"))
+    pub fn with_key(id: &str, secret: &str, session_token: Option<&str>) -> Self {
+        let session_token = session_token.map(str::to_owned);
+        Self::new(Credentials::new(id, secret, session_token, None, "key"))
     }
 
     fn new(credentials: Credentials) -> Self {

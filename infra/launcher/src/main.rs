@@ -38,8 +38,9 @@ fn start() -> Result<ExitCode, Box<dyn Error>> {
     let mut binaries = vec![LOCAL];
     // A device or a help text needs no functions.
     let first = arguments.first().map(|it| it.to_string_lossy());
-    let starts_a_stack = first
-        .is_none_or(|it| it == "story" || it.starts_with("--port") || it.starts_with("--watch"));
+    let options = ["--port", "--watch", "--allow-origin"];
+    let starts_a_stack =
+        first.is_none_or(|it| it == "story" || options.iter().any(|option| it.starts_with(option)));
     if starts_a_stack {
         binaries.extend(functions.iter().map(String::as_str));
     }

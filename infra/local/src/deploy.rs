@@ -7,11 +7,12 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
 
 use crate::emulator::point;
 use crate::process::{Tether, Tethered, run, run_logged};
-use crate::record::{Aws, Function};
+use crate::record::{Aws, Function, Service};
 use crate::tools::Environment;
 use crate::{program, root, target};
 
@@ -131,7 +132,11 @@ pub async fn deploy_example(
         .arg(archives())
         .arg(EXAMPLE)
         .arg(format!("Architecture={}", architecture()?))
-        .arg(format!("AuthorizerArn={}", bundle.output("AuthorizerArn")?));
+        .arg(format!("AuthorizerArn={}", bundle.output("AuthorizerArn")?))
+        .arg(format!(
+            "IntrospectionArn={}",
+            bundle.output("IntrospectionArn")?
+        ));
     point(&mut command, aws);
     run(command, "deploying infra/example").await?;
     complete(tether, aws, EXAMPLE).await
@@ -201,19 +206,39 @@ fn architecture() -> Result<&'static str> {
 
 /// Applies what the emulator has ignored, and returns what is deployed.
 async fn complete(tether: &Tether, aws: &Aws, stack: &str) -> Result<Deployed> {
+    printed_by(tether, aws, "complete.py", stack).await
+}
+
+/// Returns a key of a role.
+///
+/// # Errors
+/// When the local AWS does not give one out.
+pub async fn assume(tether: &Tether, aws: &Aws, role_arn: &str) -> Result<Service> {
+    printed_by(tether, aws, "assume.py", role_arn).await
+}
+
+/// Runs a program of this folder, and returns the JSON that it prints.
+async fn printed_by<T: DeserializeOwned>(
+    tether: &Tether,
+    aws: &Aws,
+    name: &str,
+    argument: &str,
+) -> Result<T> {
     let mut command = tether.command(Environment::Aws.programs().join("python"));
     command
-        .arg(program("complete.py"))
-        .arg(stack)
+        .arg(program(name))
+        .arg(argument)
         .stdout(Stdio::piped());
     point(&mut command, aws);
     let mut process = Tethered::start(command)?;
     let mut text = String::new();
-    let mut output = process.output().context("complete.py has no output")?;
+    let mut output = process
+        .output()
+        .with_context(|| format!("{name} has no output"))?;
     output.read_to_string(&mut text).await?;
     let status = process.ended().await?;
     if !status.success() {
-        bail!("completing the deployment failed ({status})");
+        bail!("{name} failed ({status})");
     }
-    serde_json::from_str(&text).context("complete.py printed an unexpected document")
+    serde_json::from_str(&text).with_context(|| format!("{name} printed an unexpected document"))
 }

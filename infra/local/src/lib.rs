@@ -23,7 +23,7 @@ pub mod watch;
 use std::path::PathBuf;
 
 pub use curfew_launcher::root;
-pub use record::{Aws, Demo, Function, Record, Tables};
+pub use record::{Aws, Demo, Function, Record, Service, Tables};
 pub use stack::{Options, Stack};
 pub use state::running;
 

@@ -6,11 +6,12 @@ mod story;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use curfew::{Options, Stack, running, target};
 use curfew_client::{Credentials, Secret};
 use curfew_terminal::Place;
+use domain::OriginPolicy;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Builds Curfew, and runs it on an AWS on this machine until Ctrl-C.
@@ -29,6 +30,11 @@ struct Arguments {
     /// watch`.
     #[arg(long)]
     watch: bool,
+    /// Another web origin whose pages may call the API, such as
+    /// `https://app.example.com`. Pages of this machine always may. Repeat it for
+    /// more.
+    #[arg(long, value_name = "URL", value_parser = origin)]
+    allow_origin: Vec<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -55,12 +61,14 @@ async fn main() -> ExitCode {
     let Arguments {
         port,
         watch,
+        allow_origin,
         command,
     } = Arguments::parse();
     let options = Options {
         state: target().join("local"),
         port,
         watch,
+        allowed_origins: allow_origin,
         parameters: BTreeMap::new(),
     };
     let end = match command {
@@ -83,6 +91,16 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Checks that a browser could send an origin.
+fn origin(origin: &str) -> Result<String> {
+    ensure!(
+        !origin.is_empty() && !origin.contains([',', ' ']),
+        "it must be one origin"
+    );
+    OriginPolicy::new(Some(origin), None).validate()?;
+    Ok(origin.to_owned())
+}
+
 /// Starts a stack, prints how to use it, and waits until a part of it ends.
 async fn run(options: Options) -> Result<()> {
     let mut stack = Stack::start(options).await?;
@@ -97,6 +115,10 @@ async fn run(options: Options) -> Result<()> {
         record.demo.email, record.demo.password
     );
     println!("  Try it   cargo run -- device --name \"Hotel TV\", in another terminal");
+    println!(
+        "  Services . {}, then infra/docs/first-app.md",
+        stack.service_path().display()
+    );
     println!("  Record   {}", stack.record_path().display());
     println!("  Logs     {}", record.logs.display());
     println!("Press Ctrl-C to stop.");
@@ -130,4 +152,38 @@ async fn shutdown() -> Result<()> {
     }
     eprintln!("Stopping …");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Arguments;
+
+    fn allowed(origins: &[&str]) -> Result<Vec<String>, String> {
+        let options = origins
+            .iter()
+            .map(|origin| format!("--allow-origin={origin}"));
+        Arguments::try_parse_from(std::iter::once("curfew".to_owned()).chain(options))
+            .map(|arguments| arguments.allow_origin)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn allowed_origins_are_those_that_browsers_send() {
+        let good = ["https://app.example.com", "http://192.168.1.7:5173", "null"];
+        assert_eq!(allowed(&good), Ok(good.map(str::to_owned).into()));
+
+        for (origin, fault) in [
+            ("app.example.com", "it needs a scheme"),
+            ("https://app.example.com/", "without a slash"),
+            ("https://*.example.com", "a wildcard is not supported"),
+            ("", "one origin"),
+            ("https://a.example,https://b.example", "one origin"),
+            ("https://a.example https://b.example", "one origin"),
+        ] {
+            let error = allowed(&[origin]).unwrap_err();
+            assert!(error.contains(fault), "{error}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod forward;
 mod headers;
+mod origin;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use tokio::time::sleep;
 use forward::Forwarder;
 pub use forward::{EXAMPLE_PATH, SOCKET_PATH, Upstream, Upstreams};
 pub use headers::{CLIENT_ADDRESS, CLIENT_HOST};
+pub use origin::LOCAL_ORIGIN;
 
 /// The running proxy. It ends when this is dropped.
 #[derive(Debug)]

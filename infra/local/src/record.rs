@@ -24,6 +24,8 @@ pub struct Record {
     pub topic_arn: String,
     /// An account to sign in to.
     pub demo: Demo,
+    /// The key of an adopter's own service.
+    pub service: Service,
     /// The folder of the logs: `<function>.log` each.
     pub logs: PathBuf,
     /// The functions by their logical id in the template.
@@ -36,6 +38,28 @@ pub struct Record {
     /// every request has the source address 127.0.0.1.
     #[serde(default)]
     pub watch: bool,
+}
+
+impl Record {
+    /// Returns the environment of a service, as commands for a shell. The local AWS
+    /// makes no key with a quote in it.
+    #[must_use]
+    pub fn service_environment(&self) -> String {
+        let Self { aws, service, .. } = self;
+        [
+            ("CURFEW_API", &self.api_url),
+            ("TOPIC_ARN", &self.topic_arn),
+            ("AWS_ENDPOINT_URL", &aws.endpoint_url),
+            ("AWS_REGION", &aws.region),
+            // boto3 reads no other name.
+            ("AWS_DEFAULT_REGION", &aws.region),
+            ("AWS_ACCESS_KEY_ID", &service.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", &service.secret_access_key),
+            ("AWS_SESSION_TOKEN", &service.session_token),
+        ]
+        .map(|(name, value)| format!("export {name}='{value}'\n"))
+        .concat()
+    }
 }
 
 /// The address and the root key of the local AWS.
@@ -94,6 +118,18 @@ pub struct Demo {
     pub email: String,
     /// Its password, a new one at each start.
     pub password: String,
+}
+
+/// A key of the role `ServiceRole` of `infra/example/template.yaml`, which may
+/// introspect, and nothing else. It is valid for twelve hours.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Service {
+    /// The id of the key.
+    pub access_key_id: String,
+    /// The secret of the key.
+    pub secret_access_key: String,
+    /// The token of the key's session.
+    pub session_token: String,
 }
 
 /// A deployed function.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::deploy::{Deployed, Protocol, deploy, deploy_example};
+use crate::deploy::{Deployed, Protocol, assume, deploy, deploy_example};
 use crate::emulator::Emulator;
 use crate::process::{Tether, open_many_files};
 use crate::progress::step;
-use crate::proxy::{EXAMPLE_PATH, Proxy, SOCKET_PATH, Upstream, Upstreams, listen};
-use crate::record::{Aws, Demo, Record, Tables};
-use crate::state::{RecordFile, TemporaryFolder, lock, remove_folder};
+use crate::proxy::{EXAMPLE_PATH, LOCAL_ORIGIN, Proxy, SOCKET_PATH, Upstream, Upstreams, listen};
+use crate::record::{Aws, Demo, Record, Service, Tables};
+use crate::state::{SecretFile, TemporaryFolder, lock, remove_folder};
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
 use crate::{demo, functions, target};
@@ -27,6 +27,8 @@ pub struct Options {
     pub port: u16,
     /// Serves the HTTP functions with `cargo lambda watch`.
     pub watch: bool,
+    /// Web origins whose pages may call the API, besides those of this machine.
+    pub allowed_origins: Vec<String>,
     /// Parameters of the template that differ from their defaults.
     pub parameters: BTreeMap<String, String>,
 }
@@ -39,6 +41,7 @@ impl Options {
             state: target().join(name),
             port: 0,
             watch: false,
+            allowed_origins: Vec::new(),
             parameters: BTreeMap::new(),
         }
     }
@@ -52,7 +55,8 @@ pub struct Stack {
     // Fields are dropped in this order: first the API becomes unreachable, then the
     // record is removed, then the rest ends.
     _proxy: Proxy,
-    record_file: RecordFile,
+    record_file: SecretFile,
+    service_file: SecretFile,
     watch: Option<Watch>,
     emulator: Emulator,
     _temporary: TemporaryFolder,
@@ -74,11 +78,18 @@ impl Stack {
         let address = listener.local_addr()?;
         let api_url = format!("http://{address}");
         let socket_url = format!("ws://{address}{SOCKET_PATH}");
-        // The address that socket tickets name.
-        let parameter = ("SocketUrl".to_owned(), socket_url.clone());
-        options.parameters.extend([parameter]);
+        options.allowed_origins.push(LOCAL_ORIGIN.to_owned());
+        options.parameters.extend([
+            // The address that socket tickets name.
+            ("SocketUrl".to_owned(), socket_url.clone()),
+            (
+                "AllowedOrigins".to_owned(),
+                options.allowed_origins.join(","),
+            ),
+        ]);
 
-        let record_file = RecordFile::new(state.join("stack.json"))?;
+        let record_file = SecretFile::new(state.join("stack.json"))?;
+        let service_file = SecretFile::new(state.join("service.env"))?;
         let logs = state.join("logs");
         remove_folder(&logs)?;
         let temporary = TemporaryFolder::new(state.join("temporary"))?;
@@ -88,7 +99,8 @@ impl Stack {
         let starting = Emulator::start(&tether, &logs, &temporary.path, &[]);
         let emulator = step("Starting the local AWS", starting).await?;
         let aws = emulator.aws();
-        let (deployed, mut upstreams) = deploy_all(&tether, aws, &binaries, &options).await?;
+        let (deployed, mut upstreams, service) =
+            deploy_all(&tether, aws, &binaries, &options).await?;
         let mut watch = None;
         if options.watch {
             let started = start_watch(&tether, aws, &deployed, &options.state).await?;
@@ -101,13 +113,15 @@ impl Stack {
 
         let record = Record {
             watch: watch.is_some(),
-            ..record(api_url, socket_url, aws, deployed, demo, logs)?
+            ..record(api_url, socket_url, aws, deployed, demo, service, logs)?
         };
-        record_file.write(&record)?;
+        service_file.write(record.service_environment().as_bytes())?;
+        record_file.write(&serde_json::to_vec_pretty(&record)?)?;
         Ok(Self {
             record,
             _proxy: proxy,
             record_file,
+            service_file,
             watch,
             emulator,
             _temporary: temporary,
@@ -125,6 +139,12 @@ impl Stack {
     #[must_use]
     pub fn record_path(&self) -> &Path {
         &self.record_file.path
+    }
+
+    /// Returns the file with the environment of a service, for a shell.
+    #[must_use]
+    pub fn service_path(&self) -> &Path {
+        &self.service_file.path
     }
 
     /// Waits until a part of the stack ends by itself, which is a fault.
@@ -166,14 +186,14 @@ async fn build(tether: &Tether) -> Result<PathBuf> {
     Ok(binaries)
 }
 
-/// Deploys the bundle and the example. Returns what is deployed of the bundle, and
-/// where the local gateway serves the APIs.
+/// Deploys the bundle and the example. Returns what is deployed of the bundle, where
+/// the local gateway serves the APIs, and the key of the example's service.
 async fn deploy_all(
     tether: &Tether,
     aws: &Aws,
     binaries: &Path,
     options: &Options,
-) -> Result<(Deployed, Upstreams)> {
+) -> Result<(Deployed, Upstreams, Service)> {
     let deploying = deploy(tether, aws, binaries, &options.state, &options.parameters);
     let bundle = step("Deploying template.yaml", deploying).await?;
     let deploying = deploy_example(tether, aws, binaries, &bundle);
@@ -183,7 +203,8 @@ async fn deploy_all(
         socket: gateway(aws, &bundle, Protocol::WebSocket)?,
         example: gateway(aws, &example, Protocol::Http)?,
     };
-    Ok((bundle, upstreams))
+    let service = assume(tether, aws, example.output("ServiceRoleArn")?).await?;
+    Ok((bundle, upstreams, service))
 }
 
 async fn start_watch(
@@ -211,6 +232,7 @@ fn record(
     aws: &Aws,
     deployed: Deployed,
     demo: Demo,
+    service: Service,
     logs: PathBuf,
 ) -> Result<Record> {
     let resource = |logical_id| deployed.resource(logical_id).map(str::to_owned);
@@ -229,6 +251,7 @@ fn record(
         },
         topic_arn: resource("Events")?,
         demo,
+        service,
         logs,
         functions: deployed.functions,
         outputs: deployed.outputs,

@@ -1,5 +1,5 @@
-//! The folder of a running stack: its lock, `stack.json` and the files that the
-//! local AWS unpacks.
+//! The folder of a running stack: its lock, `stack.json` and other files with secrets,
+//! and the files that the local AWS unpacks.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -70,14 +70,14 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// `stack.json`, which exists only while the stack answers.
+/// A file with secrets, such as `stack.json`. It exists only while the stack answers.
 #[derive(Debug)]
-pub(crate) struct RecordFile {
+pub(crate) struct SecretFile {
     pub(crate) path: PathBuf,
 }
 
-impl RecordFile {
-    /// Removes the record of a killed stack. Writes nothing yet.
+impl SecretFile {
+    /// Removes the file of a killed stack. Writes nothing yet.
     pub(crate) fn new(path: PathBuf) -> Result<Self> {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -87,22 +87,22 @@ impl RecordFile {
         }
     }
 
-    /// Writes the record atomically, readable by the owner only: it holds a
-    /// password.
-    pub(crate) fn write(&self, record: &Record) -> Result<()> {
-        let partial = self.path.with_extension("json.partial");
+    /// Writes the file atomically, readable by the owner only.
+    pub(crate) fn write(&self, content: &[u8]) -> Result<()> {
+        let partial = self.path.with_extension("partial");
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
             .write(true)
             .mode(0o600)
             .open(&partial)?;
-        file.write_all(&serde_json::to_vec_pretty(record)?)?;
-        fs::rename(partial, &self.path).context("could not write stack.json")
+        file.write_all(content)?;
+        fs::rename(partial, &self.path)
+            .with_context(|| format!("could not write {}", self.path.display()))
     }
 }
 
-impl Drop for RecordFile {
+impl Drop for SecretFile {
     fn drop(&mut self) {
         // It may never have been written.
         let _ = fs::remove_file(&self.path);

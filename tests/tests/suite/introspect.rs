@@ -406,6 +406,7 @@ impl Service {
         Self(Principal::with_key(
             &element("AccessKeyId"),
             &element("SecretAccessKey"),
+            None,
         ))
     }
 
@@ -491,6 +492,7 @@ async fn a_signature_with_another_secret_is_refused() {
     let forger = Service(Principal::with_key(
         &key.element("AccessKeyId").unwrap(),
         "another secret",
+        None,
     ));
 
     let refused = forger.ask(&tv.token).await;

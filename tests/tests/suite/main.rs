@@ -10,6 +10,7 @@ mod enumeration;
 mod example;
 mod fanout;
 mod faults;
+mod first_app;
 mod gateway;
 mod http;
 mod introspect;

@@ -16,6 +16,7 @@ use tokio::io::copy_bidirectional;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::headers::{CLIENT_ADDRESS, CLIENT_HOST, address, next_hop, replace};
+use super::origin;
 
 /// The path of the example API.
 pub const EXAMPLE_PATH: &str = "/example";
@@ -131,6 +132,7 @@ impl Forwarder {
         let host = headers.remove(HOST);
         replace(headers, CLIENT_HOST, host);
         replace(headers, CLIENT_ADDRESS, Some(address(client.ip())));
+        let page = origin::replace(headers);
         let http = if is_socket {
             &self.sockets
         } else {
@@ -146,6 +148,7 @@ impl Forwarder {
             let _ = opened.send(Socket { client, gateway });
         }
         next_hop(response.headers_mut(), switches);
+        origin::restore(response.headers_mut(), page);
         Ok(response.map(BodyExt::boxed))
     }
 }
