@@ -1,5 +1,7 @@
 //! What `cargo run` gives an adopting team to try an app of its own: pages of this
-//! machine, and the key of a service.
+//! machine, the key of a service, and the document that uses both.
+
+mod documents;
 
 use curfew_tests::aws::{AwsResponse, Call, Principal};
 use curfew_tests::client::{Api, Device, Household, TV};
