@@ -64,6 +64,12 @@ impl Call {
         Self::json("sqs", "1.0", "AmazonSQS", action, body)
     }
 
+    /// Returns a call to Secrets Manager.
+    #[must_use]
+    pub fn secrets(action: &str, body: &Value) -> Self {
+        Self::json("secretsmanager", "1.1", "secretsmanager", action, body)
+    }
+
     /// Returns a call to CloudWatch Logs.
     #[must_use]
     pub fn logs(action: &str, body: &Value) -> Self {

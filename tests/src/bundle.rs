@@ -79,7 +79,7 @@ impl Bundle {
             ($function:ident $(, $name:ident: $value:expr)*) => {
                 $function::Deps {
                     store: store.clone(),
-                    origin_policy: OriginPolicy::new(Some(ORIGIN), None),
+                    origin_policy: OriginPolicy::new(Some(ORIGIN)),
                     clock: clock.clone(),
                     $($name: $value,)*
                 }

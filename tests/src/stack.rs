@@ -24,6 +24,9 @@ use store::Store;
 /// The allowed origins of the stack, besides those of this machine.
 const ORIGINS: [&str; 2] = ["https://app.example.com", "https://tv.example.com"];
 
+/// The name of the secret that a distribution in front of the stack sends.
+pub const SECRET: &str = "curfew/distribution";
+
 /// Returns the URL of the API under test, without a slash at the end.
 ///
 /// # Panics
@@ -88,11 +91,24 @@ fn read(path: &Path) -> Result<Record> {
 /// which the template does not have by default.
 fn options() -> Options {
     let mut options = Options::apart("tests");
-    let secret = u128::from_be_bytes(runtime::random());
     options.allowed_origins = ORIGINS.map(str::to_owned).into();
-    let secret = ("DistributionSecret".to_owned(), format!("{secret:039}"));
+    let secret = ("DistributionSecret".to_owned(), SECRET.to_owned());
     options.parameters.extend([secret]);
     options
+}
+
+/// Creates the secret of the distribution, before a function looks for it.
+async fn create_secret(stack: &Record) -> Result<()> {
+    let client = stack.aws.clients().secrets();
+    let create = client.create_secret().name(SECRET);
+    create.secret_string(new_secret()).send().await?;
+    Ok(())
+}
+
+/// Returns a new value for the secret of the distribution.
+#[must_use]
+pub fn new_secret() -> String {
+    format!("{:039}", u128::from_be_bytes(runtime::random()))
 }
 
 /// Starts the stack on its own thread, which serves the API until the process ends. The
@@ -106,6 +122,7 @@ fn start() -> Result<Record> {
         runtime.block_on(async {
             match Stack::start(options()).await {
                 Ok(mut stack) => {
+                    create_secret(stack.record()).await?;
                     sender.send(Ok(stack.record().clone()))?;
                     stack.broken().await
                 }

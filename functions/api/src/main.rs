@@ -8,7 +8,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn deps() -> Result<Deps, Error> {
-    let origin_policy = runtime::origin_policy();
+    let origin_policy = runtime::origin_policy()?;
     // Checked only here, where every page sends its preflight: devices without a page
     // keep working.
     origin_policy.validate().map_err(ConfigError::Origin)?;

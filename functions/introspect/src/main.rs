@@ -18,7 +18,7 @@ fn deps() -> Result<Deps, Error> {
     Ok(Deps {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
         limits: runtime::limits()?,
-        origin_policy: runtime::origin_policy(),
+        origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         issuer: runtime::optional("ISSUER"),
     })

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use curfew::{Options, Stack, running, target};
 use curfew_client::{Credentials, Secret};
 use curfew_terminal::Place;
-use domain::OriginPolicy;
+use origin_policy::OriginPolicy;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Builds Curfew, and runs it on an AWS on this machine until Ctrl-C.
@@ -97,7 +97,7 @@ fn origin(origin: &str) -> Result<String> {
         !origin.is_empty() && !origin.contains([',', ' ']),
         "it must be one origin"
     );
-    OriginPolicy::new(Some(origin), None).validate()?;
+    OriginPolicy::new(Some(origin)).validate()?;
     Ok(origin.to_owned())
 }
 

@@ -31,9 +31,9 @@ pub use cookies::{
     CLEARED_SESSION_COOKIE, DEVICE_COOKIE, ENDED_COOKIE, SESSION_COOKIE, Transport, cookie,
 };
 pub use credential::bearer;
-pub use domain::OriginPolicy;
 pub use form::Form;
 pub use object::Object;
+pub use origin_policy::OriginPolicy;
 pub use paging::Paging;
 pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::Request;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::http::header::{HeaderMap, HeaderValue, USER_AGENT};
-use domain::{AccountId, DeviceId, DeviceType, OriginPolicy, Place};
+use domain::{AccountId, DeviceId, DeviceType, Place, Timestamp};
+use origin_policy::{OriginPolicy, Proof};
 
 use crate::log::LogFields;
 
@@ -25,6 +26,7 @@ const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "
 pub struct Request {
     pub(crate) event: ApiGatewayV2httpRequest,
     origin_policy: OriginPolicy,
+    is_through_distribution: bool,
     log: LogFields,
 }
 
@@ -36,6 +38,7 @@ impl Request {
         Self {
             event,
             origin_policy: origin_policy.clone(),
+            is_through_distribution: false,
             log: LogFields::default(),
         }
     }
@@ -132,18 +135,19 @@ impl Request {
         }
     }
 
-    /// Returns whether the request proves that it came through the team's own
-    /// distribution.
-    fn is_through_distribution(&self) -> bool {
-        self.header(DISTRIBUTION_HEADER)
-            .is_some_and(|secret| self.origin_policy.is_distribution(secret))
+    /// Finds out whether the request came through the team's own distribution. If that
+    /// is not known, its headers are ignored.
+    pub(crate) async fn prove_distribution(&mut self, now: Timestamp) {
+        let presented = self.header(DISTRIBUTION_HEADER);
+        let proof = self.origin_policy.prove_distribution(presented, now).await;
+        self.is_through_distribution = proof == Proof::Valid;
     }
 
     /// Returns the type of the caller's device, if the team's own distribution reports
     /// it. More than one type may be reported: tablets count as mobile too.
     #[must_use]
     pub fn viewer_type(&self) -> Option<DeviceType> {
-        if !self.is_through_distribution() {
+        if !self.is_through_distribution {
             return None;
         }
         let types = [
@@ -161,7 +165,7 @@ impl Request {
     /// it. Any client can send the other forwarding headers, so they are ignored.
     #[must_use]
     pub fn place(&self) -> Place {
-        if self.is_through_distribution() {
+        if self.is_through_distribution {
             let viewer = self.header("cloudfront-viewer-address").and_then(viewer_ip);
             return Place {
                 ip: viewer.map(|ip| ip.to_string()),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::{OriginPolicy, Timestamp};
+use domain::Timestamp;
+use origin_policy::OriginPolicy;
 
 use crate::answer::Answer;
 use crate::cookies::{
@@ -19,8 +20,8 @@ pub type Event = ApiGatewayV2httpRequest;
 /// The gateway's response.
 pub type Reply = ApiGatewayV2httpResponse;
 
-/// Answers one request: rejects a web origin that is not allowed, calls the handler,
-/// and writes the log line.
+/// Answers one request: finds out whether it came through the distribution, rejects a
+/// web origin that is not allowed, calls the handler, and writes the log line.
 pub async fn serve<'a, H, F>(
     origin_policy: &OriginPolicy,
     event: Event,
@@ -32,7 +33,9 @@ where
     F: Future<Output = Result<Answer, Problem>> + 'a,
 {
     let began = Instant::now();
-    let request = Arc::new(Request::new(event, origin_policy));
+    let mut request = Request::new(event, origin_policy);
+    request.prove_distribution(now).await;
+    let request = Arc::new(request);
     let result = match request.check_origin() {
         Ok(()) => handler(request.clone(), now).await,
         Err(problem) => Err(problem),

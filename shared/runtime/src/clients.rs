@@ -156,6 +156,19 @@ impl Clients {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
+    /// Builds a client of Secrets Manager. A request waits for it, so it gives up sooner
+    /// than the others.
+    #[must_use]
+    pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(500))
+            .operation_attempt_timeout(Duration::from_secs(1))
+            .operation_timeout(Duration::from_secs(2))
+            .build();
+        let config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
+        aws_sdk_secretsmanager::Client::from_conf(config.timeout_config(timeouts).build())
+    }
+
     /// Builds a client of the open sockets of a WebSocket API. `callback_url` is the URL
     /// of one of its stages: `https://{api}.execute-api.{region}.{suffix}/{stage}`. If
     /// `AWS_ENDPOINT_URL` is set, the client calls the same stage there.

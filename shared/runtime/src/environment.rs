@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use domain::InvalidOrigin;
+use origin_policy::InvalidOrigin;
 
 /// A variable is missing or invalid.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,11 @@
 //! The settings that several functions share, read once at start-up.
 
+use domain::Limits;
 use domain::password::PasswordRules;
-use domain::{Limits, OriginPolicy};
 use jiff::SignedDuration;
+use origin_policy::{Distribution, OriginPolicy};
 
+use crate::clients::Clients;
 use crate::environment::{ConfigError, number, optional};
 
 /// The longest limit: a century, so that no date overflows.
@@ -22,13 +24,18 @@ pub fn limits() -> Result<Limits, ConfigError> {
     })
 }
 
-/// Reads `ALLOWED_ORIGINS` (none) and `DISTRIBUTION_SECRET` (none).
-#[must_use]
-pub fn origin_policy() -> OriginPolicy {
-    OriginPolicy::new(
-        optional("ALLOWED_ORIGINS").as_deref(),
-        optional("DISTRIBUTION_SECRET"),
-    )
+/// Reads `ALLOWED_ORIGINS` (none) and `DISTRIBUTION_SECRET`, the name of a secret
+/// (none). Creates a client only for a secret.
+///
+/// # Errors
+/// [`ConfigError`], if there is a secret, and the credentials to read it are missing.
+pub fn origin_policy() -> Result<OriginPolicy, ConfigError> {
+    let policy = OriginPolicy::new(optional("ALLOWED_ORIGINS").as_deref());
+    let Some(secret) = optional("DISTRIBUTION_SECRET") else {
+        return Ok(policy);
+    };
+    let client = Clients::from_environment()?.secrets();
+    Ok(policy.with_distribution(Distribution::new(client, secret)))
 }
 
 /// Reads `PASSWORD_MIN_LENGTH` (15).

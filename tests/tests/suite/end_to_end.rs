@@ -7,7 +7,7 @@ use curfew_tests::account;
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
 use curfew_tests::listener::{Listener, Message};
-use curfew_tests::stack::{stack, store};
+use curfew_tests::stack::{SECRET, new_secret, stack, store};
 use domain::account::Epoch;
 use domain::{DeviceState, Limits};
 use runtime::Clock;
@@ -376,26 +376,45 @@ async fn place(household: &Household, headers: &[(&str, &str)]) -> [Value; 3] {
     ["ip", "location", "type"].map(|what| device.shown[what].clone())
 }
 
-#[tokio::test]
-async fn the_place_and_the_type_are_taken_from_a_distribution_with_the_right_secret() {
-    let household = Household::register().await;
-    let secret = &stack().functions["Login"].environment["DISTRIBUTION_SECRET"];
+/// Returns the facts that a sign-in shows with headers of a distribution that has a
+/// secret.
+async fn place_behind(household: &Household, secret: &str) -> [Value; 3] {
     let headers = [
         ("cloudfront-viewer-address", "2001:db8::7:443"),
         ("cloudfront-viewer-city", "Lisbon"),
         ("cloudfront-viewer-country", "PT"),
         ("cloudfront-is-smarttv-viewer", "true"),
+        ("x-curfew-distribution", secret),
     ];
+    place(household, &headers).await
+}
 
-    let proven = [&headers[..], &[("x-curfew-distribution", secret)]].concat();
-    let proven = place(&household, &proven).await;
+#[tokio::test]
+async fn the_place_and_the_type_are_taken_from_a_distribution_with_the_right_secret() {
+    let household = Household::register().await;
+    let secrets = stack().aws.clients().secrets();
+    let read = secrets.get_secret_value().secret_id(SECRET).send().await;
+    let secret = read.unwrap().secret_string.unwrap();
     let nearly = format!("{}x", &secret[..secret.len() - 1]);
-    let nearly = [&headers[..], &[("x-curfew-distribution", &nearly)]].concat();
-    let nearly = place(&household, &nearly).await;
-
     let lisbon = json!({ "city": "Lisbon", "country": "PT" });
-    assert_eq!(proven, [json!("2001:db8::7"), lisbon, json!("tv")]);
-    assert_eq!(nearly, [json!("127.0.0.1"), Value::Null, json!("other")]);
+    let proven = [json!("2001:db8::7"), lisbon, json!("tv")];
+    let unproven = [json!("127.0.0.1"), Value::Null, json!("other")];
+
+    assert_eq!(place_behind(&household, &secret).await, proven);
+    assert_eq!(place_behind(&household, &nearly).await, unproven);
+    assert_eq!(place_behind(&household, "").await, unproven);
+
+    // While the secret is rotated, there is always a value that is accepted.
+    let new = new_secret();
+    let rotate = secrets.put_secret_value().secret_id(SECRET);
+    rotate.secret_string(&new).send().await.unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while place_behind(&household, &new).await != proven {
+        assert!(Instant::now() < deadline, "the new value is not accepted");
+        assert_eq!(place_behind(&household, &secret).await, proven);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(place_behind(&household, &secret).await, proven);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use curfew_tests::aws::{Call, Principal};
-use curfew_tests::stack::stack;
+use curfew_tests::stack::{SECRET, stack};
 use curfew_tests::template;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -50,16 +50,9 @@ fn attempts() -> Vec<(String, Call)> {
         }
     }
 
-    let topic = ("TopicArn", &*stack.topic_arn);
-    let publish = [("Action", "Publish"), topic, ("Message", "")];
-    attempt("Publish Events".to_owned(), sns(&publish));
-    let subscribe = [
-        ("Action", "Subscribe"),
-        topic,
-        ("Protocol", "nonsense"),
-        ("Endpoint", "none"),
-    ];
-    attempt("Subscribe Events".to_owned(), sns(&subscribe));
+    for (action, call) in on_topic(&stack.topic_arn) {
+        attempt(format!("{action} Events"), call);
+    }
 
     let bucket = &stack.resources["UnpublishedBatches"];
     let object = format!("/{bucket}/probe");
@@ -75,6 +68,12 @@ fn attempts() -> Vec<(String, Call)> {
         "GetObject UnpublishedBatches".to_owned(),
         Call::rest("s3", "GET", &object, ""),
     );
+
+    for (name, secret) in [("the distribution", SECRET), ("another", "curfew/another")] {
+        for (action, call) in on_secret(secret) {
+            attempt(format!("{action} of {name}"), call);
+        }
+    }
 
     for (method, action) in [
         ("POST", "PostToConnection"),
@@ -208,6 +207,32 @@ fn on_queue(url: &str) -> Vec<(&'static str, Call)> {
     ]
 }
 
+/// Returns every way of using a secret. None of them changes it.
+fn on_secret(secret: &str) -> Vec<(&'static str, Call)> {
+    let secret = json!({ "SecretId": secret });
+    let actions = [
+        "GetSecretValue",
+        "DescribeSecret",
+        "UpdateSecretVersionStage",
+    ];
+    actions
+        .map(|action| (action, Call::secrets(action, &secret)))
+        .into()
+}
+
+/// Returns every way of using a topic, each with an invalid argument.
+fn on_topic(arn: &str) -> [(&'static str, Call); 2] {
+    let topic = ("TopicArn", arn);
+    let publish = [("Action", "Publish"), topic, ("Message", "")];
+    let subscribe = [
+        ("Action", "Subscribe"),
+        topic,
+        ("Protocol", "nonsense"),
+        ("Endpoint", "none"),
+    ];
+    [("Publish", sns(&publish)), ("Subscribe", sns(&subscribe))]
+}
+
 fn sns(fields: &[(&str, &str)]) -> Call {
     Call::form("sns", "2010-03-31", fields)
 }
@@ -249,6 +274,7 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
             "PutItem Devices",
             "UpdateItem Receipts",
             "BatchGetItem Receipts",
+            "GetSecretValue of the distribution",
         ]],
     ),
     (

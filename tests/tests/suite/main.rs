@@ -4,6 +4,7 @@ mod clients;
 mod contract;
 mod cost;
 mod crowd;
+mod distribution;
 mod emulator;
 mod end_to_end;
 mod enumeration;

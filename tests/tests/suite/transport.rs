@@ -209,7 +209,7 @@ async fn the_authorizer_judges_the_origin_as_every_route_does() {
 /// Calls the function of the documents and preflights from an allowed origin.
 async fn api(method: &str, path: &str) -> Reply {
     let deps = api::Deps {
-        origin_policy: OriginPolicy::new(Some(ORIGIN), None),
+        origin_policy: OriginPolicy::new(Some(ORIGIN)),
         allowed_headers: "baggage,traceparent".to_owned(),
         clock: Clock::System,
     };

@@ -2,8 +2,7 @@ use aws_lambda_events::http::HeaderValue;
 
 use super::*;
 
-/// A request of `203.0.113.7`, where a web origin, packaged apps and one distribution
-/// are known.
+/// A request of `203.0.113.7`, where a web origin and packaged apps are known.
 pub(crate) fn request(headers: &[(&'static str, &str)], body: Option<&str>) -> Request {
     let mut event = ApiGatewayV2httpRequest::default();
     for (name, value) in headers {
@@ -13,11 +12,16 @@ pub(crate) fn request(headers: &[(&'static str, &str)], body: Option<&str>) -> R
     }
     event.body = body.map(str::to_owned);
     event.request_context.http.source_ip = Some("203.0.113.7".to_owned());
-    let secret = "0123456789abcdef0123456789abcdef".to_owned();
-    Request::new(
-        event,
-        &OriginPolicy::new(Some("https://app.example.com,null"), Some(secret)),
-    )
+    let policy = OriginPolicy::new(Some("https://app.example.com,null"));
+    Request::new(event, &policy)
+}
+
+/// The same, through the team's own distribution.
+fn through_distribution(headers: &[(&'static str, &str)]) -> Request {
+    Request {
+        is_through_distribution: true,
+        ..request(headers, None)
+    }
 }
 
 #[test]
@@ -27,7 +31,6 @@ fn a_place_comes_from_the_gateway_and_never_from_a_header_that_anybody_can_send(
         ("forwarded", "for=198.51.100.1"),
         ("cloudfront-viewer-address", "198.51.100.1:443"),
         ("cloudfront-viewer-country", "PT"),
-        ("x-curfew-distribution", "0123456789abcdef0123456789abcdee"),
     ];
     let place = request(&forged, None).place();
     assert_eq!(place.ip.as_deref(), Some("203.0.113.7"));
@@ -37,12 +40,11 @@ fn a_place_comes_from_the_gateway_and_never_from_a_header_that_anybody_can_send(
 #[test]
 fn a_request_through_the_teams_own_distribution_tells_the_viewers_place() {
     let headers = [
-        ("x-curfew-distribution", "0123456789abcdef0123456789abcdef"),
         ("cloudfront-viewer-address", "2001:db8:0:0::7:50000"),
         ("cloudfront-viewer-city", "Lisbon"),
         ("cloudfront-viewer-country", "PT"),
     ];
-    let place = request(&headers, None).place();
+    let place = through_distribution(&headers).place();
     assert_eq!(place.ip.as_deref(), Some("2001:db8::7"));
     assert_eq!(place.city.as_deref(), Some("Lisbon"));
     assert_eq!(place.country.as_deref(), Some("PT"));
@@ -50,18 +52,15 @@ fn a_request_through_the_teams_own_distribution_tells_the_viewers_place() {
 
 #[test]
 fn the_viewers_type_is_taken_from_the_teams_own_distribution_alone() {
-    let secret = ("x-curfew-distribution", "0123456789abcdef0123456789abcdef");
-    let guess = ("x-curfew-distribution", "0123456789abcdef0123456789abcdee");
     let [tv, tablet, mobile, desktop] = ["smarttv", "tablet", "mobile", "desktop"];
-    for (proof, reported, expected) in [
-        (secret, &[tv][..], Some(DeviceType::Tv)),
-        (secret, &[mobile, tablet], Some(DeviceType::Tablet)),
-        (secret, &[mobile], Some(DeviceType::Phone)),
-        (secret, &[desktop], Some(DeviceType::Computer)),
-        (secret, &[], None),
-        (guess, &[tv], None),
+    for (reported, expected) in [
+        (&[tv][..], Some(DeviceType::Tv)),
+        (&[mobile, tablet], Some(DeviceType::Tablet)),
+        (&[mobile], Some(DeviceType::Phone)),
+        (&[desktop], Some(DeviceType::Computer)),
+        (&[], None),
     ] {
-        let mut headers = vec![proof];
+        let mut headers = Vec::new();
         for (name, word) in [
             ("cloudfront-is-smarttv-viewer", tv),
             ("cloudfront-is-tablet-viewer", tablet),
@@ -71,11 +70,9 @@ fn the_viewers_type_is_taken_from_the_teams_own_distribution_alone() {
             let is_reported = reported.contains(&word);
             headers.push((name, if is_reported { "true" } else { "false" }));
         }
-        assert_eq!(
-            request(&headers, None).viewer_type(),
-            expected,
-            "{reported:?}"
-        );
+        let proven = through_distribution(&headers).viewer_type();
+        assert_eq!(proven, expected, "{reported:?}");
+        assert_eq!(request(&headers, None).viewer_type(), None);
     }
 }
 
@@ -113,12 +110,8 @@ fn a_city_is_decoded_strictly() {
         ("%20", None),
         ("S\u{e3}o", None),
     ] {
-        let headers = [
-            ("x-curfew-distribution", "0123456789abcdef0123456789abcdef"),
-            ("cloudfront-viewer-city", sent),
-        ];
-        let city = request(&headers, None).place().city;
-        assert_eq!(city.as_deref(), shown, "{sent}");
+        let place = through_distribution(&[("cloudfront-viewer-city", sent)]).place();
+        assert_eq!(place.city.as_deref(), shown, "{sent}");
     }
 }
 

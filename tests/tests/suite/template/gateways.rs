@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use documents::openapi;
-use domain::OriginPolicy;
+use http_api::OriginPolicy;
 use serde_json::{Value, json};
 
 use super::{events, functions, referred, resources, whole};
@@ -95,7 +95,7 @@ fn the_patterns_of_origins_and_headers_accept_what_the_functions_accept() {
         ("https://", false),
     ] {
         assert_eq!(accepts("AllowedOrigins", origins), is_accepted, "{origins}");
-        let valid = OriginPolicy::new(Some(origins), None).validate();
+        let valid = OriginPolicy::new(Some(origins)).validate();
         assert_eq!(valid.is_ok(), is_accepted, "{origins}");
     }
     for (headers, is_accepted) in [

@@ -1,22 +1,25 @@
-//! The web origins that may call the API, and the proof that a request came through
-//! the team's own distribution.
+//! Where requests may come from: the web origins that may call the API, and the team's
+//! own distribution.
 
-use std::fmt;
+mod distribution;
 
-use subtle::ConstantTimeEq as _;
+use std::sync::Arc;
 
-/// The allowed web origins, and the secret that the team's own distribution sends.
-#[derive(Clone, Default)]
+use jiff::Timestamp;
+
+pub use distribution::{Distribution, Proof};
+
+/// The allowed web origins, and the team's own distribution, if there is one.
+#[derive(Debug, Clone, Default)]
 pub struct OriginPolicy {
     origins: Vec<String>,
-    distribution_secret: Option<String>,
+    distribution: Option<Arc<Distribution>>,
 }
 
 impl OriginPolicy {
-    /// Takes a comma-separated list of origins (`https://app.example.com`) and
-    /// the secret that the team's own distribution adds to each request.
+    /// Takes a comma-separated list of origins (`https://app.example.com`).
     #[must_use]
-    pub fn new(origins: Option<&str>, distribution_secret: Option<String>) -> Self {
+    pub fn new(origins: Option<&str>) -> Self {
         let origins = origins
             .unwrap_or_default()
             .split(',')
@@ -25,7 +28,16 @@ impl OriginPolicy {
             .collect();
         Self {
             origins,
-            distribution_secret,
+            distribution: None,
+        }
+    }
+
+    /// Adds the team's own distribution.
+    #[must_use]
+    pub fn with_distribution(self, distribution: Distribution) -> Self {
+        Self {
+            distribution: Some(Arc::new(distribution)),
+            ..self
         }
     }
 
@@ -58,13 +70,13 @@ impl OriginPolicy {
         self.origins.iter().any(|allowed| allowed == origin)
     }
 
-    /// Returns whether `presented` is the secret of the team's own distribution.
-    /// Compares in constant time.
-    #[must_use]
-    pub fn is_distribution(&self, presented: &str) -> bool {
-        self.distribution_secret
-            .as_ref()
-            .is_some_and(|secret| secret.as_bytes().ct_eq(presented.as_bytes()).into())
+    /// Returns whether a request proves that it came through the team's own
+    /// distribution by what it presents.
+    pub async fn prove_distribution(&self, presented: Option<&str>, now: Timestamp) -> Proof {
+        match &self.distribution {
+            Some(distribution) => distribution.prove(presented, now).await,
+            None => Proof::None,
+        }
     }
 }
 
@@ -104,15 +116,6 @@ fn fault(origin: &str) -> Option<&'static str> {
     None
 }
 
-// Omits the secret.
-impl fmt::Debug for OriginPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OriginPolicy")
-            .field("origins", &self.origins)
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,13 +140,13 @@ mod tests {
             ("http://app.example.com:80", "default port"),
         ] {
             let listed = format!("https://good.example, {origin}");
-            let error = OriginPolicy::new(Some(&listed), None).validate();
+            let error = OriginPolicy::new(Some(&listed)).validate();
             let error = error.unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{origin}` ")), "{error}");
             assert!(error.contains(fault), "{error}");
         }
         let good = "https://app.example.com,http://localhost:5173 , http://[::1]:3000,\
             capacitor://localhost,https://app.example.com:80,file://,null,";
-        assert_eq!(OriginPolicy::new(Some(good), None).validate(), Ok(()));
+        assert_eq!(OriginPolicy::new(Some(good)).validate(), Ok(()));
     }
 }
