@@ -3,7 +3,8 @@
 `complete.py STACK` reads the processed template of the stack. With ordinary API
 calls it creates or sets what the emulator has left out: the routes,
 integrations, authorizers and IAM guards in the OpenAPI body of an HTTP API, the
-time to live of tables, and the reserved concurrency of functions. It reads each
+throttles of stages (for reading back only: it does not throttle), the time to live
+of tables, and the reserved concurrency of functions. It reads each
 of them back, and fails if one differs. Then it prints one JSON document that
 describes the stack.
 """
@@ -54,12 +55,16 @@ class Stack:
 
     def resources(self, kind: str, wanted: str):
         """Yields each existing resource of a type: its logical id, its physical id
-        and one of its properties with every reference resolved (None where the
-        template does not set it)."""
+        and one of its properties."""
         for name, resource in self.template["Resources"].items():
             if resource["Type"] == kind and name in self.physical_ids:
-                value = self.resolved(resource.get("Properties", {}).get(wanted))
-                yield name, self.physical_ids[name], value
+                yield name, self.physical_ids[name], self.property(name, wanted)
+
+    def property(self, name: str, wanted: str):
+        """Returns a property of a resource with every reference resolved, or None if
+        the template does not set it."""
+        resource = self.template["Resources"][name]
+        return self.resolved(resource.get("Properties", {}).get(wanted))
 
     def resolved(self, value):
         """Returns the value with CloudFormation's intrinsic functions evaluated, as
@@ -273,6 +278,26 @@ def complete_function(name: str, wanted: str | int) -> None:
     )
 
 
+def complete_stage(api_id: str, name: str, **wanted: dict) -> None:
+    """Sets the throttles of a stage, which the emulator stores unreadably."""
+    gateway = boto3.client("apigatewayv2")
+    limits = {
+        "DefaultRouteSettings": throttle(wanted["default"]),
+        "RouteSettings": {key: throttle(route) for key, route in wanted["routes"].items()},
+    }
+    gateway.update_stage(ApiId=api_id, StageName=name, **limits)
+    stage = gateway.get_stage(ApiId=api_id, StageName=name)
+    found = {setting: stage.get(setting, {}) for setting in limits}
+    expect(f"throttles of the API {api_id}", found, limits)
+
+
+def throttle(settings: dict) -> dict:
+    return {
+        "ThrottlingRateLimit": float(settings["ThrottlingRateLimit"]),
+        "ThrottlingBurstLimit": int(settings["ThrottlingBurstLimit"]),
+    }
+
+
 def expect(what: str, found: object, wanted: object) -> None:
     """Fails if the local AWS differs from the template."""
     if found != wanted:
@@ -307,6 +332,11 @@ def main() -> None:
         if body:
             routes |= complete_http_api(api_id, body)
         apis[name] = describe_api(api_id)
+    for name, _, default in stack.resources("AWS::ApiGatewayV2::Stage", "DefaultRouteSettings"):
+        if default:
+            api_id, stage_name = (stack.property(name, it) for it in ("ApiId", "StageName"))
+            routes = stack.property(name, "RouteSettings") or {}
+            complete_stage(api_id, stage_name, default=default, routes=routes)
     for _, table, wanted in stack.resources(
         "AWS::DynamoDB::Table", "TimeToLiveSpecification"
     ):

@@ -183,6 +183,10 @@ TEMPLATE = {
                 "ApiId": {"Ref": "Api"},
                 "StageName": "$default",
                 "AutoDeploy": True,
+                "DefaultRouteSettings": {
+                    "ThrottlingRateLimit": "20",
+                    "ThrottlingBurstLimit": "40",
+                },
             },
         },
         "SocketApi": {
@@ -258,8 +262,11 @@ def applied(ids: dict) -> dict:
     concurrency = boto3.client("lambda").get_function_concurrency(
         FunctionName=ids["Function"]
     )
+    stage = boto3.client("apigatewayv2").get_stage(ApiId=ids["Api"], StageName="$default")
+    throttle = stage.get("DefaultRouteSettings", {})
     return {
         "routes": {route["RouteKey"]: route["AuthorizationType"] for route in routes},
+        "burst_limit": throttle.get("ThrottlingBurstLimit"),
         "time_to_live": ttl["TimeToLiveDescription"]["TimeToLiveStatus"],
         "reserved_concurrency": concurrency.get("ReservedConcurrentExecutions"),
     }

@@ -25,6 +25,7 @@ pub mod many;
 pub mod races;
 pub mod random;
 pub mod routes;
+pub mod scripts;
 pub mod snippets;
 pub mod socket_events;
 pub mod stack;

@@ -71,6 +71,7 @@ struct AtOnce {
 struct Applied {
     /// Each with its authorization.
     routes: BTreeMap<String, String>,
+    burst_limit: Option<u32>,
     time_to_live: String,
     reserved_concurrency: Option<u32>,
 }
@@ -252,6 +253,7 @@ fn completing_a_deployment_applies_what_the_emulator_ignores() {
     ];
     let wanted = Applied {
         routes: guards.map(|(key, by)| (key.into(), by.into())).into(),
+        burst_limit: Some(40),
         time_to_live: "ENABLED".into(),
         reserved_concurrency: Some(3),
     };
@@ -259,6 +261,7 @@ fn completing_a_deployment_applies_what_the_emulator_ignores() {
 
     let ignored = Applied {
         routes: BTreeMap::new(),
+        burst_limit: None,
         time_to_live: "DISABLED".into(),
         reserved_concurrency: None,
     };

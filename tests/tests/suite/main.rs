@@ -25,6 +25,7 @@ mod races;
 mod receipts;
 mod redrive;
 mod route_keys;
+mod smoke;
 mod sockets;
 mod subscribing;
 mod template;

@@ -1,34 +1,15 @@
 //! `infra/redrive.py`: puts back what the fan-out could not deliver.
 
-use std::process::Output;
-
-use curfew::emulator::point;
-use curfew::tools::{Environment, find_python};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::unique;
+use curfew_tests::scripts;
 use curfew_tests::stack::stack;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 /// Runs the script on the stack. Returns its exit code, its output and its errors.
 async fn redrive(options: &[&str]) -> (i32, String, String) {
-    let tether = find_python().unwrap();
-    Environment::Aws.install(&tether).await.unwrap();
-    let mut command = Command::new(Environment::Aws.programs().join("python"));
-    command
-        .env_remove("AWS_PROFILE")
-        .kill_on_drop(true)
-        .arg(curfew::root().join("infra/redrive.py"))
-        .args(["--stack", "curfew"])
-        .args(options);
-    point(&mut command, &stack().aws);
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
+    let arguments = [&["--stack", "curfew"], options].concat();
+    scripts::run("redrive.py", &arguments).await
 }
 
 /// Sends a message to a queue. Returns its id.
