@@ -70,6 +70,12 @@ impl Call {
         Self::json("secretsmanager", "1.1", "secretsmanager", action, body)
     }
 
+    /// Returns a call to Systems Manager.
+    #[must_use]
+    pub fn ssm(action: &str, body: &Value) -> Self {
+        Self::json("ssm", "1.1", "AmazonSSM", action, body)
+    }
+
     /// Returns a call to CloudWatch Logs.
     #[must_use]
     pub fn logs(action: &str, body: &Value) -> Self {

@@ -69,6 +69,17 @@ impl Bundle {
     /// Connects every function to one client and one clock.
     #[must_use]
     pub fn new(client: aws_sdk_dynamodb::Client, clock: Clock) -> Self {
+        Self::with_policy(client, clock, &OriginPolicy::new(Some(ORIGIN)))
+    }
+
+    /// The same, with a policy for all functions but those that are called beside a
+    /// distribution.
+    #[must_use]
+    pub fn with_policy(
+        client: aws_sdk_dynamodb::Client,
+        clock: Clock,
+        origin_policy: &OriginPolicy,
+    ) -> Self {
         let store = Store::new(client, tables::names());
         let limits = Limits::default();
         let rules = PasswordRules::default();
@@ -79,7 +90,7 @@ impl Bundle {
             ($function:ident $(, $name:ident: $value:expr)*) => {
                 $function::Deps {
                     store: store.clone(),
-                    origin_policy: OriginPolicy::new(Some(ORIGIN)),
+                    origin_policy: origin_policy.clone(),
                     clock: clock.clone(),
                     $($name: $value,)*
                 }
@@ -94,10 +105,16 @@ impl Bundle {
             sign_out_device: deps!(sign_out_device, limits: limits),
             sign_out_all: deps!(sign_out_all, limits: limits),
             change_password: deps!(change_password, limits: limits, rules: rules, hasher: hasher()),
-            authorizer: deps!(authorizer, limits: limits),
+            authorizer: authorizer::Deps {
+                origin_policy: OriginPolicy::new(Some(ORIGIN)),
+                ..deps!(authorizer, limits: limits)
+            },
             sign_out_receipts: deps!(sign_out_receipts, limits: limits),
             socket_tickets: deps!(socket_tickets, limits: limits, url: SOCKET_URL.to_owned()),
-            introspect: deps!(introspect, limits: limits, issuer: Some(ISSUER.to_owned())),
+            introspect: introspect::Deps {
+                origin_policy: OriginPolicy::new(Some(ORIGIN)),
+                ..deps!(introspect, limits: limits, issuer: Some(ISSUER.to_owned()))
+            },
             store,
             limits,
             clock,

@@ -12,6 +12,7 @@ pub mod background;
 pub mod browser;
 pub mod bundle;
 pub mod client;
+pub mod cloudformation;
 pub mod conformance;
 pub mod cost;
 pub mod crowd;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use http_api::{Answer, Event, OriginPolicy, OriginProblem, Problem, Reply, Request, serve};
+use http_api::{Answer, Event, OriginPolicy, OriginProblems, Problem, Reply, Request, serve};
 use runtime::Clock;
 use serde::Deserialize;
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn answer(request: &Request, further_headers: &str) -> Result<Answer, Problem> {
     get, path = "/v1/openapi.json", operation_id = "getOpenApi", tag = "document",
     responses(
         (status = 200, description = "The document.", content_type = "application/json", body = Object),
-        OriginProblem,
+        OriginProblems,
     ),
 )]
 fn document() -> Answer {
@@ -88,7 +88,7 @@ fn document() -> Answer {
     get, path = "/v1/asyncapi.json", operation_id = "getAsyncApi", tag = "document",
     responses(
         (status = 200, description = "The document.", content_type = "application/json", body = Object),
-        OriginProblem,
+        OriginProblems,
     ),
 )]
 fn async_document() -> Answer {

@@ -39,8 +39,8 @@ pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::Request;
 pub use responses::{
     BodyProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
-    IamProblems, NewPasswordProblems, OriginProblem, RateLimited, RequestProblems, SignOutNotFound,
-    TokenProblems,
+    IamProblems, NewPasswordProblems, OriginProblems, RateLimited, RequestProblems,
+    SignOutNotFound, TokenProblems,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

@@ -40,6 +40,8 @@ pub enum Problem {
     CurrentPasswordWrong,
     /// The route requires a caller with AWS credentials.
     CallerNotAllowed,
+    /// The request did not come through the team's own distribution.
+    DistributionRequired,
     /// The account has no such device.
     DeviceNotFound,
     /// The account has no such sign-out, or it did not end the caller's session.
@@ -179,6 +181,7 @@ impl Problem {
             Self::SessionExpired => "session-expired",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CallerNotAllowed => "caller-not-allowed",
+            Self::DistributionRequired => "distribution-required",
             Self::DeviceNotFound => "device-not-found",
             Self::SignOutNotFound => "sign-out-not-found",
             Self::PasswordRejected(_) => "password-rejected",
@@ -201,7 +204,7 @@ impl Problem {
             | Self::SessionSignedOut { .. }
             | Self::SessionExpired
             | Self::CredentialsInvalid => 401,
-            Self::CurrentPasswordWrong | Self::CallerNotAllowed => 403,
+            Self::CurrentPasswordWrong | Self::CallerNotAllowed | Self::DistributionRequired => 403,
             Self::DeviceNotFound | Self::SignOutNotFound | Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTooLarge { .. } => 413,
@@ -221,6 +224,7 @@ impl Problem {
                 "The credentials are not valid."
             }
             Self::CallerNotAllowed => "The caller is not allowed.",
+            Self::DistributionRequired => "This is not the API's public address.",
             Self::DeviceNotFound => "Device not found.",
             Self::SignOutNotFound => "Sign-out not found.",
             Self::PasswordRejected(_) => "The new password was rejected.",
@@ -245,6 +249,9 @@ impl Problem {
             Self::CurrentPasswordWrong => "The current password is wrong.",
             Self::CallerNotAllowed => {
                 "Sign the request with AWS credentials (Signature Version 4, service `execute-api`)."
+            }
+            Self::DistributionRequired => {
+                "The API accepts requests through its distribution (CloudFront) only."
             }
             Self::RequestInvalid { field, detail } => return Some(format!("`{field}` {detail}.")),
             Self::RequestTooLarge { max_bytes } => {

@@ -135,12 +135,25 @@ impl Request {
         }
     }
 
-    /// Finds out whether the request came through the team's own distribution. If that
-    /// is not known, its headers are ignored.
-    pub(crate) async fn prove_distribution(&mut self, now: Timestamp) {
+    /// Finds out whether the request came through the team's own distribution. If it did
+    /// not, the headers of a distribution are ignored, and it is rejected where the
+    /// distribution is required.
+    ///
+    /// # Errors
+    /// `distribution-required`; [`Problem::Unavailable`] when that could not be decided.
+    pub(crate) async fn check_distribution(&mut self, now: Timestamp) -> Result<(), Problem> {
         let presented = self.header(DISTRIBUTION_HEADER);
         let proof = self.origin_policy.prove_distribution(presented, now).await;
         self.is_through_distribution = proof == Proof::Valid;
+        match proof {
+            Proof::None if self.origin_policy.requires_distribution() => {
+                Err(Problem::DistributionRequired)
+            }
+            Proof::Unknown if self.origin_policy.requires_distribution() => {
+                Err(Problem::Unavailable)
+            }
+            Proof::Valid | Proof::None | Proof::Unknown => Ok(()),
+        }
     }
 
     /// Returns the type of the caller's device, if the team's own distribution reports

@@ -25,18 +25,23 @@ impl IntoResponses for RequestProblems {
     fn responses() -> Responses {
         grouped(&[
             Problem::invalid("scope", "must be `others` or `global`"),
+            Problem::DistributionRequired,
             Problem::Unavailable,
         ])
     }
 }
 
-/// The problem of a route that reads nothing but the origin.
+/// The problems of a route that reads nothing but where the request comes from.
 #[derive(Debug)]
-pub enum OriginProblem {}
+pub enum OriginProblems {}
 
-impl IntoResponses for OriginProblem {
+impl IntoResponses for OriginProblems {
     fn responses() -> Responses {
-        grouped(&[Problem::invalid("Origin", "is not an allowed origin")])
+        grouped(&[
+            Problem::invalid("Origin", "is not an allowed origin"),
+            Problem::DistributionRequired,
+            Problem::Unavailable,
+        ])
     }
 }
 
@@ -100,7 +105,8 @@ pub enum CurrentPasswordWrong {}
 
 impl IntoResponses for CurrentPasswordWrong {
     fn responses() -> Responses {
-        grouped(&[Problem::CurrentPasswordWrong])
+        // Replaces the 403 of the other groups.
+        grouped(&[Problem::CurrentPasswordWrong, Problem::DistributionRequired])
     }
 }
 
@@ -145,7 +151,8 @@ impl IntoResponses for SignOutNotFound {
     }
 }
 
-/// The problems of a route for callers with AWS credentials.
+/// The problems of a route for callers with AWS credentials. Replaces the 403 of the
+/// other groups: such a route needs no distribution.
 #[derive(Debug)]
 pub enum IamProblems {}
 

@@ -20,8 +20,9 @@ pub type Event = ApiGatewayV2httpRequest;
 /// The gateway's response.
 pub type Reply = ApiGatewayV2httpResponse;
 
-/// Answers one request: finds out whether it came through the distribution, rejects a
-/// web origin that is not allowed, calls the handler, and writes the log line.
+/// Answers one request: rejects one that did not come through a required distribution,
+/// or comes from a web origin that is not allowed, calls the handler, and writes the
+/// log line.
 pub async fn serve<'a, H, F>(
     origin_policy: &OriginPolicy,
     event: Event,
@@ -34,9 +35,9 @@ where
 {
     let began = Instant::now();
     let mut request = Request::new(event, origin_policy);
-    request.prove_distribution(now).await;
+    let admitted = request.check_distribution(now).await;
     let request = Arc::new(request);
-    let result = match request.check_origin() {
+    let result = match admitted.and_then(|()| request.check_origin()) {
         Ok(()) => handler(request.clone(), now).await,
         Err(problem) => Err(problem),
     };

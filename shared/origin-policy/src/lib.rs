@@ -14,6 +14,7 @@ pub use distribution::{Distribution, Proof};
 pub struct OriginPolicy {
     origins: Vec<String>,
     distribution: Option<Arc<Distribution>>,
+    requires_distribution: bool,
 }
 
 impl OriginPolicy {
@@ -28,17 +29,25 @@ impl OriginPolicy {
             .collect();
         Self {
             origins,
-            distribution: None,
+            ..Self::default()
         }
     }
 
-    /// Adds the team's own distribution.
+    /// Adds the team's own distribution. If it is required, requests that don't prove
+    /// that they came through it are to be rejected.
     #[must_use]
-    pub fn with_distribution(self, distribution: Distribution) -> Self {
+    pub fn with_distribution(self, distribution: Distribution, is_required: bool) -> Self {
         Self {
             distribution: Some(Arc::new(distribution)),
+            requires_distribution: is_required,
             ..self
         }
+    }
+
+    /// Returns whether every request must come through the team's own distribution.
+    #[must_use]
+    pub fn requires_distribution(&self) -> bool {
+        self.requires_distribution
     }
 
     /// Checks that a browser could send each of the origins.

@@ -68,3 +68,18 @@ pub fn number<T: FromStr>(name: &'static str, default: T) -> Result<T, ConfigErr
         })
     })
 }
+
+/// Reads `true` or `false`; `false` if the variable is unset or empty.
+///
+/// # Errors
+/// [`ConfigError::Invalid`] if it is anything else.
+pub fn flag(name: &'static str) -> Result<bool, ConfigError> {
+    match optional(name).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ConfigError::Invalid {
+            name,
+            expected: "`true` or `false`",
+        }),
+    }
+}

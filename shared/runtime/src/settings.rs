@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use origin_policy::{Distribution, OriginPolicy};
 
 use crate::clients::Clients;
-use crate::environment::{ConfigError, number, optional};
+use crate::environment::{ConfigError, flag, number, optional};
 
 /// The longest limit: a century, so that no date overflows.
 const MAX_DAYS: i64 = 36_500;
@@ -24,18 +24,28 @@ pub fn limits() -> Result<Limits, ConfigError> {
     })
 }
 
-/// Reads `ALLOWED_ORIGINS` (none) and `DISTRIBUTION_SECRET`, the name of a secret
-/// (none). Creates a client only for a secret.
+/// Reads `ALLOWED_ORIGINS` (none), for a function that is called beside the distribution.
+#[must_use]
+pub fn allowed_origins() -> OriginPolicy {
+    OriginPolicy::new(optional("ALLOWED_ORIGINS").as_deref())
+}
+
+/// Reads `ALLOWED_ORIGINS` (none), `DISTRIBUTION_SECRET`, the name of a secret (none),
+/// and `REQUIRE_DISTRIBUTION` (`false`). Creates a client only for a secret.
 ///
 /// # Errors
-/// [`ConfigError`], if there is a secret, and the credentials to read it are missing.
+/// [`ConfigError`], if the distribution is required and has no secret, or the
+/// credentials to read it are missing.
 pub fn origin_policy() -> Result<OriginPolicy, ConfigError> {
-    let policy = OriginPolicy::new(optional("ALLOWED_ORIGINS").as_deref());
-    let Some(secret) = optional("DISTRIBUTION_SECRET") else {
-        return Ok(policy);
+    let policy = allowed_origins();
+    let is_required = flag("REQUIRE_DISTRIBUTION")?;
+    let secret = match optional("DISTRIBUTION_SECRET") {
+        Some(secret) => secret,
+        None if is_required => return Err(ConfigError::Missing("DISTRIBUTION_SECRET")),
+        None => return Ok(policy),
     };
     let client = Clients::from_environment()?.secrets();
-    Ok(policy.with_distribution(Distribution::new(client, secret)))
+    Ok(policy.with_distribution(Distribution::new(client, secret), is_required))
 }
 
 /// Reads `PASSWORD_MIN_LENGTH` (15).

@@ -1,19 +1,27 @@
 //! The proof of a distribution, against a Secrets Manager whose versions and failures
-//! the test decides.
+//! the test decides; and the functions that require it.
 
 use std::sync::{Arc, Mutex};
 
+use curfew_tests::app::Boxed;
+use curfew_tests::bundle::{Bundle, introspection, problem_of};
 use curfew_tests::engine::ServiceResponse;
+use curfew_tests::fake_aws::FakeAws;
+use curfew_tests::routes::{Guard, routes};
 use curfew_tests::wire::{self, CallResult};
 use domain::Timestamp;
+use http_api::{Event, Reply};
 use jiff::SignedDuration;
 use origin_policy::{Distribution, OriginPolicy, Proof};
-use runtime::lock;
+use runtime::{Clock, lock};
 use serde_json::{Value, json};
 
 const FIRST: &str = "first-0123456789abcdef0123456789";
 const SECOND: &str = "second-0123456789abcdef012345678";
 const THIRD: &str = "third-0123456789abcdef0123456789";
+
+/// An id for the paths of routes.
+const SIGN_OUT: &str = "0192f0c2-0b1d-7a40-8f6e-2d1c9b7a5e33";
 
 /// Time after which a value that does not match is read again.
 const SOON: SignedDuration = SignedDuration::from_secs(10);
@@ -50,7 +58,7 @@ impl Edge {
         let distribution = Distribution::new(clients.secrets(), "curfew/edge".to_owned());
         Self {
             versions,
-            policy: OriginPolicy::new(None).with_distribution(distribution),
+            policy: OriginPolicy::new(None).with_distribution(distribution, true),
             now: "2026-11-20T12:00:00Z".parse().unwrap(),
         }
     }
@@ -220,4 +228,69 @@ async fn the_values_are_not_in_a_debug_text() {
 
     assert!(text.contains("curfew/edge"), "{text}");
     assert!(!text.contains(FIRST), "{text}");
+}
+
+/// Sends a request to its function, where every request must come through the
+/// distribution.
+fn send<'a>(edge: &'a Edge, mut event: Event, presented: Option<&str>) -> Boxed<'a, Reply> {
+    if let Some(presented) = presented {
+        let value = presented.parse().unwrap();
+        event.headers.insert("x-curfew-distribution", value);
+    }
+    Box::pin(async move {
+        let clock = Clock::fixed(edge.now);
+        let documents = ["/v1/openapi.json", "/v1/asyncapi.json"];
+        if documents.contains(&event.raw_path.as_deref().unwrap()) {
+            let deps = api::Deps {
+                origin_policy: edge.policy.clone(),
+                allowed_headers: String::new(),
+                clock,
+            };
+            return api::handle(&deps, event).await;
+        }
+        let client = FakeAws::new().clients().dynamodb();
+        let bundle = Bundle::with_policy(client, clock, &edge.policy);
+        bundle.send(event).await
+    })
+}
+
+#[tokio::test]
+async fn every_route_rejects_what_did_not_come_through_a_required_distribution() {
+    let edge = Edge::new(Some(FIRST));
+    let routes = routes();
+    let public = routes.iter().filter(|route| route.guard != Guard::Iam);
+    let mut tried = 0;
+    for route in public {
+        for presented in [None, Some(""), Some(SECOND)] {
+            let reply = send(&edge, route.event(None, SIGN_OUT), presented).await;
+            let problem = (403, "distribution-required".to_owned());
+            assert_eq!(problem_of(&reply), problem, "{} {presented:?}", route.id);
+        }
+        let reply = send(&edge, route.event(None, SIGN_OUT), Some(FIRST)).await;
+        assert_ne!(reply.status_code, 403, "{}", route.id);
+        tried += 1;
+    }
+    assert!(tried >= 13, "{tried}");
+}
+
+#[tokio::test]
+async fn a_service_introspects_beside_the_distribution() {
+    let edge = Edge::new(Some(FIRST));
+
+    let reply = send(&edge, introspection("token=nonsense"), None).await;
+
+    assert_eq!(reply.status_code, 200);
+    assert_eq!(edge.reads(), 0);
+}
+
+#[tokio::test]
+async fn while_a_required_distribution_can_not_be_proven_the_answer_is_unavailable() {
+    let edge = Edge::new(Some(FIRST));
+    edge.fail(true);
+
+    for route in routes().iter().filter(|route| route.guard != Guard::Iam) {
+        let reply = send(&edge, route.event(None, SIGN_OUT), Some(FIRST)).await;
+        let problem = (503, "unavailable".to_owned());
+        assert_eq!(problem_of(&reply), problem, "{}", route.id);
+    }
 }

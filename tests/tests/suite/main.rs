@@ -5,6 +5,7 @@ mod contract;
 mod cost;
 mod crowd;
 mod distribution;
+mod edge;
 mod emulator;
 mod end_to_end;
 mod enumeration;

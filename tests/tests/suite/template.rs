@@ -314,16 +314,52 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     if main.contains("runtime::password_rules()") {
         read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
     }
-    if main.contains("runtime::origin_policy()") {
+    if main.contains("runtime::allowed_origins()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
-        let sources = fs::read_dir(root().join(format!("functions/{folder}/src"))).unwrap();
-        let shows_places = sources
-            .map(|file| file.unwrap().path())
-            .filter(|path| path.is_file())
-            .any(|path| fs::read_to_string(path).unwrap().contains(".place()"));
-        read.insert("DISTRIBUTION_SECRET".to_owned(), shows_places);
+    }
+    if main.contains("runtime::origin_policy()") {
+        for name in [
+            "ALLOWED_ORIGINS",
+            "DISTRIBUTION_SECRET",
+            "REQUIRE_DISTRIBUTION",
+        ] {
+            read.insert(name.to_owned(), true);
+        }
     }
     read
+}
+
+/// Returns whether a function shows where a request came from.
+fn shows_places(folder: &str) -> bool {
+    let sources = fs::read_dir(root().join(format!("functions/{folder}/src"))).unwrap();
+    sources
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.is_file())
+        .any(|path| fs::read_to_string(path).unwrap().contains(".place()"))
+}
+
+#[test]
+fn only_functions_that_may_need_the_distributions_secret_can_read_it() {
+    for folder in folders() {
+        let access = format!("{}Access", pascal_case(&folder));
+        let mut conditions = Vec::new();
+        let policies = &resources("AWS::IAM::Role")[&*access]["Properties"]["Policies"];
+        walk(policies, "", &mut |_, value| {
+            let choice = &value["Fn::If"];
+            if choice[1].to_string().contains("secretsmanager:") {
+                assert_eq!(choice[1]["Action"], "secretsmanager:GetSecretValue");
+                conditions.push(choice[0].clone());
+            }
+        });
+
+        let is_public = variables_read(&folder).contains_key("REQUIRE_DISTRIBUTION");
+        let wanted = match (shows_places(&folder), is_public) {
+            (true, _) => vec![json!("HasDistributionSecret")],
+            (false, true) => vec![json!("RequiresDistribution")],
+            (false, false) => vec![],
+        };
+        assert_eq!(conditions, wanted, "{folder}");
+    }
 }
 
 #[test]
@@ -345,16 +381,24 @@ fn every_function_has_the_variables_that_it_reads_and_of_its_own_no_other() {
         }
         for name in own {
             assert!(read.contains_key(name), "{folder} does not read {name}");
-            assert!(!for_all.contains_key(name), "{folder} sets {name} again");
+            let is_again = for_all.contains_key(name);
+            let shows_places = name == "DISTRIBUTION_SECRET" && shows_places(&folder);
+            assert_eq!(is_again, shows_places, "{folder} sets {name} again");
         }
         read_by_any.extend(read.into_keys());
     }
-    let reads_secret = variables_read("login")["DISTRIBUTION_SECRET"];
-    assert!(reads_secret, "login shows places");
+    assert!(shows_places("login"));
+    // Every function sees these: none may be a secret or grant access.
+    let harmless = [
+        "ALLOWED_ORIGINS",
+        "REQUIRE_DISTRIBUTION",
+        "DISTRIBUTION_SECRET",
+    ];
     for (name, value) in for_all {
         assert!(read_by_any.contains(name), "no function reads {name}");
-        // Every function sees these: none may be a secret or grant access.
-        assert!(name.ends_with("_TABLE") || name.ends_with("_DAYS") || name == "ALLOWED_ORIGINS");
+        let is_harmless = harmless.contains(&&**name);
+        assert!(name.ends_with("_TABLE") || name.ends_with("_DAYS") || is_harmless);
+        let value = value["Fn::If"].get(1).unwrap_or(value);
         assert!(value["Ref"].is_string(), "{name}");
     }
 }
