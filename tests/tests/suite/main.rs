@@ -1,5 +1,6 @@
 //! The one integration-test binary: a file for each function and concern.
 
+mod adopt;
 mod clients;
 mod contract;
 mod cost;
