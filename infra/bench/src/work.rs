@@ -140,14 +140,18 @@ async fn counted(world: &World, program: &Program, request: &Request, times: u64
         let calls = world.services.take_calls().len() as u64;
         match instructions {
             Ok(instructions) if calls.is_multiple_of(times) => return Ok(instructions),
-            Err(error) if attempt == TRIES => return Err(error),
-            _ => eprintln!("{}: a call was retried; counting again", program.name),
+            Err(error) if attempt == TRIES => return Err(error.context(too_busy(program))),
+            Err(error) => eprintln!("{}: {error:#}; counting again", program.name),
+            Ok(_) => eprintln!("{}: a call was retried; counting again", program.name),
         }
     }
-    bail!(
-        "{} retried a call in each of {TRIES} runs: the machine is too busy. Stop what else runs \
-         on it, and run this again",
-        program.name
+    bail!("{}: each of {TRIES} runs retried a call", too_busy(program))
+}
+
+fn too_busy(program: &Program) -> String {
+    let name = &program.name;
+    format!(
+        "{name} can't be counted while the machine is so busy. Stop what else runs on it, and run this again"
     )
 }
 
