@@ -131,6 +131,7 @@ class Smoke:
             one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]
         }
         self.api = Api(self.options.api_url or self.outputs["ApiUrl"])
+        self.services = Api(self.options.introspection_url or self.api.url)
         self.redriving = Redrive(name, dry_run=True)
 
     def register(self) -> None:
@@ -152,11 +153,11 @@ class Smoke:
         expect("the list", found, dict.fromkeys(self.devices, "signed_in"))
 
     def unsigned(self) -> None:
-        status, _ = self.api.introspect(self.tokens[1], is_signed=False)
+        status, _ = self.services.introspect(self.tokens[1], is_signed=False)
         expect("the status", status, 403)
 
     def signed(self) -> None:
-        status, answer = self.api.introspect(self.tokens[1], is_signed=True)
+        status, answer = self.services.introspect(self.tokens[1], is_signed=True)
         expect(f"the status ({answer})", status, 200)
         expect("the device", answer.get("device_id"), self.devices[1])
 
@@ -213,7 +214,7 @@ class Smoke:
         status, answer = self.api.call("GET", "/v1/session", self.tokens[1])
         expect("the status", status, 401)
         expect("the reason", answer["type"], "urn:curfew:problem:session-signed-out")
-        found = self.api.introspect(self.tokens[1], is_signed=True)
+        found = self.services.introspect(self.tokens[1], is_signed=True)
         expect("introspection", found, (200, {"active": False}))
         expect("the authorizer's decision", self.authorize(self.tokens[1]), False)
 
@@ -248,6 +249,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Checks a deployed stack.")
     parser.add_argument("--stack", required=True, help="the name of the stack")
     parser.add_argument("--api-url", help="the address of the API, if it isn't API Gateway's")
+    parser.add_argument(
+        "--introspection-url", help="the address for introspection, if --api-url is a distribution's"
+    )
     parser.add_argument("--socket-url", help="the address of the socket, if it isn't the stack's")
     return Smoke(parser.parse_args()).run()
 

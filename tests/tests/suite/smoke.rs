@@ -28,7 +28,8 @@ const CHECKS: [&str; 14] = [
 /// Runs the script. Returns its exit code, and each check with whether it was met.
 async fn smoke(name: &str, api_url: &str, socket_url: &str) -> (i32, Vec<(String, bool)>) {
     let arguments = ["--stack", name, "--api-url", api_url];
-    let arguments = [&arguments[..], &["--socket-url", socket_url]].concat();
+    let others = ["--introspection-url", api_url, "--socket-url", socket_url];
+    let arguments = [&arguments[..], &others].concat();
     let (code, output, errors) = scripts::run("smoke.py", &arguments).await;
     assert_eq!(errors, "", "{output}");
     let check = |line: &str| match line.split_at_checked(8) {
