@@ -75,8 +75,18 @@ pub fn definitions() -> [Value; 6] {
         json!({
             "TableName": CONNECTIONS,
             "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [text("account_id"), text("connection_id")],
+            "AttributeDefinitions": [
+                text("account_id"), text("connection_id"), text("opened_key"),
+            ],
             "KeySchema": [hash("account_id"), range("connection_id")],
+            "LocalSecondaryIndexes": [{
+                "IndexName": store::BY_OPENED,
+                "KeySchema": [hash("account_id"), range("opened_key")],
+                "Projection": {
+                    "ProjectionType": "INCLUDE",
+                    "NonKeyAttributes": ["connected_at", "device_id"],
+                },
+            }],
             "GlobalSecondaryIndexes": [{
                 "IndexName": store::BY_CONNECTION,
                 "KeySchema": [hash("connection_id")],
@@ -86,8 +96,8 @@ pub fn definitions() -> [Value; 6] {
         json!({
             "TableName": TICKETS,
             "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [binary("ticket_hash")],
-            "KeySchema": [hash("ticket_hash")],
+            "AttributeDefinitions": [text("session_id"), binary("ticket_hash")],
+            "KeySchema": [hash("session_id"), range("ticket_hash")],
         }),
     ]
 }

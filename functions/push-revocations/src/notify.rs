@@ -5,9 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{AccountId, ConnectionId, DeviceId, EndInfo, Rfc3339, SessionId, SignOutId, Step};
-use jiff::SignedDuration;
 use serde::Serialize;
-use sockets::{SocketOutcome, SocketTask};
+use sockets::{HANDSHAKE, SocketOutcome, SocketTask};
 use store::{Cause, Connection, ResolvedStatus, StoreError, chain};
 
 use crate::Batch;
@@ -16,10 +15,6 @@ use crate::report::Report;
 
 /// The time that a device has to acknowledge before its socket is closed.
 const TIME_TO_ACKNOWLEDGE: Duration = Duration::from_secs(5);
-
-/// The time after which a handshake is over: the gateway ends it after 29 seconds, and
-/// one second is added. A socket that the gateway does not know by then never opens.
-const HANDSHAKE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The delay before a socket is checked again: one that may not be open yet, or one
 /// whose push failed.

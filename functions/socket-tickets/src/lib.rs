@@ -6,6 +6,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+use domain::limits::TICKETS_PER_SESSION;
 use domain::token::TICKET_LIFETIME;
 use domain::{Limits, Rfc3339, SocketTicket, Timestamp};
 use http_api::{
@@ -34,7 +35,7 @@ pub struct Deps {
 pub struct Issued {
     /// The ticket, shown this once. Offer the subprotocols `curfew.v1` and
     /// `curfew.ticket.` followed by the ticket. It opens one socket.
-    #[schema(value_type = String, pattern = "^cfs_[A-Za-z0-9_-]{49}$")]
+    #[schema(value_type = String, pattern = "^cfs_[A-Za-z0-9_-]{70}$")]
     pub ticket: Zeroizing<String>,
     /// The time from which the ticket is no longer valid.
     #[schema(value_type = String, format = DateTime)]
@@ -47,7 +48,7 @@ pub struct Issued {
 impl Issued {
     fn example() -> Self {
         Self {
-            ticket: Zeroizing::new(format!("cfs_{}", "x".repeat(49))),
+            ticket: Zeroizing::new(format!("cfs_{}", "x".repeat(70))),
             expires_at: "2026-11-20T09:30:30Z"
                 .parse::<Timestamp>()
                 .expect("it is a time")
@@ -72,7 +73,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 }
 
 /// Issues a ticket to a device that is signed in. It belongs to the caller's session:
-/// once that has ended, the ticket opens nothing.
+/// once that has ended, the ticket opens nothing. A session has at most 16 unused tickets:
+/// with one more, the oldest no longer works.
 #[utoipa::path(
     post, path = "/v1/socket-tickets", operation_id = "createSocketTicket", tag = "sockets",
     security(("bearer" = []), ("cookie" = [])),
@@ -87,7 +89,7 @@ async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer,
         .await?
         .device;
     request.no_body()?;
-    let ticket = SocketTicket::new(runtime::random());
+    let ticket = SocketTicket::new(device.session, runtime::random());
     let row = Ticket {
         account: device.account,
         device: device.id,
@@ -96,6 +98,9 @@ async fn issue(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer,
         expires_at: now + TICKET_LIFETIME,
     };
     deps.store.put_ticket(&ticket.hash(), &row).await?;
+    deps.store
+        .keep_newest_tickets(device.session, TICKETS_PER_SESSION)
+        .await?;
     Ok(Answer::json(
         200,
         &Issued {

@@ -12,6 +12,7 @@ use domain::{AuthError, ConnectionId, Device, EndedSession, SocketTicket, Step, 
 use http_api::{Problem, bearer, check_token, outcome, record_contact};
 use store::{Connection, StoreError};
 
+use crate::caps::make_room;
 use crate::session::{CheckedSession, check_session};
 use crate::{Deps, Event, LogIds};
 
@@ -31,6 +32,8 @@ pub(crate) enum Refused {
     /// The web origin is not the one that requested the ticket.
     Origin,
     Credential(&'static str),
+    /// Newer sockets of the device, or of others of the account, have taken its place.
+    TooMany,
     /// The session could not be read, which is no verdict on it.
     Store(StoreError),
 }
@@ -40,6 +43,7 @@ impl Refused {
         match self {
             Self::Malformed(fault) | Self::Credential(fault) => fault,
             Self::Origin => "origin-not-allowed",
+            Self::TooMany => "too-many-sockets",
             Self::Store(_) => "unavailable",
         }
     }
@@ -49,6 +53,7 @@ impl Refused {
             Self::Malformed(_) => 400,
             Self::Credential(_) => 401,
             Self::Origin => 403,
+            Self::TooMany => 429,
             Self::Store(_) => 500,
         }
     }
@@ -65,9 +70,10 @@ enum Credential {
     Ticket(SocketTicket),
 }
 
-/// Accepts a connection: checks the session, writes the connection's row, and checks
-/// the session again. A session that ends in between is either seen by the second
-/// check, or its push finds the row: no socket outlives its session unnoticed.
+/// Accepts a connection: checks the session, writes the connection's row, checks the
+/// session again, and closes the sockets that are too many. A session that ends in between
+/// is either seen by the second check, or its push finds the row: no socket outlives its
+/// session unnoticed.
 ///
 /// # Errors
 /// [`Refused`]: then there is no connection.
@@ -94,7 +100,11 @@ pub(crate) async fn connect(
     deps.store.connect(&connection).await?;
     let (account, session) = (device.account, device.session);
     let refused = match check_session(deps, account, device.id, session, now).await {
-        Ok(CheckedSession::SignedIn(_)) => return Ok(protocol),
+        Ok(CheckedSession::SignedIn(_)) => match make_room(deps, &connection, now).await {
+            Ok(true) => return Ok(protocol),
+            Ok(false) => Refused::TooMany,
+            Err(error) => error.into(),
+        },
         Ok(ended) => refused(deps, ended, now).await,
         Err(error) => error.into(),
     };
@@ -134,7 +144,7 @@ async fn by_ticket(
     now: Timestamp,
     ids: &mut LogIds,
 ) -> Result<Device, Refused> {
-    let Some(ticket) = deps.store.redeem_ticket(&ticket.hash()).await? else {
+    let Some(ticket) = deps.store.redeem_ticket(ticket).await? else {
         return Err(Refused::Credential("ticket-unknown"));
     };
     ids.set(ticket.account, ticket.device);

@@ -10,6 +10,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+mod caps;
 mod frame;
 mod handshake;
 mod session;

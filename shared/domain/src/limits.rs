@@ -23,6 +23,17 @@ pub const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 /// session, not on the account, so that another session can't use up the owner's.
 pub const ENDING_ACTS_PER_HOUR: u32 = 30;
 
+/// The most open sockets of one device. Each tab of a browser has its own.
+pub const SOCKETS_PER_DEVICE: usize = 16;
+
+/// The most open sockets of one group of an account's devices. An account has 256 groups;
+/// a device is in one by the last byte of its id, which is random. Twice the cap of a
+/// device, so that one device can't use up its group.
+pub const SOCKETS_PER_GROUP: usize = 2 * SOCKETS_PER_DEVICE;
+
+/// The most unused socket tickets of one session.
+pub const TICKETS_PER_SESSION: usize = 16;
+
 impl Limits {
     /// Returns the absolute expiry of a session that begins at `signed_in_at`.
     #[must_use]

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
-use crate::ids::{AccountId, DeviceId};
+use crate::ids::{AccountId, DeviceId, SessionId};
 
 /// The length of a secret, in random bytes: 256 bits, too many to guess, so that a
 /// fast hash (SHA-256) suffices for what is stored.
@@ -34,6 +34,7 @@ const TICKET_PREFIX: &str = "cfs_";
 const CHECKSUM_CHARS: usize = 6;
 const TOKEN_BYTES: usize = 16 + 16 + SECRET_BYTES;
 const DEVICE_KEY_BYTES: usize = 16 + SECRET_BYTES;
+const TICKET_BYTES: usize = 16 + SECRET_BYTES;
 
 /// The error for a text that is not a token, device key or socket ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +165,8 @@ impl DeviceKey {
 /// Wiped when dropped.
 #[derive(ZeroizeOnDrop)]
 pub struct SocketTicket {
+    #[zeroize(skip)]
+    session: SessionId,
     secret: [u8; SECRET_BYTES],
 }
 
@@ -177,8 +180,8 @@ pub const TICKET_LIFETIME: SignedDuration = SignedDuration::from_secs(30);
 impl SocketTicket {
     /// Creates a ticket from random bytes.
     #[must_use]
-    pub fn new(secret: [u8; SECRET_BYTES]) -> Self {
-        Self { secret }
+    pub fn new(session: SessionId, secret: [u8; SECRET_BYTES]) -> Self {
+        Self { session, secret }
     }
 
     /// Parses a presented ticket. This proves nothing yet: look its hash up.
@@ -186,14 +189,26 @@ impl SocketTicket {
     /// # Errors
     /// [`Malformed`] for any wrong, missing or extra character.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let bytes = decode::<SECRET_BYTES>(TICKET_PREFIX, text)?;
-        Ok(Self { secret: *bytes })
+        let bytes = decode::<TICKET_BYTES>(TICKET_PREFIX, text)?;
+        Ok(Self {
+            session: SessionId::from_bytes(slice(&bytes[..16])).ok_or(Malformed)?,
+            secret: slice(&bytes[16..]),
+        })
     }
 
     /// Returns the text to show, once.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        encode(TICKET_PREFIX, &self.secret)
+        let mut bytes = Zeroizing::new([0; TICKET_BYTES]);
+        bytes[..16].copy_from_slice(self.session.as_bytes());
+        bytes[16..].copy_from_slice(&self.secret);
+        encode(TICKET_PREFIX, &*bytes)
+    }
+
+    /// Returns the session that the ticket claims.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
     }
 
     /// Returns the hash to store or to compare.
@@ -387,12 +402,14 @@ mod tests {
 
     #[test]
     fn a_socket_ticket_is_neither_token_nor_device_key() {
-        let ticket = SocketTicket::new([3; 32]);
+        let session = SessionId::from_random([5; 16]);
+        let ticket = SocketTicket::new(session, [3; 32]);
         let text = ticket.to_text();
-        assert_eq!(text.len(), 53);
+        assert_eq!(text.len(), 74);
         assert!(text.starts_with("cfs_"));
         let read = SocketTicket::parse(&text).unwrap();
         assert!(read.hash().matches(&ticket.hash()));
+        assert_eq!(read.session(), session);
         assert!(Token::parse(&text).is_err());
         assert!(DeviceKey::parse(&text).is_err());
         assert!(SocketTicket::parse(&token().to_text()).is_err());
@@ -406,7 +423,7 @@ mod tests {
         let token = token();
         let shown = format!("{token:?} {:?}", token.hash());
         assert_eq!(shown, "Token(…) TokenHash(…)");
-        let ticket = SocketTicket::new([3; 32]);
+        let ticket = SocketTicket::new(SessionId::from_random([5; 16]), [3; 32]);
         let shown = format!("{ticket:?} {:?}", ticket.hash());
         assert_eq!(shown, "SocketTicket(…) TicketHash(…)");
     }

@@ -10,9 +10,14 @@ use aws_sdk_apigatewaymanagement::error::SdkError;
 use aws_sdk_apigatewaymanagement::primitives::Blob;
 use domain::ConnectionId;
 use errors::Cause;
+use jiff::SignedDuration;
 
 /// The gateway's status for a socket that is closed or not open yet.
 const GONE: u16 = 410;
+
+/// The time after which a handshake is over: the gateway ends it after 29 seconds, and
+/// one second is added. A socket that the gateway does not know by then never opens.
+pub const HANDSHAKE: SignedDuration = SignedDuration::from_secs(30);
 
 /// The outcome of a call about one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

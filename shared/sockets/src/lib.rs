@@ -7,5 +7,5 @@
 mod gateway;
 mod queue;
 
-pub use gateway::{SocketOutcome, Sockets};
+pub use gateway::{HANDSHAKE, SocketOutcome, Sockets};
 pub use queue::{PushQueue, SocketTask};

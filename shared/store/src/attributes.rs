@@ -62,6 +62,8 @@ pub(crate) const NOTIFIED_AT: &str = "notified_at";
 pub(crate) const WIPED_AT: &str = "wiped_at";
 pub(crate) const CONNECTION_ID: &str = "connection_id";
 pub(crate) const CONNECTED_AT: &str = "connected_at";
+/// The sort key of the index of open sockets.
+pub(crate) const OPENED_KEY: &str = "opened_key";
 pub(crate) const TICKET_HASH: &str = "ticket_hash";
 pub(crate) const ORIGIN: &str = "origin";
 /// Seconds since 1970, for the table's TTL. Nothing is decided by it: DynamoDB may

@@ -1,13 +1,13 @@
 //! The open sockets of an account.
 
-use domain::{AccountId, ConnectionId};
+use domain::{AccountId, ConnectionId, DeviceId};
 
 use crate::attributes::string;
 use crate::check::SessionKey;
 use crate::error::StoreError;
 use crate::retry::{Attempt, retry};
-use crate::rows::connection::{self, Connection};
-use crate::{BY_CONNECTION, Store, reads};
+use crate::rows::connection::{self, Connection, OpenSocket};
+use crate::{BY_CONNECTION, BY_OPENED, Store, reads};
 
 impl Connection {
     /// Returns the key of the session that opened the socket.
@@ -54,6 +54,40 @@ impl Store {
             .expression_attribute_values(":account", string(account));
         let items = reads::query_all(query).await?;
         items.iter().map(connection::from_item).collect()
+    }
+
+    /// Returns up to `limit` open sockets of the group of a device, newest first.
+    ///
+    /// `Query` of the local index of Connections (`account_id`, `opened_key`), consistent:
+    /// its cost does not depend on the sockets of other groups.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the read failed.
+    pub async fn newest_sockets(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        limit: i32,
+    ) -> Result<Vec<OpenSocket>, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.tables.connections)
+            .index_name(BY_OPENED)
+            .key_condition_expression("account_id = :account AND begins_with(opened_key, :group)")
+            .expression_attribute_values(":account", string(account))
+            .expression_attribute_values(":group", string(connection::group_prefix(device)))
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Query", error))?;
+        let items = output.items.unwrap_or_default();
+        items
+            .iter()
+            .map(connection::open_socket_from_item)
+            .collect()
     }
 
     /// Returns an open socket by its id alone.

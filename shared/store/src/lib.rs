@@ -36,7 +36,7 @@ pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use devices::{DeviceIds, DevicePage};
 pub use error::StoreError;
 pub use errors::{Cause, chain};
-pub use rows::connection::Connection;
+pub use rows::connection::{Connection, OpenSocket};
 pub use rows::ticket::Ticket;
 pub use stream::Change;
 pub use writes::WriteOutcome;
@@ -56,7 +56,7 @@ pub struct Tables {
     pub receipts: String,
     /// Key `account_id`, `connection_id`.
     pub connections: String,
-    /// Key `ticket_hash`.
+    /// Key `session_id`, `ticket_hash`.
     pub tickets: String,
 }
 
@@ -66,6 +66,9 @@ pub const BY_SIGNED_IN: &str = "by_signed_in";
 
 /// The index of Connections that finds the account of a connection.
 pub const BY_CONNECTION: &str = "by_connection";
+
+/// The local index of Connections that finds the newest sockets of a group of devices.
+pub const BY_OPENED: &str = "by_opened";
 
 /// The tables, accessed through one client.
 #[derive(Debug, Clone)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::{DeviceId, EntryState, SignOutId};
+use domain::{DeviceId, EndedSession, EntryState, SignOutId};
 use jiff::SignedDuration;
 use serde_json::json;
 use socket::Reply;
-use store::Change;
+use store::{Change, Connection};
 
 use super::{Boxed, TestApp, event_of};
 use crate::account::TestDevice;
@@ -42,6 +42,16 @@ impl TestApp {
         let reply = self.socket_event(by_token(&device.token, socket)).await;
         assert_eq!(reply.status_code, 200, "{socket}");
         self.aws.open(socket);
+    }
+
+    /// Returns the row of a socket of a device, opened now.
+    pub async fn socket_row(&self, device: &TestDevice, socket: &str) -> Connection {
+        Connection {
+            account: device.account,
+            id: socket.parse().expect("an id"),
+            session: EndedSession::from(&self.row(device).await),
+            connected_at: self.clock.now(),
+        }
     }
 
     /// Delivers an event of a socket.

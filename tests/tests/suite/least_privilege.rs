@@ -37,6 +37,8 @@ fn attempts() -> Vec<(String, Call)> {
     attempt("Query Devices/by_signed_in".to_owned(), by_signed_in);
     let by_connection = query(&tables.connections, "connection_id", Some("by_connection"));
     attempt("Query Connections/by_connection".to_owned(), by_connection);
+    let by_opened = query(&tables.connections, "account_id", Some("by_opened"));
+    attempt("Query Connections/by_opened".to_owned(), by_opened);
 
     for name in [
         "SweepQueue",
@@ -135,13 +137,15 @@ fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
         "Identities" => &["email"],
         "Devices" => &["account_id", "device_id"],
         "Connections" => &["account_id", "connection_id"],
-        "Tickets" => &["ticket_hash"],
+        "Tickets" => &["session_id", "ticket_hash"],
         _ => &["account_id", "sign_out_id"],
     };
-    let kind = if name == "Tickets" { "B" } else { "S" };
     let key: Value = keys
         .iter()
-        .map(|key| ((*key).to_owned(), json!({ kind: "bm9ib2R5" })))
+        .map(|key| {
+            let kind = if *key == "ticket_hash" { "B" } else { "S" };
+            ((*key).to_owned(), json!({ kind: "bm9ib2R5" }))
+        })
         .collect();
     let never = "attribute_exists(nothing)";
     let row = json!({ "TableName": table, "Key": key });
@@ -325,6 +329,7 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
                 "GetItem Connections",
                 "DeleteItem Connections",
                 "Query Connections/by_connection",
+                "Query Connections/by_opened",
                 "DeleteItem Tickets",
                 "SendMessage PushQueue",
                 "PostToConnection",
@@ -332,7 +337,13 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
             ],
         ],
     ),
-    ("SocketTickets", &[CHECK, &["PutItem Tickets"]]),
+    (
+        "SocketTickets",
+        &[
+            CHECK,
+            &["PutItem Tickets", "Query Tickets", "DeleteItem Tickets"],
+        ],
+    ),
     (
         "Sweep",
         &[&[

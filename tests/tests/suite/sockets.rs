@@ -1,6 +1,7 @@
 //! The sockets in process: handshakes, frames and pushes over the embedded
 //! DynamoDB, with a stand-in for the gateway.
 
+mod caps;
 mod frames;
 mod handshakes;
 mod interleavings;

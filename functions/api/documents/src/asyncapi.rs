@@ -115,7 +115,9 @@ fn servers() -> Value {
             "host": "{api}.execute-api.{region}.amazonaws.com",
             "pathname": "/v1",
             "protocol": "wss",
-            "description": "The output `SocketUrl` of the stack, and the `url` that comes with a ticket.",
+            "description": "The output `SocketUrl` of the stack, and the `url` that comes with a ticket. \
+                A device can have 16 open sockets, and an account 8,192; with one more, the oldest is \
+                closed.",
             "variables": {
                 "api": { "description": "The id of the WebSocket API." },
                 "region": { "description": "The Region of the stack." },
@@ -147,7 +149,8 @@ fn security() -> Value {
             "name": "Sec-WebSocket-Protocol",
             "description": "A page offers the subprotocols `curfew.v1` and `curfew.ticket.` with a \
                 ticket (the HTTP API's operation `createSocketTicket`), good for one handshake \
-                within 30 seconds. The answer chooses `curfew.v1`.",
+                within 30 seconds. The answer chooses `curfew.v1`. A session can have 16 unused \
+                tickets; with one more, the oldest no longer works.",
         },
     })
 }
@@ -160,7 +163,7 @@ fn handshake() -> Value {
             "Authorization": { "type": "string", "pattern": "^Bearer cft_[A-Za-z0-9_-]{92}$" },
             "Sec-WebSocket-Protocol": {
                 "type": "string",
-                "pattern": "^curfew\\.v1, curfew\\.ticket\\.cfs_[A-Za-z0-9_-]{49}$",
+                "pattern": "^curfew\\.v1, curfew\\.ticket\\.cfs_[A-Za-z0-9_-]{70}$",
             },
             "Origin": {
                 "type": "string",

@@ -1,11 +1,12 @@
 //! Rows of Connections.
 
 use domain::sign_out::EndedSession;
-use domain::{AccountId, ConnectionId, Timestamp};
+use domain::{AccountId, ConnectionId, DeviceId, Timestamp};
 use jiff::SignedDuration;
 
 use crate::attributes::{
-    ACCOUNT_ID, CONNECTED_AT, CONNECTION_ID, DELETE_AT, Item, Reader, string, timestamp, ttl,
+    ACCOUNT_ID, CONNECTED_AT, CONNECTION_ID, DELETE_AT, DEVICE_ID, Item, OPENED_KEY, Reader,
+    string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::rows::receipt::{session_from, session_to_attributes};
@@ -29,6 +30,17 @@ pub struct Connection {
     pub connected_at: Timestamp,
 }
 
+/// An open socket as the index of its group has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSocket {
+    /// The gateway's id of the socket.
+    pub id: ConnectionId,
+    /// The device that opened it.
+    pub device: DeviceId,
+    /// The time at which it was opened.
+    pub connected_at: Timestamp,
+}
+
 pub(crate) fn key(account: AccountId, id: &ConnectionId) -> Item {
     Item::from([
         (ACCOUNT_ID.to_owned(), string(account)),
@@ -43,6 +55,12 @@ pub(crate) fn to_item(connection: &Connection) -> Item {
         set(attribute, value);
     }
     set(CONNECTED_AT, timestamp(connection.connected_at));
+    let opened = format!(
+        "{}{:015}",
+        group_prefix(connection.session.device),
+        connection.connected_at.as_millisecond()
+    );
+    set(OPENED_KEY, string(opened));
     let delete_at = connection.connected_at.checked_add(KEPT);
     set(DELETE_AT, ttl(delete_at.unwrap_or(Timestamp::MAX)));
     item
@@ -54,6 +72,23 @@ pub(crate) fn from_item(item: &Item) -> Result<Connection, StoreError> {
         account: row.id(ACCOUNT_ID)?,
         id: row.id(CONNECTION_ID)?,
         session: session_from(&row)?,
+        connected_at: row.timestamp(CONNECTED_AT)?,
+    })
+}
+
+/// Returns the start of the index keys of a device's group. The last byte of a device's id
+/// is random, and the device did not choose it.
+pub(crate) fn group_prefix(device: DeviceId) -> String {
+    let [.., group] = device.as_bytes();
+    format!("{group:02x}#")
+}
+
+/// Reads an item of the index of open sockets.
+pub(crate) fn open_socket_from_item(item: &Item) -> Result<OpenSocket, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(OpenSocket {
+        id: row.id(CONNECTION_ID)?,
+        device: row.id(DEVICE_ID)?,
         connected_at: row.timestamp(CONNECTED_AT)?,
     })
 }

@@ -8,6 +8,8 @@ use crate::attributes::{
 };
 use crate::error::StoreError;
 
+const TABLE: &str = "Tickets";
+
 /// The right of a session to open one socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
@@ -23,16 +25,18 @@ pub struct Ticket {
     pub expires_at: Timestamp,
 }
 
-pub(crate) fn key(hash: &TicketHash) -> Item {
-    Item::from([(TICKET_HASH.to_owned(), bytes(hash.as_bytes()))])
+pub(crate) fn key(session: SessionId, hash: &TicketHash) -> Item {
+    Item::from([
+        (SESSION_ID.to_owned(), string(session)),
+        (TICKET_HASH.to_owned(), bytes(hash.as_bytes())),
+    ])
 }
 
 pub(crate) fn to_item(hash: &TicketHash, ticket: &Ticket) -> Item {
-    let mut item = key(hash);
+    let mut item = key(ticket.session, hash);
     let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
     set(ACCOUNT_ID, string(ticket.account));
     set(DEVICE_ID, string(ticket.device));
-    set(SESSION_ID, string(ticket.session));
     if let Some(origin) = &ticket.origin {
         set(ORIGIN, string(origin));
     }
@@ -42,7 +46,7 @@ pub(crate) fn to_item(hash: &TicketHash, ticket: &Ticket) -> Item {
 }
 
 pub(crate) fn from_item(item: &Item) -> Result<Ticket, StoreError> {
-    let row = Reader::new("Tickets", item);
+    let row = Reader::new(TABLE, item);
     Ok(Ticket {
         account: row.id(ACCOUNT_ID)?,
         device: row.id(DEVICE_ID)?,
@@ -50,4 +54,11 @@ pub(crate) fn from_item(item: &Item) -> Result<Ticket, StoreError> {
         origin: row.string_opt(ORIGIN)?,
         expires_at: row.timestamp(EXPIRES_AT)?,
     })
+}
+
+/// Reads the hash of a ticket, and the time from which it is not accepted.
+pub(crate) fn hash_and_expiry(item: &Item) -> Result<(TicketHash, Timestamp), StoreError> {
+    let row = Reader::new(TABLE, item);
+    let hash = TicketHash::from_bytes(row.bytes(TICKET_HASH)?);
+    Ok((hash, row.timestamp(EXPIRES_AT)?))
 }

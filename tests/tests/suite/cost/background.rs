@@ -2,12 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use curfew_tests::account::TestDevice;
 use curfew_tests::background::Background;
 use curfew_tests::bundle::json_of;
 use curfew_tests::cost::Cost;
 use curfew_tests::delivery::queue_event;
 use curfew_tests::socket_events::{by_ticket, by_token, disconnect};
 use curfew_tests::template;
+use domain::limits::{SOCKETS_PER_DEVICE, TICKETS_PER_SESSION};
 use jiff::SignedDuration;
 
 use super::{Metered, Named};
@@ -37,7 +39,25 @@ pub async fn of_sockets() -> Vec<Named> {
     costs.push(("heartbeat-touch", m.used(app.heartbeat("phone")).await.0));
     let (cost, _) = m.used(app.socket_event(disconnect("page"))).await;
     costs.push(("socket-end", cost));
+    costs.extend(Box::pin(of_caps(&m, &phone)).await);
     costs
+}
+
+/// A ticket and a handshake where as many others exist as may: the oldest gives way.
+async fn of_caps(m: &Metered, phone: &TestDevice) -> Vec<Named> {
+    let app = &m.app;
+    for _ in 0..TICKETS_PER_SESSION {
+        app.ticket(phone).await;
+    }
+    let (ticket, _) = m.used(app.bundle.socket_ticket(&phone.token)).await;
+    for n in 0..SOCKETS_PER_DEVICE {
+        app.advance(SignedDuration::from_millis(1));
+        app.open(phone, &format!("L0SM9cOFvHcCI{n:02}=")).await;
+    }
+    app.advance(SignedDuration::from_millis(1));
+    let handshake = by_token(&phone.token, "L0SM9cOFvHcCIhw=");
+    let (handshake, _) = m.used(app.socket_event(handshake)).await;
+    vec![("ticket-capped", ticket), ("handshake-capped", handshake)]
 }
 
 /// Pushes to a device with and without a socket, and what the push leads to.

@@ -207,7 +207,7 @@ async fn a_handshake_of_an_expired_session_is_refused_to_the_second() {
 #[tokio::test]
 async fn a_handshake_whose_tables_fail_is_answered_500_and_opens_no_socket() {
     for is_made in [false, true] {
-        for number in 1..=3 {
+        for number in 1..=4 {
             let app = TestApp::new().await;
             let device = app.sign_in(None).await;
             app.aws.fail_call(number, is_made);

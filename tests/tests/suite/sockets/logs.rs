@@ -117,7 +117,9 @@ async fn no_token_ticket_or_frame_is_ever_logged() {
     let laptop = app.sign_in(None).await;
     let device = app.sign_in(None).await;
     let ticket = app.ticket(&device).await;
-    let unknown = domain::SocketTicket::new([7; 32]).to_text().to_string();
+    let unknown = domain::SocketTicket::new(device.session, [7; 32])
+        .to_text()
+        .to_string();
     let (log, _guard) = listen();
 
     app.socket_event(by_token(&device.token, "one")).await;

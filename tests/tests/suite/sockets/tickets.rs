@@ -8,8 +8,11 @@ use curfew_tests::bundle::{ORIGIN, SOCKET_URL, json_of, problem_of, ticket_event
 use curfew_tests::socket_events::{by_ticket, handshake};
 use curfew_tests::tables;
 use curfew_tests::wire::CallResult;
+use domain::limits::TICKETS_PER_SESSION;
+use domain::{SocketTicket, Timestamp};
 use jiff::SignedDuration;
 use serde_json::Value;
+use store::Ticket;
 
 async fn status(app: &TestApp, ticket: &str) -> u16 {
     app.socket_event(by_ticket(ticket, "page"))
@@ -47,7 +50,7 @@ async fn a_ticket_has_an_expiry_and_a_url_and_is_stored_as_a_hash() {
     let body = json_of(&reply);
     assert_eq!(reply.headers["cache-control"], "no-store");
     assert_eq!(body["url"], SOCKET_URL);
-    let expires_at: domain::Timestamp = body["expires_at"].as_str().unwrap().parse().unwrap();
+    let expires_at: Timestamp = body["expires_at"].as_str().unwrap().parse().unwrap();
     let lasts = expires_at.duration_since(app.clock.now());
     assert_eq!(lasts, SignedDuration::from_secs(30));
     let text = body["ticket"].as_str().unwrap();
@@ -221,11 +224,11 @@ async fn a_malformed_or_unknown_ticket_is_refused() {
     let app = TestApp::new().await;
     let page = app.sign_in(None).await;
     let ticket = app.ticket(&page).await;
-    let unknown = domain::SocketTicket::new([7; 32]).to_text();
+    let unknown = SocketTicket::new(page.session, [7; 32]).to_text();
     for wrong in [
         "",
         "cfs_",
-        &ticket[..52],
+        &ticket[..73],
         &ticket.to_uppercase(),
         &unknown,
         &page.token,
@@ -245,4 +248,65 @@ async fn a_malformed_or_unknown_ticket_is_refused() {
         200,
         "the ticket is still unused"
     );
+}
+
+#[tokio::test]
+async fn the_oldest_unused_ticket_of_a_session_gives_way_to_a_new_one() {
+    let (app, [page, other]) = TestApp::with_devices().await;
+    let of_other = app.ticket(&other).await;
+    let mut tickets = Vec::new();
+    for _ in 0..=TICKETS_PER_SESSION {
+        app.advance(SignedDuration::from_millis(1));
+        tickets.push(app.ticket(&page).await);
+    }
+
+    assert_eq!(app.aws.rows(tables::TICKETS).len(), TICKETS_PER_SESSION + 1);
+    assert_eq!(status(&app, &tickets[0]).await, 401, "the oldest");
+    for ticket in &tickets[1..] {
+        assert_eq!(status(&app, ticket).await, 200);
+    }
+    assert_eq!(status(&app, &of_other).await, 200, "of another session");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn concurrent_requests_leave_no_more_tickets_than_the_cap() {
+    let app = Arc::new(TestApp::new().await);
+    let page = Arc::new(app.sign_in(None).await);
+
+    let requests: Vec<_> = (0..24)
+        .map(|_| {
+            let (app, page) = (app.clone(), page.clone());
+            tokio::spawn(async move { app.ticket(&page).await })
+        })
+        .collect();
+    for request in requests {
+        request.await.unwrap();
+    }
+
+    assert_eq!(app.aws.rows(tables::TICKETS).len(), TICKETS_PER_SESSION);
+}
+
+#[tokio::test]
+async fn a_request_for_a_ticket_deletes_at_most_eight() {
+    let app = TestApp::new().await;
+    let page = app.sign_in(None).await;
+    for n in 0..100 {
+        let row = Ticket {
+            account: page.account,
+            device: page.id,
+            session: page.session,
+            origin: None,
+            expires_at: app.clock.now(),
+        };
+        let hash = SocketTicket::new(page.session, [n; 32]).hash();
+        app.bundle.store.put_ticket(&hash, &row).await.unwrap();
+    }
+    app.aws.clear_calls();
+
+    let newest = app.ticket(&page).await;
+
+    let deletes = app.aws.operations();
+    let deletes = deletes.iter().filter(|it| *it == "DeleteItem").count();
+    assert_eq!(deletes, 8);
+    assert_eq!(status(&app, &newest).await, 200);
 }

@@ -69,8 +69,11 @@ async fn more_sockets_than_fit_in_one_message_are_all_closed() {
     let app = TestApp::new().await;
     let laptop = app.sign_in(None).await;
     let device = app.sign_in(None).await;
+    // More than the cap of a device, as many devices could have.
     for n in 0..501 {
-        app.open(&device, &format!("socket-{n}")).await;
+        let row = app.socket_row(&device, &format!("socket-{n}")).await;
+        app.bundle.store.connect(&row).await.unwrap();
+        app.aws.open(row.id.as_str());
     }
     let sign_out = app.sign_out_device(&laptop, &device).await;
 
