@@ -149,6 +149,54 @@ def permit_a_batch_as_its_parts() -> None:
     iam_actions.extract_iam_action = extract_needed
 
 
+def name_the_attributes_of_writes() -> None:
+    """`dynamodb:Attributes` has the names of a projection only. It also has those in
+    the key, the item and the expressions of a write, for each part of a transaction."""
+    from ministack.core import iam_actions, iam_evaluator
+
+    context_of = iam_actions.dynamodb_service_context
+    checks_of = iam_actions.dynamodb_transaction_checks
+    enforce = iam_evaluator.enforce
+    # The first segment of a path, and no value or function.
+    name = re.compile(r"(?<![:.#\w])#?\w+\b(?!\s*\()")
+    keywords = {"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "IN", "BETWEEN"}
+
+    def named(request: dict) -> list:
+        aliases = request.get("ExpressionAttributeNames") or {}
+        expressions = [request.get(part) or "" for part in ("UpdateExpression", "ConditionExpression")]
+        found = name.findall(" ".join(expressions))
+        names = [aliases.get(one, one) for one in found if one.upper() not in keywords]
+        parts = [request.get(part) or {} for part in ("Key", "Item", "AttributeUpdates", "Expected")]
+        return [*names, *(one for part in parts for one in part)]
+
+    def context_with_names(body: bytes) -> dict:
+        context = context_of(body)
+        names = [*context.get("dynamodb:Attributes", []), *(named(json.loads(body)) if context else [])]
+        return {**context, "dynamodb:Attributes": names} if names else context
+
+    class ActionOnItem(str):
+        attributes: list
+
+    def checks_with_names(action: str, body: bytes, *rest: object) -> list:
+        checks = []
+        for item in json.loads(body)["TransactItems"] if checks_of(action, body, *rest) else []:
+            for checked, table in checks_of(action, json.dumps({"TransactItems": [item]}), *rest):
+                on_item = ActionOnItem(checked)
+                on_item.attributes = [one for part in item.values() for one in named(part)]
+                checks.append((on_item, table))
+        return checks
+
+    def enforce_on_item(key: str, action: str, *rest: object, **more: object) -> object:
+        if isinstance(action, ActionOnItem):
+            context = {**more["service_context"], "dynamodb:Attributes": action.attributes}
+            more["service_context"] = context
+        return enforce(key, action, *rest, **more)
+
+    iam_actions.dynamodb_service_context = context_with_names
+    iam_actions.dynamodb_transaction_checks = checks_with_names
+    iam_evaluator.enforce = enforce_on_item
+
+
 def hand_preflights_to_the_routes() -> None:
     """An OPTIONS request gets a 403 if the API has no CORS settings. The real
     gateway then uses the routes, such as `$default`."""
@@ -384,6 +432,7 @@ CORRECTIONS = {
     "secure-transport": count_as_secure,
     "preflights": hand_preflights_to_the_routes,
     "batch-permissions": permit_a_batch_as_its_parts,
+    "attributes": name_the_attributes_of_writes,
     "queue-concurrency": read_concurrency_as_a_number,
     "signatures": verify_signatures_as_sent,
     "subprotocols": accept_the_functions_subprotocol,

@@ -460,7 +460,7 @@ def publishes_where_tls_is_demanded() -> bool:
     return True
 
 
-def keys_with_the_right(name: str, action: str, resource: str) -> dict:
+def keys_with_the_right(name: str, action: str, resource: str, denied: list = ()) -> dict:
     """The keys of a new role that may do one thing."""
     iam = boto3.client("iam")
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
@@ -472,7 +472,7 @@ def keys_with_the_right(name: str, action: str, resource: str) -> dict:
     iam.put_role_policy(
         RoleName=name,
         PolicyName="Right",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right]}),
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [right, *denied]}),
     )
     sts = boto3.client("sts")
     return sts.assume_role(RoleArn=role, RoleSessionName="probe")["Credentials"]
@@ -493,6 +493,49 @@ def publishes_batches_by_the_right_to_publish() -> bool:
     except sns.exceptions.AuthorizationErrorException:
         return False
     return len(answer["Successful"]) == 1
+
+
+def updates() -> list:
+    """The updates that a role may make to which one attribute is denied."""
+    table = boto3.client("dynamodb").create_table(
+        TableName="by-attributes",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )["TableDescription"]
+    action, arn = "dynamodb:UpdateItem", table["TableArn"]
+    condition = {"ForAnyValue:StringEquals": {"dynamodb:Attributes": ["shut"]}}
+    denied = {"Effect": "Deny", "Action": action, "Resource": arn, "Condition": condition}
+    keys = keys_with_the_right("updater", action, arn, [denied])
+    dynamodb = boto3.client(
+        "dynamodb",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    done = []
+    for attribute in ("open", "shut"):
+        update = {
+            "TableName": "by-attributes",
+            "Key": {"id": {"S": "row"}},
+            "UpdateExpression": "SET #name = :value",
+            "ExpressionAttributeNames": {"#name": attribute},
+            "ExpressionAttributeValues": {":value": {"S": "x"}},
+        }
+        attempts = {
+            attribute: lambda: dynamodb.update_item(**update),
+            f"{attribute} in a transaction": lambda: dynamodb.transact_write_items(
+                TransactItems=[{"Update": update}]
+            ),
+        }
+        for name, attempt in attempts.items():
+            try:
+                attempt()
+                done.append(name)
+            except dynamodb.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != "AccessDeniedException":
+                    raise
+    return done
 
 
 def main() -> None:
@@ -517,6 +560,7 @@ def main() -> None:
     seen["second_batch"] = second_batch(ids, batches)
     seen["publishes_where_tls_is_demanded"] = publishes_where_tls_is_demanded()
     seen["publishes_batches_by_the_right_to_publish"] = publishes_batches_by_the_right_to_publish()
+    seen["updates"] = updates()
     json.dump(seen, sys.stdout)
 
 

@@ -13,13 +13,14 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 14] = [
+const CORRECTIONS: [&str; 15] = [
     "nagle",
     "partial-batches",
     "client-address",
     "secure-transport",
     "preflights",
     "batch-permissions",
+    "attributes",
     "queue-concurrency",
     "signatures",
     "subprotocols",
@@ -45,6 +46,7 @@ struct Seen {
     second_batch: Vec<String>,
     publishes_where_tls_is_demanded: bool,
     publishes_batches_by_the_right_to_publish: bool,
+    updates: Vec<String>,
 }
 
 /// The report of a client of a socket and of its function.
@@ -242,6 +244,19 @@ fn the_permission_to_publish_covers_batches() {
         !bare().publishes_batches_by_the_right_to_publish,
         "no longer needed"
     );
+}
+
+#[test]
+fn a_policy_can_deny_the_update_of_an_attribute() {
+    assert_eq!(corrected().updates, ["open", "open in a transaction"]);
+
+    let all = [
+        "open",
+        "open in a transaction",
+        "shut",
+        "shut in a transaction",
+    ];
+    assert_eq!(bare().updates, all, "no longer needed");
 }
 
 #[test]

@@ -14,11 +14,31 @@ use curfew_tests::template;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+/// The attributes by which a session can be made valid again. Only a function whose
+/// expressions name one may update it.
+const GUARDED: [(&str, &[&str]); 2] = [
+    (
+        "Accounts",
+        &["disabled_at", "epoch", "kept_session", "password_hash"],
+    ),
+    (
+        "Devices",
+        &[
+            "device_key_hash",
+            "epoch",
+            "expires_at",
+            "signed_in_key",
+            "token_hash",
+            "verified_at",
+        ],
+    ),
+];
+
 /// Returns every attempt with its name.
 fn attempts() -> Vec<(String, Call)> {
     let stack = stack();
     let tables = &stack.tables;
-    let mut attempts = Vec::new();
+    let mut attempts = updates_of_guarded();
     let mut attempt = |name: String, call: Call| attempts.push((name, call));
 
     for (name, table) in [
@@ -130,8 +150,25 @@ fn gateway_path(url: &str, stage: &str, path: &str) -> String {
     format!("/_aws/execute-api/{id}/{stage}{path}")
 }
 
-/// Returns every way of reading or writing a row. None of them finds its row.
-fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
+/// Returns the updates of guarded attributes.
+fn updates_of_guarded() -> Vec<(String, Call)> {
+    let mut attempts = Vec::new();
+    for (name, attributes) in GUARDED {
+        let table = match name {
+            "Accounts" => &stack().tables.accounts,
+            _ => &stack().tables.devices,
+        };
+        for attribute in attributes {
+            let attempt = format!("UpdateItem {name}.{attribute}");
+            let updates = updates(name, table, attribute);
+            attempts.extend(updates.map(|call| (attempt.clone(), call)));
+        }
+    }
+    attempts
+}
+
+/// Returns the key of a row that does not exist.
+fn key_of(name: &str) -> Value {
     let keys: &[&str] = match name {
         "Accounts" => &["account_id"],
         "Identities" => &["email"],
@@ -140,13 +177,50 @@ fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
         "Tickets" => &["session_id", "ticket_hash"],
         _ => &["account_id", "sign_out_id"],
     };
-    let key: Value = keys
-        .iter()
+    keys.iter()
         .map(|key| {
             let kind = if *key == "ticket_hash" { "B" } else { "S" };
             ((*key).to_owned(), json!({ kind: "bm9ib2R5" }))
         })
-        .collect();
+        .collect()
+}
+
+/// Returns updates of one attribute of a row that does not exist: alone, by another
+/// spelling, by its removal, and as the second part of a transaction.
+fn updates(name: &str, table: &str, attribute: &str) -> [Call; 4] {
+    let update = |expression: String, extra: Value| {
+        let mut update = json!({
+            "TableName": table,
+            "Key": key_of(name),
+            "UpdateExpression": expression,
+            "ConditionExpression": "attribute_exists(nothing)",
+        });
+        let extra = extra.as_object().expect("an object").clone();
+        update.as_object_mut().expect("an object").extend(extra);
+        update
+    };
+    let values = json!({ "ExpressionAttributeValues": { ":none": { "S": "" } } });
+    let plain = update(
+        format!("SET last_write = :none, {attribute} = :none"),
+        values.clone(),
+    );
+    let mut aliased = values;
+    aliased["ExpressionAttributeNames"] = json!({ "#a": attribute });
+    let aliased = update("SET #a = :none".to_owned(), aliased);
+    let removed = update(format!("REMOVE {attribute}"), json!({}));
+    let other = update("REMOVE nothing".to_owned(), json!({}));
+    let parts = json!([{ "Update": other }, { "Update": aliased }]);
+    [
+        Call::dynamodb("UpdateItem", &plain),
+        Call::dynamodb("UpdateItem", &aliased),
+        Call::dynamodb("UpdateItem", &removed),
+        Call::dynamodb("TransactWriteItems", &json!({ "TransactItems": parts })),
+    ]
+}
+
+/// Returns every way of reading or writing a row. None of them finds its row.
+fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
+    let key = key_of(name);
     let never = "attribute_exists(nothing)";
     let row = json!({ "TableName": table, "Key": key });
     let changed = json!({
@@ -168,7 +242,7 @@ fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
     vec![
         call("GetItem", &row),
         call("BatchGetItem", &batch),
-        ("Query", query(table, keys[0], None)),
+        ("Query", query(table, partition_key(name), None)),
         call("Scan", &scan),
         call("PutItem", &put),
         call("UpdateItem", &changed),
@@ -180,6 +254,14 @@ fn on_table(name: &str, table: &str) -> Vec<(&'static str, Call)> {
         ),
         call("DescribeTable", &whole),
     ]
+}
+
+fn partition_key(name: &str) -> &'static str {
+    match name {
+        "Identities" => "email",
+        "Tickets" => "session_id",
+        _ => "account_id",
+    }
 }
 
 fn query(table: &str, key: &str, index: Option<&str>) -> Call {
@@ -251,9 +333,14 @@ const CHECK: &[&str] = &[
     "UpdateItem Receipts",
 ];
 
+/// The further update that ends a session in its own row, or keeps it.
+const MARK: &[&str] = &["UpdateItem Devices.signed_in_key"];
+
 /// The further calls that move an account's epoch.
 const MOVE_THE_EPOCH: &[&str] = &[
     "UpdateItem Accounts",
+    "UpdateItem Accounts.epoch",
+    "UpdateItem Accounts.kept_session",
     "ConditionCheckItem Devices",
     "PutItem Receipts",
 ];
@@ -262,7 +349,15 @@ const MOVE_THE_EPOCH: &[&str] = &[
 const ALLOWED: [(&str, &[&[&str]]); 17] = [
     ("Api", &[]),
     ("Authorizer", &[CHECK]),
-    ("ChangePassword", &[CHECK, MOVE_THE_EPOCH]),
+    (
+        "ChangePassword",
+        &[
+            CHECK,
+            MARK,
+            MOVE_THE_EPOCH,
+            &["UpdateItem Accounts.password_hash"],
+        ],
+    ),
     ("Introspect", &[CHECK]),
     (
         "ListDevices",
@@ -274,6 +369,7 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
             "GetItem Identities",
             "BatchGetItem Accounts",
             "UpdateItem Accounts",
+            "UpdateItem Accounts.password_hash",
             "BatchGetItem Devices",
             "PutItem Devices",
             "UpdateItem Receipts",
@@ -310,11 +406,15 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
     ),
     ("RenameDevice", &[CHECK]),
     ("Register", &[&["PutItem Accounts", "PutItem Identities"]]),
-    ("Session", &[CHECK, &["PutItem Receipts"]]),
-    ("SignOutAll", &[CHECK, MOVE_THE_EPOCH]),
+    ("Session", &[CHECK, MARK, &["PutItem Receipts"]]),
+    ("SignOutAll", &[CHECK, MARK, MOVE_THE_EPOCH]),
     (
         "SignOutDevice",
-        &[CHECK, &["ConditionCheckItem Accounts", "PutItem Receipts"]],
+        &[
+            CHECK,
+            MARK,
+            &["ConditionCheckItem Accounts", "PutItem Receipts"],
+        ],
     ),
     (
         "SignOutReceipts",
@@ -346,18 +446,21 @@ const ALLOWED: [(&str, &[&[&str]]); 17] = [
     ),
     (
         "Sweep",
-        &[&[
-            "Query Devices/by_signed_in",
-            "BatchGetItem Devices",
-            "UpdateItem Devices",
-            "BatchGetItem Receipts",
-            "UpdateItem Receipts",
-            "Publish Events",
-            "SendMessage SweepQueue",
-            "ReceiveMessage SweepQueue",
-            "DeleteMessage SweepQueue",
-            "GetQueueAttributes SweepQueue",
-        ]],
+        &[
+            MARK,
+            &[
+                "Query Devices/by_signed_in",
+                "BatchGetItem Devices",
+                "UpdateItem Devices",
+                "BatchGetItem Receipts",
+                "UpdateItem Receipts",
+                "Publish Events",
+                "SendMessage SweepQueue",
+                "ReceiveMessage SweepQueue",
+                "DeleteMessage SweepQueue",
+                "GetQueueAttributes SweepQueue",
+            ],
+        ],
     ),
 ];
 
