@@ -26,9 +26,9 @@ pub fn add_devices(engine: &Engine, like: &Device, count: usize, now: Timestamp)
     let (mut tokens, mut rows) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for at in 1..=count as u64 {
         let at = at.to_be_bytes();
+        let key = DeviceKey::new(now, filled(at));
         let id = DeviceId::new(now, filled(at));
         let token = Token::new(like.account, id, filled(at));
-        let key = DeviceKey::new(id, filled(at));
         let bytes = |hash: &[u8]| json!({ "B": STANDARD.encode(hash) });
         let key_of_like = row["signed_in_key"]["S"]
             .as_str()
@@ -38,7 +38,7 @@ pub fn add_devices(engine: &Engine, like: &Device, count: usize, now: Timestamp)
         row["device_id"] = json!({ "S": id.to_string() });
         row["session_id"] = json!({ "S": SessionId::from_random(filled(at)).to_string() });
         row["token_hash"] = bytes(token.hash().as_bytes());
-        row["device_key_hash"] = bytes(key.hash().as_bytes());
+        row["device_key_hash"] = bytes(key.hash_in(like.account).as_bytes());
         rows.push(row.clone());
         tokens.push(token);
     }

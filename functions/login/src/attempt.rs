@@ -3,8 +3,9 @@
 use device_info::ReportedInfo;
 use domain::password::Password;
 use domain::{DeviceKey, EmailAddress};
-use http_api::{DEVICE_COOKIE, Object, Problem, Request};
+use http_api::{Object, Problem, Request};
 
+use crate::device_keys::DeviceKeys;
 use crate::{Login, TokenTransport};
 
 /// A well-formed request.
@@ -12,7 +13,7 @@ pub(crate) struct Attempt {
     pub(crate) email: EmailAddress,
     pub(crate) password: Password,
     pub(crate) reported: ReportedInfo,
-    pub(crate) device_key: Option<DeviceKey>,
+    pub(crate) device_keys: DeviceKeys,
     pub(crate) transport: TokenTransport,
 }
 
@@ -40,29 +41,21 @@ impl Attempt {
                 refused.problem.to_string(),
             )
         })?;
-        let device_key = match &body.device_key {
-            Some(key) => Some(
-                DeviceKey::parse(key)
-                    .map_err(|error| Problem::invalid("device_key", error.to_string()))?,
-            ),
-            None if body.transport == TokenTransport::Cookie => from_cookie(request),
-            None => None,
+        let mut device_keys = match body.transport {
+            TokenTransport::Cookie => DeviceKeys::from_cookie(request),
+            TokenTransport::Bearer => DeviceKeys::default(),
         };
+        if let Some(key) = &body.device_key {
+            let key = DeviceKey::parse(key)
+                .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
+            device_keys.push(key);
+        }
         Ok(Self {
             email,
             password,
             reported,
-            device_key,
+            device_keys,
             transport: body.transport,
         })
-    }
-}
-
-/// Returns the device key in a page's cookie. Ignores a malformed one: no script can
-/// fix that cookie, and the answer replaces it.
-fn from_cookie(request: &Request) -> Option<DeviceKey> {
-    match request.cookies(DEVICE_COOKIE).as_slice() {
-        [key] => DeviceKey::parse(key).ok(),
-        _ => None,
     }
 }

@@ -6,24 +6,27 @@
 )]
 
 mod attempt;
+mod device_keys;
 mod new_session;
 
+use std::mem;
 use std::sync::Mutex;
 
 use domain::password::{Hasher, Password, PasswordCheck, StoredHash};
 use domain::session::{SessionStatus, session_status};
-use domain::{Account, AccountId, DeviceKey, DeviceType, EndedSession, Limits, Rfc3339, Timestamp};
+use domain::{Account, AccountId, DeviceType, EndedSession, Limits, Rfc3339, Timestamp};
 use http_api::{
     AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
     Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
-use store::{Store, StoreError, WriteOutcome};
+use store::{Rows, Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 use attempt::Attempt;
+use device_keys::DeviceKeys;
 use new_session::NewSession;
 
 /// The most attempts of a sign-in when other writes change the same rows in between.
@@ -101,10 +104,13 @@ pub struct Login {
     #[serde(default)]
     #[schema(value_type = Option<DeviceClaims>)]
     pub device: Option<Object<DeviceClaims>>,
-    /// The device key from the last sign-in on this device: with it, the device keeps
-    /// its id. A browser sends it in a cookie.
+    /// The device key: with it, the device keeps its id, and a sign-in that is sent again
+    /// because its answer was lost does not become another device. A device makes it
+    /// before its first sign-in to an account: `cfd_`, the milliseconds since 1970, `_`, and
+    /// 32 random bytes in base64url. Without it, the answer has one. A page's earlier
+    /// keys come in a cookie, too.
     #[serde(default)]
-    #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[0-9]{13}_[A-Za-z0-9_-]{43}$")]
     pub device_key: Option<Zeroizing<String>>,
     /// The way in which the client gets its token.
     #[serde(default)]
@@ -119,9 +125,11 @@ pub struct LoggedIn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cft_[A-Za-z0-9_-]{92}$")]
     pub token: Option<Zeroizing<String>>,
-    /// The key that identifies the device at its next sign-in. Absent with `cookie`.
+    /// The key that identifies the device at its next sign-in: the one of the request, or
+    /// another one if that can't name a new device because its time is more than a day
+    /// off. Absent with `cookie`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, pattern = "^cfd_[A-Za-z0-9_-]{70}$")]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[0-9]{13}_[A-Za-z0-9_-]{43}$")]
     pub device_key: Option<Zeroizing<String>>,
     /// The session's id, as sockets and events name it. It is not a secret and gives no
     /// access.
@@ -140,7 +148,10 @@ impl LoggedIn {
     fn example() -> Self {
         Self {
             token: Some(Zeroizing::new(format!("cft_{}", "x".repeat(92)))),
-            device_key: Some(Zeroizing::new(format!("cfd_{}", "x".repeat(70)))),
+            device_key: Some(Zeroizing::new(format!(
+                "cfd_1795168800000_{}",
+                "x".repeat(43)
+            ))),
             session: "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11".to_owned(),
             expires_at: "2027-11-20T09:30:00Z"
                 .parse::<Timestamp>()
@@ -181,31 +192,33 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     ),
 )]
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
-    let attempt = Attempt::read(request)?;
+    let mut attempt = Attempt::read(request)?;
+    let mut keys = mem::take(&mut attempt.device_keys);
     let found = deps.store.account_by_email(&attempt.email).await?;
     // For an unknown address, read the rows of a random account and verify against a
     // dummy hash, so that the answer takes as long as for a wrong password.
     let account_id = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
-    let known = attempt.device_key.as_ref().map(DeviceKey::device);
     let mut verified: Option<StoredHash> = None;
     let mut needs_rehash = false;
     for _ in 0..ATTEMPTS {
-        let mut rows = deps.store.rows(account_id, known.as_slice()).await?;
-        let before = known.and_then(|id| rows.take_device(id));
-        let account = rows.account;
+        let Rows { account, devices } = deps
+            .store
+            .rows(account_id, &keys.devices_in(account_id))
+            .await?;
         let stored = account.as_ref().map(|account| &account.password_hash);
         if verified.is_none() || verified.as_ref() != stored {
             needs_rehash = verify(deps, request, &attempt.password, account.as_ref())?;
             verified = stored.cloned();
         }
         let account = require_enabled(request, account)?;
-        let session = NewSession::new(&deps.limits, request, &attempt, &account, before, now);
+        let device = keys.recognize(&account, devices, now);
+        let session = NewSession::new(&deps.limits, request, &attempt, &account, device, now);
         match write(deps, &account, &session, now).await? {
             WriteOutcome::Done => {
                 if needs_rehash {
                     rehash(deps, &attempt.password, &account).await;
                 }
-                return Ok(answer(&attempt, &account, session, deps, now));
+                return Ok(answer(deps, &attempt, &account, session, &keys, now));
             }
             // Another write came first, or the answer to ours was lost. The same
             // session must not be written twice: the next round makes a new one.
@@ -286,17 +299,18 @@ fn require_enabled(request: &Request, account: Option<Account>) -> Result<Accoun
 }
 
 fn answer(
+    deps: &Deps,
     attempt: &Attempt,
     account: &Account,
     session: NewSession,
-    deps: &Deps,
+    keys: &DeviceKeys,
     now: Timestamp,
 ) -> Answer {
     let in_cookie = attempt.transport == TokenTransport::Cookie;
     let NewSession {
         row, token, key, ..
     } = session;
-    let (token, key) = (token.to_text(), key.to_text());
+    let token = token.to_text();
     let cookies = in_cookie.then(|| {
         let session_s = row.expires_at.duration_since(now).as_secs();
         let device_s = deps
@@ -306,7 +320,7 @@ fn answer(
             .as_secs();
         [
             cookie(SESSION_COOKIE, &token, session_s),
-            cookie(DEVICE_COOKIE, &key, device_s),
+            cookie(DEVICE_COOKIE, &keys.to_cookie(&key), device_s),
         ]
     });
     let answer = Answer::json(

@@ -1,37 +1,34 @@
-//! The new session: its device, its secrets and its row.
+//! The new session: its row and its secrets.
 
 use device_info::{ClientHints, ReportedInfo};
-use domain::token::DeviceKeyHash;
-use domain::{
-    Account, Device, DeviceId, DeviceInfo, DeviceKey, DeviceState, Limits, SessionId, Timestamp,
-    Token,
-};
+use domain::{Account, Device, DeviceInfo, DeviceState, Limits, SessionId, Timestamp, Token};
 use http_api::Request;
+use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
+use crate::device_keys::Recognized;
 
 /// A new session: the row to write, and the secrets to show.
 pub(crate) struct NewSession {
     pub(crate) row: Device,
     pub(crate) replaced: Option<Device>,
     pub(crate) token: Token,
-    pub(crate) key: DeviceKey,
+    pub(crate) key: Zeroizing<String>,
 }
 
 impl NewSession {
-    /// Creates a session for the device that the key names, if the key is right, and
-    /// for a new device otherwise.
+    /// Creates a session for a device.
     pub(crate) fn new(
         limits: &Limits,
         request: &Request,
         attempt: &Attempt,
         account: &Account,
-        before: Option<Device>,
+        recognized: Recognized<'_>,
         now: Timestamp,
     ) -> Self {
-        let (before, used_key, id) = identify(attempt, before, now);
+        let Recognized { key, before } = recognized;
+        let id = key.device_in(account.id);
         let token = Token::new(account.id, id, runtime::random());
-        let key = DeviceKey::new(id, runtime::random());
         let (info, reported_name) = describe(attempt, request, before.as_ref());
         let row = Device {
             account: account.id,
@@ -42,8 +39,7 @@ impl NewSession {
             place: request.place(),
             session: SessionId::from_random(runtime::random()),
             token_hash: token.hash(),
-            key_hash: key.hash(),
-            previous_key_hash: used_key,
+            key_hash: key.hash_in(account.id),
             epoch: account.epoch,
             last_epoch: account.epoch,
             first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
@@ -61,34 +57,9 @@ impl NewSession {
             row,
             replaced: before,
             token,
-            key,
+            key: key.to_text(),
         }
     }
-}
-
-/// Returns the row and the hash of the key that names it, if the key is right, and the
-/// device's id, a new one without a row.
-fn identify(
-    attempt: &Attempt,
-    before: Option<Device>,
-    now: Timestamp,
-) -> (Option<Device>, Option<DeviceKeyHash>, DeviceId) {
-    let presented = attempt.device_key.as_ref().map(DeviceKey::hash);
-    let before = before.filter(|row| presented.is_some_and(|key| has_key(row, key)));
-    let id = before
-        .as_ref()
-        .map_or_else(|| DeviceId::new(now, runtime::random()), |row| row.id);
-    // The used key stays valid until the new one is used: the answer that carries the
-    // new one may be lost.
-    let used_key = presented.filter(|_| before.is_some());
-    (before, used_key, id)
-}
-
-/// Returns whether the row has this key, now or as the previous one. Compares both in
-/// any case (`|`), so that the time does not show which.
-fn has_key(row: &Device, key: DeviceKeyHash) -> bool {
-    let previous = row.previous_key_hash.as_ref();
-    key.matches(&row.key_hash) | previous.is_some_and(|previous| key.matches(previous))
 }
 
 /// Returns the details of the device and the name that it reports. Keeps the name that

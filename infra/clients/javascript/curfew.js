@@ -219,32 +219,14 @@ export class Curfew {
   }
 
   async #signInAlone(email, password) {
+    const { device_key: key, ...session } = await this.#logIn(email, password);
     const account = accountOf(email);
-    const keys = this.#usesCookie ? [] : await this.#deviceKeys();
-    const [, key] = keys.find(([name]) => name === account) || keys.find(([name]) => name === "") || [];
-    const body = { email, password };
-    if (this.#device) {
-      body.device = this.#device;
-    }
-    if (this.#usesCookie) {
-      body.transport = "cookie";
-    }
-    let answer;
-    try {
-      answer = await this.#ask("POST", "/v1/login", { body: key ? { ...body, device_key: key } : body });
-    } catch (error) {
-      // A damaged device key is dropped. The device becomes a new one.
-      if (!key || error.document?.field !== "device_key") {
-        throw error;
-      }
-      answer = await this.#ask("POST", "/v1/login", { body });
-    }
-    const { device_key: newKey, ...session } = answer;
-    const others = keys.filter(([name]) => name !== account && name !== "");
+    const others = (await this.#deviceKeys()).filter(([name]) => name !== account);
+    // A page's key is in its cookie from now on.
+    const keys = key ? [...others, [account, key]].slice(-MAX_KEYS) : others;
     let replaced;
     try {
-      const newKeys = newKey ? [...others, [account, newKey]].slice(-MAX_KEYS) : null;
-      replaced = await this.#exclusively(() => this.#store(session, newKeys));
+      replaced = await this.#exclusively(() => this.#store(session, keys));
     } catch (error) {
       // The session could not be stored, so it must not stay valid.
       this.#inBackground(this.#ask("POST", "/v1/sign-out", { token: session.token }));
@@ -258,14 +240,43 @@ export class Curfew {
     return this.session;
   }
 
-  /** Returns the device keys, each with the name of its account, the latest last. A
-   * storage of an older version of this module has one key. */
+  /** Sends a sign-in with the account's device key. A new key is stored before: if the
+   * answer is lost, the next sign-in is the same device. */
+  async #logIn(email, password) {
+    const account = accountOf(email);
+    const keys = await this.#deviceKeys();
+    const others = keys.filter(([name]) => name !== account);
+    const [, stored = null] = keys.find(([name]) => name === account) || [];
+    const key = stored || newDeviceKey();
+    if (stored === null) {
+      await this.#write("device", [...others, [account, key]].slice(-MAX_KEYS));
+    }
+    const body = { email, password, device_key: key };
+    if (this.#device) {
+      body.device = this.#device;
+    }
+    if (this.#usesCookie) {
+      body.transport = "cookie";
+    }
+    try {
+      return await this.#ask("POST", "/v1/login", { body });
+    } catch (error) {
+      const isDamaged = stored !== null && error.document?.field === "device_key";
+      const isRefused = error instanceof CurfewError && !error.passes;
+      // A mistyped address must not use up the place of an account's key.
+      if (isDamaged || (isRefused && stored === null)) {
+        await this.#write("device", others);
+      }
+      if (isDamaged) {
+        return this.#logIn(email, password);
+      }
+      throw error;
+    }
+  }
+
+  /** Returns the device keys, each with the name of its account, the latest last. */
   async #deviceKeys() {
     const stored = await this.#read("device");
-    if (typeof stored === "string") {
-      const session = await this.#read("session");
-      return [[session === null ? "" : accountOf(session.account.email), stored]];
-    }
     return Array.isArray(stored) ? stored : [];
   }
 
@@ -287,9 +298,7 @@ export class Curfew {
       await this.#everyTabStopped();
       await this.#wipe(ended?.toWipe ? ended : REPLACED);
     }
-    if (keys !== null) {
-      await this.#write("device", keys);
-    }
+    await this.#write("device", keys);
     await this.#write("owner", session.account.id);
     await this.#write("session", session);
     await this.#remove("ended");
@@ -439,43 +448,14 @@ export class Curfew {
   // --- Answers ------------------------------------------------------------
 
   /** Calls the API. A refusal is applied to the session, and thrown. */
-  async #ask(method, path, { session = null, token = session?.token, body, keepalive = false } = {}) {
-    const what = `${method} ${path}`;
-    const headers = new Headers();
-    if (token) {
-      headers.set("authorization", `Bearer ${token}`);
-    }
-    if (body !== undefined) {
-      headers.set("content-type", "application/json");
-    }
-    const late = timeout(this.#timing.answerMs);
-    let response;
-    let text;
-    try {
-      // Only what the network does with the request is caught: an error that is thrown
-      // while the request is made is one of the program.
-      response = await answered(
-        what,
-        this.#fetch(`${this.#api}${path}`, {
-          method,
-          headers,
-          body: body === undefined ? undefined : JSON.stringify(body),
-          cache: "no-store",
-          credentials: this.#usesCookie && !token ? "include" : "omit",
-          redirect: "error",
-          keepalive,
-          signal: late.signal,
-        }),
-      );
-      text = await answered(what, response.text());
-    } finally {
-      late.clear();
-    }
+  async #ask(method, path, { session = null, token = session?.token, body, keepalive } = {}) {
+    const { response, text } = await this.#send(method, path, { token, body, keepalive });
     if (response.ok) {
       try {
         return JSON.parse(text);
       } catch (cause) {
-        throw new CurfewError(`unreadable answer to ${what}`, { status: response.status, cause });
+        const what = `unreadable answer to ${method} ${path}`;
+        throw new CurfewError(what, { status: response.status, cause });
       }
     }
     const document = problemIn(response, text);
@@ -489,6 +469,39 @@ export class Curfew {
       document,
       retryAfterMs: Number.isFinite(seconds) ? Math.min(seconds, 300) * 1000 : 0,
     });
+  }
+
+  /** Sends a request to the API. Returns the answer and its text. */
+  async #send(method, path, { token, body, keepalive = false }) {
+    const what = `${method} ${path}`;
+    const headers = new Headers();
+    if (token) {
+      headers.set("authorization", `Bearer ${token}`);
+    }
+    if (body !== undefined) {
+      headers.set("content-type", "application/json");
+    }
+    const late = timeout(this.#timing.answerMs);
+    try {
+      // Only what the network does with the request is caught: an error that is thrown
+      // while the request is made is one of the program.
+      const response = await answered(
+        what,
+        this.#fetch(`${this.#api}${path}`, {
+          method,
+          headers,
+          body: body === undefined ? undefined : JSON.stringify(body),
+          cache: "no-store",
+          credentials: this.#usesCookie && !token ? "include" : "omit",
+          redirect: "error",
+          keepalive,
+          signal: late.signal,
+        }),
+      );
+      return { response, text: await answered(what, response.text()) };
+    } finally {
+      late.clear();
+    }
   }
 
   /** Applies a 401 of the API to the session whose token the call carried. */
@@ -1091,8 +1104,8 @@ function problemIn(response, text) {
 /**
  * Returns the name under which the device key of an account is kept: a hash of 32 bits
  * (FNV-1a), from which the address can't be read. Two addresses with the same hash
- * share a key, which the API does not accept for the other account: it becomes a new
- * device. So does another spelling of a domain.
+ * share a key, which names another device in each account. Another spelling of a domain
+ * becomes a new device.
  */
 function accountOf(email) {
   let hash = 0x811c9dc5;
@@ -1100,6 +1113,14 @@ function accountOf(email) {
     hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   }
   return hash.toString(16);
+}
+
+/** Makes a device key: the time in milliseconds, and 32 random bytes. */
+function newDeviceKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  const base64 = btoa(String.fromCharCode(...bytes));
+  const random = base64.replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+  return `cfd_${String(Date.now()).padStart(13, "0")}_${random}`;
 }
 
 /** Returns whether a refusal says that the session has ended. */

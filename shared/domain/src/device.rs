@@ -5,11 +5,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Epoch;
+use crate::device_key::DeviceKeyHash;
 use crate::end_info::{EndInfo, Scope};
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::{ENDING_ACTS_PER_HOUR, Limits, TOUCH_INTERVAL};
 use crate::receipt::Step;
-use crate::token::{DeviceKeyHash, TokenHash};
+use crate::token::TokenHash;
 
 /// The type of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -135,11 +136,8 @@ pub struct Device {
     pub session: SessionId,
     /// The hash of the session's token.
     pub token_hash: TokenHash,
-    /// The hash of the device key, which identifies it at its next sign-in.
+    /// The hash of the device key, which identifies it at its sign-ins.
     pub key_hash: DeviceKeyHash,
-    /// The hash of the device key before that, accepted until the new one is used: the
-    /// response with the new key may have been lost.
-    pub previous_key_hash: Option<DeviceKeyHash>,
     /// The account's epoch when the session began.
     pub epoch: Epoch,
     /// The last epoch that the session can be valid in: the one it began in or, since a

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 
 use crate::account::{Account, Epoch};
 use crate::device::{Device, DeviceInfo, DeviceState, Place};
+use crate::device_key::DeviceKey;
 use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::limits::Limits;
 use crate::password::{Hasher, Params, Password, StoredHash};
 use crate::session::Authenticated;
-use crate::token::{DeviceKey, Token};
+use crate::token::Token;
 
 pub(crate) fn now() -> Timestamp {
     "2026-11-20T10:00:00Z".parse().unwrap()
@@ -41,8 +42,7 @@ pub(crate) fn authenticated() -> Authenticated {
             place: Place::default(),
             session: SessionId::from_random([5; 16]),
             token_hash: token.hash(),
-            key_hash: DeviceKey::new(token.device(), [6; 32]).hash(),
-            previous_key_hash: None,
+            key_hash: DeviceKey::new(now, [6; 32]).hash_in(token.account()),
             epoch: Epoch(5),
             last_epoch: Epoch(5),
             first_signed_in_at: now,

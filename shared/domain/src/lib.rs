@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod device;
+pub mod device_key;
 pub mod email;
 pub mod end_info;
 pub mod ids;
@@ -23,6 +24,7 @@ mod fixtures;
 
 pub use account::{Account, Epoch};
 pub use device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
+pub use device_key::{DeviceKey, DeviceKeyHash};
 pub use email::EmailAddress;
 pub use end_info::{ByDevice, EndInfo, Reason, Scope};
 pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
@@ -31,7 +33,7 @@ pub use receipt::{Acknowledgement, EntryState, Receipt, ReceiptEntry, SessionPro
 pub use rfc3339::Rfc3339;
 pub use session::{AuthError, Authenticated, authenticate};
 pub use sign_out::{EndedSession, SignOut, SignOutTarget};
-pub use token::{DeviceKey, DeviceKeyHash, SocketTicket, TicketHash, Token, TokenHash};
+pub use token::{SocketTicket, TicketHash, Token, TokenHash};
 
 /// A point in time, in UTC.
 pub use jiff::Timestamp;

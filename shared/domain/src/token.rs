@@ -1,10 +1,9 @@
-//! Tokens, device keys and socket tickets: secrets that are shown once, and the
-//! hashes that are stored.
+//! Tokens and socket tickets: secrets that are shown once, and the hashes that are
+//! stored. The third secret is in [`crate::device_key`].
 //!
 //! | secret | text | characters |
 //! | --- | --- | --- |
 //! | token | `cft_` + base64url(account id ‖ device id ‖ 32 random bytes) + checksum | 4 + 86 + 6 |
-//! | device key | `cfd_` + base64url(device id ‖ 32 random bytes) + checksum | 4 + 64 + 6 |
 //! | socket ticket | `cfs_` + base64url(32 random bytes) + checksum | 4 + 43 + 6 |
 //!
 //! Base64url is that of RFC 4648 section 5, without padding and in its canonical form
@@ -28,15 +27,13 @@ use crate::ids::{AccountId, DeviceId, SessionId};
 pub const SECRET_BYTES: usize = 32;
 
 const TOKEN_PREFIX: &str = "cft_";
-const DEVICE_KEY_PREFIX: &str = "cfd_";
 const TICKET_PREFIX: &str = "cfs_";
 /// The base64url of a CRC-32's four bytes.
 const CHECKSUM_CHARS: usize = 6;
 const TOKEN_BYTES: usize = 16 + 16 + SECRET_BYTES;
-const DEVICE_KEY_BYTES: usize = 16 + SECRET_BYTES;
 const TICKET_BYTES: usize = 16 + SECRET_BYTES;
 
-/// The error for a text that is not a token, device key or socket ticket.
+/// The error for a text that is not a secret of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is malformed")]
 pub struct Malformed;
@@ -54,18 +51,6 @@ pub struct Token {
 /// The SHA-256 of a token's secret, as stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
-
-/// The secret that identifies a device at its next sign-in. Wiped when dropped.
-#[derive(ZeroizeOnDrop)]
-pub struct DeviceKey {
-    #[zeroize(skip)]
-    device: DeviceId,
-    secret: [u8; SECRET_BYTES],
-}
-
-/// The SHA-256 of a device key's secret, as stored.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DeviceKeyHash([u8; 32]);
 
 impl Token {
     /// Creates a token from random bytes.
@@ -117,47 +102,6 @@ impl Token {
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.secret).into())
-    }
-}
-
-impl DeviceKey {
-    /// Creates a device key from random bytes.
-    #[must_use]
-    pub fn new(device: DeviceId, secret: [u8; SECRET_BYTES]) -> Self {
-        Self { device, secret }
-    }
-
-    /// Parses a presented device key. This proves nothing yet: compare its hash.
-    ///
-    /// # Errors
-    /// [`Malformed`] for any wrong, missing or extra character.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let bytes = decode::<DEVICE_KEY_BYTES>(DEVICE_KEY_PREFIX, text)?;
-        Ok(Self {
-            device: DeviceId::from_bytes(slice(&bytes[..16])).ok_or(Malformed)?,
-            secret: slice(&bytes[16..]),
-        })
-    }
-
-    /// Returns the text to show, once.
-    #[must_use]
-    pub fn to_text(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; DEVICE_KEY_BYTES]);
-        bytes[..16].copy_from_slice(self.device.as_bytes());
-        bytes[16..].copy_from_slice(&self.secret);
-        encode(DEVICE_KEY_PREFIX, &*bytes)
-    }
-
-    /// Returns the device that the device key claims.
-    #[must_use]
-    pub fn device(&self) -> DeviceId {
-        self.device
-    }
-
-    /// Returns the hash to store or to compare.
-    #[must_use]
-    pub fn hash(&self) -> DeviceKeyHash {
-        DeviceKeyHash(Sha256::digest(self.secret).into())
     }
 }
 
@@ -256,18 +200,12 @@ macro_rules! stored {
     };
 }
 stored!(TokenHash);
-stored!(DeviceKeyHash);
 stored!(TicketHash);
+pub(crate) use stored;
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
-    }
-}
-
-impl fmt::Debug for DeviceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeviceKey(…)")
     }
 }
 
@@ -390,18 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_key_is_not_a_token() {
-        let key = DeviceKey::new(DeviceId::new(Timestamp::UNIX_EPOCH, [2; 10]), [3; 32]);
-        let text = key.to_text();
-        assert_eq!(text.len(), 74);
-        assert!(text.starts_with("cfd_"));
-        assert!(DeviceKey::parse(&text).unwrap().hash().matches(&key.hash()));
-        assert!(Token::parse(&text).is_err());
-        assert!(DeviceKey::parse(&token().to_text()).is_err());
-    }
-
-    #[test]
-    fn a_socket_ticket_is_neither_token_nor_device_key() {
+    fn a_socket_ticket_is_not_a_token() {
         let session = SessionId::from_random([5; 16]);
         let ticket = SocketTicket::new(session, [3; 32]);
         let text = ticket.to_text();
@@ -411,7 +338,6 @@ mod tests {
         assert!(read.hash().matches(&ticket.hash()));
         assert_eq!(read.session(), session);
         assert!(Token::parse(&text).is_err());
-        assert!(DeviceKey::parse(&text).is_err());
         assert!(SocketTicket::parse(&token().to_text()).is_err());
         for end in 0..text.len() {
             assert!(SocketTicket::parse(&text[..end]).is_err());

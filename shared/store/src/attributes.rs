@@ -27,7 +27,6 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const SIGNED_IN_KEY: &str = "signed_in_key";
 pub(crate) const TOKEN_HASH: &str = "token_hash";
 pub(crate) const DEVICE_KEY_HASH: &str = "device_key_hash";
-pub(crate) const PREVIOUS_DEVICE_KEY_HASH: &str = "previous_device_key_hash";
 pub(crate) const DEVICE_TYPE: &str = "device_type";
 pub(crate) const NAME: &str = "device_name";
 pub(crate) const OWNER_NAME: &str = "owner_name";

@@ -34,10 +34,18 @@ pub fn is_contact(call: &Call) -> bool {
             .any(|contact| call.body.contains(contact))
 }
 
-/// Returns the operation of a call, with contacts as their own operation.
+/// Returns the operation of a call, with contacts as their own operation. A sign-in that
+/// meets the row of its own device, because its request came twice or its answer was lost,
+/// is a sign-in again.
 #[must_use]
 pub fn made_by(operation: &'static str, call: &Call) -> &'static str {
-    if is_contact(call) { CONTACT } else { operation }
+    if is_contact(call) {
+        CONTACT
+    } else if operation.starts_with("sign in") && call.body.contains("session_id = :session") {
+        "sign in again"
+    } else {
+        operation
+    }
 }
 
 /// Returns every clause of a call.

@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use domain::{DeviceId, Scope, SignOut, SignOutId};
+use domain::{DeviceId, DeviceKey, Scope, SignOut, SignOutId, Timestamp};
 use http_api::Reply;
+use jiff::SignedDuration;
 use runtime::lock;
 use serde_json::{Value, json};
 use store::{Change, StoreError};
 
-use crate::account::{TestAccount, disable};
+use crate::account::{NOON, TestAccount, disable};
 use crate::app::event_of;
 use crate::bundle::{Bundle, event, json_of};
 use crate::delivery::queue_event_after;
@@ -24,6 +25,9 @@ pub enum Operation {
     SignIn,
     /// A new device signs in, and the password's hash has to be replaced.
     SignInWithRehash,
+    /// A new device signs in by a key that it has made. Two of them are one device, which
+    /// sends its request again.
+    SignInFirst,
     /// A device signs in again, by its device key.
     SignInAgain(usize),
     /// A device signs itself out.
@@ -84,6 +88,7 @@ impl Operation {
             | Self::Check(by) => Some(by),
             Self::SignIn
             | Self::SignInWithRehash
+            | Self::SignInFirst
             | Self::SignInAgain(_)
             | Self::Disable
             | Self::Sweep(_) => None,
@@ -95,8 +100,14 @@ impl Operation {
     pub fn is_sign_in(self) -> bool {
         matches!(
             self,
-            Self::SignIn | Self::SignInWithRehash | Self::SignInAgain(_)
+            Self::SignIn | Self::SignInWithRehash | Self::SignInFirst | Self::SignInAgain(_)
         )
+    }
+
+    /// Returns whether it begins a session on a device that gets its key in the answer.
+    #[must_use]
+    pub fn is_sign_in_without_key(self) -> bool {
+        matches!(self, Self::SignIn | Self::SignInWithRehash)
     }
 
     /// Returns whether it changes the password.
@@ -121,6 +132,7 @@ impl Operation {
         match self {
             Self::SignIn => "sign in",
             Self::SignInWithRehash => "sign in, with a rehash",
+            Self::SignInFirst => "sign in first",
             Self::SignInAgain(_) => "sign in again",
             Self::SignOutThis(_) => "sign out this",
             Self::Rename(by, of) if by == of => "rename itself",
@@ -220,6 +232,13 @@ pub struct Found {
     pub announced: Option<SignOut>,
 }
 
+/// Returns the key of the device that signs in first. It is newer than all others.
+#[must_use]
+pub fn first_key() -> DeviceKey {
+    let noon: Timestamp = NOON.parse().expect("a well-formed timestamp");
+    DeviceKey::new(noon + SignedDuration::from_mins(10), [7; 32])
+}
+
 /// Returns the new password of the actor with this number.
 #[must_use]
 pub fn new_password(actor: usize) -> String {
@@ -252,6 +271,10 @@ pub fn begin(
         let reply = match operation {
             Operation::SignIn => bundle.log_in(email, password, None).await,
             Operation::SignInWithRehash => functions.rehashing.log_in(email, password, None).await,
+            Operation::SignInFirst => {
+                let key = first_key().to_text();
+                bundle.log_in(email, password, Some(&key)).await
+            }
             Operation::SignInAgain(member) => {
                 // It sends other details than before, so that a receipt entry shows which
                 // session it is about.

@@ -49,6 +49,7 @@ fn assignments(history: History) -> Vec<Operation> {
     let mut all = vec![
         Operation::SignIn,
         Operation::SignInWithRehash,
+        Operation::SignInFirst,
         Operation::Disable,
         Operation::Sweep(Announced::Last),
     ];
@@ -94,7 +95,7 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
     let has_newest = !pair.into_iter().any(newest)
         || pair
             .into_iter()
-            .any(|it| it == Operation::SignIn || rehash(it));
+            .any(|it| it.is_sign_in_without_key() || it == Operation::SignInFirst);
     // A rehash adds only a write of the account's row to a sign-in.
     let adds = !pair.into_iter().any(rehash)
         || history == History::Fresh
@@ -204,6 +205,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         Operation::Check(by) => Operation::Check(name(by)),
         other @ (Operation::SignIn
         | Operation::SignInWithRehash
+        | Operation::SignInFirst
         | Operation::Disable
         | Operation::Sweep(_)) => other,
     }

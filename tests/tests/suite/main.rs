@@ -5,6 +5,7 @@ mod clients;
 mod contract;
 mod cost;
 mod crowd;
+mod device_keys;
 mod distribution;
 mod edge;
 mod emulator;

@@ -63,6 +63,12 @@ impl Answer {
         Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
     }
 
+    /// Returns whether the API refused the request, so that nothing has changed. A busy or
+    /// failing API refuses nothing.
+    pub(crate) fn is_refusal(&self) -> bool {
+        (400..500).contains(&self.status) && self.status != 429
+    }
+
     /// Reads the answer to a sign-in: the session, and the device key for the next one.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::session_task::{Control, SessionTask};
 use crate::{
     Answer, Api, Credentials, DeviceInfo, EndReason, Error, Event, NoAnswer, Secret, Session,
-    Storage, Timing,
+    Storage, Timing, device_key,
 };
 
 /// The settings of a device.
@@ -78,16 +78,32 @@ impl Client {
         self.storage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Signs in, with the device key of an earlier sign-in, and keeps a socket
-    /// open from then on.
+    /// Signs in, with the account's device key, and keeps a socket open from then on. A
+    /// first sign-in stores a new key before it is sent: if its answer is lost, the next
+    /// one is the same device in the owner's list.
     ///
     /// # Errors
     /// When the API refuses, can't be reached, or the storage fails.
     pub async fn sign_in(&mut self, credentials: &Credentials) -> Result<Session, Error> {
-        let key = self.storage().device_key_of(&credentials.email);
-        let key = key.map_err(Error::storage)?;
+        let email = &credentials.email;
+        let stored = self.storage().device_key_of(email);
+        let stored = stored.map_err(Error::storage)?;
+        let is_first = stored.is_none();
+        let key = match stored {
+            Some(key) => key,
+            None => device_key::make()?,
+        };
+        if is_first {
+            let stored = self.storage().store_key(email, &key);
+            stored.map_err(Error::storage)?;
+        }
         let Settings { api, device, .. } = &self.settings;
-        let answer = api.sign_in(credentials, device, key.as_ref()).await?;
+        let answer = api.sign_in(credentials, device, Some(&key)).await?;
+        // A mistyped address must not use up the place of an account's key.
+        if is_first && answer.is_refusal() {
+            let removed = self.storage().remove_key(email);
+            removed.map_err(Error::storage)?;
+        }
         let (session, key) = answer.sign_in()?;
         self.begin(session.clone(), Some(&key)).await?;
         Ok(session)

@@ -55,6 +55,7 @@ mod answer;
 mod api;
 mod client;
 mod connector;
+mod device_key;
 mod error;
 mod session_task;
 mod socket;

@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Secret;
-
-/// The prefix of a device key.
-const KEY_PREFIX: &str = "cfd_";
+use crate::{Secret, device_key};
 
 /// The most accounts whose device keys are kept. The one used longest ago gives way.
 const MAX_KEYS: usize = 20;
@@ -129,15 +126,16 @@ impl Storage {
         Ok(self.keys()?.pop().map(|(_, key)| key))
     }
 
-    /// Returns the device key of the account with this address, or one of an earlier
-    /// version of this crate, which may be any account's.
+    /// Returns the device key of the account with this address, if there is one.
     ///
     /// # Errors
     /// When the keys are there and can't be read.
     pub fn device_key_of(&self, email: &str) -> io::Result<Option<Secret>> {
-        let (account, keys) = (account_name(email), self.keys()?);
-        let of = |wanted: &str| keys.iter().find(|(name, _)| name == wanted);
-        Ok(of(&account).or_else(|| of("")).map(|(_, key)| key.clone()))
+        let account = account_name(email);
+        let keys = self.keys()?;
+        Ok(keys
+            .into_iter()
+            .find_map(|(name, key)| (name == account).then_some(key)))
     }
 
     fn keys(&self) -> io::Result<Keys> {
@@ -146,13 +144,11 @@ impl Storage {
         };
         let text = read(&disk.key_path())?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let pairs = text
-            .lines()
-            .map(|line| line.split_once(' ').unwrap_or(("", line)));
-        // A damaged key is skipped: the next sign-in replaces it.
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        // A damaged key is skipped: the next sign-in makes another one.
         Ok(pairs
-            .filter(|(_, key)| key.starts_with(KEY_PREFIX))
-            .map(|(name, key)| (name.to_owned(), Secret::new(key.trim())))
+            .filter(|(_, key)| device_key::is_well_formed(key))
+            .map(|(name, key)| (name.to_owned(), Secret::new(key)))
             .collect())
     }
 
@@ -231,11 +227,21 @@ impl Storage {
         }
     }
 
-    fn store_key(&mut self, email: &str, key: &Secret) -> io::Result<()> {
+    /// Stores the key of the account with this address.
+    pub(crate) fn store_key(&mut self, email: &str, key: &Secret) -> io::Result<()> {
+        self.change_key(email, Some(key))
+    }
+
+    /// Removes the key of the account with this address.
+    pub(crate) fn remove_key(&mut self, email: &str) -> io::Result<()> {
+        self.change_key(email, None)
+    }
+
+    fn change_key(&mut self, email: &str, key: Option<&Secret>) -> io::Result<()> {
         let account = account_name(email);
         let mut keys = self.keys()?;
-        keys.retain(|(name, _)| *name != account && !name.is_empty());
-        keys.push((account, key.clone()));
+        keys.retain(|(name, _)| *name != account);
+        keys.extend(key.map(|key| (account, key.clone())));
         keys.drain(..keys.len().saturating_sub(MAX_KEYS));
         if let Some(disk) = &self.disk {
             let line = |(name, key): &(String, Secret)| format!("{name} {}\n", key.reveal());

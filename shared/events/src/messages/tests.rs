@@ -37,7 +37,6 @@ fn television(n: u8) -> Device {
         session: session(n),
         token_hash: TokenHash::from_bytes([9; 32]),
         key_hash: DeviceKeyHash::from_bytes([9; 32]),
-        previous_key_hash: None,
         epoch: Epoch(4),
         last_epoch: Epoch(4),
         first_signed_in_at: at(1_000),

@@ -7,17 +7,16 @@ use domain::account::Epoch;
 use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
 use domain::end_info::{ByDevice, EndInfo};
 use domain::limits::ENDING_ACTS_PER_HOUR;
-use domain::token::{DeviceKeyHash, TokenHash};
-use domain::{AccountId, DeviceId, Limits, Reason, Scope, SessionId, Timestamp};
+use domain::token::TokenHash;
+use domain::{AccountId, DeviceId, DeviceKeyHash, Limits, Reason, Scope, SessionId, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID,
     DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT,
-    LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, PREVIOUS_DEVICE_KEY_HASH, REASON,
-    REPORTED_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY,
-    SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT,
-    TOKEN_HASH, VERIFIED_AT, WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp,
-    ttl,
+    LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, REASON, REPORTED_NAME, Reader, SCOPE,
+    SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
+    SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
+    WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -178,9 +177,6 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     set(SESSION_ID, string(device.session));
     set(TOKEN_HASH, bytes(device.token_hash.as_bytes()));
     set(DEVICE_KEY_HASH, bytes(device.key_hash.as_bytes()));
-    if let Some(previous) = &device.previous_key_hash {
-        set(PREVIOUS_DEVICE_KEY_HASH, bytes(previous.as_bytes()));
-    }
     set(EPOCH, number(device.epoch.0));
     set(FIRST_SIGNED_IN_AT, timestamp(device.first_signed_in_at));
     set(SIGNED_IN_AT, timestamp(device.signed_in_at));
@@ -264,9 +260,6 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         session: row.id(SESSION_ID)?,
         token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
         key_hash: DeviceKeyHash::from_bytes(row.bytes(DEVICE_KEY_HASH)?),
-        previous_key_hash: row
-            .bytes_opt(PREVIOUS_DEVICE_KEY_HASH)?
-            .map(DeviceKeyHash::from_bytes),
         epoch,
         last_epoch,
         first_signed_in_at: row.timestamp(FIRST_SIGNED_IN_AT)?,

@@ -8,11 +8,12 @@ use domain::session::{SessionStatus, session_status};
 use domain::{Limits, SessionId, Step, Timestamp, Token};
 
 use super::rules::{
-    ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, REFUSED, broken,
+    ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, ONE_DEVICE,
+    REFUSED, broken,
 };
 use super::{CompletedOperation, FinalStatus, Oracle, Snapshot};
 use crate::engine::Engine;
-use crate::races::operations::{Operation, Outcome, Target};
+use crate::races::operations::{Operation, Outcome, Target, first_key};
 
 impl Oracle<'_> {
     /// Checks the answers of all operations.
@@ -40,6 +41,7 @@ impl Oracle<'_> {
                 return broken(ACKNOWLEDGED, "a rename was not written");
             }
         }
+        self.check_new_devices(all)?;
         for header in self.seen.headers.values() {
             for (session, tracked) in &self.sessions {
                 if header.ends(*session, tracked.session.epoch) && self.seen.is_valid(*session, now)
@@ -61,6 +63,22 @@ impl Oracle<'_> {
         }
         if self.password != self.account.password && opens(&self.account.password) {
             return broken(ACKNOWLEDGED, "the old password opens");
+        }
+        Ok(())
+    }
+
+    /// Checks that each sign-in without a key made at most one device, and that those
+    /// with the same key made the same one.
+    fn check_new_devices(&self, all: &[CompletedOperation]) -> Checked {
+        let first = first_key().device_in(self.account.id);
+        let is_known = |id| self.account.devices.iter().any(|known| known.id == id);
+        let made = self.seen.devices.keys().filter(|id| !is_known(**id));
+        let without_key = all
+            .iter()
+            .filter(|ran| ran.operation.is_sign_in_without_key());
+        let made = made.filter(|id| **id != first).count();
+        if made > without_key.count() {
+            return broken(ONE_DEVICE, format!("{made} devices"));
         }
         Ok(())
     }
@@ -91,6 +109,10 @@ impl Oracle<'_> {
                     && *device != self.account.devices[member].id
                 {
                     return broken(ACKNOWLEDGED, "the same device has two rows");
+                }
+                let first = first_key().device_in(self.account.id);
+                if operation == Operation::SignInFirst && *device != first {
+                    return broken(ONE_DEVICE, "the key names another device");
                 }
             }
             Outcome::SignedOut { id, scope } => {

@@ -1,11 +1,12 @@
 //! The mapping of rows, independent of the store's.
 
+use domain::DeviceKeyHash;
 use domain::account::{Account, Epoch};
 use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
 use domain::end_info::{ByDevice, EndInfo};
 use domain::password::StoredHash;
 use domain::receipt::ReceiptEntry;
-use domain::token::{DeviceKeyHash, TokenHash};
+use domain::token::TokenHash;
 use domain::{EndedSession, Reason, Scope, SignOut, SignOutId, SignOutTarget, Timestamp};
 use dynoxide::{AttributeValue, Item};
 
@@ -83,7 +84,6 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         session: id(row, "session_id")?,
         token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
         key_hash: DeviceKeyHash::from_bytes(bytes(row, "device_key_hash")?),
-        previous_key_hash: None,
         epoch: Epoch(number(row, "epoch")?),
         // The rule of the index checks its key, and no other rule depends on this.
         last_epoch: Epoch(number(row, "epoch")?),

@@ -34,6 +34,8 @@ pub const SETTLED: &str = "a signed-out row only changes by a new session";
 pub const ATTRIBUTED: &str = "a signed-out row names the first sign-out that ended it";
 /// An answered change is kept.
 pub const ACKNOWLEDGED: &str = "no change that was answered is lost";
+/// A sign-in makes one device.
+pub const ONE_DEVICE: &str = "a sign-in makes one device, however often it is sent or written";
 /// An ended session is refused.
 pub const REFUSED: &str = "a check that began after the end of a session refuses it";
 /// A valid session is accepted.

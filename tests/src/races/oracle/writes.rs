@@ -106,11 +106,14 @@ impl Oracle<'_> {
             if was && !is {
                 let is_ended =
                     header.is_some_and(|header| header.ends(*session, tracked.session.epoch));
-                let is_replaced = by.is_sign_in()
-                    && after.device_of(*session).is_none()
+                let is_replaced = after.device_of(*session).is_none()
                     && self.seen.device_of(*session).is_some_and(|device| {
-                        matches!(by, Operation::SignInAgain(member)
-                            if self.account.devices[member].id == device.id)
+                        let known = &self.account.devices;
+                        match by {
+                            Operation::SignInAgain(member) => known[member].id == device.id,
+                            // The session of an earlier attempt.
+                            _ => by.is_sign_in() && known.iter().all(|it| it.id != device.id),
+                        }
                     });
                 if !is_ended && !is_replaced {
                     return broken(EXPLAINED, format!("{session} ended by {by:?}"));

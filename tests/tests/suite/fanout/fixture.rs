@@ -260,7 +260,6 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         session: session_id(session),
         token_hash: TokenHash::from_bytes([0xca; 32]),
         key_hash: DeviceKeyHash::from_bytes([0xcb; 32]),
-        previous_key_hash: None,
         epoch,
         last_epoch: epoch,
         first_signed_in_at: at(100),

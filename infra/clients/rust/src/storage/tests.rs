@@ -23,6 +23,10 @@ fn session(account: &str, id: &str) -> Session {
     }
 }
 
+fn key(n: u8) -> Secret {
+    Secret::new(format!("cfd_1795168800000_{}", n.to_string().repeat(43)))
+}
+
 fn store_film(storage: &mut Storage) {
     let stored = storage.store("film".into(), "at 12 minutes".into());
     stored.unwrap();
@@ -40,7 +44,7 @@ fn contains(folder: &PathBuf, text: &str) -> bool {
 fn a_wipe_leaves_the_device_key_alone() {
     let folder = folder("wipe");
     let mut storage = Storage::in_folder(folder.clone()).unwrap();
-    let key = Secret::new("cfd_1");
+    let key = key(1);
     storage.begin(session("home", "1"), Some(&key)).unwrap();
     store_film(&mut storage);
     assert!(contains(&folder, "cft_1") && contains(&folder, "at 12 minutes"));
@@ -87,7 +91,7 @@ fn an_interrupted_wipe_is_finished() {
 fn a_storage_of_the_device_key_writes_nothing_else() {
     let folder = folder("key");
     let mut storage = Storage::device_key_only(folder.clone()).unwrap();
-    let key = Secret::new("cfd_1");
+    let key = key(1);
     storage.begin(session("home", "1"), Some(&key)).unwrap();
     store_film(&mut storage);
     assert!(!contains(&folder, "cft_1") && !contains(&folder, "at 12 minutes"));
@@ -125,24 +129,22 @@ fn another_accounts_entries_are_removed() {
 fn each_account_has_its_own_device_key() {
     let folder = folder("keys");
     let mut storage = Storage::in_folder(folder.clone()).unwrap();
-    // The only key, as an earlier version wrote it, may be any account's.
-    fs::write(folder.join("device-key"), "cfd_0\n").unwrap();
     let of = |storage: &Storage, account: &str| {
         let key = storage.device_key_of(&format!(" {account}@Example.com"));
-        key.unwrap().map(|key| key.reveal().to_owned())
+        key.unwrap()
     };
-    assert_eq!(of(&storage, "home").as_deref(), Some("cfd_0"));
-
-    for (account, id) in [("home", "1"), ("elsewhere", "2"), ("home", "3")] {
-        let key = Secret::new(format!("cfd_{id}"));
-        storage.begin(session(account, id), Some(&key)).unwrap();
+    for (account, n) in [("home", 1), ("elsewhere", 2), ("home", 3)] {
+        let session = session(account, "1");
+        storage.begin(session, Some(&key(n))).unwrap();
     }
 
-    assert_eq!(of(&storage, "home").as_deref(), Some("cfd_3"));
-    assert_eq!(of(&storage, "elsewhere").as_deref(), Some("cfd_2"));
+    assert_eq!(of(&storage, "home"), Some(key(3)));
+    assert_eq!(of(&storage, "elsewhere"), Some(key(2)));
     assert_eq!(of(&storage, "third"), None);
     storage.wipe().unwrap();
     assert!(!contains(&folder, "example"), "no address is kept");
+    fs::write(folder.join("device-key"), "1234 cfd_damaged\n").unwrap();
+    assert_eq!(storage.device_key().unwrap(), None);
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! The device keys of a request: which device signs in, and by which key.
+
+use domain::{Account, AccountId, Device, DeviceId, DeviceKey, Timestamp};
+use http_api::{DEVICE_COOKIE, Request};
+use zeroize::Zeroizing;
+
+/// The most keys in a page's cookie: one for each account that signs in there. The one
+/// used longest ago gives way.
+const MAX_IN_COOKIE: usize = 8;
+
+/// The character between two keys in the cookie.
+const SEPARATOR: char = '.';
+
+/// The device keys of a request, the one used last at the end.
+///
+/// Every attempt of a request uses the same keys, and so does a client that sends its
+/// request again: a session whose write succeeded unnoticed is found and replaced.
+#[derive(Default)]
+pub(crate) struct DeviceKeys(Vec<DeviceKey>);
+
+/// The key of the device that signs in, and the row that it names, if there is one.
+pub(crate) struct Recognized<'a> {
+    pub(crate) key: &'a DeviceKey,
+    pub(crate) before: Option<Device>,
+}
+
+impl DeviceKeys {
+    /// Reads the keys in a page's cookie. Skips malformed ones: no script can fix that
+    /// cookie, and the answer replaces it.
+    pub(crate) fn from_cookie(request: &Request) -> Self {
+        let cookies = request.cookies(DEVICE_COOKIE);
+        let [cookie] = cookies.as_slice() else {
+            return Self::default();
+        };
+        let keys = cookie.rsplit(SEPARATOR).take(MAX_IN_COOKIE);
+        let mut keys: Vec<_> = keys.filter_map(|key| DeviceKey::parse(key).ok()).collect();
+        keys.reverse();
+        Self(keys)
+    }
+
+    /// Adds the key that the request has in its body.
+    pub(crate) fn push(&mut self, key: DeviceKey) {
+        self.0.push(key);
+    }
+
+    /// Returns the device that each key names in an account.
+    pub(crate) fn devices_in(&self, account: AccountId) -> Vec<DeviceId> {
+        self.0.iter().map(|key| key.device_in(account)).collect()
+    }
+
+    /// Returns the last key that names one of the rows, with this row. Without one,
+    /// returns a key for a new device, and makes it if the request has none.
+    pub(crate) fn recognize(
+        &mut self,
+        account: &Account,
+        rows: Vec<Device>,
+        now: Timestamp,
+    ) -> Recognized<'_> {
+        let is_named = |key: &DeviceKey, row: &Device| {
+            key.device_in(account.id) == row.id && key.hash_in(account.id).matches(&row.key_hash)
+        };
+        let found = self.0.iter().enumerate().rev().find_map(|(at, key)| {
+            let row = rows.iter().position(|row| is_named(key, row))?;
+            Some((at, row))
+        });
+        if let Some((at, row)) = found {
+            let before = rows.into_iter().nth(row);
+            return Recognized {
+                key: &self.0[at],
+                before,
+            };
+        }
+        let may_be_new = |key: &DeviceKey| key.may_name_new_device(now);
+        let at = self.0.iter().rposition(may_be_new).unwrap_or_else(|| {
+            self.0.push(DeviceKey::new(now, runtime::random()));
+            self.0.len() - 1
+        });
+        Recognized {
+            key: &self.0[at],
+            before: None,
+        }
+    }
+
+    /// Returns the value of a page's cookie with every key, the used one at the end.
+    pub(crate) fn to_cookie(&self, used: &str) -> Zeroizing<String> {
+        let texts: Vec<_> = self.0.iter().map(DeviceKey::to_text).collect();
+        let others = texts
+            .iter()
+            .map(|key| key.as_str())
+            .filter(|key| *key != used);
+        let mut kept: Vec<&str> = others.collect();
+        kept.drain(..(kept.len() + 1).saturating_sub(MAX_IN_COOKIE));
+        kept.push(used);
+        Zeroizing::new(kept.join(&SEPARATOR.to_string()))
+    }
+}
