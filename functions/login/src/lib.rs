@@ -8,6 +8,7 @@
 mod attempt;
 mod device_keys;
 mod new_session;
+mod page;
 
 use std::mem;
 use std::sync::Mutex;
@@ -28,6 +29,7 @@ use zeroize::Zeroizing;
 use attempt::Attempt;
 use device_keys::DeviceKeys;
 use new_session::NewSession;
+use page::{EndedEarlier, end_earlier};
 
 /// The most attempts of a sign-in when other writes change the same rows in between.
 /// One more than for other writes: the client has just waited for a hash.
@@ -142,6 +144,11 @@ pub struct LoggedIn {
     pub device: DeviceView,
     /// The account.
     pub account: AccountView,
+    /// The sign-out that ended the session in the page's cookie, if that was another
+    /// device's or account's. A page that has wiped its data acknowledges it as any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub earlier_sign_out: Option<String>,
 }
 
 impl LoggedIn {
@@ -159,6 +166,7 @@ impl LoggedIn {
                 .into(),
             device: DeviceView::example(),
             account: AccountView::example(),
+            earlier_sign_out: None,
         }
     }
 }
@@ -212,7 +220,9 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         }
         let account = require_enabled(request, account)?;
         let device = keys.recognize(&account, devices, now);
-        let session = NewSession::new(&deps.limits, request, &attempt, &account, device, now);
+        let mut session = NewSession::new(&deps.limits, request, &attempt, &account, device, now);
+        request.note_device(session.row.id);
+        session.earlier = end_earlier(deps, request, &attempt, &session.row, now).await?;
         match write(deps, &account, &session, now).await? {
             WriteOutcome::Done => {
                 if needs_rehash {
@@ -308,21 +318,22 @@ fn answer(
 ) -> Answer {
     let in_cookie = attempt.transport == TokenTransport::Cookie;
     let NewSession {
-        row, token, key, ..
+        row,
+        token,
+        key,
+        earlier,
+        ..
     } = session;
     let token = token.to_text();
-    let cookies = in_cookie.then(|| {
-        let session_s = row.expires_at.duration_since(now).as_secs();
-        let device_s = deps
-            .limits
-            .device_kept_until(row.expires_at)
-            .duration_since(now)
-            .as_secs();
-        [
-            cookie(SESSION_COOKIE, &token, session_s),
-            cookie(DEVICE_COOKIE, &keys.to_cookie(&key), device_s),
-        ]
-    });
+    let mut cookies = Vec::new();
+    if in_cookie {
+        let seconds_to = |end: Timestamp| end.duration_since(now).as_secs();
+        let session_s = seconds_to(row.expires_at);
+        let device_s = seconds_to(deps.limits.device_kept_until(row.expires_at));
+        cookies.push(cookie(SESSION_COOKIE, &token, session_s));
+        cookies.push(cookie(DEVICE_COOKIE, &keys.to_cookie(&key), device_s));
+    }
+    cookies.extend(earlier.as_ref().map(EndedEarlier::cookie));
     let answer = Answer::json(
         200,
         &LoggedIn {
@@ -332,10 +343,8 @@ fn answer(
             expires_at: row.expires_at.into(),
             device: DeviceView::signed_in(&row, row.id),
             account: AccountView::from(account),
+            earlier_sign_out: earlier.map(|earlier| earlier.sign_out.to_string()),
         },
     );
-    cookies
-        .into_iter()
-        .flatten()
-        .fold(answer, Answer::with_cookie)
+    cookies.into_iter().fold(answer, Answer::with_cookie)
 }

@@ -1,12 +1,14 @@
 //! The new session: its row and its secrets.
 
 use device_info::{ClientHints, ReportedInfo};
+use domain::device::EndingActs;
 use domain::{Account, Device, DeviceInfo, DeviceState, Limits, SessionId, Timestamp, Token};
 use http_api::Request;
 use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
 use crate::device_keys::Recognized;
+use crate::page::EndedEarlier;
 
 /// A new session: the row to write, and the secrets to show.
 pub(crate) struct NewSession {
@@ -14,6 +16,8 @@ pub(crate) struct NewSession {
     pub(crate) replaced: Option<Device>,
     pub(crate) token: Token,
     pub(crate) key: Zeroizing<String>,
+    /// The session that the page's cookie has, if a sign-out has ended it.
+    pub(crate) earlier: Option<EndedEarlier>,
 }
 
 impl NewSession {
@@ -23,16 +27,15 @@ impl NewSession {
         request: &Request,
         attempt: &Attempt,
         account: &Account,
-        recognized: Recognized<'_>,
+        Recognized { key, before }: Recognized<'_>,
         now: Timestamp,
     ) -> Self {
-        let Recognized { key, before } = recognized;
-        let id = key.device_in(account.id);
-        let token = Token::new(account.id, id, runtime::random());
+        let device = key.device_in(account.id);
+        let token = Token::new(account.id, device, runtime::random());
         let (info, reported_name) = describe(attempt, request, before.as_ref());
         let row = Device {
             account: account.id,
-            id,
+            id: device,
             info,
             owner_name: before.as_ref().and_then(|row| row.owner_name.clone()),
             reported_name,
@@ -50,14 +53,14 @@ impl NewSession {
             state: DeviceState::SignedIn,
             seen_at: None,
             notified_at: None,
-            ending_acts: domain::device::EndingActs::default(),
+            ending_acts: EndingActs::default(),
         };
-        request.note_device(id);
         Self {
             row,
             replaced: before,
             token,
             key: key.to_text(),
+            earlier: None,
         }
     }
 }

@@ -202,15 +202,15 @@ impl Notifier<'_> {
                     SocketOutcome::Gone => self.forget_or_retry(connection).await,
                 }
             }
-            ResolvedStatus::Replaced | ResolvedStatus::Expired => {
-                match deps.sockets.close(id).await? {
-                    SocketOutcome::Done => {
-                        deps.store.disconnect(account, id).await?;
-                        Ok(PushResult::ClosedSilently)
-                    }
-                    SocketOutcome::Gone => self.forget_or_retry(connection).await,
+            ResolvedStatus::Replaced
+            | ResolvedStatus::Expired
+            | ResolvedStatus::AccountDisabled => match deps.sockets.close(id).await? {
+                SocketOutcome::Done => {
+                    deps.store.disconnect(account, id).await?;
+                    Ok(PushResult::ClosedSilently)
                 }
-            }
+                SocketOutcome::Gone => self.forget_or_retry(connection).await,
+            },
         }
     }
 

@@ -114,7 +114,9 @@ async fn view(
     let by_epoch = match status {
         SessionStatus::SignedIn => return Ok(DeviceView::signed_in(device, current)),
         SessionStatus::EndedByEpoch => deps.store.end_by_epoch(device).await?,
-        SessionStatus::SignedOut(_) | SessionStatus::Expired => None,
+        SessionStatus::SignedOut(_) | SessionStatus::Expired | SessionStatus::AccountDisabled => {
+            None
+        }
     };
     let end = SessionEnd::of(device, &status, by_epoch.as_ref(), &deps.limits);
     Ok(DeviceView::signed_out(device, current, end))

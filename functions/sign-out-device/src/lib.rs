@@ -93,6 +93,8 @@ async fn earlier_end(
     match session_status(&caller.account, target, &deps.limits, now) {
         SessionStatus::SignedOut(ended) => Ok(Some(ended)),
         SessionStatus::EndedByEpoch => deps.store.end_by_epoch(target).await,
-        SessionStatus::SignedIn | SessionStatus::Expired => Ok(None),
+        SessionStatus::SignedIn | SessionStatus::Expired | SessionStatus::AccountDisabled => {
+            Ok(None)
+        }
     }
 }

@@ -47,6 +47,6 @@ pub(crate) async fn check_session(
                 _ => CheckedSession::Ended,
             }
         }
-        SessionStatus::Expired => CheckedSession::Ended,
+        SessionStatus::Expired | SessionStatus::AccountDisabled => CheckedSession::Ended,
     })
 }

@@ -62,8 +62,9 @@ export type Ended =
       signed_out_by: { id: string; name: string } | null;
     }
   | {
-      /** The session expired, or the token is unknown. Nothing is wiped. */
-      because: "expired" | "invalid";
+      /** The session expired, the account is disabled, or the token is unknown. Nothing
+       * is wiped. */
+      because: "expired" | "disabled" | "invalid";
       session: string;
     }
   | {

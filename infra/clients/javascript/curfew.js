@@ -219,7 +219,8 @@ export class Curfew {
   }
 
   async #signInAlone(email, password) {
-    const { device_key: key, ...session } = await this.#logIn(email, password);
+    const answer = await this.#logIn(email, password);
+    const { device_key: key, earlier_sign_out: earlier = null, ...session } = answer;
     const account = accountOf(email);
     const others = (await this.#deviceKeys()).filter(([name]) => name !== account);
     // A page's key is in its cookie from now on.
@@ -235,7 +236,7 @@ export class Curfew {
     this.#resume(session);
     this.#notifyTabs();
     if (replaced !== null) {
-      this.#inBackground(this.#endReplaced(replaced, session));
+      this.#inBackground(this.#endReplaced(replaced, session, earlier));
     }
     return this.session;
   }
@@ -306,15 +307,12 @@ export class Curfew {
   }
 
   /** Signs out a session that another one has replaced on this device. Its token is
-   * not stored any more, so nothing else could end it. */
-  async #endReplaced(session, by) {
-    if (!session.token) {
-      // Its cookie has been replaced.
-      return;
-    }
-    const answer = await this.#insist("/v1/sign-out", session.token);
-    if (answer !== null && session.account.id !== by.account.id) {
-      await this.#acknowledge(session, answer.sign_out.id, null, 0);
+   * not stored any more, so nothing else could end it. The API has ended a page's. */
+  async #endReplaced(session, by, earlier) {
+    const answer = session.token ? await this.#insist("/v1/sign-out", session.token) : null;
+    const signOut = answer === null ? earlier : answer.sign_out.id;
+    if (signOut !== null && session.account.id !== by.account.id) {
+      await this.#acknowledge(session, signOut, null, 0);
     }
   }
 
@@ -520,6 +518,9 @@ export class Curfew {
       }
       case "session-expired":
         this.#inBackground(this.#forget(session, "expired"));
+        break;
+      case "account-disabled":
+        this.#inBackground(this.#forget(session, "disabled"));
         break;
       case "token-invalid":
       case "token-missing":

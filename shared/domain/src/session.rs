@@ -38,6 +38,9 @@ pub enum SessionStatus {
     EndedByEpoch,
     /// The session has expired.
     Expired,
+    /// The account is disabled, and no sign-out has ended the session: somebody has
+    /// changed the row by hand.
+    AccountDisabled,
 }
 
 /// The reason why a caller is not authenticated.
@@ -52,6 +55,8 @@ pub enum AuthError {
     EndedByEpoch(Box<Device>),
     /// The session has expired. The caller has its secret.
     Expired,
+    /// The account is disabled. The caller has the session's secret.
+    AccountDisabled,
 }
 
 /// Returns the status of a session by its two rows.
@@ -73,12 +78,16 @@ pub fn session_status(
     // Equal, not "at least": no row may carry an epoch that the account never had.
     let survived_epoch =
         device.epoch == account.epoch || account.kept_session == Some(device.session);
-    if account.disabled_at.is_some() || !survived_epoch {
+    if !survived_epoch {
         return SessionStatus::EndedByEpoch;
     }
-    // Last, so that a signed-out session keeps its reason after it would have expired.
+    // After the ends, so that a signed-out session keeps its reason after it would have
+    // expired.
     if device.had_expired(now, limits) {
         return SessionStatus::Expired;
+    }
+    if account.disabled_at.is_some() {
+        return SessionStatus::AccountDisabled;
     }
     SessionStatus::SignedIn
 }
@@ -106,6 +115,7 @@ pub fn authenticate(
         SessionStatus::SignedOut(ended) => Err(AuthError::SignedOut(ended, Box::new(device))),
         SessionStatus::EndedByEpoch => Err(AuthError::EndedByEpoch(Box::new(device))),
         SessionStatus::Expired => Err(AuthError::Expired),
+        SessionStatus::AccountDisabled => Err(AuthError::AccountDisabled),
     }
 }
 
@@ -222,8 +232,20 @@ mod tests {
     fn a_disabled_account_refuses_every_session() {
         let mut case = Case::signed_in();
         case.account.disabled_at = Some(case.now);
+        assert_eq!(case.authenticate(), Err(AuthError::AccountDisabled));
+        case.device.epoch = Epoch(4);
         case.account.kept_session = Some(case.device.session);
-        assert!(case.authenticate().is_err());
+        assert_eq!(case.authenticate(), Err(AuthError::AccountDisabled));
+        case.account.kept_session = None;
+        assert!(matches!(
+            case.authenticate(),
+            Err(AuthError::EndedByEpoch(_))
+        ));
+        case.device.epoch = Epoch(5);
+        let end = case.device.expiry(&Limits::default());
+        assert_eq!(case.authenticate_at(end), Err(AuthError::Expired));
+        case.token = Token::new(case.account.id, case.device.id, [9; 32]);
+        assert_eq!(case.authenticate(), Err(AuthError::Unknown));
     }
 
     #[test]

@@ -56,11 +56,13 @@ pub async fn authenticate_with_device(
         Ok(caller) => return Ok((caller, device)),
         Err(AuthError::Unknown) => return Err(Problem::TokenInvalid),
         Err(AuthError::Expired) => return Err(Problem::SessionExpired),
+        Err(AuthError::AccountDisabled) => return Err(Problem::AccountDisabled),
         Err(AuthError::SignedOut(ended, device)) => (ended, device),
         Err(AuthError::EndedByEpoch(device)) => {
             match store.resolve_end(&device, limits, now).await? {
                 ResolvedStatus::SignedOut(ended) => (ended, device),
                 ResolvedStatus::Expired => return Err(Problem::SessionExpired),
+                ResolvedStatus::AccountDisabled => return Err(Problem::AccountDisabled),
                 ResolvedStatus::Replaced | ResolvedStatus::SignedIn => {
                     return Err(Problem::TokenInvalid);
                 }
@@ -99,7 +101,8 @@ pub async fn check_token(
                 Err(error) => contact_not_recorded(&error),
             }
         }
-        Ok(_) | Err(AuthError::Unknown | AuthError::Expired | AuthError::EndedByEpoch(_)) => {}
+        // No receipt has the others.
+        Ok(_) | Err(_) => {}
     }
     Ok(session)
 }
@@ -134,6 +137,7 @@ pub fn outcome(error: &AuthError) -> &'static str {
         AuthError::Unknown => Problem::TokenInvalid.name(),
         AuthError::SignedOut(..) | AuthError::EndedByEpoch(_) => "session-signed-out",
         AuthError::Expired => Problem::SessionExpired.name(),
+        AuthError::AccountDisabled => Problem::AccountDisabled.name(),
     }
 }
 

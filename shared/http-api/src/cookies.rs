@@ -9,7 +9,7 @@ pub const SESSION_COOKIE: &str = "__Host-curfew";
 pub const ENDED_COOKIE: &str = "__Host-curfew-ended";
 
 /// The time that a page has to acknowledge, in seconds: a day.
-pub(crate) const ENDED_COOKIE_AGE_S: i64 = 24 * 60 * 60;
+pub const ENDED_COOKIE_AGE_S: i64 = 24 * 60 * 60;
 
 /// The cookie that keeps a page's device key across sign-outs.
 pub const DEVICE_COOKIE: &str = "__Host-curfew-device";

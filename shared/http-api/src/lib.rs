@@ -28,7 +28,8 @@ pub use caller::{
     record_contact, touch_if_due,
 };
 pub use cookies::{
-    CLEARED_SESSION_COOKIE, DEVICE_COOKIE, ENDED_COOKIE, SESSION_COOKIE, Transport, cookie,
+    CLEARED_SESSION_COOKIE, DEVICE_COOKIE, ENDED_COOKIE, ENDED_COOKIE_AGE_S, SESSION_COOKIE,
+    Transport, cookie,
 };
 pub use credential::bearer;
 pub use form::Form;
@@ -49,5 +50,7 @@ pub use views::{
 };
 
 /// The most times that a handler reads rows and writes, when other writes to the
-/// same rows come in between.
+/// same rows come in between. The store has retried a conflict with a transaction that
+/// is still running ([`store::StoreError::Contended`]) five times by itself: reading again
+/// changes nothing about that, so it is answered with 503 at once.
 pub const WRITE_ATTEMPTS: u32 = 3;

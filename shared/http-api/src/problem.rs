@@ -34,6 +34,9 @@ pub enum Problem {
     },
     /// The session reached its absolute or its idle limit.
     SessionExpired,
+    /// The session's account is disabled. Only a caller that holds the session's secret
+    /// gets this answer.
+    AccountDisabled,
     /// The address and the password do not belong to one account.
     CredentialsInvalid,
     /// The current password is wrong, in a change of password.
@@ -179,6 +182,7 @@ impl Problem {
             Self::TokenInvalid => "token-invalid",
             Self::SessionSignedOut { .. } => "session-signed-out",
             Self::SessionExpired => "session-expired",
+            Self::AccountDisabled => "account-disabled",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CallerNotAllowed => "caller-not-allowed",
             Self::DistributionRequired => "distribution-required",
@@ -203,6 +207,7 @@ impl Problem {
             | Self::TokenInvalid
             | Self::SessionSignedOut { .. }
             | Self::SessionExpired
+            | Self::AccountDisabled
             | Self::CredentialsInvalid => 401,
             Self::CurrentPasswordWrong | Self::CallerNotAllowed | Self::DistributionRequired => 403,
             Self::DeviceNotFound | Self::SignOutNotFound | Self::NotFound => 404,
@@ -220,6 +225,7 @@ impl Problem {
             Self::TokenInvalid => "The token is not valid.",
             Self::SessionSignedOut { .. } => "You were signed out of this device.",
             Self::SessionExpired => "The session has expired.",
+            Self::AccountDisabled => "The account is disabled.",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => {
                 "The credentials are not valid."
             }
@@ -245,6 +251,7 @@ impl Problem {
             Self::TokenInvalid => "It is malformed or belongs to no session.",
             Self::SessionSignedOut { .. } => "Sign in to use this device again.",
             Self::SessionExpired => "Sign in again.",
+            Self::AccountDisabled => "Its sessions are not accepted.",
             Self::CredentialsInvalid => "The e-mail address or the password is wrong.",
             Self::CurrentPasswordWrong => "The current password is wrong.",
             Self::CallerNotAllowed => {
@@ -291,7 +298,10 @@ impl Problem {
     fn is_about_token(&self) -> bool {
         matches!(
             self,
-            Self::TokenInvalid | Self::SessionSignedOut { .. } | Self::SessionExpired
+            Self::TokenInvalid
+                | Self::SessionSignedOut { .. }
+                | Self::SessionExpired
+                | Self::AccountDisabled
         )
     }
 

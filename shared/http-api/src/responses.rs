@@ -63,6 +63,7 @@ impl IntoResponses for TokenProblems {
                 reason: "signed_out",
             },
             Problem::SessionExpired,
+            Problem::AccountDisabled,
         ])
     }
 }

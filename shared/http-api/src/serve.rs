@@ -52,7 +52,10 @@ where
 /// late answer about a replaced session would delete the cookie of the new one.
 fn refuse(request: &Request, problem: Problem) -> Answer {
     let has_signed_out = matches!(problem, Problem::SessionSignedOut { .. });
-    let has_ended = has_signed_out || problem == Problem::SessionExpired;
+    let has_ended = matches!(
+        problem,
+        Problem::SessionSignedOut { .. } | Problem::SessionExpired | Problem::AccountDisabled
+    );
     let answer = Answer::from(problem);
     match request.cookies(SESSION_COOKIE).first() {
         Some(token) if has_signed_out => answer

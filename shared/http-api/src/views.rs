@@ -164,7 +164,7 @@ pub enum SessionEnd<'a> {
     SignedOut(&'a EndInfo),
     /// It expired at this time.
     Expired(Timestamp),
-    /// A sign-out ended it whose record has been deleted.
+    /// A sign-out ended it whose record has been deleted; or the account is disabled.
     Unrecorded,
 }
 
@@ -181,7 +181,9 @@ impl<'a> SessionEnd<'a> {
         let expired = Self::Expired(device.expiry(limits));
         match (status, by_epoch) {
             (SessionStatus::SignedOut(ended), _) => Self::SignedOut(ended),
-            (SessionStatus::EndedByEpoch, None) => Self::Unrecorded,
+            (SessionStatus::EndedByEpoch, None) | (SessionStatus::AccountDisabled, _) => {
+                Self::Unrecorded
+            }
             (SessionStatus::EndedByEpoch, Some(ended)) => {
                 let is_of_it = device.is_in_receipt_of(ended, limits);
                 if is_of_it {

@@ -46,9 +46,10 @@ pub enum ResolvedStatus {
     SignedOut(EndInfo),
     /// The device has another session, or its row is gone.
     Replaced,
-    /// The session has expired, also after a sign-out whose record is no longer kept; or
-    /// its account was disabled by hand, without a record.
+    /// The session has expired, also after a sign-out whose record is no longer kept.
     Expired,
+    /// The account was disabled by hand, without a record.
+    AccountDisabled,
 }
 
 /// `BatchGetItem` takes 100 keys; one is the account's.
@@ -119,9 +120,9 @@ impl Store {
                     SessionStatus::SignedIn => ResolvedStatus::SignedIn,
                     SessionStatus::SignedOut(ended) => ResolvedStatus::SignedOut(ended),
                     SessionStatus::Expired => ResolvedStatus::Expired,
+                    SessionStatus::AccountDisabled => ResolvedStatus::AccountDisabled,
                     SessionStatus::EndedByEpoch => {
-                        let is_disabled = account.disabled_at.is_some();
-                        by_epoch.push((statuses.len(), is_disabled, (*row).clone()));
+                        by_epoch.push((statuses.len(), (*row).clone()));
                         ResolvedStatus::Expired
                     }
                 });
@@ -129,11 +130,10 @@ impl Store {
         }
         // After the rows: the record of a sign-out is written with the epoch that it
         // ends, so it must be found.
-        let devices: Vec<&Device> = by_epoch.iter().map(|(.., row)| row).collect();
+        let devices: Vec<&Device> = by_epoch.iter().map(|(_, row)| row).collect();
         let ends = self.ends_by_epoch(account, &devices).await?;
-        for ((at, is_disabled, row), ended) in by_epoch.iter().zip(ends) {
-            let may_be_unrecorded = *is_disabled || row.had_expired(now, limits);
-            statuses[*at] = ended_status(row, ended, may_be_unrecorded, limits)?;
+        for ((at, row), ended) in by_epoch.iter().zip(ends) {
+            statuses[*at] = ended_status(row, ended, limits, now)?;
         }
         Ok(statuses)
     }
@@ -157,7 +157,7 @@ impl Store {
     ) -> Result<ResolvedStatus, StoreError> {
         if device.has_contact(Step::Seen) || device.has_contact(Step::Notified) {
             let ended = self.end_by_epoch(device).await?;
-            return ended_status(device, ended, device.had_expired(now, limits), limits);
+            return ended_status(device, ended, limits, now);
         }
         let session = SessionKey {
             device: device.id,
@@ -166,8 +166,7 @@ impl Store {
         let statuses = self
             .resolved_statuses(device.account, &[session], limits, now)
             .await?;
-        // A session that has ended is never valid again, unless its account was disabled
-        // and enabled by hand in between.
+        // A session that an epoch has ended is never valid again.
         let status = statuses.into_iter().next();
         let ended = status.filter(|status| *status != ResolvedStatus::SignedIn);
         ended.ok_or(StoreError::Contended)
@@ -191,13 +190,13 @@ impl Store {
 fn ended_status(
     device: &Device,
     ended: Option<EndInfo>,
-    may_be_unrecorded: bool,
     limits: &Limits,
+    now: Timestamp,
 ) -> Result<ResolvedStatus, StoreError> {
     match ended {
         Some(ended) if !device.is_in_receipt_of(&ended, limits) => Ok(ResolvedStatus::Expired),
         Some(ended) => Ok(ResolvedStatus::SignedOut(ended)),
-        None if may_be_unrecorded => Ok(ResolvedStatus::Expired),
+        None if device.had_expired(now, limits) => Ok(ResolvedStatus::Expired),
         None => Err(StoreError::Corrupt {
             table: receipt::TABLE,
             attribute: RECORD,

@@ -42,6 +42,8 @@ pub enum Fault {
     Problem(u16, &'static str),
     /// A body that the API never sends, with this status.
     Other(u16, &'static str),
+    /// The request reaches the API, and its answer is lost.
+    LostAnswer,
 }
 
 /// A request and the status of its answer.
@@ -284,6 +286,9 @@ impl Link {
         let answer = match self.fault(&method, &path) {
             Some(fault) => {
                 self.is_held.clone().wait_for(|is_held| !is_held).await?;
+                if matches!(fault, Fault::LostAnswer) {
+                    let _lost = self.pass(request, sockets).await?;
+                }
                 fault.answer(origin)?
             }
             None => self.pass(request, sockets).await?,
@@ -415,6 +420,7 @@ impl Fault {
                 (status, "application/problem+json", document.to_string())
             }
             Self::Other(status, text) => (status, "text/html", (*text).to_owned()),
+            Self::LostAnswer => (&504, "text/html", "no answer in time".to_owned()),
         };
         let mut answer: Answer = Response::builder()
             .status(*status)

@@ -19,7 +19,7 @@ use curfew_tests::delivery;
 use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::races::operations::{Outcome, check};
 use curfew_tests::wire::{self, Call, CallResult};
-use domain::{DeviceId, SignOutId, Token};
+use domain::{DeviceId, DeviceKey, SignOutId, Token};
 use http_api::Reply;
 use jiff::SignedDuration;
 use runtime::Clients;
@@ -217,4 +217,16 @@ async fn a_check_is_one_round_trip_of_two_rows() {
     assert_eq!(m.checked(&token, true).await, check, "the authorizer");
     let introspection = m.cost(m.bundle().introspect(&token)).await;
     assert_eq!(introspection, check, "introspection");
+}
+
+#[tokio::test]
+async fn a_first_sign_in_with_a_key_of_the_device_reads_one_row_more() {
+    let m = Metered::with_account().await;
+    let mut expected = m.cost(m.bundle().log_in(EMAIL, PASSWORD, None)).await;
+    let key = DeviceKey::new(m.app.clock.now(), runtime::random()).to_text();
+
+    let with = m.cost(m.bundle().log_in(EMAIL, PASSWORD, Some(&key))).await;
+
+    expected.reads.insert("Devices".to_owned(), 1.0);
+    assert_eq!(with, expected);
 }

@@ -3,6 +3,9 @@
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
 use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{ORIGIN, event, json_of, problem_of};
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::tables::DEVICES;
+use curfew_tests::wire::CallResult;
 use domain::{DeviceId, DeviceKey};
 use http_api::Reply;
 use jiff::SignedDuration;
@@ -198,4 +201,105 @@ async fn a_page_whose_first_answer_was_lost_is_one_device_by_a_key_of_its_own() 
     let id = id_of(&lost);
     assert_eq!([id_of(&heard), id_of(&by_cookie), id_of(&by_both)], [id; 3]);
     assert_eq!(devices_of(&app, &other).await, [other.id, id]);
+}
+
+#[tokio::test]
+async fn signing_in_to_another_account_in_one_browser_ends_the_session_before() {
+    let app = TestApp::new().await;
+    app.register(OTHER_EMAIL).await;
+    let mut browser = Browser::default();
+    browser.sign_in(&app, EMAIL, None).await;
+    let token = browser.cookie("__Host-curfew").to_owned();
+
+    let answer = browser.sign_in(&app, OTHER_EMAIL, None).await;
+
+    let refused = app.bundle.who_am_i(&token).await;
+    assert_eq!(problem_of(&refused), (401, "session-signed-out".to_owned()));
+    let sign_out = answer["earlier_sign_out"].as_str().unwrap();
+    assert_eq!(json_of(&refused)["sign_out"], sign_out);
+    assert_eq!(browser.cookie("__Host-curfew-ended"), token);
+    let wiped = app.bundle.acknowledge(&token, sign_out).await;
+    assert_eq!(wiped.status_code, 200);
+}
+
+#[tokio::test]
+async fn signing_in_again_in_one_browser_ends_nothing_else() {
+    let app = TestApp::new().await;
+    let other = app.sign_in(None).await;
+    let mut browser = Browser::default();
+    browser.sign_in(&app, EMAIL, None).await;
+
+    let answer = browser.sign_in(&app, EMAIL, None).await;
+
+    assert_eq!(answer.get("earlier_sign_out"), None);
+    assert_eq!(app.bundle.who_am_i(&other.token).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_session_is_only_replaced_by_a_page_that_proves_its_origin_and_the_password() {
+    let app = TestApp::new().await;
+    app.register(OTHER_EMAIL).await;
+    let mut browser = Browser::default();
+    browser.sign_in(&app, EMAIL, None).await;
+    let token = browser.cookie("__Host-curfew").to_owned();
+    let login = |origin: Option<&str>, password: &str, transport: &str| {
+        let body = json!({ "email": OTHER_EMAIL, "password": password, "transport": transport });
+        let mut event = event("POST", "/v1/login", None, Some(&body));
+        if let Some(origin) = origin {
+            event.headers.insert("origin", origin.parse().unwrap());
+        }
+        event.cookies = Some(vec![format!("__Host-curfew={token}")]);
+        event
+    };
+
+    for (event, status) in [
+        (login(Some("https://evil.example"), PASSWORD, "cookie"), 400),
+        (login(Some("null"), PASSWORD, "cookie"), 400),
+        (login(None, PASSWORD, "cookie"), 400),
+        (login(Some(ORIGIN), OTHER_PASSWORD, "cookie"), 401),
+        (login(None, PASSWORD, "bearer"), 200),
+    ] {
+        assert_eq!(app.bundle.send(event).await.status_code, status);
+        assert_eq!(app.bundle.who_am_i(&token).await.status_code, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_earlier_session_cannot_be_ended_is_not_signed_in() {
+    let app = TestApp::new().await;
+    app.register(OTHER_EMAIL).await;
+    let mut browser = Browser::default();
+    browser.sign_in(&app, EMAIL, None).await;
+    let before = app.aws.rows(DEVICES);
+
+    app.aws.fail("TransactWriteItems", || CallResult::Broken);
+    let refused = browser.send(&app, OTHER_EMAIL, None).await;
+    app.aws.restore();
+
+    assert_eq!(problem_of(&refused), (503, "unavailable".to_owned()));
+    assert_eq!(refused.cookies, [""; 0]);
+    assert_eq!(app.aws.rows(DEVICES), before);
+    browser.sign_in(&app, OTHER_EMAIL, None).await;
+    assert_eq!(app.aws.rows(DEVICES).len(), 2);
+}
+
+#[tokio::test]
+async fn a_sign_in_whose_write_lost_its_answer_leaves_one_device() {
+    let app = TestApp::new().await;
+    let key = own_key(&app, SignedDuration::ZERO);
+    app.aws.intercept(|call| {
+        if call.is_write() {
+            Intercept::LoseAnswer
+        } else {
+            Intercept::Make
+        }
+    });
+    let unheard = app.bundle.log_in(EMAIL, PASSWORD, Some(&key)).await;
+    assert_eq!(problem_of(&unheard), (503, "unavailable".to_owned()));
+    assert_eq!(app.aws.rows(DEVICES).len(), 1);
+    app.aws.restore();
+
+    app.sign_in(Some(&key)).await;
+
+    assert_eq!(app.aws.rows(DEVICES).len(), 1);
 }

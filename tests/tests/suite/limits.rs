@@ -1,9 +1,10 @@
 //! The limit of the acts by which one session ends others, and sessions whose end has no
 //! record.
 
-use curfew_tests::account::{OTHER_PASSWORD, PASSWORD};
+use curfew_tests::account::{EMAIL, OTHER_PASSWORD, PASSWORD};
 use curfew_tests::app::TestApp;
-use curfew_tests::bundle::problem_of;
+use curfew_tests::bundle::{json_of, problem_of};
+use curfew_tests::doors::{Door, DoorAnswer};
 use curfew_tests::tables::{ACCOUNTS, RECEIPTS};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -50,13 +51,6 @@ async fn a_session_whose_end_has_no_record_has_expired_once_the_record_may_be_go
     let (app, [tv, phone]) = TestApp::with_devices().await;
     let asked = async || problem_of(&app.bundle.who_am_i(&tv.token).await);
     let expired = (401, "session-expired".to_owned());
-    let account = app.aws.rows(ACCOUNTS).remove(0);
-    let mut disabled = account.clone();
-    disabled["disabled_at"] = json!({ "N": "1" });
-    app.aws.engine.put(ACCOUNTS, &disabled);
-    assert_eq!(asked().await, expired, "disabled by hand");
-    app.aws.engine.put(ACCOUNTS, &account);
-
     app.sign_out_scope(&phone, "global").await;
     for row in app.aws.rows(RECEIPTS) {
         let key = json!({ "account_id": row["account_id"], "sign_out_id": row["sign_out_id"] });
@@ -69,4 +63,37 @@ async fn a_session_whose_end_has_no_record_has_expired_once_the_record_may_be_go
     );
     app.advance(app.bundle.limits.idle);
     assert_eq!(asked().await, expired);
+}
+
+#[tokio::test]
+async fn an_account_that_was_disabled_by_hand_is_named_so_at_every_door() {
+    let app = TestApp::new().await;
+    let [tv, phone] = app.connected(["tv", "phone"]).await;
+    let id = app.sign_out_device(&phone, &tv).await;
+    let mut account = app.aws.rows(ACCOUNTS).remove(0);
+    account["disabled_at"] = json!({ "N": "1" });
+    app.aws.engine.put(ACCOUNTS, &account);
+
+    for door in Door::all() {
+        match door.knock(&app, &phone, &id.to_string()).await {
+            DoorAnswer::Reply(reply) => {
+                let disabled = (401, "account-disabled".to_owned());
+                assert_eq!(problem_of(&reply), disabled, "{}", door.name());
+            }
+            DoorAnswer::Decision(is_authorized) => assert!(!is_authorized),
+            DoorAnswer::Introspected(reply) => {
+                assert_eq!(json_of(&reply), json!({ "active": false }));
+            }
+        }
+    }
+    app.frame("phone", r#"{"type":"heartbeat"}"#).await;
+    assert!(!app.aws.is_open("phone"), "closed without a frame");
+    let signed_out = problem_of(&app.bundle.who_am_i(&tv.token).await);
+    assert_eq!(signed_out, (401, "session-signed-out".to_owned()));
+    // A sign-in is answered as with a wrong password.
+    for password in [PASSWORD, OTHER_PASSWORD] {
+        let refused = app.bundle.log_in(EMAIL, password, Some(&phone.key)).await;
+        let credentials = (401, "credentials-invalid".to_owned());
+        assert_eq!(problem_of(&refused), credentials);
+    }
 }

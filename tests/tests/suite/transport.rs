@@ -7,6 +7,7 @@ use curfew_tests::bundle::{
     ORIGIN, acknowledgement_event, event, event_about, json_of, problem_of,
 };
 use curfew_tests::fake_aws::Intercept;
+use curfew_tests::tables::ACCOUNTS;
 use curfew_tests::wire::CallResult;
 use domain::EntryState;
 use http_api::{CLEARED_SESSION_COOKIE, ENDED_COOKIE, Event, OriginPolicy, Reply, cookie};
@@ -117,6 +118,13 @@ async fn a_401_deletes_the_cookie_of_a_session_that_has_ended_and_no_other() {
     let by_header = app.bundle.who_am_i(&tv.token).await;
     app.advance(app.bundle.limits.idle);
     let expired = ask(&laptop.token).await;
+    let used = app.sign_in(None).await;
+    let account = app.aws.rows(ACCOUNTS).remove(0);
+    let mut by_hand = account.clone();
+    by_hand["disabled_at"] = json!({ "N": "1" });
+    app.aws.engine.put(ACCOUNTS, &by_hand);
+    let disabled = ask(&used.token).await;
+    app.aws.engine.put(ACCOUNTS, &account);
 
     let kept = format!(
         "__Host-curfew-ended={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=86400",
@@ -129,6 +137,7 @@ async fn a_401_deletes_the_cookie_of_a_session_that_has_ended_and_no_other() {
             &[CLEARED_SESSION_COOKIE, &*kept][..],
         ),
         (&expired, "session-expired", &[CLEARED_SESSION_COOKIE]),
+        (&disabled, "account-disabled", &[CLEARED_SESSION_COOKIE]),
         (&replaced, "token-invalid", &[]),
         (&valid, "", &[]),
         (&by_header, "session-signed-out", &[]),

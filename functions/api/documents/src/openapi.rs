@@ -97,7 +97,7 @@ fn security_schemes() -> Value {
             "name": http_api::SESSION_COOKIE,
             "description": "The cookie of a sign-in with `\"transport\": \"cookie\"`. Every \
                 request that changes something needs an allowed `Origin`, too. The answers \
-                `session-signed-out` and `session-expired` delete it; after the first, the \
+                `session-signed-out`, `session-expired` and `account-disabled` delete it; after the first, the \
                 session can be acknowledged with the cookie `__Host-curfew-ended`, for a day.",
         },
         "iam": {

@@ -114,6 +114,7 @@ impl Answer {
         match (self.status, self.problem()?) {
             (401, "session-signed-out") => Some(EndReason::SignedOut(self.signed_out()?)),
             (401, "session-expired") => Some(EndReason::Expired),
+            (401, "account-disabled") => Some(EndReason::AccountDisabled),
             (401, "token-invalid" | "token-missing") => Some(EndReason::Invalid),
             _ => None,
         }
@@ -255,6 +256,7 @@ mod tests {
     fn an_expired_session_and_an_unknown_token_are_no_sign_outs() {
         for (name, reason) in [
             ("session-expired", EndReason::Expired),
+            ("account-disabled", EndReason::AccountDisabled),
             ("token-invalid", EndReason::Invalid),
             ("token-missing", EndReason::Invalid),
         ] {

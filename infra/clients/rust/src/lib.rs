@@ -131,6 +131,8 @@ pub enum EndReason {
     SignedOut(SignedOut),
     /// The session expired. Stored data stays.
     Expired,
+    /// The account is disabled. Stored data stays.
+    AccountDisabled,
     /// The API does not know the token. Stored data stays.
     Invalid,
 }

@@ -229,7 +229,7 @@ impl SessionTask {
         let was_connected = socket.is_some();
         match reason {
             EndReason::SignedOut(signed_out) => self.go_dark(signed_out, channel, socket).await,
-            EndReason::Expired | EndReason::Invalid => {
+            EndReason::Expired | EndReason::AccountDisabled | EndReason::Invalid => {
                 if let Ok(true) = self.storage().forget(&self.session) {
                     self.report(Event::SignInScreen(reason));
                 }

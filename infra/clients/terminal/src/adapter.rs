@@ -272,6 +272,9 @@ fn line(event: &Event) -> Option<Value> {
         Event::SignInScreen(EndReason::Expired) => {
             json!({ "event": "sign_in_screen", "because": "expired" })
         }
+        Event::SignInScreen(EndReason::AccountDisabled) => {
+            json!({ "event": "sign_in_screen", "because": "disabled" })
+        }
         Event::SignInScreen(EndReason::Invalid) => {
             json!({ "event": "sign_in_screen", "because": "invalid" })
         }

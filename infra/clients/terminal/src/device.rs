@@ -210,19 +210,21 @@ impl Device {
         None
     }
 
+    /// Says why a session has ended that was not signed out.
+    fn forgotten(&self, text: &str) -> ExitCode {
+        self.screen.say(&self.screen.inked(Ink::Bad, text));
+        self.screen.say("Nothing was wiped. Sign in again.");
+        ExitCode::FAILURE
+    }
+
     /// Waits for the acknowledgement, and says how to sign in again.
     async fn go_dark(&mut self, reason: EndReason) -> ExitCode {
         self.stop();
         let code = match reason {
-            EndReason::Expired | EndReason::Invalid => {
-                let text = if reason == EndReason::Expired {
-                    "The session has expired."
-                } else {
-                    "The token is not valid. Another sign-in may have replaced it."
-                };
-                self.screen.say(&self.screen.inked(Ink::Bad, text));
-                self.screen.say("Nothing was wiped. Sign in again.");
-                ExitCode::FAILURE
+            EndReason::Expired => self.forgotten("The session has expired."),
+            EndReason::AccountDisabled => self.forgotten("The account is disabled."),
+            EndReason::Invalid => {
+                self.forgotten("The token is not valid. Another sign-in may have replaced it.")
             }
             EndReason::SignedOut(_) => {
                 self.wait_for_acknowledgement().await;

@@ -236,7 +236,9 @@ impl Oracle<'_> {
                 match session_status(&self.seen.account, device, &Limits::default(), now) {
                     SessionStatus::SignedIn => FinalStatus::Valid,
                     SessionStatus::SignedOut(_) => FinalStatus::SignedOut,
-                    SessionStatus::EndedByEpoch => FinalStatus::EndedByEpoch,
+                    SessionStatus::EndedByEpoch | SessionStatus::AccountDisabled => {
+                        FinalStatus::EndedByEpoch
+                    }
                     SessionStatus::Expired => FinalStatus::Expired,
                 }
             })

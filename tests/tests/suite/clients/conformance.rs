@@ -55,6 +55,7 @@ facts! {
     an_api_that_fails_wipes_nothing,
     a_refusal_that_is_not_the_apis_wipes_nothing,
     an_expired_session_shows_the_sign_in_screen_and_keeps_the_data,
+    a_disabled_account_shows_the_sign_in_screen_and_keeps_the_data,
     an_unknown_token_shows_the_sign_in_screen_and_keeps_the_data,
     frames_about_another_session_and_malformed_frames_are_skipped,
     a_revocation_that_comes_twice_and_by_both_ways_ends_the_session_once,
@@ -63,6 +64,7 @@ facts! {
     another_account_finds_no_data_of_the_previous_one,
     an_account_finds_its_data_when_it_comes_back,
     accounts_that_take_turns_are_one_device_each,
+    a_first_sign_in_whose_answer_was_lost_leaves_one_device,
     a_wrong_password_changes_nothing,
     its_own_sign_out_wipes_the_device_and_is_acknowledged,
     signing_out_everywhere_wipes_this_device_too,
@@ -323,28 +325,31 @@ async fn a_refusal_that_is_not_the_apis_wipes_nothing(kind: Kind) {
 }
 
 async fn an_expired_session_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
-    let mut hotel = Hotel::open(kind).await;
-    let expired = Fault::Problem(401, "session-expired");
-    hotel.network.fault(None, "/v1/", expired, usize::MAX);
+    shows_the_sign_in_screen_and_keeps_the_data(kind, "session-expired", "expired").await;
+}
 
-    hotel.call("/v1/session").await;
-
-    let screen = hotel.tv.event("sign_in_screen").await.unwrap();
-    assert_eq!(screen["because"], "expired");
-    assert!(screen["signed_out_by"].is_null());
-    assert_eq!(hotel.stored().await, kept());
-    assert_eq!(hotel.tv.count("wiped").await.unwrap(), 0);
+async fn a_disabled_account_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
+    shows_the_sign_in_screen_and_keeps_the_data(kind, "account-disabled", "disabled").await;
 }
 
 async fn an_unknown_token_shows_the_sign_in_screen_and_keeps_the_data(kind: Kind) {
+    shows_the_sign_in_screen_and_keeps_the_data(kind, "token-invalid", "invalid").await;
+}
+
+async fn shows_the_sign_in_screen_and_keeps_the_data(
+    kind: Kind,
+    problem: &'static str,
+    because: &str,
+) {
     let mut hotel = Hotel::open(kind).await;
-    let invalid = Fault::Problem(401, "token-invalid");
-    hotel.network.fault(None, "/v1/", invalid, usize::MAX);
+    let refused = Fault::Problem(401, problem);
+    hotel.network.fault(None, "/v1/", refused, usize::MAX);
 
     hotel.call("/v1/session").await;
 
     let screen = hotel.tv.event("sign_in_screen").await.unwrap();
-    assert_eq!(screen["because"], "invalid");
+    assert_eq!(screen["because"], because);
+    assert!(screen["signed_out_by"].is_null());
     assert_eq!(hotel.stored().await, kept());
     assert_eq!(hotel.tv.count("wiped").await.unwrap(), 0);
 }
@@ -485,6 +490,29 @@ async fn accounts_that_take_turns_are_one_device_each(kind: Kind) {
     }
     assert_eq!(hotel.phone.devices("all").await.len(), 2);
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+}
+
+async fn a_first_sign_in_whose_answer_was_lost_leaves_one_device(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let other = Household::register().await;
+    let login = Some(Method::POST);
+    let lost = Fault::LostAnswer;
+    hotel.network.fault(login, "/v1/login", lost, 1);
+    let command = json!({
+        "do": "sign_in",
+        "email": other.email,
+        "password": other.password,
+    });
+    let unheard = hotel.tv.try_command(command).await.unwrap();
+    assert_eq!(unheard["ok"], false);
+    let phone = other.sign_in(PHONE).await;
+    assert_eq!(phone.devices("signed_in").await.len(), 2);
+
+    let id = hotel.sign_in_to(&other).await;
+
+    let listed = phone.devices("all").await;
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().any(|device| device["id"] == json!(id)));
 }
 
 async fn a_wrong_password_changes_nothing(kind: Kind) {

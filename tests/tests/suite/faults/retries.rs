@@ -105,13 +105,6 @@ async fn a_write_that_the_sdk_retries_takes_effect_once() {
         assert!(is(&answer, request.when_well()), "{request:?} {answer:?}");
         assert_eq!(setup.count(RECEIPTS), well.count(RECEIPTS), "{request:?}");
         assert_eq!(setup.count(ACCOUNTS), well.count(ACCOUNTS), "{request:?}");
-        // A retried first sign-in is a new device. The row of the first attempt stays,
-        // and no client has its token.
-        let lost = usize::from(request == Request::Login);
-        assert_eq!(
-            setup.count(DEVICES),
-            well.count(DEVICES) + lost,
-            "{request:?}"
-        );
+        assert_eq!(setup.count(DEVICES), well.count(DEVICES), "{request:?}");
     }
 }

@@ -1,0 +1,70 @@
+//! The earlier session of a page. The answer overwrites its cookie, so that nobody would
+//! have its token any more.
+
+use domain::session::{AuthError, authenticate};
+use domain::{Device, SignOut, SignOutId, Timestamp, Token};
+use http_api::{
+    ENDED_COOKIE, ENDED_COOKIE_AGE_S, Problem, Request, SESSION_COOKIE, WRITE_ATTEMPTS, cookie,
+};
+use store::{StoreError, WriteOutcome};
+
+use crate::attempt::Attempt;
+use crate::{Deps, TokenTransport};
+
+/// A session that a sign-out has ended, now or earlier.
+pub(crate) struct EndedEarlier {
+    token: Token,
+    pub(crate) sign_out: SignOutId,
+}
+
+impl EndedEarlier {
+    /// Returns the cookie with which the page can acknowledge the sign-out.
+    pub(crate) fn cookie(&self) -> String {
+        cookie(ENDED_COOKIE, &self.token.to_text(), ENDED_COOKIE_AGE_S)
+    }
+}
+
+/// Signs out the session in a page's cookie, unless the new session replaces it in its
+/// row. Returns it, if a sign-out has ended it.
+///
+/// The cookie proves that the session is the page's. Call this only with the right
+/// password, and before the new session is written: if it fails, nothing has begun.
+pub(crate) async fn end_earlier(
+    deps: &Deps,
+    request: &Request,
+    attempt: &Attempt,
+    new: &Device,
+    now: Timestamp,
+) -> Result<Option<EndedEarlier>, Problem> {
+    // Of these requests only, the origin is known to be allowed.
+    if attempt.transport != TokenTransport::Cookie {
+        return Ok(None);
+    }
+    let cookies = request.cookies(SESSION_COOKIE);
+    let token = match cookies.as_slice() {
+        [cookie] => Token::parse(cookie).ok(),
+        _ => None,
+    };
+    let is_new = |token: &Token| (token.account(), token.device()) == (new.account, new.id);
+    let Some(token) = token.filter(|token| !is_new(token)) else {
+        return Ok(None);
+    };
+    for _ in 0..WRITE_ATTEMPTS {
+        let mut rows = deps.store.rows(token.account(), &[token.device()]).await?;
+        let device = rows.take_device(token.device());
+        let sign_out = match authenticate(&token, rows.account, device, &deps.limits, now) {
+            Ok(caller) => {
+                let sign_out = SignOut::of_this(&caller, now, runtime::random());
+                let ended = deps.store.sign_out_this(&caller, &sign_out, &deps.limits);
+                if ended.await? == WriteOutcome::Stale {
+                    continue;
+                }
+                sign_out.id
+            }
+            Err(AuthError::SignedOut(ended, _)) => ended.sign_out,
+            Err(_) => return Ok(None),
+        };
+        return Ok(Some(EndedEarlier { token, sign_out }));
+    }
+    Err(StoreError::Contended.into())
+}
