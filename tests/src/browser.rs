@@ -248,14 +248,19 @@ impl Browser {
             "downloadThroughput": -1,
             "uploadThroughput": -1,
         });
-        for (name, parameters) in [
-            ("Network.enable", json!({})),
-            ("Network.emulateNetworkConditions", conditions),
-        ] {
-            let command = DevTools { name, parameters };
-            self.client.issue_cmd(command).await?;
-        }
-        Ok(())
+        self.devtools("Network.enable", json!({})).await?;
+        self.devtools("Network.emulateNetworkConditions", conditions)
+            .await
+            .map(|_| ())
+    }
+
+    /// Sends a command of the `DevTools` protocol. Returns its answer.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn devtools(&self, name: &'static str, parameters: Value) -> Result<Value> {
+        let command = DevTools { name, parameters };
+        Ok(self.client.issue_cmd(command).await?)
     }
 
     /// Switches to a tab, and opens it if it is the next one.

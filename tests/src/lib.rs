@@ -23,6 +23,7 @@ pub mod executor;
 pub mod fake_aws;
 pub mod listener;
 pub mod many;
+pub mod person;
 pub mod races;
 pub mod random;
 pub mod routes;

@@ -101,8 +101,13 @@ fn options() -> Options {
 async fn create_secret(stack: &Record) -> Result<()> {
     let client = stack.aws.clients().secrets();
     let create = client.create_secret().name(SECRET);
-    create.secret_string(new_secret()).send().await?;
-    Ok(())
+    let created = create.secret_string(new_secret()).send().await;
+    // The local AWS refuses a retry after a lost answer.
+    let Err(error) = created else { return Ok(()) };
+    match error.as_service_error() {
+        Some(it) if it.is_resource_exists_exception() => Ok(()),
+        Some(_) | None => Err(error.into()),
+    }
 }
 
 /// Returns a new value for the secret of the distribution.
@@ -144,13 +149,5 @@ fn start() -> Result<Record> {
 #[must_use]
 pub fn store() -> Store {
     let Record { aws, tables, .. } = stack();
-    let tables = store::Tables {
-        accounts: tables.accounts.clone(),
-        identities: tables.identities.clone(),
-        devices: tables.devices.clone(),
-        receipts: tables.receipts.clone(),
-        connections: tables.connections.clone(),
-        tickets: tables.tickets.clone(),
-    };
-    Store::new(aws.clients().dynamodb(), tables)
+    Store::new(aws.clients().dynamodb(), tables.clone().into())
 }

@@ -34,7 +34,8 @@ export interface Device {
   last_active_at: string;
   expires_at: string;
   signed_out_at?: string;
-  signed_out_by?: { id: string; name: string };
+  sign_out?: string;
+  signed_out_by?: { id: string; name: string } | null;
   reason?: string;
 }
 
@@ -210,7 +211,10 @@ export class Curfew {
     limit?: number;
     cursor?: string;
   }): Promise<{ devices: Device[]; next_cursor: string | null }>;
-  receipt(signOut: string): Promise<Receipt>;
+  /** Returns the first devices of a receipt, or those after a cursor. */
+  receipt(signOut: string, page?: { limit?: number; cursor?: string }): Promise<Receipt>;
+  /** Gives a device the owner's name. An empty one removes it. */
+  renameDevice(device: string, name: string): Promise<Device>;
   signOut(): Promise<SignOut>;
   signOutDevice(device: string): Promise<SignOut>;
   signOutAll(scope: "others" | "global"): Promise<SignOut>;

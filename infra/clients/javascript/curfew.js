@@ -389,10 +389,17 @@ export class Curfew {
     return this.#ask("GET", `/v1/devices?${query}`, { session: this.#signedIn() });
   }
 
-  /** Returns the receipt of a sign-out, device by device. */
-  async receipt(signOut) {
-    const path = `/v1/sign-outs/${encodeURIComponent(signOut)}`;
+  /** Returns a page of the receipt of a sign-out, device by device. */
+  async receipt(signOut, { limit = 100, cursor } = {}) {
+    const query = new URLSearchParams({ limit, ...(cursor && { cursor }) });
+    const path = `/v1/sign-outs/${encodeURIComponent(signOut)}?${query}`;
     return (await this.#ask("GET", path, { session: this.#signedIn() })).sign_out;
+  }
+
+  /** Gives a device the owner's name. An empty one removes it. */
+  async renameDevice(device, name) {
+    const path = `/v1/devices/${encodeURIComponent(device)}`;
+    return (await this.#ask("PATCH", path, { session: this.#signedIn(), body: { name } })).device;
   }
 
   /** Signs this device out, wipes it, and shows the sign-in screen. */

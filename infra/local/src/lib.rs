@@ -11,6 +11,7 @@ pub mod demo;
 pub mod deploy;
 pub mod emulator;
 pub mod functions;
+pub mod household;
 pub mod process;
 mod progress;
 pub mod proxy;

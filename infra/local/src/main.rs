@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
-use curfew::{Options, Stack, running, target};
+use curfew::{Options, Stack, household, running, target};
 use curfew_client::{Credentials, Secret};
 use curfew_terminal::Place;
 use origin_policy::OriginPolicy;
@@ -64,12 +64,13 @@ async fn main() -> ExitCode {
         allow_origin,
         command,
     } = Arguments::parse();
+    let idle_days = household::IDLE_DAYS.to_string();
     let options = Options {
         state: target().join("local"),
         port,
         watch,
         allowed_origins: allow_origin,
-        parameters: BTreeMap::new(),
+        parameters: BTreeMap::from([("SessionIdleDays".to_owned(), idle_days)]),
     };
     let end = match command {
         Some(Command::Story { verbose, .. }) => Box::pin(story::play(verbose, shutdown()))
@@ -105,8 +106,9 @@ fn origin(origin: &str) -> Result<String> {
 async fn run(options: Options) -> Result<()> {
     let mut stack = Stack::start(options).await?;
     let record = stack.record();
+    household::move_in(record).await?;
     println!();
-    println!("Curfew is up.");
+    println!("Curfew is up. Open {}", record.page_url());
     println!("  API      {}", record.api_url);
     println!("  Socket   {}", record.socket_url);
     println!("  Example  {}/films", record.example_url);

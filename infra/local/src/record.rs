@@ -62,6 +62,15 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Returns the address of the page. Browsers keep secure cookies without TLS for
+    /// this name; Safari does not.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        self.api_url.replace("127.0.0.1", "localhost") + "/"
+    }
+}
+
 /// The address and the root key of the local AWS.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Aws {
@@ -109,6 +118,19 @@ pub struct Tables {
     pub connections: String,
     /// Tickets for sockets.
     pub tickets: String,
+}
+
+impl From<Tables> for store::Tables {
+    fn from(tables: Tables) -> Self {
+        Self {
+            accounts: tables.accounts,
+            identities: tables.identities,
+            devices: tables.devices,
+            receipts: tables.receipts,
+            connections: tables.connections,
+            tickets: tables.tickets,
+        }
+    }
 }
 
 /// The demo account.

@@ -107,9 +107,11 @@ fn router(routes: &BTreeMap<String, String>) -> Result<String> {
         }
     }
     let default = binary(default);
-    let mut settings =
-        format!("[watch.router]\n\"/\" = \"{default}\"\n\"/{{*path}}\" = \"{default}\"\n");
+    let mut settings = format!("[watch.router]\n\"/{{*path}}\" = \"{default}\"\n");
+    paths.entry("/").or_default();
     for (path, functions) in paths {
+        // `{proxy+}` of the gateway is `{*proxy}` here.
+        let path = path.replace("{proxy+}", "{*proxy}");
         writeln!(settings, "\"{path}\" = [")?;
         for method in METHODS {
             let function = functions

@@ -28,7 +28,7 @@ pub struct Answer {
     status: u16,
     headers: HeaderMap,
     cookies: Vec<String>,
-    body: Option<String>,
+    body: Body,
 }
 
 impl Answer {
@@ -47,7 +47,15 @@ impl Answer {
     #[must_use]
     pub fn raw(status: u16, body: impl Into<String>) -> Self {
         let mut answer = Self::empty(status).with_header("content-type", "application/json");
-        answer.body = Some(body.into());
+        answer.body = Body::Text(body.into());
+        answer
+    }
+
+    /// Creates an answer with the content of a file.
+    #[must_use]
+    pub fn bytes(status: u16, content: impl Into<Vec<u8>>) -> Self {
+        let mut answer = Self::empty(status);
+        answer.body = Body::Binary(content.into());
         answer
     }
 
@@ -58,7 +66,7 @@ impl Answer {
             status,
             headers: HeaderMap::new(),
             cookies: Vec::new(),
-            body: None,
+            body: Body::Empty,
         };
         answer
             .with_header("cache-control", "no-store")
@@ -73,6 +81,14 @@ impl Answer {
             self.headers.insert(name, value);
         }
         self
+    }
+
+    /// Adds a header to what `vary` names already.
+    #[must_use]
+    pub fn varying(self, header: &str) -> Self {
+        let before = self.headers.get("vary").and_then(|it| it.to_str().ok());
+        let both = before.map_or_else(|| header.to_owned(), |before| format!("{before}, {header}"));
+        self.with_header("vary", &both)
     }
 
     /// Adds a `Set-Cookie` value.
@@ -92,7 +108,7 @@ impl Answer {
             Transport::Bearer => self,
             Transport::Cookie => self
                 .with_cookie(CLEARED_SESSION_COOKIE)
-                .with_header("clear-site-data", "\"cache\", \"storage\""),
+                .with_header("clear-site-data", "\"cache\""),
         }
     }
 
@@ -124,7 +140,8 @@ impl Answer {
         response.status_code = i64::from(self.status);
         response.headers = self.headers;
         response.cookies = self.cookies;
-        response.body = self.body.map(Body::Text);
+        response.is_base64_encoded = matches!(self.body, Body::Binary(_));
+        response.body = (self.body != Body::Empty).then_some(self.body);
         response
     }
 }

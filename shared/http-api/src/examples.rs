@@ -66,6 +66,7 @@ impl DeviceView {
             last_active_at: time(NOW),
             expires_at: time("2027-11-20T09:30:00Z"),
             signed_out_at: None,
+            sign_out: None,
             signed_out_by: None,
             reason: None,
         }

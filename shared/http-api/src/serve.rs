@@ -68,7 +68,7 @@ fn refuse(request: &Request, problem: Problem) -> Answer {
 
 /// Lets a page of an allowed origin read the answer (Fetch standard, CORS protocol).
 fn allow_origin(request: &Request, answer: Answer) -> Answer {
-    let answer = answer.with_header("vary", "Origin");
+    let answer = answer.varying("Origin");
     match request.origin() {
         Some(origin) if request.check_origin().is_ok() => {
             let answer = answer

@@ -148,6 +148,10 @@ pub struct DeviceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Rfc3339>,
+    /// The sign-out that ended its session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub sign_out: Option<String>,
     /// The device that signed it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_out_by: Option<SignedOutBy>,
@@ -211,14 +215,15 @@ impl DeviceView {
     }
 
     fn new(device: &Device, current: DeviceId, end: Option<SessionEnd<'_>>) -> Self {
-        let (signed_out_at, signed_out_by, reason) = match end {
-            None | Some(SessionEnd::Unrecorded) => (None, None, None),
+        let (signed_out_at, sign_out, signed_out_by, reason) = match end {
+            None | Some(SessionEnd::Unrecorded) => (None, None, None, None),
             Some(SessionEnd::SignedOut(ended)) => (
                 Some(ended.at),
+                Some(ended.sign_out.to_string()),
                 ended.by.as_ref().map(SignedOutBy::from),
                 Some(ended.reason.as_str().to_owned()),
             ),
-            Some(SessionEnd::Expired(at)) => (Some(at), None, Some("expired".to_owned())),
+            Some(SessionEnd::Expired(at)) => (Some(at), None, None, Some("expired".to_owned())),
         };
         Self {
             id: device.id.to_string(),
@@ -241,6 +246,7 @@ impl DeviceView {
             last_active_at: device.last_active_at.into(),
             expires_at: device.expires_at.into(),
             signed_out_at: signed_out_at.map(Rfc3339::from),
+            sign_out,
             signed_out_by,
             reason,
         }

@@ -13,6 +13,14 @@ pub enum ConfigError {
     /// `ALLOWED_ORIGINS` has an origin that no browser sends.
     #[error("the environment variable ALLOWED_ORIGINS is wrong: {0}")]
     Origin(#[source] InvalidOrigin),
+    /// The variable has a text that can't be used.
+    #[error("the environment variable {name} is wrong: {fault}")]
+    Wrong {
+        /// Name of the variable.
+        name: &'static str,
+        /// The fault.
+        fault: String,
+    },
     /// The variable has a value that is not allowed.
     #[error("the environment variable {name} must be {expected}")]
     Invalid {

@@ -24,6 +24,7 @@ mod logs;
 mod moments;
 mod nothing_lost;
 mod openapi;
+mod page;
 mod races;
 mod receipts;
 mod redrive;

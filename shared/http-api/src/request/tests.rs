@@ -96,6 +96,30 @@ fn only_a_listed_origin_is_allowed() {
 }
 
 #[test]
+fn the_apis_own_address_is_an_allowed_origin_whatever_the_headers_say() {
+    let from = |origin, host, domain: Option<&str>| {
+        let mut request = request(&[("origin", origin), ("host", host)], None);
+        request.event.request_context.domain_name = domain.map(str::to_owned);
+        request.require_origin().is_ok()
+    };
+    let (own, host) = ("https://id.example.com", "id.example.com");
+
+    assert!(from(own, host, Some(host)));
+    assert!(!from(own, host, Some("api.example.com")));
+    assert!(!from(own, host, None));
+    for origin in [
+        "http://id.example.com",
+        "https://id.example.com.evil.example",
+        "https://evil.example/id.example.com",
+        "https://id.example.com:8443",
+        "https://",
+    ] {
+        assert!(!from(origin, host, Some(host)), "{origin}");
+    }
+    assert!(!from("https://", host, Some("")));
+}
+
+#[test]
 fn a_city_is_decoded_strictly() {
     for (sent, shown) in [
         ("Lisbon", Some("Lisbon")),

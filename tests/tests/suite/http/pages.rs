@@ -352,7 +352,7 @@ fn forgets_the_session(answer: &Answer) -> bool {
     let [cleared, ended] = answer.cookies()[..] else {
         return false;
     };
-    answer.header("clear-site-data") == Some("\"cache\", \"storage\"")
+    answer.header("clear-site-data") == Some("\"cache\"")
         && cleared == "__Host-curfew=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0"
         && ended.starts_with("__Host-curfew-ended=cft_")
 }

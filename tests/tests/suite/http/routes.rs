@@ -178,7 +178,8 @@ async fn every_path_refuses_every_other_method() {
 async fn an_unknown_path_is_not_found() {
     let tv = Household::register().await.sign_in(TV).await;
     let paths = [
-        "/",
+        "/index.html",
+        "/assets",
         "/v1",
         "/v1/",
         "/v2/session",

@@ -22,6 +22,10 @@ fn the_template_has_the_routes_of_the_document() {
     for (function, route) in events("HttpApi") {
         assert_eq!(referred(&route["ApiId"]), "HttpApi");
         match (route["Method"].as_str(), route["Path"].as_str()) {
+            // The page is no part of the API.
+            (Some("GET"), Some("/" | "/config.json" | "/assets/{proxy+}")) => {
+                assert_eq!(function, "Page");
+            }
             (Some(method), Some(path)) => {
                 let new = routed.insert(format!("{method} {path}"));
                 assert!(new, "{method} {path} is duplicated");
@@ -176,7 +180,8 @@ fn every_url_of_the_socket_has_its_stage() {
     let functions = functions().into_values();
     let variables = functions.map(|it| &it["Environment"]["Variables"]);
     let urls: Vec<&Value> = variables.filter_map(|it| it.get("SOCKET_URL")).collect();
-    assert_eq!(urls, [&expected]);
+    // That of the tickets, and that of the page's policy.
+    assert_eq!(urls, [&expected, &expected]);
     assert_eq!(outputs["SocketUrl"]["Value"], expected);
 }
 

@@ -1,0 +1,399 @@
+/** The state of the page, and what changes it. `views/` shows the state. */
+import { Curfew, CurfewError } from "./curfew.js";
+import { LANGUAGES, choose } from "./languages/index.js";
+import { Outcomes } from "./outcomes.js";
+import { Language } from "./text.js";
+
+/** @typedef {import("./curfew.js").Device} Device */
+/** @typedef {import("./curfew.js").Receipt} Receipt */
+/** @typedef {import("./config.js").Config} Config */
+
+/**
+ * @typedef {object} Listing devices of one tab, as far as they are loaded
+ * @property {Device[] | null} devices
+ * @property {string | null} cursor the next page
+ * @property {string | null} problem
+ */
+
+/**
+ * @typedef {object} Dialog
+ * @property {"device" | "current" | "several" | "everywhere" | "rename"} kind
+ * @property {Device[]} devices
+ */
+
+/** The key of the chosen language in `localStorage`. */
+const LANGUAGE_KEY = "page.language";
+/** The time after which a list that is looked at is read again. */
+const REFRESH_MS = 60_000;
+
+/** The texts of faults that the page finds itself. @type {Record<string, string>} */
+const OWN_FAULTS = {
+  isTaken: "sign_up.taken",
+  isWithoutCookie: "sign_in.no_cookie",
+  isUnknown: "password.unknown",
+};
+
+/** The time between two looks at a receipt that is shown. */
+const RECEIPT_MS = 3_000;
+
+/** @returns {Listing} */
+const nothing = () => ({ devices: null, cursor: null, problem: null });
+
+export class App {
+  /** @type {import("./curfew.js").Session | null} */
+  session = null;
+  /** @type {import("./curfew.js").Ended | null} */
+  ended = null;
+  isStarting = true;
+  /** @type {{ name: string, id?: string }} */
+  route = { name: "devices" };
+  signedIn = nothing();
+  past = nothing();
+  /** The chosen devices, while several are being selected. @type {Set<string> | null} */
+  selection = null;
+  find = "";
+  /** @type {Dialog | null} */
+  dialog = null;
+  /** The receipt that is shown. @type {{ receipt: Receipt | null, problem: string | null }} */
+  shown = { receipt: null, problem: null };
+  /** The text that screen readers read out. */
+  announcement = "";
+  /** A message above the list. @type {string | null} */
+  notice = null;
+  /** The form that is shown. @type {{ isBusy: boolean, faults: Record<string, string> }} */
+  form = { isBusy: false, faults: {} };
+  /** The choice to keep this device when signing out everywhere. */
+  keepThis = true;
+  /** The sign-out with which the person left this device. @type {string | null} */
+  ownSignOut = null;
+  outcomes = new Outcomes(this);
+  /** The message of the view that is opened next. @type {string | null} */
+  #nextNotice = null;
+
+  /**
+   * @param {Config} config
+   * @param {() => void} render
+   */
+  constructor(config, render) {
+    this.config = config;
+    this.language = new Language("en");
+    this.render = render;
+    this.api = new URL(config.api, document.baseURI).href;
+    this.curfew = new Curfew({
+      api: this.api,
+      transport: config.transport,
+      onSignedIn: (session) => this.#signedIn(session),
+      onSignInScreen: (ended) => this.#signedOut(ended),
+      onError: (error) => console.warn(error),
+    });
+  }
+
+  async start() {
+    await this.useLanguage(localStorage.getItem(LANGUAGE_KEY) ?? choose(navigator.languages));
+    window.addEventListener("hashchange", () => this.#navigated());
+    document.addEventListener("visibilitychange", () => this.#refreshIfSeen());
+    setInterval(() => this.#refreshIfSeen(), REFRESH_MS);
+    setInterval(() => this.#followReceipt(), RECEIPT_MS);
+    this.#readRoute();
+    await this.curfew.start();
+    this.isStarting = false;
+    this.update();
+  }
+
+  /** @param {Partial<App>} [change] */
+  update(change = {}) {
+    Object.assign(this, change);
+    this.render();
+  }
+
+  /**
+   * @param {string} key
+   * @param {Record<string, string | number>} [values]
+   */
+  say(key, values) {
+    return this.language.say(key, values);
+  }
+
+  /** @param {string} tag */
+  async useLanguage(tag) {
+    const known = LANGUAGES[tag] ? tag : "en";
+    this.language = new Language(known, await LANGUAGES[known].load(), this.config.texts[known] ?? {});
+    document.documentElement.lang = known;
+    document.documentElement.dir = this.language.direction;
+    this.update();
+  }
+
+  /** @param {string} tag */
+  async chooseLanguage(tag) {
+    localStorage.setItem(LANGUAGE_KEY, tag);
+    await this.useLanguage(tag);
+  }
+
+  // --- Views ----------------------------------------------------------------
+
+  #readRoute() {
+    const [name, id] = location.hash.replace(/^#\/?/, "").split("/");
+    this.route = { name: name || "devices", id };
+    this.form = { isBusy: false, faults: {} };
+    this.selection = null;
+    this.dialog = null;
+    this.shown = { receipt: null, problem: null };
+  }
+
+  #navigated() {
+    this.#readRoute();
+    this.notice = this.#nextNotice;
+    this.#nextNotice = null;
+    this.update();
+    this.#load();
+    const heading = /** @type {HTMLElement | null} */ (document.querySelector("h1"));
+    heading?.focus();
+    window.scrollTo(0, 0);
+  }
+
+  /**
+   * Opens a view with a message.
+   * @param {string} address
+   * @param {string} notice
+   */
+  open(address, notice) {
+    this.#nextNotice = notice;
+    location.hash = address;
+  }
+
+  /** Loads what the current view shows. */
+  #load() {
+    if (this.session === null) {
+      return;
+    }
+    if (this.route.name === "sign-outs") {
+      this.loadReceipt();
+    } else if (this.route.name === "past") {
+      this.loadPast();
+    } else {
+      this.loadDevices();
+    }
+  }
+
+  #refreshIfSeen() {
+    if (this.session !== null && !document.hidden && this.dialog === null && this.route.name === "devices") {
+      this.loadDevices();
+    }
+  }
+
+  #followReceipt() {
+    const { receipt } = this.shown;
+    const isOpen = receipt !== null && receipt.total.wiped < receipt.total.devices;
+    if (this.session !== null && !document.hidden && this.route.name === "sign-outs" && isOpen) {
+      this.loadReceipt();
+    }
+  }
+
+  // --- The session ------------------------------------------------------------
+
+  /** @param {import("./curfew.js").Session} session */
+  #signedIn(session) {
+    const isNew = this.session?.session !== session.session;
+    if (!isNew) {
+      return;
+    }
+    this.#clear();
+    this.update({ session, ended: null });
+    if (["sign-in", "sign-up"].includes(this.route.name)) {
+      location.hash = "#/";
+    } else {
+      this.#load();
+    }
+  }
+
+  /** @param {import("./curfew.js").Ended | null} ended */
+  #signedOut(ended) {
+    this.#clear();
+    this.update({ session: null, ended });
+    if (this.route.name === "password") {
+      location.hash = "#/";
+    }
+  }
+
+  /** Forgets everything about the account. */
+  #clear() {
+    this.outcomes.clear();
+    this.signedIn = nothing();
+    this.past = nothing();
+    this.shown = { receipt: null, problem: null };
+    this.selection = null;
+    this.dialog = null;
+    this.find = "";
+    this.notice = null;
+    this.announcement = "";
+    this.form = { isBusy: false, faults: {} };
+  }
+
+  // --- Lists -----------------------------------------------------------------
+
+  /** Reads every device that is signed in. */
+  async loadDevices() {
+    const session = this.session;
+    try {
+      /** @type {Device[]} */
+      const devices = [];
+      let cursor;
+      do {
+        const page = await this.curfew.devices({ cursor });
+        devices.push(...page.devices);
+        cursor = page.next_cursor ?? undefined;
+      } while (cursor);
+      if (session === this.session) {
+        this.update({ signedIn: { devices, cursor: null, problem: null } });
+      }
+      return devices;
+    } catch (error) {
+      if (session === this.session && this.session !== null) {
+        const problem = this.problem(error);
+        this.update({ signedIn: { ...this.signedIn, problem } });
+      }
+      return null;
+    }
+  }
+
+  /**
+   * Reads the first page of past devices, or the next one.
+   * @param {string | undefined} cursor
+   */
+  async loadPast(cursor = undefined) {
+    const session = this.session;
+    try {
+      const page = await this.curfew.devices({ status: "signed_out", cursor, limit: 50 });
+      const before = cursor ? (this.past.devices ?? []) : [];
+      if (session === this.session) {
+        const devices = [...before, ...page.devices];
+        this.update({ past: { devices, cursor: page.next_cursor, problem: null } });
+      }
+    } catch (error) {
+      if (session === this.session && this.session !== null) {
+        this.update({ past: { ...this.past, problem: this.problem(error) } });
+      }
+    }
+  }
+
+  /** Reads the receipt of the current address, whole. */
+  async loadReceipt() {
+    const id = this.route.id ?? "";
+    try {
+      const receipt = await this.wholeReceipt(id);
+      if (this.route.id === id) {
+        this.update({ shown: { receipt, problem: null } });
+      }
+    } catch (error) {
+      if (this.route.id === id && this.session !== null) {
+        const isMissing = error instanceof CurfewError && [400, 404].includes(error.status);
+        const problem = isMissing ? this.say("receipt.missing") : this.problem(error);
+        this.update({ shown: { receipt: this.shown.receipt, problem } });
+      }
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Receipt>}
+   */
+  async wholeReceipt(id) {
+    const receipt = await this.curfew.receipt(id);
+    while (receipt.next_cursor !== null) {
+      const more = await this.curfew.receipt(id, { cursor: receipt.next_cursor });
+      receipt.devices.push(...more.devices);
+      receipt.next_cursor = more.next_cursor;
+    }
+    return receipt;
+  }
+
+  // --- Acts on this device and its account --------------------------------------
+
+  /** Signs this device out. */
+  async signOutHere() {
+    await this.#leave(() => this.curfew.signOut());
+  }
+
+  /** Signs out every device, this one included. */
+  async signOutEverywhere() {
+    await this.#leave(() => this.curfew.signOutAll("global"));
+  }
+
+  /** @param {() => Promise<import("./curfew.js").SignOut>} act */
+  async #leave(act) {
+    try {
+      this.update({ ownSignOut: (await act()).id });
+    } catch (error) {
+      // After a lost answer the session's state decides: if it has ended, the module
+      // shows the sign-in view.
+      if (this.session !== null && (await this.curfew.check()) !== false) {
+        this.update({ signedIn: { ...this.signedIn, problem: this.problem(error) } });
+      }
+    }
+  }
+
+  /**
+   * Gives a device a name.
+   * @param {Device} device
+   * @param {string} name
+   */
+  async rename(device, name) {
+    const renamed = await this.curfew.renameDevice(device.id, name);
+    const devices = (this.signedIn.devices ?? []).map((it) => (it.id === renamed.id ? { ...it, ...renamed } : it));
+    this.update({ dialog: null, signedIn: { ...this.signedIn, devices } });
+  }
+
+  // --- Faults ------------------------------------------------------------------
+
+  /**
+   * Returns a sentence for the person about a call that failed.
+   * @param {any} error
+   */
+  problem(error) {
+    if (!(error instanceof CurfewError)) {
+      console.error(error);
+      return this.say("problem.other");
+    }
+    if (error.status === 0) {
+      return this.say("problem.no_answer");
+    }
+    const name = error.status === 429 ? "rate-limited" : (error.problem ?? "unavailable");
+    const key = `problem.${name}`;
+    return this.say(this.language.has(key) ? key : error.passes ? "problem.unavailable" : "problem.other");
+  }
+
+  /**
+   * Returns the fault of each field of a form.
+   * @param {any} error
+   * @returns {Record<string, string>}
+   */
+  faults(error) {
+    const reasons = error.document?.reasons;
+    if (reasons) {
+      const min = this.config.password_min_length;
+      const sentences = reasons.map((/** @type {{ code: string, detail: string }} */ { code, detail }) =>
+        this.language.has(`reason.${code}`) ? this.say(`reason.${code}`, { min }) : detail,
+      );
+      return { new_password: sentences.join(" ") };
+    }
+    const own = ["isTaken", "isWithoutCookie", "isUnknown"].find((name) => error[name]);
+    if (own) {
+      return { form: this.say(OWN_FAULTS[own]) };
+    }
+    if (error.document?.field === "name") {
+      return { name: this.say("problem.name") };
+    }
+    if (error.document?.field === "email") {
+      return { email: this.say("problem.email") };
+    }
+    if (error.problem === "credentials-invalid" && error.status === 403) {
+      return { current_password: this.say("problem.current_password") };
+    }
+    return { form: this.problem(error) };
+  }
+
+  /** @param {string} text */
+  announce(text) {
+    this.update({ announcement: text });
+  }
+}

@@ -1,0 +1,206 @@
+/** The devices that are signed in. */
+import { html } from "../html.js";
+import { sign } from "../icons.js";
+import { describe } from "../outcomes.js";
+import { card } from "./card.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Device} Device */
+
+/** The number of devices from which on the list can be searched. */
+const SEARCH_FROM = 8;
+const DAY = 24 * 60 * 60 * 1000;
+
+/** @param {App} app */
+export function devices(app) {
+  const { devices: loaded, problem } = app.signedIn;
+  return html`
+    <div class="title">
+      <h1 tabindex="-1">${app.say("title")}</h1>
+      ${loaded && html`<p>${summary(app, loaded)}</p>`}
+    </div>
+    ${tabs(app)} ${app.notice && html`<p class="notice" role="status">${sign("done")} ${app.notice}</p>`}
+    ${problem && trouble(app, problem, () => app.loadDevices())}
+    ${loaded ? list(app, loaded) : !problem && skeletons(app)}
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Device[]} loaded
+ */
+function summary(app, loaded) {
+  return app.say("devices.summary", { n: loaded.length, email: app.session?.account.email ?? "" });
+}
+
+/** @param {App} app */
+export function tabs(app) {
+  const isPast = app.route.name === "past";
+  return html`
+    <nav class="tabs" aria-label=${app.say("title")}>
+      <a href="#/" aria-current=${isPast ? null : "page"}>${app.say("devices.signed_in")}</a>
+      <a href="#/past" aria-current=${isPast ? "page" : null}>${app.say("devices.past")}</a>
+    </nav>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {string} problem
+ * @param {() => void} retry
+ */
+export function trouble(app, problem, retry) {
+  return html`
+    <div class="trouble" role="alert">
+      ${sign("failed")}
+      <p>${problem}</p>
+      <button type="button" onClick=${retry}>${app.say("retry")}</button>
+    </div>
+  `;
+}
+
+/** @param {App} app */
+export function skeletons(app) {
+  return html`
+    <p class="unseen" role="status">${app.say("loading")}</p>
+    <ul class="cards" aria-hidden="true">
+      ${[1, 2, 3].map(() => html`<li class="card skeleton"><span class="kind"></span><div><i></i><i></i></div></li>`)}
+    </ul>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Device[]} loaded
+ */
+function list(app, loaded) {
+  const gone = app.outcomes.devices().filter(({ id }) => !loaded.some((device) => device.id === id));
+  const all = [...loaded, ...gone].sort((a, b) => Date.parse(b.last_active_at) - Date.parse(a.last_active_at));
+  const current = all.find((device) => device.current);
+  const others = all.filter((device) => !device.current);
+  const shown = others.filter((device) => matches(app, device));
+  return html`
+    ${current && section("this-device", app.say("devices.this"), null, html`<ul class="cards">${card(app, current)}</ul>`)}
+    ${section(
+      "other-devices",
+      app.say("devices.others"),
+      others.length > 0 && tools(app, others),
+      html`
+        ${everyone(app)} ${others.length >= SEARCH_FROM && search(app)} ${others.length > 1 && selecting(app, loaded)}
+        ${others.length === 0 && html`<p class="empty">${app.say("devices.alone")}</p>`}
+        ${others.length > 0 &&
+        shown.length === 0 &&
+        html`<p class="empty">${app.say("devices.none_found", { text: app.find })}</p>`}
+        <ul class="cards">
+          ${shown.map((device) => card(app, device))}
+        </ul>
+      `,
+    )}
+    ${bar(app, loaded)}
+  `;
+}
+
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {unknown} action
+ * @param {unknown} content
+ */
+function section(id, title, action, content) {
+  return html`
+    <section aria-labelledby=${id}>
+      <div class="section-title">
+        <h2 id=${id}>${title}</h2>
+        ${action}
+      </div>
+      ${content}
+    </section>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Device[]} others
+ */
+function tools(app, others) {
+  const ask = () => app.update({ dialog: { kind: "everywhere", devices: others }, keepThis: true });
+  return html`<button type="button" class="danger" onClick=${ask}>${app.say("devices.everywhere")}</button>`;
+}
+
+/** Shows how far the sign-out of all other devices is. @param {App} app */
+function everyone(app) {
+  const outcome = app.outcomes.of("others");
+  if (!outcome) {
+    return null;
+  }
+  return html`
+    <div class="outcome wide">
+      ${sign(outcome.state === "failed" || outcome.state === "still" ? "failed" : "done")}
+      <p><strong>${app.say("outcome.others")}</strong> ${describe(app, outcome)}</p>
+      ${outcome.signOut && html`<a href=${`#/sign-outs/${outcome.signOut}`}>${app.say("outcome.receipt")}</a>`}
+    </div>
+  `;
+}
+
+/** @param {App} app */
+function search(app) {
+  const change = (/** @type {{ target: HTMLInputElement }} */ { target }) => app.update({ find: target.value });
+  return html`
+    <label class="search">
+      <span class="unseen">${app.say("devices.find")}</span>
+      <input type="search" value=${app.find} placeholder=${app.say("devices.find")} onInput=${change} />
+    </label>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Device} device
+ */
+function matches(app, device) {
+  const text = [device.name, device.os, device.browser, device.app, device.model, app.language.place(device.location)];
+  return text.join(" ").toLowerCase().includes(app.find.trim().toLowerCase());
+}
+
+/**
+ * @param {App} app
+ * @param {Device[]} loaded
+ */
+function selecting(app, loaded) {
+  const days = Math.min(90, Math.ceil(app.config.session_idle_days / 2));
+  const unused = loaded.filter((device) => !device.current && Date.now() - Date.parse(device.last_active_at) > days * DAY);
+  const toggle = () => app.update({ selection: app.selection ? null : new Set() });
+  const select = () => app.update({ selection: new Set(unused.map(({ id }) => id)) });
+  return html`
+    <div class="tools">
+      <button type="button" class="quiet" onClick=${toggle}>
+        ${app.say(app.selection ? "devices.select_done" : "devices.select")}
+      </button>
+      ${unused.length > 0 &&
+      html`<button type="button" class="quiet" onClick=${select}>
+        ${app.say("devices.select_unused", { n: unused.length, days })}
+      </button>`}
+    </div>
+  `;
+}
+
+/**
+ * The bar with what can be done to the selected devices.
+ * @param {App} app
+ * @param {Device[]} loaded
+ */
+function bar(app, loaded) {
+  const chosen = loaded.filter(({ id }) => app.selection?.has(id));
+  if (chosen.length === 0) {
+    return null;
+  }
+  const ask = () => app.update({ dialog: { kind: "several", devices: chosen } });
+  return html`
+    <div class="bar">
+      <p role="status">${app.say("devices.selected", { n: chosen.length })}</p>
+      <button type="button" class="danger" onClick=${ask}>
+        ${app.say("devices.sign_out_selected", { n: chosen.length })}
+      </button>
+    </div>
+  `;
+}

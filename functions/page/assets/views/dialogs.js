@@ -1,0 +1,139 @@
+/** The questions before an act. Each is asked once. */
+import { Component, html } from "../html.js";
+import { field, submit, submitButton } from "./form.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Dialog} Dialog */
+
+/**
+ * A modal dialog. The browser keeps the focus inside, and gives it back afterwards.
+ * @extends {Component<{ title: string, close: () => void }>}
+ */
+class Modal extends Component {
+  /** @type {HTMLDialogElement | null} */
+  element = null;
+
+  componentDidMount() {
+    this.element?.showModal();
+  }
+
+  componentWillUnmount() {
+    this.element?.close();
+  }
+
+  render() {
+    const { title, close, children } = this.props;
+    const cancel = (/** @type {Event} */ event) => {
+      event.preventDefault();
+      close();
+    };
+    const keep = (/** @type {HTMLDialogElement | null} */ element) => {
+      this.element = element ?? this.element;
+    };
+    return html`
+      <dialog ref=${keep} aria-labelledby="dialog-title" onCancel=${cancel}>
+        <h2 id="dialog-title">${title}</h2>
+        ${children}
+      </dialog>
+    `;
+  }
+}
+
+/**
+ * @param {App} app
+ * @param {Dialog} asked
+ */
+export function dialog(app, asked) {
+  const [device] = asked.devices;
+  const n = asked.devices.length;
+  switch (asked.kind) {
+    case "rename":
+      return rename(app, device);
+    case "everywhere":
+      return everywhere(app, n);
+    case "current":
+      return question(app, app.say("confirm.current"), app.say("confirm.current_text"), app.say("device.sign_out"), () =>
+        app.signOutHere(),
+      );
+    case "device":
+      return question(
+        app,
+        app.say("confirm.device", { name: device.name }),
+        app.say("confirm.device_text"),
+        app.say("device.sign_out"),
+        () => app.outcomes.signOut(asked.devices),
+      );
+    case "several":
+      return question(
+        app,
+        app.say("confirm.several", { n }),
+        app.say("confirm.several_text"),
+        app.say("devices.sign_out_selected", { n }),
+        () => app.outcomes.signOut(asked.devices),
+      );
+  }
+}
+
+/**
+ * @param {App} app
+ * @param {string} title
+ * @param {unknown} text
+ * @param {string} label
+ * @param {() => void} act
+ */
+function question(app, title, text, label, act) {
+  const close = () => app.update({ dialog: null });
+  const confirm = () => {
+    app.update({ dialog: null, selection: null });
+    act();
+  };
+  return html`
+    <${Modal} title=${title} close=${close}>
+      <div class="dialog-text">${text}</div>
+      <div class="buttons">
+        <button type="button" onClick=${close}>${app.say("cancel")}</button>
+        <button type="button" class="danger solid" onClick=${confirm}>${label}</button>
+      </div>
+    </${Modal}>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {number} others
+ */
+function everywhere(app, others) {
+  const keeps = () => /** @type {HTMLInputElement | null} */ (document.getElementById("keep-this"))?.checked ?? true;
+  const text = app.keepThis
+    ? app.say("confirm.everywhere_others", { n: others })
+    : app.say("confirm.everywhere_all", { n: others + 1 });
+  const content = html`
+    <p>${text}</p>
+    <label class="check">
+      <input id="keep-this" type="checkbox" checked=${app.keepThis} onChange=${() => app.update({ keepThis: keeps() })} />
+      ${app.say("confirm.keep")}
+    </label>
+  `;
+  const act = () => (app.keepThis ? app.outcomes.signOutOthers() : app.signOutEverywhere());
+  return question(app, app.say("confirm.everywhere"), content, app.say("devices.everywhere"), act);
+}
+
+/**
+ * @param {App} app
+ * @param {import("../app.js").Device} device
+ */
+function rename(app, device) {
+  const close = () => app.update({ dialog: null });
+  const send = submit(app, async ({ name }) => app.rename(device, name), ["name"]);
+  return html`
+    <${Modal} title=${app.say("confirm.rename")} close=${close}>
+      <form onSubmit=${send} novalidate>
+        ${field({ app, name: "name", label: app.say("device.name"), type: "text", autocomplete: "off", hint: app.say("device.name_hint"), value: device.name })}
+        <div class="buttons">
+          <button type="button" onClick=${close}>${app.say("cancel")}</button>
+          ${submitButton(app, app.say("save"), app.say("save"))}
+        </div>
+      </form>
+    </${Modal}>
+  `;
+}

@@ -1,0 +1,120 @@
+/** Forms that password managers and screen readers understand. */
+import { Component, html } from "../html.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/**
+ * @typedef {object} Field
+ * @property {App} app
+ * @property {string} name
+ * @property {string} label
+ * @property {string} autocomplete
+ * @property {"email" | "password" | "text"} type
+ * @property {string} [hint]
+ * @property {string} [value]
+ */
+
+/** A field with its label, its hint and its fault. @extends {Component<Field, { isShown: boolean }>} */
+class FieldView extends Component {
+  state = { isShown: false };
+
+  render() {
+    const { app, name, label, autocomplete, type, hint, value } = this.props;
+    const fault = app.form.faults[name];
+    const described = [fault && `${name}-fault`, hint && `${name}-hint`].filter(Boolean).join(" ");
+    const isPassword = type === "password";
+    const toggle = () => this.setState({ isShown: !this.state.isShown });
+    return html`
+      <div class="field">
+        <label for=${name}>${label}</label>
+        ${hint && html`<p class="hint" id=${`${name}-hint`}>${hint}</p>`}
+        <input
+          id=${name}
+          name=${name}
+          type=${isPassword && this.state.isShown ? "text" : type}
+          autocomplete=${autocomplete}
+          autocapitalize="none"
+          spellcheck=${false}
+          dir=${type === "text" ? "auto" : "ltr"}
+          defaultValue=${value ?? ""}
+          aria-invalid=${fault ? "true" : null}
+          aria-describedby=${described || null}
+        />
+        ${fault && html`<p class="fault" id=${`${name}-fault`}>${fault}</p>`}
+        ${isPassword &&
+        html`<label class="check">
+          <input type="checkbox" checked=${this.state.isShown} onChange=${toggle} /> ${app.say("sign_in.show")}
+        </label>`}
+      </div>
+    `;
+  }
+}
+
+/** @param {Field} props */
+export function field(props) {
+  return html`<${FieldView} key=${props.name} ...${props} />`;
+}
+
+/**
+ * Returns the handler of a form. It checks that every field is filled in, sends once
+ * at a time, and moves the focus to the first fault.
+ * @param {App} app
+ * @param {(values: Record<string, string>, form: HTMLFormElement) => Promise<void>} send
+ * @param {string[]} optional the fields that may be empty
+ */
+export function submit(app, send, optional = []) {
+  return async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    if (app.form.isBusy) {
+      return;
+    }
+    const values = valuesOf(form);
+    const empty = Object.keys(values).filter((name) => values[name] === "" && !optional.includes(name));
+    let faults = Object.fromEntries(empty.map((name) => [name, app.say("problem.required")]));
+    if (empty.length === 0) {
+      app.update({ form: { isBusy: true, faults: {} } });
+      try {
+        await send(values, form);
+      } catch (error) {
+        faults = app.faults(error);
+      }
+    }
+    app.update({ form: { isBusy: false, faults } });
+    const first = form.querySelector("[aria-invalid=true], [role=alert]");
+    /** @type {HTMLElement | null} */ (first)?.focus();
+  };
+}
+
+/** @param {HTMLFormElement} form */
+function valuesOf(form) {
+  /** @type {Record<string, string>} */
+  const values = {};
+  for (const input of form.querySelectorAll("input[name]")) {
+    const { name, type, value } = /** @type {HTMLInputElement} */ (input);
+    if (type !== "checkbox") {
+      values[name] = value;
+    }
+  }
+  return values;
+}
+
+/**
+ * A message about the whole form.
+ * @param {App} app
+ */
+export function formFault(app) {
+  const fault = app.form.faults.form;
+  return fault && html`<p class="fault" role="alert" tabindex="-1">${fault}</p>`;
+}
+
+/**
+ * @param {App} app
+ * @param {string} text
+ * @param {string} busy
+ */
+export function submitButton(app, text, busy) {
+  return html`<button type="submit" class="primary" aria-disabled=${app.form.isBusy ? "true" : null}>
+    ${app.form.isBusy ? busy : text}
+  </button>`;
+}

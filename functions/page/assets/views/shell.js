@@ -1,0 +1,95 @@
+/** The frame of every view: the header, the footer, and the view itself. */
+import { html } from "../html.js";
+import { sign } from "../icons.js";
+import { LANGUAGES } from "../languages/index.js";
+import { devices } from "./devices.js";
+import { dialog } from "./dialogs.js";
+import { password } from "./password.js";
+import { past } from "./past.js";
+import { receipt } from "./receipt.js";
+import { signIn, signUp } from "./sign-in.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
+const VIEWS = { devices, past, "sign-outs": receipt, password };
+
+/** @param {App} app */
+export function page(app) {
+  return html`
+    <a class="skip" href="#content" onClick=${skip}>${app.say("skip")}</a>
+    ${header(app)}
+    <main id="content" tabindex="-1">${view(app)}</main>
+    ${footer(app)}
+    <p class="unseen" role="status">${app.announcement}</p>
+    ${app.dialog && dialog(app, app.dialog)}
+  `;
+}
+
+/** @param {App} app */
+function view(app) {
+  if (app.isStarting) {
+    return html`<p class="starting">${app.say("loading")}</p>`;
+  }
+  if (app.session === null) {
+    return app.route.name === "sign-up" ? signUp(app) : signIn(app);
+  }
+  return (VIEWS[app.route.name] ?? devices)(app);
+}
+
+/** @param {App} app */
+function header(app) {
+  const { name, logo } = app.config;
+  return html`
+    <header class="top">
+      <a class="brand" href="#/">
+        ${logo ? html`<img src=${logo} alt="" />` : sign("shield")}
+        <span>${name}</span>
+      </a>
+      ${app.session &&
+      html`<nav aria-label=${app.say("nav")}>
+        ${link(app, "devices", "#/")} ${link(app, "password", "#/password")}
+        <button type="button" class="quiet" onClick=${() => askToSignOut(app)}>${app.say("nav.sign_out")}</button>
+      </nav>`}
+    </header>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {string} name
+ * @param {string} address
+ */
+function link(app, name, address) {
+  const isCurrent = app.route.name === name;
+  return html`<a href=${address} aria-current=${isCurrent ? "page" : null}>${app.say(`nav.${name}`)}</a>`;
+}
+
+/** @param {App} app */
+function askToSignOut(app) {
+  if (app.session) {
+    app.update({ dialog: { kind: "current", devices: [app.session.device] } });
+  }
+}
+
+/** @param {App} app */
+function footer(app) {
+  const change = (/** @type {{ target: HTMLSelectElement }} */ { target }) => app.chooseLanguage(target.value);
+  return html`
+    <footer>
+      <label>
+        <span>${app.say("language")}</span>
+        <select onChange=${change} value=${app.language.tag}>
+          ${Object.entries(LANGUAGES).map(([tag, { name }]) => html`<option value=${tag} lang=${tag}>${name}</option>`)}
+        </select>
+      </label>
+      ${app.config.links.map(({ text, url }) => html`<a href=${url} rel="noreferrer">${text}</a>`)}
+    </footer>
+  `;
+}
+
+/** @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}

@@ -1,0 +1,7 @@
+//! The page "Manage access and devices": the stories of people, what it looks like, and
+//! what an attacker gets.
+
+mod attacks;
+mod files;
+mod look;
+mod stories;

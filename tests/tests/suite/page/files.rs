@@ -1,0 +1,207 @@
+//! The files of the page: what is served, what is vendored, and what the compiler says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use curfew::{root, target};
+use curfew_tests::client::Api;
+use curfew_tests::conformance::npm;
+use tokio::sync::OnceCell;
+
+/// The most bytes of the first view, compressed, and the most requests.
+const BUDGET: (usize, usize) = (60_000, 32);
+
+fn assets() -> std::path::PathBuf {
+    root().join("functions/page/assets")
+}
+
+/// Returns the address of each file in the page's HTML.
+async fn addresses() -> Vec<String> {
+    let html = Api::default().call("GET", "/").send().await;
+    let html = html.text();
+    let parts = html.split('"').filter(|part| part.starts_with("assets/"));
+    parts.map(|part| format!("/{part}")).collect()
+}
+
+/// Installs the packages that the page is compared with and checked by.
+pub async fn packages() -> std::path::PathBuf {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let folder = target().join("page-packages");
+    let install = async || {
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(
+            root().join("tests/pages/package.json"),
+            folder.join("package.json"),
+        )
+        .unwrap();
+        npm(
+            &folder,
+            &["install", "--ignore-scripts", "--no-audit", "--no-fund"],
+        )
+        .await
+        .unwrap();
+    };
+    INSTALLED.get_or_init(install).await;
+    folder.join("node_modules")
+}
+
+fn files_below(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, found);
+        } else {
+            let name = path.strip_prefix(assets()).unwrap().to_str().unwrap();
+            found.insert(name.to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_file_is_served_compressed_and_may_be_kept_for_a_year() {
+    let mut wanted = BTreeSet::new();
+    files_below(&assets(), &mut wanted);
+    wanted.retain(|name| !name.ends_with(".d.mts") && name != "index.html");
+    let main = addresses().await.pop().unwrap();
+    let folder = main.trim_end_matches("main.js");
+
+    for name in wanted {
+        let path = format!("{folder}{name}");
+        let call = Api::default().call("GET", &path);
+        let plain = call.send().await;
+        let call = Api::default().call("GET", &path);
+        let packed = call
+            .header("accept-encoding", "br, gzip;q=0.8")
+            .send()
+            .await;
+
+        assert_eq!(plain.status, 200, "{name}");
+        assert_eq!(
+            plain.text(),
+            fs::read_to_string(assets().join(&name)).unwrap()
+        );
+        let age = plain.header("cache-control");
+        assert_eq!(age, Some("public, max-age=31536000, immutable"), "{name}");
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{name}");
+        assert_eq!(packed.header("vary"), Some("Accept-Encoding, Origin"));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_file_is_not_found_and_an_old_version_is_not_kept() {
+    let get = async |path| Api::default().call("GET", path).send().await;
+
+    let _ = get("/assets/0/../Cargo.toml")
+        .await
+        .refused(404, "not-found");
+    let _ = get("/assets/main.js").await.refused(404, "not-found");
+    let _ = get("/assets/0/none.js").await.refused(404, "not-found");
+    let old = get("/assets/0123456789abcdef/main.js").await;
+    assert_eq!(
+        (old.status, old.header("cache-control")),
+        (200, Some("no-store"))
+    );
+    assert_eq!(get("/").await.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn the_first_view_is_small() {
+    let addresses: BTreeSet<String> = addresses().await.into_iter().collect();
+    let mut bytes = 0;
+    for path in &addresses {
+        let call = Api::default().call("GET", path);
+        let answer = call.header("accept-encoding", "gzip").send().await;
+        let length = answer.header("content-length").unwrap();
+        bytes += length.parse::<usize>().unwrap();
+    }
+
+    println!("{bytes} bytes in {} files", addresses.len());
+    assert!(bytes < BUDGET.0, "{bytes}");
+    assert!(addresses.len() <= BUDGET.1, "{addresses:?}");
+}
+
+#[tokio::test]
+async fn the_vendored_libraries_are_those_of_the_registry() {
+    let packages = packages().await;
+    for (own, published) in [
+        ("preact.mjs", "preact/dist/preact.mjs"),
+        ("preact.LICENSE", "preact/LICENSE"),
+        ("htm.mjs", "htm/dist/htm.module.js"),
+        ("htm.LICENSE", "htm/LICENSE"),
+    ] {
+        let own = fs::read(assets().join("vendor").join(own)).unwrap();
+        let published_file = fs::read(packages.join(published)).unwrap();
+        assert!(own == published_file, "{published}");
+    }
+}
+
+#[tokio::test]
+async fn the_types_of_the_page_are_right() {
+    let packages = packages().await;
+    let compiler = packages.join("typescript/bin/tsc");
+    let project = root().join("functions/page");
+
+    let run = format!(
+        "node '{}' --project '{}'",
+        compiler.display(),
+        project.display()
+    );
+    let outcome = npm(&packages, &["exec", "--call", &run]).await;
+
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+#[test]
+fn each_language_has_every_text_with_the_same_values() {
+    let keys = |tag: &str| {
+        let file = assets().join(format!("languages/{tag}.js"));
+        let text = fs::read_to_string(file).unwrap();
+        let lines = text.lines().filter_map(|line| {
+            let (key, _) = line.strip_prefix("  \"")?.split_once("\":")?;
+            Some(key.to_owned())
+        });
+        lines.collect::<BTreeSet<String>>()
+    };
+    let english = keys("en");
+
+    assert!(english.len() > 100);
+    for tag in ["es", "de"] {
+        assert_eq!(keys(tag), english, "{tag}");
+    }
+}
+
+#[test]
+fn no_syntax_is_newer_than_the_oldest_browser() {
+    let mut files = BTreeSet::new();
+    files_below(&assets(), &mut files);
+    for name in files.iter().filter(|name| name.ends_with("js")) {
+        let text = fs::read_to_string(assets().join(name)).unwrap();
+        for newer in [
+            "??=",
+            "||=",
+            "&&=",
+            ".at(",
+            "Object.hasOwn(",
+            ".replaceAll(",
+            "structuredClone",
+            "static {",
+        ] {
+            assert!(!text.contains(newer), "{name}: {newer}");
+        }
+    }
+    let styles = fs::read_to_string(assets().join("style.css")).unwrap();
+    for newer in [
+        ":has(",
+        ":is(",
+        "inset:",
+        "aspect-ratio",
+        "color-mix",
+        "margin-inline:",
+        "padding-inline:",
+        "dvh",
+        "@layer",
+    ] {
+        assert!(!styles.contains(newer), "{newer}");
+    }
+}
