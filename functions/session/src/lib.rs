@@ -74,7 +74,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 )]
 async fn get_session(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
-    if touch_if_due(&deps.store, &mut caller.device, now).await == WriteOutcome::Stale {
+    if touch_if_due(&deps.store, &mut caller.device, &deps.limits, now).await == WriteOutcome::Stale
+    {
         // It was signed out since it was read: the second read reports how.
         caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     }

@@ -124,7 +124,7 @@ async fn check(
     let check = || check_session(deps, account, session.device, session.session, now);
     let mut checked = check().await?;
     if let (CheckedSession::SignedIn(device), Ok(Frame::Heartbeat)) = (&mut checked, frame)
-        && touch_if_due(&deps.store, device, now).await == WriteOutcome::Stale
+        && touch_if_due(&deps.store, device, &deps.limits, now).await == WriteOutcome::Stale
     {
         // The session ended after it was read: the second check returns how.
         return check().await;

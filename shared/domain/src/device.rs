@@ -8,7 +8,7 @@ use crate::account::Epoch;
 use crate::device_key::DeviceKeyHash;
 use crate::end_info::{EndInfo, Scope};
 use crate::ids::{AccountId, DeviceId, SessionId};
-use crate::limits::{ENDING_ACTS_PER_HOUR, Limits, TOUCH_INTERVAL};
+use crate::limits::{ENDING_ACTS_PER_HOUR, Limits, TOUCH_INTERVAL, TOUCH_MARGIN};
 use crate::receipt::Step;
 use crate::token::TokenHash;
 
@@ -211,9 +211,12 @@ impl Device {
         }
     }
 
-    /// Returns whether the last activity is old enough to be updated.
+    /// Returns whether the last activity is old enough to be updated. Shortly before the
+    /// idle limit it is not: the write could arrive after it, and revive a session that
+    /// was answered as expired in between.
     #[must_use]
-    pub fn is_touch_due(&self, now: Timestamp) -> bool {
+    pub fn is_touch_due(&self, now: Timestamp, limits: &Limits) -> bool {
         now.duration_since(self.last_active_at) >= TOUCH_INTERVAL
+            && now + TOUCH_MARGIN < limits.idle_at(self.last_active_at)
     }
 }

@@ -18,6 +18,10 @@ pub struct Limits {
 /// at every check would cost more than the check's reads.
 pub const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
+/// The time before the idle limit in which activity is no longer written. A function
+/// runs for at most 8 seconds.
+pub(crate) const TOUCH_MARGIN: SignedDuration = SignedDuration::from_secs(30);
+
 /// The most requests by which one session may end other sessions in one clock hour. A
 /// person needs a few; each one costs records, events and pushes. The limit is on the
 /// session, not on the account, so that another session can't use up the owner's.

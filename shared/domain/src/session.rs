@@ -273,8 +273,19 @@ mod tests {
     fn a_touch_is_due_after_five_minutes() {
         let case = Case::signed_in();
         let due = case.now + crate::limits::TOUCH_INTERVAL;
-        assert!(!case.device.is_touch_due(due - SECOND));
-        assert!(case.device.is_touch_due(due));
+        let limits = Limits::default();
+        assert!(!case.device.is_touch_due(due - SECOND, &limits));
+        assert!(case.device.is_touch_due(due, &limits));
+    }
+
+    #[test]
+    fn no_touch_that_could_arrive_after_the_idle_limit_is_due() {
+        let case = Case::signed_in();
+        let limits = Limits::default();
+        let end = case.now + limits.idle;
+        assert!(case.device.is_touch_due(end - SECOND * 31, &limits));
+        assert!(!case.device.is_touch_due(end - SECOND * 30, &limits));
+        assert!(!case.device.is_touch_due(end + SECOND, &limits));
     }
 
     fn ended(case: &Case) -> EndInfo {

@@ -122,7 +122,7 @@ pub async fn check_and_touch(
     let mut session = check_token(store, token, limits, now).await?;
     note_caller(request, token, &session);
     if let Ok(caller) = &mut session
-        && touch_if_due(store, &mut caller.device, now).await == WriteOutcome::Stale
+        && touch_if_due(store, &mut caller.device, limits, now).await == WriteOutcome::Stale
     {
         // The session has ended since it was read: check again to return the reason.
         session = check_token(store, token, limits, now).await?;
@@ -144,8 +144,13 @@ pub fn outcome(error: &AuthError) -> &'static str {
 /// Updates when the device was last active, if that is due. A failed update is only
 /// logged: the session is valid, and the next request tries again. `Stale` means that
 /// the session has ended since it was read.
-pub async fn touch_if_due(store: &Store, device: &mut Device, now: Timestamp) -> WriteOutcome {
-    if !device.is_touch_due(now) {
+pub async fn touch_if_due(
+    store: &Store,
+    device: &mut Device,
+    limits: &Limits,
+    now: Timestamp,
+) -> WriteOutcome {
+    if !device.is_touch_due(now, limits) {
         return WriteOutcome::Done;
     }
     let touched = store.touch(device.account, device.id, device.session, now);
