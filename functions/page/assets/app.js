@@ -29,7 +29,6 @@ const REFRESH_MS = 60_000;
 /** The texts of faults that the page finds itself. @type {Record<string, string>} */
 const OWN_FAULTS = {
   isTaken: "sign_up.taken",
-  isWithoutCookie: "sign_in.no_cookie",
   isUnknown: "password.unknown",
 };
 
@@ -66,13 +65,21 @@ export class App {
   keepThis = true;
   /** The sign-out with which the person left this device. @type {string | null} */
   ownSignOut = null;
+  /** The sign-out of this device that is under way or has failed. */
+  leaving = { isBusy: false, /** @type {string | null} */ problem: null, retry: () => {} };
+  /** True after a sign-in whose cookie the browser did not keep. */
+  isWithoutCookie = false;
+  /** Counts the reads of each list: only the latest answer counts. */
+  #reads = { devices: 0, past: 0, receipt: 0 };
+  /** @type {() => void} */
+  #rendered = () => {};
   outcomes = new Outcomes(this);
   /** The message of the view that is opened next. @type {string | null} */
   #nextNotice = null;
 
   /**
    * @param {Config} config
-   * @param {() => void} render
+   * @param {(done: () => void) => void} render shows the state soon, and then calls `done`
    */
   constructor(config, render) {
     this.config = config;
@@ -93,7 +100,7 @@ export class App {
     window.addEventListener("hashchange", () => this.#navigated());
     document.addEventListener("visibilitychange", () => this.#refreshIfSeen());
     setInterval(() => this.#refreshIfSeen(), REFRESH_MS);
-    setInterval(() => this.#followReceipt(), RECEIPT_MS);
+    void this.#followReceipt();
     this.#readRoute();
     await this.curfew.start();
     this.isStarting = false;
@@ -103,7 +110,29 @@ export class App {
   /** @param {Partial<App>} [change] */
   update(change = {}) {
     Object.assign(this, change);
-    this.render();
+    this.render(() => this.#rendered());
+  }
+
+  /**
+   * Moves the focus once the page shows the current state.
+   * @param {...string} selectors the first that is found counts
+   */
+  focus(...selectors) {
+    this.#rendered = () => {
+      this.#rendered = () => {};
+      const found = selectors.map((selector) => document.querySelector(selector)).find((it) => it !== null);
+      /** @type {HTMLElement | undefined} */ (found)?.focus();
+    };
+    this.update();
+  }
+
+  /**
+   * Asks the person a question.
+   * @param {Dialog["kind"]} kind
+   * @param {Device[]} devices
+   */
+  ask(kind, devices) {
+    this.update({ dialog: { kind, devices }, keepThis: true, form: { isBusy: false, faults: {} } });
   }
 
   /**
@@ -116,8 +145,16 @@ export class App {
 
   /** @param {string} tag */
   async useLanguage(tag) {
-    const known = LANGUAGES[tag] ? tag : "en";
-    this.language = new Language(known, await LANGUAGES[known].load(), this.config.texts[known] ?? {});
+    let known = Object.keys(LANGUAGES).includes(tag) ? tag : "en";
+    /** @type {import("./text.js").Texts} */
+    let texts = {};
+    try {
+      texts = await LANGUAGES[known].load();
+    } catch (error) {
+      console.warn(error);
+      known = "en";
+    }
+    this.language = new Language(known, texts, this.config.texts[known] ?? {});
     document.documentElement.lang = known;
     document.documentElement.dir = this.language.direction;
     this.update();
@@ -144,10 +181,8 @@ export class App {
     this.#readRoute();
     this.notice = this.#nextNotice;
     this.#nextNotice = null;
-    this.update();
     this.#load();
-    const heading = /** @type {HTMLElement | null} */ (document.querySelector("h1"));
-    heading?.focus();
+    this.focus("h1");
     window.scrollTo(0, 0);
   }
 
@@ -181,11 +216,21 @@ export class App {
     }
   }
 
-  #followReceipt() {
-    const { receipt } = this.shown;
-    const isOpen = receipt !== null && receipt.total.wiped < receipt.total.devices;
-    if (this.session !== null && !document.hidden && this.route.name === "sign-outs" && isOpen) {
-      this.loadReceipt();
+  /** Reads the receipt that is shown again, less and less often. */
+  async #followReceipt() {
+    let wait = RECEIPT_MS;
+    for (;;) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, wait);
+      });
+      const { receipt } = this.shown;
+      const isOpen = receipt !== null && receipt.total.wiped < receipt.total.devices;
+      if (this.session !== null && !document.hidden && this.route.name === "sign-outs" && isOpen) {
+        await this.loadReceipt();
+        wait = Math.min(wait * 1.2, REFRESH_MS);
+      } else {
+        wait = RECEIPT_MS;
+      }
     }
   }
 
@@ -198,20 +243,25 @@ export class App {
       return;
     }
     this.#clear();
+    this.isWithoutCookie = false;
     this.update({ session, ended: null });
     if (["sign-in", "sign-up"].includes(this.route.name)) {
       location.hash = "#/";
     } else {
       this.#load();
+      this.focus("h1");
     }
   }
 
   /** @param {import("./curfew.js").Ended | null} ended */
   #signedOut(ended) {
+    const isFirst = this.isStarting;
     this.#clear();
     this.update({ session: null, ended });
     if (this.route.name === "password") {
       location.hash = "#/";
+    } else if (!isFirst) {
+      this.focus("h1");
     }
   }
 
@@ -225,8 +275,10 @@ export class App {
     this.dialog = null;
     this.find = "";
     this.notice = null;
+    this.#nextNotice = null;
     this.announcement = "";
     this.form = { isBusy: false, faults: {} };
+    this.leaving = { isBusy: false, problem: null, retry: () => {} };
   }
 
   // --- Lists -----------------------------------------------------------------
@@ -234,6 +286,7 @@ export class App {
   /** Reads every device that is signed in. */
   async loadDevices() {
     const session = this.session;
+    const read = ++this.#reads.devices;
     try {
       /** @type {Device[]} */
       const devices = [];
@@ -243,7 +296,7 @@ export class App {
         devices.push(...page.devices);
         cursor = page.next_cursor ?? undefined;
       } while (cursor);
-      if (session === this.session) {
+      if (session === this.session && read === this.#reads.devices) {
         this.update({ signedIn: { devices, cursor: null, problem: null } });
       }
       return devices;
@@ -262,10 +315,11 @@ export class App {
    */
   async loadPast(cursor = undefined) {
     const session = this.session;
+    const read = ++this.#reads.past;
     try {
       const page = await this.curfew.devices({ status: "signed_out", cursor, limit: 50 });
       const before = cursor ? (this.past.devices ?? []) : [];
-      if (session === this.session) {
+      if (session === this.session && read === this.#reads.past) {
         const devices = [...before, ...page.devices];
         this.update({ past: { devices, cursor: page.next_cursor, problem: null } });
       }
@@ -279,13 +333,16 @@ export class App {
   /** Reads the receipt of the current address, whole. */
   async loadReceipt() {
     const id = this.route.id ?? "";
+    const session = this.session;
+    const read = ++this.#reads.receipt;
+    const isCurrent = () => this.route.id === id && session === this.session && read === this.#reads.receipt;
     try {
       const receipt = await this.wholeReceipt(id);
-      if (this.route.id === id) {
+      if (isCurrent()) {
         this.update({ shown: { receipt, problem: null } });
       }
     } catch (error) {
-      if (this.route.id === id && this.session !== null) {
+      if (isCurrent() && this.session !== null) {
         const isMissing = error instanceof CurfewError && [400, 404].includes(error.status);
         const problem = isMissing ? this.say("receipt.missing") : this.problem(error);
         this.update({ shown: { receipt: this.shown.receipt, problem } });
@@ -298,9 +355,10 @@ export class App {
    * @returns {Promise<Receipt>}
    */
   async wholeReceipt(id) {
-    const receipt = await this.curfew.receipt(id);
+    const limit = 1000;
+    const receipt = await this.curfew.receipt(id, { limit });
     while (receipt.next_cursor !== null) {
-      const more = await this.curfew.receipt(id, { cursor: receipt.next_cursor });
+      const more = await this.curfew.receipt(id, { limit, cursor: receipt.next_cursor });
       receipt.devices.push(...more.devices);
       receipt.next_cursor = more.next_cursor;
     }
@@ -321,13 +379,17 @@ export class App {
 
   /** @param {() => Promise<import("./curfew.js").SignOut>} act */
   async #leave(act) {
+    const retry = () => void this.#leave(act);
+    this.update({ leaving: { isBusy: true, problem: null, retry } });
+    const { session } = this;
     try {
       this.update({ ownSignOut: (await act()).id });
     } catch (error) {
       // After a lost answer the session's state decides: if it has ended, the module
       // shows the sign-in view.
-      if (this.session !== null && (await this.curfew.check()) !== false) {
-        this.update({ signedIn: { ...this.signedIn, problem: this.problem(error) } });
+      const isOver = this.session !== session || (await this.curfew.check()) === false;
+      if (!isOver) {
+        this.update({ leaving: { isBusy: false, problem: this.problem(error), retry } });
       }
     }
   }
@@ -338,9 +400,18 @@ export class App {
    * @param {string} name
    */
   async rename(device, name) {
+    const { dialog, session } = this;
     const renamed = await this.curfew.renameDevice(device.id, name);
-    const devices = (this.signedIn.devices ?? []).map((it) => (it.id === renamed.id ? { ...it, ...renamed } : it));
-    this.update({ dialog: null, signedIn: { ...this.signedIn, devices } });
+    if (session !== this.session) {
+      return;
+    }
+    this.#reads.devices += 1;
+    const known = this.signedIn.devices;
+    const devices = known && known.map((it) => (it.id === renamed.id ? { ...it, ...renamed } : it));
+    this.update({ signedIn: { ...this.signedIn, devices } });
+    if (this.dialog === dialog) {
+      this.update({ dialog: null });
+    }
   }
 
   // --- Faults ------------------------------------------------------------------
@@ -376,7 +447,7 @@ export class App {
       );
       return { new_password: sentences.join(" ") };
     }
-    const own = ["isTaken", "isWithoutCookie", "isUnknown"].find((name) => error[name]);
+    const own = ["isTaken", "isUnknown"].find((name) => error[name]);
     if (own) {
       return { form: this.say(OWN_FAULTS[own]) };
     }

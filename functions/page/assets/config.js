@@ -57,9 +57,24 @@ export function checked(given) {
     links: Array.isArray(config.links)
       ? config.links.filter((/** @type {any} */ link) => isAddress(link?.url, ["https:", "mailto:"]))
       : [],
-    texts: typeof config.texts === "object" && config.texts !== null ? config.texts : {},
+    texts: textsOf(config.texts),
     transport: config.transport === "bearer" ? "bearer" : "cookie",
   };
+}
+
+/**
+ * Keeps the texts that can be shown.
+ * @param {any} given
+ */
+function textsOf(given) {
+  const isText = (/** @type {any} */ text) => typeof (text?.other ?? text) === "string";
+  const languages = Object.entries(typeof given === "object" && given !== null ? given : {});
+  return Object.fromEntries(
+    languages.map(([tag, texts]) => [
+      tag,
+      Object.fromEntries(Object.entries(texts ?? {}).filter(([, text]) => isText(text))),
+    ]),
+  );
 }
 
 /**

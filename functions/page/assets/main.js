@@ -12,12 +12,13 @@ async function start() {
   const config = await load();
   apply(config);
   let isScheduled = false;
-  const app = new App(config, () => {
+  const app = new App(config, (done) => {
     if (!isScheduled) {
       isScheduled = true;
       requestAnimationFrame(() => {
         isScheduled = false;
         render(page(app), root);
+        done();
       });
     }
   });

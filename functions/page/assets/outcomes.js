@@ -18,7 +18,7 @@ import { CurfewError } from "./curfew.js";
  */
 
 /** The first and the longest wait between two looks at a receipt. */
-const LOOK_MS = [400, 15_000];
+const LOOK_MS = [400, 60_000];
 /** The wait before asking again what happened, after a lost answer. */
 const ASK_MS = 2_000;
 
@@ -32,9 +32,15 @@ export class Outcomes {
     this.#app = app;
   }
 
-  /** @param {string} key */
-  of(key) {
-    return this.#all.get(key);
+  /** Returns the sign-out of this session of a device. @param {Device} device */
+  of(device) {
+    const outcome = this.#all.get(device.id);
+    return outcome?.device && isSame(outcome.device, device) ? outcome : undefined;
+  }
+
+  /** Returns the sign-out of all other devices. */
+  ofOthers() {
+    return this.#all.get("others");
   }
 
   /** Returns the devices that were signed out on this visit. */
@@ -61,6 +67,9 @@ export class Outcomes {
       .filter(({ id }) => !this.#isUnderWay(id))
       .map((device) => this.#begin(device.id, device));
     for (const outcome of outcomes) {
+      if (!this.#isCurrent(outcome)) {
+        return;
+      }
       await this.#act(outcome, async () => (await this.#app.curfew.signOutDevice(outcome.key)).id);
     }
     await this.#app.loadDevices();
@@ -103,7 +112,7 @@ export class Outcomes {
       outcome.signOut = await act();
       outcome.state = "accepted";
     } catch (error) {
-      if (error instanceof CurfewError && error.status === 0) {
+      if (isLost(error)) {
         await this.#findOut(outcome);
       } else {
         outcome.state = "failed";
@@ -165,7 +174,7 @@ export class Outcomes {
   /** @param {Outcome} outcome */
   async #follow(outcome) {
     let [wait, longest] = LOOK_MS;
-    while (this.#isCurrent(outcome) && !isComplete(outcome.receipt)) {
+    while (this.#isCurrent(outcome) && !isComplete(outcome)) {
       if (!document.hidden) {
         try {
           await this.#look(outcome);
@@ -181,7 +190,7 @@ export class Outcomes {
   /** @param {Outcome} outcome */
   async #look(outcome) {
     const before = JSON.stringify(outcome.receipt?.total);
-    const receipt = await this.#app.curfew.receipt(/** @type {string} */ (outcome.signOut));
+    const receipt = await this.#app.curfew.receipt(/** @type {string} */ (outcome.signOut), { limit: 1000 });
     if (this.#isCurrent(outcome)) {
       outcome.receipt = receipt;
       if (before !== JSON.stringify(receipt.total)) {
@@ -211,6 +220,9 @@ export function describe(app, outcome) {
   if (outcome.state === "failed") {
     return app.say("outcome.failed", { problem: outcome.problem ?? "" });
   }
+  if (outcome.device === null && ["gone", "still"].includes(outcome.state)) {
+    return app.say(`outcome.others_${outcome.state}`);
+  }
   if (outcome.state !== "accepted" || outcome.receipt === null) {
     return app.say(`outcome.${outcome.state}`);
   }
@@ -238,9 +250,35 @@ export function totals(app, total) {
   return counts.map(([name, n]) => app.say(`total.${name}`, { n })).join(" · ");
 }
 
-/** @param {Receipt | null} receipt */
-function isComplete(receipt) {
-  return receipt !== null && receipt.total.wiped === receipt.total.devices;
+/**
+ * Returns the name of the sign that stands for an outcome.
+ * @param {Outcome} outcome
+ */
+export function signOf(outcome) {
+  if (["failed", "still"].includes(outcome.state)) {
+    return "failed";
+  }
+  return isComplete(outcome) ? "done" : "waiting";
+}
+
+/**
+ * Returns whether nothing more can become known of an outcome.
+ * @param {Outcome} outcome
+ */
+function isComplete({ receipt, device }) {
+  if (receipt === null) {
+    return false;
+  }
+  const part = device && receipt.devices.find(({ id }) => id === device.id);
+  return part ? part.state === "wiped" : receipt.total.wiped === receipt.total.devices;
+}
+
+/**
+ * Returns whether a call may have been carried out although it failed.
+ * @param {unknown} error
+ */
+export function isLost(error) {
+  return error instanceof CurfewError && error.passes && error.status !== 429;
 }
 
 /**

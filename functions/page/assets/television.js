@@ -14,7 +14,7 @@ export function adaptToTelevision() {
   document.documentElement.classList.add("television");
   document.addEventListener("keydown", (event) => {
     const direction = DIRECTIONS[event.key];
-    if (!direction || usesArrows(document.activeElement)) {
+    if (!direction || usesArrow(document.activeElement, direction)) {
       return;
     }
     const next = nearest(document.activeElement, direction);
@@ -26,9 +26,13 @@ export function adaptToTelevision() {
   });
 }
 
-/** @param {Element | null} element */
-function usesArrows(element) {
-  return element instanceof HTMLSelectElement || (element instanceof HTMLInputElement && element.type !== "checkbox");
+/**
+ * Returns whether a field needs the key itself: to move in its text, or in its list.
+ * @param {Element | null} element
+ * @param {[x: number, y: number]} direction
+ */
+function usesArrow(element, [x]) {
+  return (element instanceof HTMLInputElement && element.type !== "checkbox" && x !== 0) || element instanceof HTMLSelectElement && x !== 0;
 }
 
 /**

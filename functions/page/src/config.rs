@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The configuration of the page: the template's `PageConfig`, and what the page has to
 /// know of the other parameters.
@@ -102,6 +102,9 @@ impl Config {
         if self.radius > 32 {
             return fault("radius", "a number of pixels from 0 to 32");
         }
+        if !self.texts.values().all(|texts| texts.values().all(is_text)) {
+            return fault("texts", "texts, or objects of texts with `other`");
+        }
         if !self.links.iter().all(is_link) {
             return fault("links", "`https:` or `mailto:` addresses");
         }
@@ -113,6 +116,15 @@ impl Config {
         let logo = self.logo.as_deref().and_then(image_source);
         logo.map_or_else(|| "'self'".to_owned(), |logo| format!("'self' {logo}"))
     }
+}
+
+/// Returns whether the page can show a text: one form, or one for each plural category.
+fn is_text(text: &Value) -> bool {
+    let forms = text.as_object();
+    let has_forms = |forms: &Map<String, Value>| {
+        forms.contains_key("other") && forms.values().all(Value::is_string)
+    };
+    text.is_string() || forms.is_some_and(has_forms)
 }
 
 fn is_colour(text: &str) -> bool {
@@ -180,6 +192,8 @@ mod tests {
                 r#"{"links": [{"text": "a", "url": "javascript:a"}]}"#,
                 "links",
             ),
+            (r#"{"texts": {"en": {"title": 3}}}"#, "texts"),
+            (r#"{"texts": {"en": {"title": {"one": "a"}}}}"#, "texts"),
             (r#"{"link": []}"#, "link"),
             (r#"{"api": "https://evil.example"}"#, "api"),
             (r#"{"password_min_length": 1}"#, "password_min_length"),

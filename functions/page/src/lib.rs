@@ -80,8 +80,8 @@ fn configuration(deps: &Deps, request: &Request) -> Answer {
     file(request, content, "application/json", NEVER)
 }
 
-/// Returns a file of any version, so that a page that was open during a deployment can
-/// load what it still needs. Only the current one may be kept.
+/// Returns this version's file under the address of any version: a page that was open
+/// during a deployment can load what it still needs. Only the current address may be kept.
 fn asset(deps: &Deps, request: &Request) -> Result<Answer, Problem> {
     let path = request.path_parameter("proxy").unwrap_or_default();
     let (version, name) = path.split_once('/').ok_or(Problem::NotFound)?;

@@ -61,6 +61,8 @@ export type Ended =
       signed_out_at: string;
       /** `null` when an operator did it. */
       signed_out_by: { id: string; name: string } | null;
+      /** True while the account's data is not wiped yet. */
+      toWipe?: boolean;
     }
   | {
       /** The session expired, the account is disabled, or the token is unknown. Nothing

@@ -568,7 +568,7 @@ export class Curfew {
     } else {
       this.#release(socket);
     }
-    this.#show(ended);
+    this.#show(wiped === false ? { ...ended, toWipe: true } : ended);
     if (wiped === false && (await this.#wipeUntilDone(ended))) {
       await this.#acknowledge(session, ended.sign_out, null, acceptedUntil);
     }

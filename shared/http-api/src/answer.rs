@@ -99,8 +99,8 @@ impl Answer {
     }
 
     /// Completes the answer to a request that ended its own session. A page's
-    /// browser then deletes the session cookie, and its cache and storage for this
-    /// host (Clear-Site-Data). The device cookie stays, so that the next sign-in is
+    /// browser then deletes the session cookie, and its cache for this host
+    /// (Clear-Site-Data). The device cookie stays, so that the next sign-in is
     /// recognised as the same device.
     #[must_use]
     pub fn for_signed_out(self, transport: Transport) -> Self {

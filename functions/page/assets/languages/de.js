@@ -32,6 +32,7 @@ export default {
     other: "{n} seit {days} Tagen unbenutzte auswählen",
   },
   "devices.selected": { one: "1 Gerät ausgewählt", other: "{n} Geräte ausgewählt" },
+  "devices.too_many": "Wähle höchstens {n} auf einmal aus, oder melde dich überall ab.",
   "devices.select_one": "{name} auswählen",
   "devices.sign_out_selected": { one: "1 Gerät abmelden", other: "{n} Geräte abmelden" },
   "devices.past_none": "Bisher wurde kein Gerät abgemeldet.",
@@ -57,6 +58,7 @@ export default {
 
   "past.signed_out_by": "Abgemeldet am {date} von „{name}“",
   "past.signed_out": "Abgemeldet am {date}",
+  "past.unrecorded": "Abgemeldet",
   "past.by_itself": "Am Gerät selbst abgemeldet, {date}",
   "past.password_changed": "Abgemeldet am {date}: „{name}“ hat das Passwort geändert",
   "past.account_disabled": "Abgemeldet am {date}: Das Konto wurde gesperrt",
@@ -65,12 +67,12 @@ export default {
 
   "confirm.device": "„{name}“ abmelden?",
   "confirm.device_text":
-    "Ab diesem Moment wird es abgewiesen. Wenn es online ist, hört es auf und löscht, was es gespeichert hat. Profile und Verlauf bleiben.",
+    "Ab diesem Moment wird es abgewiesen. Wenn es online ist, löscht es, was es gespeichert hat. Profile und Verlauf bleiben.",
   "confirm.current": "Dieses Gerät abmelden?",
   "confirm.current_text": "Zum Anmelden brauchst du wieder dein Passwort. Profile und Verlauf bleiben.",
   "confirm.several": { one: "1 Gerät abmelden?", other: "{n} Geräte abmelden?" },
   "confirm.several_text":
-    "Ab diesem Moment werden sie abgewiesen. Die Geräte, die online sind, hören auf und löschen, was sie gespeichert haben. Profile und Verlauf bleiben.",
+    "Ab diesem Moment werden sie abgewiesen. Die Geräte, die online sind, löschen, was sie gespeichert haben. Profile und Verlauf bleiben.",
   "confirm.everywhere": "Überall abmelden?",
   "confirm.everywhere_others": {
     one: "1 anderes Gerät wird abgemeldet. Ab diesem Moment wird es abgewiesen. Profile und Verlauf bleiben.",
@@ -89,14 +91,17 @@ export default {
   "outcome.still": "Es kam keine Antwort, und das Gerät ist noch angemeldet.",
   "outcome.gone": "Das Gerät ist abgemeldet.",
   "outcome.failed": "Nicht abgemeldet. {problem}",
-  "outcome.wiped": "Abgemeldet. Das Gerät hat um {time} seine Daten gelöscht.",
-  "outcome.notified": "Abgemeldet. Um {time} benachrichtigt; das Löschen hat es noch nicht gemeldet.",
-  "outcome.seen": "Abgemeldet. Um {time} abgewiesen; das Löschen hat es noch nicht gemeldet.",
+  "outcome.wiped": "Abgemeldet. Das Gerät hat seine Daten gelöscht ({time}).",
+  "outcome.notified":
+    "Abgemeldet. Es wurde benachrichtigt ({time}); das Löschen hat es noch nicht gemeldet.",
+  "outcome.seen": "Abgemeldet. Es wurde abgewiesen ({time}); das Löschen hat es noch nicht gemeldet.",
   "outcome.not_reached": "Abgemeldet. Noch nicht erreicht: Es wird abgewiesen, sobald es wieder da ist.",
   "outcome.accepted": "Abgemeldet.",
   "outcome.receipt": "Beleg",
   "outcome.dismiss": "{name} ausblenden",
-  "outcome.others": "Überall sonst abgemeldet",
+  "outcome.others": "Alle anderen Geräte",
+  "outcome.others_still": "Es kam keine Antwort, und sie sind noch angemeldet.",
+  "outcome.others_gone": "Sie sind abgemeldet.",
   "outcome.nobody": "Kein anderes Gerät war angemeldet.",
 
   "total.devices": { one: "1 abgemeldet", other: "{n} abgemeldet" },
@@ -111,7 +116,7 @@ export default {
   "receipt.why.signed_out": "Von einer Person abgemeldet",
   "receipt.why.password_changed": "Das Passwort wurde geändert",
   "receipt.why.account_disabled": "Das Konto wurde gesperrt",
-  "receipt.refused": "Jedes dieser Geräte wird seit {time} abgewiesen.",
+  "receipt.refused": "Diese Sitzungen werden seit {time} abgewiesen.",
   "receipt.state.wiped": "Gelöscht: Das Gerät hat am {time} gemeldet, dass es seine Daten gelöscht hat.",
   "receipt.state.notified": "Benachrichtigt am {time}. Das Löschen hat es nicht gemeldet.",
   "receipt.state.seen": "Am {time} abgewiesen. Das Löschen hat es nicht gemeldet.",
@@ -122,7 +127,7 @@ export default {
   "receipt.copy_failed": "Der Browser erlaubt das Kopieren nicht. Markiere stattdessen den Text.",
   "receipt.print": "Drucken",
   "receipt.missing":
-    "Unter dieser Adresse gibt es keinen Beleg. Er wurde gelöscht oder gehört zu einem anderen Konto.",
+    "Unter dieser Adresse gibt es keinen Beleg. Vielleicht wurde er gelöscht, oder er gehört zu einem anderen Konto.",
 
   "sign_in.title": "Anmelden",
   "sign_in.lead": "Sieh jedes Gerät, das bei deinem Konto angemeldet ist, und melde ab, welches du willst.",
@@ -148,7 +153,7 @@ export default {
 
   "password.title": "Passwort ändern",
   "password.lead":
-    "Damit wird jedes Gerät abgemeldet. Ändere es, wenn jemand anderes dein Passwort kennen könnte.",
+    "Damit wird auch jedes andere Gerät abgemeldet, und dieses, wenn du willst. Ändere dein Passwort, wenn es jemand anderes kennen könnte.",
   "password.current": "Aktuelles Passwort",
   "password.new": "Neues Passwort",
   "password.keep": "Auf diesem Gerät angemeldet bleiben",
@@ -166,11 +171,12 @@ export default {
   "ended.disabled": "Dein Konto ist gesperrt.",
   "ended.expired": "Deine Sitzung ist abgelaufen. Melde dich wieder an.",
   "ended.invalid": "Deine Sitzung ist nicht mehr gültig. Melde dich wieder an.",
-  "ended.wiped": "In diesem Browser ist nichts mehr von deinem Konto gespeichert.",
+  "ended.wiped": "Was diese Seite von deinem Konto gespeichert hatte, ist gelöscht.",
 
   "problem.no_answer": "Es kam keine Antwort. Prüfe die Verbindung, und versuche es noch einmal.",
   "problem.unavailable": "Der Dienst ist ausgelastet. Versuche es gleich noch einmal.",
-  "problem.rate-limited": "Zu viele Versuche. Versuche es in ein paar Minuten noch einmal.",
+  "problem.rate-limited":
+    "Zu viele Versuche. Versuche es später noch einmal: Es kann bis zu einer Stunde dauern.",
   "problem.credentials-invalid": "E-Mail-Adresse oder Passwort ist falsch.",
   "problem.current_password": "Das aktuelle Passwort ist falsch.",
   "problem.email": "Gib eine E-Mail-Adresse ein, etwa name@example.com.",
@@ -185,5 +191,5 @@ export default {
   "reason.common": "Es steht auf einer Liste häufiger Passwörter.",
   "reason.own_words": "Es besteht aus Wörtern deines Kontos, etwa deiner E-Mail-Adresse.",
   "reason.guessable":
-    "Es ist leicht zu erraten: wenige häufige Wörter, Wiederholungen oder Daten. Füge ein ungewöhnliches Wort hinzu.",
+    "Es ist leicht zu erraten: wenige häufige Wörter, Wiederholungen oder Datumsangaben. Füge ein ungewöhnliches Wort hinzu.",
 };

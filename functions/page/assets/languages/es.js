@@ -32,6 +32,7 @@ export default {
     other: "Seleccionar {n} sin usar en {days} días",
   },
   "devices.selected": { one: "1 dispositivo seleccionado", other: "{n} dispositivos seleccionados" },
+  "devices.too_many": "Selecciona {n} como máximo, o cierra sesión en todas partes.",
   "devices.select_one": "Seleccionar {name}",
   "devices.sign_out_selected": {
     one: "Cerrar sesión en 1 dispositivo",
@@ -60,6 +61,7 @@ export default {
 
   "past.signed_out_by": "Sesión cerrada el {date} desde «{name}»",
   "past.signed_out": "Sesión cerrada el {date}",
+  "past.unrecorded": "Sesión cerrada",
   "past.by_itself": "Sesión cerrada en el propio dispositivo el {date}",
   "past.password_changed": "Sesión cerrada el {date}: se cambió la contraseña desde «{name}»",
   "past.account_disabled": "Sesión cerrada el {date}: se desactivó la cuenta",
@@ -68,7 +70,7 @@ export default {
 
   "confirm.device": "¿Cerrar la sesión de «{name}»?",
   "confirm.device_text":
-    "Desde ese momento se le deniega el acceso. Si tiene conexión, deja de reproducir y borra lo que guardó. Los perfiles y el historial se conservan.",
+    "Desde ese momento se le deniega el acceso. Si tiene conexión, borra lo que guardó. Los perfiles y el historial se conservan.",
   "confirm.current": "¿Cerrar la sesión de este dispositivo?",
   "confirm.current_text":
     "Necesitarás tu contraseña para volver a entrar. Los perfiles y el historial se conservan.",
@@ -77,7 +79,7 @@ export default {
     other: "¿Cerrar la sesión de {n} dispositivos?",
   },
   "confirm.several_text":
-    "Desde ese momento se les deniega el acceso. Los que tengan conexión dejan de reproducir y borran lo que guardaron. Los perfiles y el historial se conservan.",
+    "Desde ese momento se les deniega el acceso. Los que tengan conexión borran lo que guardaron. Los perfiles y el historial se conservan.",
   "confirm.everywhere": "¿Cerrar sesión en todas partes?",
   "confirm.everywhere_others": {
     one: "Se cierra la sesión de 1 dispositivo más. Desde ese momento se le deniega el acceso. Los perfiles y el historial se conservan.",
@@ -97,14 +99,16 @@ export default {
   "outcome.still": "No hubo respuesta, y la sesión sigue iniciada.",
   "outcome.gone": "La sesión está cerrada.",
   "outcome.failed": "La sesión no se ha cerrado. {problem}",
-  "outcome.wiped": "Sesión cerrada. El dispositivo borró sus datos a las {time}.",
-  "outcome.notified": "Sesión cerrada. Se le avisó a las {time}, y aún no ha confirmado el borrado.",
-  "outcome.seen": "Sesión cerrada. Se le denegó el acceso a las {time}, y aún no ha confirmado el borrado.",
+  "outcome.wiped": "Sesión cerrada. El dispositivo borró sus datos ({time}).",
+  "outcome.notified": "Sesión cerrada. Se le avisó ({time}), y aún no ha confirmado el borrado.",
+  "outcome.seen": "Sesión cerrada. Se le denegó el acceso ({time}), y aún no ha confirmado el borrado.",
   "outcome.not_reached": "Sesión cerrada. Aún sin conexión: se le denegará el acceso cuando vuelva.",
   "outcome.accepted": "Sesión cerrada.",
   "outcome.receipt": "Comprobante",
   "outcome.dismiss": "Ocultar {name}",
-  "outcome.others": "Sesión cerrada en todos los demás",
+  "outcome.others": "Todos los demás dispositivos",
+  "outcome.others_still": "No hubo respuesta, y su sesión sigue iniciada.",
+  "outcome.others_gone": "Su sesión está cerrada.",
   "outcome.nobody": "Ningún otro dispositivo tenía la sesión iniciada.",
 
   "total.devices": { one: "1 sesión cerrada", other: "{n} sesiones cerradas" },
@@ -119,7 +123,7 @@ export default {
   "receipt.why.signed_out": "Lo pidió una persona",
   "receipt.why.password_changed": "Se cambió la contraseña",
   "receipt.why.account_disabled": "Se desactivó la cuenta",
-  "receipt.refused": "A todos los dispositivos de esta lista se les deniega el acceso desde el {time}.",
+  "receipt.refused": "A estas sesiones se les deniega el acceso desde el {time}.",
   "receipt.state.wiped": "Borrado: el dispositivo confirmó el {time} que borró lo que guardó.",
   "receipt.state.notified": "Avisado el {time}. No ha confirmado el borrado.",
   "receipt.state.seen": "Volvió el {time} y se le denegó el acceso. No ha confirmado el borrado.",
@@ -157,7 +161,7 @@ export default {
 
   "password.title": "Cambiar la contraseña",
   "password.lead":
-    "Cierra la sesión en todos los dispositivos. Hazlo si otra persona puede saber tu contraseña.",
+    "También cierra la sesión en todos los demás dispositivos, y en este si lo eliges. Hazlo si otra persona puede saber tu contraseña.",
   "password.current": "Contraseña actual",
   "password.new": "Contraseña nueva",
   "password.keep": "Mantener la sesión en este dispositivo",
@@ -175,11 +179,11 @@ export default {
   "ended.disabled": "Tu cuenta está desactivada.",
   "ended.expired": "Tu sesión ha caducado. Vuelve a iniciar sesión.",
   "ended.invalid": "Tu sesión ya no es válida. Vuelve a iniciar sesión.",
-  "ended.wiped": "En este navegador no queda nada de tu cuenta.",
+  "ended.wiped": "Lo que esta página había guardado de tu cuenta se ha borrado.",
 
   "problem.no_answer": "No hubo respuesta. Comprueba la conexión e inténtalo de nuevo.",
   "problem.unavailable": "El servicio está ocupado. Inténtalo de nuevo en un momento.",
-  "problem.rate-limited": "Demasiados intentos. Inténtalo de nuevo en unos minutos.",
+  "problem.rate-limited": "Demasiados intentos. Inténtalo más tarde: puede tardar hasta una hora.",
   "problem.credentials-invalid": "El correo electrónico o la contraseña no son correctos.",
   "problem.current_password": "La contraseña actual no es correcta.",
   "problem.email": "Escribe una dirección de correo, como nombre@example.com.",

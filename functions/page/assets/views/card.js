@@ -1,7 +1,7 @@
 /** One device. */
 import { html } from "../html.js";
 import { deviceIcon, sign } from "../icons.js";
-import { describe } from "../outcomes.js";
+import { describe, signOf } from "../outcomes.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Device} Device */
@@ -17,14 +17,14 @@ const NEW_MS = 7 * 24 * 60 * MINUTE;
  * @param {Device} device
  */
 export function card(app, device) {
-  const outcome = app.outcomes.of(device.id);
+  const outcome = app.outcomes.of(device);
   const isChoosing = app.selection !== null && !device.current && !outcome;
   return html`
     <li class="card" key=${device.id}>
       ${isChoosing && choice(app, device)}
       <span class="kind">${deviceIcon(device.type)}<span class="unseen">${app.say(`device.type.${device.type}`)}</span></span>
       <div class="about">
-        <h3><bdi>${device.name}</bdi> ${badges(app, device)}</h3>
+        <h3 id=${`device-${device.id}`} tabindex="-1"><bdi>${device.name}</bdi> ${badges(app, device)}</h3>
         ${details(app, device)}
         ${outcome ? followed(app, outcome) : html`<p class="used">${used(app, device)}</p>`}
       </div>
@@ -76,12 +76,8 @@ function used(app, device) {
  * @param {Outcome} outcome
  */
 function followed(app, outcome) {
-  const hasFailed = ["failed", "still"].includes(outcome.state);
-  const part = outcome.receipt?.devices.find(({ id }) => id === outcome.key);
-  const icon = hasFailed ? "failed" : part?.state === "wiped" ? "done" : "waiting";
-  return html`
-    <p class=${`outcome ${hasFailed ? "bad" : icon}`}>${sign(icon)} <span>${describe(app, outcome)}</span></p>
-  `;
+  const icon = signOf(outcome);
+  return html`<p class=${`outcome ${icon}`}>${sign(icon)} <span>${describe(app, outcome)}</span></p>`;
 }
 
 /**
@@ -89,7 +85,7 @@ function followed(app, outcome) {
  * @param {Device} device
  */
 function actions(app, device) {
-  const ask = (/** @type {"rename" | "current" | "device"} */ kind) => () => app.update({ dialog: { kind, devices: [device] } });
+  const ask = (/** @type {"rename" | "current" | "device"} */ kind) => () => app.ask(kind, [device]);
   const { name } = device;
   return html`
     <div class="actions">

@@ -1,7 +1,7 @@
 /** The devices that are signed in. */
 import { html } from "../html.js";
 import { sign } from "../icons.js";
-import { describe } from "../outcomes.js";
+import { describe, signOf } from "../outcomes.js";
 import { card } from "./card.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -9,6 +9,8 @@ import { card } from "./card.js";
 
 /** The number of devices from which on the list can be searched. */
 const SEARCH_FROM = 8;
+/** The most devices that are signed out one by one: a session may end 30 in an hour. */
+const MAX_SELECTED = 25;
 const DAY = 24 * 60 * 60 * 1000;
 
 /** @param {App} app */
@@ -74,20 +76,21 @@ export function skeletons(app) {
  * @param {Device[]} loaded
  */
 function list(app, loaded) {
-  const gone = app.outcomes.devices().filter(({ id }) => !loaded.some((device) => device.id === id));
+  const gone = app.outcomes.devices().filter((it) => !loaded.some((device) => device.id === it.id));
   const all = [...loaded, ...gone].sort((a, b) => Date.parse(b.last_active_at) - Date.parse(a.last_active_at));
   const current = all.find((device) => device.current);
   const others = all.filter((device) => !device.current);
+  const signedIn = loaded.filter((device) => !device.current);
   const shown = others.filter((device) => matches(app, device));
   return html`
     ${current && section("this-device", app.say("devices.this"), null, html`<ul class="cards">${card(app, current)}</ul>`)}
     ${section(
       "other-devices",
       app.say("devices.others"),
-      others.length > 0 && tools(app, others),
+      signedIn.length > 0 && tools(app, signedIn),
       html`
-        ${everyone(app)} ${others.length >= SEARCH_FROM && search(app)} ${others.length > 1 && selecting(app, loaded)}
-        ${others.length === 0 && html`<p class="empty">${app.say("devices.alone")}</p>`}
+        ${everyone(app)} ${others.length >= SEARCH_FROM && search(app)} ${signedIn.length > 1 && selecting(app, signedIn)}
+        ${signedIn.length === 0 && html`<p class="empty">${app.say("devices.alone")}</p>`}
         ${others.length > 0 &&
         shown.length === 0 &&
         html`<p class="empty">${app.say("devices.none_found", { text: app.find })}</p>`}
@@ -123,21 +126,27 @@ function section(id, title, action, content) {
  * @param {Device[]} others
  */
 function tools(app, others) {
-  const ask = () => app.update({ dialog: { kind: "everywhere", devices: others }, keepThis: true });
+  const ask = () => app.ask("everywhere", others);
   return html`<button type="button" class="danger" onClick=${ask}>${app.say("devices.everywhere")}</button>`;
 }
 
 /** Shows how far the sign-out of all other devices is. @param {App} app */
 function everyone(app) {
-  const outcome = app.outcomes.of("others");
+  const outcome = app.outcomes.ofOthers();
   if (!outcome) {
     return null;
   }
+  const name = app.say("outcome.others");
+  const isOver = !["pending", "checking"].includes(outcome.state);
   return html`
-    <div class="outcome wide">
-      ${sign(outcome.state === "failed" || outcome.state === "still" ? "failed" : "done")}
-      <p><strong>${app.say("outcome.others")}</strong> ${describe(app, outcome)}</p>
+    <div class=${`outcome wide ${signOf(outcome)}`}>
+      ${sign(signOf(outcome))}
+      <p><strong>${name}</strong> ${describe(app, outcome)}</p>
       ${outcome.signOut && html`<a href=${`#/sign-outs/${outcome.signOut}`}>${app.say("outcome.receipt")}</a>`}
+      ${isOver &&
+      html`<button type="button" class="icon-only" onClick=${() => app.outcomes.dismiss("others")}>
+        ${sign("close")}<span class="unseen">${app.say("outcome.dismiss", { name })}</span>
+      </button>`}
     </div>
   `;
 }
@@ -164,11 +173,12 @@ function matches(app, device) {
 
 /**
  * @param {App} app
- * @param {Device[]} loaded
+ * @param {Device[]} others
  */
-function selecting(app, loaded) {
+function selecting(app, others) {
   const days = Math.min(90, Math.ceil(app.config.session_idle_days / 2));
-  const unused = loaded.filter((device) => !device.current && Date.now() - Date.parse(device.last_active_at) > days * DAY);
+  const isUnused = (/** @type {Device} */ device) => Date.now() - Date.parse(device.last_active_at) > days * DAY;
+  const unused = others.filter(isUnused).slice(0, MAX_SELECTED);
   const toggle = () => app.update({ selection: app.selection ? null : new Set() });
   const select = () => app.update({ selection: new Set(unused.map(({ id }) => id)) });
   return html`
@@ -194,13 +204,15 @@ function bar(app, loaded) {
   if (chosen.length === 0) {
     return null;
   }
-  const ask = () => app.update({ dialog: { kind: "several", devices: chosen } });
+  const ask = () => app.ask("several", chosen);
   return html`
     <div class="bar">
       <p role="status">${app.say("devices.selected", { n: chosen.length })}</p>
-      <button type="button" class="danger" onClick=${ask}>
-        ${app.say("devices.sign_out_selected", { n: chosen.length })}
-      </button>
+      ${chosen.length > MAX_SELECTED
+        ? html`<p>${app.say("devices.too_many", { n: MAX_SELECTED })}</p>`
+        : html`<button type="button" class="danger" onClick=${ask}>
+            ${app.say("devices.sign_out_selected", { n: chosen.length })}
+          </button>`}
     </div>
   `;
 }

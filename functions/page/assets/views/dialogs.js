@@ -1,6 +1,6 @@
 /** The questions before an act. Each is asked once. */
 import { Component, html } from "../html.js";
-import { field, submit, submitButton } from "./form.js";
+import { field, formFault, submit, submitButton } from "./form.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Dialog} Dialog */
@@ -31,7 +31,7 @@ class Modal extends Component {
       this.element = element ?? this.element;
     };
     return html`
-      <dialog ref=${keep} aria-labelledby="dialog-title" onCancel=${cancel}>
+      <dialog ref=${keep} aria-labelledby="dialog-title" aria-describedby="dialog-text" onCancel=${cancel}>
         <h2 id="dialog-title">${title}</h2>
         ${children}
       </dialog>
@@ -84,12 +84,14 @@ export function dialog(app, asked) {
 function question(app, title, text, label, act) {
   const close = () => app.update({ dialog: null });
   const confirm = () => {
+    const [device] = app.dialog?.devices ?? [];
     app.update({ dialog: null, selection: null });
     act();
+    app.focus(`#device-${device?.id}`, "h1");
   };
   return html`
     <${Modal} title=${title} close=${close}>
-      <div class="dialog-text">${text}</div>
+      <div class="dialog-text" id="dialog-text">${text}</div>
       <div class="buttons">
         <button type="button" onClick=${close}>${app.say("cancel")}</button>
         <button type="button" class="danger solid" onClick=${confirm}>${label}</button>
@@ -128,6 +130,7 @@ function rename(app, device) {
   return html`
     <${Modal} title=${app.say("confirm.rename")} close=${close}>
       <form onSubmit=${send} novalidate>
+        ${formFault(app)}
         ${field({ app, name: "name", label: app.say("device.name"), type: "text", autocomplete: "off", hint: app.say("device.name_hint"), value: device.name })}
         <div class="buttons">
           <button type="button" onClick=${close}>${app.say("cancel")}</button>

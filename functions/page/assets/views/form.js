@@ -80,9 +80,12 @@ export function submit(app, send, optional = []) {
         faults = app.faults(error);
       }
     }
-    app.update({ form: { isBusy: false, faults } });
-    const first = form.querySelector("[aria-invalid=true], [role=alert]");
-    /** @type {HTMLElement | null} */ (first)?.focus();
+    app.form = { isBusy: false, faults };
+    if (Object.keys(faults).length > 0) {
+      app.focus("form [aria-invalid=true]", "form [role=alert]");
+    } else {
+      app.update();
+    }
   };
 }
 

@@ -1,6 +1,6 @@
 /** Change the password. */
-import { CurfewError } from "../curfew.js";
 import { html } from "../html.js";
+import { isLost } from "../outcomes.js";
 import { field, formFault, submit, submitButton } from "./form.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -39,8 +39,7 @@ async function change(app, values, form) {
       keepCurrent: keep.checked,
     });
   } catch (error) {
-    const isLost = error instanceof CurfewError && error.status === 0;
-    throw isLost ? { document: null, status: 0, isUnknown: true } : error;
+    throw isLost(error) ? { document: null, status: 0, isUnknown: true } : error;
   }
   if (keep.checked) {
     app.open("#/", app.say("password.done"));

@@ -46,7 +46,10 @@ function ended(app, device) {
  * @param {Device} device
  */
 function why(app, device) {
-  const at = device.signed_out_at ?? device.expires_at;
+  const at = device.signed_out_at;
+  if (at === undefined) {
+    return app.say("past.unrecorded");
+  }
   const values = { date: app.language.date(at), name: device.signed_out_by?.name ?? "" };
   if (device.reason !== undefined && device.reason !== "signed_out") {
     return app.say(`past.${device.reason}`, values);

@@ -2,7 +2,7 @@
 import { html } from "../html.js";
 import { sign } from "../icons.js";
 import { LANGUAGES } from "../languages/index.js";
-import { devices } from "./devices.js";
+import { devices, trouble } from "./devices.js";
 import { dialog } from "./dialogs.js";
 import { password } from "./password.js";
 import { past } from "./past.js";
@@ -19,7 +19,7 @@ export function page(app) {
   return html`
     <a class="skip" href="#content" onClick=${skip}>${app.say("skip")}</a>
     ${header(app)}
-    <main id="content" tabindex="-1">${view(app)}</main>
+    <main id="content" tabindex="-1">${leaving(app)} ${view(app)}</main>
     ${footer(app)}
     <p class="unseen" role="status">${app.announcement}</p>
     ${app.dialog && dialog(app, app.dialog)}
@@ -34,7 +34,17 @@ function view(app) {
   if (app.session === null) {
     return app.route.name === "sign-up" ? signUp(app) : signIn(app);
   }
-  return (VIEWS[app.route.name] ?? devices)(app);
+  const isKnown = Object.keys(VIEWS).includes(app.route.name);
+  return (isKnown ? VIEWS[app.route.name] : devices)(app);
+}
+
+/** Shows the sign-out of this device, until it is answered. @param {App} app */
+function leaving(app) {
+  const { isBusy, problem, retry } = app.leaving;
+  if (problem !== null) {
+    return trouble(app, app.say("outcome.failed", { problem }), retry);
+  }
+  return isBusy && html`<p class="notice" role="status">${sign("waiting")} ${app.say("outcome.pending")}</p>`;
 }
 
 /** @param {App} app */
@@ -68,7 +78,7 @@ function link(app, name, address) {
 /** @param {App} app */
 function askToSignOut(app) {
   if (app.session) {
-    app.update({ dialog: { kind: "current", devices: [app.session.device] } });
+    app.ask("current", [app.session.device]);
   }
 }
 

@@ -62,7 +62,8 @@ export function signUp(app) {
 async function enter(app, email, password) {
   await app.curfew.signIn({ email, password });
   if (app.config.transport === "cookie" && (await app.curfew.check()) === false) {
-    throw { document: null, status: 0, isWithoutCookie: true };
+    // The module shows the sign-in view again, with this reason.
+    app.update({ isWithoutCookie: true });
   }
 }
 
@@ -72,10 +73,13 @@ async function enter(app, email, password) {
  */
 function reason(app) {
   const { ended } = app;
+  if (app.isWithoutCookie) {
+    return html`<p class="notice" role="alert">${sign("failed")} <span>${app.say("sign_in.no_cookie")}</span></p>`;
+  }
   if (ended === null || ended.because === "replaced") {
     return null;
   }
-  const wiped = ended.because === "signed_out" && html`<br />${app.say("ended.wiped")}`;
+  const wiped = ended.because === "signed_out" && !ended.toWipe && html`<br />${app.say("ended.wiped")}`;
   return html`<p class="notice" role="alert">${sign("shield")} <span>${sentence(app, ended)}${wiped}</span></p>`;
 }
 

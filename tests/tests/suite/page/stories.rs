@@ -41,23 +41,20 @@ async fn the_tv_in_the_hotel_is_signed_out_in_two_presses_and_seen_to_be_wiped()
     let unreached = "Signed out. Not reached yet: it will be refused when it comes back.";
     person.reads(unreached).await.unwrap();
     let ended = tv.ended().await;
-    person
-        .reads("Signed out. It was notified at")
-        .await
-        .unwrap();
+    person.reads("Signed out. It was notified (").await.unwrap();
     let path = format!(
         "/v1/sign-outs/{}/acknowledgement",
         ended["sign_out"].as_str().unwrap()
     );
     let _ = tv.post(&path).await.done(200);
     person
-        .reads("Signed out. Wiped by the device at")
+        .reads("Signed out. Wiped by the device (")
         .await
         .unwrap();
     person.reads("1 device is signed in").await.unwrap();
     person.press("Receipt").await.unwrap();
     person.reads("1 signed out · 1 wiped").await.unwrap();
-    person.reads("Wiped: the device reported at").await.unwrap();
+    person.reads("Wiped: the device reported on").await.unwrap();
 }
 
 #[tokio::test]
@@ -68,7 +65,7 @@ async fn after_a_lost_phone_everything_else_is_signed_out_and_this_device_stays(
 
     person.press("Sign out everywhere").await.unwrap();
     person
-        .reads("2 other devices are signed out.")
+        .reads("2 other devices will be signed out.")
         .await
         .unwrap();
     person.press("Sign out everywhere").await.unwrap();
@@ -87,7 +84,7 @@ async fn everything_is_signed_out_with_this_device_too() {
     person.press("Sign out everywhere").await.unwrap();
     person.press("Keep this device signed in").await.unwrap();
     person
-        .reads("All 2 devices are signed out, this one too.")
+        .reads("All 2 devices will be signed out, this one too.")
         .await
         .unwrap();
     person.press("Sign out everywhere").await.unwrap();
@@ -109,7 +106,7 @@ async fn a_page_that_is_signed_out_under_ones_hands_says_by_whom_and_keeps_nothi
 
     person.reads("by “Hotel TV”.").await.unwrap();
     person
-        .reads("Nothing of your account is left in this browser.")
+        .reads("What this page had stored of your account is deleted.")
         .await
         .unwrap();
     let text = person.text().await.unwrap();
@@ -124,7 +121,10 @@ async fn a_changed_password_keeps_this_device_or_signs_it_out_as_chosen() {
     let (household, tv, person) = tv_and_person().await;
     let change = async |person: &Person, from: &str, to: &str| {
         person.go("#/password").await.unwrap();
-        person.reads("This signs out every device.").await.unwrap();
+        person
+            .reads("This signs out every other device too")
+            .await
+            .unwrap();
         person
             .browser
             .write("#current_password", from)
@@ -209,6 +209,46 @@ async fn a_page_without_a_network_says_so_and_recovers() {
         .reads("There was no answer, and it is still signed in.")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_signs_in_again_can_be_signed_out_again() {
+    let (household, tv, person) = tv_and_person().await;
+    sign_out_tv(&person).await;
+    person.reads("Signed out. Not reached yet").await.unwrap();
+
+    let again = json!({ "device": { "name": "Hotel TV" }, "device_key": tv.key });
+    let tv = household.sign_in_with(TV, again).await;
+    person.press("Past devices").await.unwrap();
+    person.press("Signed in").await.unwrap();
+
+    person.press("Sign out · Hotel TV").await.unwrap();
+    person
+        .reads("From that moment on it is refused.")
+        .await
+        .unwrap();
+    person.press("Sign out").await.unwrap();
+    person.reads("1 device is signed in to").await.unwrap();
+    tv.ended().await;
+}
+
+#[tokio::test]
+async fn a_failed_sign_out_of_this_device_is_shown_on_every_view_and_can_be_retried() {
+    let (_, _, person) = tv_and_person().await;
+    person.go("#/password").await.unwrap();
+    person.press("Sign out").await.unwrap();
+    person.reads("Sign out this device?").await.unwrap();
+    person.browser.set_offline(true).await.unwrap();
+
+    person.press("Sign out").await.unwrap();
+
+    person
+        .reads("Not signed out. There was no answer.")
+        .await
+        .unwrap();
+    person.browser.set_offline(false).await.unwrap();
+    person.press("Try again").await.unwrap();
+    person.reads("You signed out.").await.unwrap();
 }
 
 #[tokio::test]
@@ -299,6 +339,8 @@ async fn of_three_hundred_devices_one_is_found_and_several_are_signed_out() {
         .unwrap();
     person.browser.until("document.querySelectorAll('#other-devices ~ .cards .card, section .cards .card').length === 2").await.unwrap();
     person.press("Select several").await.unwrap();
+    let choice = "document.querySelector('input[aria-label]') !== null";
+    person.browser.until(choice).await.unwrap();
     person.browser.click("input[aria-label]").await.unwrap();
     person.press("Sign out 1 device").await.unwrap();
     person.reads("Sign out 1 device?").await.unwrap();
