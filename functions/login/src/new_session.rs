@@ -30,12 +30,11 @@ impl NewSession {
         Recognized { key, before }: Recognized<'_>,
         now: Timestamp,
     ) -> Self {
-        let device = key.device_in(account.id);
-        let token = Token::new(account.id, device, runtime::random());
+        let token = Token::new(account.id, key.device_in(account.id), runtime::random());
         let (info, reported_name) = describe(attempt, request, before.as_ref());
         let row = Device {
             account: account.id,
-            id: device,
+            id: token.device(),
             info,
             owner_name: before.as_ref().and_then(|row| row.owner_name.clone()),
             reported_name,
@@ -45,7 +44,7 @@ impl NewSession {
             key_hash: key.hash_in(account.id),
             epoch: account.epoch,
             last_epoch: account.epoch,
-            first_signed_in_at: before.as_ref().map_or(now, |row| row.first_signed_in_at),
+            first_signed_in_at: first_sign_in(before.as_ref(), now),
             signed_in_at: now,
             verified_at: now,
             last_active_at: now,
@@ -63,6 +62,12 @@ impl NewSession {
             earlier: None,
         }
     }
+}
+
+/// Returns the time of the device's first sign-in. A request that began earlier may find
+/// the row of its own retry.
+fn first_sign_in(before: Option<&Device>, now: Timestamp) -> Timestamp {
+    before.map_or(now, |row| row.first_signed_in_at.min(now))
 }
 
 /// Returns the details of the device and the name that it reports. Keeps the name that
