@@ -48,7 +48,7 @@ impl Attempt {
         if let Some(key) = &body.device_key {
             let key = DeviceKey::parse(key)
                 .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
-            device_keys.push(key);
+            device_keys.add(key);
         }
         Ok(Self {
             email,

@@ -16,7 +16,11 @@ const SEPARATOR: char = '.';
 /// Every attempt of a request uses the same keys, and so does a client that sends its
 /// request again: a session whose write succeeded unnoticed is found and replaced.
 #[derive(Default)]
-pub(crate) struct DeviceKeys(Vec<DeviceKey>);
+pub(crate) struct DeviceKeys {
+    keys: Vec<DeviceKey>,
+    /// The number of them that came in the page's cookie. They are the first ones.
+    in_cookie: usize,
+}
 
 /// The key of the device that signs in, and the row that it names, if there is one.
 pub(crate) struct Recognized<'a> {
@@ -35,17 +39,18 @@ impl DeviceKeys {
         let keys = cookie.rsplit(SEPARATOR).take(MAX_IN_COOKIE);
         let mut keys: Vec<_> = keys.filter_map(|key| DeviceKey::parse(key).ok()).collect();
         keys.reverse();
-        Self(keys)
+        let in_cookie = keys.len();
+        Self { keys, in_cookie }
     }
 
     /// Adds the key that the request has in its body.
-    pub(crate) fn push(&mut self, key: DeviceKey) {
-        self.0.push(key);
+    pub(crate) fn add(&mut self, key: DeviceKey) {
+        self.keys.push(key);
     }
 
     /// Returns the device that each key names in an account.
     pub(crate) fn devices_in(&self, account: AccountId) -> Vec<DeviceId> {
-        self.0.iter().map(|key| key.device_in(account)).collect()
+        self.keys.iter().map(|key| key.device_in(account)).collect()
     }
 
     /// Returns the last key that names one of the rows, with this row. Without one,
@@ -59,31 +64,33 @@ impl DeviceKeys {
         let is_named = |key: &DeviceKey, row: &Device| {
             key.device_in(account.id) == row.id && key.hash_in(account.id).matches(&row.key_hash)
         };
-        let found = self.0.iter().enumerate().rev().find_map(|(at, key)| {
+        let found = self.keys.iter().enumerate().rev().find_map(|(at, key)| {
             let row = rows.iter().position(|row| is_named(key, row))?;
             Some((at, row))
         });
         if let Some((at, row)) = found {
             let before = rows.into_iter().nth(row);
             return Recognized {
-                key: &self.0[at],
+                key: &self.keys[at],
                 before,
             };
         }
         let may_be_new = |key: &DeviceKey| key.may_name_new_device(now);
-        let at = self.0.iter().rposition(may_be_new).unwrap_or_else(|| {
-            self.0.push(DeviceKey::new(now, runtime::random()));
-            self.0.len() - 1
+        let at = self.keys.iter().rposition(may_be_new).unwrap_or_else(|| {
+            self.keys.push(DeviceKey::new(now, runtime::random()));
+            self.keys.len() - 1
         });
         Recognized {
-            key: &self.0[at],
+            key: &self.keys[at],
             before: None,
         }
     }
 
-    /// Returns the value of a page's cookie with every key, the used one at the end.
+    /// Returns the value of a page's cookie: the keys that it had, and the used one at the
+    /// end. An unused key of the body would crowd out another account's.
     pub(crate) fn to_cookie(&self, used: &str) -> Zeroizing<String> {
-        let texts: Vec<_> = self.0.iter().map(DeviceKey::to_text).collect();
+        let had = &self.keys[..self.in_cookie];
+        let texts: Vec<_> = had.iter().map(DeviceKey::to_text).collect();
         let others = texts
             .iter()
             .map(|key| key.as_str())

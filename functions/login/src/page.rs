@@ -36,17 +36,7 @@ pub(crate) async fn end_earlier(
     new: &Device,
     now: Timestamp,
 ) -> Result<Option<EndedEarlier>, Problem> {
-    // Of these requests only, the origin is known to be allowed.
-    if attempt.transport != TokenTransport::Cookie {
-        return Ok(None);
-    }
-    let cookies = request.cookies(SESSION_COOKIE);
-    let token = match cookies.as_slice() {
-        [cookie] => Token::parse(cookie).ok(),
-        _ => None,
-    };
-    let is_new = |token: &Token| (token.account(), token.device()) == (new.account, new.id);
-    let Some(token) = token.filter(|token| !is_new(token)) else {
+    let Some(token) = earlier_token(request, attempt, new) else {
         return Ok(None);
     };
     for _ in 0..WRITE_ATTEMPTS {
@@ -62,9 +52,33 @@ pub(crate) async fn end_earlier(
                 sign_out.id
             }
             Err(AuthError::SignedOut(ended, _)) => ended.sign_out,
-            Err(_) => return Ok(None),
+            Err(AuthError::EndedByEpoch(device)) => {
+                let ended = deps.store.end_by_epoch(&device).await?;
+                match ended.filter(|ended| device.is_in_receipt_of(ended, &deps.limits)) {
+                    Some(ended) => ended.sign_out,
+                    None => return Ok(None),
+                }
+            }
+            Err(AuthError::Unknown | AuthError::Expired | AuthError::AccountDisabled) => {
+                return Ok(None);
+            }
         };
         return Ok(Some(EndedEarlier { token, sign_out }));
     }
     Err(StoreError::Contended.into())
+}
+
+/// Returns the token in a page's cookie, unless the new session has the same row.
+fn earlier_token(request: &Request, attempt: &Attempt, new: &Device) -> Option<Token> {
+    // Of these requests only, the origin is known to be allowed.
+    if attempt.transport != TokenTransport::Cookie {
+        return None;
+    }
+    let cookies = request.cookies(SESSION_COOKIE);
+    let [cookie] = cookies.as_slice() else {
+        return None;
+    };
+    let token = Token::parse(cookie).ok()?;
+    let is_new = (token.account(), token.device()) == (new.account, new.id);
+    (!is_new).then_some(token)
 }

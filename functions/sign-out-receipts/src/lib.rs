@@ -7,7 +7,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
-use domain::{DeviceId, Limits, Receipt, SessionProof, SignOutId, Timestamp, Token};
+use domain::{DeviceId, EndInfo, Limits, Receipt, SessionProof, SignOutId, Timestamp, Token};
 use http_api::{
     Answer, BodyProblems, ENDED_COOKIE, EndedTokenProblems, Event, OriginPolicy, Paging, Problem,
     ReceiptAnswer, ReceiptView, Reply, Request, RequestProblems, SESSION_COOKIE, SignOutNotFound,
@@ -130,7 +130,12 @@ async fn acknowledge(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
             return Ok(acknowledged().with_cookie(cookie(ENDED_COOKIE, "", 0)));
         }
     }
-    acknowledge_as(deps, request, &request.token()?, id, now).await?;
+    let token = request.token()?;
+    let ended = acknowledge_as(deps, request, &token, id, now).await?;
+    if ended.is_by_itself(token.device()) {
+        // The answer to the page's own sign-out has deleted or replaced the cookie.
+        return Ok(acknowledged());
+    }
     Ok(acknowledged().for_signed_out(request.transport()))
 }
 
@@ -145,7 +150,7 @@ async fn acknowledge_as(
     token: &Token,
     id: SignOutId,
     now: Timestamp,
-) -> Result<(), Problem> {
+) -> Result<EndInfo, Problem> {
     let (account, device) = (token.account(), token.device());
     let proof = SessionProof::Token(token.hash());
     let outcome = deps
@@ -158,7 +163,7 @@ async fn acknowledge_as(
         request.note_device(device);
     }
     match outcome {
-        AcknowledgeOutcome::Acknowledged => Ok(()),
+        AcknowledgeOutcome::Acknowledged(ended) => Ok(ended),
         AcknowledgeOutcome::NotEnded => Err(Problem::SignOutNotFound),
         AcknowledgeOutcome::UnknownSession => Err(Problem::TokenInvalid),
     }

@@ -185,7 +185,7 @@ async fn acknowledge(
         .acknowledge(account, session.device, proof, sign_out, now, limits)
         .await?
     {
-        AcknowledgeOutcome::Acknowledged => {
+        AcknowledgeOutcome::Acknowledged(_) => {
             close(deps, connection).await?;
             Ok(true)
         }

@@ -108,3 +108,11 @@ pub struct EndInfo {
     /// The sign-out that ended the session.
     pub sign_out: SignOutId,
 }
+
+impl EndInfo {
+    /// Returns whether a session of this device ended itself, alone or with all others.
+    #[must_use]
+    pub fn is_by_itself(&self, device: DeviceId) -> bool {
+        self.by.as_ref().is_some_and(|by| by.id == device)
+    }
+}

@@ -31,8 +31,8 @@ pub const ENDING_ACTS_PER_HOUR: u32 = 30;
 pub const SOCKETS_PER_DEVICE: usize = 16;
 
 /// The most open sockets of one group of an account's devices. An account has 256 groups;
-/// a device is in one by the last byte of its id, which is random. Twice the cap of a
-/// device, so that one device can't use up its group.
+/// a device is in one by the last byte of its id, a byte of a hash of its key. Twice the
+/// cap of a device, so that one device can't use up its group.
 pub const SOCKETS_PER_GROUP: usize = 2 * SOCKETS_PER_DEVICE;
 
 /// The most unused socket tickets of one session.

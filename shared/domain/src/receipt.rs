@@ -225,7 +225,7 @@ pub enum Acknowledgement {
     /// The sign-out ended this session: record [`Step::Wiped`].
     Record(EndInfo, EndedSession),
     /// The receipt has an acknowledgement of this session.
-    AlreadyRecorded,
+    AlreadyRecorded(EndInfo),
     /// The sign-out does not exist or did not end this session.
     NotEnded,
     /// The proof fits no session in the rows.
@@ -259,7 +259,7 @@ impl AcknowledgeRows {
         let ended = sign_out.end_info();
         if let Some(entry) = entry {
             return if entry.wiped_at.is_some() {
-                Acknowledgement::AlreadyRecorded
+                Acknowledgement::AlreadyRecorded(ended)
             } else {
                 Acknowledgement::Record(ended, entry.session.clone())
             };

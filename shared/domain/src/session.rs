@@ -7,7 +7,9 @@
 //! - the device's epoch is the account's, or its session is the kept one;
 //! - now is before the absolute and the idle limit.
 //!
-//! Ends are final: a session that was not valid once is never valid again.
+//! Ends are final: a session that was not valid once is never valid again. The one
+//! exception is an account whose row was disabled by hand, without moving the epoch:
+//! its sessions are valid again when that is undone. `Store::disable` moves it.
 
 use jiff::Timestamp;
 

@@ -4,7 +4,7 @@
 //! | secret | text | characters |
 //! | --- | --- | --- |
 //! | token | `cft_` + base64url(account id ‖ device id ‖ 32 random bytes) + checksum | 4 + 86 + 6 |
-//! | socket ticket | `cfs_` + base64url(32 random bytes) + checksum | 4 + 43 + 6 |
+//! | socket ticket | `cfs_` + base64url(session id ‖ 32 random bytes) + checksum | 4 + 64 + 6 |
 //!
 //! Base64url is that of RFC 4648 section 5, without padding and in its canonical form
 //! only. The checksum is base64url(CRC-32 of everything before it). With it a

@@ -71,7 +71,7 @@ pub async fn authenticate_with_device(
     };
     let contact = Step::Notified;
     record_contact(store, &signed_out, &ended, contact, limits, now).await;
-    Err(Problem::signed_out(&ended))
+    Err(Problem::signed_out(&ended, signed_out.id))
 }
 
 /// Checks a token for a caller that gives no reason when it refuses (the authorizer,

@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457), one for each fault that a client can act on.
 
 use domain::password::Rejection;
-use domain::{EndInfo, Rfc3339, SignOutId};
+use domain::{DeviceId, EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::StoreError;
@@ -31,6 +31,8 @@ pub enum Problem {
         by: Option<SignedOutBy>,
         /// As in [`ProblemDocument::reason`].
         reason: &'static str,
+        /// Whether the session ended itself. The document does not say it.
+        by_itself: bool,
     },
     /// The session reached its absolute or its idle limit.
     SessionExpired,
@@ -157,14 +159,15 @@ impl Problem {
         }
     }
 
-    /// Creates the problem of a session that was ended.
+    /// Creates the problem of a device's session that was ended.
     #[must_use]
-    pub fn signed_out(ended: &EndInfo) -> Self {
+    pub fn signed_out(ended: &EndInfo, device: DeviceId) -> Self {
         Self::SessionSignedOut {
             sign_out: ended.sign_out,
             at: ended.at,
             by: ended.by.as_ref().map(SignedOutBy::from),
             reason: ended.reason.as_str(),
+            by_itself: ended.is_by_itself(device),
         }
     }
 
@@ -329,6 +332,7 @@ impl Problem {
             at,
             by,
             reason,
+            by_itself: _,
         } = self
         {
             document.sign_out = Some(sign_out.to_string());

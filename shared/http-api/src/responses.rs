@@ -61,6 +61,7 @@ impl IntoResponses for TokenProblems {
                 at: "2026-11-20T09:30:00Z".parse().expect("it is a time"),
                 by: Some(SignedOutBy::example()),
                 reason: "signed_out",
+                by_itself: false,
             },
             Problem::SessionExpired,
             Problem::AccountDisabled,

@@ -49,21 +49,29 @@ where
 
 /// Answers with a problem. The cookie of a session that has ended is deleted, so that
 /// it does not stand beside another credential later. No other problem deletes it: a
-/// late answer about a replaced session would delete the cookie of the new one.
+/// late answer about a replaced session would delete the cookie of the new one. So would
+/// one about a session that its own page has ended: the answer to that sign-out or
+/// sign-in has deleted or replaced the cookie.
 fn refuse(request: &Request, problem: Problem) -> Answer {
     let has_signed_out = matches!(problem, Problem::SessionSignedOut { .. });
-    let has_ended = matches!(
+    let deletes_cookie = matches!(
         problem,
-        Problem::SessionSignedOut { .. } | Problem::SessionExpired | Problem::AccountDisabled
+        Problem::SessionSignedOut {
+            by_itself: false,
+            ..
+        } | Problem::SessionExpired
+            | Problem::AccountDisabled
     );
-    let answer = Answer::from(problem);
-    match request.cookies(SESSION_COOKIE).first() {
-        Some(token) if has_signed_out => answer
-            .with_cookie(CLEARED_SESSION_COOKIE)
-            .with_cookie(cookie(ENDED_COOKIE, token, ENDED_COOKIE_AGE_S)),
-        Some(_) if has_ended => answer.with_cookie(CLEARED_SESSION_COOKIE),
-        Some(_) | None => answer,
+    let mut answer = Answer::from(problem);
+    if let Some(token) = request.cookies(SESSION_COOKIE).first() {
+        if deletes_cookie {
+            answer = answer.with_cookie(CLEARED_SESSION_COOKIE);
+        }
+        if has_signed_out {
+            answer = answer.with_cookie(cookie(ENDED_COOKIE, token, ENDED_COOKIE_AGE_S));
+        }
     }
+    answer
 }
 
 /// Lets a page of an allowed origin read the answer (Fetch standard, CORS protocol).

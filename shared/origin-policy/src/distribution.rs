@@ -29,7 +29,7 @@ pub enum Proof {
     Valid,
     /// It presents nothing, or another value.
     None,
-    /// It presents a value, and none could be read yet to compare it with.
+    /// It presents a value that matches none, and the last read of them failed.
     Unknown,
 }
 
@@ -81,13 +81,13 @@ impl Distribution {
                 }
             }
         }
-        if known.values.is_empty() {
-            return Proof::Unknown;
-        }
         if known.has(presented) {
             Proof::Valid
-        } else {
+        } else if known.read_at == known.tried_at {
             Proof::None
+        } else {
+            // The last read failed, so the value may be a new one.
+            Proof::Unknown
         }
     }
 

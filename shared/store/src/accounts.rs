@@ -86,8 +86,9 @@ impl Store {
         writes::update_once(&self.client, built(update.build())).await
     }
 
-    /// Enables an account that was disabled, or one that is enabled. Its earlier
-    /// sessions stay ended: disabling has moved the epoch on.
+    /// Enables an account that [`Store::disable`] disabled, or one that is enabled. Its
+    /// earlier sessions stay ended: disabling has moved the epoch on. For one whose row
+    /// was disabled by hand, call [`Store::disable`] first.
     ///
     /// `UpdateItem` of Accounts (`account_id`), only if the row exists; `Stale` if
     /// not. A replay changes nothing.

@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use domain::receipt::{AcknowledgeRows, Acknowledgement, SessionProof, Step};
-use domain::{AccountId, DeviceId, Limits, SignOutId, Timestamp};
+use domain::{AccountId, DeviceId, EndInfo, Limits, SignOutId, Timestamp};
 
 use crate::error::StoreError;
 use crate::rows::{device, receipt};
 use crate::{Store, reads};
 
 /// The outcome of an acknowledgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcknowledgeOutcome {
     /// The receipt has it, from this call or an earlier one.
-    Acknowledged,
+    Acknowledged(EndInfo),
     /// The sign-out does not exist or did not end this session; nothing was written.
     NotEnded,
     /// The proof fits no session of the device; nothing was written.
@@ -44,13 +44,15 @@ impl Store {
         let (ended, session) = match rows.judge(device, &proof, limits) {
             Acknowledgement::Record(ended, session) => (ended, session),
             // Answered without a write, so that repeating it costs one read.
-            Acknowledgement::AlreadyRecorded => return Ok(AcknowledgeOutcome::Acknowledged),
+            Acknowledgement::AlreadyRecorded(ended) => {
+                return Ok(AcknowledgeOutcome::Acknowledged(ended));
+            }
             Acknowledgement::NotEnded => return Ok(AcknowledgeOutcome::NotEnded),
             Acknowledgement::UnknownSession => return Ok(AcknowledgeOutcome::UnknownSession),
         };
         self.record_step(account, &ended, &session, Step::Wiped, now, limits)
             .await?;
-        Ok(AcknowledgeOutcome::Acknowledged)
+        Ok(AcknowledgeOutcome::Acknowledged(ended))
     }
 
     async fn acknowledge_rows(

@@ -186,6 +186,24 @@ async fn a_browser_keeps_the_keys_of_the_eight_accounts_used_last() {
 }
 
 #[tokio::test]
+async fn unused_keys_of_a_page_crowd_out_no_account() {
+    let app = TestApp::new().await;
+    app.register(OTHER_EMAIL).await;
+    let mut browser = Browser::default();
+    let id = id_of(&browser.sign_in(&app, OTHER_EMAIL, None).await);
+
+    for _ in 0..8 {
+        let key = own_key(&app, SignedDuration::ZERO);
+        browser.sign_in(&app, EMAIL, Some(&key)).await;
+    }
+
+    let again = browser.sign_in(&app, OTHER_EMAIL, None).await;
+    assert_eq!(id_of(&again), id);
+    let keys = browser.cookie("__Host-curfew-device").split('.').count();
+    assert_eq!(keys, 2);
+}
+
+#[tokio::test]
 async fn a_page_whose_first_answer_was_lost_is_one_device_by_a_key_of_its_own() {
     let app = TestApp::new().await;
     let key = own_key(&app, SignedDuration::ZERO);
@@ -220,6 +238,39 @@ async fn signing_in_to_another_account_in_one_browser_ends_the_session_before() 
     assert_eq!(browser.cookie("__Host-curfew-ended"), token);
     let wiped = app.bundle.acknowledge(&token, sign_out).await;
     assert_eq!(wiped.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_page_acknowledges_an_account_wide_sign_out_after_it_has_signed_in_elsewhere() {
+    let app = TestApp::new().await;
+    app.register(OTHER_EMAIL).await;
+    let tv = app.sign_in(None).await;
+    let mut browser = Browser::default();
+    browser.sign_in(&app, EMAIL, None).await;
+    let token = browser.cookie("__Host-curfew").to_owned();
+    let sign_out = app.sign_out_scope(&tv, "others").await;
+
+    let answer = browser.sign_in(&app, OTHER_EMAIL, None).await;
+
+    assert_eq!(answer["earlier_sign_out"], sign_out.to_string());
+    assert_eq!(browser.cookie("__Host-curfew-ended"), token);
+    let wiped = app.bundle.acknowledge(&token, sign_out).await;
+    assert_eq!(wiped.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_page_whose_session_had_expired_before_all_were_signed_out_has_nothing_to_acknowledge() {
+    let app = TestApp::new().await;
+    app.register(OTHER_EMAIL).await;
+    let mut browser = Browser::default();
+    browser.sign_in(&app, EMAIL, None).await;
+    app.advance(app.bundle.limits.idle);
+    let tv = app.sign_in(None).await;
+    app.sign_out_scope(&tv, "others").await;
+
+    let answer = browser.sign_in(&app, OTHER_EMAIL, None).await;
+
+    assert_eq!(answer.get("earlier_sign_out"), None);
 }
 
 #[tokio::test]

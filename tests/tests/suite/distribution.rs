@@ -162,9 +162,13 @@ async fn while_the_secret_can_not_be_read_the_last_values_stay_valid() {
         edge.advance(LATER);
         assert_eq!(edge.prove(FIRST).await, Proof::Valid);
         assert_eq!(edge.prove(SECOND).await, Proof::Valid);
-        assert_eq!(edge.prove(THIRD).await, Proof::None);
+        assert_eq!(edge.prove(THIRD).await, Proof::Unknown);
     }
     assert_eq!(edge.reads(), 4, "one a round, and no more");
+
+    edge.fail(false);
+    edge.advance(SOON);
+    assert_eq!(edge.prove(THIRD).await, Proof::None);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! library or gateway has handled them.
 
 use curfew_tests::account::{EMAIL, PASSWORD};
-use curfew_tests::app::TestApp;
+use curfew_tests::app::{TestApp, sign_out_of};
 use curfew_tests::bundle::{
     ORIGIN, acknowledgement_event, event, event_about, json_of, problem_of,
 };
@@ -165,6 +165,33 @@ async fn a_401_deletes_the_cookie_of_a_session_that_has_ended_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_late_answer_about_a_session_that_ended_itself_leaves_the_cookie_of_the_next() {
+    for scope in ["local", "global"] {
+        let (app, [page]) = TestApp::with_devices().await;
+        let id = match scope {
+            "local" => sign_out_of(&app.bundle.sign_out_this(&page.token).await),
+            _ => app.sign_out_scope(&page, scope).await,
+        };
+        let send = async |event| {
+            let event = with_cookie(event, "__Host-curfew", &page.token);
+            app.bundle.send(event).await
+        };
+
+        let late = send(event("GET", "/v1/session", None, None)).await;
+        let acknowledged = send(acknowledgement_event("", id, None)).await;
+        let again = send(acknowledgement_event("", id, None)).await;
+
+        assert_eq!(problem_of(&late).1, "session-signed-out");
+        let ended = cookie(ENDED_COOKIE, &page.token, 86400);
+        assert_eq!(late.cookies, [ended], "{scope}");
+        for reply in [acknowledged, again] {
+            assert_eq!(reply.status_code, 200, "{scope}");
+            assert_eq!(reply.cookies, [""; 0], "{scope}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_ended_cookie_of_another_sign_out_gives_way_to_the_session_cookie() {
     let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
     app.sign_out_device(&laptop, &tv).await;
@@ -187,6 +214,7 @@ async fn an_ended_cookie_of_another_sign_out_gives_way_to_the_session_cookie() {
     assert_eq!(problem_of(&alone), not_found);
     assert_eq!(problem_of(&unread), (503, "unavailable".to_owned()));
     assert_eq!(acknowledged.status_code, 200, "{acknowledged:?}");
+    assert_eq!(acknowledged.cookies, [CLEARED_SESSION_COOKIE]);
     assert_eq!(app.states(&laptop, id).await[&phone.id], EntryState::Wiped);
 }
 

@@ -177,7 +177,9 @@ impl Storage {
             self.wipe()?;
         }
         if let Some(key) = key {
-            self.store_key(&session.email, key)?;
+            let mut keys = self.keys_with(&session.email, key)?;
+            keys.drain(..keys.len().saturating_sub(MAX_KEYS));
+            self.save_keys(keys)?;
         }
         let replaced = replaced.filter(|before| before.device != session.device);
         self.account.owner = Some(session.account.clone());
@@ -227,22 +229,33 @@ impl Storage {
         }
     }
 
-    /// Stores the key of the account with this address.
+    /// Stores the key of an account before its first sign-in. No other gives way yet: the
+    /// address may be mistyped.
     pub(crate) fn store_key(&mut self, email: &str, key: &Secret) -> io::Result<()> {
-        self.change_key(email, Some(key))
+        let keys = self.keys_with(email, key)?;
+        self.save_keys(keys)
     }
 
     /// Removes the key of the account with this address.
     pub(crate) fn remove_key(&mut self, email: &str) -> io::Result<()> {
-        self.change_key(email, None)
+        let keys = self.keys_without(email)?;
+        self.save_keys(keys)
     }
 
-    fn change_key(&mut self, email: &str, key: Option<&Secret>) -> io::Result<()> {
+    fn keys_with(&self, email: &str, key: &Secret) -> io::Result<Keys> {
+        let mut keys = self.keys_without(email)?;
+        keys.push((account_name(email), key.clone()));
+        Ok(keys)
+    }
+
+    fn keys_without(&self, email: &str) -> io::Result<Keys> {
         let account = account_name(email);
         let mut keys = self.keys()?;
         keys.retain(|(name, _)| *name != account);
-        keys.extend(key.map(|key| (account, key.clone())));
-        keys.drain(..keys.len().saturating_sub(MAX_KEYS));
+        Ok(keys)
+    }
+
+    fn save_keys(&mut self, keys: Keys) -> io::Result<()> {
         if let Some(disk) = &self.disk {
             let line = |(name, key): &(String, Secret)| format!("{name} {}\n", key.reveal());
             let text: String = keys.iter().map(line).collect();

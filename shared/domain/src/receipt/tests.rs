@@ -162,7 +162,8 @@ fn an_entry_of_the_session_is_acknowledged_once() {
     };
     assert_eq!(judged(&rows, 1), record(1, &sign_out(7)));
     rows.entry.as_mut().unwrap().wiped_at = Some(at(101));
-    assert_eq!(judged(&rows, 1), Acknowledgement::AlreadyRecorded);
+    let recorded = Acknowledgement::AlreadyRecorded(sign_out(7).end_info());
+    assert_eq!(judged(&rows, 1), recorded);
 }
 
 #[test]

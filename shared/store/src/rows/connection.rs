@@ -76,8 +76,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Connection, StoreError> {
     })
 }
 
-/// Returns the start of the index keys of a device's group. The last byte of a device's id
-/// is random, and the device did not choose it.
+/// Returns the start of the index keys of a device's group: the last byte of its id. A
+/// device that makes its own key can choose its group, but no other device's.
 pub(crate) fn group_prefix(device: DeviceId) -> String {
     let [.., group] = device.as_bytes();
     format!("{group:02x}#")

@@ -157,3 +157,24 @@ fn a_late_forget_keeps_the_new_session() {
 
     assert_eq!(storage.session(), Some(&session("home", "2")));
 }
+
+#[test]
+fn a_mistyped_address_takes_no_accounts_key_and_a_new_account_takes_the_oldest() {
+    let mut storage = Storage::in_memory();
+    let has_key = |storage: &Storage, account: u8| {
+        let key = storage.device_key_of(&format!("{account}@example.com"));
+        key.unwrap().is_some()
+    };
+    for account in 1..=20 {
+        let session = session(&account.to_string(), "1");
+        storage.begin(session, Some(&key(1))).unwrap();
+    }
+
+    storage.store_key("mistyped@example.com", &key(2)).unwrap();
+    storage.remove_key("mistyped@example.com").unwrap();
+
+    assert!((1..=20).all(|account| has_key(&storage, account)));
+    storage.begin(session("21", "1"), Some(&key(2))).unwrap();
+    assert!(!has_key(&storage, 1));
+    assert!((2..=21).all(|account| has_key(&storage, account)));
+}
