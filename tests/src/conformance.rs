@@ -298,7 +298,10 @@ async fn terminal() -> Result<String> {
 
 /// Installs Node once. Returns its program for a shell: the package's own script would
 /// leave it behind when it is killed.
-async fn node() -> Result<String> {
+///
+/// # Errors
+/// When it can't be installed.
+pub async fn node() -> Result<String> {
     let tether = find_python()?;
     Environment::Node.install(&tether).await?;
     let python = Environment::Node.programs().join("python");

@@ -9,6 +9,8 @@
 mod config;
 mod files;
 
+use std::sync::OnceLock;
+
 use http_api::{Answer, Event, OriginPolicy, Problem, Reply, Request, serve};
 use runtime::Clock;
 
@@ -23,6 +25,8 @@ pub struct Deps {
     origin_policy: OriginPolicy,
     clock: Clock,
     version: String,
+    /// The compressed files, each once it was asked for.
+    compressed: [OnceLock<Vec<u8>>; files::FILES.len()],
     html: String,
     config: String,
     content_security_policy: String,
@@ -46,6 +50,7 @@ impl Deps {
             clock,
             html: files::html(&version),
             version,
+            compressed: [const { OnceLock::new() }; files::FILES.len()],
             config: serde_json::to_string(config).expect("a configuration is plain text"),
             content_security_policy: content_security_policy(config, socket_url),
         }
@@ -68,16 +73,29 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 
 fn page(deps: &Deps, request: &Request) -> Answer {
     let content = deps.html.as_bytes();
-    file(request, content, "text/html; charset=utf-8", NEVER)
-        .with_header("content-security-policy", &deps.content_security_policy)
-        .with_header("cross-origin-opener-policy", "same-origin")
-        .with_header("referrer-policy", "no-referrer")
-        .with_header("x-frame-options", "DENY")
+    let compressed = OnceLock::new();
+    file(
+        request,
+        content,
+        &compressed,
+        "text/html; charset=utf-8",
+        NEVER,
+    )
+    .with_header("content-security-policy", &deps.content_security_policy)
+    .with_header("cross-origin-opener-policy", "same-origin")
+    .with_header("referrer-policy", "no-referrer")
+    .with_header("x-frame-options", "DENY")
 }
 
 fn configuration(deps: &Deps, request: &Request) -> Answer {
     let content = deps.config.as_bytes();
-    file(request, content, "application/json", NEVER)
+    file(
+        request,
+        content,
+        &OnceLock::new(),
+        "application/json",
+        NEVER,
+    )
 }
 
 /// Returns this version's file under the address of any version: a page that was open
@@ -85,23 +103,38 @@ fn configuration(deps: &Deps, request: &Request) -> Answer {
 fn asset(deps: &Deps, request: &Request) -> Result<Answer, Problem> {
     let path = request.path_parameter("proxy").unwrap_or_default();
     let (version, name) = path.split_once('/').ok_or(Problem::NotFound)?;
-    let known = files::FILES.iter().find(|(known, _)| *known == name);
-    let (name, content) = known.ok_or(Problem::NotFound)?;
+    let known = files::FILES.iter().position(|(known, _)| *known == name);
+    let at = known.ok_or(Problem::NotFound)?;
+    let (name, content) = files::FILES[at];
     let age = if version == deps.version {
         FOREVER
     } else {
         NEVER
     };
-    Ok(file(request, content, files::content_type(name), age))
+    let content_type = files::content_type(name);
+    Ok(file(
+        request,
+        content,
+        &deps.compressed[at],
+        content_type,
+        age,
+    ))
 }
 
-fn file(request: &Request, content: &[u8], content_type: &str, age: &str) -> Answer {
+fn file(
+    request: &Request,
+    content: &[u8],
+    compressed: &OnceLock<Vec<u8>>,
+    content_type: &str,
+    age: &str,
+) -> Answer {
     let accepted = request.header("accept-encoding").unwrap_or_default();
     let takes_gzip = accepted
         .split(',')
         .any(|coding| coding.trim().split(';').next() == Some("gzip"));
     let answer = if takes_gzip {
-        Answer::bytes(200, files::compress(content)).with_header("content-encoding", "gzip")
+        let packed = compressed.get_or_init(|| files::compress(content));
+        Answer::bytes(200, packed.clone()).with_header("content-encoding", "gzip")
     } else {
         Answer::bytes(200, content)
     };
