@@ -83,7 +83,10 @@ impl Person {
     pub async fn press(&self, name: &str) -> Result<()> {
         let expression = format!("(given => {NAMED} === 1)({})", json!(name));
         self.browser.until(&expression).await?;
-        self.browser.click("[data-press]").await
+        self.browser.click("[data-press]").await?;
+        // The page shows the outcome in its next frame.
+        let frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))";
+        self.browser.value(frames).await.map(|_| ())
     }
 
     /// Waits until the page shows a text.
