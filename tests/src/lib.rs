@@ -23,6 +23,8 @@ pub mod executor;
 pub mod fake_aws;
 pub mod listener;
 pub mod many;
+pub mod metered;
+pub mod past;
 pub mod person;
 pub mod races;
 pub mod random;

@@ -7,6 +7,7 @@ mod operation;
 
 use anyhow::{Result, bail};
 use curfew_tests::cost::Cost;
+use curfew_tests::past::{PASTS, costs_after};
 use serde::Serialize;
 
 use self::account::{Account, Counted, Spent};
@@ -23,6 +24,7 @@ const TIMES: u32 = 5;
 #[derive(Serialize)]
 struct Figures {
     operations: Vec<Figure>,
+    pasts: Vec<Past>,
     /// The processor time of a hash inside a sign-in, in microseconds.
     hash_us: f64,
     verdicts: Vec<Verdict>,
@@ -39,6 +41,14 @@ struct Figure {
     processor_us: f64,
     /// The same without the hash, of operations that hash.
     without_hash_us: Option<f64>,
+}
+
+/// What lists, receipts and sweeps cost after an account's past.
+#[derive(Serialize)]
+struct Past {
+    dead_devices: usize,
+    sign_outs: u64,
+    costs: Vec<(&'static str, Cost)>,
 }
 
 /// A property that must hold.
@@ -72,7 +82,21 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
         processor_us: median(spent.iter().map(|spent| spent.us)),
         without_hash_us: without_hash(spent),
     });
-    publish(operations.collect(), hash_us)
+    publish(operations.collect(), pasts().await, hash_us)
+}
+
+async fn pasts() -> Vec<Past> {
+    let mut pasts = Vec::new();
+    for (dead_devices, sign_outs) in PASTS {
+        eprintln!("growth: {dead_devices} dead devices, {sign_outs} earlier sign-outs …");
+        let costs = Box::pin(costs_after(dead_devices, sign_outs)).await;
+        pasts.push(Past {
+            dead_devices,
+            sign_outs,
+            costs,
+        });
+    }
+    pasts
 }
 
 /// Counts each operation once on each account.
@@ -112,13 +136,20 @@ async fn measure(accounts: &mut [Account], rounds: usize) -> Result<Vec<Vec<Spen
     Ok(spent)
 }
 
-fn publish(operations: Vec<Figure>, hash_us: f64) -> Result<()> {
-    let verdicts = verdicts(&operations);
+fn publish(operations: Vec<Figure>, pasts: Vec<Past>, hash_us: f64) -> Result<()> {
+    let mut verdicts = verdicts(&operations);
+    verdicts.push(past_is_free(&pasts));
     let failed = verdicts.iter().find(|verdict| !verdict.holds);
     let failed = failed.map(|verdict| format!("{}: {}", verdict.what, verdict.found));
-    let tables = vec![costs(&operations), times(&operations), judged(&verdicts)];
+    let tables = vec![
+        costs(&operations),
+        times(&operations),
+        after(&pasts),
+        judged(&verdicts),
+    ];
     let figures = Figures {
         operations,
+        pasts,
         hash_us,
         verdicts,
     };
@@ -163,6 +194,21 @@ fn costs_the_same(operation: Operation, figures: &[Figure]) -> Verdict {
         ),
         found: found.collect::<Vec<_>>().join("; "),
         holds: costs.len() > 1 && costs.windows(2).all(|pair| pair[0] == pair[1]),
+    }
+}
+
+/// Lists, receipts and sweeps cost the same whatever the account did before.
+fn past_is_free(pasts: &[Past]) -> Verdict {
+    let differing = pasts.iter().find(|past| past.costs != pasts[0].costs);
+    Verdict {
+        what: "lists, receipts and sweeps: the same calls and units after every past".to_owned(),
+        found: differing.map_or("the same".to_owned(), |past| {
+            format!(
+                "not after {} dead devices and {} sign-outs",
+                past.dead_devices, past.sign_outs
+            )
+        }),
+        holds: differing.is_none() && pasts.len() > 1,
     }
 }
 
@@ -242,6 +288,28 @@ fn times(figures: &[Figure]) -> Table {
     table
 }
 
+fn after(pasts: &[Past]) -> Table {
+    let sizes = pasts.iter().map(|past| {
+        let (dead, sign_outs) = (past.dead_devices, past.sign_outs);
+        format!("{dead} dead, {sign_outs} sign-outs")
+    });
+    let columns: Vec<String> = std::iter::once("operation".to_owned())
+        .chain(sizes)
+        .collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let title = "Read + write units after an account's past";
+    let mut table = Table::new(title, &columns);
+    let names = pasts.first().into_iter().flat_map(|past| &past.costs);
+    for (at, (name, _)) in names.enumerate() {
+        let units = pasts.iter().map(|past| {
+            let (_, cost) = &past.costs[at];
+            format!("{} + {}", cost.read_units(), cost.write_units())
+        });
+        table.row(std::iter::once((*name).to_owned()).chain(units));
+    }
+    table
+}
+
 fn judged(verdicts: &[Verdict]) -> Table {
     let mut table = Table::new("What must hold", &["what", "found", "verdict"]);
     for verdict in verdicts {
@@ -302,6 +370,25 @@ mod tests {
         let again = others(again);
         assert!(!again.holds, "a call more");
         assert_eq!(again.found, "2 calls, 2 + 7 units; 3 calls, 2 + 7 units");
+    }
+
+    #[test]
+    fn a_past_that_costs_more_fails() {
+        let past = |sign_outs, cost| Past {
+            dead_devices: 0,
+            sign_outs,
+            costs: vec![("list", cost)],
+        };
+        assert!(past_is_free(&[past(0, act()), past(2_000, act())]).holds);
+
+        let mut more = act();
+        more.reads.insert("Receipts".to_owned(), 0.5);
+        let differing = past_is_free(&[past(0, act()), past(2_000, more)]);
+        assert!(!differing.holds);
+        assert_eq!(
+            differing.found,
+            "not after 0 dead devices and 2000 sign-outs"
+        );
     }
 
     #[test]

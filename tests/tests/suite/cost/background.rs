@@ -7,12 +7,13 @@ use curfew_tests::background::Background;
 use curfew_tests::bundle::json_of;
 use curfew_tests::cost::Cost;
 use curfew_tests::delivery::queue_event;
+use curfew_tests::metered::Metered;
 use curfew_tests::socket_events::{by_ticket, by_token, disconnect};
 use curfew_tests::template;
 use domain::limits::{SOCKETS_PER_DEVICE, TICKETS_PER_SESSION};
 use jiff::SignedDuration;
 
-use super::{Metered, Named};
+use super::Named;
 
 /// A ticket, both kinds of handshake, heartbeats and the end of a socket.
 pub async fn of_sockets() -> Vec<Named> {

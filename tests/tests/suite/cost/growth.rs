@@ -2,19 +2,18 @@
 
 use std::collections::HashMap;
 
-use curfew_tests::background::Background;
 use curfew_tests::bundle::{event, json_of};
 use curfew_tests::cost::Cost;
-use curfew_tests::delivery::queue_event;
 use curfew_tests::many::{add_devices, signed_in};
+use curfew_tests::metered::{Metered, device_of, sign_out_of};
+use curfew_tests::past::{PASTS, costs_after};
 use curfew_tests::races::operations::{Outcome, check};
-use curfew_tests::tables::{ACCOUNTS, DEVICES, RECEIPTS};
-use domain::{DeviceId, Epoch, SignOutId, Token};
+use domain::{Epoch, SignOutId, Token};
 use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Metered, Published, device_of, sign_out_of};
+use super::Published;
 
 /// What a receipt costs, before the sweep has marked its devices and after.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -143,101 +142,10 @@ async fn a_receipt_costs_what_is_published_and_grows_with_its_devices() {
     assert_eq!(Published::read().receipts, found);
 }
 
-/// The calls and units of what is read and done on an account of two devices and the
-/// caller, whose session each earlier sign-out kept.
-async fn costs_after(dead: usize, sign_outs: u64) -> Vec<(&'static str, Cost)> {
-    let m = Metered::with_account().await;
-    let bundle = m.bundle();
-    let (caller, _) = m.device().await;
-    let (gone, _) = m.device().await;
-    let one = bundle.sign_out_device(&caller, device_of(&gone)).await;
-    assert_eq!(one.status_code, 200);
-    let others = bundle.sign_out_scope(&caller, "others").await;
-    assert_eq!(others.status_code, 200);
-    add_dead_devices(&m, device_of(&gone), dead);
-    add_sign_outs(&m, &caller, sign_out_of(&others), sign_outs);
-    for _ in 0..2 {
-        m.device().await;
-    }
-    let mut costs = Vec::new();
-    let listed = json_of(&bundle.list(&caller).await);
-    assert_eq!(listed["devices"].as_array().unwrap().len(), 3);
-    costs.push(("list", m.cost(bundle.list(&caller)).await));
-    let (cost, others) = m.used(bundle.sign_out_scope(&caller, "others")).await;
-    costs.push(("sign out others", cost));
-    let sign_out = sign_out_of(&others);
-    let (cost, receipt) = m.used(bundle.receipt(&caller, sign_out)).await;
-    costs.push(("receipt", cost));
-    let total = json_of(&receipt)["sign_out"]["total"]["devices"].clone();
-    assert_eq!(total, json!(2));
-    let account = Token::parse(&caller).unwrap().account();
-    let event = m.app.event_of(account, sign_out).await;
-    let deps = Background::new(&m.clients, bundle).sweep;
-    for name in ["sweep", "sweep of nothing"] {
-        let swept = m.used(sweep::handle(&deps, queue_event(&[&event]))).await;
-        costs.push((name, swept.0));
-    }
-    let swept = m.cost(bundle.receipt(&caller, sign_out)).await;
-    costs.push(("receipt of swept devices", swept));
-    costs.push(("list of one", m.cost(bundle.list(&caller)).await));
-    costs
-}
-
-/// Copies the row of a device that was signed out, with newer ids.
-fn add_dead_devices(m: &Metered, gone: DeviceId, count: usize) {
-    let mut rows = m.aws.rows(DEVICES).into_iter();
-    let like = rows
-        .find(|row| row["device_id"]["S"] == json!(gone))
-        .unwrap();
-    let now = m.app.clock.now();
-    let copies: Vec<Value> = (1..=count as u64)
-        .map(|at| {
-            let mut random = [7; 10];
-            random[2..].copy_from_slice(&at.to_be_bytes());
-            let mut row = like.clone();
-            row["device_id"]["S"] = json!(DeviceId::new(now, random));
-            row
-        })
-        .collect();
-    m.aws.engine.put_all(DEVICES, &copies);
-}
-
-/// Copies the header and the record of a sign-out that kept its caller's session, for
-/// each of the epochs that follow, and moves the account and the caller on.
-fn add_sign_outs(m: &Metered, caller: &str, first: SignOutId, count: u64) {
-    let engine = &m.aws.engine;
-    let rows = m.aws.rows(RECEIPTS);
-    let header = rows
-        .iter()
-        .find(|row| row["sign_out_id"]["S"] == json!(first));
-    let record = rows.iter().find(|row| row["record"].is_object()).unwrap();
-    let now = m.app.clock.now();
-    let mut added = Vec::new();
-    for epoch in 2..2 + count {
-        let mut random = [7; 10];
-        random[2..].copy_from_slice(&epoch.to_be_bytes());
-        let mut header = header.unwrap().clone();
-        header["sign_out_id"]["S"] = json!(SignOutId::new(now, random));
-        header["ended_epoch"]["N"] = json!(epoch.to_string());
-        let mut record = record.clone();
-        record["sign_out_id"]["S"] = json!(format!("epoch#{epoch}"));
-        record["record"]["M"] = header.clone();
-        added.extend([header, record]);
-    }
-    engine.put_all(RECEIPTS, &added);
-    let mut row_of_account = m.aws.rows(ACCOUNTS).remove(0);
-    row_of_account["epoch"]["N"] = json!((2 + count).to_string());
-    engine.put_all(ACCOUNTS, std::slice::from_ref(&row_of_account));
-    let id = device_of(caller);
-    let key = json!({ "account_id": row_of_account["account_id"], "device_id": { "S": id } });
-    let mut row = engine.row(DEVICES, &key).unwrap();
-    row["signed_in_key"]["S"] = json!(format!("{:020}#{id}", 2 + count));
-    engine.put_all(DEVICES, &[row]);
-}
-
 #[tokio::test]
 async fn lists_receipts_and_sweeps_cost_the_same_whatever_the_account_did_before() {
-    let first = Box::pin(costs_after(0, 0)).await;
+    let (dead, sign_outs) = PASTS[0];
+    let first = Box::pin(costs_after(dead, sign_outs)).await;
     let calls = |name: &str| {
         let (_, cost) = first.iter().find(|(known, _)| *known == name).unwrap();
         cost.counted_calls()
@@ -247,8 +155,8 @@ async fn lists_receipts_and_sweeps_cost_the_same_whatever_the_account_did_before
     assert_eq!(calls("sweep of nothing"), ["Query"]);
     let receipt = ["BatchGetItem", "3 × Query"];
     assert_eq!(calls("receipt of swept devices"), receipt);
-    for (dead, sign_outs) in [(300, 0), (10_000, 0), (0, 2_000), (0, 16_000)] {
-        let costs = Box::pin(costs_after(dead, sign_outs)).await;
+    for (dead, sign_outs) in &PASTS[1..] {
+        let costs = Box::pin(costs_after(*dead, *sign_outs)).await;
         assert_eq!(costs, first, "{dead} dead rows, {sign_outs} sign-outs");
     }
 }

@@ -2,9 +2,11 @@
 
 use curfew_tests::account::{EMAIL, PASSWORD};
 use curfew_tests::bundle::json_of;
+use curfew_tests::metered::{Metered, device_of, sign_out_of};
+use domain::DeviceKey;
 use jiff::SignedDuration;
 
-use super::{Metered, Named, OTHER_PASSWORD, device_of, sign_out_of};
+use super::{Named, OTHER_PASSWORD};
 
 /// Every request of a signed-in device, on an account of up to three devices.
 pub async fn measure() -> Vec<Named> {
@@ -18,7 +20,8 @@ async fn signed_in() -> Vec<Named> {
     let m = Metered::new();
     let bundle = m.bundle();
     costs.push(("register", m.cost(bundle.register(EMAIL, PASSWORD)).await));
-    let sign_in = bundle.log_in(EMAIL, PASSWORD, None);
+    let key = DeviceKey::new(m.app.clock.now(), runtime::random()).to_text();
+    let sign_in = bundle.log_in(EMAIL, PASSWORD, Some(&key));
     costs.push(("sign-in-new", m.cost(sign_in).await));
     let (laptop, laptop_key) = m.device().await;
     let (tv, _) = m.device().await;
