@@ -12,6 +12,7 @@ pub fn names() -> store::Tables {
         receipts: RECEIPTS.to_owned(),
         connections: CONNECTIONS.to_owned(),
         tickets: TICKETS.to_owned(),
+        attempts: ATTEMPTS.to_owned(),
     }
 }
 
@@ -27,11 +28,13 @@ pub const RECEIPTS: &str = "Receipts";
 pub const CONNECTIONS: &str = "Connections";
 /// The socket tickets.
 pub const TICKETS: &str = "Tickets";
+/// The counters of attempts.
+pub const ATTEMPTS: &str = "Attempts";
 
 /// Returns the bodies of `CreateTable`, with the keys, streams and indexes of the
 /// template.
 #[must_use]
-pub fn definitions() -> [Value; 6] {
+pub fn definitions() -> [Value; 7] {
     let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
     let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
@@ -98,6 +101,12 @@ pub fn definitions() -> [Value; 6] {
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [text("session_id"), binary("ticket_hash")],
             "KeySchema": [hash("session_id"), range("ticket_hash")],
+        }),
+        json!({
+            "TableName": ATTEMPTS,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [binary("counter")],
+            "KeySchema": [hash("counter")],
         }),
     ]
 }

@@ -118,6 +118,8 @@ pub struct Tables {
     pub connections: String,
     /// Tickets for sockets.
     pub tickets: String,
+    /// Counters of attempts.
+    pub attempts: String,
 }
 
 impl From<Tables> for store::Tables {
@@ -129,6 +131,7 @@ impl From<Tables> for store::Tables {
             receipts: tables.receipts,
             connections: tables.connections,
             tickets: tables.tickets,
+            attempts: tables.attempts,
         }
     }
 }

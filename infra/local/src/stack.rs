@@ -248,6 +248,7 @@ fn record(
             receipts: resource("Receipts")?,
             connections: resource("Connections")?,
             tickets: resource("Tickets")?,
+            attempts: resource("Attempts")?,
         },
         topic_arn: resource("Events")?,
         demo,

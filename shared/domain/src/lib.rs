@@ -6,12 +6,14 @@
 //! both; the one exception is the year that [`password::PasswordRules`] names.
 
 pub mod account;
+pub mod attempts;
 pub mod device;
 pub mod device_key;
 pub mod email;
 pub mod end_info;
 pub mod ids;
 pub mod limits;
+pub mod networks;
 pub mod password;
 pub mod receipt;
 pub mod rfc3339;
@@ -23,12 +25,14 @@ pub mod token;
 mod fixtures;
 
 pub use account::{Account, Epoch};
+pub use attempts::{Budget, CounterKey};
 pub use device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
 pub use device_key::{DeviceKey, DeviceKeyHash};
 pub use email::EmailAddress;
 pub use end_info::{ByDevice, EndInfo, Reason, Scope};
 pub use ids::{AccountId, ConnectionId, DeviceId, SessionId, SignOutId};
 pub use limits::Limits;
+pub use networks::NetworkRanges;
 pub use receipt::{Acknowledgement, EntryState, Receipt, ReceiptEntry, SessionProof, Step, Total};
 pub use rfc3339::Rfc3339;
 pub use session::{AuthError, Authenticated, authenticate};

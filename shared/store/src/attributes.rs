@@ -65,6 +65,10 @@ pub(crate) const CONNECTED_AT: &str = "connected_at";
 pub(crate) const OPENED_KEY: &str = "opened_key";
 pub(crate) const TICKET_HASH: &str = "ticket_hash";
 pub(crate) const ORIGIN: &str = "origin";
+pub(crate) const COUNTER: &str = "counter";
+/// The theoretical arrival time of a counter's next attempt.
+pub(crate) const TAT: &str = "tat";
+pub(crate) const IN_A_ROW: &str = "in_a_row";
 /// Seconds since 1970, for the table's TTL. Nothing is decided by it: DynamoDB may
 /// delete the row days later.
 pub(crate) const DELETE_AT: &str = "delete_at";

@@ -18,6 +18,7 @@ mod rows;
 
 mod accounts;
 mod acknowledge;
+mod attempts;
 mod check;
 mod connections;
 mod contact;
@@ -32,6 +33,7 @@ mod tickets;
 
 pub use accounts::RegisterOutcome;
 pub use acknowledge::AcknowledgeOutcome;
+pub use attempts::{Charge, Charged};
 pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use devices::{DeviceIds, DevicePage};
 pub use error::StoreError;
@@ -58,6 +60,8 @@ pub struct Tables {
     pub connections: String,
     /// Key `session_id`, `ticket_hash`.
     pub tickets: String,
+    /// Key `counter`.
+    pub attempts: String,
 }
 
 /// The local index of Devices that finds the rows that no write has ended, by the last

@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod connection;
+pub(crate) mod counter;
 pub(crate) mod device;
 pub(crate) mod receipt;
 pub(crate) mod ticket;

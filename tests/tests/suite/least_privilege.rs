@@ -48,6 +48,7 @@ fn attempts() -> Vec<(String, Call)> {
         ("Receipts", &tables.receipts),
         ("Connections", &tables.connections),
         ("Tickets", &tables.tickets),
+        ("Attempts", &tables.attempts),
     ] {
         for (action, call) in on_table(name, table) {
             attempt(format!("{action} {name}"), call);
@@ -175,11 +176,13 @@ fn key_of(name: &str) -> Value {
         "Devices" => &["account_id", "device_id"],
         "Connections" => &["account_id", "connection_id"],
         "Tickets" => &["session_id", "ticket_hash"],
+        "Attempts" => &["counter"],
         _ => &["account_id", "sign_out_id"],
     };
     keys.iter()
         .map(|key| {
-            let kind = if *key == "ticket_hash" { "B" } else { "S" };
+            let is_binary = matches!(*key, "ticket_hash" | "counter");
+            let kind = if is_binary { "B" } else { "S" };
             ((*key).to_owned(), json!({ kind: "bm9ib2R5" }))
         })
         .collect()
@@ -260,6 +263,7 @@ fn partition_key(name: &str) -> &'static str {
     match name {
         "Identities" => "email",
         "Tickets" => "session_id",
+        "Attempts" => "counter",
         _ => "account_id",
     }
 }

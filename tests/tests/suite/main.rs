@@ -1,6 +1,7 @@
 //! The one integration-test binary: a file for each function and concern.
 
 mod adopt;
+mod attempts;
 mod clients;
 mod contract;
 mod cost;

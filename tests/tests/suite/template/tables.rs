@@ -5,7 +5,7 @@ use serde_json::json;
 use super::resources;
 
 /// The tables with temporary rows only.
-const TEMPORARY: [&str; 2] = ["Connections", "Tickets"];
+const TEMPORARY: [&str; 3] = ["Attempts", "Connections", "Tickets"];
 
 #[test]
 fn every_lasting_table_is_retained_recoverable_and_protected() {
