@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Redrives what the fan-out could not deliver: the queue of unpublished events, the
-bucket of unpublished batches, and the dead letters of the sweep and of the pushes.
+bucket of unpublished batches, and the dead letters of the sweep, of the pushes and of
+the mails.
 
 Every step of the fan-out accepts duplicates and any order, so a redrive is always safe.
 It deletes only what was delivered, and goes on after a failure. The exit code is 1 when
@@ -20,7 +21,11 @@ from typing import Any
 import boto3
 
 # The queues of messages that failed, and the queue that processes each again.
-DEAD_LETTERS = {"SweepDeadLetters": "SweepQueue", "PushDeadLetters": "PushQueue"}
+DEAD_LETTERS = {
+    "SweepDeadLetters": "SweepQueue",
+    "PushDeadLetters": "PushQueue",
+    "MailsDeadLetters": "Mails",
+}
 
 
 class Redrive:

@@ -197,6 +197,33 @@ def name_the_attributes_of_writes() -> None:
     iam_evaluator.enforce = enforce_on_item
 
 
+def permit_mails_by_their_sender() -> None:
+    """`ses:SendEmail` is judged on `*`, and `ses:FromAddress` is unknown. Judge it on
+    the identity of the sender's address."""
+    from ministack import app
+    from ministack.core.responses import get_account_id
+
+    enforce = app._enforce_ses_v2
+
+    def enforce_sender(method, path, headers, body, query_params, request_id):
+        if (method, path.rstrip("/")) != ("POST", "/v2/email/outbound-emails"):
+            return enforce(method, path, headers, body, query_params, request_id)
+        sender = json.loads(body).get("FromEmailAddress", "")
+        address = sender.rpartition("<")[2].rstrip("> ")
+        region = app.extract_region(headers, query_params)
+        return app._enforce_data_plane(
+            "sesv2",
+            "ses:SendEmail",
+            headers,
+            query_params,
+            request_id,
+            resource_arn=f"arn:aws:ses:{region}:{get_account_id()}:identity/{address}",
+            service_context={"ses:FromAddress": address},
+        )
+
+    app._enforce_ses_v2 = enforce_sender
+
+
 def hand_preflights_to_the_routes() -> None:
     """An OPTIONS request gets a 403 if the API has no CORS settings. The real
     gateway then uses the routes, such as `$default`."""
@@ -433,6 +460,7 @@ CORRECTIONS = {
     "preflights": hand_preflights_to_the_routes,
     "batch-permissions": permit_a_batch_as_its_parts,
     "attributes": name_the_attributes_of_writes,
+    "senders": permit_mails_by_their_sender,
     "queue-concurrency": read_concurrency_as_a_number,
     "signatures": verify_signatures_as_sent,
     "subprotocols": accept_the_functions_subprotocol,

@@ -495,6 +495,40 @@ def publishes_batches_by_the_right_to_publish() -> bool:
     return len(answer["Successful"]) == 1
 
 
+def mails_by_the_right_to_one_sender() -> list:
+    """The senders from which a role may send that has the right to one of them."""
+    ses = boto3.client("sesv2")
+    senders = ["one@example.com", "two@example.com"]
+    for sender in senders:
+        ses.create_email_identity(EmailIdentity=sender)
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    identity = f"arn:aws:ses:{ses.meta.region_name}:{account}:identity/one@example.com"
+    condition = {"StringNotEquals": {"ses:FromAddress": "one@example.com"}}
+    denied = {"Effect": "Deny", "Action": "ses:SendEmail", "Resource": "*", "Condition": condition}
+    keys = keys_with_the_right("sender", "ses:SendEmail", identity, [denied])
+    ses = boto3.client(
+        "sesv2",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    sent = []
+    for sender in senders:
+        try:
+            ses.send_email(
+                FromEmailAddress=sender,
+                Destination={"ToAddresses": ["lea@example.com"]},
+                Content={
+                    "Simple": {"Subject": {"Data": "told"}, "Body": {"Text": {"Data": "told"}}}
+                },
+            )
+            sent.append(sender)
+        except ses.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+    return sent
+
+
 def updates() -> list:
     """The updates that a role may make to which one attribute is denied."""
     table = boto3.client("dynamodb").create_table(
@@ -561,6 +595,7 @@ def main() -> None:
     seen["publishes_where_tls_is_demanded"] = publishes_where_tls_is_demanded()
     seen["publishes_batches_by_the_right_to_publish"] = publishes_batches_by_the_right_to_publish()
     seen["updates"] = updates()
+    seen["mails_by_the_right_to_one_sender"] = mails_by_the_right_to_one_sender()
     json.dump(seen, sys.stdout)
 
 

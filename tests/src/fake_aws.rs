@@ -1,5 +1,5 @@
 //! AWS as the functions reach it, in process: the embedded DynamoDB, and stand-ins
-//! for SNS, SQS and the gateway's management API. A test reads what was sent, and
+//! for SNS, SQS, SES and the gateway's management API. A test reads what was sent, and
 //! decides which calls fail and how.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,7 @@ struct Recorded {
     open: BTreeSet<String>,
     frames: Vec<(String, Value)>,
     closed: Vec<String>,
+    mails: Vec<Value>,
     statuses: BTreeMap<String, u16>,
 }
 
@@ -164,6 +165,12 @@ impl FakeAws {
         std::mem::take(&mut lock(&self.recorded).queued)
     }
 
+    /// Returns the mails that SES has taken, as the calls that sent them, and clears them.
+    #[must_use]
+    pub fn take_mails(&self) -> Vec<Value> {
+        std::mem::take(&mut lock(&self.recorded).mails)
+    }
+
     // --- Sockets ------------------------------------------------------------
 
     /// Registers a socket, as the gateway does when its handshake has succeeded.
@@ -253,6 +260,11 @@ impl FakeAws {
             "SendMessage" => {
                 let queued = delivery::sent(&call.body);
                 lock(&self.recorded).queued.push(queued);
+                delivery::sent_answer()
+            }
+            "SendEmail" => {
+                let mail = serde_json::from_str(&call.body).expect("a call of JSON");
+                lock(&self.recorded).mails.push(mail);
                 delivery::sent_answer()
             }
             "PostToConnection" => self.post(delivery::connection_of(call), &call.body),

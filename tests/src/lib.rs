@@ -21,6 +21,7 @@ pub mod doors;
 pub mod engine;
 pub mod executor;
 pub mod fake_aws;
+pub mod inbox;
 pub mod listener;
 pub mod many;
 pub mod metered;

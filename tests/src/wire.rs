@@ -147,6 +147,9 @@ impl HttpConnector for Network {
             };
             name.clone_into(&mut operation);
         }
+        if path == "/v2/email/outbound-emails" {
+            "SendEmail".clone_into(&mut operation);
+        }
         let call = Call {
             operation,
             path,

@@ -4,7 +4,7 @@
 //! [`Stack::start`] uses the modules in this order: [`tools`] installs the Python
 //! tools, [`functions`] builds, [`emulator`] starts the local AWS, [`deploy`]
 //! deploys the template, [`proxy`] gives the API a stable address, [`demo`]
-//! registers an account. [`process`] ends every child process with this one;
+//! registers an account, [`mails`] reads what was mailed. [`process`] ends every child process with this one;
 //! [`watch`] is hot reload.
 
 pub mod demo;
@@ -12,6 +12,7 @@ pub mod deploy;
 pub mod emulator;
 pub mod functions;
 pub mod household;
+pub mod mails;
 pub mod process;
 mod progress;
 pub mod proxy;

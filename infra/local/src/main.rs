@@ -1,6 +1,7 @@
 //! The command line of the local stack. `cargo run` starts it through
 //! `infra/launcher`.
 
+mod inbox;
 mod story;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,11 @@ enum Command {
     /// A device in this terminal: signs in, plays, and goes dark when it is signed
     /// out.
     Device(curfew_terminal::Arguments),
+    /// Lists the mails of the running stack, or prints one of them.
+    Inbox {
+        /// The number of the mail to print.
+        number: Option<usize>,
+    },
 }
 
 #[tokio::main]
@@ -77,6 +83,7 @@ async fn main() -> ExitCode {
             .await
             .map(|()| ExitCode::SUCCESS),
         Some(Command::Device(arguments)) => device(arguments).await,
+        Some(Command::Inbox { number }) => inbox::show(number).await.map(|()| ExitCode::SUCCESS),
         None => tokio::select! {
             end = run(options) => end,
             signal = shutdown() => signal,
@@ -117,6 +124,7 @@ async fn run(options: Options) -> Result<()> {
         record.demo.email, record.demo.password
     );
     println!("  Try it   cargo run -- device --name \"Hotel TV\", in another terminal");
+    println!("  Mails    cargo run -- inbox");
     println!(
         "  Services . {}, then infra/docs/first-app.md",
         stack.service_path().display()

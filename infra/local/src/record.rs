@@ -22,6 +22,8 @@ pub struct Record {
     pub tables: Tables,
     /// The topic that events are published to.
     pub topic_arn: String,
+    /// The address at which every mail that was sent can be read.
+    pub mails_url: String,
     /// An account to sign in to.
     pub demo: Demo,
     /// The key of an adopter's own service.
@@ -63,12 +65,17 @@ impl Record {
 }
 
 impl Record {
-    /// Returns the address of the page. Browsers keep secure cookies without TLS for
-    /// this name; Safari does not.
+    /// Returns the address of the page.
     #[must_use]
     pub fn page_url(&self) -> String {
-        self.api_url.replace("127.0.0.1", "localhost") + "/"
+        page_url(&self.api_url)
     }
+}
+
+/// Returns the address of the page of an API. Browsers keep secure cookies without TLS for
+/// this name; Safari does not.
+pub(crate) fn page_url(api_url: &str) -> String {
+    api_url.replace("127.0.0.1", "localhost") + "/"
 }
 
 /// The address and the root key of the local AWS.

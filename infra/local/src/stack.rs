@@ -12,11 +12,14 @@ use crate::emulator::Emulator;
 use crate::process::{Tether, open_many_files};
 use crate::progress::step;
 use crate::proxy::{EXAMPLE_PATH, LOCAL_ORIGIN, Proxy, SOCKET_PATH, Upstream, Upstreams, listen};
-use crate::record::{Aws, Demo, Record, Service, Tables};
+use crate::record::{Aws, Demo, Record, Service, Tables, page_url};
 use crate::state::{SecretFile, TemporaryFolder, lock, remove_folder};
 use crate::tools::{Environment, find_python};
 use crate::watch::Watch;
-use crate::{demo, functions, target};
+use crate::{demo, functions, mails, target};
+
+/// The address that the mails of a local stack come from.
+const MAIL_FROM: &str = "no-reply@curfew.example";
 
 /// The options of a stack.
 #[derive(Clone, Debug)]
@@ -82,6 +85,8 @@ impl Stack {
         options.parameters.extend([
             // The address that socket tickets name.
             ("SocketUrl".to_owned(), socket_url.clone()),
+            ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
+            ("PageUrl".to_owned(), page_url(&api_url)),
             (
                 "AllowedOrigins".to_owned(),
                 options.allowed_origins.join(","),
@@ -99,6 +104,7 @@ impl Stack {
         let starting = Emulator::start(&tether, &logs, &temporary.path, &[]);
         let emulator = step("Starting the local AWS", starting).await?;
         let aws = emulator.aws();
+        mails::verify(aws, MAIL_FROM).await?;
         let (deployed, mut upstreams, service) =
             deploy_all(&tether, aws, &binaries, &options).await?;
         let mut watch = None;
@@ -251,6 +257,7 @@ fn record(
             attempts: resource("Attempts")?,
         },
         topic_arn: resource("Events")?,
+        mails_url: mails::url(aws),
         demo,
         service,
         logs,

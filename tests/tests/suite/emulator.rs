@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 15] = [
+const CORRECTIONS: [&str; 16] = [
     "nagle",
     "partial-batches",
     "client-address",
@@ -21,6 +21,7 @@ const CORRECTIONS: [&str; 15] = [
     "preflights",
     "batch-permissions",
     "attributes",
+    "senders",
     "queue-concurrency",
     "signatures",
     "subprotocols",
@@ -47,6 +48,7 @@ struct Seen {
     publishes_where_tls_is_demanded: bool,
     publishes_batches_by_the_right_to_publish: bool,
     updates: Vec<String>,
+    mails_by_the_right_to_one_sender: Vec<String>,
 }
 
 /// The report of a client of a socket and of its function.
@@ -244,6 +246,15 @@ fn the_permission_to_publish_covers_batches() {
         !bare().publishes_batches_by_the_right_to_publish,
         "no longer needed"
     );
+}
+
+#[test]
+fn a_policy_can_allow_the_mails_of_one_sender() {
+    let one = ["one@example.com"];
+    assert_eq!(corrected().mails_by_the_right_to_one_sender, one);
+
+    let bare = &bare().mails_by_the_right_to_one_sender;
+    assert_ne!(bare, &one, "no longer needed");
 }
 
 #[test]

@@ -67,6 +67,9 @@ fn attempts() -> Vec<(String, Call)> {
         "PushQueue",
         "PushDeadLetters",
         "Unpublished",
+        "Codes",
+        "Mails",
+        "MailsDeadLetters",
     ] {
         for (action, call) in on_queue(&stack.resources[name]) {
             attempt(format!("{action} {name}"), call);
@@ -127,20 +130,36 @@ fn attempts() -> Vec<(String, Call)> {
             Call::rest("lambda", "POST", &path, "{}"),
         );
     }
-    for (name, role) in &stack.functions {
+    attempts.extend(roles());
+    attempts.extend(mails());
+    attempts
+}
+
+/// Returns the calls that would give a function another role, or show which there are.
+fn roles() -> Vec<(String, Call)> {
+    let roles = stack().functions.iter().map(|(name, role)| {
         let role = [
             ("Action", "AssumeRole"),
             ("RoleArn", &*role.role_arn),
             ("RoleSessionName", "probe"),
         ];
         let call = Call::form("sts", "2011-06-15", &role);
-        attempt(format!("AssumeRole {name}"), call);
-    }
-    attempt(
-        "ListRoles".to_owned(),
-        Call::form("iam", "2010-05-08", &[("Action", "ListRoles")]),
-    );
-    attempts
+        (format!("AssumeRole {name}"), call)
+    });
+    let list = Call::form("iam", "2010-05-08", &[("Action", "ListRoles")]);
+    roles.chain([("ListRoles".to_owned(), list)]).collect()
+}
+
+/// Returns mails from the sender of the stack, and from another one. They have neither
+/// content nor addressee.
+fn mails() -> [(String, Call); 2] {
+    let from = &stack().functions["SendMail"].environment["MAIL_FROM"];
+    [("MailFrom", &**from), ("another", "other@curfew.example")].map(|(name, from)| {
+        let mail = json!({ "FromEmailAddress": from, "Destination": {}, "Content": {} });
+        let path = "/v2/email/outbound-emails";
+        let call = Call::rest("ses", "POST", path, &mail.to_string());
+        (format!("SendEmail from {name}"), call)
+    })
 }
 
 /// Returns the path at which the local gateway serves an API, from its address in the
@@ -350,7 +369,7 @@ const MOVE_THE_EPOCH: &[&str] = &[
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 18] = [
+const ALLOWED: [(&str, &[&[&str]]); 19] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -414,6 +433,19 @@ const ALLOWED: [(&str, &[&[&str]]); 18] = [
     ),
     ("RenameDevice", &[CHECK]),
     ("Register", &[&["PutItem Accounts", "PutItem Identities"]]),
+    (
+        "SendMail",
+        &[&[
+            "GetItem Identities",
+            "ReceiveMessage Codes",
+            "DeleteMessage Codes",
+            "GetQueueAttributes Codes",
+            "ReceiveMessage Mails",
+            "DeleteMessage Mails",
+            "GetQueueAttributes Mails",
+            "SendEmail from MailFrom",
+        ]],
+    ),
     ("Session", &[CHECK, MARK, &["PutItem Receipts"]]),
     ("SignOutAll", &[CHECK, MARK, MOVE_THE_EPOCH]),
     (

@@ -22,6 +22,7 @@ mod introspect;
 mod least_privilege;
 mod limits;
 mod logs;
+mod mails;
 mod moments;
 mod nothing_lost;
 mod openapi;

@@ -1,0 +1,91 @@
+//! Sends the mails of both queues: decides which mail a message becomes, renders it and
+//! hands it to SES.
+//!
+//! The only function that knows whether an address that somebody typed belongs to an
+//! account, and nobody waits for its answer. A message can come twice, and then the mail
+//! can, too.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+mod choose;
+mod render;
+mod sender;
+
+use std::time::Instant;
+
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
+use domain::email::InvalidEmail;
+use futures_util::future::join_all;
+use mail::Message;
+use runtime::elapsed_us;
+use store::{Cause, Store, StoreError, chain};
+
+pub use choose::{Addressee, Mail};
+pub use render::{Rendered, render};
+pub use sender::{ConfigurationSets, Sender};
+
+/// Reads identities; sends mails.
+#[derive(Debug)]
+pub struct Deps {
+    pub store: Store,
+    /// None when the stack sends no mail.
+    pub sender: Option<Sender>,
+    /// The address of the page, to which every link goes.
+    pub page_url: String,
+}
+
+/// Reasons to return a message to its queue.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the message is not one of the mail queues")]
+    InvalidMessage(#[source] serde_json::Error),
+    #[error("the message has an invalid address")]
+    InvalidAddress(#[from] InvalidEmail),
+    #[error("DynamoDB request failed")]
+    Store(#[from] StoreError),
+    #[error("the mail could not be rendered")]
+    Render(#[from] askama::Error),
+    #[error("SES did not take the mail")]
+    Send(#[source] Cause),
+    #[error("MailFrom is empty, so no mail is sent")]
+    NoSender,
+}
+
+/// Sends the mail of each message, and returns the messages that failed to their queue.
+pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
+    let sent = join_all(event.records.iter().map(|message| process(deps, message))).await;
+    let mut response = SqsEventResponse::default();
+    for (message, sent) in event.records.iter().zip(sent) {
+        if let Err(error) = sent {
+            let message_id = message.message_id.as_deref();
+            tracing::error!(message_id, cause = chain(&error), "mail not sent");
+            let mut failure = SqsBatchItemFailure::default();
+            failure.item_identifier = Some(message_id.unwrap_or_default().to_owned());
+            response.batch_item_failures.push(failure);
+        }
+    }
+    response
+}
+
+/// Sends the mail of one message, and logs one line about it.
+async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
+    let started = Instant::now();
+    let sender = deps.sender.as_ref().ok_or(Error::NoSender)?;
+    let body = message.body.as_deref().unwrap_or_default();
+    let message: Message = serde_json::from_str(body).map_err(Error::InvalidMessage)?;
+    let (mail, to) = choose::choose(deps, &message).await?;
+    let rendered = render(&mail, to.language)?;
+    sender.send(&to, &rendered).await.map_err(Error::Send)?;
+    tracing::info!(
+        asked = message.kind(),
+        mail = mail.name(),
+        language = to.language.tag(),
+        duration_us = elapsed_us(started),
+        "mail sent",
+    );
+    Ok(())
+}

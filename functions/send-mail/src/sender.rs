@@ -1,0 +1,73 @@
+//! SES.
+
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
+use store::Cause;
+
+use crate::{Addressee, Rendered};
+
+/// The configuration sets, by which SES counts what comes back.
+#[derive(Debug, Clone)]
+pub struct ConfigurationSets {
+    /// For addresses that somebody typed.
+    pub unproven: String,
+    /// For the addresses of accounts.
+    pub proven: String,
+}
+
+/// Sends mails from one address.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    client: Client,
+    from: String,
+    sets: ConfigurationSets,
+}
+
+impl Sender {
+    /// Takes the client, the address of the sender and the configuration sets; does no
+    /// I/O.
+    #[must_use]
+    pub fn new(client: Client, from: String, sets: ConfigurationSets) -> Self {
+        Self { client, from, sets }
+    }
+
+    /// Sends a mail. It can arrive twice, when an answer is lost.
+    ///
+    /// # Errors
+    /// The SDK's error, when the mail may not have been sent.
+    pub async fn send(&self, to: &Addressee, mail: &Rendered) -> Result<(), Cause> {
+        let set = if to.is_proven {
+            &self.sets.proven
+        } else {
+            &self.sets.unproven
+        };
+        // No vacation answers (RFC 3834, section 5).
+        let automatic = MessageHeader::builder()
+            .name("Auto-Submitted")
+            .value("auto-generated");
+        let body = Body::builder()
+            .text(utf8(&mail.text)?)
+            .html(utf8(&mail.html)?);
+        let message = Message::builder()
+            .subject(utf8(&mail.subject)?)
+            .body(body.build())
+            .headers(automatic.build()?);
+        let to = Destination::builder().to_addresses(to.email.as_normal());
+        let content = EmailContent::builder().simple(message.build());
+        self.client
+            .send_email()
+            .from_email_address(&self.from)
+            .destination(to.build())
+            .content(content.build())
+            .configuration_set_name(set)
+            .send()
+            .await
+            .map_err(Box::new)?;
+        Ok(())
+    }
+}
+
+fn utf8(text: &str) -> Result<Content, Cause> {
+    let content = Content::builder().data(text).charset("UTF-8").build();
+    content.map_err(|error| Box::new(error).into())
+}

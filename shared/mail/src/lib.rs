@@ -1,0 +1,12 @@
+//! Mails: what can be mailed, and the queues that carry it to `send-mail`.
+//!
+//! Owns the messages of the two queues. Refuses texts: `send-mail` renders a message in
+//! its language, and no function but that one sends.
+
+mod language;
+mod message;
+mod queue;
+
+pub use language::Language;
+pub use message::{Challenge, Message};
+pub use queue::MailQueue;

@@ -1,0 +1,85 @@
+//! What can be mailed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Language;
+
+/// A message of the queues. What it becomes is decided by `send-mail`, which alone reads
+/// whose address it is: the function that asks can't tell a free address from a taken one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// Somebody wants an account with this address.
+    ConfirmAddress(Challenge),
+    /// Somebody has forgotten the password of the account of this address.
+    PasswordReset(Challenge),
+    /// Somebody who can't sign in asks for a few tries of their own.
+    Pass(Challenge),
+}
+
+/// A challenge that is answered by a code or a link, which only the reader of the mail has.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Challenge {
+    /// The address that the mail goes to, in its normal form.
+    pub email: String,
+    /// The id of the challenge, which proves nothing.
+    pub challenge_id: String,
+    /// The code to type.
+    pub code: String,
+    /// The secret of the link.
+    pub link_secret: String,
+    /// The language of whoever asked.
+    pub language: Language,
+}
+
+impl Message {
+    /// Returns the name of its kind, for the log.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ConfirmAddress(_) => "confirm_address",
+            Self::PasswordReset(_) => "password_reset",
+            Self::Pass(_) => "pass",
+        }
+    }
+}
+
+/// Addresses and secrets belong in no log.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({})", self.kind())
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Challenge({})", self.challenge_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_of_a_message_is_fixed_and_its_debug_shows_nothing() {
+        let message = Message::PasswordReset(Challenge {
+            email: "lea@example.com".to_owned(),
+            challenge_id: "id".to_owned(),
+            code: "K7QM2R9X".to_owned(),
+            link_secret: "secret".to_owned(),
+            language: Language::De,
+        });
+
+        let json = serde_json::to_string(&message).unwrap();
+        assert_eq!(
+            json,
+            r#"{"kind":"password_reset","email":"lea@example.com","challenge_id":"id","code":"K7QM2R9X","link_secret":"secret","language":"de"}"#
+        );
+        assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
+        assert_eq!(format!("{message:?}"), "Message(password_reset)");
+    }
+}
