@@ -250,7 +250,7 @@ export class Curfew {
     const [, stored = null] = keys.find(([name]) => name === account) || [];
     const key = stored || newDeviceKey();
     if (stored === null) {
-      await this.#write("device", [...others, [account, key]].slice(-MAX_KEYS));
+      await this.#write("device", [...others, [account, key]]);
     }
     const body = { email, password, device_key: key };
     if (this.#device) {
