@@ -6,12 +6,16 @@
 mod chromium;
 
 use std::fs;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use curfew::process::{Tether, Tethered, append_to};
 use curfew::tools::find_python;
 use curfew::{root, target};
@@ -51,21 +55,28 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Serves the pages until this is dropped.
+    /// Serves the pages of the tests and the client module until this is dropped.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn serve() -> Result<Self> {
+        let folders = ["tests/pages", "infra/clients/javascript"];
+        Self::of(folders.map(|folder| root().join(folder)).to_vec()).await
+    }
+
+    /// Serves the files of folders until this is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub async fn of(folders: Vec<PathBuf>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         Ok(Self {
             address,
-            serving: tokio::spawn(serve(listener)),
+            serving: tokio::spawn(serve(listener, folders.into())),
         })
     }
-}
 
-impl Pages {
     /// Returns the address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -79,28 +90,36 @@ impl Drop for Pages {
     }
 }
 
-async fn serve(listener: TcpListener) {
+async fn serve(listener: TcpListener, folders: Arc<[PathBuf]>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
         while connections.try_join_next().is_some() {}
-        connections.spawn(
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)),
-        );
+        let folders = Arc::clone(&folders);
+        let answer = service_fn(move |request| ready(answer(&request, &folders)));
+        connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
     }
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, http::Error> {
-    let name = request.uri().path().trim_start_matches('/');
-    let found = ["tests/pages", "infra/clients/javascript"]
-        .into_iter()
+fn answer(
+    request: &Request<Incoming>,
+    folders: &[PathBuf],
+) -> Result<Response<Full<Bytes>>, http::Error> {
+    let name = match request.uri().path().trim_start_matches('/') {
+        "" => "index.html",
+        name => name,
+    };
+    let found = folders
+        .iter()
         .filter(|_| !name.contains(".."))
-        .find_map(|folder| fs::read(root().join(folder).join(name)).ok());
+        .find_map(|folder| fs::read(folder.join(name)).ok());
     let content_type = match Path::new(name).extension().and_then(|kind| kind.to_str()) {
-        Some("js") => "text/javascript; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
+        Some("json") => "application/json",
+        Some("svg") => "image/svg+xml",
         _ => "text/html; charset=utf-8",
     };
     let status = match found {
@@ -140,6 +159,14 @@ impl Browser {
     /// # Errors
     /// When there is no browser and none can be installed, or it does not start.
     pub async fn start(pages: &Pages) -> Result<Self> {
+        Self::start_with(pages, &[]).await
+    }
+
+    /// Starts a browser that finds these hosts, too.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(pages: &Pages, hosts: &[(&str, SocketAddr)]) -> Result<Self> {
         let tether = find_python()?;
         let chromium = chromium::chromium(&tether).await?;
         let profile = Profile(target().join("browsers").join(unique()));
@@ -147,7 +174,12 @@ impl Browser {
         let log = profile.0.with_extension("log");
         let (driver, port) = start_driver(&tether, &chromium, &log).await?;
         let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities(&chromium.browser, &profile.0, pages.address))
+            .capabilities(capabilities(
+                &chromium.browser,
+                &profile.0,
+                pages.address,
+                hosts,
+            ))
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .with_context(|| format!("the browser did not start; see {}", log.display()))?;
@@ -230,10 +262,18 @@ impl Browser {
     ///
     /// # Errors
     /// When it can not be taken or written.
-    pub async fn photograph(&self, name: &str) -> Result<PathBuf> {
-        let path = target().join("browsers").join(format!("{name}.png"));
-        fs::write(&path, self.client.screenshot().await?)?;
-        Ok(path)
+    pub async fn photograph(&self, name: &str) -> Result<()> {
+        self.photograph_in("browsers", name).await
+    }
+
+    /// Takes a screenshot as a PNG in a folder of `target`.
+    ///
+    /// # Errors
+    /// When it can not be taken or written.
+    pub async fn photograph_in(&self, folder: &str, name: &str) -> Result<()> {
+        let quick = json!({ "optimizeForSpeed": true });
+        let answer = self.devtools("Page.captureScreenshot", quick).await?;
+        write_picture(folder, name, &answer)
     }
 
     /// Takes the page offline, or online again. Offline, requests and new sockets fail,
@@ -275,6 +315,14 @@ impl Browser {
         let tab = tabs.get(number).context("there is no such tab")?;
         Ok(self.client.switch_to_window(tab.clone()).await?)
     }
+}
+
+/// Writes the picture in an answer of the `DevTools` protocol to a folder of `target`.
+pub(crate) fn write_picture(folder: &str, name: &str, answer: &Value) -> Result<()> {
+    let folder = target().join(folder);
+    fs::create_dir_all(&folder)?;
+    let png = STANDARD.decode(answer["data"].as_str().context("a picture")?)?;
+    Ok(fs::write(folder.join(format!("{name}.png")), png)?)
 }
 
 /// Starts a driver, and returns its port. The driver picks a port that is free for IPv4
@@ -326,8 +374,13 @@ fn capabilities(
     browser: &Path,
     profile: &Path,
     pages: SocketAddr,
+    hosts: &[(&str, SocketAddr)],
 ) -> serde_json::Map<String, Value> {
-    let host = ORIGIN.trim_start_matches("http://");
+    let own = (ORIGIN.trim_start_matches("http://"), pages);
+    let found = hosts.iter().chain([&own]);
+    let rules: Vec<_> = found
+        .map(|(host, address)| format!("MAP {host}:80 {address}"))
+        .collect();
     let options = json!({
         "binary": browser,
         "args": [
@@ -342,7 +395,7 @@ fn capabilities(
             "--disable-dev-shm-usage",
             "--no-proxy-server",
             "--window-size=960,640",
-            format!("--host-resolver-rules=MAP {host}:80 {pages}"),
+            format!("--host-resolver-rules={}", rules.join(",")),
             format!("--user-data-dir={}", profile.display()),
         ],
     });

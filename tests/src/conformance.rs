@@ -27,6 +27,7 @@ pub use network::{Fault, Network, Seen};
 
 use crate::browser::{Browser, Pages};
 use crate::client::unique;
+use crate::old_chromium::Version;
 
 /// The time that a client has for each step.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -53,7 +54,7 @@ impl Kind {
     async fn command(self, pages: &Pages) -> Result<Option<String>> {
         match self {
             Self::Chosen => Ok(chosen()),
-            Self::Terminal => terminal().await.map(Some),
+            Self::Terminal => Ok(Some(format!("{} --adapter", device_command().await?))),
             Self::Node => {
                 let node = node().await?;
                 let adapter = "infra/clients/javascript/adapter-node.js";
@@ -61,7 +62,10 @@ impl Kind {
                     "{node} --require ./tests/pages/older.js {adapter}"
                 )))
             }
-            Self::Chromium84 => chromium_84(pages).await.map(Some),
+            Self::Chromium84 => {
+                let driver = Version::V84.command().await?;
+                Ok(Some(format!("{driver} {}", pages.address())))
+            }
         }
     }
 }
@@ -278,8 +282,11 @@ fn chosen() -> Option<String> {
 }
 
 /// Builds the terminal's device once, with the features of every other cargo command
-/// on the workspace. Returns its command.
-async fn terminal() -> Result<String> {
+/// on the workspace. Returns its command for a shell.
+///
+/// # Errors
+/// When it can't be built.
+pub async fn device_command() -> Result<String> {
     static BUILT: OnceCell<()> = OnceCell::const_new();
     let build = async || {
         let mut build = find_python()?.command("cargo");
@@ -293,7 +300,7 @@ async fn terminal() -> Result<String> {
     let test = env::current_exe()?;
     let folder = test.parent().and_then(Path::parent);
     let program = folder.context("the test is in a folder")?.join("curfew");
-    Ok(format!("'{}' device --adapter", program.display()))
+    Ok(format!("'{}' device", program.display()))
 }
 
 /// Installs Node once. Returns its program for a shell: the package's own script would
@@ -325,35 +332,6 @@ pub async fn npm(folder: &Path, arguments: &[&str]) -> Result<String> {
     let log = String::from_utf8_lossy(&npm.stderr);
     ensure!(npm.status.success(), "npm {arguments:?} failed: {log}");
     Ok(String::from_utf8(npm.stdout)?)
-}
-
-/// Installs Chromium 84 once. Returns the command that drives it.
-async fn chromium_84(pages: &Pages) -> Result<String> {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    let node = node().await?;
-    let folder = target().join("chromium-84");
-    let install = async || {
-        if folder.join("chromium").exists() {
-            return Ok(());
-        }
-        fs::create_dir_all(&folder)?;
-        let package = "chrome-aws-lambda@5.1.0";
-        let options = ["--no-save", "--ignore-scripts", "--legacy-peer-deps"];
-        let install = [&["install", package][..], &options[..]].concat();
-        npm(&folder, &install).await?;
-        let folder = folder.display();
-        let unpack = format!("{node} tests/pages/chromium-84.mjs --unpack '{folder}'");
-        let mut shell = Command::new("sh");
-        let unpacked = shell.args(["-c", &unpack]).current_dir(root());
-        ensure!(unpacked.status().await?.success(), "{unpack} failed");
-        Ok(())
-    };
-    INSTALLED.get_or_try_init(install).await?;
-    let address = pages.address();
-    let folder = folder.display();
-    Ok(format!(
-        "{node} tests/pages/chromium-84.mjs {address} '{folder}'"
-    ))
 }
 
 impl Process {

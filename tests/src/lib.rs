@@ -25,6 +25,7 @@ pub mod inbox;
 pub mod listener;
 pub mod many;
 pub mod metered;
+pub mod old_chromium;
 pub mod past;
 pub mod person;
 pub mod races;

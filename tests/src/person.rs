@@ -1,5 +1,7 @@
 //! A person in front of the page "Manage access and devices", in a headless browser.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -18,11 +20,29 @@ const NAMED: &str = "(() => {
     return found.length;
 })()";
 
+/// Returns the expression that marks what has this name, and is true if it is one thing.
+pub(crate) fn is_named_once(name: &str) -> String {
+    format!("(given => {NAMED} === 1)({})", json!(name))
+}
+
+/// Returns the events of pressing a key.
+pub(crate) fn key_events(name: &str, code: u32) -> [Value; 2] {
+    ["keyDown", "keyUp"].map(|kind| {
+        let mut event =
+            json!({ "type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code });
+        if name == "Enter" && kind == "keyDown" {
+            event["text"] = json!("\r");
+        }
+        event
+    })
+}
+
 /// A person with the page open.
 #[derive(Debug)]
 pub struct Person {
     /// The browser.
     pub browser: Browser,
+    page: String,
     _pages: Pages,
 }
 
@@ -32,9 +52,23 @@ impl Person {
     /// # Errors
     /// When no browser can be started.
     pub async fn open() -> Result<Self> {
+        Self::open_at(stack().page_url(), &[]).await
+    }
+
+    /// Opens the page at an address, in a browser that finds more hosts: each at its own
+    /// address, or with the pages of the tests.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_at(page: String, hosts: &[(&str, Option<SocketAddr>)]) -> Result<Self> {
         let pages = Pages::serve().await?;
+        let hosts: Vec<_> = hosts
+            .iter()
+            .map(|&(host, address)| (host, address.unwrap_or(pages.address())))
+            .collect();
         let person = Self {
-            browser: Browser::start(&pages).await?,
+            browser: Browser::start_with(&pages, &hosts).await?,
+            page,
             _pages: pages,
         };
         person.go("").await?;
@@ -59,8 +93,7 @@ impl Person {
     /// # Errors
     /// When the page can't be opened.
     pub async fn go(&self, view: &str) -> Result<()> {
-        let address = stack().page_url() + view;
-        self.browser.go(&address).await?;
+        self.browser.go(&format!("{}{view}", self.page)).await?;
         self.browser
             .until("document.querySelector('h1') !== null")
             .await
@@ -81,8 +114,7 @@ impl Person {
     /// # Errors
     /// When there is none or more than one.
     pub async fn press(&self, name: &str) -> Result<()> {
-        let expression = format!("(given => {NAMED} === 1)({})", json!(name));
-        self.browser.until(&expression).await?;
+        self.browser.until(&is_named_once(name)).await?;
         self.browser.click("[data-press]").await?;
         // The page shows the outcome in its next frame.
         let frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))";
@@ -114,12 +146,7 @@ impl Person {
     /// # Errors
     /// When the browser refuses.
     pub async fn key(&self, name: &str, code: u32) -> Result<()> {
-        for kind in ["keyDown", "keyUp"] {
-            let mut event =
-                json!({ "type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code });
-            if name == "Enter" && kind == "keyDown" {
-                event["text"] = json!("\r");
-            }
+        for event in key_events(name, code) {
             self.browser
                 .devtools("Input.dispatchKeyEvent", event)
                 .await?;
@@ -127,21 +154,30 @@ impl Person {
         Ok(())
     }
 
-    /// Sets the size of the window, and the colour scheme.
+    /// Sets the size of the window, and what style sheets ask for: the medium, and features.
     ///
     /// # Errors
     /// When the browser refuses.
-    pub async fn looks(&self, width: u32, height: u32, scheme: &str) -> Result<()> {
+    pub async fn looks(
+        &self,
+        (width, height): (u32, u32),
+        medium: &str,
+        features: &[(&str, &str)],
+    ) -> Result<()> {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.browser
             .devtools("Emulation.setDeviceMetricsOverride", size)
             .await?;
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let features: Vec<_> = features
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        let media = json!({ "media": medium, "features": features });
         self.browser
-            .devtools("Emulation.setEmulatedMedia", features)
-            .await?;
-        Ok(())
+            .devtools("Emulation.setEmulatedMedia", media)
+            .await
+            .map(drop)
     }
 
     /// Returns everything that the browser has stored for the page and that a script can read.

@@ -95,22 +95,22 @@ impl Terminal {
         Ok(Self { process, lines })
     }
 
-    /// Waits for a line that begins so, and returns it.
+    /// Waits for a line with this text, and returns it.
     ///
     /// # Errors
     /// When the commands end or take too long before that.
-    pub async fn line(&mut self, start: &str) -> Result<String> {
+    pub async fn line(&mut self, text: &str) -> Result<String> {
         let next = async {
             while let Some(line) = self.lines.next_line().await? {
-                if line.starts_with(start) {
+                if line.contains(text) {
                     return Ok(line);
                 }
             }
-            bail!("the commands ended before they printed {start}")
+            bail!("the commands ended before they printed {text}")
         };
         timeout(PATIENCE, next)
             .await
-            .with_context(|| format!("the commands did not print {start}"))?
+            .with_context(|| format!("the commands did not print {text}"))?
     }
 
     /// Waits until the commands have ended, and returns the rest of their output.

@@ -22,7 +22,14 @@ use curfew::{Options, Record, Stack};
 use store::Store;
 
 /// The allowed origins of the stack, besides those of this machine.
-const ORIGINS: [&str; 2] = ["https://app.example.com", "https://tv.example.com"];
+const ORIGINS: [&str; 3] = [
+    "https://app.example.com",
+    "https://tv.example.com",
+    SHOP_ORIGIN,
+];
+
+/// An allowed origin whose site has other subdomains, at which a test can put a page.
+pub const SHOP_ORIGIN: &str = "http://id.shop.example";
 
 /// The name of the secret that a distribution in front of the stack sends.
 pub const SECRET: &str = "curfew/distribution";

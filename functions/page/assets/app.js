@@ -46,8 +46,6 @@ export class App {
   isStarting = true;
   /** @type {{ name: string, id?: string }} */
   route = { name: "devices" };
-  signedIn = nothing();
-  past = nothing();
   /** The chosen devices, while several are being selected. @type {Set<string> | null} */
   selection = null;
   find = "";
@@ -65,15 +63,12 @@ export class App {
   keepThis = true;
   /** The sign-out with which the person left this device. @type {string | null} */
   ownSignOut = null;
-  /** The sign-out of this device that is under way or has failed. */
-  leaving = { isBusy: false, /** @type {string | null} */ problem: null, retry: () => {} };
   /** True after a sign-in whose cookie the browser did not keep. */
   isWithoutCookie = false;
   /** Counts the reads of each list: only the latest answer counts. */
   #reads = { devices: 0, past: 0, receipt: 0 };
   /** @type {() => void} */
-  #rendered = () => {};
-  outcomes = new Outcomes(this);
+  #rendered;
   /** The message of the view that is opened next. @type {string | null} */
   #nextNotice = null;
 
@@ -82,6 +77,13 @@ export class App {
    * @param {(done: () => void) => void} render shows the state soon, and then calls `done`
    */
   constructor(config, render) {
+    // Until Safari 16, fields with parentheses can't find the module's variables.
+    this.signedIn = nothing();
+    this.past = nothing();
+    /** The sign-out of this device that is under way or has failed. */
+    this.leaving = { isBusy: false, /** @type {string | null} */ problem: null, retry: () => {} };
+    this.outcomes = new Outcomes(this);
+    this.#rendered = () => {};
     this.config = config;
     this.language = new Language("en");
     this.render = render;

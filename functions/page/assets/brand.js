@@ -9,7 +9,6 @@ const DARK = [24, 28, 34];
  */
 export function apply(config) {
   const { style } = document.documentElement;
-  document.title = config.name;
   style.setProperty("--radius", `${config.radius}px`);
   if (config.accent === null) {
     return;

@@ -18,6 +18,8 @@ async function start() {
       requestAnimationFrame(() => {
         isScheduled = false;
         render(page(app), root);
+        const heading = root.querySelector("h1")?.textContent;
+        document.title = heading ? `${heading} · ${config.name}` : config.name;
         done();
       });
     }

@@ -24,11 +24,12 @@ const ASK_MS = 2_000;
 
 export class Outcomes {
   /** @type {Map<string, Outcome>} */
-  #all = new Map();
+  #all;
   #app;
 
   /** @param {import("./app.js").App} app */
   constructor(app) {
+    this.#all = new Map();
     this.#app = app;
   }
 

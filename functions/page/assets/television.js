@@ -4,6 +4,8 @@
 const TELEVISION = /\bTV\b|SMART-TV|SmartTV|AppleTV|GoogleTV|Tizen|Web0S|NetCast|BRAVIA|CrKey|\bAFT|Roku|HbbTV/;
 
 const FOCUSABLE = "a[href], button, input, select, [tabindex='0']";
+/** The most by which the middles of one row differ, in pixels. */
+const ROW = 30;
 /** @type {Record<string, [x: number, y: number]>} */
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -18,11 +20,10 @@ export function adaptToTelevision() {
       return;
     }
     const next = nearest(document.activeElement, direction);
-    if (next) {
-      event.preventDefault();
-      next.focus();
-      next.scrollIntoView({ block: "nearest" });
-    }
+    // A list that is closed would take the key as another choice.
+    event.preventDefault();
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
   });
 }
 
@@ -36,7 +37,7 @@ function usesArrow(element, [x]) {
 }
 
 /**
- * Returns the nearest element in a direction. What lies to the side counts double.
+ * Returns the next element of the same row, or the nearest one of the next row.
  * @param {Element | null} from
  * @param {[x: number, y: number]} direction
  */
@@ -46,22 +47,19 @@ function nearest(from, [x, y]) {
     (element) => element.getClientRects().length > 0 && element !== from,
   );
   if (!from || from === document.body) {
-    return all[0];
+    return all.find((element) => element.closest("main, dialog"));
   }
   const start = middle(from);
-  let best;
-  let least = Infinity;
-  for (const element of all) {
-    const end = middle(element);
-    const [right, down] = [end.x - start.x, end.y - start.y];
-    const ahead = right * x + down * y;
-    const aside = Math.abs(right * y) + Math.abs(down * x);
-    if (ahead > 1 && ahead + 2 * aside < least) {
-      least = ahead + 2 * aside;
-      best = element;
-    }
-  }
-  return best;
+  const ahead = all
+    .map((element) => {
+      const end = middle(element);
+      const [right, down] = [end.x - start.x, end.y - start.y];
+      return { element, far: right * x + down * y, aside: Math.abs(right * y) + Math.abs(down * x) };
+    })
+    .filter(({ far, aside }) => far > 1 && (y !== 0 || aside < ROW))
+    .sort((a, b) => a.far - b.far);
+  const row = y === 0 ? ahead.slice(0, 1) : ahead.filter(({ far }) => far < ahead[0].far + ROW);
+  return row.sort((a, b) => a.aside - b.aside)[0]?.element;
 }
 
 /** @param {Element} element */

@@ -96,6 +96,20 @@ impl Network {
     /// # Errors
     /// When no port can be bound.
     pub async fn before(api_url: &str) -> Result<Self> {
+        Self::start(api_url, false).await
+    }
+
+    /// Creates a network that shows the API the origin `http://a.localhost` as
+    /// `http://a.example`: a browser keeps secure cookies of such hosts alone without TLS,
+    /// and the local stack allows them all.
+    ///
+    /// # Errors
+    /// As [`Self::before`].
+    pub async fn published(api_url: &str) -> Result<Self> {
+        Self::start(api_url, true).await
+    }
+
+    async fn start(api_url: &str, is_public: bool) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (cut, is_cut) = watch::channel(false);
@@ -112,6 +126,7 @@ impl Network {
             conditions: Arc::clone(&conditions),
             forged: forged.clone(),
             is_held,
+            is_public,
         };
         Ok(Self {
             address,
@@ -121,6 +136,12 @@ impl Network {
             conditions,
             serving: tokio::spawn(accept(listener, link, is_cut)),
         })
+    }
+
+    /// Returns the address at which the network takes connections.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns the API's address for the client.
@@ -272,6 +293,8 @@ struct Link {
     conditions: Arc<Mutex<Conditions>>,
     forged: broadcast::Sender<String>,
     is_held: watch::Receiver<bool>,
+    /// Names of this machine reach the API as names of the internet.
+    is_public: bool,
 }
 
 type Sockets = Mutex<Vec<(OnUpgrade, OnUpgrade)>>;
@@ -324,6 +347,11 @@ impl Link {
         let path = path.map_or("/", PathAndQuery::as_str);
         *request.uri_mut() = format!("http://{}{path}", self.authority).parse()?;
         request.headers_mut().remove(HOST);
+        if self.is_public
+            && let Some(origin) = request.headers_mut().get_mut(ORIGIN)
+        {
+            *origin = origin.to_str()?.replace(".localhost", ".example").parse()?;
+        }
         // Compressed frames could not be read here.
         request.headers_mut().remove(SEC_WEBSOCKET_EXTENSIONS);
         let mut answer = self.client.request(request).await?;

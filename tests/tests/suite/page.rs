@@ -4,4 +4,5 @@
 mod attacks;
 mod files;
 mod look;
+mod old;
 mod stories;

@@ -11,7 +11,9 @@ import { skeletons, tabs, trouble } from "./devices.js";
 export function past(app) {
   const { devices, cursor, problem } = app.past;
   return html`
-    <div class="title"><h1 tabindex="-1">${app.say("title")}</h1></div>
+    <div class="title">
+      <h1 tabindex="-1">${app.say("title")}<span class="unseen"> · ${app.say("devices.past")}</span></h1>
+    </div>
     ${tabs(app)} ${problem && trouble(app, problem, () => app.loadPast())} ${!devices && !problem && skeletons(app)}
     ${devices?.length === 0 && !cursor && html`<p class="empty">${app.say("devices.past_none")}</p>`}
     ${devices &&

@@ -13,6 +13,7 @@ export function receipt(app) {
   return html`
     <p class="back"><a href="#/">${app.say("back")}</a></p>
     <div class="title"><h1 tabindex="-1">${app.say("receipt.title")}</h1></div>
+    ${app.notice && html`<p class="notice" role="status">${app.notice}</p>`}
     ${problem && trouble(app, problem, () => app.loadReceipt())}
     ${shown ? content(app, shown) : !problem && skeletons(app)}
   `;
@@ -93,8 +94,8 @@ async function copy(app, shown) {
   ];
   try {
     await navigator.clipboard.writeText(lines.join("\n"));
-    app.announce(app.say("receipt.copied"));
+    app.update({ notice: app.say("receipt.copied") });
   } catch {
-    app.announce(app.say("receipt.copy_failed"));
+    app.update({ notice: app.say("receipt.copy_failed") });
   }
 }

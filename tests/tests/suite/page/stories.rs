@@ -1,9 +1,11 @@
 //! What a person does on the page, and what they read.
 
-use curfew_tests::client::{Household, PHONE, TV};
+use curfew_tests::client::{Household, PHONE, TV, unique};
+use curfew_tests::conformance::device_command;
 use curfew_tests::crowd::WrittenDevice;
 use curfew_tests::person::Person;
-use curfew_tests::stack;
+use curfew_tests::snippets::Terminal;
+use curfew_tests::stack::{self, api_url};
 use serde_json::json;
 
 /// Loses the answers of all changes while `window.loses` is set: before they are sent,
@@ -55,6 +57,40 @@ async fn the_tv_in_the_hotel_is_signed_out_in_two_presses_and_seen_to_be_wiped()
     person.press("Receipt").await.unwrap();
     person.reads("1 signed out · 1 wiped").await.unwrap();
     person.reads("Wiped: the device reported on").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tv_that_plays_goes_dark_while_the_page_says_that_it_is_wiped() {
+    let household = Household::register().await;
+    let name = format!("Hotel TV {}", unique());
+    let Household {
+        email, password, ..
+    } = &household;
+    let mut tv = Terminal::start(&[&format!(
+        "exec {} --name '{name}' --api-url {} --email {email} --password '{password}'",
+        device_command().await.unwrap(),
+        api_url()
+    )])
+    .await
+    .unwrap();
+    let person = Person::signed_in(&household).await.unwrap();
+    tv.line("Socket open.").await.unwrap();
+    person.browser.value("location.reload()").await.unwrap();
+
+    person.press(&format!("Sign out · {name}")).await.unwrap();
+    let asked = format!("Sign out “{name}”?");
+    person.reads(&asked).await.unwrap();
+    person.press("Sign out").await.unwrap();
+
+    let wiped = "Signed out. Wiped by the device (";
+    person.reads(wiped).await.unwrap();
+    tv.line("Signed out by Headless Chrome").await.unwrap();
+    tv.line("Wiped: no data of the account is left.")
+        .await
+        .unwrap();
+    tv.line("Dark.").await.unwrap();
+    let rest = tv.end().await.unwrap();
+    assert_eq!(rest, "");
 }
 
 #[tokio::test]

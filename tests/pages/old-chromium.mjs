@@ -1,8 +1,10 @@
 /**
- * A client for the suite: the module in Chromium 84, which is driven by the DevTools
- * protocol. Takes the address of the server of pages, and the folder of the npm package
- * chrome-aws-lambda 5.1.0, which is that browser. With `--unpack` in place of the address
- * it only unpacks the browser, which takes longer than a test waits for an answer.
+ * An old Chromium, driven by the DevTools protocol. Takes the folder in which the npm
+ * package chrome-aws-lambda is installed, which has that browser, and one more argument:
+ * - `--unpack` only unpacks the browser, which takes longer than a test waits for an answer;
+ * - the address of the server of pages runs the module there as a client for the suite;
+ * - that address and a folder for the browser's state answer each line of standard input, a
+ *   command of the protocol, by a line.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -10,7 +12,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { brotliDecompressSync } from "node:zlib";
 
-const [pages, folder] = process.argv.slice(2);
+const [folder, pages, ownState] = process.argv.slice(2);
 
 if (pages === "--unpack") {
   unpacked("aws.tar");
@@ -78,22 +80,30 @@ function devTools(browser, onEvent) {
     });
 }
 
-/** Opens the page of the adapter. Returns the function that evaluates in it. */
-async function open(state) {
+/** Opens a page. Returns the function that sends it a command of the protocol. */
+async function open(state, url, onWrite = () => {}) {
   const send = devTools(start(state), ({ method, params }) => {
     if (method === "Runtime.bindingCalled") {
-      process.stdout.write(`${params.payload}\n`);
+      onWrite(params.payload);
     }
   });
   const { targetId } = await send("Target.createTarget", { url: "about:blank" });
   const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
+  const sendToPage = (method, params) => send(method, params, sessionId);
+  await sendToPage("Runtime.enable");
+  await sendToPage("Runtime.addBinding", { name: "write" });
+  await sendToPage("Page.navigate", { url });
+  return sendToPage;
+}
+
+/** Opens the page of the adapter. Returns the function that evaluates in it. */
+async function openAdapter(state) {
+  const write = (line) => process.stdout.write(`${line}\n`);
+  const send = await open(state, "http://page.localhost/adapter.html", write);
   const evaluate = async (expression) => {
-    const found = await send("Runtime.evaluate", { expression, returnByValue: true }, sessionId);
+    const found = await send("Runtime.evaluate", { expression, returnByValue: true });
     return found.result.value;
   };
-  await send("Runtime.enable", {}, sessionId);
-  await send("Runtime.addBinding", { name: "write" }, sessionId);
-  await send("Page.navigate", { url: "http://page.localhost/adapter.html" }, sessionId);
   while (!(await evaluate("typeof window.adapter === 'function'").catch(() => false))) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -105,9 +115,16 @@ async function open(state) {
   return evaluate;
 }
 
+const send = ownState && (await open(ownState, "about:blank"));
 let evaluate = null;
 for await (const line of createInterface({ input: process.stdin })) {
-  evaluate = evaluate ?? (await open(JSON.parse(line).state));
-  await evaluate(`void window.adapter(${JSON.stringify(line)})`);
+  if (send) {
+    const { method, params } = JSON.parse(line);
+    const answer = await send(method, params).catch(({ message }) => ({ error: message }));
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  } else {
+    evaluate = evaluate ?? (await openAdapter(JSON.parse(line).state));
+    await evaluate(`void window.adapter(${JSON.stringify(line)})`);
+  }
 }
 process.exit(0);
