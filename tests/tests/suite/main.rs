@@ -26,6 +26,7 @@ mod mails;
 mod moments;
 mod nothing_lost;
 mod openapi;
+mod packages;
 mod page;
 mod races;
 mod receipts;
