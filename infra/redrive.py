@@ -25,6 +25,7 @@ DEAD_LETTERS = {
     "SweepDeadLetters": "SweepQueue",
     "PushDeadLetters": "PushQueue",
     "MailsDeadLetters": "Mails",
+    "NotifyDeadLetters": "NotifyQueue",
 }
 
 

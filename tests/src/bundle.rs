@@ -59,6 +59,8 @@ pub struct Bundle {
     pub authorizer: authorizer::Deps,
     /// `GET /v1/sign-outs/{sign_out_id}` and its acknowledgement.
     pub sign_out_receipts: sign_out_receipts::Deps,
+    /// `GET /v1/messages`, `POST /v1/notices/read` and `POST /v1/notices/actions`.
+    pub messages: messages::Deps,
     /// `POST /v1/introspect`.
     pub introspect: introspect::Deps,
     /// `POST /v1/socket-tickets`.
@@ -110,6 +112,7 @@ impl Bundle {
                 ..deps!(authorizer, limits: limits)
             },
             sign_out_receipts: deps!(sign_out_receipts, limits: limits),
+            messages: deps!(messages, limits: limits),
             socket_tickets: deps!(socket_tickets, limits: limits, url: SOCKET_URL.to_owned()),
             introspect: introspect::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),
@@ -146,6 +149,9 @@ impl Bundle {
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
                 "POST /v1/socket-tickets" => {
                     socket_tickets::handle(&self.socket_tickets, event).await
+                }
+                "GET /v1/messages" | "POST /v1/notices/read" | "POST /v1/notices/actions" => {
+                    messages::handle(&self.messages, event).await
                 }
                 "POST /v1/introspect" => introspect::handle(&self.introspect, event).await,
                 _ if route.contains("/v1/sign-outs/{sign_out_id}") => {

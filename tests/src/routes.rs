@@ -22,11 +22,13 @@ pub enum Guard {
 
 /// The routes that are not for the holder of a valid session. Every other one must
 /// be.
-const EXCEPTIONS: [(&str, Guard); 6] = [
+const EXCEPTIONS: [(&str, Guard); 8] = [
     ("register", Guard::Open),
     ("login", Guard::Open),
     ("getOpenApi", Guard::Open),
     ("getAsyncApi", Guard::Open),
+    ("readNotice", Guard::Open),
+    ("answerNotice", Guard::Open),
     ("acknowledgeSignOut", Guard::EndedSession),
     ("introspect", Guard::Iam),
 ];

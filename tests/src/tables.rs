@@ -13,6 +13,7 @@ pub fn names() -> store::Tables {
         connections: CONNECTIONS.to_owned(),
         tickets: TICKETS.to_owned(),
         attempts: ATTEMPTS.to_owned(),
+        notices: NOTICES.to_owned(),
     }
 }
 
@@ -30,11 +31,13 @@ pub const CONNECTIONS: &str = "Connections";
 pub const TICKETS: &str = "Tickets";
 /// The counters of attempts.
 pub const ATTEMPTS: &str = "Attempts";
+/// The notices to owners.
+pub const NOTICES: &str = "Notices";
 
 /// Returns the bodies of `CreateTable`, with the keys, streams and indexes of the
 /// template.
 #[must_use]
-pub fn definitions() -> [Value; 7] {
+pub fn definitions() -> [Value; 8] {
     let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
     let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
@@ -107,6 +110,12 @@ pub fn definitions() -> [Value; 7] {
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [binary("counter")],
             "KeySchema": [hash("counter")],
+        }),
+        json!({
+            "TableName": NOTICES,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("account_id"), text("notice_id")],
+            "KeySchema": [hash("account_id"), range("notice_id")],
         }),
     ]
 }

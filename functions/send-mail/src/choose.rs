@@ -1,8 +1,9 @@
 //! Decides which mail a message becomes.
 
 use domain::EmailAddress;
-use mail::{Challenge, Language, Message};
+use mail::{Challenge, Language, Message, Notice};
 
+use crate::facts::Facts;
 use crate::{Deps, Error};
 
 /// A mail with what its text says.
@@ -18,6 +19,14 @@ pub enum Mail {
     Pass { code: String, link: String },
     /// Somebody wanted to recover or sign in to an account that does not exist.
     NoAccount { link: String },
+    /// A device that was not known signed in.
+    SignedIn { facts: Facts, link: String },
+    /// A device signed out others.
+    SignedOut { facts: Facts, link: String },
+    /// The password was changed.
+    PasswordChanged { facts: Facts, link: String },
+    /// The account was recovered.
+    Recovered { facts: Facts, link: String },
 }
 
 /// Who a mail goes to.
@@ -40,15 +49,56 @@ impl Mail {
             Self::PasswordReset { .. } => "password-reset",
             Self::Pass { .. } => "pass",
             Self::NoAccount { .. } => "no-account",
+            Self::SignedIn { .. } => "signed-in",
+            Self::SignedOut { .. } => "signed-out",
+            Self::PasswordChanged { .. } => "password-changed",
+            Self::Recovered { .. } => "recovered",
         }
     }
 }
 
 /// Returns the mail that a message becomes, and who it goes to.
 pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addressee), Error> {
-    let (Message::ConfirmAddress(challenge)
-    | Message::PasswordReset(challenge)
-    | Message::Pass(challenge)) = message;
+    match message {
+        Message::ConfirmAddress(challenge)
+        | Message::PasswordReset(challenge)
+        | Message::Pass(challenge) => of_challenge(deps, message, challenge).await,
+        Message::Notice(notice) => of_notice(&deps.page_url, notice),
+    }
+}
+
+/// Returns the mail about an event.
+fn of_notice(page: &str, notice: &Notice) -> Result<(Mail, Addressee), Error> {
+    let facts = Facts::of(notice);
+    let receipt = |id: &String| format!("{page}#/sign-outs/{id}");
+    let receipt = notice.sign_out.as_ref().map(receipt);
+    let mail = match (&*notice.event, receipt, &notice.link_secret) {
+        ("signed_in", _, Some(secret)) => Mail::SignedIn {
+            facts,
+            link: format!("{page}#/notice/{secret}"),
+        },
+        ("signed_out", Some(link), _) => Mail::SignedOut { facts, link },
+        ("password_changed", Some(link), _) => Mail::PasswordChanged { facts, link },
+        ("recovered", _, _) => Mail::Recovered {
+            facts,
+            link: page.to_owned(),
+        },
+        _ => return Err(Error::InvalidNotice),
+    };
+    let addressee = Addressee {
+        email: EmailAddress::parse(&notice.email)?,
+        language: notice.language,
+        is_proven: true,
+    };
+    Ok((mail, addressee))
+}
+
+/// Returns the mail that somebody asked for.
+async fn of_challenge(
+    deps: &Deps,
+    message: &Message,
+    challenge: &Challenge,
+) -> Result<(Mail, Addressee), Error> {
     let email = EmailAddress::parse(&challenge.email)?;
     let is_proven = deps.store.account_by_email(&email).await?.is_some();
     let page = &deps.page_url;
@@ -67,7 +117,7 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
             code,
             link: link(page, "pass", challenge),
         },
-        (Message::PasswordReset(_) | Message::Pass(_), false) => {
+        (Message::PasswordReset(_) | Message::Pass(_) | Message::Notice(_), _) => {
             Mail::NoAccount { link: page.clone() }
         }
     };

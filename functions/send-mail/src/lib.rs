@@ -11,6 +11,7 @@
 )]
 
 mod choose;
+mod facts;
 mod render;
 mod sender;
 
@@ -25,6 +26,7 @@ use runtime::elapsed_us;
 use store::{Cause, Store, StoreError, chain};
 
 pub use choose::{Addressee, Mail};
+pub use facts::Facts;
 pub use render::{Rendered, render};
 pub use sender::{ConfigurationSets, Sender};
 
@@ -45,6 +47,8 @@ enum Error {
     InvalidMessage(#[source] serde_json::Error),
     #[error("the message has an invalid address")]
     InvalidAddress(#[from] InvalidEmail),
+    #[error("the message is not a notice that can be mailed")]
+    InvalidNotice,
     #[error("DynamoDB request failed")]
     Store(#[from] StoreError),
     #[error("the mail could not be rendered")]

@@ -127,6 +127,8 @@ pub struct Tables {
     pub tickets: String,
     /// Counters of attempts.
     pub attempts: String,
+    /// Notices to owners.
+    pub notices: String,
 }
 
 impl From<Tables> for store::Tables {
@@ -139,6 +141,7 @@ impl From<Tables> for store::Tables {
             connections: tables.connections,
             tickets: tables.tickets,
             attempts: tables.attempts,
+            notices: tables.notices,
         }
     }
 }

@@ -255,6 +255,7 @@ fn record(
             connections: resource("Connections")?,
             tickets: resource("Tickets")?,
             attempts: resource("Attempts")?,
+            notices: resource("Notices")?,
         },
         topic_arn: resource("Events")?,
         mails_url: mails::url(aws),

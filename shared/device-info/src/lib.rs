@@ -31,6 +31,7 @@
 //! Client hints are parsed by `sfv` (MIT or Apache-2.0), which Firefox uses too.
 
 mod hints;
+pub mod known;
 mod name;
 mod reported;
 mod signs;

@@ -8,7 +8,7 @@ use crate::signs::{Sign, is_tablet_model};
 /// Browsers by what they add to a User-Agent (in lower case), the specific before the
 /// one that they are based on. Apps that show pages in a browser of their own are named
 /// too; without a name, a web view is not a browser.
-const BROWSERS: &str = "\
+pub(crate) const BROWSERS: &str = "\
 edg/||Edge
 edge/||Edge
 edga/||Edge

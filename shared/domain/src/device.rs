@@ -165,6 +165,15 @@ pub struct Device {
 }
 
 impl Device {
+    /// Returns whether this sign-in is on a device that was known: its row had a session
+    /// that nobody had ended, neither by itself nor by the account's epoch.
+    #[must_use]
+    pub fn was_known(&self, before: Option<&Self>) -> bool {
+        before.is_some_and(|before| {
+            before.state == DeviceState::SignedIn && before.last_epoch >= self.epoch
+        })
+    }
+
     /// Returns the name to show: the owner's, or else the one of its details.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -137,10 +137,15 @@ id! {
     /// The id of a sign-out, and of its receipt.
     SignOutId
 }
+id! {
+    /// The id of a notice to the owner.
+    NoticeId
+}
 random_id!(AccountId);
 timed_id!(DeviceId);
 random_id!(SessionId);
 timed_id!(SignOutId);
+timed_id!(NoticeId);
 
 /// API Gateway's id of an open WebSocket connection. It proves nothing about its
 /// holder.

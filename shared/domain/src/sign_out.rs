@@ -132,6 +132,20 @@ impl SignOut {
         }
     }
 
+    /// Creates the sign-out of the device that a notice is about, from the link in its mail.
+    #[must_use]
+    pub fn of_notice(target: &Device, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            account: target.account,
+            id: SignOutId::new(now, random),
+            scope: Scope::Device,
+            reason: Reason::SignedOut,
+            at: now,
+            by: None,
+            target: SignOutTarget::One(EndedSession::from(target)),
+        }
+    }
+
     /// Creates the sign-out of every device of an account that an operator
     /// disables.
     #[must_use]

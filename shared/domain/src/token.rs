@@ -1,5 +1,5 @@
 //! Tokens and socket tickets: secrets that are shown once, and the hashes that are
-//! stored. The third secret is in [`crate::device_key`].
+//! stored. The others are in [`crate::device_key`] and [`crate::notice`].
 //!
 //! | secret | text | characters |
 //! | --- | --- | --- |
@@ -209,7 +209,7 @@ impl fmt::Debug for Token {
     }
 }
 
-fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
+pub(crate) fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
     // With the full capacity the buffer is never reallocated, which would leave an
     // unwiped copy of the secret in freed memory.
     let length = prefix.len() + (bytes.len() * 4).div_ceil(3) + CHECKSUM_CHARS;
@@ -221,7 +221,10 @@ fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
-fn decode<const N: usize>(prefix: &str, text: &str) -> Result<Zeroizing<[u8; N]>, Malformed> {
+pub(crate) fn decode<const N: usize>(
+    prefix: &str,
+    text: &str,
+) -> Result<Zeroizing<[u8; N]>, Malformed> {
     let body_chars = (N * 4).div_ceil(3);
     // `is_ascii` keeps `split_at` off the middle of a character, where it panics.
     if text.len() != prefix.len() + body_chars + CHECKSUM_CHARS || !text.is_ascii() {
@@ -241,7 +244,7 @@ fn decode<const N: usize>(prefix: &str, text: &str) -> Result<Zeroizing<[u8; N]>
     bytes.map(Zeroizing::new)
 }
 
-fn slice<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(crate) fn slice<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(bytes);
     out

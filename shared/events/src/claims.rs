@@ -295,6 +295,9 @@ pub struct SessionEstablished {
     /// The epoch that the session was born in. If that has ended already, so has the
     /// session.
     pub epoch: u64,
+    /// Whether the device was known: it had a session that nobody had ended.
+    #[serde(default)]
+    pub is_known_device: bool,
 }
 
 /// The JSON of a scope: its word.

@@ -40,7 +40,7 @@ pub use problem::{PasswordReason, Problem, ProblemDocument};
 pub use request::Request;
 pub use responses::{
     BodyProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
-    IamProblems, NewPasswordProblems, OriginProblems, RateLimited, RequestProblems,
+    IamProblems, NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited, RequestProblems,
     SignOutNotFound, TokenProblems,
 };
 pub use serve::{Event, Reply, serve};

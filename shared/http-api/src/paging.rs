@@ -1,20 +1,20 @@
 //! Pages of a list: `limit` and `cursor`.
 
-use domain::DeviceId;
+use std::str::FromStr;
 
 use crate::problem::Problem;
 use crate::request::Request;
 
 /// The page that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Paging {
+pub struct Paging<T> {
     /// The most entries to return.
     pub limit: usize,
-    /// The device after which the page begins.
-    pub cursor: Option<DeviceId>,
+    /// The entry after which the page begins.
+    pub cursor: Option<T>,
 }
 
-impl Paging {
+impl<T: FromStr> Paging<T> {
     /// Reads `limit` and `cursor` from the query. Parameters that only one list has
     /// go to `other`, which returns whether it knows the name.
     ///

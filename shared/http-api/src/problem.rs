@@ -51,6 +51,8 @@ pub enum Problem {
     DeviceNotFound,
     /// The account has no such sign-out, or it did not end the caller's session.
     SignOutNotFound,
+    /// No notice has this token any more.
+    NoticeNotFound,
     /// The new password breaks these rules.
     PasswordRejected(Vec<PasswordReason>),
     /// One field, header or parameter is wrong.
@@ -191,6 +193,7 @@ impl Problem {
             Self::DistributionRequired => "distribution-required",
             Self::DeviceNotFound => "device-not-found",
             Self::SignOutNotFound => "sign-out-not-found",
+            Self::NoticeNotFound => "notice-not-found",
             Self::PasswordRejected(_) => "password-rejected",
             Self::RequestInvalid { .. } => "request-invalid",
             Self::RequestTooLarge { .. } => "request-too-large",
@@ -213,7 +216,10 @@ impl Problem {
             | Self::AccountDisabled
             | Self::CredentialsInvalid => 401,
             Self::CurrentPasswordWrong | Self::CallerNotAllowed | Self::DistributionRequired => 403,
-            Self::DeviceNotFound | Self::SignOutNotFound | Self::NotFound => 404,
+            Self::DeviceNotFound
+            | Self::SignOutNotFound
+            | Self::NoticeNotFound
+            | Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTooLarge { .. } => 413,
             Self::PasswordRejected(_) => 422,
@@ -236,6 +242,7 @@ impl Problem {
             Self::DistributionRequired => "This is not the API's public address.",
             Self::DeviceNotFound => "Device not found.",
             Self::SignOutNotFound => "Sign-out not found.",
+            Self::NoticeNotFound => "The link does not work.",
             Self::PasswordRejected(_) => "The new password was rejected.",
             Self::RequestInvalid { .. } => "The request is not valid.",
             Self::RequestTooLarge { .. } => "The request is too large.",
@@ -275,6 +282,7 @@ impl Problem {
                     "This session has signed others out too often. Wait {retry_after} seconds, or sign all devices out."
                 ));
             }
+            Self::NoticeNotFound => "It was used, is older than seven days, or is not complete.",
             Self::Unavailable => "The request may not have taken effect. Try again soon.",
             Self::DeviceNotFound
             | Self::SignOutNotFound

@@ -153,6 +153,16 @@ impl IntoResponses for SignOutNotFound {
     }
 }
 
+/// The problem of a link that no notice has any more.
+#[derive(Debug)]
+pub enum NoticeNotFound {}
+
+impl IntoResponses for NoticeNotFound {
+    fn responses() -> Responses {
+        grouped(&[Problem::NoticeNotFound])
+    }
+}
+
 /// The problems of a route for callers with AWS credentials. Replaces the 403 of the
 /// other groups: such a route needs no distribution.
 #[derive(Debug)]

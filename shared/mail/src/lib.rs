@@ -8,5 +8,5 @@ mod message;
 mod queue;
 
 pub use language::Language;
-pub use message::{Challenge, Message};
+pub use message::{Challenge, Message, Notice};
 pub use queue::MailQueue;

@@ -17,6 +17,8 @@ pub enum Message {
     PasswordReset(Challenge),
     /// Somebody who can't sign in asks for a few tries of their own.
     Pass(Challenge),
+    /// Something happened to an account that its owner should know.
+    Notice(Box<Notice>),
 }
 
 /// A challenge that is answered by a code or a link, which only the reader of the mail has.
@@ -35,6 +37,35 @@ pub struct Challenge {
     pub language: Language,
 }
 
+/// A notice to the owner of a confirmed address. Its texts are ours: none was chosen by a
+/// device or a stranger.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// The address of the account.
+    pub email: String,
+    /// What happened: `signed_in`, `signed_out`, `password_changed` or `recovered`.
+    pub event: String,
+    /// When, in seconds since 1970.
+    pub at_s: i64,
+    /// The type of the device that did it, if one did.
+    pub device_type: Option<String>,
+    /// Its operating system, if it is a known one.
+    pub os: Option<String>,
+    /// Its browser, if it is a known one.
+    pub browser: Option<String>,
+    /// Its place.
+    pub place: Option<String>,
+    /// The six characters that the page shows, too.
+    pub reference: String,
+    /// The sign-out, whose receipt the page shows.
+    pub sign_out: Option<String>,
+    /// The token of the link, for a sign-in.
+    pub link_secret: Option<String>,
+    /// The language of the owner.
+    pub language: Language,
+}
+
 impl Message {
     /// Returns the name of its kind, for the log.
     #[must_use]
@@ -43,6 +74,7 @@ impl Message {
             Self::ConfirmAddress(_) => "confirm_address",
             Self::PasswordReset(_) => "password_reset",
             Self::Pass(_) => "pass",
+            Self::Notice(_) => "notice",
         }
     }
 }
@@ -57,6 +89,12 @@ impl fmt::Debug for Message {
 impl fmt::Debug for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Challenge({})", self.challenge_id)
+    }
+}
+
+impl fmt::Debug for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Notice({})", self.event)
     }
 }
 

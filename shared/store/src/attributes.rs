@@ -65,6 +65,16 @@ pub(crate) const CONNECTED_AT: &str = "connected_at";
 pub(crate) const OPENED_KEY: &str = "opened_key";
 pub(crate) const TICKET_HASH: &str = "ticket_hash";
 pub(crate) const ORIGIN: &str = "origin";
+pub(crate) const NOTICE_ID: &str = "notice_id";
+pub(crate) const KIND: &str = "kind";
+pub(crate) const AT: &str = "at";
+pub(crate) const REFERENCE: &str = "reference";
+pub(crate) const PLACE: &str = "place";
+/// The hashes of the tokens in the mails of a notice: one, or more after a retry.
+pub(crate) const SECRET_HASHES: &str = "secret_hashes";
+pub(crate) const QUEUED_AT: &str = "queued_at";
+pub(crate) const ANSWER: &str = "answer";
+pub(crate) const ANSWERED_AT: &str = "answered_at";
 pub(crate) const COUNTER: &str = "counter";
 /// The theoretical arrival time of a counter's next attempt.
 pub(crate) const TAT: &str = "tat";

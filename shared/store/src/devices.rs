@@ -63,6 +63,30 @@ impl Store {
         })
     }
 
+    /// Returns whether an account has a device of which `is_it` is true.
+    ///
+    /// As [`Store::devices`], page after page until there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a read failed.
+    pub async fn has_device(
+        &self,
+        account: AccountId,
+        is_it: impl Fn(&Device) -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.devices(account, after, 100).await?;
+            if page.devices.iter().any(&is_it) {
+                return Ok(true);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Returns the ids of up to `limit` devices, newest first, that are not marked as
     /// signed out and whose last epoch is `last_epoch`. For the account's current epoch,
     /// these sessions are valid or expired; for an ended epoch, they are the ones that

@@ -23,6 +23,7 @@ mod check;
 mod connections;
 mod contact;
 mod devices;
+mod notices;
 mod receipts;
 mod rename;
 mod sign_in;
@@ -38,6 +39,7 @@ pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use devices::{DeviceIds, DevicePage};
 pub use error::StoreError;
 pub use errors::{Cause, chain};
+pub use notices::NoticePage;
 pub use rows::connection::{Connection, OpenSocket};
 pub use rows::ticket::Ticket;
 pub use stream::Change;
@@ -62,6 +64,8 @@ pub struct Tables {
     pub tickets: String,
     /// Key `counter`.
     pub attempts: String,
+    /// Key `account_id`, `notice_id`.
+    pub notices: String,
 }
 
 /// The local index of Devices that finds the rows that no write has ended, by the last

@@ -5,5 +5,6 @@ pub(crate) mod account;
 pub(crate) mod connection;
 pub(crate) mod counter;
 pub(crate) mod device;
+pub(crate) mod notice;
 pub(crate) mod receipt;
 pub(crate) mod ticket;

@@ -48,6 +48,7 @@ fn attempts() -> Vec<(String, Call)> {
         ("Receipts", &tables.receipts),
         ("Connections", &tables.connections),
         ("Tickets", &tables.tickets),
+        ("Notices", &tables.notices),
         ("Attempts", &tables.attempts),
     ] {
         for (action, call) in on_table(name, table) {
@@ -70,6 +71,8 @@ fn attempts() -> Vec<(String, Call)> {
         "Codes",
         "Mails",
         "MailsDeadLetters",
+        "NotifyQueue",
+        "NotifyDeadLetters",
     ] {
         for (action, call) in on_queue(&stack.resources[name]) {
             attempt(format!("{action} {name}"), call);
@@ -195,6 +198,7 @@ fn key_of(name: &str) -> Value {
         "Devices" => &["account_id", "device_id"],
         "Connections" => &["account_id", "connection_id"],
         "Tickets" => &["session_id", "ticket_hash"],
+        "Notices" => &["account_id", "notice_id"],
         "Attempts" => &["counter"],
         _ => &["account_id", "sign_out_id"],
     };
@@ -369,7 +373,7 @@ const MOVE_THE_EPOCH: &[&str] = &[
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 19] = [
+const ALLOWED: [(&str, &[&[&str]]); 21] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -402,6 +406,32 @@ const ALLOWED: [(&str, &[&[&str]]); 19] = [
             "UpdateItem Receipts",
             "BatchGetItem Receipts",
             "GetSecretValue of the distribution",
+        ]],
+    ),
+    (
+        "Messages",
+        &[
+            CHECK,
+            MARK,
+            &[
+                "PutItem Receipts",
+                "GetItem Notices",
+                "Query Notices",
+                "UpdateItem Notices",
+            ],
+        ],
+    ),
+    (
+        "NotifyOwner",
+        &[&[
+            "BatchGetItem Accounts",
+            "BatchGetItem Devices",
+            "Query Devices",
+            "UpdateItem Notices",
+            "SendMessage Mails",
+            "ReceiveMessage NotifyQueue",
+            "DeleteMessage NotifyQueue",
+            "GetQueueAttributes NotifyQueue",
         ]],
     ),
     (

@@ -32,6 +32,7 @@ pub fn document() -> Value {
         login::Document::openapi(),
         session::Document::openapi(),
         list_devices::Document::openapi(),
+        messages::Document::openapi(),
         rename_device::Document::openapi(),
         sign_out_device::Document::openapi(),
         sign_out_all::Document::openapi(),

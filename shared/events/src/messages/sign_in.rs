@@ -38,6 +38,7 @@ pub(super) fn messages(
         ),
         session_id: device.session,
         epoch: device.epoch.0,
+        is_known_device: device.was_known(before),
     });
     messages.push(source.message(session(device), event, None));
     messages

@@ -88,6 +88,13 @@ fn the_subscriptions_filter_events_by_their_attributes() {
     let wanted = [
         ("PushQueue", json!({ "event_type": ends })),
         (
+            "NotifyQueue",
+            json!({ "$or": [
+                { "event_type": ["session-established"] },
+                { "scope": ["device", "others", "global"] },
+            ] }),
+        ),
+        (
             "SweepQueue",
             json!({ "event_type": ends, "scope": ["others", "global"] }),
         ),
@@ -114,6 +121,8 @@ fn only_the_topic_may_send_events_to_the_queues() {
     }
 
     let wanted = [
+        "NotifyDeadLetters",
+        "NotifyQueue",
         "PushDeadLetters",
         "PushQueue",
         "SweepDeadLetters",
@@ -251,6 +260,7 @@ fn background_functions_and_the_authorizer_have_an_alarm_on_errors() {
 
     for function in [
         "Authorizer",
+        "NotifyOwner",
         "PublishRevocations",
         "PushRevocations",
         "SendMail",

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::resources;
 
 /// The tables with temporary rows only.
-const TEMPORARY: [&str; 3] = ["Attempts", "Connections", "Tickets"];
+const TEMPORARY: [&str; 4] = ["Attempts", "Connections", "Notices", "Tickets"];
 
 #[test]
 fn every_lasting_table_is_retained_recoverable_and_protected() {

@@ -1,0 +1,25 @@
+//! Wiring of the `messages` function.
+
+use messages::{Deps, handle};
+use runtime::{Clients, Clock, Error};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    runtime::run(deps, handle)
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        devices: runtime::required("DEVICES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
+        notices: runtime::required("NOTICES_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        limits: runtime::limits()?,
+        origin_policy: runtime::origin_policy()?,
+        clock: Clock::System,
+    })
+}

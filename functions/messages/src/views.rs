@@ -1,0 +1,103 @@
+//! The JSON of notices.
+
+use domain::{DeviceType, Notice, NoticeDevice, NoticeEvent, Rfc3339};
+use http_api::DeviceKind;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A message that was mailed to the owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Message)]
+pub struct MessageView {
+    /// The six characters that the mail shows, too. A mail without a message here is not
+    /// from this service.
+    #[schema(example = "7K3Q9D")]
+    pub reference: String,
+    /// What it is about: `signed_in`, `signed_out`, `password_changed` or `recovered`.
+    #[schema(example = "signed_in")]
+    pub kind: String,
+    /// The time of what it is about.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Rfc3339,
+    /// The device that did it, if one did.
+    pub device: Option<MessageDevice>,
+    /// The sign-out, whose receipt `GET /v1/sign-outs/{sign_out_id}` returns.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub sign_out: Option<String>,
+    /// The owner's answer from the mail: `end` or `mine`.
+    #[schema(example = "end")]
+    pub answer: Option<String>,
+    /// The time of the answer.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub answered_at: Option<Rfc3339>,
+}
+
+/// A device as a message shows it. No text is one that the device chose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MessageDevice {
+    /// The kind of device.
+    #[serde(rename = "type")]
+    #[schema(value_type = DeviceKind)]
+    pub device_type: DeviceType,
+    /// The operating system, if it is a known one.
+    #[schema(example = "Linux")]
+    pub os: Option<String>,
+    /// The browser, if it is a known one.
+    #[schema(example = "Firefox")]
+    pub browser: Option<String>,
+    /// The place: city and country, or else the IP address.
+    #[schema(example = "Porto, PT")]
+    pub place: Option<String>,
+}
+
+impl From<&NoticeDevice> for MessageDevice {
+    fn from(device: &NoticeDevice) -> Self {
+        Self {
+            device_type: device.device_type,
+            os: device.os.clone(),
+            browser: device.browser.clone(),
+            place: device.place.clone(),
+        }
+    }
+}
+
+impl From<&Notice> for MessageView {
+    fn from(notice: &Notice) -> Self {
+        let sign_out = match notice.event {
+            NoticeEvent::SignedIn { .. } => None,
+            NoticeEvent::SignedOut(id)
+            | NoticeEvent::PasswordChanged(id)
+            | NoticeEvent::Recovered(id) => Some(id.to_string()),
+        };
+        let (answer, answered_at) = notice.answer.unzip();
+        Self {
+            reference: notice.reference.clone(),
+            kind: notice.event.kind().to_owned(),
+            at: notice.at.into(),
+            device: notice.device.as_ref().map(MessageDevice::from),
+            sign_out,
+            answer: answer.map(|answer| answer.as_str().to_owned()),
+            answered_at: answered_at.map(Rfc3339::from),
+        }
+    }
+}
+
+impl MessageView {
+    pub(crate) fn example() -> Self {
+        let at = "2026-11-20T09:30:00Z".parse::<domain::Timestamp>();
+        Self {
+            reference: "7K3Q9D".to_owned(),
+            kind: "signed_in".to_owned(),
+            at: at.expect("it is a time").into(),
+            device: Some(MessageDevice {
+                device_type: DeviceType::Computer,
+                os: Some("Linux".to_owned()),
+                browser: Some("Firefox".to_owned()),
+                place: Some("Porto, PT".to_owned()),
+            }),
+            sign_out: None,
+            answer: None,
+            answered_at: None,
+        }
+    }
+}

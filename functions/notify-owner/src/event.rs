@@ -1,0 +1,74 @@
+//! The events of the topic that are news to the owner.
+
+use domain::ids::InvalidId;
+use domain::{AccountId, DeviceId, NoticeEvent, Scope, Timestamp};
+use events::{Event, Reason, SecurityEventToken};
+
+/// What an event says.
+pub(crate) struct Told {
+    pub(crate) account: AccountId,
+    pub(crate) event: NoticeEvent,
+    pub(crate) at: Timestamp,
+    /// The device that did it.
+    pub(crate) by: Option<DeviceId>,
+}
+
+impl Told {
+    /// Returns what an event says; none if it is no news. `credential-change` is none: the
+    /// event of the sessions that ended with it comes as well.
+    pub(crate) fn of(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
+        let (event, circumstances, by) = match &token.events {
+            Event::SessionEstablished(event) => {
+                let device = token.sub_id.device.map(|device| device.id);
+                let Some(device) = device.filter(|_| !event.is_known_device) else {
+                    return Ok(None);
+                };
+                let session = event.session_id;
+                let event_of = NoticeEvent::SignedIn { device, session };
+                (event_of, &event.circumstances, Some(device))
+            }
+            Event::SessionRevoked(event) => {
+                let by = event.requested_by;
+                let told = match event.scope {
+                    // What ended one session of many was told with all of them.
+                    None | Some(Scope::Local) => None,
+                    Some(_) => of_sign_out(event.reason, by, token)?,
+                };
+                let Some(told) = told else { return Ok(None) };
+                (told, &event.circumstances, by)
+            }
+            Event::OtherSessionsRevoked(event) => {
+                let by = event.requested_by;
+                let Some(told) = of_sign_out(event.reason, by, token)? else {
+                    return Ok(None);
+                };
+                (told, &event.circumstances, by)
+            }
+            Event::CredentialChange(_) => return Ok(None),
+        };
+        let at = Timestamp::from_second(circumstances.event_timestamp).map_err(|_| InvalidId)?;
+        Ok(Some(Self {
+            account: token.sub_id.user.id,
+            event,
+            at,
+            by,
+        }))
+    }
+}
+
+/// Returns what a sign-out says, by its reason. Without a device the owner did it from the
+/// link of a notice.
+fn of_sign_out(
+    reason: Reason,
+    by: Option<DeviceId>,
+    token: &SecurityEventToken,
+) -> Result<Option<NoticeEvent>, InvalidId> {
+    let event = match (reason, by) {
+        (Reason::SignedOut, Some(_)) => NoticeEvent::SignedOut,
+        (Reason::PasswordChanged, _) => NoticeEvent::PasswordChanged,
+        (Reason::SignedOut, None) | (Reason::AccountDisabled | Reason::Replaced, _) => {
+            return Ok(None);
+        }
+    };
+    token.txn.parse().map(|id| Some(event(id)))
+}

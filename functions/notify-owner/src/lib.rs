@@ -1,0 +1,213 @@
+//! Tells the owner by mail what happened to the account: a sign-in on a device that is not
+//! known, devices that another one signed out, a changed password, a recovery.
+//!
+//! A subscriber like any other. A message can come twice, late and out of order: each event
+//! has one notice, and a notice whose mail was queued is not queued again.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+mod event;
+
+use std::time::Instant;
+
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
+use device_info::known;
+use domain::ids::InvalidId;
+use domain::notice::reference;
+use domain::{Account, Device, Notice, NoticeDevice, NoticeEvent, NoticeToken};
+use events::SecurityEventToken;
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use mail::{Language, MailQueue, Message};
+use runtime::{Clock, elapsed_us};
+use store::{Cause, Store, StoreError, chain};
+
+use crate::event::Told;
+
+/// Reads accounts and devices; writes notices; queues mails.
+#[derive(Debug)]
+pub struct Deps {
+    pub store: Store,
+    /// The queue of the mails to owners; none when the stack sends no mail.
+    pub queue: Option<MailQueue>,
+    /// The language of the notices.
+    pub language: Language,
+    pub clock: Clock,
+}
+
+/// The age up to which an account's first device is no news to its owner.
+const NEW_ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Reasons to return a message to the queue.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the message is not an event")]
+    NotAnEvent(#[source] serde_json::Error),
+    #[error("the message has an invalid id")]
+    InvalidId(#[from] InvalidId),
+    #[error("DynamoDB request failed")]
+    Store(#[from] StoreError),
+    #[error("the mail was not queued")]
+    NotQueued(#[source] Cause),
+}
+
+/// What became of a message, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Queued,
+    QueuedBefore,
+    /// The event is no news to the owner.
+    NoNews,
+    NoAccount,
+    NoMail,
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::QueuedBefore => "queued-before",
+            Self::NoNews => "no-news",
+            Self::NoAccount => "no-account",
+            Self::NoMail => "no-mail",
+        }
+    }
+}
+
+/// Tells of each message, and returns those that failed to the queue.
+pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
+    let told = join_all(event.records.iter().map(|message| process(deps, message))).await;
+    let mut response = SqsEventResponse::default();
+    for (message, told) in event.records.iter().zip(told) {
+        if let Err(error) = told {
+            let message_id = message.message_id.as_deref();
+            tracing::error!(message_id, cause = chain(&error), "owner not notified");
+            let mut failure = SqsBatchItemFailure::default();
+            failure.item_identifier = Some(message_id.unwrap_or_default().to_owned());
+            response.batch_item_failures.push(failure);
+        }
+    }
+    response
+}
+
+async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
+    let started = Instant::now();
+    let body = message.body.as_deref().unwrap_or_default();
+    let token: SecurityEventToken = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
+    let outcome = match (Told::of(&token)?, &deps.queue) {
+        (None, _) => Outcome::NoNews,
+        (Some(_), None) => Outcome::NoMail,
+        (Some(told), Some(queue)) => tell(deps, queue, &told).await?,
+    };
+    tracing::info!(
+        jti = token.jti,
+        account = %token.sub_id.user.id,
+        outcome = outcome.name(),
+        duration_us = elapsed_us(started),
+        "event processed",
+    );
+    Ok(())
+}
+
+/// Writes the notice and queues its mail, if the event is news to the owner.
+async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Error> {
+    let devices: Vec<_> = told.by.into_iter().collect();
+    let mut rows = deps.store.rows(told.account, &devices).await?;
+    let device = told.by.and_then(|by| rows.take_device(by));
+    let Some(account) = rows.account else {
+        return Ok(Outcome::NoAccount);
+    };
+    if is_first_device(deps, told, &account, device.as_ref()).await? {
+        return Ok(Outcome::NoNews);
+    }
+    let id = told.event.notice_id(told.at, told.by);
+    let token = NoticeToken::new(account.id, id, runtime::random());
+    let notice = Notice {
+        account: account.id,
+        id,
+        event: told.event,
+        at: told.at,
+        device: device.as_ref().map(shown),
+        reference: reference(runtime::random()),
+        answer: None,
+    };
+    let recorded = deps.store.record_notice(&notice, &token.hash()).await?;
+    let Some(notice) = recorded else {
+        return Ok(Outcome::QueuedBefore);
+    };
+    let message = Message::Notice(Box::new(mail_of(deps, &account, &notice, &token)));
+    queue.send(&message).await.map_err(Error::NotQueued)?;
+    deps.store.notice_queued(&notice, deps.clock.now()).await?;
+    Ok(Outcome::Queued)
+}
+
+/// Returns whether a sign-in is that of the first device of a new account. An old account
+/// without devices has none: its first sign-in in a long time is news.
+async fn is_first_device(
+    deps: &Deps,
+    told: &Told,
+    account: &Account,
+    device: Option<&Device>,
+) -> Result<bool, Error> {
+    let is_new = told.at.duration_since(account.created_at) < NEW_ACCOUNT;
+    let (NoticeEvent::SignedIn { .. }, Some(device), true) = (told.event, device, is_new) else {
+        return Ok(false);
+    };
+    let is_earlier = |other: &Device| {
+        other.id != device.id && other.first_signed_in_at <= device.first_signed_in_at
+    };
+    Ok(!deps.store.has_device(account.id, is_earlier).await?)
+}
+
+/// Returns what a mail may show of a device.
+fn shown(device: &Device) -> NoticeDevice {
+    let (info, place) = (&device.info, &device.place);
+    let place = match (&place.city, &place.country, &place.ip) {
+        (Some(city), Some(country), _) if known::is_plain(city) => {
+            Some(format!("{city}, {country}"))
+        }
+        (_, Some(country), _) => Some(country.clone()),
+        (_, None, ip) => ip.clone(),
+    };
+    NoticeDevice {
+        device_type: info.device_type,
+        os: info.os.as_deref().and_then(known::os).map(str::to_owned),
+        browser: info
+            .browser
+            .as_deref()
+            .and_then(known::browser)
+            .map(str::to_owned),
+        place,
+    }
+}
+
+fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken) -> mail::Notice {
+    let device = notice.device.clone().unwrap_or_default();
+    let sign_out = match notice.event {
+        NoticeEvent::SignedIn { .. } => None,
+        NoticeEvent::SignedOut(id)
+        | NoticeEvent::PasswordChanged(id)
+        | NoticeEvent::Recovered(id) => Some(id.to_string()),
+    };
+    let has_link = sign_out.is_none();
+    mail::Notice {
+        email: account.email.clone(),
+        event: notice.event.kind().to_owned(),
+        at_s: notice.at.as_second(),
+        device_type: notice
+            .device
+            .as_ref()
+            .map(|device| device.device_type.as_str().to_owned()),
+        os: device.os,
+        browser: device.browser,
+        place: device.place,
+        reference: notice.reference.clone(),
+        sign_out,
+        link_secret: has_link.then(|| token.to_text().to_string()),
+        language: deps.language,
+    }
+}

@@ -1,0 +1,61 @@
+//! What a notice shows of a device and a time, in the words of its language.
+
+use domain::{DeviceType, Timestamp};
+use mail::Language;
+
+/// The facts of a notice, as its text shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    pub device: String,
+    pub place: Option<String>,
+    pub at: String,
+    pub reference: String,
+}
+
+impl Facts {
+    pub(crate) fn of(notice: &mail::Notice) -> Self {
+        let language = notice.language;
+        let kind = notice.device_type.as_deref().and_then(DeviceType::parse);
+        let program = match (&notice.browser, &notice.os) {
+            (Some(browser), Some(os)) => format!(" ({browser}, {os})"),
+            (Some(one), None) | (None, Some(one)) => format!(" ({one})"),
+            (None, None) => String::new(),
+        };
+        Self {
+            device: format!(
+                "{}{program}",
+                device_type(kind.unwrap_or_default(), language)
+            ),
+            place: notice.place.clone(),
+            at: time(notice.at_s, language),
+            reference: notice.reference.clone(),
+        }
+    }
+}
+
+fn device_type(device_type: DeviceType, language: Language) -> &'static str {
+    let [en, es, de] = match device_type {
+        DeviceType::Tv => ["Television", "Televisor", "Fernseher"],
+        DeviceType::Phone => ["Phone", "Teléfono", "Handy"],
+        DeviceType::Tablet => ["Tablet", "Tableta", "Tablet"],
+        DeviceType::Computer => ["Computer", "Ordenador", "Computer"],
+        DeviceType::Console => ["Games console", "Consola de juegos", "Spielkonsole"],
+        DeviceType::Other => ["Device", "Dispositivo", "Gerät"],
+    };
+    match language {
+        Language::En => en,
+        Language::Es => es,
+        Language::De => de,
+    }
+}
+
+/// Returns a time in UTC. A mail has no clock of its reader.
+fn time(at_s: i64, language: Language) -> String {
+    let at = Timestamp::from_second(at_s).unwrap_or(Timestamp::UNIX_EPOCH);
+    let pattern = match language {
+        Language::En => "%Y-%m-%d, %H:%M UTC",
+        Language::Es => "%d/%m/%Y, %H:%M UTC",
+        Language::De => "%d.%m.%Y, %H:%M UTC",
+    };
+    at.strftime(pattern).to_string()
+}

@@ -1,0 +1,535 @@
+//! What owners are told by mail, and what the links in these mails can do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
+use curfew_tests::app::{TestApp, sign_out_of};
+use curfew_tests::bundle::{ISSUER, event, json_of, problem_of};
+use curfew_tests::client::{Api, Household, LAPTOP, TV};
+use curfew_tests::delivery::{failed_messages, queue_event};
+use curfew_tests::engine::ServiceResponse;
+use curfew_tests::fake_aws::{FakeAws, Intercept};
+use curfew_tests::inbox;
+use curfew_tests::races::clauses::{Clause, clauses, without};
+use curfew_tests::stack::stack;
+use curfew_tests::tables::{DEVICES, NOTICES, RECEIPTS};
+use curfew_tests::wire::{Call, CallResult, Slot};
+use domain::Device;
+use futures_util::future::join_all;
+use jiff::SignedDuration;
+use mail::{Language, MailQueue, Message, Notice};
+use runtime::lock;
+use serde_json::{Value, json};
+use store::Change;
+
+/// The product, with the function that tells owners.
+struct Notifying {
+    app: TestApp,
+    notify: notify_owner::Deps,
+}
+
+impl Notifying {
+    /// Returns it with an account and a first device of it.
+    async fn with_laptop() -> (Self, TestDevice) {
+        let (app, [laptop]) = TestApp::with_devices().await;
+        let queue = MailQueue::new(
+            app.aws.clients().sqs(),
+            "https://sqs.invalid/mails".to_owned(),
+        );
+        let notify = notify_owner::Deps {
+            store: app.bundle.store.clone(),
+            queue: Some(queue),
+            language: Language::En,
+            clock: app.clock.clone(),
+        };
+        (Self { app, notify }, laptop)
+    }
+
+    fn aws(&self) -> &Arc<FakeAws> {
+        &self.app.aws
+    }
+
+    /// Delivers events, and returns the messages that failed.
+    async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
+        failed_messages(notify_owner::handle(&self.notify, queue_event(bodies)).await)
+    }
+
+    /// Returns the notices whose mails were queued since the last call.
+    fn queued(&self) -> Vec<Notice> {
+        let queued = self.aws().take_queued().into_iter();
+        let message = queued.map(|it| serde_json::from_str(&it.body).unwrap());
+        message
+            .map(|message| match message {
+                Message::Notice(notice) => *notice,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    /// Delivers the messages of a change, and returns the notices.
+    async fn told(&self, change: &Change) -> Vec<Notice> {
+        let messages = events::messages(change, &events::Record::default(), ISSUER);
+        let bodies: Vec<String> = messages.iter().map(events::Message::body).collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        assert_eq!(self.deliver(&bodies).await, [] as [&str; 0]);
+        self.queued()
+    }
+
+    /// Signs a device in, and returns the change in the stream.
+    async fn sign_in(&self, before: Option<&TestDevice>) -> (TestDevice, Change) {
+        let row = match before {
+            Some(device) => Some(Box::new(self.app.row(device).await)),
+            None => None,
+        };
+        let device = self.app.sign_in(before.map(|it| &*it.key)).await;
+        let change = signed_in(self.app.row(&device).await, row);
+        (device, change)
+    }
+
+    /// Signs a new device in, and returns it with the notice about it.
+    async fn new_device(&self) -> (TestDevice, Notice) {
+        let (device, change) = self.sign_in(None).await;
+        let [notice] = <[_; 1]>::try_from(self.told(&change).await).expect("one notice");
+        (device, notice)
+    }
+
+    async fn signed_out(&self, by: &TestDevice, id: domain::SignOutId) -> Vec<Notice> {
+        let store = &self.app.bundle.store;
+        let receipt = store.receipt(by.account, id, &self.app.bundle.limits).await;
+        let sign_out = receipt.unwrap().expect("a receipt").sign_out;
+        self.told(&Change::SignedOut(sign_out)).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (i64, Value) {
+        let reply = self.app.bundle.send(event("POST", path, None, Some(body)));
+        let reply = reply.await;
+        (reply.status_code, json_of(&reply))
+    }
+
+    async fn press(&self, secret: &str) -> (i64, Value) {
+        let body = json!({ "secret": secret, "action": "end" });
+        self.post("/v1/notices/actions", &body).await
+    }
+
+    async fn is_signed_in(&self, device: &TestDevice) -> bool {
+        self.app.bundle.who_am_i(&device.token).await.status_code == 200
+    }
+}
+
+fn signed_in(device: Device, before: Option<Box<Device>>) -> Change {
+    let device = Box::new(device);
+    Change::SignedIn { device, before }
+}
+
+fn secret(notice: &Notice) -> &str {
+    notice.link_secret.as_deref().expect("a link")
+}
+
+#[tokio::test]
+async fn a_new_device_is_told_and_a_first_or_known_one_is_not() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let first = signed_in(it.app.row(&laptop).await, None);
+    assert_eq!(it.told(&first).await, []);
+
+    let (_, notice) = it.new_device().await;
+    assert_eq!(
+        (notice.email.as_str(), notice.event.as_str()),
+        (EMAIL, "signed_in")
+    );
+    let (_, change) = it.sign_in(Some(&laptop)).await;
+    assert_eq!(it.told(&change).await, [], "known, wherever it is");
+}
+
+#[tokio::test]
+async fn a_device_whose_session_was_ended_is_told_when_it_comes_back() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let (thief, _) = it.new_device().await;
+    // By itself, by another device, and by the end of the epoch.
+    for end in ["this", "device", "others"] {
+        if end == "this" {
+            let _sign_out = it.app.bundle.sign_out_this(&thief.token).await;
+        } else {
+            it.app.sign_out(&laptop, &thief, end).await;
+        }
+        let (back, change) = it.sign_in(Some(&thief)).await;
+        let told = it.told(&change).await;
+        assert_eq!(told.len(), 1, "{end}");
+        let again = it.app.sign_in_again(&back).await;
+        assert!(it.is_signed_in(&again).await);
+        // The next round signs out the session that the device has now.
+        let (_, change) = it.sign_in(Some(&thief)).await;
+        assert_eq!(it.told(&change).await, [], "{end}");
+        if end == "this" {
+            let now = it.app.sign_in_again(&back).await;
+            assert_eq!(
+                it.app.bundle.sign_out_this(&now.token).await.status_code,
+                200
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_account_without_devices_is_told_of_its_next_sign_in() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    it.app.advance(SignedDuration::from_hours(25));
+    let mut row = it.app.row(&laptop).await;
+    row.signed_in_at = it.app.clock.now();
+    assert_eq!(it.told(&signed_in(row, None)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn acts_on_other_devices_are_told_once_an_hour_and_a_changed_password_each_time() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let (tv, _) = it.new_device().await;
+    let (phone, _) = it.new_device().await;
+
+    let id = it.app.sign_out_device(&laptop, &tv).await;
+    let told = it.signed_out(&laptop, id).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].event, "signed_out");
+    assert_eq!(told[0].sign_out, Some(id.to_string()));
+    let id = it.app.sign_out_device(&laptop, &phone).await;
+    assert_eq!(it.signed_out(&laptop, id).await, [], "within the hour");
+    it.app.advance(SignedDuration::from_hours(1));
+    let id = it.app.sign_out_scope(&laptop, "others").await;
+    assert_eq!(it.signed_out(&laptop, id).await.len(), 1);
+
+    let id = it.app.change_password(&laptop, true).await;
+    let told = it.signed_out(&laptop, id).await;
+    assert_eq!(told.len(), 1, "the two events have one notice");
+    assert_eq!(told[0].event, "password_changed");
+    let this = it.app.bundle.sign_out_this(&laptop.token).await;
+    let id = sign_out_of(&this);
+    assert_eq!(it.signed_out(&laptop, id).await, [], "its own act");
+}
+
+#[tokio::test]
+async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (_, change) = it.sign_in(None).await;
+    let message = events::messages(&change, &events::Record::default(), ISSUER)[0].body();
+
+    // SQS fails, then the answer of the write that remembers the mail is lost.
+    it.aws().fail("SendMessage", || {
+        CallResult::Answered(ServiceResponse::error(500, "InternalError"))
+    });
+    assert_eq!(it.deliver(&[&message]).await, ["0"]);
+    assert_eq!(it.queued(), []);
+    let mut updates = 0;
+    it.aws().intercept(move |call| {
+        updates += i32::from(call.operation == "UpdateItem");
+        if updates == 2 {
+            return Intercept::Replace(CallResult::Broken);
+        }
+        Intercept::Make
+    });
+    assert_eq!(it.deliver(&[&message]).await, ["0"]);
+    it.aws().restore();
+    assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+    let mails = it.queued();
+    assert_eq!(mails.len(), 2, "told twice rather than never");
+    assert_eq!(mails[0].reference, mails[1].reference);
+    for mail in &mails {
+        let body = json!({ "secret": secret(mail) });
+        assert_eq!(it.post("/v1/notices/read", &body).await.0, 200);
+    }
+
+    assert_eq!(it.deliver(&[&message, &message]).await, [] as [&str; 0]);
+    assert_eq!(it.queued(), [], "a duplicate");
+}
+
+#[tokio::test]
+async fn looking_at_a_link_changes_nothing_and_one_press_ends_that_device() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let (thief, notice) = it.new_device().await;
+    let (other, _) = it.new_device().await;
+    let secret = secret(&notice);
+
+    let before = it.aws().contents(&[DEVICES, RECEIPTS, NOTICES]);
+    for _ in 0..3 {
+        let (status, read) = it
+            .post("/v1/notices/read", &json!({ "secret": secret }))
+            .await;
+        assert_eq!(status, 200, "{read}");
+        assert_eq!(read["status"], "signed_in");
+        assert_eq!(read["message"]["reference"], notice.reference.as_str());
+    }
+    assert_eq!(it.aws().contents(&[DEVICES, RECEIPTS, NOTICES]), before);
+
+    let presses = join_all((0..10).map(|_| it.press(secret))).await;
+    let done: Vec<_> = presses
+        .iter()
+        .filter(|(status, _)| *status == 200)
+        .collect();
+    let [(_, answer)] = done.as_slice() else {
+        panic!("{presses:?}");
+    };
+    assert!(
+        presses
+            .iter()
+            .all(|(status, _)| [200, 404].contains(status))
+    );
+    assert_eq!(answer["sign_out"]["scope"], "device");
+    assert!(!it.is_signed_in(&thief).await);
+    assert!(it.is_signed_in(&laptop).await && it.is_signed_in(&other).await);
+    let id = answer["sign_out"]["id"].as_str().unwrap();
+    let receipt = json_of(&it.app.bundle.receipt(&laptop.token, id).await);
+    assert_eq!(receipt["sign_out"]["total"]["devices"], 1, "{receipt}");
+    assert_eq!(it.press(secret).await.0, 404, "it works once");
+}
+
+/// Where a press is held up, while something else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeldUp {
+    /// After it has read the notice.
+    BeforeItsRows,
+    BeforeItsWrite,
+}
+
+impl Notifying {
+    /// Presses a link, holds the press up for something else, and knocks a clause of its
+    /// condition out.
+    async fn press_around(
+        &self,
+        secret: &str,
+        at: HeldUp,
+        knocked_out: Option<&Clause>,
+        meanwhile: impl Future<Output = ()>,
+    ) -> (i64, Value) {
+        let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
+        let (aws, clause) = (self.aws().clone(), knocked_out.cloned());
+        let shortened = move |call: &Call| match &clause {
+            Some(clause) => without(clause, call).unwrap_or_else(|| call.clone()),
+            None => call.clone(),
+        };
+        let (parked, answers) = (held.clone(), slot.clone());
+        let mut is_held = false;
+        let make = shortened.clone();
+        self.aws().intercept(move |call| {
+            let is_write = call.operation == "TransactWriteItems" && call.body.contains(NOTICES);
+            let is_there = match at {
+                HeldUp::BeforeItsRows => call.operation == "BatchGetItem",
+                HeldUp::BeforeItsWrite => is_write,
+            };
+            if is_there && !is_held {
+                is_held = true;
+                *lock(&parked) = Some(call.clone());
+                return Intercept::Replace(CallResult::Waiting(answers.clone()));
+            }
+            if is_write {
+                return Intercept::Replace(CallResult::Answered(aws.make(&make(call))));
+            }
+            Intercept::Make
+        });
+        let release = async {
+            while lock(&held).is_none() {
+                tokio::task::yield_now().await;
+            }
+            meanwhile.await;
+            let call = lock(&held).take().expect("it is held up");
+            slot.fill(self.aws().make(&shortened(&call)));
+        };
+        let (pressed, ()) = tokio::join!(self.press(secret), release);
+        self.aws().restore();
+        pressed
+    }
+
+    /// Holds a press up for each of three things that can happen meanwhile, and returns the
+    /// rule that it broke.
+    async fn broken_rule(&self, knocked_out: Option<&Clause>) -> Option<&'static str> {
+        let around = HeldUp::BeforeItsWrite;
+        let (thief, notice) = self.new_device().await;
+        let mut back = None;
+        let meanwhile = async { back = Some(self.app.sign_in_again(&thief).await) };
+        let (_, pressed) = self
+            .press_around(secret(&notice), around, knocked_out, meanwhile)
+            .await;
+        let id = pressed["sign_out"]["id"].as_str().unwrap_or_default();
+        let (store, limits) = (&self.app.bundle.store, &self.app.bundle.limits);
+        let receipt = store
+            .receipt(thief.account, id.parse().unwrap(), limits)
+            .await;
+        let sign_out = receipt.unwrap().expect("a receipt").sign_out;
+        let row = self.app.row(&back.expect("it signed in")).await;
+        if !sign_out.ends(row.session, row.epoch) {
+            return Some("the receipt is that of the session that was ended");
+        }
+
+        let (thief, notice) = self.new_device().await;
+        let mut own = None;
+        let meanwhile = async {
+            let reply = self.app.bundle.sign_out_this(&thief.token).await;
+            own = Some(sign_out_of(&reply).to_string());
+        };
+        self.press_around(secret(&notice), around, knocked_out, meanwhile)
+            .await;
+        let refused = json_of(&self.app.bundle.who_am_i(&thief.token).await);
+        if refused["sign_out"].as_str() != own.as_deref() {
+            return Some("the first end of a session is its end");
+        }
+
+        let (thief, notice) = self.new_device().await;
+        let mut back = None;
+        let meanwhile = async {
+            assert_eq!(self.press(secret(&notice)).await.0, 200);
+            back = Some(self.app.sign_in_again(&thief).await);
+        };
+        let rows = HeldUp::BeforeItsRows;
+        let (status, _) = self
+            .press_around(secret(&notice), rows, knocked_out, meanwhile)
+            .await;
+        let is_in = self.is_signed_in(&back.expect("it signed in")).await;
+        (status != 404 || !is_in).then_some("a link works once")
+    }
+}
+
+#[tokio::test]
+async fn a_press_keeps_the_rules_in_a_race_and_needs_each_of_its_conditions() {
+    let (it, _) = Notifying::with_laptop().await;
+    assert_eq!(it.broken_rule(None).await, None);
+
+    let (_, notice) = it.new_device().await;
+    it.aws().clear_calls();
+    assert_eq!(it.press(secret(&notice)).await.0, 200);
+    let calls = it.aws().calls().into_iter();
+    let clauses: Vec<Clause> = calls.flat_map(|call| clauses("press", &call)).collect();
+    let texts: Vec<&str> = clauses.iter().map(|clause| &*clause.text).collect();
+    let wanted = [
+        "attribute_not_exists(answer)",
+        "session_id = :session",
+        "#state = :signed_in",
+    ];
+    assert_eq!(texts, wanted);
+    for clause in &clauses {
+        assert!(it.broken_rule(Some(clause)).await.is_some(), "{clause:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_press_ends_the_session_that_the_device_has_now() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (thief, notice) = it.new_device().await;
+    let again = it.app.sign_in_again(&thief).await;
+
+    assert_eq!(it.press(secret(&notice)).await.0, 200);
+
+    assert!(!it.is_signed_in(&again).await);
+}
+
+#[tokio::test]
+async fn a_press_after_the_session_has_ended_reports_that_end() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    for scope in ["device", "others"] {
+        let (thief, notice) = it.new_device().await;
+        let id = it.app.sign_out(&laptop, &thief, scope).await;
+
+        let (status, pressed) = it.press(secret(&notice)).await;
+
+        assert_eq!(status, 200);
+        assert_eq!(pressed["sign_out"]["id"], id.to_string(), "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_worthless_when_it_is_changed_old_or_of_another_notice() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (thief, notice) = it.new_device().await;
+    let (_, other) = it.new_device().await;
+    let token = domain::NoticeToken::parse(secret(&notice)).unwrap();
+    let of_other = domain::NoticeToken::parse(secret(&other)).unwrap();
+    let forged = domain::NoticeToken::new(token.account(), of_other.notice(), [7; 32]).to_text();
+    let cut = &secret(&notice)[1..];
+
+    for worthless in [&**forged, cut, "", "cfn_"] {
+        assert_eq!(it.press(worthless).await.0, 404, "{worthless}");
+    }
+    it.app.advance(SignedDuration::from_hours(7 * 24));
+    let (status, problem) = it.press(secret(&notice)).await;
+    assert_eq!(status, 404);
+    assert_eq!(problem["type"], "urn:curfew:problem:notice-not-found");
+    assert!(it.is_signed_in(&thief).await);
+}
+
+#[tokio::test]
+async fn the_messages_are_listed_newest_first_for_their_account_alone() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let mut references = Vec::new();
+    for _ in 0..3 {
+        references.push(it.new_device().await.1.reference);
+    }
+    references.reverse();
+    let list = async |token: &str, query: Option<(&str, &str)>| {
+        let mut event = event("GET", "/v1/messages", Some(token), None);
+        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        event.query_string_parameters = HashMap::from_iter(query).into();
+        it.app.bundle.send(event).await
+    };
+
+    let all = json_of(&list(&laptop.token, None).await);
+    let listed: Vec<&str> = all["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["reference"].as_str().unwrap())
+        .collect();
+    assert_eq!(listed, references);
+    let first = json_of(&list(&laptop.token, Some(("limit", "2"))).await);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = json_of(&list(&laptop.token, Some(("cursor", cursor))).await);
+    assert_eq!(rest["messages"][0]["reference"], references[2].as_str());
+    assert!(rest["next_cursor"].is_null());
+    let [stranger] = it.app.other_account().await;
+    assert_eq!(
+        json_of(&list(&stranger.token, None).await)["messages"],
+        json!([])
+    );
+    let refused = list(&laptop.token, Some(("limit", "101"))).await;
+    assert_eq!(problem_of(&refused), (400, "request-invalid".to_owned()));
+}
+
+#[tokio::test]
+async fn no_text_that_a_device_chose_is_in_a_notice() {
+    let (it, _) = Notifying::with_laptop().await;
+    let key = domain::DeviceKey::new(it.app.clock.now(), runtime::random()).to_text();
+    let bait = "Call +1 555 0100 or evil.example";
+    let info = json!({ "name": bait, "type": "tv", "os": bait, "app": bait, "model": bait });
+    let reply = it.app.bundle.log_in_as(EMAIL, PASSWORD, &key, &info).await;
+    let device = TestDevice::of(&reply);
+
+    let told = it.told(&signed_in(it.app.row(&device).await, None)).await;
+
+    let text = serde_json::to_string(&told).unwrap();
+    assert!(text.contains("\"device_type\":\"tv\""), "{text}");
+    assert!(!text.contains("555") && !text.contains("evil"), "{text}");
+}
+
+#[tokio::test]
+async fn a_new_device_is_told_by_a_mail_whose_link_ends_it_in_the_deployed_stack() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let thief = household.sign_in(TV).await;
+
+    let [mail] = <[_; 1]>::try_from(inbox::wait_for(&household.email, 1).await).unwrap();
+
+    assert_eq!(mail.subject, "A device signed in");
+    let link = format!("{}#/notice/", stack().page_url());
+    let (_, rest) = mail
+        .body_text
+        .split_once(&link)
+        .expect("a link to the page");
+    let secret = rest.lines().next().unwrap();
+    let body = json!({ "secret": secret, "action": "end" });
+    let press = Api::default().call("POST", "/v1/notices/actions");
+    let pressed = press.json(&body).send().await.done(200);
+    assert_eq!(thief.ended().await["sign_out"], pressed["sign_out"]["id"]);
+    assert!(laptop.is_signed_in().await);
+    let listed = laptop.get("/v1/messages").await.done(200);
+    let [message] = listed["messages"].as_array().unwrap().as_slice() else {
+        panic!("{listed}");
+    };
+    assert_eq!(message["answer"], "end");
+    let reference = message["reference"].as_str().unwrap();
+    assert!(mail.body_text.contains(reference));
+}
