@@ -27,6 +27,7 @@ mod moments;
 mod nothing_lost;
 mod notices;
 mod openapi;
+mod packages;
 mod page;
 mod races;
 mod receipts;
