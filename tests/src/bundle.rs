@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
-use domain::{DeviceId, Limits};
+use domain::{DeviceId, Limits, SignInBudgets};
 use http_api::{Event, OriginPolicy, Reply};
 use runtime::Clock;
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ impl Bundle {
         }
         Self {
             register: deps!(register, rules: rules, hasher: hasher()),
-            login: deps!(login, limits: limits, hasher: hasher()),
+            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), hasher: hasher()),
             session: deps!(session, limits: limits),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),

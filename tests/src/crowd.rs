@@ -384,6 +384,7 @@ fn row(
         state: DeviceState::SignedIn,
         seen_at: None,
         notified_at: None,
+        recognized_until: None,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! The device keys of a request: which device signs in, and by which key.
 
-use domain::{Account, AccountId, Device, DeviceId, DeviceKey, Timestamp};
+use domain::recognition::is_recognized;
+use domain::{Account, AccountId, Device, DeviceId, DeviceKey, Limits, Timestamp};
 use http_api::{DEVICE_COOKIE, Request};
 use zeroize::Zeroizing;
 
@@ -23,7 +24,7 @@ pub(crate) struct DeviceKeys {
 }
 
 /// The key of the device that signs in, and the row that it names, if there is one.
-pub(crate) struct Recognized<'a> {
+pub(crate) struct Identified<'a> {
     pub(crate) key: &'a DeviceKey,
     pub(crate) before: Option<Device>,
 }
@@ -53,24 +54,34 @@ impl DeviceKeys {
         self.keys.iter().map(|key| key.device_in(account)).collect()
     }
 
+    /// Returns the key that was used last.
+    pub(crate) fn last(&self) -> Option<&DeviceKey> {
+        self.keys.last()
+    }
+
+    /// Returns the last key that names one of the rows, if that device is recognized.
+    pub(crate) fn recognized(
+        &self,
+        account: &Account,
+        rows: &[Device],
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Option<&DeviceKey> {
+        let (key, row) = self.find(account, rows)?;
+        is_recognized(account, &rows[row], limits, now).then(|| &self.keys[key])
+    }
+
     /// Returns the last key that names one of the rows, with this row. Without one,
     /// returns a key for a new device, and makes it if the request has none.
-    pub(crate) fn recognize(
+    pub(crate) fn identify(
         &mut self,
         account: &Account,
         rows: Vec<Device>,
         now: Timestamp,
-    ) -> Recognized<'_> {
-        let is_named = |key: &DeviceKey, row: &Device| {
-            key.device_in(account.id) == row.id && key.hash_in(account.id).matches(&row.key_hash)
-        };
-        let found = self.keys.iter().enumerate().rev().find_map(|(at, key)| {
-            let row = rows.iter().position(|row| is_named(key, row))?;
-            Some((at, row))
-        });
-        if let Some((at, row)) = found {
+    ) -> Identified<'_> {
+        if let Some((at, row)) = self.find(account, &rows) {
             let before = rows.into_iter().nth(row);
-            return Recognized {
+            return Identified {
                 key: &self.keys[at],
                 before,
             };
@@ -80,10 +91,21 @@ impl DeviceKeys {
             self.keys.push(DeviceKey::new(now, runtime::random()));
             self.keys.len() - 1
         });
-        Recognized {
+        Identified {
             key: &self.keys[at],
             before: None,
         }
+    }
+
+    /// Returns the positions of the last key that names one of the rows, and of this row.
+    fn find(&self, account: &Account, rows: &[Device]) -> Option<(usize, usize)> {
+        let is_named = |key: &DeviceKey, row: &Device| {
+            key.device_in(account.id) == row.id && key.hash_in(account.id).matches(&row.key_hash)
+        };
+        self.keys.iter().enumerate().rev().find_map(|(at, key)| {
+            let row = rows.iter().position(|row| is_named(key, row))?;
+            Some((at, row))
+        })
     }
 
     /// Returns the value of a page's cookie: the keys that it had, and the used one at the

@@ -6,19 +6,25 @@
 )]
 
 mod attempt;
+mod charges;
 mod device_keys;
 mod new_session;
 mod page;
+mod verify;
 
 use std::mem;
 use std::sync::Mutex;
 
-use domain::password::{Hasher, Password, PasswordCheck, StoredHash};
+use domain::password::Hasher;
 use domain::session::{SessionStatus, session_status};
-use domain::{Account, AccountId, DeviceType, EndedSession, Limits, Rfc3339, Timestamp};
+use domain::{
+    Account, AccountId, DeviceType, EndedSession, Limits, Rfc3339, SignInBudgets, Timestamp,
+};
+use futures_util::future::join;
 use http_api::{
     AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
-    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE, cookie, serve,
+    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE,
+    TooManyAttempts, cookie, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -27,18 +33,21 @@ use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 use attempt::Attempt;
+use charges::Charges;
 use device_keys::DeviceKeys;
 use new_session::NewSession;
 use page::{EndedEarlier, end_earlier};
+use verify::{Verified, require_enabled};
 
 /// The most attempts of a sign-in when other writes change the same rows in between.
 /// One more than for other writes: the client has just waited for a hash.
 const ATTEMPTS: u32 = 4;
 
-/// Reads identities; writes accounts, devices and receipts.
+/// Reads identities; writes accounts, devices, receipts and counters of attempts.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
+    pub budgets: SignInBudgets,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     /// Locked while a hash is computed in its buffer.
@@ -196,46 +205,54 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid,
+        RequestProblems, BodyProblems, CredentialsInvalid, TooManyAttempts,
     ),
 )]
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let mut attempt = Attempt::read(request)?;
     let mut keys = mem::take(&mut attempt.device_keys);
-    let found = deps.store.account_by_email(&attempt.email).await?;
-    // For an unknown address, read the rows of a random account and verify against a
-    // dummy hash, so that the answer takes as long as for a wrong password.
-    let account_id = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
-    let mut verified: Option<StoredHash> = None;
-    let mut needs_rehash = false;
+    // On the heap: the futures of the SDK are large.
+    let charging = Box::pin(Charges::begin(deps, request, &attempt.email, &keys, now));
+    let reading = Box::pin(first_rows(deps, &attempt, &keys));
+    let (read, charges) = join(reading, charging).await;
+    let (mut charges, (account_id, mut rows)) = (charges?, read?);
+    Box::pin(charges.complete(&keys, &rows)).await?;
+    let mut verified = Verified::default();
     for _ in 0..ATTEMPTS {
-        let Rows { account, devices } = deps
-            .store
-            .rows(account_id, &keys.devices_in(account_id))
-            .await?;
-        let stored = account.as_ref().map(|account| &account.password_hash);
-        if verified.is_none() || verified.as_ref() != stored {
-            needs_rehash = verify(deps, request, &attempt.password, account.as_ref())?;
-            verified = stored.cloned();
-        }
+        let Rows { account, devices } = rows;
+        verified.verify(deps, request, &attempt.password, account.as_ref())?;
         let account = require_enabled(request, account)?;
-        let device = keys.recognize(&account, devices, now);
-        let mut session = NewSession::new(&deps.limits, request, &attempt, &account, device, now);
+        let is_recognized = charges.are_of_recognized(&keys, &account, &devices);
+        let device = keys.identify(&account, devices, now);
+        let begin = (&account, device, is_recognized);
+        let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
         request.note_device(session.row.id);
         session.earlier = end_earlier(deps, request, &attempt, &session.row, now).await?;
-        match write(deps, &account, &session, now).await? {
-            WriteOutcome::Done => {
-                if needs_rehash {
-                    rehash(deps, &attempt.password, &account).await;
-                }
-                return Ok(answer(deps, &attempt, &account, session, &keys, now));
-            }
-            // Another write came first, or the answer to ours was lost. The same
-            // session must not be written twice: the next round makes a new one.
-            WriteOutcome::Stale => {}
+        let writing = Box::pin(write(deps, &account, &session, now));
+        if join(writing, charges.give_back()).await.0? == WriteOutcome::Done {
+            charges.end_failures().await;
+            verified.rehash(deps, &attempt.password, &account).await;
+            return Ok(answer(deps, &attempt, &account, session, &keys, now));
         }
+        // Another write came first, or the answer to ours was lost. The same session must
+        // not be written twice: the next round makes a new one.
+        let devices = keys.devices_in(account_id);
+        rows = deps.store.rows(account_id, &devices).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+/// Reads the account of the address and the rows of the device keys in it. For an unknown
+/// address, reads those of a random account, so that it costs the same.
+async fn first_rows(
+    deps: &Deps,
+    attempt: &Attempt,
+    keys: &DeviceKeys,
+) -> Result<(AccountId, Rows), StoreError> {
+    let found = deps.store.account_by_email(&attempt.email).await?;
+    let account = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
+    let rows = deps.store.rows(account, &keys.devices_in(account)).await?;
+    Ok((account, rows))
 }
 
 /// Writes the new session's row. If the row still holds a session that an account-wide
@@ -260,52 +277,6 @@ async fn write(
     }
     let replaced = new.replaced.as_ref().map(|before| before.session);
     deps.store.sign_in(&new.row, replaced, &deps.limits).await
-}
-
-/// Verifies the password, with the same work when there is no account. Returns whether
-/// its hash was made with parameters that have changed since.
-fn verify(
-    deps: &Deps,
-    request: &Request,
-    password: &Password,
-    account: Option<&Account>,
-) -> Result<bool, Problem> {
-    let stored = account.map(|account| &account.password_hash);
-    match runtime::lock(&deps.hasher).verify(password, stored) {
-        PasswordCheck::Match { needs_rehash } => Ok(needs_rehash),
-        PasswordCheck::Mismatch => {
-            if let Some(account) = account {
-                request.note_account(account.id);
-            }
-            request.note_outcome(account.map_or("unknown-address", |_| "wrong-password"));
-            Err(Problem::CredentialsInvalid)
-        }
-    }
-}
-
-/// Stores a hash with the current parameters. The sign-in succeeds in any case: after a
-/// failure, the next sign-in tries again.
-async fn rehash(deps: &Deps, password: &Password, account: &Account) {
-    let new = runtime::lock(&deps.hasher).hash(password, runtime::random());
-    match deps
-        .store
-        .rehash(account.id, &account.password_hash, &new)
-        .await
-    {
-        Ok(WriteOutcome::Done | WriteOutcome::Stale) => {}
-        Err(error) => tracing::warn!(cause = error.chain(), "rehash failed"),
-    }
-}
-
-/// Returns the account, if it exists and is not disabled.
-fn require_enabled(request: &Request, account: Option<Account>) -> Result<Account, Problem> {
-    let account = account.ok_or(Problem::CredentialsInvalid)?;
-    request.note_account(account.id);
-    if account.disabled_at.is_some() {
-        request.note_outcome("account-disabled");
-        return Err(Problem::CredentialsInvalid);
-    }
-    Ok(account)
 }
 
 fn answer(

@@ -17,11 +17,13 @@ fn deps() -> Result<Deps, Error> {
         identities: runtime::required("IDENTITIES_TABLE")?,
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
         limits: runtime::limits()?,
+        budgets: runtime::sign_in_budgets()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         hasher: Mutex::new(Hasher::lazy()),

@@ -2,12 +2,13 @@
 
 use device_info::{ClientHints, ReportedInfo};
 use domain::device::EndingActs;
+use domain::recognition::recognized_until;
 use domain::{Account, Device, DeviceInfo, DeviceState, Limits, SessionId, Timestamp, Token};
 use http_api::Request;
 use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
-use crate::device_keys::Recognized;
+use crate::device_keys::Identified;
 use crate::page::EndedEarlier;
 
 /// A new session: the row to write, and the secrets to show.
@@ -21,13 +22,12 @@ pub(crate) struct NewSession {
 }
 
 impl NewSession {
-    /// Creates a session for a device.
+    /// Creates a session for a device of the account, which is recognized or not.
     pub(crate) fn new(
         limits: &Limits,
         request: &Request,
         attempt: &Attempt,
-        account: &Account,
-        Recognized { key, before }: Recognized<'_>,
+        (account, Identified { key, before }, is_recognized): (&Account, Identified<'_>, bool),
         now: Timestamp,
     ) -> Self {
         let token = Token::new(account.id, key.device_in(account.id), runtime::random());
@@ -46,6 +46,7 @@ impl NewSession {
             last_epoch: account.epoch,
             first_signed_in_at: first_sign_in(before.as_ref(), now),
             signed_in_at: now,
+            recognized_until: is_recognized.then(|| recognized_until(now)),
             verified_at: now,
             last_active_at: now,
             expires_at: limits.expires_at(now),

@@ -148,6 +148,9 @@ pub struct Device {
     pub first_signed_in_at: Timestamp,
     /// The time when the session began.
     pub signed_in_at: Timestamp,
+    /// The time until which a proof lets the device be recognized. It is judged, never just
+    /// believed: see [`crate::recognition`].
+    pub recognized_until: Option<Timestamp>,
     /// The time when the owner last entered the password on it.
     pub verified_at: Timestamp,
     /// The time of its last activity, up to [`TOUCH_INTERVAL`] ago.

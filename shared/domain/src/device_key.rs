@@ -23,6 +23,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
+use crate::attempts::CounterKey;
+use crate::email::EmailAddress;
 use crate::ids::{AccountId, DeviceId};
 use crate::token::{Malformed, SECRET_BYTES, stored};
 
@@ -110,6 +112,13 @@ impl DeviceKey {
             .chain_update(account.as_bytes())
             .chain_update(self.secret);
         DeviceKeyHash(hash.finalize().into())
+    }
+
+    /// Returns the key of the counter for the device's sign-ins to an address. It is known
+    /// before the address's account is.
+    #[must_use]
+    pub fn counter_for(&self, address: &EmailAddress) -> CounterKey {
+        CounterKey::new("device", &[&self.secret, address.as_normal().as_bytes()])
     }
 
     /// Returns whether a device without a row may get the id that this key names.

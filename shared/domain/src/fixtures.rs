@@ -53,6 +53,7 @@ pub(crate) fn authenticated() -> Authenticated {
             state: DeviceState::SignedIn,
             seen_at: None,
             notified_at: None,
+            recognized_until: None,
             ending_acts: crate::device::EndingActs::default(),
         },
     }

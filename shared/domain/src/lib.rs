@@ -17,8 +17,10 @@ pub mod networks;
 pub mod notice;
 pub mod password;
 pub mod receipt;
+pub mod recognition;
 pub mod rfc3339;
 pub mod session;
+pub mod sign_in_budgets;
 pub mod sign_out;
 pub mod token;
 
@@ -38,6 +40,7 @@ pub use notice::{Notice, NoticeAnswer, NoticeDevice, NoticeEvent, NoticeHash, No
 pub use receipt::{Acknowledgement, EntryState, Receipt, ReceiptEntry, SessionProof, Step, Total};
 pub use rfc3339::Rfc3339;
 pub use session::{AuthError, Authenticated, authenticate};
+pub use sign_in_budgets::SignInBudgets;
 pub use sign_out::{EndedSession, SignOut, SignOutTarget};
 pub use token::{SocketTicket, TicketHash, Token, TokenHash};
 

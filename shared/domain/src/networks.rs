@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use jiff::SignedDuration;
+
 use crate::attempts::{Budget, CounterKey};
 
 /// The times by which the budget of an IPv6 /48, which may be one customer's or a whole
@@ -23,6 +25,14 @@ pub fn networks_of(ip: Option<IpAddr>, budget: Budget) -> Vec<(CounterKey, Budge
             (key(&ip.octets()[..6]), budget.times(TIMES_OF_48)),
         ],
     }
+}
+
+/// Returns one of 256 groups of networks, each of very many, so that a log shows no address.
+#[must_use]
+pub fn group_of(ip: Option<IpAddr>) -> u8 {
+    let budget = Budget::new(1, SignedDuration::ZERO);
+    let narrowest = networks_of(ip, budget).into_iter().next();
+    narrowest.map_or(0, |(key, _)| key.as_bytes()[0])
 }
 
 /// Ranges of addresses, such as `203.0.113.0/24, 2001:db8::/32`.
@@ -83,7 +93,6 @@ pub struct InvalidRange(String);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::SignedDuration;
 
     fn keys(ip: &str) -> Vec<CounterKey> {
         let budget = Budget::new(30, SignedDuration::from_secs(10));

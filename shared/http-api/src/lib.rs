@@ -15,6 +15,7 @@ mod form;
 mod log;
 mod object;
 mod paging;
+mod password_reason;
 mod problem;
 mod request;
 mod responses;
@@ -36,12 +37,13 @@ pub use form::Form;
 pub use object::Object;
 pub use origin_policy::OriginPolicy;
 pub use paging::Paging;
-pub use problem::{PasswordReason, Problem, ProblemDocument};
+pub use password_reason::PasswordReason;
+pub use problem::{Problem, ProblemDocument};
 pub use request::Request;
 pub use responses::{
     BodyProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
     IamProblems, NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited, RequestProblems,
-    SignOutNotFound, TokenProblems,
+    SignOutNotFound, TokenProblems, TooManyAttempts,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

@@ -15,6 +15,7 @@ struct Fields {
     account: Option<AccountId>,
     device: Option<DeviceId>,
     outcome: Option<&'static str>,
+    network: Option<u8>,
 }
 
 impl LogFields {
@@ -28,6 +29,10 @@ impl LogFields {
 
     pub(crate) fn set_outcome(&self, outcome: &'static str) {
         self.update(|fields| fields.outcome = Some(outcome));
+    }
+
+    pub(crate) fn set_network(&self, group: u8) {
+        self.update(|fields| fields.network = Some(group));
     }
 
     /// Writes the line. An outcome that the handler has set wins over `outcome`.
@@ -48,6 +53,7 @@ impl LogFields {
             outcome = fields.outcome.unwrap_or(outcome),
             account = fields.account.map(tracing::field::display),
             device = fields.device.map(tracing::field::display),
+            network = fields.network,
             duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
             "request"
         );

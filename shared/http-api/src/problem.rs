@@ -1,5 +1,7 @@
 //! Problem documents (RFC 9457), one for each fault that a client can act on.
 
+use std::time::Duration;
+
 use domain::password::Rejection;
 use domain::{DeviceId, EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
@@ -8,6 +10,7 @@ use store::StoreError;
 use utoipa::ToSchema;
 
 use crate::answer::Answer;
+use crate::password_reason::PasswordReason;
 use crate::views::SignedOutBy;
 
 /// The types are URNs, so that they are the same in every deployment.
@@ -80,30 +83,13 @@ pub enum Problem {
         /// The seconds after which it may again.
         retry_after: i64,
     },
+    /// Too many passwords were tried.
+    TooManyAttempts {
+        /// The seconds after which the next attempt is admitted.
+        retry_after: i64,
+    },
     /// A service that this needs failed or timed out. Retry.
     Unavailable,
-}
-
-/// A reason for which a new password was rejected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = PasswordReason)]
-pub struct PasswordReason {
-    /// A name for programs: `too_short`, `too_long`, `common`, `own_words`,
-    /// `guessable` or `unchanged`.
-    #[schema(example = "too_short")]
-    pub code: &'static str,
-    /// A sentence for people.
-    #[schema(example = "The password must have at least 15 characters.")]
-    pub detail: String,
-}
-
-impl From<Rejection> for PasswordReason {
-    fn from(rejection: Rejection) -> Self {
-        Self {
-            code: rejection.name(),
-            detail: rejection.to_string(),
-        }
-    }
 }
 
 /// A problem document (RFC 9457).
@@ -173,6 +159,15 @@ impl Problem {
         }
     }
 
+    /// Creates the problem of too many passwords. The next attempt is admitted after `wait`.
+    #[must_use]
+    pub fn too_many_attempts(wait: Duration) -> Self {
+        let seconds = i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+        Self::TooManyAttempts {
+            retry_after: seconds.max(1),
+        }
+    }
+
     /// Creates the problem of a new password that breaks rules.
     #[must_use]
     pub fn password_rejected(rejections: Vec<Rejection>) -> Self {
@@ -200,6 +195,7 @@ impl Problem {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed { .. } => "method-not-allowed",
             Self::RateLimited { .. } => "rate-limited",
+            Self::TooManyAttempts { .. } => "too-many-attempts",
             Self::Unavailable => "unavailable",
         }
     }
@@ -223,7 +219,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTooLarge { .. } => 413,
             Self::PasswordRejected(_) => 422,
-            Self::RateLimited { .. } => 429,
+            Self::RateLimited { .. } | Self::TooManyAttempts { .. } => 429,
             Self::Unavailable => 503,
         }
     }
@@ -249,6 +245,7 @@ impl Problem {
             Self::NotFound => "Not found.",
             Self::MethodNotAllowed { .. } => "Method not allowed.",
             Self::RateLimited { .. } => "Too many sign-outs.",
+            Self::TooManyAttempts { .. } => "Too many attempts.",
             Self::Unavailable => "The service is not available.",
         }
     }
@@ -283,6 +280,7 @@ impl Problem {
                 ));
             }
             Self::NoticeNotFound => "It was used, is older than seven days, or is not complete.",
+            Self::TooManyAttempts { retry_after } => return Some(too_many_attempts(*retry_after)),
             Self::Unavailable => "The request may not have taken effect. Try again soon.",
             Self::DeviceNotFound
             | Self::SignOutNotFound
@@ -352,6 +350,15 @@ impl Problem {
     }
 }
 
+/// Returns the text for a person, with the time rounded up to minutes.
+fn too_many_attempts(retry_after: i64) -> String {
+    let wait = match (retry_after + 59) / 60 {
+        ..=1 => "a minute".to_owned(),
+        minutes => format!("{minutes} minutes"),
+    };
+    format!("Too many wrong passwords were tried. Wait {wait} and try again.")
+}
+
 /// Logs the cause, which the client does not learn.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
@@ -371,7 +378,7 @@ impl From<Problem> for Answer {
             answer = answer.with_header("allow", allow);
         }
         match problem {
-            Problem::RateLimited { retry_after } => {
+            Problem::RateLimited { retry_after } | Problem::TooManyAttempts { retry_after } => {
                 answer = answer.with_header("retry-after", &retry_after.to_string());
             }
             Problem::Unavailable => answer = answer.with_header("retry-after", "1"),

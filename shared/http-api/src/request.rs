@@ -207,6 +207,12 @@ impl Request {
         }
     }
 
+    /// Returns the caller's address, as [`Request::place`] has it.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.place().ip?.parse().ok()
+    }
+
     /// Sets the account of the log line.
     pub fn note_account(&self, account: AccountId) {
         self.log.set_account(account);
@@ -215,6 +221,12 @@ impl Request {
     /// Sets the device of the log line.
     pub fn note_device(&self, device: DeviceId) {
         self.log.set_device(device);
+    }
+
+    /// Sets the group of the caller's network in the log line: one of 256, each of many
+    /// networks, so that it shows no address.
+    pub fn note_network(&self, group: u8) {
+        self.log.set_network(group);
     }
 
     /// Sets an outcome of the log line that the answer does not show.

@@ -133,6 +133,16 @@ impl IntoResponses for RateLimited {
     }
 }
 
+/// The problem of too many passwords.
+#[derive(Debug)]
+pub enum TooManyAttempts {}
+
+impl IntoResponses for TooManyAttempts {
+    fn responses() -> Responses {
+        grouped(&[Problem::TooManyAttempts { retry_after: 280 }])
+    }
+}
+
 /// The problem of a device that the account does not have.
 #[derive(Debug)]
 pub enum DeviceNotFound {}

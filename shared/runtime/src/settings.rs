@@ -1,7 +1,11 @@
 //! The settings that several functions share, read once at start-up.
 
-use domain::Limits;
+use std::fmt::Display;
+use std::str::FromStr;
+
 use domain::password::PasswordRules;
+use domain::sign_in_budgets::{FAILURES_IN_A_ROW, PAUSE_WITHOUT_MAIL};
+use domain::{Budget, Limits, SignInBudgets};
 use jiff::SignedDuration;
 use origin_policy::{Distribution, OriginPolicy};
 
@@ -58,6 +62,48 @@ pub fn password_rules() -> Result<PasswordRules, ConfigError> {
     PasswordRules::with_min_length(length).map_err(|_| ConfigError::Invalid {
         name,
         expected: "a length from 8 to 64",
+    })
+}
+
+/// Reads `ADDRESS_BUDGET` (10/300), `NETWORK_BUDGET` (30/10) and `DEVICE_BUDGET` (5/60),
+/// `MOST_FAILURES` (100), `UNCOUNTED_NETWORKS` (none) and `MAIL_FROM` (none).
+///
+/// # Errors
+/// [`ConfigError`], if one is malformed.
+pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
+    let defaults = SignInBudgets::default();
+    let most = number("MOST_FAILURES", FAILURES_IN_A_ROW)?;
+    if !(1..=FAILURES_IN_A_ROW).contains(&most) {
+        return Err(ConfigError::Invalid {
+            name: "MOST_FAILURES",
+            expected: "a number from 1 to 100",
+        });
+    }
+    // With mail, a pass is the way past the limit.
+    let sends_mail = optional("MAIL_FROM").is_some();
+    let pause = (!sends_mail).then_some(PAUSE_WITHOUT_MAIL);
+    Ok(SignInBudgets {
+        address: parsed("ADDRESS_BUDGET", defaults.address)?.with_in_a_row(most, pause),
+        network: parsed("NETWORK_BUDGET", defaults.network)?,
+        device: Budget {
+            in_a_row: defaults.device.in_a_row,
+            ..parsed("DEVICE_BUDGET", defaults.device)?
+        },
+        uncounted: parsed("UNCOUNTED_NETWORKS", defaults.uncounted)?,
+    })
+}
+
+/// Reads a variable whose errors say what is wrong with it.
+fn parsed<T>(name: &'static str, default: T) -> Result<T, ConfigError>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    optional(name).map_or(Ok(default), |text| {
+        text.parse().map_err(|error: T::Err| ConfigError::Wrong {
+            name,
+            fault: error.to_string(),
+        })
     })
 }
 

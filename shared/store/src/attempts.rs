@@ -39,6 +39,18 @@ pub struct Charged {
     pub in_a_row: u32,
 }
 
+impl Charged {
+    /// Returns a charge of nothing: to give it back only ends the failures in a row.
+    #[must_use]
+    pub fn nothing(counter: CounterKey) -> Self {
+        Self {
+            counter,
+            cost: SignedDuration::ZERO,
+            in_a_row: 0,
+        }
+    }
+}
+
 impl Store {
     /// Counts an attempt, if the counter's budget admits it.
     ///

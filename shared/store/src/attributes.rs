@@ -43,6 +43,7 @@ pub(crate) const SIGNED_IN_AT: &str = "signed_in_at";
 pub(crate) const VERIFIED_AT: &str = "verified_at";
 pub(crate) const LAST_ACTIVE_AT: &str = "last_active_at";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
+pub(crate) const RECOGNIZED_UNTIL: &str = "recognized_until";
 pub(crate) const ACTS_HOUR: &str = "acts_hour";
 pub(crate) const ACTS: &str = "acts";
 pub(crate) const SIGNED_OUT_AT: &str = "signed_out_at";

@@ -339,7 +339,7 @@ async fn a_sign_in_whose_write_lost_its_answer_leaves_one_device() {
     let app = TestApp::new().await;
     let key = own_key(&app, SignedDuration::ZERO);
     app.aws.intercept(|call| {
-        if call.is_write() {
+        if call.operation == "PutItem" {
             Intercept::LoseAnswer
         } else {
             Intercept::Make

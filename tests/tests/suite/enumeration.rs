@@ -7,6 +7,7 @@ use curfew_tests::app::TestApp;
 use curfew_tests::bundle::json_of;
 use curfew_tests::wire::Call;
 use http_api::Reply;
+use jiff::SignedDuration;
 use serde_json::Value;
 
 const WRONG: &str = OTHER_PASSWORD;
@@ -38,6 +39,8 @@ async fn register(app: &TestApp, email: &str) -> Seen {
 }
 
 async fn log_in(app: &TestApp, email: &str, password: &str, key: Option<&str>) -> Seen {
+    // So long that the network's counter is as before.
+    app.advance(SignedDuration::from_hours(1));
     seen(app, app.bundle.log_in(email, password, key)).await
 }
 
@@ -93,6 +96,26 @@ async fn a_disabled_account_looks_like_a_wrong_password() {
     assert_eq!(disabled.status, 401);
     assert_eq!(wrong, disabled);
     assert_eq!(unknown, disabled);
+}
+
+#[tokio::test]
+async fn over_its_budget_every_address_looks_alike() {
+    let (app, [device]): (_, [TestDevice; 1]) = TestApp::with_devices().await;
+    app.disable(device.account).await;
+    app.register("eve@example.com").await;
+    let mut over_budget = Vec::new();
+    for email in [EMAIL, UNKNOWN, "eve@example.com"] {
+        app.advance(SignedDuration::from_hours(1));
+        for _ in 0..10 {
+            app.bundle.log_in(email, WRONG, None).await;
+        }
+        over_budget.push(seen(&app, app.bundle.log_in(email, PASSWORD, None)).await);
+    }
+
+    let [disabled, unknown, enabled] = over_budget.try_into().unwrap();
+    assert_eq!(disabled.status, 429);
+    assert_eq!(disabled, unknown);
+    assert_eq!(disabled, enabled);
 }
 
 #[tokio::test]

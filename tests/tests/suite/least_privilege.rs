@@ -398,6 +398,7 @@ const ALLOWED: [(&str, &[&[&str]]); 21] = [
             "BatchGetItem Accounts",
             "UpdateItem Accounts",
             "UpdateItem Accounts.password_hash",
+            "UpdateItem Attempts",
             "BatchGetItem Devices",
             "PutItem Devices",
             "UpdateItem Devices",

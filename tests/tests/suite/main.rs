@@ -33,6 +33,7 @@ mod races;
 mod receipts;
 mod redrive;
 mod route_keys;
+mod sign_in_limits;
 mod smoke;
 mod sockets;
 mod subscribing;

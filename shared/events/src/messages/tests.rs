@@ -47,6 +47,7 @@ fn television(n: u8) -> Device {
         state: DeviceState::SignedIn,
         seen_at: None,
         notified_at: None,
+        recognized_until: None,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

@@ -13,10 +13,10 @@ use domain::{AccountId, DeviceId, DeviceKeyHash, Limits, Reason, Scope, SessionI
 use crate::attributes::{
     ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID,
     DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT,
-    LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, REASON, REPORTED_NAME, Reader, SCOPE,
-    SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
-    SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
-    WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
+    LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME,
+    Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT,
+    SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH,
+    VERIFIED_AT, WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -185,6 +185,9 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     set(EXPIRES_AT, timestamp(device.expires_at));
     set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
     set(LAST_WRITE, string(WRITE_SIGN_IN));
+    if let Some(until) = device.recognized_until {
+        set(RECOGNIZED_UNTIL, timestamp(until));
+    }
     item
 }
 
@@ -264,6 +267,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         last_epoch,
         first_signed_in_at: row.timestamp(FIRST_SIGNED_IN_AT)?,
         signed_in_at: row.timestamp(SIGNED_IN_AT)?,
+        recognized_until: row.timestamp_opt(RECOGNIZED_UNTIL)?,
         verified_at: row.timestamp(VERIFIED_AT)?,
         last_active_at: row.timestamp(LAST_ACTIVE_AT)?,
         expires_at: row.timestamp(EXPIRES_AT)?,

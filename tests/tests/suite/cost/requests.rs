@@ -4,6 +4,7 @@ use curfew_tests::account::{EMAIL, PASSWORD};
 use curfew_tests::bundle::json_of;
 use curfew_tests::metered::{Metered, device_of, sign_out_of};
 use domain::DeviceKey;
+use domain::recognition::EARNED_AFTER;
 use jiff::SignedDuration;
 
 use super::{Named, OTHER_PASSWORD};
@@ -35,6 +36,8 @@ async fn signed_in() -> Vec<Named> {
     costs.push(("rename", m.cost(rename).await));
     let one = bundle.sign_out_device(&laptop, device_of(&tv));
     costs.push(("sign-out-one", m.cost(one).await));
+    // A device that is signed in for so long is recognized.
+    m.app.clock.advance(EARNED_AFTER);
     let reply = bundle.log_in(EMAIL, PASSWORD, Some(&laptop_key)).await;
     let key = json_of(&reply)["device_key"].as_str().unwrap().to_owned();
     let again = bundle.log_in(EMAIL, PASSWORD, Some(&key));

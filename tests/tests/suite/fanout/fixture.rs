@@ -270,6 +270,7 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         state: DeviceState::SignedIn,
         seen_at: None,
         notified_at: None,
+        recognized_until: None,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

@@ -7,13 +7,15 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use curfew_tests::tables::{ACCOUNTS, DEVICES, RECEIPTS};
 use curfew_tests::wire::Call;
 
-use super::{Fault, Plan, REQUESTS, Request, Setting, Setup, calls_of, is, is_unavailable};
+use super::{
+    Fault, Plan, REQUESTS, Request, Setting, Setup, calls_of, is, is_change, is_unavailable,
+};
 
 #[tokio::test]
 async fn a_conflict_is_retried_a_bounded_number_of_times() {
     for request in REQUESTS {
         let calls = calls_of(request).await;
-        let Some(write) = calls.iter().position(Call::is_write) else {
+        let Some(write) = calls.iter().position(is_change) else {
             continue;
         };
         let setup = Setup::of(request).await;
@@ -27,7 +29,7 @@ async fn a_conflict_is_retried_a_bounded_number_of_times() {
         let answer = setup
             .send(request, Plan::from_then_on(Fault::Conflict, write))
             .await;
-        let writes = setup.calls().iter().filter(|call| call.is_write()).count();
+        let writes = setup.calls().iter().filter(|call| is_change(call)).count();
         if request.is_record(write, &calls[write]) {
             // The next touch or contact makes up for it.
             assert!(is(&answer, request.when_well()), "{answer:?}");
@@ -38,6 +40,12 @@ async fn a_conflict_is_retried_a_bounded_number_of_times() {
         }
         assert_eq!(setup.count(RECEIPTS), records, "{request:?}");
     }
+}
+
+/// Counts the calls that may come back in part.
+fn reads(calls: &[Call]) -> usize {
+    let batches = calls.iter().filter(|call| call.operation == "BatchGetItem");
+    batches.count()
 }
 
 #[tokio::test]
@@ -55,14 +63,14 @@ async fn unprocessed_keys_are_retried_a_bounded_number_of_times() {
             .send(request, Plan::once(Fault::Unprocessed, batch))
             .await;
         assert!(is(&answer, request.when_well()), "{request:?} {answer:?}");
-        assert_eq!(setup.calls().len(), calls.len() + 1, "{request:?}");
+        assert_eq!(reads(&setup.calls()), reads(&calls) + 1, "{request:?}");
 
         let setup = Setup::of(request).await;
         let answer = setup
             .send(request, Plan::from_then_on(Fault::Unprocessed, batch))
             .await;
         assert!(is_unavailable(&answer), "{request:?} {answer:?}");
-        assert_eq!(setup.calls().len(), batch + 5, "{request:?}");
+        assert_eq!(reads(&setup.calls()), 5, "{request:?}");
     }
 }
 
@@ -92,7 +100,7 @@ async fn a_write_that_the_sdk_retries_takes_effect_once() {
     };
     for request in REQUESTS {
         let calls = calls_of(request).await;
-        let Some(write) = calls.iter().position(Call::is_write) else {
+        let Some(write) = calls.iter().position(is_change) else {
             continue;
         };
         let well = Setup::with(request, patient).await;

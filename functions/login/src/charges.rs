@@ -1,0 +1,169 @@
+//! The counters that an attempt is charged to before its password is hashed.
+//!
+//! Without a device key these are the caller's networks and the address, beside the reads.
+//! With one it is the device's counter, beside the reads; if the rows then show that the
+//! device is not recognized, also the others. Which counters are written depends on the
+//! request alone, and not on whether the address has an account.
+
+use std::time::Duration;
+
+use domain::networks::group_of;
+use domain::{Account, Budget, CounterKey, Device, EmailAddress, Timestamp};
+use futures_util::future::join_all;
+use http_api::{Problem, Request};
+use store::{Charge, Charged, Rows, StoreError};
+
+use crate::Deps;
+use crate::device_keys::DeviceKeys;
+
+/// The time after which a client may ask again if only a proof by another way helps.
+const SPENT_RETRY: Duration = Duration::from_hours(1);
+
+/// The charges of one attempt.
+pub(crate) struct Charges<'a> {
+    deps: &'a Deps,
+    request: &'a Request,
+    address: &'a EmailAddress,
+    now: Timestamp,
+    /// The outcome of the device's counter, if the request has a device key.
+    device: Option<(CounterKey, Charge)>,
+    /// Whether the device is recognized, so that nothing else is charged.
+    are_of_recognized: bool,
+    /// The charges to give back after a success.
+    charged: Vec<Charged>,
+}
+
+impl<'a> Charges<'a> {
+    /// Charges what depends on no row.
+    ///
+    /// # Errors
+    /// `too-many-attempts`; [`Problem::Unavailable`] if a counter could not be written.
+    pub(crate) async fn begin(
+        deps: &'a Deps,
+        request: &'a Request,
+        address: &'a EmailAddress,
+        keys: &DeviceKeys,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let mut charges = Self {
+            deps,
+            request,
+            address,
+            now,
+            device: None,
+            are_of_recognized: false,
+            charged: Vec::new(),
+        };
+        request.note_network(group_of(request.ip()));
+        match keys.last() {
+            Some(key) => charges.charge_device(key.counter_for(address)).await?,
+            None => charges.charge_stranger().await?,
+        }
+        Ok(charges)
+    }
+
+    /// Charges the rest, now that the rows are read.
+    ///
+    /// # Errors
+    /// As [`Charges::begin`].
+    pub(crate) async fn complete(&mut self, keys: &DeviceKeys, rows: &Rows) -> Result<(), Problem> {
+        if self.device.is_none() {
+            return Ok(());
+        }
+        let recognized = rows.account.as_ref().and_then(|account| {
+            keys.recognized(account, &rows.devices, &self.deps.limits, self.now)
+        });
+        if let Some(key) = recognized {
+            // A browser in which several people sign in has several keys.
+            let counter = key.counter_for(self.address);
+            if self.device.is_none_or(|(charged, _)| charged != counter) {
+                self.charge_device(counter).await?;
+            }
+            match self.device {
+                Some((_, Charge::Admitted(_))) => {
+                    self.are_of_recognized = true;
+                    return Ok(());
+                }
+                Some((_, Charge::Refused(wait))) => {
+                    return Err(self.refusal("device-over-budget", wait));
+                }
+                // Ten failures in a row have ended the recognition.
+                Some((_, Charge::Spent)) | None => {}
+            }
+        }
+        self.charge_stranger().await
+    }
+
+    /// Returns whether the attempt was charged to a recognized device that is still so.
+    pub(crate) fn are_of_recognized(
+        &self,
+        keys: &DeviceKeys,
+        account: &Account,
+        devices: &[Device],
+    ) -> bool {
+        let limits = &self.deps.limits;
+        self.are_of_recognized
+            && keys
+                .recognized(account, devices, limits, self.now)
+                .is_some()
+    }
+
+    /// Charges a device's counter. A refusal counts only if the device is recognized.
+    async fn charge_device(&mut self, counter: CounterKey) -> Result<(), StoreError> {
+        let budget = self.deps.budgets.device;
+        let charge = self.charge(counter, &budget).await?;
+        self.device = Some((counter, charge));
+        Ok(())
+    }
+
+    /// Charges the caller's networks and the address, in this order: a network that is
+    /// over its budget uses up nobody's address.
+    async fn charge_stranger(&mut self) -> Result<(), Problem> {
+        let budgets = &self.deps.budgets;
+        for (counter, budget) in budgets.of_stranger(self.request.ip(), self.address) {
+            match self.charge(counter, &budget).await? {
+                Charge::Admitted(_) => {}
+                Charge::Refused(wait) => return Err(self.refusal("over-budget", wait)),
+                Charge::Spent => return Err(self.refusal("over-budget", SPENT_RETRY)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn charge(&mut self, counter: CounterKey, budget: &Budget) -> Result<Charge, StoreError> {
+        let charge = self.deps.store.charge(counter, budget, self.now).await?;
+        if let Charge::Admitted(charged) = charge {
+            self.charged.push(charged);
+        }
+        Ok(charge)
+    }
+
+    fn refusal(&self, outcome: &'static str, wait: Duration) -> Problem {
+        self.request.note_outcome(outcome);
+        Problem::too_many_attempts(wait)
+    }
+
+    /// Gives the charges back: the limits are on wrong passwords. Failures are logged: the
+    /// counters recover by themselves.
+    pub(crate) async fn give_back(&mut self) {
+        let charged = std::mem::take(&mut self.charged);
+        self.give_all_back(charged).await;
+    }
+
+    /// Ends the failures in a row of a device whose recognition they ended. Call this once
+    /// its row says no more that it is recognized.
+    pub(crate) async fn end_failures(&self) {
+        if let Some((counter, Charge::Spent)) = self.device {
+            self.give_all_back(vec![Charged::nothing(counter)]).await;
+        }
+    }
+
+    async fn give_all_back(&self, charged: Vec<Charged>) {
+        let given = charged.iter().map(|it| self.deps.store.give_back(it));
+        for outcome in join_all(given).await {
+            if let Err(error) = outcome {
+                tracing::warn!(cause = error.chain(), "charge not given back");
+            }
+        }
+    }
+}
