@@ -40,6 +40,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/devices.js",
         "views/dialogs.js",
         "views/form.js",
+        "views/notice.js",
         "views/password.js",
         "views/past.js",
         "views/receipt.js",

@@ -26,11 +26,16 @@ impl Facts {
                 "{}{program}",
                 device_type(kind.unwrap_or_default(), language)
             ),
-            place: notice.place.clone(),
+            place: notice.place.as_deref().map(one_line),
             at: time(notice.at_s, language),
             reference: notice.reference.clone(),
         }
     }
+}
+
+/// Returns a text without what could begin another paragraph.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 fn device_type(device_type: DeviceType, language: Language) -> &'static str {

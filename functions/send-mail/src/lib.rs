@@ -38,6 +38,8 @@ pub struct Deps {
     pub sender: Option<Sender>,
     /// The address of the page, to which every link goes.
     pub page_url: String,
+    /// The name of the product.
+    pub product: String,
 }
 
 /// Reasons to return a message to its queue.
@@ -82,7 +84,7 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let body = message.body.as_deref().unwrap_or_default();
     let message: Message = serde_json::from_str(body).map_err(Error::InvalidMessage)?;
     let (mail, to) = choose::choose(deps, &message).await?;
-    let rendered = render(&mail, to.language)?;
+    let rendered = render(&mail, to.language, &deps.product)?;
     sender.send(&to, &rendered).await.map_err(Error::Send)?;
     tracing::info!(
         asked = message.kind(),

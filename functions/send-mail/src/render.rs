@@ -33,6 +33,7 @@ struct Text<'a> {
 #[template(path = "mail.html")]
 struct Html<'a> {
     language: &'a str,
+    product: &'a str,
     subject: &'a str,
     blocks: &'a [Block<'a>],
 }
@@ -45,11 +46,11 @@ enum Block<'a> {
     Facts(Vec<(&'a str, &'a str)>),
 }
 
-/// Renders a mail in a language.
+/// Renders a mail in a language, from the product of this name.
 ///
 /// # Errors
 /// The error of a template, which none of ours has.
-pub fn render(mail: &Mail, language: Language) -> Result<Rendered, askama::Error> {
+pub fn render(mail: &Mail, language: Language, product: &str) -> Result<Rendered, askama::Error> {
     let source = Text { mail, language }.render()?;
     let (subject, body) = source.trim().split_once('\n').unwrap_or((&source, ""));
     let subject = subject.trim();
@@ -60,6 +61,7 @@ pub fn render(mail: &Mail, language: Language) -> Result<Rendered, askama::Error
         .collect();
     let html = Html {
         language: language.tag(),
+        product,
         subject,
         blocks: &blocks,
     };

@@ -2,6 +2,8 @@
 
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use store::Cause;
 
 use crate::{Addressee, Rendered};
@@ -24,10 +26,11 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Takes the client, the address of the sender and the configuration sets; does no
-    /// I/O.
+    /// Takes the client, the address and the name of the sender, and the configuration
+    /// sets; does no I/O.
     #[must_use]
-    pub fn new(client: Client, from: String, sets: ConfigurationSets) -> Self {
+    pub fn new(client: Client, address: &str, name: &str, sets: ConfigurationSets) -> Self {
+        let from = from(address, name);
         Self { client, from, sets }
     }
 
@@ -65,6 +68,16 @@ impl Sender {
             .map_err(Box::new)?;
         Ok(())
     }
+}
+
+/// Returns the sender with its name, as an encoded word (RFC 2047, section 2), in which
+/// no character can end the name. One has at most 75 characters: a longer name is left out.
+fn from(address: &str, name: &str) -> String {
+    let word = format!("=?UTF-8?B?{}?=", STANDARD.encode(name));
+    if word.len() > 75 {
+        return address.to_owned();
+    }
+    format!("{word} <{address}>")
 }
 
 fn utf8(text: &str) -> Result<Content, Cause> {

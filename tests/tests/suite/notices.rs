@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{TestApp, sign_out_of};
 use curfew_tests::bundle::{ISSUER, event, json_of, problem_of};
-use curfew_tests::client::{Api, Household, LAPTOP, TV};
+use curfew_tests::client::{Household, LAPTOP, TV};
 use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::{FakeAws, Intercept};
 use curfew_tests::inbox;
+use curfew_tests::person::Person;
 use curfew_tests::races::clauses::{Clause, clauses, without};
 use curfew_tests::stack::stack;
 use curfew_tests::tables::{DEVICES, NOTICES, RECEIPTS};
@@ -520,10 +521,30 @@ async fn a_new_device_is_told_by_a_mail_whose_link_ends_it_in_the_deployed_stack
         .split_once(&link)
         .expect("a link to the page");
     let secret = rest.lines().next().unwrap();
-    let body = json!({ "secret": secret, "action": "end" });
-    let press = Api::default().call("POST", "/v1/notices/actions");
-    let pressed = press.json(&body).send().await.done(200);
-    assert_eq!(thief.ended().await["sign_out"], pressed["sign_out"]["id"]);
+    let person = Person::open().await.unwrap();
+    person.go(&format!("#/notice/{secret}")).await.unwrap();
+    person.reads("Nothing has changed yet.").await.unwrap();
+    let address = person.browser.value("location.hash").await.unwrap();
+    assert_eq!(address, "#/notice", "the secret is not in the history");
+    for (scheme, picture) in [
+        ("light", "notice-phone-light"),
+        ("dark", "notice-phone-dark"),
+    ] {
+        let feature = [("prefers-color-scheme", scheme)];
+        person.looks((390, 844), "", &feature).await.unwrap();
+        person
+            .browser
+            .photograph_in("page-pictures", picture)
+            .await
+            .unwrap();
+    }
+    assert!(thief.is_signed_in().await, "looking changes nothing");
+    person.press("It was not me: sign it out").await.unwrap();
+    person
+        .reads("Whoever signed in knows your password.")
+        .await
+        .unwrap();
+    assert_eq!(thief.ended().await["reason"], "signed_out");
     assert!(laptop.is_signed_in().await);
     let listed = laptop.get("/v1/messages").await.done(200);
     let [message] = listed["messages"].as_array().unwrap().as_slice() else {

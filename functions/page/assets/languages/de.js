@@ -163,6 +163,18 @@ export default {
   "password.unknown":
     "Es kam keine Antwort, das Passwort kann also geändert sein. Versuche es noch einmal: Wird das aktuelle abgewiesen, gilt das neue.",
 
+  "notice.title": "Warst du das?",
+  "notice.question":
+    "Wenn du es warst, musst du nichts tun. Wenn nicht, melde dieses Gerät ab. Noch hat sich nichts geändert.",
+  "notice.end": "Das war ich nicht: abmelden",
+  "notice.ended": "Dieses Gerät ist nicht mehr angemeldet. Du musst nichts tun.",
+  "notice.done": "Abgemeldet",
+  "notice.done_text": "Das Gerät wird ab jetzt abgewiesen.",
+  "notice.next": "Wer sich angemeldet hat, kennt dein Passwort. Wähle jetzt ein neues und melde alle Geräte ab.",
+  "notice.missing":
+    "Dieser Link funktioniert nicht: Er wurde benutzt, ist älter als sieben Tage oder unvollständig. Deine Geräte zeigen, wer angemeldet ist.",
+  "notice.reference": "Kennung {reference}: Die Mail zeigt dieselbe.",
+
   "ended.signed_out_by": "Du wurdest am {date} von „{name}“ abgemeldet.",
   "ended.signed_out": "Du wurdest am {date} abgemeldet.",
   "ended.self": "Du hast dich abgemeldet.",

@@ -159,6 +159,17 @@ export default {
   "password.unknown":
     "There was no answer, so the password may have been changed. Try again: if the current password is refused, the new one counts.",
 
+  "notice.title": "Was this you?",
+  "notice.question": "If it was you, you have nothing to do. If not, sign this device out. Nothing has changed yet.",
+  "notice.end": "It was not me: sign it out",
+  "notice.ended": "This device is no longer signed in. You have nothing to do.",
+  "notice.done": "Signed out",
+  "notice.done_text": "The device is refused from now on.",
+  "notice.next": "Whoever signed in knows your password. Choose a new one now, and sign out everywhere.",
+  "notice.missing":
+    "This link does not work: it was used, is older than seven days, or is not complete. Your devices show who is signed in.",
+  "notice.reference": "Reference {reference}: the mail shows the same.",
+
   "ended.signed_out_by": "You were signed out on {date} by “{name}”.",
   "ended.signed_out": "You were signed out on {date}.",
   "ended.self": "You signed out.",

@@ -171,6 +171,18 @@ export default {
   "password.unknown":
     "No hubo respuesta, así que puede que la contraseña haya cambiado. Inténtalo de nuevo: si se rechaza la actual, vale la nueva.",
 
+  "notice.title": "¿Fuiste tú?",
+  "notice.question":
+    "Si fuiste tú, no tienes que hacer nada. Si no, cierra la sesión de este dispositivo. Todavía no ha cambiado nada.",
+  "notice.end": "No fui yo: cerrar su sesión",
+  "notice.ended": "Este dispositivo ya no tiene la sesión iniciada. No tienes que hacer nada.",
+  "notice.done": "Sesión cerrada",
+  "notice.done_text": "El dispositivo se rechaza desde ahora.",
+  "notice.next": "Quien inició sesión conoce tu contraseña. Elige ahora una nueva y cierra la sesión en todas partes.",
+  "notice.missing":
+    "Este enlace no funciona: ya se usó, tiene más de siete días o está incompleto. Tus dispositivos muestran quién tiene la sesión iniciada.",
+  "notice.reference": "Referencia {reference}: el correo muestra la misma.",
+
   "ended.signed_out_by": "Tu sesión se cerró el {date} desde «{name}».",
   "ended.signed_out": "Tu sesión se cerró el {date}.",
   "ended.self": "Has cerrado la sesión.",

@@ -4,6 +4,7 @@ import { sign } from "../icons.js";
 import { LANGUAGES } from "../languages/index.js";
 import { devices, trouble } from "./devices.js";
 import { dialog } from "./dialogs.js";
+import { notice } from "./notice.js";
 import { password } from "./password.js";
 import { past } from "./past.js";
 import { receipt } from "./receipt.js";
@@ -30,6 +31,9 @@ export function page(app) {
 function view(app) {
   if (app.isStarting) {
     return html`<p class="starting">${app.say("loading")}</p>`;
+  }
+  if (app.route.name === "notice") {
+    return notice(app);
   }
   if (app.session === null) {
     return app.route.name === "sign-up" ? signUp(app) : signIn(app);
