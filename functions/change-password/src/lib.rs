@@ -10,7 +10,8 @@ use std::sync::Mutex;
 
 use domain::password::{Hasher, Password, PasswordCheck, PasswordRules, StoredHash};
 use domain::session::Authenticated;
-use domain::{EmailAddress, Limits, Reason, SignOut, Timestamp};
+use domain::sign_in_budgets::WRONG_PROOFS;
+use domain::{CounterKey, EmailAddress, Limits, Reason, SignOut, Timestamp};
 use http_api::{
     Answer, BodyProblems, CurrentPasswordWrong, Event, NewPasswordProblems, OriginPolicy,
     PasswordReason, Problem, RateLimited, Reply, Request, RequestProblems, SignOutAnswer,
@@ -18,11 +19,11 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::Deserialize;
-use store::{Store, StoreError, WriteOutcome};
+use store::{Charge, Charged, Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-/// Writes accounts, devices and receipts.
+/// Writes accounts, devices, receipts and counters of attempts.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -81,20 +82,26 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     ),
 )]
 async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let mut counted = None;
     for _ in 0..WRITE_ATTEMPTS {
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let body: ChangePassword = request.json()?;
         if body.keep_current {
             may_end_others(&caller, now)?;
         }
-        let new_hash = hash_new(deps, &caller, &body)?;
-        let sign_out = SignOut::of_all(
-            &caller,
-            body.keep_current,
-            Reason::PasswordChanged,
-            now,
-            runtime::random(),
-        );
+        let current = Password::parse(&body.current_password)
+            .map_err(|error| Problem::invalid("current_password", error.to_string()))?;
+        let attempt = match counted.take() {
+            Some(attempt) => attempt,
+            None => count(deps, request, &caller, now).await?,
+        };
+        if !is_current(deps, &current, &caller) {
+            return Err(refuse(deps, request, &caller, &attempt, now).await?);
+        }
+        counted = Some(attempt);
+        let new_hash = hash_new(deps, &caller, &body, &attempt).await?;
+        let reason = Reason::PasswordChanged;
+        let sign_out = SignOut::of_all(&caller, body.keep_current, reason, now, runtime::random());
         let written = deps
             .store
             .change_password(&caller, &new_hash, &sign_out, &deps.limits)
@@ -106,23 +113,78 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     Err(StoreError::Contended.into())
 }
 
-/// Verifies the current password, and then judges and hashes the new one: without the
-/// current password a caller learns nothing about a new one, and causes one hash alone.
-fn hash_new(
+/// Counts the attempt of the session, before its password is hashed.
+async fn count(
+    deps: &Deps,
+    request: &Request,
+    caller: &Authenticated,
+    now: Timestamp,
+) -> Result<Charged, Problem> {
+    let counter = CounterKey::proofs_of(caller.device.session);
+    match deps.store.charge(counter, &WRONG_PROOFS, now).await? {
+        Charge::Admitted(attempt) => Ok(attempt),
+        Charge::Refused(wait) => Err(Problem::too_many_attempts(wait)),
+        Charge::Spent => Err(end_session(deps, request, caller, now).await?),
+    }
+}
+
+/// Returns the problem of a wrong password. The last one that is allowed in a row ends the
+/// session.
+async fn refuse(
+    deps: &Deps,
+    request: &Request,
+    caller: &Authenticated,
+    attempt: &Charged,
+    now: Timestamp,
+) -> Result<Problem, Problem> {
+    request.note_outcome("wrong-password");
+    let is_last = WRONG_PROOFS
+        .in_a_row
+        .is_some_and(|limit| attempt.in_a_row >= limit.most);
+    if is_last {
+        return end_session(deps, request, caller, now).await;
+    }
+    Ok(Problem::CurrentPasswordWrong)
+}
+
+/// Ends the caller's session, and returns the problem that says so.
+async fn end_session(
+    deps: &Deps,
+    request: &Request,
+    caller: &Authenticated,
+    now: Timestamp,
+) -> Result<Problem, Problem> {
+    let sign_out = SignOut::of_guesser(caller, now, runtime::random());
+    let ended = deps.store.sign_out_this(caller, &sign_out, &deps.limits);
+    match ended.await? {
+        WriteOutcome::Done => Ok(Problem::signed_out(&sign_out.end_info(), caller.device.id)),
+        // Its session has ended by another way, which says how.
+        WriteOutcome::Stale => {
+            authenticate(&deps.store, request, &deps.limits, now).await?;
+            Err(StoreError::Contended.into())
+        }
+    }
+}
+
+fn is_current(deps: &Deps, current: &Password, caller: &Authenticated) -> bool {
+    let stored = Some(&caller.account.password_hash);
+    let check = runtime::lock(&deps.hasher).verify(current, stored);
+    matches!(check, PasswordCheck::Match { .. })
+}
+
+/// Judges and hashes the new password, and gives the attempt back. Without the current
+/// password a caller learns nothing about a new one, and causes one hash alone.
+async fn hash_new(
     deps: &Deps,
     caller: &Authenticated,
     body: &ChangePassword,
+    attempt: &Charged,
 ) -> Result<StoredHash, Problem> {
-    let current = Password::parse(&body.current_password)
-        .map_err(|error| Problem::invalid("current_password", error.to_string()))?;
-    let mut hasher = runtime::lock(&deps.hasher);
-    match hasher.verify(&current, Some(&caller.account.password_hash)) {
-        PasswordCheck::Match { .. } => {
-            let new = accept(deps, body, &caller.account.email)?;
-            Ok(hasher.hash(&new, runtime::random()))
-        }
-        PasswordCheck::Mismatch => Err(Problem::CurrentPasswordWrong),
+    if let Err(error) = deps.store.give_back(attempt).await {
+        tracing::warn!(cause = error.chain(), "charge not given back");
     }
+    let new = accept(deps, body, &caller.account.email)?;
+    Ok(runtime::lock(&deps.hasher).hash(&new, runtime::random()))
 }
 
 /// Returns the new password, if it differs from the current one and keeps the rules.

@@ -16,6 +16,7 @@ fn deps() -> Result<Deps, Error> {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {

@@ -6,7 +6,7 @@ use domain::{DeviceKey, EmailAddress};
 use http_api::{Object, Problem, Request};
 
 use crate::device_keys::DeviceKeys;
-use crate::{Login, TokenTransport};
+use crate::{Login, SignOutOthers, TokenTransport};
 
 /// A well-formed request.
 pub(crate) struct Attempt {
@@ -15,6 +15,7 @@ pub(crate) struct Attempt {
     pub(crate) reported: ReportedInfo,
     pub(crate) device_keys: DeviceKeys,
     pub(crate) transport: TokenTransport,
+    pub(crate) ends_others: bool,
 }
 
 impl Attempt {
@@ -56,6 +57,7 @@ impl Attempt {
             reported,
             device_keys,
             transport: body.transport,
+            ends_others: body.sign_out == Some(SignOutOthers::Others),
         })
     }
 }

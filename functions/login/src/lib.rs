@@ -11,15 +11,13 @@ mod device_keys;
 mod new_session;
 mod page;
 mod verify;
+mod write;
 
 use std::mem;
 use std::sync::Mutex;
 
 use domain::password::Hasher;
-use domain::session::{SessionStatus, session_status};
-use domain::{
-    Account, AccountId, DeviceType, EndedSession, Limits, Rfc3339, SignInBudgets, Timestamp,
-};
+use domain::{Account, AccountId, DeviceType, Limits, Rfc3339, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
     AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
@@ -38,6 +36,7 @@ use device_keys::DeviceKeys;
 use new_session::NewSession;
 use page::{EndedEarlier, end_earlier};
 use verify::{Verified, require_enabled};
+use write::write;
 
 /// The most attempts of a sign-in when other writes change the same rows in between.
 /// One more than for other writes: the client has just waited for a hash.
@@ -127,6 +126,18 @@ pub struct Login {
     #[serde(default)]
     #[schema(default = "bearer")]
     pub transport: TokenTransport,
+    /// `others` signs every other device out in the same step. No sign-out that is under way
+    /// can outrun it.
+    #[serde(default)]
+    pub sign_out: Option<SignOutOthers>,
+}
+
+/// The devices that a sign-in signs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignOutOthers {
+    /// Every other device of the account.
+    Others,
 }
 
 /// The answer: a session.
@@ -158,6 +169,11 @@ pub struct LoggedIn {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     pub earlier_sign_out: Option<String>,
+    /// The sign-out of the other devices, if the request asked for it. Its receipt shows
+    /// how far it has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub sign_out: Option<String>,
 }
 
 impl LoggedIn {
@@ -176,6 +192,7 @@ impl LoggedIn {
             device: DeviceView::example(),
             account: AccountView::example(),
             earlier_sign_out: None,
+            sign_out: None,
         }
     }
 }
@@ -226,6 +243,9 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let device = keys.identify(&account, devices, now);
         let begin = (&account, device, is_recognized);
         let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
+        if attempt.ends_others {
+            session.end_others(&account, now);
+        }
         request.note_device(session.row.id);
         session.earlier = end_earlier(deps, request, &attempt, &session.row, now).await?;
         let writing = Box::pin(write(deps, &account, &session, now));
@@ -255,30 +275,6 @@ async fn first_rows(
     Ok((account, rows))
 }
 
-/// Writes the new session's row. If the row still holds a session that an account-wide
-/// sign-out ended and the sweep has not marked, also writes the receipt entry of that
-/// session, unless it had expired before.
-async fn write(
-    deps: &Deps,
-    account: &Account,
-    new: &NewSession,
-    now: Timestamp,
-) -> Result<WriteOutcome, StoreError> {
-    if let Some(before) = &new.replaced
-        && session_status(account, before, &deps.limits, now) == SessionStatus::EndedByEpoch
-        && let Some(ended) = deps.store.end_by_epoch(before).await?
-        && !before.had_expired(ended.at, &deps.limits)
-    {
-        let session = EndedSession::from(before);
-        return deps
-            .store
-            .replace_unswept_session(&new.row, &session, &ended, &deps.limits)
-            .await;
-    }
-    let replaced = new.replaced.as_ref().map(|before| before.session);
-    deps.store.sign_in(&new.row, replaced, &deps.limits).await
-}
-
 fn answer(
     deps: &Deps,
     attempt: &Attempt,
@@ -293,6 +289,7 @@ fn answer(
         token,
         key,
         earlier,
+        sign_out,
         ..
     } = session;
     let token = token.to_text();
@@ -315,6 +312,7 @@ fn answer(
             device: DeviceView::signed_in(&row, row.id),
             account: AccountView::from(account),
             earlier_sign_out: earlier.map(|earlier| earlier.sign_out.to_string()),
+            sign_out: sign_out.map(|sign_out| sign_out.id.to_string()),
         },
     );
     cookies.into_iter().fold(answer, Answer::with_cookie)

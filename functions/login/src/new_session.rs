@@ -3,7 +3,9 @@
 use device_info::{ClientHints, ReportedInfo};
 use domain::device::EndingActs;
 use domain::recognition::recognized_until;
-use domain::{Account, Device, DeviceInfo, DeviceState, Limits, SessionId, Timestamp, Token};
+use domain::{
+    Account, Device, DeviceInfo, DeviceState, Limits, SessionId, SignOut, Timestamp, Token,
+};
 use http_api::Request;
 use zeroize::Zeroizing;
 
@@ -19,6 +21,8 @@ pub(crate) struct NewSession {
     pub(crate) key: Zeroizing<String>,
     /// The session that the page's cookie has, if a sign-out has ended it.
     pub(crate) earlier: Option<EndedEarlier>,
+    /// The sign-out of every other device.
+    pub(crate) sign_out: Option<SignOut>,
 }
 
 impl NewSession {
@@ -61,7 +65,16 @@ impl NewSession {
             token,
             key: key.to_text(),
             earlier: None,
+            sign_out: None,
         }
+    }
+
+    /// Makes it the one session that is left of the account.
+    pub(crate) fn end_others(&mut self, account: &Account, now: Timestamp) {
+        let sign_out = SignOut::at_sign_in(account, &self.row, now, runtime::random());
+        self.sign_out = Some(sign_out);
+        self.row.epoch = account.epoch.after_jump();
+        self.row.last_epoch = self.row.epoch;
     }
 }
 

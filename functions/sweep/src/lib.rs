@@ -84,6 +84,15 @@ struct Page {
     is_last: bool,
 }
 
+impl Page {
+    fn empty() -> Self {
+        Self {
+            is_last: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Sweeps one page for each message, side by side, so that no account's messages wait
 /// for another's. Returns the failed messages, which go back to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
@@ -134,9 +143,12 @@ async fn sweep(
     deadline: Timestamp,
 ) -> Result<Page, Error> {
     let after = queue::last_device(message)?;
-    let page = deps
-        .store
-        .unmarked_devices(announced.account, announced.ended, after, deps.page_size)
+    let (account, store) = (announced.account, &deps.store);
+    let Some(ended) = store.resolved_epoch(account, announced.ended).await? else {
+        return Ok(Page::empty());
+    };
+    let page = store
+        .unmarked_devices(account, ended, after, deps.page_size)
         .await?;
     let mut marked = 0;
     if !page.devices.is_empty()

@@ -14,6 +14,30 @@ impl Epoch {
     /// The epoch of a new account.
     pub const FIRST: Self = Self(1);
 
+    /// The distance of the epochs that a jump leads to.
+    const JUMP: u64 = 1000;
+
+    /// Returns the epoch that a jump leads to: more than 1,000 sign-outs from this one, so
+    /// that none that is under way can outrun it. It is a multiple of 1,000, so that the
+    /// record of a jump is found by any of the epochs that it may have ended.
+    #[must_use]
+    pub fn after_jump(self) -> Self {
+        Self((self.0 / Self::JUMP + 2) * Self::JUMP)
+    }
+
+    /// Returns the last epochs that a jump ended which was made while this one was the
+    /// account's: a jump that was prepared in this thousand, or in the one before.
+    #[must_use]
+    pub fn ended_by_jump(self) -> [Self; 2] {
+        [1, 2].map(|ahead| Self((self.0 / Self::JUMP + ahead) * Self::JUMP - 1))
+    }
+
+    /// Returns whether a jump may have ended the epochs up to this one.
+    #[must_use]
+    pub fn may_end_by_jump(self) -> bool {
+        self.0 % Self::JUMP == Self::JUMP - 1
+    }
+
     /// Returns the epoch after this one.
     #[must_use]
     pub fn next(self) -> Self {
@@ -40,4 +64,25 @@ pub struct Account {
     pub disabled_at: Option<Timestamp>,
     /// The time of registration.
     pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_is_over_a_thousand_epochs_long_and_found_by_each_that_it_may_have_ended() {
+        for prepared in [1, 2, 998, 999, 1000, 1001, 1999, 2000, 123_456] {
+            let next = Epoch(prepared).after_jump();
+            assert!(next.0 - prepared > 1000, "{prepared}");
+            let last = Epoch(next.0 - 1);
+            assert!(last.may_end_by_jump());
+            for ended in prepared..next.0 {
+                assert!(
+                    Epoch(ended).ended_by_jump().contains(&last),
+                    "{prepared} {ended}"
+                );
+            }
+        }
+    }
 }

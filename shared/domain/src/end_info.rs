@@ -99,7 +99,7 @@ pub struct ByDevice {
 pub struct EndInfo {
     /// The time of the sign-out, from which the session is refused.
     pub at: Timestamp,
-    /// The device that requested it; `None` for an operator.
+    /// The device that requested it; `None` for an operator, or for wrong passwords.
     pub by: Option<ByDevice>,
     /// The reason for the sign-out.
     pub reason: Reason,

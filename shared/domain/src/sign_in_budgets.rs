@@ -32,6 +32,10 @@ pub const FAILURES_OF_DEVICE: u32 = 10;
 /// could prove the owner.
 pub const PAUSE_WITHOUT_MAIL: SignedDuration = SignedDuration::from_hours(1);
 
+/// The wrong current passwords of a session. Ten in a row end it.
+pub const WRONG_PROOFS: Budget =
+    Budget::new(20, SignedDuration::from_secs(1)).with_in_a_row(10, None);
+
 impl Default for SignInBudgets {
     /// Returns 10 attempts of an address and then one in 5 minutes; 30 of a network and
     /// one in 10 seconds; 5 of a device and one a minute; no mail.

@@ -16,7 +16,10 @@ pub enum SignOutTarget {
     One(EndedSession),
     /// Every session that began in this epoch or an earlier one.
     Epoch {
-        /// The account's epoch until the sign-out.
+        /// The account's epoch when the sign-out was prepared. Only a jump, which nothing
+        /// can outrun, may have ended a later one.
+        from: Epoch,
+        /// The last epoch that it ended.
         ended: Epoch,
         /// The one session that stays signed in.
         kept: Option<SessionId>,
@@ -66,7 +69,7 @@ pub struct SignOut {
     pub reason: Reason,
     /// The time from which its sessions are refused.
     pub at: Timestamp,
-    /// The device that requested it; `None` for an operator.
+    /// The device that requested it; `None` for an operator, or for wrong passwords.
     pub by: Option<ByDevice>,
     /// The sessions that it ends.
     pub target: SignOutTarget,
@@ -77,6 +80,16 @@ impl SignOut {
     #[must_use]
     pub fn of_this(caller: &Authenticated, now: Timestamp, random: [u8; 10]) -> Self {
         Self::of_device(caller, &caller.device, now, random)
+    }
+
+    /// Creates the sign-out of a caller that has proven too often that it does not know the
+    /// password. No device requested it.
+    #[must_use]
+    pub fn of_guesser(caller: &Authenticated, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            by: None,
+            ..Self::of_this(caller, now, random)
+        }
     }
 
     /// Creates the sign-out of one device of the caller's account, which may be
@@ -126,6 +139,7 @@ impl SignOut {
             at: now,
             by: Some(by(caller)),
             target: SignOutTarget::Epoch {
+                from: caller.account.epoch,
                 ended: caller.account.epoch,
                 kept: keep_caller.then_some(caller.device.session),
             },
@@ -146,6 +160,27 @@ impl SignOut {
         }
     }
 
+    /// Creates the sign-out of every other device by a device that signs in. It is a jump.
+    #[must_use]
+    pub fn at_sign_in(account: &Account, new: &Device, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            account: account.id,
+            id: SignOutId::new(now, random),
+            scope: Scope::Others,
+            reason: Reason::SignedOut,
+            at: now,
+            by: Some(ByDevice {
+                id: new.id,
+                name: new.name().to_owned(),
+            }),
+            target: SignOutTarget::Epoch {
+                from: account.epoch,
+                ended: Epoch(account.epoch.after_jump().0 - 1),
+                kept: Some(new.session),
+            },
+        }
+    }
+
     /// Creates the sign-out of every device of an account that an operator
     /// disables.
     #[must_use]
@@ -158,6 +193,7 @@ impl SignOut {
             at: now,
             by: None,
             target: SignOutTarget::Epoch {
+                from: account.epoch,
                 ended: account.epoch,
                 kept: None,
             },
@@ -182,18 +218,32 @@ impl SignOut {
     pub fn ends(&self, session: SessionId, born: Epoch) -> bool {
         match &self.target {
             SignOutTarget::One(one) => one.session == session,
-            SignOutTarget::Epoch { ended, kept } => born <= *ended && *kept != Some(session),
+            SignOutTarget::Epoch { ended, kept, .. } => born <= *ended && *kept != Some(session),
         }
     }
 
+    /// Returns whether it is a jump: one that nothing can outrun.
+    #[must_use]
+    pub fn is_jump(&self) -> bool {
+        matches!(&self.target, SignOutTarget::Epoch { from, ended, .. } if from != ended)
+    }
+
+    /// Returns whether it ended this epoch, if no other sign-out has.
+    #[must_use]
+    pub fn may_have_ended(&self, epoch: Epoch) -> bool {
+        matches!(&self.target, SignOutTarget::Epoch { from, ended, .. }
+            if (*from..=*ended).contains(&epoch))
+    }
+
     /// Returns whether this sign-out ended the session in a row that no write has ended,
-    /// by ending the last epoch that the session could be valid in.
+    /// by ending the last epoch that the session could be valid in. For a jump, only if no
+    /// other sign-out has ended that epoch.
     #[must_use]
     pub fn is_end_of(&self, device: &Device) -> bool {
         match &self.target {
             SignOutTarget::One(_) => false,
-            SignOutTarget::Epoch { ended, kept } => {
-                *ended == device.last_epoch && *kept != Some(device.session)
+            SignOutTarget::Epoch { kept, .. } => {
+                self.may_have_ended(device.last_epoch) && *kept != Some(device.session)
             }
         }
     }

@@ -124,8 +124,8 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Rfc3339>,
-    /// `session-signed-out`: the device that requested it; `null` when an operator
-    /// did.
+    /// `session-signed-out`: the device that requested it; `null` when an operator did, or
+    /// the session has tried too many wrong passwords.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SignedOutBy>)]
     pub signed_out_by: Option<Option<SignedOutBy>>,

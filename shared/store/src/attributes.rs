@@ -56,6 +56,7 @@ pub(crate) const REQUESTED_BY: &str = "requested_by";
 pub(crate) const REQUESTED_BY_NAME: &str = "requested_by_name";
 pub(crate) const RECORD: &str = "record";
 pub(crate) const ENDED_EPOCH: &str = "ended_epoch";
+pub(crate) const FROM_EPOCH: &str = "from_epoch";
 pub(crate) const REFUSED_AT: &str = "refused_at";
 pub(crate) const SEEN_AT: &str = "seen_at";
 pub(crate) const NOTIFIED_AT: &str = "notified_at";

@@ -132,6 +132,36 @@ impl Store {
         })
     }
 
+    /// Returns the last epoch from `from` to `to` that a device has which is not marked as
+    /// signed out.
+    pub(crate) async fn last_unmarked_epoch(
+        &self,
+        account: AccountId,
+        from: Epoch,
+        to: Epoch,
+    ) -> Result<Option<Epoch>, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.tables.devices)
+            .index_name(BY_SIGNED_IN)
+            .key_condition_expression(
+                "account_id = :account AND signed_in_key BETWEEN :from AND :to",
+            )
+            .expression_attribute_values(":account", string(account))
+            .expression_attribute_values(":from", string(device::epoch_prefix(from)))
+            // Every key of an epoch is less than the prefix of the next one.
+            .expression_attribute_values(":to", string(device::epoch_prefix(to.next())))
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Query", error))?;
+        let last = output.items.unwrap_or_default();
+        last.first().map(device::last_epoch_of_key).transpose()
+    }
+
     /// Returns at most `limit` of the devices, at most 100, whose sessions the end of an
     /// epoch ended and that are not marked yet, the newest first.
     ///

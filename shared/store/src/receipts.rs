@@ -51,7 +51,10 @@ impl Store {
         let ended = match &sign_out.target {
             SignOutTarget::One(one) => vec![one.clone()],
             SignOutTarget::Epoch { ended, .. } => {
-                self.unmarked_sessions(&sign_out, *ended, limits).await?
+                match self.resolved_epoch(account, *ended).await? {
+                    Some(ended) => self.unmarked_sessions(&sign_out, ended, limits).await?,
+                    None => Vec::new(),
+                }
             }
         };
         let mut entries: BTreeMap<DeviceId, ReceiptEntry> = ended
@@ -167,8 +170,10 @@ impl Store {
         for _ in 0..RECORDS_IN_A_ROW {
             let epochs = open.iter().map(|(_, epoch)| *epoch).collect();
             let records = self.records(account, &epochs).await?;
+            let jumps = self.jumps(account, &epochs, &records).await?;
             open.retain_mut(|(at, epoch): &mut (usize, Epoch)| {
-                let Some(record) = records.get(epoch) else {
+                let by_jump = || jumps.iter().find(|jump| jump.may_have_ended(*epoch));
+                let Some(record) = records.get(epoch).or_else(by_jump) else {
                     return false;
                 };
                 if record.ends(devices[*at].session, *epoch) {
@@ -183,6 +188,52 @@ impl Store {
             }
         }
         Err(StoreError::Contended)
+    }
+
+    /// Returns the jumps that may have ended those of the epochs that have no record of
+    /// their own, the earliest first.
+    async fn jumps(
+        &self,
+        account: AccountId,
+        epochs: &BTreeSet<Epoch>,
+        records: &BTreeMap<Epoch, SignOut>,
+    ) -> Result<Vec<SignOut>, StoreError> {
+        let without = epochs.iter().filter(|epoch| !records.contains_key(epoch));
+        let ended = without.flat_map(|epoch| epoch.ended_by_jump()).collect();
+        let records = self.records(account, &ended).await?;
+        Ok(records.into_values().filter(SignOut::is_jump).collect())
+    }
+
+    /// Returns the epoch whose sessions a sign-out ended that ended all up to `ended`; `None`
+    /// if no row of such a session is left to be marked.
+    ///
+    /// `ended` itself without a read, unless a jump may have ended it. Then as
+    /// [`Store::records`] and, for a jump, `Query` of the local index of Devices
+    /// (`account_id`, `signed_in_key`), consistent, for the last epoch that it has.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a read failed.
+    pub async fn resolved_epoch(
+        &self,
+        account: AccountId,
+        ended: Epoch,
+    ) -> Result<Option<Epoch>, StoreError> {
+        if !ended.may_end_by_jump() {
+            return Ok(Some(ended));
+        }
+        let record = self.records(account, &[ended].into()).await?.remove(&ended);
+        let Some(SignOutTarget::Epoch { from, .. }) = record.map(|record| record.target) else {
+            return Ok(Some(ended));
+        };
+        if from == ended {
+            return Ok(Some(ended));
+        }
+        let last = self.last_unmarked_epoch(account, from, ended).await?;
+        let Some(last) = last.filter(|last| *last != ended) else {
+            return Ok(last);
+        };
+        let by_another = self.records(account, &[last].into()).await?;
+        Ok(by_another.is_empty().then_some(last))
     }
 
     /// Records a step in a session's receipt entry, and creates the entry if absent.

@@ -1,12 +1,14 @@
 //! Signing in: a device's row with a new session.
 
 use domain::end_info::EndInfo;
+use domain::password::StoredHash;
 use domain::sign_out::EndedSession;
-use domain::{Device, Limits, SessionId};
+use domain::{Device, Limits, SessionId, SignOut};
 
 use crate::Store;
+use crate::attributes::{built, string};
 use crate::error::StoreError;
-use crate::rows::{device, receipt};
+use crate::rows::{account, device, receipt};
 use crate::writes::{self, Condition, Write, WriteOutcome};
 
 impl Store {
@@ -36,6 +38,47 @@ impl Store {
         };
         let put = condition.put(&self.tables.devices, device::to_item(device, limits));
         writes::put(&self.client, &put).await
+    }
+
+    /// Writes a device's row with a new session, and signs every other device out. No
+    /// other sign-out can outrun it: the account's epoch jumps to the row's.
+    ///
+    /// One transaction: Accounts (`account_id`), only if its epoch is still before the
+    /// row's, it has the password hash that was verified and it is not disabled; Devices,
+    /// as [`Store::sign_in`] or, with `unswept`, [`Store::replace_unswept_session`];
+    /// Receipts (the header, the record, and the entry of `unswept`). The sign-out's id is
+    /// the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn sign_in_and_end_others(
+        &self,
+        (device, replaced): (&Device, Option<SessionId>),
+        unswept: Option<(&EndedSession, &EndInfo)>,
+        (sign_out, verified): (&SignOut, &StoredHash),
+        limits: &Limits,
+    ) -> Result<WriteOutcome, StoreError> {
+        let table = &self.tables.accounts;
+        let jump = account::may_jump(device.epoch, verified)
+            .update(table, account::key(device.account))
+            .update_expression("SET epoch = :next, kept_session = :kept")
+            .expression_attribute_values(":kept", string(device.session));
+        let condition = match (replaced, unswept) {
+            (None, _) => device::is_absent(),
+            (Some(session), Some(_)) => has_name(device::is_signed_in(session), device),
+            (Some(session), None) => has_name(device::has_session(session), device),
+        };
+        let put = condition.put(&self.tables.devices, device::to_item(device, limits));
+        let mut writes = vec![Write::Update(built(jump.build())), Write::Put(put)];
+        let receipts = &self.tables.receipts;
+        if let Some((session, ended)) = unswept {
+            let of = device.account;
+            let entry = receipt::update_entry(receipts, of, ended, session, None, limits);
+            writes.push(Write::Update(entry));
+        }
+        let records = receipt::put_header(receipts, sign_out, limits);
+        writes.extend(records.into_iter().map(Write::Put));
+        writes::transact(&self.client, writes, sign_out.id.to_string()).await
     }
 
     /// Replaces a session that an account-wide sign-out ended but the sweep has not

@@ -428,7 +428,7 @@ async fn a_failed_call_gives_unavailable_or_the_right_answer_and_the_request_can
                 );
 
                 let again = setup.send(request, None).await;
-                let is_done = fault == Fault::ErrorAfter && is_change(call);
+                let is_done = right || fault == Fault::ErrorAfter && is_change(call);
                 let wanted = if is_done {
                     request.when_repeated()
                 } else {

@@ -18,11 +18,12 @@ use curfew_tests::races::schedule::{
     Exhaustive, History, PlayedHistory, Run, Runner, Scripted, Turn,
 };
 use curfew_tests::random::SeededRandom;
-use curfew_tests::tables::{ACCOUNTS, DEVICES};
+use curfew_tests::tables::{ACCOUNTS, ATTEMPTS, DEVICES};
 use curfew_tests::wire::{self, Call, CallResult};
-use domain::{AccountId, Device, DeviceId};
+use domain::{AccountId, Budget, CounterKey, Device, DeviceId};
+use jiff::SignedDuration;
 use runtime::{Clock, lock};
-use store::WriteOutcome;
+use store::{Charged, WriteOutcome};
 
 const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
 
@@ -635,4 +636,58 @@ async fn renamed_gone(knocked_out: Option<&str>) -> usize {
 async fn every_condition_of_renaming_prevents_a_new_row() {
     assert_eq!(renamed_gone(None).await, 1);
     assert_eq!(renamed_gone(Some(A_ROW)).await, 2);
+}
+
+/// Makes 20 attempts, each write of which another caller makes as well who has read the same;
+/// then gives back a charge that is gone. Returns how many were admitted, and how many rows
+/// there are then.
+async fn charged_twice(budget: Budget, knocked_out: Option<Clause>) -> (usize, usize) {
+    let engine = Engine::new();
+    let admitted = Arc::new(AtomicUsize::new(0));
+    let (tables, count) = (engine.clone(), admitted.clone());
+    let clients = wire::clients(move |call: Call| {
+        let weakened = knocked_out
+            .as_ref()
+            .and_then(|it| clauses::without(it, &call));
+        let call = weakened.unwrap_or(call);
+        let answers = [(); 2].map(|()| tables.answer(&call.operation, &call.body));
+        let successes = answers.iter().filter(|answer| answer.is_success()).count();
+        count.fetch_add(successes, Ordering::Relaxed);
+        let [_, last] = answers;
+        CallResult::Answered(last)
+    });
+    let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
+    let store = Bundle::new(clients.dynamodb(), clock.clone()).store;
+    let key = CounterKey::new("test", &[]);
+    for _ in 0..20 {
+        let _charge = store.charge(key, &budget, clock.now()).await;
+    }
+    let admitted = admitted.load(Ordering::Relaxed);
+    let gone = Charged::nothing(CounterKey::new("gone", &[]));
+    let _outcome = store.give_back(&gone).await;
+    (admitted, engine.rows(ATTEMPTS).len())
+}
+
+#[tokio::test]
+async fn every_condition_of_a_charge_keeps_the_budget_against_a_caller_who_read_the_same() {
+    let minute = SignedDuration::from_mins(1);
+    let in_a_row = "(attribute_not_exists(in_a_row) OR in_a_row < :most)";
+    for (budget, text) in [
+        (
+            Budget::new(3, minute),
+            "(attribute_not_exists(tat) OR tat <= :now)",
+        ),
+        (Budget::new(4, minute), "tat <= :latest"),
+        (Budget::new(10, minute).with_in_a_row(4, None), in_a_row),
+    ] {
+        let most = budget.in_a_row.map_or(budget.burst, |limit| limit.most) as usize;
+        assert_eq!(charged_twice(budget, None).await, (most, 1));
+        let knocked_out = Clause {
+            operation: "charge",
+            write: format!("Update {ATTEMPTS}"),
+            text: text.to_owned(),
+        };
+        let (admitted, _) = charged_twice(budget, Some(knocked_out)).await;
+        assert!(admitted > most, "{text}");
+    }
 }

@@ -32,6 +32,7 @@ fn sign_out(n: u8) -> SignOut {
         at: at(100),
         by: None,
         target: SignOutTarget::Epoch {
+            from: Epoch(1),
             ended: Epoch(1),
             kept: None,
         },
@@ -208,6 +209,7 @@ fn a_row_that_is_not_swept_yet_is_enough() {
 fn a_session_that_the_sign_out_did_not_end_is_not_acknowledged() {
     let kept = SignOut {
         target: SignOutTarget::Epoch {
+            from: Epoch(1),
             ended: Epoch(1),
             kept: Some(device(1).session),
         },

@@ -22,7 +22,7 @@ pub(super) fn messages(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec
             let event = session_revoked(sign_out, one.session, one.epoch);
             vec![source.message(subject, event, scope)]
         }
-        SignOutTarget::Epoch { ended, kept } => {
+        SignOutTarget::Epoch { ended, kept, .. } => {
             let account = Subject::account(sign_out.account);
             let event = epoch_ended(sign_out, *ended, *kept);
             let mut messages = vec![source.message(account.clone(), event, scope)];

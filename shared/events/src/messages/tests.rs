@@ -71,6 +71,7 @@ fn sign_out(scope: Scope, reason: domain::Reason, target: SignOutTarget) -> Sign
 fn sign_out_of_all(reason: domain::Reason, kept: Option<domain::SessionId>) -> SignOut {
     let scope = kept.map_or(Scope::Global, |_| Scope::Others);
     let target = SignOutTarget::Epoch {
+        from: Epoch(4),
         ended: Epoch(4),
         kept,
     };

@@ -35,6 +35,21 @@ pub(crate) fn has_epoch(epoch: Epoch) -> Condition {
     }
 }
 
+/// Requires what a jump to another epoch requires: that the account is still before it, has
+/// the password hash that was verified, and is not disabled.
+pub(crate) fn may_jump(next: Epoch, verified: &StoredHash) -> Condition {
+    Condition {
+        expression: Cow::Borrowed(
+            "epoch < :next AND password_hash = :verified AND attribute_not_exists(disabled_at)",
+        ),
+        names: &[],
+        values: vec![
+            (":next", number(next.0)),
+            (":verified", string(verified.as_str())),
+        ],
+    }
+}
+
 /// Requires that the account still has the password hash that was verified.
 pub(crate) fn has_password_hash(verified: &StoredHash) -> Condition {
     Condition {

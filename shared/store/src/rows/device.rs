@@ -317,6 +317,11 @@ fn last_epoch_from(signed_in_key: &str) -> Option<Epoch> {
     epoch.parse().ok().map(Epoch)
 }
 
+/// Reads the last epoch of a key in the index.
+pub(crate) fn last_epoch_of_key(key: &Item) -> Result<Epoch, StoreError> {
+    Reader::new(TABLE, key).parsed(SIGNED_IN_KEY, last_epoch_from)
+}
+
 /// Reads the device of a key, in the table or in its index.
 pub(crate) fn id_of_key(key: &Item) -> Result<DeviceId, StoreError> {
     Reader::new(TABLE, key).id(DEVICE_ID)

@@ -12,10 +12,10 @@ use domain::token::TokenHash;
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH, EPOCH, Item, KEPT_SESSION, NAME,
-    NOTIFIED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT, REQUESTED_BY, REQUESTED_BY_NAME, Reader,
-    SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, WIPED_AT, built, bytes, number, string,
-    timestamp, ttl,
+    ACCOUNT_ID, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH, EPOCH, FROM_EPOCH, Item,
+    KEPT_SESSION, NAME, NOTIFIED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT, REQUESTED_BY,
+    REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, WIPED_AT,
+    built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 
@@ -84,8 +84,11 @@ fn header_to_item(sign_out: &SignOut, limits: &Limits) -> Item {
                 set(attribute, value);
             }
         }
-        SignOutTarget::Epoch { ended, kept } => {
+        SignOutTarget::Epoch { from, ended, kept } => {
             set(ENDED_EPOCH, number(ended.0));
+            if from != ended {
+                set(FROM_EPOCH, number(from.0));
+            }
             if let Some(kept) = kept {
                 set(KEPT_SESSION, string(kept));
             }
@@ -112,8 +115,10 @@ pub(crate) fn header_from_item(item: &Item) -> Result<SignOut, StoreError> {
         None => None,
     };
     let target = if row.has(ENDED_EPOCH) {
+        let ended = row.number(ENDED_EPOCH)?;
         SignOutTarget::Epoch {
-            ended: Epoch(row.number(ENDED_EPOCH)?),
+            from: Epoch(row.number_opt(FROM_EPOCH)?.unwrap_or(ended)),
+            ended: Epoch(ended),
             kept: row.id_opt(KEPT_SESSION)?,
         }
     } else {

@@ -137,7 +137,7 @@ impl Oracle<'_> {
                 SignOutTarget::One(one) => {
                     shape.extend([1, devices[&one.device], name(one.session)]);
                 }
-                SignOutTarget::Epoch { ended, kept } => {
+                SignOutTarget::Epoch { ended, kept, .. } => {
                     shape.extend([2, epoch(*ended), kept.map_or(usize::MAX, &mut name)]);
                 }
             }

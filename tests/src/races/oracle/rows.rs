@@ -144,6 +144,7 @@ pub(super) fn signed_in_key(row: &Item) -> Option<&str> {
 pub(super) fn read_header(row: &Item) -> Option<SignOut> {
     let target = match number(row, "ended_epoch") {
         Some(ended) => SignOutTarget::Epoch {
+            from: Epoch(number(row, "from_epoch").unwrap_or(ended)),
             ended: Epoch(ended),
             kept: id(row, "kept_session"),
         },

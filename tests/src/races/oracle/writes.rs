@@ -74,7 +74,7 @@ impl Oracle<'_> {
                     return broken(EXPLAINED, "the record names another session");
                 }
             }
-            SignOutTarget::Epoch { ended, kept } => {
+            SignOutTarget::Epoch { ended, kept, .. } => {
                 let keeps = matches!(
                     by,
                     Operation::SignOutOthers(_) | Operation::ChangePasswordKeeping(_)

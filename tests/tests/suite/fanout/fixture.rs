@@ -107,6 +107,7 @@ impl FanOut {
         let kept = (scope == Scope::Others).then_some(by.session);
         let sign_out = SignOut {
             target: SignOutTarget::Epoch {
+                from: self.account.epoch,
                 ended: self.account.epoch,
                 kept,
             },

@@ -58,10 +58,12 @@ fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
         ..EndedSession::from(device)
     });
     let all = SignOutTarget::Epoch {
+        from: Epoch(4),
         ended: Epoch(4),
         kept: None,
     };
     let others = SignOutTarget::Epoch {
+        from: Epoch(4),
         ended: Epoch(4),
         kept: Some(session_id(9)),
     };
