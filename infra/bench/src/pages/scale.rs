@@ -130,10 +130,10 @@ fn bottleneck(model: &Model, operation: &Operation) -> Result<(f64, String, f64)
         ("read", &operation.reads, model.quota("partition_reads")?),
         ("write", &operation.writes, model.quota("partition_writes")?),
     ] {
-        // The address and the ticket are not in the account's partition.
+        // The counters, the address and the ticket are not in the account's partition.
         let of_account = units
             .iter()
-            .filter(|(table, _)| !matches!(table.as_str(), "Identities" | "Tickets"));
+            .filter(|(table, _)| !matches!(table.as_str(), "Attempts" | "Identities" | "Tickets"));
         for (table, units) in of_account {
             let a_second = most / units;
             if found.as_ref().is_none_or(|(_, _, least)| a_second < *least) {
