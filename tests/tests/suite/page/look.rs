@@ -72,7 +72,7 @@ async fn inspect(person: &Person, view: &str, title: &str) {
             }
         }
     }
-    let double = "(({ style, scrollWidth }) => { style.fontSize = '200%';
+    let double = "(({ style, classList }) => { classList.remove('television'); style.fontSize = '200%';
         const isWide = document.documentElement.scrollWidth > innerWidth; style.fontSize = ''; return isWide; })(document.documentElement)";
     person.looks((640, 400), "", &[STILL]).await.unwrap();
     let is_wide = browser.value(double).await.unwrap();
