@@ -335,8 +335,8 @@ def main() -> None:
     for name, _, default in stack.resources("AWS::ApiGatewayV2::Stage", "DefaultRouteSettings"):
         if default:
             api_id, stage_name = (stack.property(name, it) for it in ("ApiId", "StageName"))
-            routes = stack.property(name, "RouteSettings") or {}
-            complete_stage(api_id, stage_name, default=default, routes=routes)
+            settings = stack.property(name, "RouteSettings") or {}
+            complete_stage(api_id, stage_name, default=default, routes=settings)
     for _, table, wanted in stack.resources(
         "AWS::DynamoDB::Table", "TimeToLiveSpecification"
     ):

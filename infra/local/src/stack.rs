@@ -15,7 +15,7 @@ use crate::proxy::{EXAMPLE_PATH, LOCAL_ORIGIN, Proxy, SOCKET_PATH, Upstream, Ups
 use crate::record::{Aws, Demo, Record, Service, Tables, page_url};
 use crate::state::{SecretFile, TemporaryFolder, lock, remove_folder};
 use crate::tools::{Environment, find_python};
-use crate::watch::Watch;
+use crate::watch::{Watch, router};
 use crate::{demo, functions, mails, target};
 
 /// The address that the mails of a local stack come from.
@@ -107,9 +107,11 @@ impl Stack {
         mails::verify(aws, MAIL_FROM).await?;
         let (deployed, mut upstreams, service) =
             deploy_all(&tether, aws, &binaries, &options).await?;
+        // Every start checks the routes, though few use them.
+        let router = router(&deployed.routes)?;
         let mut watch = None;
         if options.watch {
-            let started = start_watch(&tether, aws, &deployed, &options.state).await?;
+            let started = start_watch(&tether, aws, &deployed, &router, &options.state).await?;
             upstreams.api = started.upstream();
             watch = Some(started);
         }
@@ -217,10 +219,11 @@ async fn start_watch(
     tether: &Tether,
     aws: &Aws,
     deployed: &Deployed,
+    router: &str,
     state: &Path,
 ) -> Result<Watch> {
     Environment::CargoLambda.install(tether).await?;
-    let starting = Watch::start(tether, aws, deployed, state);
+    let starting = Watch::start(tether, aws, deployed, router, state);
     step("Starting cargo lambda watch", starting).await
 }
 

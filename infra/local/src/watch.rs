@@ -35,7 +35,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to serve. A function is built when it is first called.
+    /// Starts to serve by the settings of [`router`]. A function is built when it is first
+    /// called.
     ///
     /// # Errors
     /// When `cargo lambda watch` does not start.
@@ -43,11 +44,12 @@ impl Watch {
         tether: &Tether,
         aws: &Aws,
         deployed: &Deployed,
+        router: &str,
         state: &Path,
     ) -> Result<Self> {
         let address = free_address()?;
         let settings = state.join("watch.toml");
-        fs::write(&settings, router(&deployed.routes)?)?;
+        fs::write(&settings, router)?;
         let mut command = cargo_lambda(tether)?;
         command
             .args(["watch", "--disable-cors", "--invoke-address", "127.0.0.1"])
@@ -96,7 +98,10 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 /// Returns the routes as settings of `cargo lambda watch`. It falls back to another
 /// path but not to another method, so each path names the function of `$default`
 /// for every method that has no route.
-fn router(routes: &BTreeMap<String, String>) -> Result<String> {
+///
+/// # Errors
+/// When there is no `$default` route.
+pub fn router(routes: &BTreeMap<String, String>) -> Result<String> {
     let default = routes
         .get("$default")
         .context("the template has no $default route")?;

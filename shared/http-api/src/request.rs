@@ -35,6 +35,15 @@ impl Request {
     #[must_use]
     pub fn new(mut event: ApiGatewayV2httpRequest, origin_policy: &OriginPolicy) -> Self {
         keep_ascii(&mut event.headers);
+        // `cargo lambda watch` names no route. The gateway's `$default` has a function that
+        // looks at the path alone.
+        if event
+            .route_key
+            .as_deref()
+            .is_none_or(|key| key == "$default")
+        {
+            event.route_key = Some(route_key(&event));
+        }
         Self {
             event,
             origin_policy: origin_policy.clone(),
@@ -248,6 +257,26 @@ impl Request {
         let known = METHODS.iter().find(|known| **known == self.method());
         known.copied().unwrap_or("other")
     }
+}
+
+/// Returns the key of a request's route, by its path and the parameters that were found
+/// in it.
+fn route_key(event: &ApiGatewayV2httpRequest) -> String {
+    let path = event.raw_path.as_deref().unwrap_or("/");
+    let parameters = &event.path_parameters;
+    let (path, rest) = match parameters
+        .get("proxy")
+        .and_then(|rest| path.strip_suffix(&**rest))
+    {
+        Some(before) => (before, "{proxy+}"),
+        None => (path, ""),
+    };
+    let named = |part: &str| {
+        let found = parameters.iter().find(|(_, value)| *value == part);
+        found.map_or_else(|| part.to_owned(), |(name, _)| format!("{{{name}}}"))
+    };
+    let path = path.split('/').map(named).collect::<Vec<_>>().join("/");
+    format!("{} {path}{rest}", event.request_context.http.method)
 }
 
 /// Drops the characters that a `User-Agent` or a client hint can't have, so that the

@@ -182,3 +182,33 @@ fn a_method_that_a_client_made_up_is_not_logged() {
         assert_eq!(request.logged_method(), logged);
     }
 }
+
+#[test]
+fn a_route_that_is_not_named_is_that_of_the_path_and_its_parameters() {
+    for (path, parameters, route) in [
+        ("/", &[][..], "GET /"),
+        ("/v1/session", &[], "GET /v1/session"),
+        (
+            "/v1/devices/7/sign-out",
+            &[("device_id", "7")],
+            "GET /v1/devices/{device_id}/sign-out",
+        ),
+        (
+            "/assets/1/main.js",
+            &[("proxy", "1/main.js")],
+            "GET /assets/{proxy+}",
+        ),
+    ] {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.route_key = Some("$default".to_owned());
+        event.raw_path = Some(path.to_owned());
+        for (name, value) in parameters {
+            let (name, value) = ((*name).to_owned(), (*value).to_owned());
+            event.path_parameters.insert(name, value);
+        }
+
+        let request = Request::new(event, &OriginPolicy::new(None));
+
+        assert_eq!(request.route(), route);
+    }
+}
