@@ -1,13 +1,17 @@
 //! The account that the in-process tests use, and its devices as their clients
 //! hold them.
 
-use domain::{AccountId, DeviceId, Limits, SessionId, SignOut, SignOutId, Timestamp, Token};
+use domain::password::{Hasher, Password};
+use domain::{
+    Account, AccountId, DeviceId, EmailAddress, Epoch, Limits, SessionId, SignOut, SignOutId,
+    Timestamp, Token,
+};
 use http_api::Reply;
 use runtime::Clock;
 use serde_json::Value;
-use store::{Store, StoreError, WriteOutcome};
+use store::{RegisterOutcome, Store, StoreError, WriteOutcome};
 
-use crate::bundle::json_of;
+use crate::bundle::{CHEAP, json_of};
 
 /// The account's address.
 pub const EMAIL: &str = "lea@example.com";
@@ -80,6 +84,37 @@ impl TestDevice {
             ..self.clone()
         }
     }
+}
+
+/// Registers an account with a password, without the API.
+///
+/// # Errors
+/// When a table fails.
+pub async fn register(
+    store: &Store,
+    email: &str,
+    password: &str,
+    confirmed_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<AccountId, StoreError> {
+    let address = EmailAddress::parse(email).expect("an address");
+    let password = Password::parse(password).expect("a password");
+    let mut hasher = Hasher::with_params(CHEAP).expect("in bounds");
+    let account = Account {
+        id: AccountId::from_random(runtime::random()),
+        email: address.as_normal().to_owned(),
+        password_hash: hasher.hash(&password, runtime::random()),
+        epoch: Epoch::FIRST,
+        kept_session: None,
+        disabled_at: None,
+        created_at: now,
+        confirmed_at,
+        recovered_at: None,
+    };
+    // Boxed: the SDK's future is large, and most tests begin with this one.
+    let registered = Box::pin(store.register(&account, &address)).await?;
+    assert_eq!(registered, RegisterOutcome::Registered);
+    Ok(account.id)
 }
 
 /// Disables an account as an operator does, and returns the sign-out that ends its

@@ -7,14 +7,19 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use aws_sdk_dynamodb::config::Builder;
+use codes::Codes;
+use domain::networks::NetworkRanges;
 use domain::{AccountId, Device, SignOutId};
 use events::Record;
 use http_api::Reply;
 use jiff::SignedDuration;
+use mail::MailQueue;
 use runtime::{Clients, Clock};
 use store::Change;
 
-use crate::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, disable, noon};
+use crate::account::{
+    self, EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, disable, noon,
+};
 use crate::background::Background;
 use crate::bundle::{Bundle, ISSUER, json_of};
 use crate::delivery;
@@ -105,10 +110,24 @@ impl TestApp {
         self.advance(SignedDuration::from_secs(1));
     }
 
-    /// Registers an account with [`PASSWORD`].
+    /// Lets the functions send mail.
+    #[must_use]
+    pub fn with_mail(mut self) -> Self {
+        let codes = || {
+            let queue = MailQueue::new(self.aws.clients().sqs(), "codes".to_owned());
+            Some(Codes::new(queue, NetworkRanges::default()))
+        };
+        let (register, others) = (codes(), codes());
+        self.bundle.register.codes = register;
+        self.bundle.request_codes.codes = others;
+        self
+    }
+
+    /// Makes an account with [`PASSWORD`] and a confirmed address.
     pub async fn register(&self, email: &str) {
-        let reply = self.bundle.register(email, PASSWORD).await;
-        assert_eq!(reply.status_code, 202);
+        let (store, now) = (&self.bundle.store, self.clock.now());
+        let made = account::register(store, email, PASSWORD, Some(now), now);
+        Box::pin(made).await.expect("the tables answer");
     }
 
     /// Signs a device in: a new one, or the one that holds the key.

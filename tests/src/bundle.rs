@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
-use domain::{DeviceId, Limits, SignInBudgets};
+use domain::{DeviceId, Limits, NewChallenge, SignInBudgets};
 use http_api::{Event, OriginPolicy, Reply};
 use runtime::Clock;
 use serde_json::{Value, json};
@@ -41,6 +41,10 @@ pub struct Bundle {
     pub clock: Clock,
     /// `POST /v1/accounts`.
     pub register: register::Deps,
+    /// `POST /v1/password-resets` and `POST /v1/passes`.
+    pub request_codes: request_codes::Deps,
+    /// `POST /v1/accounts/confirmations` and `POST /v1/password-resets/confirmations`.
+    pub confirm_codes: confirm_codes::Deps,
     /// `POST /v1/login`.
     pub login: login::Deps,
     /// `GET /v1/session` and `POST /v1/sign-out`.
@@ -99,7 +103,9 @@ impl Bundle {
             };
         }
         Self {
-            register: deps!(register, rules: rules, hasher: hasher()),
+            register: deps!(register, rules: rules, hasher: hasher(), codes: None),
+            request_codes: deps!(request_codes, codes: None),
+            confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, hasher: hasher()),
             login: deps!(login, limits: limits, budgets: SignInBudgets::default(), hasher: hasher()),
             session: deps!(session, limits: limits),
             list_devices: deps!(list_devices, limits: limits),
@@ -134,6 +140,12 @@ impl Bundle {
             let route = event.route_key.clone().unwrap_or_default();
             match &*route {
                 "POST /v1/accounts" => register::handle(&self.register, event).await,
+                "POST /v1/password-resets" | "POST /v1/passes" => {
+                    request_codes::handle(&self.request_codes, event).await
+                }
+                "POST /v1/accounts/confirmations" | "POST /v1/password-resets/confirmations" => {
+                    confirm_codes::handle(&self.confirm_codes, event).await
+                }
                 "POST /v1/login" => login::handle(&self.login, event).await,
                 "GET /v1/session" | "POST /v1/sign-out" => {
                     session::handle(&self.session, event).await
@@ -246,6 +258,15 @@ impl Bundle {
     /// Introspects a token, as a service with access by IAM.
     pub async fn introspect(&self, token: &str) -> Reply {
         self.send(introspection(&format!("token={token}"))).await
+    }
+
+    /// Recovers an account by a code.
+    pub async fn recover(&self, asked: &NewChallenge, password: &str) -> Reply {
+        let body = json!({
+            "challenge": *asked.secret.to_text(), "code": *asked.code.to_text(), "password": password,
+        });
+        let path = "/v1/password-resets/confirmations";
+        self.send(event("POST", path, None, Some(&body))).await
     }
 
     /// Changes the password.

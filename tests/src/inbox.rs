@@ -5,10 +5,31 @@ use std::time::Duration;
 use curfew::mails::{Mail, sent};
 use tokio::time::{Instant, sleep};
 
+use crate::client::remember;
 use crate::stack::stack;
 
 /// The time in which a mail has to arrive: a message of SQS takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for the mails to an address, until there are `count`, and returns the code of the
+/// last one.
+///
+/// # Panics
+/// When it has none.
+pub async fn code_for(address: &str, count: usize) -> String {
+    let mail = wait_for(address, count).await.pop().expect("a mail");
+    let mut words = mail.body_text.split_whitespace();
+    let is_code = |word: &&str| {
+        word.len() == 9
+            && word.char_indices().all(|(at, letter)| match at {
+                4 => letter == '-',
+                _ => letter.is_ascii_uppercase() || letter.is_ascii_digit(),
+            })
+    };
+    let code = words.find(is_code).expect("a mail with a code");
+    remember(&[code]);
+    code.to_owned()
+}
 
 /// Waits for the mails to an address, until there are `count`, and returns them, the
 /// oldest first.

@@ -22,8 +22,12 @@ pub enum Guard {
 
 /// The routes that are not for the holder of a valid session. Every other one must
 /// be.
-const EXCEPTIONS: [(&str, Guard); 8] = [
+const EXCEPTIONS: [(&str, Guard); 12] = [
     ("register", Guard::Open),
+    ("confirmAccount", Guard::Open),
+    ("requestPasswordReset", Guard::Open),
+    ("requestPass", Guard::Open),
+    ("confirmPasswordReset", Guard::Open),
     ("login", Guard::Open),
     ("getOpenApi", Guard::Open),
     ("getAsyncApi", Guard::Open),

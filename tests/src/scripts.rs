@@ -9,11 +9,15 @@ use tokio::process::Command;
 
 use crate::stack::stack;
 
-/// Runs a script on the local AWS. Returns its exit code, its output and its errors.
+/// Runs a script on the local AWS, with more variables. Returns its exit code, its output and its errors.
 ///
 /// # Panics
 /// When it can't be run.
-pub async fn run(script: &str, arguments: &[&str]) -> (i32, String, String) {
+pub async fn run(
+    script: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (i32, String, String) {
     let tether = find_python().unwrap();
     Environment::Aws.install(&tether).await.unwrap();
     let mut command = Command::new(Environment::Aws.programs().join("python"));
@@ -22,7 +26,8 @@ pub async fn run(script: &str, arguments: &[&str]) -> (i32, String, String) {
         .env_remove("AWS_SESSION_TOKEN")
         .kill_on_drop(true)
         .arg(root().join("infra").join(script))
-        .args(arguments);
+        .args(arguments)
+        .envs(variables.iter().copied());
     point(&mut command, &stack().aws);
     let Output {
         status,

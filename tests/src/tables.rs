@@ -14,6 +14,7 @@ pub fn names() -> store::Tables {
         tickets: TICKETS.to_owned(),
         attempts: ATTEMPTS.to_owned(),
         notices: NOTICES.to_owned(),
+        challenges: CHALLENGES.to_owned(),
     }
 }
 
@@ -33,11 +34,13 @@ pub const TICKETS: &str = "Tickets";
 pub const ATTEMPTS: &str = "Attempts";
 /// The notices to owners.
 pub const NOTICES: &str = "Notices";
+/// The challenges.
+pub const CHALLENGES: &str = "Challenges";
 
 /// Returns the bodies of `CreateTable`, with the keys, streams and indexes of the
 /// template.
 #[must_use]
-pub fn definitions() -> [Value; 8] {
+pub fn definitions() -> [Value; 9] {
     let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
     let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
@@ -116,6 +119,12 @@ pub fn definitions() -> [Value; 8] {
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [text("account_id"), text("notice_id")],
             "KeySchema": [hash("account_id"), range("notice_id")],
+        }),
+        json!({
+            "TableName": CHALLENGES,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("challenge_id")],
+            "KeySchema": [hash("challenge_id")],
         }),
     ]
 }

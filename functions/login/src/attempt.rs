@@ -2,11 +2,11 @@
 
 use device_info::ReportedInfo;
 use domain::password::Password;
-use domain::{DeviceKey, EmailAddress};
+use domain::{ChallengeSecret, Code, DeviceKey, EmailAddress};
 use http_api::{Object, Problem, Request};
 
 use crate::device_keys::DeviceKeys;
-use crate::{Login, SignOutOthers, TokenTransport};
+use crate::{Login, Pass, SignOutOthers, TokenTransport};
 
 /// A well-formed request.
 pub(crate) struct Attempt {
@@ -16,6 +16,7 @@ pub(crate) struct Attempt {
     pub(crate) device_keys: DeviceKeys,
     pub(crate) transport: TokenTransport,
     pub(crate) ends_others: bool,
+    pub(crate) pass: Option<(ChallengeSecret, Code)>,
 }
 
 impl Attempt {
@@ -51,6 +52,7 @@ impl Attempt {
                 .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
             device_keys.add(key);
         }
+        let pass = body.pass.map(|Object(pass)| parse(&pass)).transpose()?;
         Ok(Self {
             email,
             password,
@@ -58,6 +60,16 @@ impl Attempt {
             device_keys,
             transport: body.transport,
             ends_others: body.sign_out == Some(SignOutOthers::Others),
+            pass,
         })
     }
+}
+
+fn parse(pass: &Pass) -> Result<(ChallengeSecret, Code), Problem> {
+    let challenge = ChallengeSecret::parse(&pass.challenge);
+    let code = Code::parse(&pass.code);
+    Ok((
+        challenge.map_err(|error| Problem::invalid("pass.challenge", error.to_string()))?,
+        code.map_err(|error| Problem::invalid("pass.code", error.to_string()))?,
+    ))
 }

@@ -4,16 +4,23 @@
 //! With one it is the device's counter, beside the reads; if the rows then show that the
 //! device is not recognized, also the others. Which counters are written depends on the
 //! request alone, and not on whether the address has an account.
+//!
+//! With a pass it is a try of the pass and nothing else: nobody but who reads the address's
+//! mail can use it up.
 
 use std::time::Duration;
 
 use domain::networks::group_of;
-use domain::{Account, Budget, CounterKey, Device, EmailAddress, Timestamp};
+use domain::{
+    Account, Budget, Challenge, ChallengeId, ChallengeSecret, Code, CounterKey, Device,
+    EmailAddress, Purpose, Timestamp,
+};
 use futures_util::future::join_all;
 use http_api::{Problem, Request};
-use store::{Charge, Charged, Rows, StoreError};
+use store::{Charge, Charged, Rows, StoreError, WriteOutcome};
 
 use crate::Deps;
+use crate::attempt::Attempt;
 use crate::device_keys::DeviceKeys;
 
 /// The time after which a client may ask again if only a proof by another way helps.
@@ -31,6 +38,10 @@ pub(crate) struct Charges<'a> {
     are_of_recognized: bool,
     /// The charges to give back after a success.
     charged: Vec<Charged>,
+    /// The pass that the attempt was made with, until it is taken away.
+    pass: Option<ChallengeId>,
+    /// Whether the attempt was made with a pass.
+    pub(crate) is_by_pass: bool,
 }
 
 impl<'a> Charges<'a> {
@@ -41,10 +52,11 @@ impl<'a> Charges<'a> {
     pub(crate) async fn begin(
         deps: &'a Deps,
         request: &'a Request,
-        address: &'a EmailAddress,
+        attempt: &'a Attempt,
         keys: &DeviceKeys,
         now: Timestamp,
     ) -> Result<Self, Problem> {
+        let address = &attempt.email;
         let mut charges = Self {
             deps,
             request,
@@ -53,8 +65,14 @@ impl<'a> Charges<'a> {
             device: None,
             are_of_recognized: false,
             charged: Vec::new(),
+            pass: None,
+            is_by_pass: attempt.pass.is_some(),
         };
         request.note_network(group_of(request.ip()));
+        if let Some(pass) = &attempt.pass {
+            charges.pass = Some(charges.try_pass(pass).await?);
+            return Ok(charges);
+        }
         match keys.last() {
             Some(key) => charges.charge_device(key.counter_for(address)).await?,
             None => charges.charge_stranger().await?,
@@ -67,7 +85,7 @@ impl<'a> Charges<'a> {
     /// # Errors
     /// As [`Charges::begin`].
     pub(crate) async fn complete(&mut self, keys: &DeviceKeys, rows: &Rows) -> Result<(), Problem> {
-        if self.device.is_none() {
+        if self.is_by_pass || self.device.is_none() {
             return Ok(());
         }
         let recognized = rows.account.as_ref().and_then(|account| {
@@ -92,6 +110,35 @@ impl<'a> Charges<'a> {
             }
         }
         self.charge_stranger().await
+    }
+
+    /// Counts a try of a pass, and returns its id if its code and its address are right.
+    async fn try_pass(
+        &self,
+        (secret, code): &(ChallengeSecret, Code),
+    ) -> Result<ChallengeId, Problem> {
+        let id = secret.id();
+        let found = self.deps.store.try_challenge(&id, Purpose::Pass).await?;
+        let is_right = |found: &Challenge| {
+            found.email == *self.address && found.is_answered_by_code(secret, code, self.now)
+        };
+        match found.filter(is_right) {
+            Some(_) => Ok(id),
+            None => Err(Problem::CodeInvalid),
+        }
+    }
+
+    /// Takes the pass away, if the attempt was made with one, so that it signs one device in.
+    ///
+    /// # Errors
+    /// `code-invalid` if another attempt has taken it.
+    pub(crate) async fn take_pass(&mut self) -> Result<(), Problem> {
+        if let Some(id) = self.pass.take()
+            && self.deps.store.take_challenge(&id).await? == WriteOutcome::Stale
+        {
+            return Err(Problem::CodeInvalid);
+        }
+        Ok(())
     }
 
     /// Returns whether the attempt was charged to a recognized device that is still so.

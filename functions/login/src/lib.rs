@@ -20,8 +20,8 @@ use domain::password::Hasher;
 use domain::{Account, AccountId, DeviceType, Limits, Rfc3339, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
-    AccountView, Answer, BodyProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView, Event,
-    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE,
+    AccountView, Answer, BodyProblems, CodeProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView,
+    Event, Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE,
     TooManyAttempts, cookie, serve,
 };
 use runtime::Clock;
@@ -42,7 +42,7 @@ use write::write;
 /// One more than for other writes: the client has just waited for a hash.
 const ATTEMPTS: u32 = 4;
 
-/// Reads identities; writes accounts, devices, receipts and counters of attempts.
+/// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -130,6 +130,11 @@ pub struct Login {
     /// can outrun it.
     #[serde(default)]
     pub sign_out: Option<SignOutOthers>,
+    /// A pass, with which the attempt is past the limits that others may have used up: five
+    /// tries within ten minutes, and one sign-in. It also makes the device a recognized one.
+    #[serde(default)]
+    #[schema(value_type = Option<Pass>)]
+    pub pass: Option<Object<Pass>>,
 }
 
 /// The devices that a sign-in signs out.
@@ -138,6 +143,19 @@ pub struct Login {
 pub enum SignOutOthers {
     /// Every other device of the account.
     Others,
+}
+
+/// A pass: an attempt that no limit of others counts.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct Pass {
+    /// The challenge in the answer to `POST /v1/passes`, or, for the first sign-in of a new
+    /// account, to `POST /v1/accounts`.
+    #[schema(value_type = String, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
+    pub challenge: Zeroizing<String>,
+    /// The code in the mail.
+    #[schema(value_type = String, max_length = 64, example = "K7QM-2R9X")]
+    pub code: Zeroizing<String>,
 }
 
 /// The answer: a session.
@@ -222,14 +240,14 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid, TooManyAttempts,
+        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, TooManyAttempts,
     ),
 )]
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let mut attempt = Attempt::read(request)?;
     let mut keys = mem::take(&mut attempt.device_keys);
     // On the heap: the futures of the SDK are large.
-    let charging = Box::pin(Charges::begin(deps, request, &attempt.email, &keys, now));
+    let charging = Box::pin(Charges::begin(deps, request, &attempt, &keys, now));
     let reading = Box::pin(first_rows(deps, &attempt, &keys));
     let (read, charges) = join(reading, charging).await;
     let (mut charges, (account_id, mut rows)) = (charges?, read?);
@@ -239,7 +257,10 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let Rows { account, devices } = rows;
         verified.verify(deps, request, &attempt.password, account.as_ref())?;
         let account = require_enabled(request, account)?;
-        let is_recognized = charges.are_of_recognized(&keys, &account, &devices);
+        charges.take_pass().await?;
+        // Whoever has a pass reads the address's mail, which a password thief does not.
+        let is_recognized =
+            charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
         let device = keys.identify(&account, devices, now);
         let begin = (&account, device, is_recognized);
         let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);

@@ -18,6 +18,7 @@ fn deps() -> Result<Deps, Error> {
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,
+        challenges: runtime::required("CHALLENGES_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {

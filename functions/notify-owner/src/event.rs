@@ -66,6 +66,7 @@ fn of_sign_out(
     let event = match (reason, by) {
         (Reason::SignedOut, Some(_)) => NoticeEvent::SignedOut,
         (Reason::PasswordChanged, _) => NoticeEvent::PasswordChanged,
+        (Reason::Recovered, _) => NoticeEvent::Recovered,
         (Reason::SignedOut, None) | (Reason::AccountDisabled | Reason::Replaced, _) => {
             return Ok(None);
         }

@@ -63,6 +63,8 @@ enum Outcome {
     /// The event is no news to the owner.
     NoNews,
     NoAccount,
+    /// Nobody has proven the account's address.
+    Unconfirmed,
     NoMail,
 }
 
@@ -73,6 +75,7 @@ impl Outcome {
             Self::QueuedBefore => "queued-before",
             Self::NoNews => "no-news",
             Self::NoAccount => "no-account",
+            Self::Unconfirmed => "unconfirmed-address",
             Self::NoMail => "no-mail",
         }
     }
@@ -121,6 +124,10 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     let Some(account) = rows.account else {
         return Ok(Outcome::NoAccount);
     };
+    // The address may be a stranger's.
+    if account.confirmed_at.is_none() {
+        return Ok(Outcome::Unconfirmed);
+    }
     if is_first_device(deps, told, &account, device.as_ref()).await? {
         return Ok(Outcome::NoNews);
     }

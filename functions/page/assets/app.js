@@ -247,7 +247,7 @@ export class App {
     this.#clear();
     this.isWithoutCookie = false;
     this.update({ session, ended: null });
-    if (["sign-in", "sign-up"].includes(this.route.name)) {
+    if (["sign-in", "sign-up", "confirm", "forgotten", "recover", "pass"].includes(this.route.name)) {
       location.hash = "#/";
     } else {
       this.#load();
@@ -455,6 +455,11 @@ export class App {
     }
     if (error.document?.field === "name") {
       return { name: this.say("problem.name") };
+    }
+    if (["code", "pass.code"].includes(error.document?.field) || error.problem === "code-invalid") {
+      const fault = this.say(error.problem === "code-invalid" ? "problem.code-invalid" : "problem.code");
+      // A link has no field.
+      return document.querySelector("#code") ? { code: fault } : { form: fault };
     }
     if (error.document?.field === "email") {
       return { email: this.say("problem.email") };

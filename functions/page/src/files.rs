@@ -19,6 +19,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
     const OWN: &[(&str, &[u8])] = files![
         "app.js",
         "brand.js",
+        "codes.js",
         "config.js",
         "html.js",
         "icon.svg",
@@ -37,15 +38,19 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "vendor/preact.LICENSE",
         "vendor/preact.mjs",
         "views/card.js",
+        "views/confirm.js",
         "views/devices.js",
         "views/dialogs.js",
         "views/form.js",
         "views/notice.js",
         "views/password.js",
+        "views/pass.js",
         "views/past.js",
         "views/receipt.js",
+        "views/recover.js",
         "views/shell.js",
         "views/sign-in.js",
+        "views/sign-up.js",
     ];
     const CLIENT: &[u8] = include_bytes!("../../../infra/clients/javascript/curfew.js");
     let mut all = [("curfew.js", CLIENT); OWN.len() + 1];

@@ -2,7 +2,9 @@
 
 use std::sync::Mutex;
 
+use codes::Codes;
 use domain::password::Hasher;
+use mail::MailQueue;
 use register::{Deps, handle};
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
@@ -12,16 +14,22 @@ fn main() -> Result<(), Error> {
 }
 
 fn deps() -> Result<Deps, Error> {
+    let clients = Clients::from_environment()?;
+    let queue = runtime::optional("CODES_QUEUE_URL");
+    let uncounted = runtime::uncounted_networks()?;
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         identities: runtime::required("IDENTITIES_TABLE")?,
+        challenges: runtime::required("CHALLENGES_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
-        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        store: Store::new(clients.dynamodb(), tables),
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         rules: runtime::password_rules()?,
         hasher: Mutex::new(Hasher::lazy()),
+        codes: queue.map(|url| Codes::new(MailQueue::new(clients.sqs(), url), uncounted)),
     })
 }

@@ -34,7 +34,7 @@ pub enum Mail {
 pub struct Addressee {
     pub email: EmailAddress,
     pub language: Language,
-    /// Whether an account has the address. Mails to strangers must not use up what SES
+    /// Whether an account has proven the address. Mails to strangers must not use up what SES
     /// allows the owners' mails.
     pub is_proven: bool,
 }
@@ -55,6 +55,17 @@ impl Mail {
             Self::Recovered { .. } => "recovered",
         }
     }
+}
+
+/// Whose address it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// No account has it.
+    Nobody,
+    /// An account has it that never proved it. Whoever proves it gets it.
+    Unconfirmed,
+    /// An account has proven it.
+    Confirmed,
 }
 
 /// Returns the mail that a message becomes, and who it goes to.
@@ -100,22 +111,22 @@ async fn of_challenge(
     challenge: &Challenge,
 ) -> Result<(Mail, Addressee), Error> {
     let email = EmailAddress::parse(&challenge.email)?;
-    let is_proven = deps.store.account_by_email(&email).await?.is_some();
+    let owner = owner_of(deps, &email).await?;
     let page = &deps.page_url;
     let code = challenge.code.clone();
-    let mail = match (message, is_proven) {
-        (Message::ConfirmAddress(_), false) => Mail::ConfirmAddress {
-            code,
+    let mail = match (message, owner) {
+        (Message::ConfirmAddress(_), Owner::Confirmed) => Mail::AddressTaken { link: page.clone() },
+        (Message::ConfirmAddress(_), Owner::Nobody | Owner::Unconfirmed) => Mail::ConfirmAddress {
             link: link(page, "confirm", challenge),
-        },
-        (Message::ConfirmAddress(_), true) => Mail::AddressTaken { link: page.clone() },
-        (Message::PasswordReset(_), true) => Mail::PasswordReset {
             code,
+        },
+        (Message::PasswordReset(_), Owner::Confirmed) => Mail::PasswordReset {
             link: link(page, "recover", challenge),
-        },
-        (Message::Pass(_), true) => Mail::Pass {
             code,
+        },
+        (Message::Pass(_), Owner::Confirmed | Owner::Unconfirmed) => Mail::Pass {
             link: link(page, "pass", challenge),
+            code,
         },
         (Message::PasswordReset(_) | Message::Pass(_) | Message::Notice(_), _) => {
             Mail::NoAccount { link: page.clone() }
@@ -124,18 +135,30 @@ async fn of_challenge(
     let addressee = Addressee {
         email,
         language: challenge.language,
-        is_proven,
+        is_proven: owner == Owner::Confirmed,
     };
     Ok((mail, addressee))
 }
 
-/// Returns the address of a view of the page. The secret is in the fragment, which no
+async fn owner_of(deps: &Deps, email: &EmailAddress) -> Result<Owner, Error> {
+    let Some(id) = deps.store.account_by_email(email).await? else {
+        return Ok(Owner::Nobody);
+    };
+    let account = deps.store.rows(id, &[]).await?.account;
+    let is_confirmed = account.is_some_and(|account| account.confirmed_at.is_some());
+    Ok(if is_confirmed {
+        Owner::Confirmed
+    } else {
+        Owner::Unconfirmed
+    })
+}
+
+/// Returns the address of a view of the page: with the secret of a link that works anywhere,
+/// or with the code, which works where it was asked for. Both are in the fragment, which no
 /// server sees.
 fn link(page: &str, view: &str, challenge: &Challenge) -> String {
-    let Challenge {
-        challenge_id,
-        link_secret,
-        ..
-    } = challenge;
-    format!("{page}#/{view}/{challenge_id}.{link_secret}")
+    match &challenge.link_secret {
+        Some(secret) => format!("{page}#/{view}/{}.{secret}", challenge.challenge_id),
+        None => format!("{page}#/{view}/{}", challenge.code),
+    }
 }

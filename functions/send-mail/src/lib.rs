@@ -30,7 +30,7 @@ pub use facts::Facts;
 pub use render::{Rendered, render};
 pub use sender::{ConfigurationSets, Sender};
 
-/// Reads identities; sends mails.
+/// Reads identities and accounts; sends mails.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,

@@ -12,6 +12,7 @@ fn main() -> Result<(), Error> {
 fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
     let tables = Tables {
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
         identities: runtime::required("IDENTITIES_TABLE")?,
         ..Tables::default()
     };

@@ -29,7 +29,7 @@ struct Figures {
 /// have been dead, or ended without a sign-out.
 pub async fn run() -> Result<()> {
     let rounds = rounds::measure().await?;
-    let flood = flood::measure().await?;
+    let flood = Box::pin(flood::measure()).await?;
     let alive = rounds.alive() + flood::alive(&flood);
     let tables = vec![rounds.table(), flood::table(&flood)];
     Report::new("end-to-end", Figures { rounds, flood }, tables).publish()?;

@@ -82,11 +82,11 @@ async fn main() -> Result<()> {
             work::run(&builder, &functions).await?;
         }
         if wanted(Part::Growth) {
-            growth::run(&builder, rounds).await?;
+            Box::pin(growth::run(&builder, rounds)).await?;
         }
     }
     if wanted(Part::EndToEnd) {
-        end_to_end::run().await?;
+        Box::pin(end_to_end::run()).await?;
     }
     if wanted(Part::Pages) {
         pages::run()?;

@@ -185,6 +185,20 @@ impl World {
         let token = self.first[0].token.as_str();
         let get = |path| gateway("GET", path, Some(token), None);
         Some(match function {
+            "request-codes" => {
+                let body = json!({ "email": "lea@example.com" });
+                let event = gateway("POST", "/v1/passes", None, Some(&body));
+                ("a pass, without mail", event)
+            }
+            "confirm-codes" => {
+                let secret = domain::ChallengeSecret::new([7; 32]);
+                let body = json!({
+                    "challenge": *secret.to_text(), "code": "0000-0000", "password": PASSWORD,
+                });
+                let path = "/v1/password-resets/confirmations";
+                let event = gateway("POST", path, None, Some(&body));
+                ("a code that nobody asked for", event)
+            }
             "api" => {
                 let event = gateway("GET", "/v1/openapi.json", None, None);
                 ("the document", event)
@@ -256,7 +270,9 @@ pub fn environment(command: &mut Command) {
         .env("DEVICES_TABLE", names.devices)
         .env("RECEIPTS_TABLE", names.receipts)
         .env("CONNECTIONS_TABLE", names.connections)
-        .env("SOCKET_TICKETS_TABLE", names.tickets);
+        .env("SOCKET_TICKETS_TABLE", names.tickets)
+        .env("ATTEMPTS_TABLE", names.attempts)
+        .env("CHALLENGES_TABLE", names.challenges);
 }
 
 /// Registers an account and signs its devices in.

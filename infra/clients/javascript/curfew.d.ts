@@ -48,7 +48,7 @@ export interface Session {
   expires_at: string;
 }
 
-export type SignOutReason = "signed_out" | "password_changed" | "account_disabled";
+export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered";
 
 /** The end of a session. */
 export type Ended =
@@ -200,10 +200,26 @@ export class Curfew {
   start(): Promise<Session | null>;
   /** Ends without signing out. */
   close(): void;
-  /** Registers an account. The answer is the same if the address has one already. */
-  signUp(credentials: { email: string; password: string }): Promise<void>;
+  /** Asks for an account. Returns the challenge of the code that is mailed, or `null` where no
+   * mail is sent and the password made the account. */
+  signUp(credentials: { email: string; password?: string }): Promise<string | null>;
+  /** Makes the account of an address by the code in its mail. */
+  confirmAccount(proof: { challenge: string; code: string; password: string }): Promise<void>;
+  /** Asks for a mail with which an account is recovered. Returns the challenge of its code. */
+  requestPasswordReset(account: { email: string }): Promise<string>;
+  /** Recovers an account by a code or a link. Every device is signed out. */
+  resetPassword(
+    proof: { challenge: string; code: string; password: string } | { link: string; password: string },
+  ): Promise<void>;
   /** One sign-in at a time: the same credentials share one, others wait. */
-  signIn(credentials: { email: string; password: string }): Promise<Session>;
+  signIn(credentials: {
+    email: string;
+    password: string;
+    pass?: { challenge: string; code: string };
+  }): Promise<Session>;
+  /** Asks for a mail with a pass, for a sign-in past the limits that others have used up.
+   * Returns the challenge of its code. */
+  requestPass(account: { email: string }): Promise<string>;
   /** `fetch` with the token, for the API and the origins in `protects`. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /** Asks whether the session is valid; `null` when the API does not answer. */

@@ -191,24 +191,51 @@ export class Curfew {
   }
 
   /**
-   * Registers an account, which `signIn` can use then. The answer is the same whether
-   * or not the address has one already.
+   * Asks for an account. Returns a challenge: a mail with its code is on its way, for
+   * `confirmAccount`. A deployment that sends no mail wants the password at once, and returns
+   * null; then `signIn` can use the account. The answer is the same whether or not the
+   * address has one already.
    */
   async signUp({ email, password }) {
-    await this.#ask("POST", "/v1/accounts", { body: { email, password } });
+    const { challenge = null } = await this.#ask("POST", "/v1/accounts", { body: { email, password } });
+    return challenge;
+  }
+
+  /** Makes the account of an address, by the code in its mail. Then `signIn` can use it. */
+  async confirmAccount({ challenge, code, password }) {
+    await this.#ask("POST", "/v1/accounts/confirmations", { body: { challenge, code, password } });
+  }
+
+  /** Asks for a mail with which an account is recovered. Returns a challenge, whether or not
+   * the address has an account. */
+  async requestPasswordReset({ email }) {
+    return (await this.#ask("POST", "/v1/password-resets", { body: { email } })).challenge;
+  }
+
+  /** Asks for a mail with a pass. Returns a challenge, which is one for `signIn` together with
+   * the code in the mail. */
+  async requestPass({ email }) {
+    return (await this.#ask("POST", "/v1/passes", { body: { email } })).challenge;
+  }
+
+  /** Recovers an account, by a challenge and the code in the mail, or by its link. Every
+   * device is signed out. */
+  async resetPassword({ challenge, code, link, password }) {
+    const body = { challenge, code, link, password };
+    await this.#ask("POST", "/v1/password-resets/confirmations", { body });
   }
 
   /**
    * Signs this device in. A second call with the same credentials gets the answer of
    * the first one. All others, in every tab, run one after another: two at once would
-   * become two devices.
+   * become two devices. A `pass` is past the limits that others have used up.
    */
-  async signIn({ email, password }) {
+  async signIn({ email, password, pass }) {
     const running = this.#signingIn;
     if (running !== null && running.email === email && running.password === password) {
       return running.done;
     }
-    const done = this.#exclusively(() => this.#signInAlone(email, password), "sign-in");
+    const done = this.#exclusively(() => this.#signInAlone(email, password, pass), "sign-in");
     const mine = { email, password, done };
     const clear = () => {
       this.#signingIn = this.#signingIn === mine ? null : this.#signingIn;
@@ -218,8 +245,8 @@ export class Curfew {
     return done;
   }
 
-  async #signInAlone(email, password) {
-    const answer = await this.#logIn(email, password);
+  async #signInAlone(email, password, pass) {
+    const answer = await this.#logIn(email, password, pass);
     const { device_key: key, earlier_sign_out: earlier = null, ...session } = answer;
     const account = accountOf(email);
     const others = (await this.#deviceKeys()).filter(([name]) => name !== account);
@@ -243,7 +270,7 @@ export class Curfew {
 
   /** Sends a sign-in with the account's device key. A new key is stored before: if the
    * answer is lost, the next sign-in is the same device. */
-  async #logIn(email, password) {
+  async #logIn(email, password, pass) {
     const account = accountOf(email);
     const keys = await this.#deviceKeys();
     const others = keys.filter(([name]) => name !== account);
@@ -252,7 +279,7 @@ export class Curfew {
     if (stored === null) {
       await this.#write("device", [...others, [account, key]]);
     }
-    const body = { email, password, device_key: key };
+    const body = { email, password, device_key: key, pass };
     if (this.#device) {
       body.device = this.#device;
     }
@@ -269,7 +296,7 @@ export class Curfew {
         await this.#write("device", others);
       }
       if (isDamaged) {
-        return this.#logIn(email, password);
+        return this.#logIn(email, password, pass);
       }
       throw error;
     }

@@ -1,45 +1,65 @@
-//! The demo account, registered through the API like any other.
+//! The demo account, and accounts without a mail: written as a confirmation would.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use curfew_client::Api;
-use http::Method;
-use serde_json::json;
+use domain::password::{Hasher, Password};
+use domain::{Account, AccountId, EmailAddress, Epoch};
+use store::{RegisterOutcome, Store};
 
 use crate::record::Demo;
 
 /// The same address at each start.
 const EMAIL: &str = "demo@example.com";
 
-/// Registers the account, with a new password at each start.
+/// Makes the account, with a new password at each start.
 ///
 /// # Errors
-/// When the API rejects it.
-pub async fn register(api_url: &str) -> Result<Demo> {
+/// When the tables don't take it.
+pub(crate) async fn create(store: &Store) -> Result<Demo> {
     let demo = Demo {
         email: EMAIL.into(),
         password: password()?,
     };
-    let body = json!({ "email": demo.email, "password": demo.password });
-    let call = Api::new(api_url)?.call(Method::POST, "/v1/accounts");
-    let answer = call.json(&body).send().await?;
-    if answer.status != 202 {
-        bail!(
-            "could not register the demo account: {} {}",
-            answer.status,
-            answer.text()
-        );
-    }
+    register(store, &demo.email, &demo.password).await?;
     Ok(demo)
 }
 
+/// Makes an account whose address counts as confirmed.
+///
+/// # Errors
+/// When the address is taken, or the tables don't take it.
+pub async fn register(store: &Store, email: &str, password: &str) -> Result<AccountId> {
+    let address = EmailAddress::parse(email)?;
+    let now = runtime::Clock::System.now();
+    let account = Account {
+        id: AccountId::from_random(runtime::random()),
+        email: address.as_normal().to_owned(),
+        password_hash: Hasher::new().hash(&Password::parse(password)?, runtime::random()),
+        epoch: Epoch::FIRST,
+        kept_session: None,
+        disabled_at: None,
+        created_at: now,
+        confirmed_at: Some(now),
+        recovered_at: None,
+    };
+    let registered = store.register(&account, &address).await?;
+    ensure!(
+        registered == RegisterOutcome::Registered,
+        "{email} has an account"
+    );
+    Ok(account.id)
+}
+
 /// Returns a password of 20 characters: 120 random bits.
+///
+/// # Errors
+/// When the operating system has no randomness.
 #[expect(
     clippy::disallowed_methods,
     reason = "nothing else in this crate needs a secret"
 )]
-fn password() -> Result<String> {
+pub fn password() -> Result<String> {
     let mut bytes = [0; 15];
     getrandom::fill(&mut bytes).context("the operating system has no randomness")?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

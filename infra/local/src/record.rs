@@ -129,6 +129,8 @@ pub struct Tables {
     pub attempts: String,
     /// Notices to owners.
     pub notices: String,
+    /// Codes and links in mails.
+    pub challenges: String,
 }
 
 impl From<Tables> for store::Tables {
@@ -142,6 +144,7 @@ impl From<Tables> for store::Tables {
             tickets: tables.tickets,
             attempts: tables.attempts,
             notices: tables.notices,
+            challenges: tables.challenges,
         }
     }
 }

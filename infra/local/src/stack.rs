@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use store::Store;
 
 use crate::deploy::{Deployed, Protocol, assume, deploy, deploy_example};
 use crate::emulator::Emulator;
@@ -86,6 +87,7 @@ impl Stack {
             // The address that socket tickets name.
             ("SocketUrl".to_owned(), socket_url.clone()),
             ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
+            ("UncountedNetworks".to_owned(), "127.0.0.1/32".to_owned()),
             ("PageUrl".to_owned(), page_url(&api_url)),
             (
                 "AllowedOrigins".to_owned(),
@@ -116,8 +118,8 @@ impl Stack {
             watch = Some(started);
         }
         let proxy = Proxy::serve(listener, upstreams)?;
-        let registering = demo::register(&api_url);
-        let demo = step("Registering the demo account", registering).await?;
+        let store = Store::new(aws.clients().dynamodb(), tables(&deployed)?.into());
+        let demo = step("Making the demo account", demo::create(&store)).await?;
 
         let record = Record {
             watch: watch.is_some(),
@@ -250,16 +252,7 @@ fn record(
         api_url,
         socket_url,
         aws: aws.clone(),
-        tables: Tables {
-            accounts: resource("Accounts")?,
-            identities: resource("Identities")?,
-            devices: resource("Devices")?,
-            receipts: resource("Receipts")?,
-            connections: resource("Connections")?,
-            tickets: resource("Tickets")?,
-            attempts: resource("Attempts")?,
-            notices: resource("Notices")?,
-        },
+        tables: tables(&deployed)?,
         topic_arn: resource("Events")?,
         mails_url: mails::url(aws),
         demo,
@@ -269,5 +262,20 @@ fn record(
         outputs: deployed.outputs,
         resources: deployed.resources,
         watch: false,
+    })
+}
+
+fn tables(deployed: &Deployed) -> Result<Tables> {
+    let resource = |logical_id| deployed.resource(logical_id).map(str::to_owned);
+    Ok(Tables {
+        accounts: resource("Accounts")?,
+        identities: resource("Identities")?,
+        devices: resource("Devices")?,
+        receipts: resource("Receipts")?,
+        connections: resource("Connections")?,
+        tickets: resource("Tickets")?,
+        attempts: resource("Attempts")?,
+        notices: resource("Notices")?,
+        challenges: resource("Challenges")?,
     })
 }

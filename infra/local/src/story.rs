@@ -4,10 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use curfew::{Options, Record, Stack, running, target};
+use curfew::{Options, Record, Stack, demo, running, target};
 use curfew_client::Api;
 use curfew_story::{Settings, Topic};
 use http::Method;
+use store::Store;
 
 /// A stack that answers later than this is stuck.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +58,13 @@ async fn play_on(
 ) -> Result<()> {
     let clients = record.aws.clients();
     let topic = Topic::subscribe(clients.sns(), clients.sqs(), &record.topic_arn, None);
+    let store = Store::new(clients.dynamodb(), record.tables.clone().into());
+    let [email, password] = [demo::password()?, demo::password()?];
+    let email = format!("lea.{}@example.com", email.to_lowercase());
+    demo::register(&store, &email, &password).await?;
     let settings = Settings {
+        email,
+        password,
         api_url: record.api_url.clone(),
         socket_url: record.socket_url.clone(),
         example_url: record.example_url.clone(),

@@ -21,6 +21,10 @@ pub use crate::topic::{Message, Topic};
 pub struct Settings {
     /// The API, without a slash at the end.
     pub api_url: String,
+    /// The account's e-mail address.
+    pub email: String,
+    /// Its password.
+    pub password: String,
     /// The socket of devices.
     pub socket_url: String,
     /// The example API that has the films.

@@ -50,8 +50,8 @@ impl Epoch {
 pub struct Account {
     /// The account's id.
     pub id: AccountId,
-    /// The e-mail address as the owner wrote it, to send mail to. The account is
-    /// found by its normal form.
+    /// The e-mail address in its normal form, by which the account is found and mail is
+    /// sent. Empty if somebody else has proven the address, which this account never did.
     pub email: String,
     /// The hash of the account's password.
     pub password_hash: StoredHash,
@@ -64,6 +64,23 @@ pub struct Account {
     pub disabled_at: Option<Timestamp>,
     /// The time of registration.
     pub created_at: Timestamp,
+    /// The time when its owner proved that they read the address's mail; `None` if nobody
+    /// ever did.
+    pub confirmed_at: Option<Timestamp>,
+    /// The time of the last recovery. It ended every challenge that was asked for before.
+    pub recovered_at: Option<Timestamp>,
+}
+
+impl Account {
+    /// Returns whether a recovery that was asked for at `asked_at` may still be completed: by
+    /// then the address was confirmed, and no recovery has been completed since. Nothing else
+    /// ends it.
+    #[must_use]
+    pub fn can_be_recovered(&self, asked_at: Timestamp) -> bool {
+        self.confirmed_at.is_some_and(|at| at <= asked_at)
+            && self.recovered_at.is_none_or(|at| at < asked_at)
+            && self.disabled_at.is_none()
+    }
 }
 
 #[cfg(test)]

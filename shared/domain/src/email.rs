@@ -81,6 +81,19 @@ impl EmailAddress {
         &self.normal
     }
 
+    /// Returns the address without what follows a `+`, which most providers deliver to the
+    /// same mailbox.
+    #[must_use]
+    pub fn mailbox(&self) -> String {
+        match self.normal.rsplit_once('@') {
+            Some((local, domain)) => {
+                let local = local.split_once('+').map_or(local, |(local, _)| local);
+                format!("{local}@{domain}")
+            }
+            None => self.normal.clone(),
+        }
+    }
+
     /// Returns the words of the address, which must not make up a password.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.normal

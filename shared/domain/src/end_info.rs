@@ -60,6 +60,8 @@ pub enum Reason {
     PasswordChanged,
     /// An operator disabled the account.
     AccountDisabled,
+    /// The owner recovered the account by its address.
+    Recovered,
 }
 
 impl Reason {
@@ -70,6 +72,7 @@ impl Reason {
             Self::SignedOut => "signed_out",
             Self::PasswordChanged => "password_changed",
             Self::AccountDisabled => "account_disabled",
+            Self::Recovered => "recovered",
         }
     }
 
@@ -80,6 +83,7 @@ impl Reason {
             "signed_out" => Self::SignedOut,
             "password_changed" => Self::PasswordChanged,
             "account_disabled" => Self::AccountDisabled,
+            "recovered" => Self::Recovered,
             _ => return None,
         })
     }
@@ -99,7 +103,7 @@ pub struct ByDevice {
 pub struct EndInfo {
     /// The time of the sign-out, from which the session is refused.
     pub at: Timestamp,
-    /// The device that requested it; `None` for an operator, or for wrong passwords.
+    /// The device that requested it; `None` for an operator, wrong passwords and a recovery.
     pub by: Option<ByDevice>,
     /// The reason for the sign-out.
     pub reason: Reason,

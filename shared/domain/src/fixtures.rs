@@ -32,6 +32,8 @@ pub(crate) fn authenticated() -> Authenticated {
             kept_session: None,
             disabled_at: None,
             created_at: now,
+            confirmed_at: None,
+            recovered_at: None,
         },
         device: Device {
             account: token.account(),

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod attempts;
+pub mod challenge;
 pub mod device;
 pub mod device_key;
 pub mod email;
@@ -29,6 +30,7 @@ mod fixtures;
 
 pub use account::{Account, Epoch};
 pub use attempts::{Budget, CounterKey};
+pub use challenge::{Challenge, ChallengeId, ChallengeSecret, Code, NewChallenge, Purpose};
 pub use device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
 pub use device_key::{DeviceKey, DeviceKeyHash};
 pub use email::EmailAddress;

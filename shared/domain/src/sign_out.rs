@@ -69,7 +69,7 @@ pub struct SignOut {
     pub reason: Reason,
     /// The time from which its sessions are refused.
     pub at: Timestamp,
-    /// The device that requested it; `None` for an operator, or for wrong passwords.
+    /// The device that requested it; `None` for an operator, wrong passwords and a recovery.
     pub by: Option<ByDevice>,
     /// The sessions that it ends.
     pub target: SignOutTarget,
@@ -200,6 +200,21 @@ impl SignOut {
         }
     }
 
+    /// Creates the sign-out of every device of an account that its owner recovers by
+    /// its address. It is a jump.
+    #[must_use]
+    pub fn of_recovered(account: &Account, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            reason: Reason::Recovered,
+            target: SignOutTarget::Epoch {
+                from: account.epoch,
+                ended: Epoch(account.epoch.after_jump().0 - 1),
+                kept: None,
+            },
+            ..Self::of_disabled(account, now, random)
+        }
+    }
+
     /// Returns the details to show to a device that this sign-out ended.
     #[must_use]
     pub fn end_info(&self) -> EndInfo {
@@ -209,6 +224,24 @@ impl SignOut {
             reason: self.reason,
             scope: self.scope,
             sign_out: self.id,
+        }
+    }
+
+    /// Returns whether the transaction of this sign-out also set a new password.
+    #[must_use]
+    pub fn sets_password(&self) -> bool {
+        match self.reason {
+            Reason::PasswordChanged | Reason::Recovered => true,
+            Reason::SignedOut | Reason::AccountDisabled => false,
+        }
+    }
+
+    /// Returns the last epoch that this sign-out ended, if it ended any.
+    #[must_use]
+    pub fn last_ended(&self) -> Option<Epoch> {
+        match self.target {
+            SignOutTarget::Epoch { ended, .. } => Some(ended),
+            SignOutTarget::One(_) => None,
         }
     }
 

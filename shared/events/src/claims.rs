@@ -177,6 +177,8 @@ pub enum Reason {
     PasswordChanged,
     /// The account was disabled.
     AccountDisabled,
+    /// The owner recovered the account by its address.
+    Recovered,
     /// The same device signed in again.
     Replaced,
 }
@@ -187,6 +189,7 @@ impl From<domain::Reason> for Reason {
             domain::Reason::SignedOut => Self::SignedOut,
             domain::Reason::PasswordChanged => Self::PasswordChanged,
             domain::Reason::AccountDisabled => Self::AccountDisabled,
+            domain::Reason::Recovered => Self::Recovered,
         }
     }
 }
@@ -202,7 +205,7 @@ pub struct SessionRevoked {
     /// The scope of the sign-out. None for a session that a sign-in replaced.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "scope")]
     pub scope: Option<Scope>,
-    /// The device that asked for it. None for an operator.
+    /// The device that asked for it. None for an operator and a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<DeviceId>,
     /// The sessions that ended.
@@ -239,7 +242,7 @@ pub struct OtherSessionsRevoked {
     /// The scope of the sign-out.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "scope")]
     pub scope: Option<Scope>,
-    /// The device that asked for it. None for an operator.
+    /// The device that asked for it. None for an operator and a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<DeviceId>,
     /// The epoch that ended: every session born in it or before has ended.

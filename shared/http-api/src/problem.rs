@@ -30,7 +30,7 @@ pub enum Problem {
         sign_out: SignOutId,
         /// The time of the sign-out.
         at: Timestamp,
-        /// The device that requested it; none when an operator did.
+        /// The device that requested it; none when an operator or a recovery did.
         by: Option<SignedOutBy>,
         /// As in [`ProblemDocument::reason`].
         reason: &'static str,
@@ -46,6 +46,12 @@ pub enum Problem {
     CredentialsInvalid,
     /// The current password is wrong, in a change of password.
     CurrentPasswordWrong,
+    /// The code or the link of a mail is wrong, used, tried too often or too old.
+    CodeInvalid,
+    /// The address, which the caller has proven, has an account already.
+    AddressTaken,
+    /// The deployment sends no mail.
+    MailUnavailable,
     /// The route requires a caller with AWS credentials.
     CallerNotAllowed,
     /// The request did not come through the team's own distribution.
@@ -124,13 +130,13 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Rfc3339>,
-    /// `session-signed-out`: the device that requested it; `null` when an operator did, or
-    /// the session has tried too many wrong passwords.
+    /// `session-signed-out`: the device that requested it; `null` when an operator, a
+    /// recovery or wrong passwords did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SignedOutBy>)]
     pub signed_out_by: Option<Option<SignedOutBy>>,
-    /// `session-signed-out`: the reason: `signed_out`, `password_changed` or
-    /// `account_disabled`.
+    /// `session-signed-out`: the reason: `signed_out`, `password_changed`,
+    /// `account_disabled` or `recovered`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
@@ -184,6 +190,9 @@ impl Problem {
             Self::SessionExpired => "session-expired",
             Self::AccountDisabled => "account-disabled",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
+            Self::CodeInvalid => "code-invalid",
+            Self::AddressTaken => "address-taken",
+            Self::MailUnavailable => "mail-unavailable",
             Self::CallerNotAllowed => "caller-not-allowed",
             Self::DistributionRequired => "distribution-required",
             Self::DeviceNotFound => "device-not-found",
@@ -211,12 +220,16 @@ impl Problem {
             | Self::SessionExpired
             | Self::AccountDisabled
             | Self::CredentialsInvalid => 401,
-            Self::CurrentPasswordWrong | Self::CallerNotAllowed | Self::DistributionRequired => 403,
+            Self::CurrentPasswordWrong
+            | Self::CodeInvalid
+            | Self::CallerNotAllowed
+            | Self::DistributionRequired => 403,
             Self::DeviceNotFound
             | Self::SignOutNotFound
             | Self::NoticeNotFound
             | Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
+            Self::AddressTaken | Self::MailUnavailable => 409,
             Self::RequestTooLarge { .. } => 413,
             Self::PasswordRejected(_) => 422,
             Self::RateLimited { .. } | Self::TooManyAttempts { .. } => 429,
@@ -234,6 +247,9 @@ impl Problem {
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => {
                 "The credentials are not valid."
             }
+            Self::CodeInvalid => "The code is not valid.",
+            Self::AddressTaken => "The address has an account.",
+            Self::MailUnavailable => "This deployment sends no mail.",
             Self::CallerNotAllowed => "The caller is not allowed.",
             Self::DistributionRequired => "This is not the API's public address.",
             Self::DeviceNotFound => "Device not found.",
@@ -261,6 +277,11 @@ impl Problem {
             Self::AccountDisabled => "Its sessions are not accepted.",
             Self::CredentialsInvalid => "The e-mail address or the password is wrong.",
             Self::CurrentPasswordWrong => "The current password is wrong.",
+            Self::CodeInvalid => {
+                "It is wrong, too old, used or was tried too often. Ask for another one."
+            }
+            Self::AddressTaken => "Sign in, or recover the account with another code.",
+            Self::MailUnavailable => "Ask the operator, who can set `MailFrom`.",
             Self::CallerNotAllowed => {
                 "Sign the request with AWS credentials (Signature Version 4, service `execute-api`)."
             }

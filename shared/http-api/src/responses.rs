@@ -112,6 +112,37 @@ impl IntoResponses for CurrentPasswordWrong {
     }
 }
 
+/// The problems of a route that takes the code or the link of a mail.
+#[derive(Debug)]
+pub enum CodeProblems {}
+
+impl IntoResponses for CodeProblems {
+    fn responses() -> Responses {
+        // Replaces the 403 of the other groups.
+        grouped(&[Problem::CodeInvalid, Problem::DistributionRequired])
+    }
+}
+
+/// The problem of an address that has an account, for who has proven it.
+#[derive(Debug)]
+pub enum AddressTaken {}
+
+impl IntoResponses for AddressTaken {
+    fn responses() -> Responses {
+        grouped(&[Problem::AddressTaken])
+    }
+}
+
+/// The problem of a deployment that sends no mail.
+#[derive(Debug)]
+pub enum MailUnavailable {}
+
+impl IntoResponses for MailUnavailable {
+    fn responses() -> Responses {
+        grouped(&[Problem::MailUnavailable])
+    }
+}
+
 /// The problem of a new password that breaks rules.
 #[derive(Debug)]
 pub enum NewPasswordProblems {}

@@ -18,7 +18,8 @@ pub struct AccountView {
     /// The id. It is not a secret and gives no access.
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
-    /// The e-mail address, in its normal form.
+    /// The e-mail address, in its normal form. Empty if it was never confirmed here and
+    /// somebody has proven since that it is theirs.
     #[schema(example = "lea@example.com")]
     pub email: String,
 }
@@ -155,7 +156,7 @@ pub struct DeviceView {
     /// The device that signed it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_out_by: Option<SignedOutBy>,
-    /// The reason: `signed_out`, `password_changed`, `account_disabled` or `expired`.
+    /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "signed_out")]
     pub reason: Option<String>,

@@ -31,8 +31,9 @@ pub struct Challenge {
     pub challenge_id: String,
     /// The code to type.
     pub code: String,
-    /// The secret of the link.
-    pub link_secret: String,
+    /// The secret of a link that works wherever it is opened. Only a recovery's mail has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_secret: Option<String>,
     /// The language of whoever asked.
     pub language: Language,
 }
@@ -108,7 +109,7 @@ mod tests {
             email: "lea@example.com".to_owned(),
             challenge_id: "id".to_owned(),
             code: "K7QM2R9X".to_owned(),
-            link_secret: "secret".to_owned(),
+            link_secret: Some("secret".to_owned()),
             language: Language::De,
         });
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use domain::networks::NetworkRanges;
 use domain::password::PasswordRules;
 use domain::sign_in_budgets::{FAILURES_IN_A_ROW, PAUSE_WITHOUT_MAIL};
 use domain::{Budget, Limits, SignInBudgets};
@@ -89,8 +90,16 @@ pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
             in_a_row: defaults.device.in_a_row,
             ..parsed("DEVICE_BUDGET", defaults.device)?
         },
-        uncounted: parsed("UNCOUNTED_NETWORKS", defaults.uncounted)?,
+        uncounted: uncounted_networks()?,
     })
+}
+
+/// Reads `UNCOUNTED_NETWORKS` (none).
+///
+/// # Errors
+/// [`ConfigError`], if a range is malformed.
+pub fn uncounted_networks() -> Result<NetworkRanges, ConfigError> {
+    parsed("UNCOUNTED_NETWORKS", NetworkRanges::default())
 }
 
 /// Reads a variable whose errors say what is wrong with it.

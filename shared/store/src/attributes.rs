@@ -20,6 +20,8 @@ pub(crate) const EPOCH: &str = "epoch";
 pub(crate) const KEPT_SESSION: &str = "kept_session";
 pub(crate) const DISABLED_AT: &str = "disabled_at";
 pub(crate) const CREATED_AT: &str = "created_at";
+pub(crate) const CONFIRMED_AT: &str = "confirmed_at";
+pub(crate) const RECOVERED_AT: &str = "recovered_at";
 pub(crate) const SESSION_ID: &str = "session_id";
 pub(crate) const STATE: &str = "state";
 /// The sort key of the index of signed-in devices. Only rows whose state is
@@ -66,6 +68,12 @@ pub(crate) const CONNECTED_AT: &str = "connected_at";
 /// The sort key of the index of open sockets.
 pub(crate) const OPENED_KEY: &str = "opened_key";
 pub(crate) const TICKET_HASH: &str = "ticket_hash";
+pub(crate) const CHALLENGE_ID: &str = "challenge_id";
+pub(crate) const PURPOSE: &str = "purpose";
+pub(crate) const CODE_DIGEST: &str = "code_digest";
+pub(crate) const LINK_HASH: &str = "link_hash";
+pub(crate) const ASKED_AT: &str = "asked_at";
+pub(crate) const TRIES_MADE: &str = "tries_made";
 pub(crate) const ORIGIN: &str = "origin";
 pub(crate) const NOTICE_ID: &str = "notice_id";
 pub(crate) const KIND: &str = "kind";

@@ -19,6 +19,7 @@ mod rows;
 mod accounts;
 mod acknowledge;
 mod attempts;
+mod challenges;
 mod check;
 mod connections;
 mod contact;
@@ -66,6 +67,8 @@ pub struct Tables {
     pub attempts: String,
     /// Key `account_id`, `notice_id`.
     pub notices: String,
+    /// Key `challenge_id`.
+    pub challenges: String,
 }
 
 /// The local index of Devices that finds the rows that no write has ended, by the last

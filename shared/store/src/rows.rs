@@ -2,6 +2,7 @@
 //! condition expression exists once, here.
 
 pub(crate) mod account;
+pub(crate) mod challenge;
 pub(crate) mod connection;
 pub(crate) mod counter;
 pub(crate) mod device;

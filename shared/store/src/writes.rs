@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+};
 
 use crate::attributes::{Item, built};
 use crate::error::{StoreError, is_throttle};
@@ -156,6 +158,7 @@ pub(crate) enum Write {
     Check(ConditionCheck),
     Put(Put),
     Update(Update),
+    Delete(Delete),
 }
 
 impl From<Write> for TransactWriteItem {
@@ -165,6 +168,7 @@ impl From<Write> for TransactWriteItem {
             Write::Check(check) => item.condition_check(check),
             Write::Put(put) => item.put(put),
             Write::Update(update) => item.update(update),
+            Write::Delete(delete) => item.delete(delete),
         }
         .build()
     }

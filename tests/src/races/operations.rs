@@ -6,14 +6,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use domain::{DeviceId, DeviceKey, Scope, SignOut, SignOutId, Timestamp};
+use domain::challenge::{ChallengeRandom, NewChallenge, Purpose};
+use domain::{DeviceId, DeviceKey, EmailAddress, Scope, SignOut, SignOutId, Timestamp};
 use http_api::Reply;
 use jiff::SignedDuration;
 use runtime::lock;
 use serde_json::{Value, json};
 use store::{Change, StoreError};
 
-use crate::account::{NOON, TestAccount, disable};
+use crate::account::{EMAIL, NOON, TestAccount, disable};
 use crate::app::event_of;
 use crate::bundle::{Bundle, event, json_of};
 use crate::delivery::queue_event_after;
@@ -46,6 +47,8 @@ pub enum Operation {
     ChangePassword(usize),
     /// An operator disables the account.
     Disable,
+    /// Somebody who reads the address's mail recovers the account.
+    Recover,
     /// A device makes a call when a touch is due.
     Touch(usize),
     /// The sweep marks the devices that a sign-out of many has ended.
@@ -91,6 +94,7 @@ impl Operation {
             | Self::SignInFirst
             | Self::SignInAgain(_)
             | Self::Disable
+            | Self::Recover
             | Self::Sweep(_) => None,
         }
     }
@@ -144,6 +148,7 @@ impl Operation {
             Self::ChangePasswordKeeping(_) => "change password, keeping",
             Self::ChangePassword(_) => "change password",
             Self::Disable => "disable",
+            Self::Recover => "recover",
             Self::Touch(_) => "touch",
             Self::Sweep(_) => "sweep",
             Self::Check(_) => "check",
@@ -248,6 +253,22 @@ pub fn new_password(actor: usize) -> String {
     )
 }
 
+/// Returns the challenge of the actor with this number, which is asked for before the race.
+#[must_use]
+pub fn recovery(actor: usize) -> NewChallenge {
+    let byte = u8::try_from(actor).expect("few actors");
+    let random = ChallengeRandom {
+        secret: [byte; 32],
+        code: [byte; 5],
+        link: [byte; 32],
+    };
+    let email = EmailAddress::parse(EMAIL).expect("an address");
+    let noon: Timestamp = NOON.parse().expect("a well-formed timestamp");
+    // A race begins ten minutes after noon, when a code of noon is too old.
+    let asked_at = noon + SignedDuration::from_mins(5);
+    NewChallenge::new(Purpose::Recovery, email, asked_at, random)
+}
+
 /// Returns the name that the actor with this number gives a device.
 #[must_use]
 pub fn new_name(actor: usize) -> String {
@@ -308,6 +329,7 @@ pub fn begin(
                     .await
             }
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
+            Operation::Recover => bundle.recover(&recovery(actor), &new_password(actor)).await,
             Operation::Disable => {
                 let (limits, now) = (&bundle.limits, bundle.clock.now());
                 let disabled = disable(&bundle.store, account.id, limits, now).await;

@@ -11,7 +11,7 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::device::{Device, DeviceState};
-use domain::{DeviceId, EndedSession, Reason, SessionId, SignOut, SignOutId, Timestamp};
+use domain::{DeviceId, EndedSession, SessionId, SignOut, SignOutId, Timestamp};
 
 pub use self::rules::Violation;
 use self::rules::{ACKNOWLEDGED, COUNTED, Checked, EXPLAINED, broken};
@@ -165,7 +165,7 @@ impl<'a> Oracle<'a> {
         let header = self.new_header(&after)?;
         if let Some(header) = &header {
             self.check_act(by, header, &after, now)?;
-            if header.reason == Reason::PasswordChanged {
+            if header.sets_password() {
                 new_password.clone_into(&mut self.password);
             }
         } else if after.account.epoch != self.seen.account.epoch

@@ -51,6 +51,7 @@ fn assignments(history: History) -> Vec<Operation> {
         Operation::SignInWithRehash,
         Operation::SignInFirst,
         Operation::Disable,
+        Operation::Recover,
         Operation::Sweep(Announced::Last),
     ];
     if history == History::TwoSignOuts {
@@ -207,6 +208,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         | Operation::SignInWithRehash
         | Operation::SignInFirst
         | Operation::Disable
+        | Operation::Recover
         | Operation::Sweep(_)) => other,
     }
 }

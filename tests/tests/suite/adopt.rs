@@ -78,7 +78,7 @@ async fn restore(source: &str) -> String {
 /// Runs the script. Returns its exit code, and all that it printed.
 async fn adopt(stack: &str, options: &[&str]) -> (i32, String) {
     let options = [&["--stack", stack], options].concat();
-    let (code, output, errors) = scripts::run("adopt.py", &options).await;
+    let (code, output, errors) = scripts::run("adopt.py", &options, &[]).await;
     (code, output + &errors)
 }
 

@@ -8,9 +8,12 @@ use std::fs;
 use curfew::process::run_logged;
 use curfew::tools::{Environment, find_python};
 use curfew::{root, target};
-use curfew_tests::client::Api;
+use curfew_tests::client::{Api, Household};
 use curfew_tests::stack::{allowed_origin, api_url, stack};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// The accounts of cases that change a password or sign every device out.
+const ACCOUNTS: usize = 400;
 
 #[tokio::test]
 async fn every_answer_is_one_that_the_document_allows_and_every_operation_succeeds() {
@@ -24,6 +27,14 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
     fs::write(&document, &served.body).unwrap();
     let statuses = folder.join("statuses.json");
     let log = folder.join("schemathesis.log");
+
+    let mut accounts = Vec::new();
+    for _ in 0..ACCOUNTS {
+        let Household {
+            email, password, ..
+        } = Household::register().await;
+        accounts.push([email, password]);
+    }
 
     let settings = root().join("tests/contract");
     let mut command = tether.command(Environment::Contract.programs().join("schemathesis"));
@@ -42,6 +53,8 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
         )
         .env("CURFEW_CONTRACT_ROOT_KEY", &stack().aws.access_key_id)
         .env("CURFEW_CONTRACT_STATUSES", &statuses)
+        .env("CURFEW_CONTRACT_MAILS", &stack().mails_url)
+        .env("CURFEW_CONTRACT_ACCOUNTS", json!(accounts).to_string())
         .env("NO_PROXY", "127.0.0.1")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     run_logged(command, "schemathesis", &log).await.unwrap();

@@ -2,13 +2,15 @@
 //! answers are alike, and so are the calls to the tables. (That a hash is verified
 //! in every case is a rule of `domain`, with its tests there.)
 
-use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
+use curfew_tests::account::{
+    EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, register as register_as,
+};
 use curfew_tests::app::TestApp;
-use curfew_tests::bundle::json_of;
+use curfew_tests::bundle::{event, json_of};
 use curfew_tests::wire::Call;
 use http_api::Reply;
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const WRONG: &str = OTHER_PASSWORD;
 const UNKNOWN: &str = OTHER_EMAIL;
@@ -96,6 +98,50 @@ async fn a_disabled_account_looks_like_a_wrong_password() {
     assert_eq!(disabled.status, 401);
     assert_eq!(wrong, disabled);
     assert_eq!(unknown, disabled);
+}
+
+/// Every address with another history, over every route that sends a code: the same answer,
+/// the same writes, and a message of the same form.
+#[tokio::test]
+async fn asking_for_a_code_looks_the_same_for_every_address() {
+    let app = TestApp::new().await.with_mail();
+    let (store, now) = (&app.bundle.store, app.clock.now());
+    let disabled = register_as(store, "eve@example.com", PASSWORD, Some(now), now).await;
+    app.disable(disabled.unwrap()).await;
+    let unconfirmed = register_as(store, "ada@example.com", PASSWORD, None, now).await;
+    unconfirmed.unwrap();
+    for path in ["/v1/accounts", "/v1/password-resets", "/v1/passes"] {
+        let mut all = Vec::new();
+        for email in [
+            EMAIL,
+            "ada@example.com",
+            "eve@example.com",
+            "noa@example.com",
+        ] {
+            let body = json!({ "email": email });
+            let mut seen = seen(
+                &app,
+                app.bundle.send(event("POST", path, None, Some(&body))),
+            )
+            .await;
+            // The network's counter takes another write once it is in its burst.
+            seen.calls.dedup();
+            let challenge = seen.body["challenge"].take();
+            assert_eq!(challenge.as_str().unwrap().len(), 53);
+            let [queued] = <[_; 1]>::try_from(app.aws.take_queued()).unwrap();
+            let mut message: Value = serde_json::from_str(&queued.body).unwrap();
+            assert_eq!(message["email"].take(), email);
+            let form = message.as_object().unwrap().iter();
+            let form: Vec<_> = form
+                .map(|(name, value)| (name.clone(), value.to_string().len()))
+                .collect();
+            all.push((seen, form));
+        }
+        assert_eq!(all[0].0.status, 202, "{path}");
+        assert!(all.iter().all(|one| *one == all[0]), "{path}: {all:?}");
+        let reads = |call: &String| call.contains("Identities") || call.contains("Accounts");
+        assert!(!all[0].0.calls.iter().any(reads), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -387,13 +387,20 @@ fn is_change(call: &Call) -> bool {
 }
 
 /// The operations that need no request here.
-const EXEMPT: [(&str, &str); 4] = [
+const EXEMPT: [(&str, &str); 11] = [
     ("getOpenApi", "reads no table"),
     ("getAsyncApi", "reads no table"),
     (
         "createSocketTicket",
         "its faults are in `sockets/tickets.rs`",
     ),
+    ("confirmAccount", "its faults are in `challenges.rs`"),
+    ("confirmPasswordReset", "its faults are in `challenges.rs`"),
+    ("requestPasswordReset", "its faults are in `challenges.rs`"),
+    ("requestPass", "its faults are in `challenges.rs`"),
+    ("listMessages", "it only reads"),
+    ("readNotice", "it only reads"),
+    ("answerNotice", "its races are in `notices.rs`"),
     ("introspect", "its faults are in `introspect.rs`"),
 ];
 

@@ -19,7 +19,14 @@ use serde_json::{Value, json};
 const GUARDED: [(&str, &[&str]); 2] = [
     (
         "Accounts",
-        &["disabled_at", "epoch", "kept_session", "password_hash"],
+        &[
+            "confirmed_at",
+            "disabled_at",
+            "epoch",
+            "kept_session",
+            "password_hash",
+            "recovered_at",
+        ],
     ),
     (
         "Devices",
@@ -51,6 +58,7 @@ fn attempts() -> Vec<(String, Call)> {
         ("Tickets", &tables.tickets),
         ("Notices", &tables.notices),
         ("Attempts", &tables.attempts),
+        ("Challenges", &tables.challenges),
     ] {
         for (action, call) in on_table(name, table) {
             attempt(format!("{action} {name}"), call);
@@ -201,6 +209,7 @@ fn key_of(name: &str) -> Value {
         "Tickets" => &["session_id", "ticket_hash"],
         "Notices" => &["account_id", "notice_id"],
         "Attempts" => &["counter"],
+        "Challenges" => &["challenge_id"],
         _ => &["account_id", "sign_out_id"],
     };
     keys.iter()
@@ -288,6 +297,7 @@ fn partition_key(name: &str) -> &'static str {
         "Identities" => "email",
         "Tickets" => "session_id",
         "Attempts" => "counter",
+        "Challenges" => "challenge_id",
         _ => "account_id",
     }
 }
@@ -373,8 +383,16 @@ const MOVE_THE_EPOCH: &[&str] = &[
     "PutItem Receipts",
 ];
 
+/// The calls that send a code.
+const ASK_FOR_A_CODE: &[&str] = &[
+    "PutItem Challenges",
+    "UpdateItem Attempts",
+    "SendMessage Codes",
+    "GetSecretValue of the distribution",
+];
+
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 21] = [
+const ALLOWED: [(&str, &[&[&str]]); 23] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -387,6 +405,24 @@ const ALLOWED: [(&str, &[&[&str]]); 21] = [
             &["UpdateItem Accounts.password_hash", "UpdateItem Attempts"],
         ],
     ),
+    (
+        "ConfirmCodes",
+        &[&[
+            "BatchGetItem Accounts",
+            "PutItem Accounts",
+            "UpdateItem Accounts",
+            "UpdateItem Accounts.epoch",
+            "UpdateItem Accounts.kept_session",
+            "UpdateItem Accounts.password_hash",
+            "UpdateItem Accounts.recovered_at",
+            "GetItem Identities",
+            "PutItem Identities",
+            "GetItem Challenges",
+            "UpdateItem Challenges",
+            "DeleteItem Challenges",
+            "PutItem Receipts",
+        ]],
+    ),
     ("Introspect", &[CHECK]),
     (
         "ListDevices",
@@ -395,6 +431,8 @@ const ALLOWED: [(&str, &[&[&str]]); 21] = [
     (
         "Login",
         &[&[
+            "UpdateItem Challenges",
+            "DeleteItem Challenges",
             "GetItem Identities",
             "BatchGetItem Accounts",
             "UpdateItem Accounts",
@@ -466,10 +504,10 @@ const ALLOWED: [(&str, &[&[&str]]); 21] = [
         ]],
     ),
     ("RenameDevice", &[CHECK]),
-    ("Register", &[&["PutItem Accounts", "PutItem Identities"]]),
     (
         "SendMail",
         &[&[
+            "BatchGetItem Accounts",
             "GetItem Identities",
             "ReceiveMessage Codes",
             "DeleteMessage Codes",
@@ -480,6 +518,11 @@ const ALLOWED: [(&str, &[&[&str]]); 21] = [
             "SendEmail from MailFrom",
         ]],
     ),
+    (
+        "Register",
+        &[ASK_FOR_A_CODE, &["PutItem Accounts", "PutItem Identities"]],
+    ),
+    ("RequestCodes", &[ASK_FOR_A_CODE]),
     ("Session", &[CHECK, MARK, &["PutItem Receipts"]]),
     ("SignOutAll", &[CHECK, MARK, MOVE_THE_EPOCH]),
     (

@@ -4,11 +4,13 @@ use std::fs;
 use std::sync::Arc;
 
 use aws_lambda_events::streams::SqsEventResponse;
+use curfew_tests::account::{PASSWORD, noon, register};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::person::Person;
 use curfew_tests::{inbox, stack, tables};
+use domain::Timestamp;
 use mail::{Challenge, Language, Message, Notice};
 use send_mail::{ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
 use serde_json::{Value, json};
@@ -22,7 +24,7 @@ fn challenge(email: &str) -> Challenge {
         email: email.to_owned(),
         challenge_id: "challenge".to_owned(),
         code: "K7QM2R9X".to_owned(),
-        link_secret: "secret".to_owned(),
+        link_secret: None,
         language: Language::En,
     }
 }
@@ -64,41 +66,39 @@ fn text(mail: &Value) -> &str {
         .unwrap()
 }
 
-fn give_account(aws: &FakeAws, email: &str) {
-    let account = "0b5c4f6e-8f8e-4bd5-8a36-1c1f5a3c9d11";
-    let row = json!({
-        "TableName": tables::IDENTITIES,
-        "Item": { "email": { "S": email }, "account_id": { "S": account } },
-    });
-    assert!(aws.engine.answer("PutItem", &row.to_string()).is_success());
+async fn give_account(deps: &Deps, email: &str, confirmed_at: Option<Timestamp>) {
+    let now = noon().now();
+    let given = register(&deps.store, email, PASSWORD, confirmed_at, now).await;
+    given.unwrap();
 }
 
 #[tokio::test]
 async fn what_a_message_becomes_depends_on_whose_address_it_is() {
     let aws = FakeAws::new();
-    give_account(&aws, "lea@example.com");
+    let deps = deps(&aws);
+    give_account(&deps, "lea@example.com", Some(noon().now())).await;
+    give_account(&deps, "ada@example.com", None).await;
+    let code = "Your code to sign in";
+    let nobody = "There is no account with this address";
+    let confirm = "Confirm your address";
 
-    for (message, taken, free) in [
+    for (message, subjects) in [
         (
             Message::ConfirmAddress as fn(Challenge) -> Message,
-            "You already have an account",
-            "Confirm your address",
+            ["You already have an account", confirm, confirm],
         ),
         (
             Message::PasswordReset,
-            "Get back into your account",
-            "There is no account with this address",
+            ["Get back into your account", nobody, nobody],
         ),
-        (
-            Message::Pass,
-            "Your code to sign in",
-            "There is no account with this address",
-        ),
+        (Message::Pass, [code, code, nobody]),
     ] {
-        for (email, subject, set) in [
-            ("lea@example.com", taken, "proven"),
-            ("noa+curfew@example.com", free, "unproven"),
-        ] {
+        let emails = [
+            "lea@example.com",
+            "ada@example.com",
+            "noa+curfew@example.com",
+        ];
+        for (email, subject) in emails.into_iter().zip(subjects) {
             let mail = mail_of(&aws, &message(challenge(email))).await;
             assert_eq!(mail["Content"]["Simple"]["Subject"]["Data"], subject);
             assert_eq!(mail["Destination"], json!({ "ToAddresses": [email] }));
@@ -109,6 +109,11 @@ async fn what_a_message_becomes_depends_on_whose_address_it_is() {
                 "{from}"
             );
             assert_eq!(address, "<no-reply@example.com>");
+            let set = if email.starts_with("lea") {
+                "proven"
+            } else {
+                "unproven"
+            };
             assert_eq!(mail["ConfigurationSetName"], set);
             let has_code = !subject.contains("account") || subject.contains("back");
             assert_eq!(text(&mail).contains("K7QM2R9X"), has_code, "{subject}");
@@ -314,7 +319,7 @@ async fn a_message_of_either_queue_arrives_as_a_mail_of_the_deployed_stack() {
         let page = stack::stack().page_url();
         assert!(
             mail.body_text
-                .contains(&format!("{page}#/confirm/challenge.secret"))
+                .contains(&format!("{page}#/confirm/K7QM2R9X"))
         );
     }
 }

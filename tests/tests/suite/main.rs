@@ -2,6 +2,7 @@
 
 mod adopt;
 mod attempts;
+mod challenges;
 mod clients;
 mod contract;
 mod cost;

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
+use curfew_tests::account::{EMAIL, PASSWORD, TestDevice, noon, register};
 use curfew_tests::bundle::Bundle;
 use curfew_tests::engine::Engine;
 use curfew_tests::races::clauses::{self, CONTACT, Clause};
-use curfew_tests::races::operations::{Announced, Operation, Target};
+use curfew_tests::races::operations::{Announced, Operation, Target, new_password, recovery};
 use curfew_tests::races::pairs::{drawn, pairs};
 use curfew_tests::races::schedule::{
     Exhaustive, History, PlayedHistory, Run, Runner, Scripted, Turn,
@@ -20,9 +20,10 @@ use curfew_tests::races::schedule::{
 use curfew_tests::random::SeededRandom;
 use curfew_tests::tables::{ACCOUNTS, ATTEMPTS, DEVICES};
 use curfew_tests::wire::{self, Call, CallResult};
-use domain::{AccountId, Budget, CounterKey, Device, DeviceId};
+use domain::{AccountId, Budget, CounterKey, Device, DeviceId, Epoch};
 use jiff::SignedDuration;
 use runtime::{Clock, lock};
+use serde_json::{Value, json};
 use store::{Charged, WriteOutcome};
 
 const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
@@ -507,6 +508,9 @@ fn every_condition_that_is_knocked_out_breaks_a_rule() {
     let clauses: Vec<Clause> = clauses_of(&mut Runner::new(), &histories, &cases)
         .into_iter()
         .filter(|clause| clause.text != A_ROW)
+        // Two recoveries of the pairs exclude each other by either of their conditions:
+        // `every_condition_of_a_recovery_is_needed` takes them apart.
+        .filter(|clause| (clause.operation, &*clause.write) != ("recover", "Update Accounts"))
         .collect();
 
     let mut shown = on_two_threads(&clauses, |runner, clause| {
@@ -689,5 +693,83 @@ async fn every_condition_of_a_charge_keeps_the_budget_against_a_caller_who_read_
         };
         let (admitted, _) = charged_twice(budget, Some(knocked_out)).await;
         assert!(admitted > most, "{text}");
+    }
+}
+
+/// Recovers an account whose row changes between the read and the write. Returns the row
+/// afterwards, and the clauses of the calls.
+async fn recovered_meanwhile(
+    changes: &Value,
+    knocked_out: Option<Clause>,
+) -> (Value, BTreeSet<Clause>) {
+    let (engine, met) = (Engine::new(), Arc::<Mutex<BTreeSet<Clause>>>::default());
+    let pending: Arc<Mutex<Option<Value>>> = Arc::default();
+    let (tables, note, change) = (engine.clone(), met.clone(), pending.clone());
+    let clients = wire::clients(move |call: Call| {
+        let is_write = call.operation == "TransactWriteItems";
+        if let Some(changes) = is_write.then(|| lock(&change).take()).flatten() {
+            let row = tables.rows(ACCOUNTS).pop().unwrap();
+            let mut row = serde_json::to_value(row).unwrap();
+            let row = row.as_object_mut().unwrap();
+            row.extend(changes.as_object().unwrap().clone());
+            tables.put(ACCOUNTS, &json!(row));
+            lock(&note).extend(clauses::clauses("recover", &call));
+        }
+        let weakened = knocked_out.as_ref();
+        let weakened = weakened.and_then(|it| clauses::without(it, &call));
+        let call = weakened.unwrap_or(call);
+        CallResult::Answered(tables.answer(&call.operation, &call.body))
+    });
+    let bundle = Bundle::new(clients.dynamodb(), noon());
+    let (store, now) = (&bundle.store, bundle.clock.now());
+    register(store, EMAIL, PASSWORD, Some(now), now)
+        .await
+        .unwrap();
+    store.put_challenge(&recovery(0).challenge).await.unwrap();
+    *lock(&pending) = Some(changes.clone());
+    let _either = bundle.recover(&recovery(0), &new_password(0)).await;
+    let clauses = lock(&met).clone();
+    (
+        serde_json::to_value(engine.rows(ACCOUNTS).pop().unwrap()).unwrap(),
+        clauses,
+    )
+}
+
+#[tokio::test]
+async fn every_condition_of_a_recovery_is_needed() {
+    let jump = Epoch::FIRST.after_jump().0;
+    let later = recovery(0).challenge.asked_at.as_millisecond() + 1;
+    // A sign-in that jumps to the same epoch keeps no session of it; another recovery, which
+    // began before an epoch that this one has not read, keeps its password.
+    let jumped = json!({ "epoch": { "N": jump.to_string() } });
+    let recovered = json!({
+        "epoch": { "N": (jump - 1).to_string() },
+        "recovered_at": { "N": later.to_string() },
+        "password_hash": { "S": "theirs" },
+    });
+    for (changes, condition, attribute) in [
+        (jumped, "epoch < :next", "epoch"),
+        (
+            recovered,
+            "(attribute_not_exists(recovered_at)",
+            "password_hash",
+        ),
+    ] {
+        let (row, clauses) = recovered_meanwhile(&changes, None).await;
+        let is_kept = attribute == "password_hash";
+        assert_eq!(row[attribute] == changes[attribute], is_kept, "{row}");
+        let its = clauses
+            .iter()
+            .filter(|clause| clause.write == "Update Accounts");
+        let its: Vec<&Clause> = its.collect();
+        assert_eq!(its.len(), 2, "{clauses:?}");
+        let clause = its.iter().find(|clause| clause.text.starts_with(condition));
+        let clause = (*clause.unwrap()).clone();
+        let (row, _) = recovered_meanwhile(&changes, Some(clause)).await;
+        assert_eq!(
+            row[attribute] == changes[attribute],
+            !is_kept,
+            "{condition}: {row}"
+        );
     }
 }

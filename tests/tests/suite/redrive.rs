@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// Runs the script on the stack. Returns its exit code, its output and its errors.
 async fn redrive(options: &[&str]) -> (i32, String, String) {
     let arguments = [&["--stack", "curfew"], options].concat();
-    scripts::run("redrive.py", &arguments).await
+    scripts::run("redrive.py", &arguments, &[]).await
 }
 
 /// Sends a message to a queue. Returns its id.

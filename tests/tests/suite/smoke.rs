@@ -1,6 +1,7 @@
 //! `infra/smoke.py`: checks a deployed stack, and says what is wrong.
 
 use curfew_tests::aws::{Call, Principal};
+use curfew_tests::client::Household;
 use curfew_tests::conformance::{Fault, Network};
 use curfew_tests::scripts;
 use curfew_tests::stack::stack;
@@ -27,10 +28,19 @@ const CHECKS: [&str; 14] = [
 
 /// Runs the script. Returns its exit code, and each check with whether it was met.
 async fn smoke(name: &str, api_url: &str, socket_url: &str) -> (i32, Vec<(String, bool)>) {
-    let arguments = ["--stack", name, "--api-url", api_url];
+    let household = Household::register().await;
+    let arguments = [
+        "--stack",
+        name,
+        "--api-url",
+        api_url,
+        "--email",
+        &household.email,
+    ];
     let others = ["--introspection-url", api_url, "--socket-url", socket_url];
     let arguments = [&arguments[..], &others].concat();
-    let (code, output, errors) = scripts::run("smoke.py", &arguments).await;
+    let password = ("CURFEW_SMOKE_PASSWORD", &*household.password);
+    let (code, output, errors) = scripts::run("smoke.py", &arguments, &[password]).await;
     assert_eq!(errors, "", "{output}");
     let check = |line: &str| match line.split_at_checked(8) {
         Some((state, check)) => {

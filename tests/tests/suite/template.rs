@@ -275,6 +275,7 @@ fn functions_that_hash_sign_out_or_publish_have_reserved_concurrency() {
         ("Register", "HashingConcurrency"),
         ("Login", "HashingConcurrency"),
         ("ChangePassword", "HashingConcurrency"),
+        ("ConfirmCodes", "HashingConcurrency"),
         ("SignOutDevice", "SignOutConcurrency"),
         ("SignOutAll", "SignOutConcurrency"),
         ("PublishRevocations", "PublishConcurrency"),
@@ -311,6 +312,21 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
             read.insert(name.to_owned(), true);
         }
     }
+    if main.contains("runtime::sign_in_budgets()") {
+        for name in [
+            "ADDRESS_BUDGET",
+            "NETWORK_BUDGET",
+            "DEVICE_BUDGET",
+            "MOST_FAILURES",
+            "UNCOUNTED_NETWORKS",
+            "MAIL_FROM",
+        ] {
+            read.insert(name.to_owned(), true);
+        }
+    }
+    if main.contains("runtime::uncounted_networks()") {
+        read.insert("UNCOUNTED_NETWORKS".to_owned(), true);
+    }
     if main.contains("runtime::password_rules()") {
         read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
     }
@@ -335,7 +351,9 @@ fn shows_places(folder: &str) -> bool {
     sources
         .map(|file| file.unwrap().path())
         .filter(|path| path.is_file())
-        .any(|path| fs::read_to_string(path).unwrap().contains(".place()"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        // What a code is counted for is the network of who asks.
+        .any(|source| source.contains(".place()") || source.contains("Codes::new("))
 }
 
 #[test]

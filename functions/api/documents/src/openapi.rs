@@ -27,8 +27,10 @@ struct Base;
 /// When an operation has no successful response.
 #[must_use]
 pub fn document() -> Value {
-    let parts = [
+    let parts = vec![
         register::Document::openapi(),
+        confirm_codes::Document::openapi(),
+        request_codes::Document::openapi(),
         login::Document::openapi(),
         session::Document::openapi(),
         list_devices::Document::openapi(),

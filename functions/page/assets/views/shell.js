@@ -2,18 +2,25 @@
 import { html } from "../html.js";
 import { sign } from "../icons.js";
 import { LANGUAGES } from "../languages/index.js";
+import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
 import { dialog } from "./dialogs.js";
 import { notice } from "./notice.js";
 import { password } from "./password.js";
+import { pass } from "./pass.js";
 import { past } from "./past.js";
 import { receipt } from "./receipt.js";
-import { signIn, signUp } from "./sign-in.js";
+import { recover } from "./recover.js";
+import { signIn } from "./sign-in.js";
+import { signUp } from "./sign-up.js";
 
 /** @typedef {import("../app.js").App} App */
 
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
 const VIEWS = { devices, past, "sign-outs": receipt, password };
+
+/** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */
+const OPEN_VIEWS = { "sign-up": signUp, confirm, forgotten: recover, recover, pass };
 
 /** @param {App} app */
 export function page(app) {
@@ -36,7 +43,11 @@ function view(app) {
     return notice(app);
   }
   if (app.session === null) {
-    return app.route.name === "sign-up" ? signUp(app) : signIn(app);
+    const isOpen = Object.keys(OPEN_VIEWS).includes(app.route.name);
+    return (isOpen ? OPEN_VIEWS[app.route.name] : signIn)(app);
+  }
+  if (app.route.name === "recover") {
+    return recover(app);
   }
   const isKnown = Object.keys(VIEWS).includes(app.route.name);
   return (isKnown ? VIEWS[app.route.name] : devices)(app);

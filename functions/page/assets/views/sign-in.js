@@ -1,4 +1,4 @@
-/** Sign in and sign up. */
+/** Sign in. */
 import { html } from "../html.js";
 import { sign } from "../icons.js";
 import { field, formFault, submit, submitButton } from "./form.js";
@@ -12,7 +12,7 @@ export function signIn(app) {
   });
   return html`
     <div class="narrow" key="sign-in">
-      ${reason(app)}
+      ${app.notice && html`<p class="notice" role="status">${sign("done")} <span>${app.notice}</span></p>`} ${reason(app)}
       <h1 tabindex="-1">${app.say("sign_in.title")}</h1>
       <p class="lead">${app.say("sign_in.lead")}</p>
       <form onSubmit=${send} novalidate>
@@ -21,34 +21,8 @@ export function signIn(app) {
         ${field({ app, name: "password", label: app.say("sign_in.password"), type: "password", autocomplete: "current-password" })}
         ${submitButton(app, app.say("sign_in.submit"), app.say("sign_in.busy"))}
       </form>
+      <p class="aside"><a href="#/forgotten">${app.say("sign_in.forgotten")}</a> · <a href="#/pass">${app.say("sign_in.no_way_in")}</a></p>
       <p class="aside">${app.say("sign_in.no_account")} <a href="#/sign-up">${app.say("sign_in.to_sign_up")}</a></p>
-    </div>
-  `;
-}
-
-/** @param {App} app */
-export function signUp(app) {
-  const hint = app.say("sign_up.rules", { min: app.config.password_min_length });
-  const send = submit(app, async ({ email, new_password: password }) => {
-    await app.curfew.signUp({ email, password });
-    try {
-      await enter(app, email, password);
-    } catch (error) {
-      // The answer to a registration does not say whether the address has an account.
-      const isTaken = /** @type {any} */ (error).problem === "credentials-invalid";
-      throw isTaken ? { document: null, status: 0, isTaken } : error;
-    }
-  });
-  return html`
-    <div class="narrow" key="sign-up">
-      <h1 tabindex="-1">${app.say("sign_up.title")}</h1>
-      <form onSubmit=${send} novalidate>
-        ${formFault(app)}
-        ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
-        ${field({ app, name: "new_password", label: app.say("sign_in.password"), type: "password", autocomplete: "new-password", hint })}
-        ${submitButton(app, app.say("sign_up.submit"), app.say("sign_up.busy"))}
-      </form>
-      <p class="aside">${app.say("sign_up.have_account")} <a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
     </div>
   `;
 }
@@ -58,9 +32,10 @@ export function signUp(app) {
  * @param {App} app
  * @param {string} email
  * @param {string} password
+ * @param {{ challenge: string, code: string }} [pass]
  */
-async function enter(app, email, password) {
-  await app.curfew.signIn({ email, password });
+export async function enter(app, email, password, pass) {
+  await app.curfew.signIn({ email, password, pass });
   if (app.config.transport === "cookie" && (await app.curfew.check()) === false) {
     // The module shows the sign-in view again, with this reason.
     app.update({ isWithoutCookie: true });
@@ -93,7 +68,9 @@ function sentence(app, ended) {
   }
   const date = app.language.date(ended.signed_out_at);
   if (ended.reason !== "signed_out") {
-    return app.say(`ended.${ended.reason}`, { date });
+    const said = app.say(`ended.${ended.reason}`, { date });
+    const isRecovered = ended.reason === "recovered";
+    return isRecovered ? html`${said} <a href="#/forgotten">${app.say("ended.not_you")}</a>` : said;
   }
   const by = ended.signed_out_by;
   if (app.ownSignOut !== null && app.ownSignOut === ended.sign_out) {

@@ -311,6 +311,7 @@ fn description(signed_out: &SignedOut) -> String {
         "signed_out" => String::new(),
         "password_changed" => ", because the password was changed".to_owned(),
         "account_disabled" => ", because the account was disabled".to_owned(),
+        "recovered" => ", because the account was recovered by its address".to_owned(),
         other => format!(" ({other})"),
     };
     format!("Signed out{by} at {at}{reason}.")

@@ -26,7 +26,7 @@ pub(super) fn messages(sign_out: &SignOut, record: &Record, issuer: &str) -> Vec
             let account = Subject::account(sign_out.account);
             let event = epoch_ended(sign_out, *ended, *kept);
             let mut messages = vec![source.message(account.clone(), event, scope)];
-            if sign_out.reason == domain::Reason::PasswordChanged {
+            if sign_out.sets_password() {
                 let event = password_changed(sign_out, *ended, *kept);
                 messages.push(source.message(account, event, None));
             }
@@ -105,9 +105,9 @@ fn circumstances(sign_out: &SignOut) -> Circumstances {
     let (reason_admin, reason_user) = reasons(sign_out);
     Circumstances {
         event_timestamp: sign_out.at.as_second(),
-        initiating_entity: match sign_out.by {
-            Some(_) => InitiatingEntity::User,
-            None => InitiatingEntity::Admin,
+        initiating_entity: match (&sign_out.by, sign_out.reason) {
+            (Some(_), _) | (None, domain::Reason::Recovered) => InitiatingEntity::User,
+            (None, _) => InitiatingEntity::Admin,
         },
         reason_admin: reason_admin.into(),
         reason_user: reason_user.into(),
@@ -136,6 +136,10 @@ fn reasons(sign_out: &SignOut) -> (&'static str, &'static str) {
         (domain::Reason::PasswordChanged, _) => {
             ("The password was changed.", "Your password was changed.")
         }
+        (domain::Reason::Recovered, _) => (
+            "The account was recovered by its address.",
+            "Your account was recovered by its address.",
+        ),
         (domain::Reason::AccountDisabled, _) => {
             ("The account was disabled.", "Your account was disabled.")
         }

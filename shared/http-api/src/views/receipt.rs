@@ -97,7 +97,7 @@ pub struct ReceiptView {
     /// The sign-out.
     #[serde(flatten)]
     pub sign_out: SignOutView,
-    /// The reason: `signed_out`, `password_changed` or `account_disabled`.
+    /// The reason: `signed_out`, `password_changed`, `account_disabled` or `recovered`.
     #[schema(example = "signed_out")]
     pub reason: String,
     /// The counts over all pages.

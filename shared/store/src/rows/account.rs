@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use domain::account::{Account, Epoch};
 use domain::password::StoredHash;
-use domain::{AccountId, EmailAddress};
+use domain::{AccountId, EmailAddress, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, CREATED_AT, DISABLED_AT, EMAIL, EPOCH, Item, KEPT_SESSION, PASSWORD_HASH, Reader,
-    number, string, timestamp,
+    ACCOUNT_ID, CONFIRMED_AT, CREATED_AT, DISABLED_AT, EMAIL, EPOCH, Item, KEPT_SESSION,
+    PASSWORD_HASH, RECOVERED_AT, Reader, number, string, timestamp,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -72,6 +72,12 @@ pub(crate) fn to_item(account: &Account) -> Item {
     if let Some(at) = account.disabled_at {
         set(DISABLED_AT, timestamp(at));
     }
+    if let Some(at) = account.confirmed_at {
+        set(CONFIRMED_AT, timestamp(at));
+    }
+    if let Some(at) = account.recovered_at {
+        set(RECOVERED_AT, timestamp(at));
+    }
     item
 }
 
@@ -79,12 +85,14 @@ pub(crate) fn from_item(item: &Item) -> Result<Account, StoreError> {
     let row = Reader::new("Accounts", item);
     Ok(Account {
         id: row.id(ACCOUNT_ID)?,
-        email: row.string(EMAIL)?,
+        email: row.string_opt(EMAIL)?.unwrap_or_default(),
         password_hash: row.parsed(PASSWORD_HASH, |hash| StoredHash::parse(hash).ok())?,
         epoch: Epoch(row.number(EPOCH)?),
         kept_session: row.id_opt(KEPT_SESSION)?,
         disabled_at: row.timestamp_opt(DISABLED_AT)?,
         created_at: row.timestamp(CREATED_AT)?,
+        confirmed_at: row.timestamp_opt(CONFIRMED_AT)?,
+        recovered_at: row.timestamp_opt(RECOVERED_AT)?,
     })
 }
 
@@ -98,6 +106,27 @@ pub(crate) fn address_is_free() -> Condition {
         expression: Cow::Borrowed("attribute_not_exists(email)"),
         names: &[],
         values: vec![],
+    }
+}
+
+/// Requires that the address is still the account's.
+pub(crate) fn address_is_of(account: AccountId) -> Condition {
+    Condition {
+        expression: Cow::Borrowed("account_id = :account"),
+        names: &[],
+        values: vec![(":account", string(account))],
+    }
+}
+
+/// Requires that the epoch is before that of a jump, `:next`, and that no recovery was
+/// completed since a challenge was asked for.
+pub(crate) fn can_be_recovered(asked_at: Timestamp) -> Condition {
+    Condition {
+        expression: Cow::Borrowed(
+            "epoch < :next AND (attribute_not_exists(recovered_at) OR recovered_at < :asked_at)",
+        ),
+        names: &[],
+        values: vec![(":asked_at", timestamp(asked_at))],
     }
 }
 

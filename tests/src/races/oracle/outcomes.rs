@@ -151,6 +151,12 @@ impl Oracle<'_> {
                         return broken(ACKNOWLEDGED, "a session was not marked");
                     }
                 }
+                Operation::Recover => {
+                    let mut alive = ran.valid_before.iter();
+                    if let Some(alive) = alive.find(|session| !has_ended(**session)) {
+                        return broken(ACKNOWLEDGED, format!("{alive} outlived a recovery"));
+                    }
+                }
                 _ if self.seen.account.disabled_at.is_none() => {
                     return broken(ACKNOWLEDGED, "the account is not disabled");
                 }
@@ -198,6 +204,10 @@ impl Oracle<'_> {
         }
         let is_right = match (operation, status, problem) {
             (_, 503, _) => return broken(AVAILABLE, format!("{operation:?}")),
+            (Operation::Recover, 403, "code-invalid") => {
+                let account = &self.seen.account;
+                account.recovered_at.is_some() || account.disabled_at.is_some()
+            }
             (_, 401, "credentials-invalid") => {
                 operation.is_sign_in()
                     && (password_changed || self.seen.account.disabled_at.is_some())

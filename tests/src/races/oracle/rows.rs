@@ -55,6 +55,8 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         kept_session: id(row, "kept_session"),
         disabled_at: moment(row, "disabled_at"),
         created_at: moment(row, "created_at")?,
+        confirmed_at: moment(row, "confirmed_at"),
+        recovered_at: moment(row, "recovered_at"),
     })
 }
 

@@ -2,7 +2,9 @@
 
 use domain::device::DeviceState;
 use domain::limits::ENDING_ACTS_PER_HOUR;
-use domain::{Device, EndedSession, Scope, SessionId, SignOut, SignOutTarget, Step, Timestamp};
+use domain::{
+    Device, EndedSession, Epoch, Scope, SessionId, SignOut, SignOutTarget, Step, Timestamp,
+};
 use dynoxide::Item;
 
 use super::rows::signed_in_key;
@@ -83,7 +85,11 @@ impl Oracle<'_> {
                 if *kept != wanted || after.account.kept_session != wanted {
                     return broken(EXPLAINED, "another session was kept");
                 }
-                if *ended != self.seen.account.epoch || after.account.epoch != ended.next() {
+                let is_next = match by {
+                    Operation::Recover => *ended > self.seen.account.epoch,
+                    _ => *ended == self.seen.account.epoch,
+                };
+                if !is_next || after.account.epoch != ended.next() {
                     return broken(COUNTED, format!("{by:?} ended {ended:?} twice"));
                 }
             }
@@ -202,7 +208,7 @@ impl Oracle<'_> {
         let ends = after.epoch_ends();
         for (id, device) in &after.devices {
             let first = first_to_end(&ends, device.session, device.epoch);
-            let last = first.map_or(after.account.epoch, ended_epoch);
+            let last = first.map_or(after.account.epoch, |first| epoch_at(&ends, first));
             let expected =
                 (device.state == DeviceState::SignedIn).then(|| format!("{:020}#{id}", last.0));
             if signed_in_key(&after.rows[id]) != expected.as_deref() {
@@ -330,6 +336,14 @@ impl Oracle<'_> {
             *device == tracked.session.device && is_its_own && has_contact
         })
     }
+}
+
+/// Returns the epoch that the account had when a sign-out of many ended it. `ends` are in
+/// the order of their epochs.
+fn epoch_at(ends: &[SignOut], sign_out: &SignOut) -> Epoch {
+    let before = ends.iter().rev().map(ended_epoch);
+    let before = before.clone().find(|ended| *ended < ended_epoch(sign_out));
+    before.map_or(Epoch::FIRST, Epoch::next)
 }
 
 fn contact_at(device: &Device, contact: Step) -> Option<Timestamp> {

@@ -53,9 +53,11 @@ impl FanOut {
             kept_session: None,
             disabled_at: None,
             created_at: at(0),
+            confirmed_at: None,
+            recovered_at: None,
         };
         let address = EmailAddress::parse(EMAIL).unwrap();
-        store.register(&account, &address).await.unwrap();
+        Box::pin(store.register(&account, &address)).await.unwrap();
         Self {
             aws,
             store,

@@ -1,59 +1,75 @@
-//! `POST /v1/accounts`.
+//! `POST /v1/accounts`, its confirmation, and recovery, with the mails of the stack.
 
-use curfew_tests::client::{Api, Household, LAPTOP, TV, unique};
-use serde_json::json;
+use curfew_tests::client::{Answer, Household, LAPTOP, TV, remember, unique};
+use curfew_tests::inbox;
+use serde_json::{Value, json};
 
 use super::reasons;
 
-#[tokio::test]
-async fn a_registered_account_can_sign_in() {
-    let household = Household::register().await;
+/// Asks for an account, and returns the challenge.
+async fn ask(household: &Household) -> Value {
+    let body = json!({ "email": household.email });
+    let asked = household.api.post("/v1/accounts", &body).await;
+    let challenge = asked.done(202)["challenge"].clone();
+    remember(&[challenge.as_str().unwrap()]);
+    challenge
+}
 
-    let tv = household.sign_in(TV).await;
-
-    assert!(tv.is_signed_in().await);
+/// Sends the code in the mail with the password.
+async fn confirm(household: &Household, challenge: &Value, code: &str) -> Answer {
+    let body = json!({ "challenge": challenge, "code": code, "password": household.password });
+    let path = "/v1/accounts/confirmations";
+    household.api.post(path, &body).await
 }
 
 #[tokio::test]
-async fn a_taken_address_is_answered_like_a_free_one() {
+async fn an_account_is_made_by_the_code_in_the_mail_and_recovered_by_the_link_in_another() {
     let household = Household::unregistered();
-    let free = household
-        .api
-        .register(&household.email, &household.password)
-        .await;
-
-    let taken = household
-        .api
-        .register(&household.email, &household.password)
-        .await;
-
-    assert_eq!(free.status, 202);
-    assert_eq!(taken.alike(), free.alike());
-}
-
-#[tokio::test]
-async fn registering_a_taken_address_changes_neither_its_password_nor_its_devices() {
-    let household = Household::register().await;
+    let challenge = ask(&household).await;
+    let code = inbox::code_for(&household.email, 1).await;
+    let _ = confirm(&household, &challenge, &code).await.done(201);
     let tv = household.sign_in(TV).await;
-    let stranger = Household {
+    assert!(tv.is_signed_in().await);
+
+    let body = json!({ "email": household.email });
+    let asked = household.api.post("/v1/password-resets", &body).await;
+    let _ = asked.done(202);
+    let mail = inbox::wait_for(&household.email, 2).await.pop().unwrap();
+    let (_, link) = mail.body_text.split_once("#/recover/").unwrap();
+    let link = link.split_whitespace().next().unwrap();
+    remember(&[link]);
+    let recovered = Household {
         password: Household::unregistered().password,
         ..household.clone()
     };
+    let body = json!({ "link": link, "password": recovered.password });
+    let path = "/v1/password-resets/confirmations";
+    let _ = household.api.post(path, &body).await.done(200);
 
-    let _ = stranger
-        .api
-        .register(&stranger.email, &stranger.password)
-        .await
-        .done(202);
-
-    stranger
-        .log_in(json!({}))
-        .send()
-        .await
-        .refused(401, "credentials-invalid");
-    let laptop = household.sign_in(LAPTOP).await;
+    assert!(!tv.is_signed_in().await);
+    let laptop = recovered.sign_in(LAPTOP).await;
     assert_eq!(laptop.account_id, tv.account_id);
-    assert!(tv.is_signed_in().await);
+}
+
+/// The mail of a taken address has no code, and only its owner reads it.
+#[tokio::test]
+async fn registering_a_taken_address_is_answered_alike_and_changes_nothing() {
+    let household = Household::register().await;
+    let free = Household::unregistered();
+    let answer = async |of: &Household| {
+        let answer = of
+            .api
+            .post("/v1/accounts", &json!({ "email": of.email }))
+            .await;
+        let (status, headers, text) = answer.alike();
+        (status, headers, text.len())
+    };
+
+    assert_eq!(answer(&household).await, answer(&free).await);
+
+    let [mail] = <[_; 1]>::try_from(inbox::wait_for(&household.email, 1).await).unwrap();
+    assert_eq!(mail.subject, "You already have an account");
+    assert!(household.sign_in(TV).await.is_signed_in().await);
 }
 
 #[tokio::test]
@@ -72,34 +88,32 @@ async fn an_address_in_upper_case_is_the_same_account() {
 
 #[tokio::test]
 async fn a_weak_password_is_rejected_with_its_reasons() {
-    let api = Api::default();
+    let lea = Household {
+        email: format!("lea.marten.{}@household.example", unique()),
+        ..Household::unregistered()
+    };
+    let challenge = ask(&lea).await;
+    let code = inbox::code_for(&lea.email, 1).await;
     let reason_for = async |password: &str| {
-        let answer = api.register("lea.marten@household.example", password).await;
-        let problem = answer.refused(422, "password-rejected");
-        reasons(&problem).join(", ")
+        let lea = Household {
+            password: password.to_owned(),
+            ..lea.clone()
+        };
+        let problem = confirm(&lea, &challenge, &code).await;
+        reasons(&problem.refused(422, "password-rejected")).join(", ")
     };
 
     assert_eq!(reason_for("rafter 83 ovul").await, "too_short");
     assert_eq!(reason_for("counterproductive").await, "common");
-    assert_eq!(reason_for("lea.marten household").await, "own_words");
     assert_eq!(reason_for("123456789012345").await, "guessable");
-}
-
-#[tokio::test]
-async fn a_password_may_have_fifteen_characters_and_a_thousand_bytes() {
-    let household = Household::unregistered();
+    assert_eq!(reason_for(&"x".repeat(1025)).await, "too_long");
+    // The one that needs the address takes a try.
+    assert_eq!(reason_for("lea.marten household").await, "own_words");
     let many: Vec<String> = (0..48).map(|_| unique()).collect();
     let many = Household {
         password: many.join(" "),
-        ..household
+        ..lea
     };
-    let too_many = many.password.clone() + &"x".repeat(1025 - many.password.len());
-
-    let refused = many.api.register(&many.email, &too_many).await;
-    let taken = many.api.register(&many.email, &many.password).await;
-
-    let problem = refused.refused(422, "password-rejected");
-    assert_eq!(reasons(&problem), ["too_long"]);
-    let _ = taken.done(202);
+    let _ = confirm(&many, &challenge, &code).await.done(201);
     assert!(many.sign_in(TV).await.is_signed_in().await);
 }

@@ -76,7 +76,7 @@ impl Watched {
         });
         let operations = operations.map(|route| {
             let mut body = match route.id.as_str() {
-                "register" => unregistered.credentials(),
+                "register" => json!({ "email": unregistered.email }),
                 "login" => self.household.credentials(),
                 _ => route.example.clone().unwrap_or(json!({})),
             };

@@ -5,7 +5,13 @@ use serde_json::json;
 use super::resources;
 
 /// The tables with temporary rows only.
-const TEMPORARY: [&str; 4] = ["Attempts", "Connections", "Notices", "Tickets"];
+const TEMPORARY: [&str; 5] = [
+    "Attempts",
+    "Challenges",
+    "Connections",
+    "Notices",
+    "Tickets",
+];
 
 #[test]
 fn every_lasting_table_is_retained_recoverable_and_protected() {

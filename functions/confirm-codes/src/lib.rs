@@ -1,0 +1,98 @@
+//! `POST /v1/accounts/confirmations` and `POST /v1/password-resets/confirmations`: a
+//! password for an address whose mail the caller has read.
+//!
+//! Nothing is hashed before the code or the link is found right.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+mod confirm;
+mod recover;
+
+use std::fmt;
+use std::sync::Mutex;
+
+use domain::challenge::Challenge;
+use domain::password::{Hasher, Password, PasswordRules, StoredHash};
+use domain::{ChallengeSecret, Code, Limits, Purpose, Timestamp};
+use http_api::{Event, OriginPolicy, Problem, Reply, serve};
+use runtime::Clock;
+use store::Store;
+use utoipa::OpenApi;
+
+pub use confirm::NewAccountConfirmation;
+pub use recover::PasswordResetConfirmation;
+
+/// Reads identities; writes accounts, identities, challenges and receipts.
+pub struct Deps {
+    pub store: Store,
+    pub limits: Limits,
+    pub origin_policy: OriginPolicy,
+    pub clock: Clock,
+    pub rules: PasswordRules,
+    /// Locked while a hash is computed in its buffer.
+    pub hasher: Mutex<Hasher>,
+}
+
+/// The function's part of the `OpenAPI` document.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(confirm::confirm_account, recover::recover_account))]
+pub struct Document;
+
+/// Answers a request of either route.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.origin_policy, event, now, |request, now| async move {
+        match request.route() {
+            "POST /v1/accounts/confirmations" => {
+                confirm::confirm_account(deps, &request, now).await
+            }
+            "POST /v1/password-resets/confirmations" => {
+                recover::recover_account(deps, &request, now).await
+            }
+            _ => Err(Problem::NotFound),
+        }
+    })
+    .await
+}
+
+/// Reads the secret and the code of a request.
+fn parse(challenge: &str, code: &str) -> Result<(ChallengeSecret, Code), Problem> {
+    Ok((
+        ChallengeSecret::parse(challenge).map_err(|error| invalid("challenge", error))?,
+        Code::parse(code).map_err(|error| invalid("code", error))?,
+    ))
+}
+
+fn invalid(field: &str, error: impl fmt::Display) -> Problem {
+    Problem::invalid(field, error.to_string())
+}
+
+/// Counts a try, and returns the challenge if the code answers it.
+async fn answered(
+    deps: &Deps,
+    purpose: Purpose,
+    (secret, code): &(ChallengeSecret, Code),
+    now: Timestamp,
+) -> Result<Challenge, Problem> {
+    let found = deps.store.try_challenge(&secret.id(), purpose).await?;
+    let answered = found.filter(|it| it.is_answered_by_code(secret, code, now));
+    answered.ok_or(Problem::CodeInvalid)
+}
+
+/// Returns the hash of a password that keeps the rules, for the address of a challenge
+/// that was answered.
+fn hash(deps: &Deps, text: &str, challenge: &Challenge) -> Result<StoredHash, Problem> {
+    let password = accept(deps, text, Some(challenge))?;
+    Ok(runtime::lock(&deps.hasher).hash(&password, runtime::random()))
+}
+
+/// Judges a password. Before the challenge is known, without the address, so that most
+/// passwords that are rejected take no try.
+fn accept(deps: &Deps, text: &str, challenge: Option<&Challenge>) -> Result<Password, Problem> {
+    deps.rules
+        .accept(text, challenge.map(|challenge| &challenge.email))
+        .map_err(Problem::password_rejected)
+}

@@ -1,0 +1,30 @@
+//! Wiring of the `confirm-codes` function.
+
+use std::sync::Mutex;
+
+use confirm_codes::{Deps, handle};
+use domain::password::Hasher;
+use runtime::{Clients, Clock, Error};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        identities: runtime::required("IDENTITIES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
+        challenges: runtime::required("CHALLENGES_TABLE")?,
+        ..Tables::default()
+    };
+    Ok(Deps {
+        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        limits: runtime::limits()?,
+        origin_policy: runtime::origin_policy()?,
+        clock: Clock::System,
+        rules: runtime::password_rules()?,
+        hasher: Mutex::new(Hasher::lazy()),
+    })
+}

@@ -1,0 +1,120 @@
+//! Recovering an account by its address.
+
+use domain::account::Account;
+use domain::challenge::{Challenge, Link};
+use domain::password::StoredHash;
+use domain::{Purpose, SignOut, Timestamp};
+use http_api::{
+    Answer, BodyProblems, CodeProblems, Empty, NewPasswordProblems, Problem, Request,
+    RequestProblems, WRITE_ATTEMPTS,
+};
+use serde::Deserialize;
+use store::{StoreError, WriteOutcome};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use crate::{Deps, accept, answered, hash, invalid, parse};
+
+/// The body of the request: the challenge and the code, or the link.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct PasswordResetConfirmation {
+    /// The challenge in the answer to `POST /v1/password-resets`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
+    pub challenge: Option<Zeroizing<String>>,
+    /// The code in the mail, in either case, with or without its dash. It can be tried five
+    /// times, for ten minutes.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 64, example = "K7QM-2R9X")]
+    pub code: Option<Zeroizing<String>>,
+    /// What the mail's link has after `#/recover/`, which works anywhere for an hour.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = r"^[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$")]
+    pub link: Option<Zeroizing<String>>,
+    /// The new password.
+    #[schema(
+        value_type = String, format = Password, min_length = 15, max_length = 1024,
+        example = "nine lanterns drift past the harbour"
+    )]
+    pub password: Zeroizing<String>,
+}
+
+/// Sets the password of the account whose address the caller has proven, and ends every
+/// session. No sign-out and no change of the password in between stops it. Signs nobody in.
+#[utoipa::path(
+    post, path = "/v1/password-resets/confirmations", operation_id = "confirmPasswordReset",
+    tag = "accounts",
+    request_body(content = PasswordResetConfirmation, example = json!({
+        "challenge": format!("cfc_{}", "x".repeat(49)),
+        "code": "K7QM-2R9X",
+        "password": "nine lanterns drift past the harbour",
+    })),
+    responses(
+        (status = 200, description = "The password is set, and every session has ended.",
+            body = Empty, example = json!({})),
+        RequestProblems, BodyProblems, CodeProblems, NewPasswordProblems,
+    ),
+)]
+pub(crate) async fn recover_account(
+    deps: &Deps,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Answer, Problem> {
+    let body: PasswordResetConfirmation = request.json()?;
+    let challenge = proven(deps, &body, now).await?;
+    let mut hashed: Option<StoredHash> = None;
+    for _ in 0..WRITE_ATTEMPTS {
+        let account = account_of(deps, &challenge).await?;
+        request.note_account(account.id);
+        let new = match hashed {
+            Some(ref hashed) => hashed,
+            None => hashed.insert(hash(deps, &body.password, &challenge)?),
+        };
+        let sign_out = SignOut::of_recovered(&account, now, runtime::random());
+        let written = deps
+            .store
+            .recover(&sign_out, &challenge, new, &deps.limits)
+            .await?;
+        if written == WriteOutcome::Done {
+            request.note_outcome("recovered");
+            return Ok(Answer::json(200, &Empty {}));
+        }
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Returns the challenge that the request answers.
+async fn proven(
+    deps: &Deps,
+    body: &PasswordResetConfirmation,
+    now: Timestamp,
+) -> Result<Challenge, Problem> {
+    let judge = || accept(deps, &body.password, None);
+    match (&body.challenge, &body.code, &body.link) {
+        (Some(challenge), Some(code), None) => {
+            let presented = parse(challenge, code)?;
+            judge()?;
+            answered(deps, Purpose::Recovery, &presented, now).await
+        }
+        (None, None, Some(link)) => {
+            let link = Link::parse(link).map_err(|error| invalid("link", error))?;
+            judge()?;
+            let found = deps.store.challenge(&link.challenge()).await?;
+            let answered = found.filter(|it| it.is_answered_by_link(&link, now));
+            answered.ok_or(Problem::CodeInvalid)
+        }
+        (_, _, Some(_)) => Err(invalid("link", "was sent together with a code: send one")),
+        (None, _, None) => Err(invalid("challenge", "is missing")),
+        (Some(_), None, None) => Err(invalid("code", "is missing")),
+    }
+}
+
+/// Returns the account that a challenge may recover.
+async fn account_of(deps: &Deps, challenge: &Challenge) -> Result<Account, Problem> {
+    let id = deps.store.account_by_email(&challenge.email).await?;
+    let id = id.ok_or(Problem::CodeInvalid)?;
+    let account = deps.store.rows(id, &[]).await?.account;
+    let account = account.filter(|account| account.can_be_recovered(challenge.asked_at));
+    account.ok_or(Problem::CodeInvalid)
+}

@@ -1,0 +1,63 @@
+/** What this browser has asked a code for, and the field in which it is typed. */
+import { html } from "./html.js";
+import { field } from "./views/form.js";
+
+/** @typedef {import("./app.js").App} App */
+
+/**
+ * @typedef {object} Asked
+ * @property {"sign-up" | "recovery" | "pass"} purpose
+ * @property {string} email
+ * @property {string | null} challenge what the code works with; null where no mail is sent
+ */
+
+/** In `localStorage`, because the link in the mail opens another tab. */
+const KEY = "page.code";
+/** The lifetime of a code. */
+const LIFETIME_MS = 600_000;
+
+/** @param {Asked} asked */
+export function remember(asked) {
+  localStorage.setItem(KEY, JSON.stringify({ ...asked, at: Date.now() }));
+}
+
+export function forget() {
+  localStorage.removeItem(KEY);
+}
+
+/**
+ * Returns what was asked for in this browser, while its code can be typed.
+ * @param {Asked["purpose"]} purpose
+ * @returns {Asked | null}
+ */
+export function askedFor(purpose) {
+  const asked = JSON.parse(localStorage.getItem(KEY) ?? "null");
+  if (asked !== null && Date.now() - asked.at > LIFETIME_MS) {
+    forget();
+    return null;
+  }
+  return asked?.purpose === purpose ? asked : null;
+}
+
+/**
+ * The address, for password managers, and the code, already typed if the mail's link was opened.
+ * @param {App} app
+ * @param {Asked} asked
+ */
+export function codeField(app, { email, challenge }) {
+  const again = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    forget();
+    app.update();
+  };
+  const value = ["confirm", "pass"].includes(app.route.name) ? app.route.id : undefined;
+  const sent = challenge !== null && html`
+    <p class="lead">${app.say("code.sent", { email })}</p>
+    ${field({ app, name: "code", label: app.say("code.code"), type: "text", autocomplete: "one-time-code", value })}
+  `;
+  return html`
+    <input type="email" autocomplete="username" value=${email} hidden readonly />
+    ${sent}
+    <p class="aside"><a href="#/" onClick=${again}>${app.say("code.other_address")}</a></p>
+  `;
+}

@@ -1,0 +1,53 @@
+/** A pass: the address, then the code in its mail and the password. It is past the limits that others have used up. */
+import { askedFor, codeField, forget, remember } from "../codes.js";
+import { html } from "../html.js";
+import { codeElsewhere } from "./confirm.js";
+import { field, formFault, submit, submitButton } from "./form.js";
+import { enter } from "./sign-in.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/** @param {App} app */
+export function pass(app) {
+  const asked = askedFor("pass");
+  if (asked === null && app.route.id !== undefined) {
+    return codeElsewhere(app);
+  }
+  return html`
+    <div class="narrow" key="pass">
+      <h1 tabindex="-1">${app.say("pass.title")}</h1>
+      <p class="lead">${app.say("pass.lead")}</p>
+      ${asked === null ? address(app) : proof(app, asked)}
+      <p class="aside"><a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
+    </div>
+  `;
+}
+
+/** @param {App} app */
+function address(app) {
+  const send = submit(app, async ({ email }) => {
+    remember({ purpose: "pass", email, challenge: await app.curfew.requestPass({ email }) });
+    app.focus("form input:not([hidden])");
+  });
+  return html`<form onSubmit=${send} novalidate key="address">
+    ${formFault(app)}
+    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
+    ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
+  </form>`;
+}
+
+/**
+ * @param {App} app
+ * @param {import("../codes.js").Asked} asked
+ */
+function proof(app, asked) {
+  const send = submit(app, async ({ code, password }) => {
+    await enter(app, asked.email, password, { challenge: asked.challenge ?? "", code });
+    forget();
+  });
+  return html`<form onSubmit=${send} novalidate key="proof">
+    ${formFault(app)} ${codeField(app, asked)}
+    ${field({ app, name: "password", label: app.say("sign_in.password"), type: "password", autocomplete: "current-password" })}
+    ${submitButton(app, app.say("sign_in.submit"), app.say("sign_in.busy"))}
+  </form>`;
+}

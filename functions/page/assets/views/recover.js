@@ -1,0 +1,53 @@
+/** A forgotten password: the address, then the code in its mail and a new password; or the link in the mail. */
+import { askedFor, codeField, forget, remember } from "../codes.js";
+import { html } from "../html.js";
+import { field, formFault, submit, submitButton } from "./form.js";
+
+/** @typedef {import("../app.js").App} App */
+
+/** @param {App} app */
+export function recover(app) {
+  const link = app.route.name === "recover" ? app.route.id : undefined;
+  const asked = askedFor("recovery");
+  return html`
+    <div class="narrow" key="recover">
+      <h1 tabindex="-1">${app.say("recover.title")}</h1>
+      <p class="lead">${app.say("recover.lead")}</p>
+      ${link === undefined && asked === null ? address(app) : proof(app, link, asked)}
+      <p class="aside"><a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
+    </div>
+  `;
+}
+
+/** @param {App} app */
+function address(app) {
+  const send = submit(app, async ({ email }) => {
+    remember({ purpose: "recovery", email, challenge: await app.curfew.requestPasswordReset({ email }) });
+    app.focus("form input:not([hidden])");
+  });
+  return html`<form onSubmit=${send} novalidate key="address">
+    ${formFault(app)}
+    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
+    ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
+  </form>`;
+}
+
+/**
+ * @param {App} app
+ * @param {string | undefined} link the link's secret, which works anywhere
+ * @param {import("../codes.js").Asked | null} asked
+ */
+function proof(app, link, asked) {
+  const hint = app.say("sign_up.rules", { min: app.config.password_min_length });
+  const send = submit(app, async ({ code, new_password: password }) => {
+    const challenge = asked?.challenge ?? "";
+    await app.curfew.resetPassword(link === undefined ? { challenge, code, password } : { link, password });
+    forget();
+    app.open("#/", app.say("recover.done"));
+  });
+  return html`<form onSubmit=${send} novalidate key="proof">
+    ${formFault(app)} ${link === undefined && asked !== null && codeField(app, asked)}
+    ${field({ app, name: "new_password", label: app.say("password.new"), type: "password", autocomplete: "new-password", hint })}
+    ${submitButton(app, app.say("recover.submit"), app.say("password.busy"))}
+  </form>`;
+}

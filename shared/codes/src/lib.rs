@@ -1,0 +1,137 @@
+//! Asking for a code: the one way from a request to a mail.
+//!
+//! It does the same for every address, and reads no account: the answers, the writes and
+//! the messages are alike by construction. Only `send-mail` learns whose address it is.
+
+use domain::attempts::{Budget, CounterKey};
+use domain::challenge::{ChallengeRandom, NewChallenge, Purpose};
+use domain::networks::{NetworkRanges, networks_of};
+use domain::{EmailAddress, Timestamp};
+use http_api::{Answer, Problem, Request};
+use jiff::SignedDuration;
+use mail::{Challenge, Language, MailQueue, Message};
+use serde::Serialize;
+use store::{Charge, Store, StoreError};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+/// The mails of one kind to one mailbox: three an hour, ten a day.
+const TO_A_MAILBOX: [(&str, Budget); 2] = [
+    ("hour", Budget::new(3, SignedDuration::from_mins(20))),
+    ("day", Budget::new(10, SignedDuration::from_mins(144))),
+];
+
+/// The times by which the budget of a network is larger: a household, an office or a
+/// provider's customers share one.
+const TIMES_OF_A_NETWORK: u16 = 10;
+
+/// The answer to a request for a code.
+#[derive(Serialize, ToSchema)]
+pub struct CodeRequested {
+    /// The secret that the code in the mail works with. Only this answer has it.
+    #[schema(value_type = String, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
+    pub challenge: Zeroizing<String>,
+}
+
+impl CodeRequested {
+    /// Returns an example for the document.
+    #[must_use]
+    pub fn example() -> Self {
+        Self {
+            challenge: Zeroizing::new(format!("cfc_{}", "x".repeat(49))),
+        }
+    }
+}
+
+/// Sends mails with codes.
+#[derive(Debug, Clone)]
+pub struct Codes {
+    queue: MailQueue,
+    /// The networks that are not counted.
+    uncounted: NetworkRanges,
+}
+
+impl Codes {
+    /// Takes the queue of mails with codes; does no I/O.
+    #[must_use]
+    pub fn new(queue: MailQueue, uncounted: NetworkRanges) -> Self {
+        Self { queue, uncounted }
+    }
+
+    /// Counts the mail, stores a challenge, queues the mail and answers 202.
+    ///
+    /// # Errors
+    /// `too-many-attempts`, whether or not the address has an account, and `unavailable`.
+    pub async fn request(
+        &self,
+        store: &Store,
+        request: &Request,
+        purpose: Purpose,
+        email: EmailAddress,
+        now: Timestamp,
+        random: ChallengeRandom,
+    ) -> Result<Answer, Problem> {
+        self.charge(store, request, purpose, &email, now).await?;
+        let new = NewChallenge::new(purpose, email, now, random);
+        store.put_challenge(&new.challenge).await?;
+        let language = Language::preferred(request.header("accept-language").unwrap_or_default());
+        if let Err(error) = self.queue.send(&message(&new, language)).await {
+            tracing::error!(cause = store::chain(&*error), "mail not queued");
+            return Err(Problem::Unavailable);
+        }
+        request.note_outcome("code-requested");
+        let challenge = new.secret.to_text();
+        Ok(Answer::json(202, &CodeRequested { challenge }))
+    }
+
+    /// Counts a mail to the mailbox, which is the address without what follows a `+`, and from
+    /// the network. The network first, so that it can't use up a mailbox's budget beyond its own.
+    async fn charge(
+        &self,
+        store: &Store,
+        request: &Request,
+        purpose: Purpose,
+        email: &EmailAddress,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let ip = request.place().ip.and_then(|ip| ip.parse().ok());
+        let purpose = purpose.as_str().as_bytes();
+        let mailbox = email.mailbox();
+        for (period, budget) in TO_A_MAILBOX {
+            let key = |of: &[u8]| CounterKey::new("mail", &[purpose, period.as_bytes(), of]);
+            let networks = match ip {
+                Some(ip) if self.uncounted.contains(ip) => Vec::new(),
+                _ => networks_of(ip, budget.times(TIMES_OF_A_NETWORK)),
+            };
+            let networks = networks
+                .iter()
+                .map(|(network, budget)| (key(network.as_bytes()), *budget));
+            for (counter, budget) in networks.chain([(key(mailbox.as_bytes()), budget)]) {
+                match store.charge(counter, &budget, now).await? {
+                    Charge::Admitted(_) => {}
+                    Charge::Refused(wait) => {
+                        request.note_outcome("too-many-mails");
+                        return Err(Problem::too_many_attempts(wait));
+                    }
+                    Charge::Spent => return Err(StoreError::Contended.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn message(new: &NewChallenge, language: Language) -> Message {
+    let challenge = Challenge {
+        email: new.challenge.email.as_normal().to_owned(),
+        challenge_id: new.challenge.id.to_string(),
+        code: new.code.to_text().to_string(),
+        link_secret: new.link.as_ref().map(|link| link.secret_text().to_string()),
+        language,
+    };
+    match new.challenge.purpose {
+        Purpose::Confirmation => Message::ConfirmAddress(challenge),
+        Purpose::Recovery => Message::PasswordReset(challenge),
+        Purpose::Pass => Message::Pass(challenge),
+    }
+}

@@ -1,0 +1,465 @@
+//! Challenges: how somebody proves that they read the mail of an address.
+//!
+//! Who asks gets a secret. The mail has a code, which works together with that secret
+//! only, so that the mail may be read on any device and is of no use to anybody else. A
+//! recovery's mail also has a link with a secret of its own, which works wherever it is
+//! opened.
+//!
+//! | secret | text | characters |
+//! | --- | --- | --- |
+//! | of who asks | `cfc_` + base64url(32 random bytes) + checksum | 4 + 43 + 6 |
+//! | code | 8 of Crockford's characters: 40 random bits | 8, and a dash |
+//! | link | base64url(challenge id) + `.` + base64url(32 random bytes) | 43 + 1 + 43 |
+//!
+//! Stored are the SHA-256 of each, of the code together with the secret of who asks: the
+//! table alone opens nothing.
+
+use std::fmt;
+
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::email::EmailAddress;
+use crate::token::{Malformed, SECRET_BYTES, decode, encode, stored};
+
+const CHALLENGE_PREFIX: &str = "cfc_";
+const CODE_CHARS: usize = 8;
+/// Crockford's base 32: no I, L, O and U.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// The time for which a code can be typed.
+pub const CODE_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+
+/// The time for which a link works.
+pub const LINK_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+
+/// The most tries of a code. A guess is right once in 2^40 / 5.
+pub const TRIES: u32 = 5;
+
+/// What a challenge is for. A code for one purpose does nothing for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Making an account for the address.
+    Confirmation,
+    /// Recovering the account of the address.
+    Recovery,
+    /// Signing in past the limits that others may have used up.
+    Pass,
+}
+
+impl Purpose {
+    /// Returns the name that the table uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmation => "confirmation",
+            Self::Recovery => "recovery",
+            Self::Pass => "pass",
+        }
+    }
+
+    /// Parses the name; `None` for an unknown one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "confirmation" => Self::Confirmation,
+            "recovery" => Self::Recovery,
+            "pass" => Self::Pass,
+            _ => return None,
+        })
+    }
+
+    /// Returns whether its mail has a link that works wherever it is opened.
+    #[must_use]
+    pub fn has_link(self) -> bool {
+        self == Self::Recovery
+    }
+}
+
+/// The id of a challenge: the SHA-256 of the secret of who asked. It gives no access.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChallengeId([u8; 32]);
+
+/// The SHA-256 of the secret of who asked and the code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CodeDigest([u8; 32]);
+
+/// The SHA-256 of a link's secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LinkHash([u8; 32]);
+
+stored!(ChallengeId);
+stored!(CodeDigest);
+stored!(LinkHash);
+
+impl fmt::Display for ChallengeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl FromStr for ChallengeId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        bytes_of(text).map(|bytes| Self(*bytes))
+    }
+}
+
+/// Reads 32 bytes in base64url.
+fn bytes_of(text: &str) -> Result<Zeroizing<[u8; SECRET_BYTES]>, Malformed> {
+    let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed)?);
+    let bytes = <[u8; SECRET_BYTES]>::try_from(decoded.as_slice());
+    bytes.map(Zeroizing::new).map_err(|_| Malformed)
+}
+
+/// The secret that only who asked gets. Wiped when dropped.
+#[derive(ZeroizeOnDrop)]
+pub struct ChallengeSecret([u8; SECRET_BYTES]);
+
+impl ChallengeSecret {
+    /// Creates a secret from random bytes.
+    #[must_use]
+    pub fn new(secret: [u8; SECRET_BYTES]) -> Self {
+        Self(secret)
+    }
+
+    /// Parses a presented secret. This proves nothing yet.
+    ///
+    /// # Errors
+    /// [`Malformed`] for any wrong, missing or extra character.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        decode(CHALLENGE_PREFIX, text).map(|bytes| Self(*bytes))
+    }
+
+    /// Returns the text to give to who asked.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        encode(CHALLENGE_PREFIX, &self.0)
+    }
+
+    /// Returns the id of the challenge.
+    #[must_use]
+    pub fn id(&self) -> ChallengeId {
+        ChallengeId(Sha256::digest(self.0).into())
+    }
+
+    /// Returns the digest of a code, to store or to compare.
+    #[must_use]
+    pub fn digest(&self, code: &Code) -> CodeDigest {
+        let digest = Sha256::new().chain_update(self.0).chain_update(code.0);
+        CodeDigest(digest.finalize().into())
+    }
+}
+
+/// The code that a mail shows. Wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Code([u8; CODE_CHARS]);
+
+impl Code {
+    /// Creates a code from random bytes.
+    #[must_use]
+    pub fn new(random: [u8; 5]) -> Self {
+        let bits = random
+            .iter()
+            .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        Self(std::array::from_fn(|at| {
+            let five = bits >> (5 * (CODE_CHARS - 1 - at)) & 31;
+            ALPHABET[usize::try_from(five).unwrap_or_default()]
+        }))
+    }
+
+    /// Parses what a person typed: in either case, with or without dashes and blanks, with
+    /// `O` for zero and `I` or `L` for one.
+    ///
+    /// # Errors
+    /// [`Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let mut code = [0; CODE_CHARS];
+        let mut length = 0;
+        for letter in text
+            .chars()
+            .filter(|letter| *letter != '-' && !letter.is_whitespace())
+        {
+            let letter = match letter.to_ascii_uppercase() {
+                'O' => b'0',
+                'I' | 'L' => b'1',
+                letter => u8::try_from(letter).map_err(|_| Malformed)?,
+            };
+            if !ALPHABET.contains(&letter) {
+                return Err(Malformed);
+            }
+            *code.get_mut(length).ok_or(Malformed)? = letter;
+            length += 1;
+        }
+        if length == CODE_CHARS {
+            Ok(Self(code))
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    /// Returns the text to show, in two groups.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        let (first, second) = text.split_at(CODE_CHARS / 2);
+        Zeroizing::new(format!("{first}-{second}"))
+    }
+}
+
+/// The secret of a recovery's link. Wiped when dropped.
+#[derive(ZeroizeOnDrop)]
+pub struct Link {
+    #[zeroize(skip)]
+    challenge: ChallengeId,
+    secret: [u8; SECRET_BYTES],
+}
+
+impl Link {
+    /// Creates the link of a challenge from random bytes.
+    #[must_use]
+    pub fn new(challenge: ChallengeId, secret: [u8; SECRET_BYTES]) -> Self {
+        Self { challenge, secret }
+    }
+
+    /// Parses a presented link. This proves nothing yet.
+    ///
+    /// # Errors
+    /// [`Malformed`] for any wrong, missing or extra character.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let (challenge, secret) = text.split_once('.').ok_or(Malformed)?;
+        Ok(Self {
+            challenge: challenge.parse()?,
+            secret: *bytes_of(secret)?,
+        })
+    }
+
+    /// Returns the text of the secret: what the link has after the challenge's id and a dot.
+    #[must_use]
+    pub fn secret_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.secret))
+    }
+
+    /// Returns the challenge that the link claims.
+    #[must_use]
+    pub fn challenge(&self) -> ChallengeId {
+        self.challenge
+    }
+
+    /// Returns the hash to store or to compare.
+    #[must_use]
+    pub fn hash(&self) -> LinkHash {
+        LinkHash(Sha256::digest(self.secret).into())
+    }
+}
+
+/// A challenge as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// Its id.
+    pub id: ChallengeId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The address whose mail has the code.
+    pub email: EmailAddress,
+    /// The digest of the code.
+    pub code: CodeDigest,
+    /// The hash of the link's secret, if the mail has one that works anywhere.
+    pub link: Option<LinkHash>,
+    /// The time when it was asked for.
+    pub asked_at: Timestamp,
+}
+
+/// A new challenge, with the secrets that are not stored.
+pub struct NewChallenge {
+    /// What is stored.
+    pub challenge: Challenge,
+    /// What who asked gets.
+    pub secret: ChallengeSecret,
+    /// What the mail shows.
+    pub code: Code,
+    /// What the mail links to, if that works wherever it is opened.
+    pub link: Option<Link>,
+}
+
+/// The random bytes of a challenge.
+#[derive(Clone, Copy)]
+pub struct ChallengeRandom {
+    /// Of the secret.
+    pub secret: [u8; SECRET_BYTES],
+    /// Of the code.
+    pub code: [u8; 5],
+    /// Of the link.
+    pub link: [u8; SECRET_BYTES],
+}
+
+impl NewChallenge {
+    /// Creates a challenge.
+    #[must_use]
+    pub fn new(
+        purpose: Purpose,
+        email: EmailAddress,
+        now: Timestamp,
+        random: ChallengeRandom,
+    ) -> Self {
+        let secret = ChallengeSecret::new(random.secret);
+        let code = Code::new(random.code);
+        let link = purpose
+            .has_link()
+            .then(|| Link::new(secret.id(), random.link));
+        Self {
+            challenge: Challenge {
+                id: secret.id(),
+                purpose,
+                email,
+                code: secret.digest(&code),
+                link: link.as_ref().map(Link::hash),
+                asked_at: now,
+            },
+            secret,
+            code,
+            link,
+        }
+    }
+}
+
+impl Challenge {
+    /// Returns whether a typed code answers it. The try must have been counted before.
+    #[must_use]
+    pub fn is_answered_by_code(
+        &self,
+        secret: &ChallengeSecret,
+        code: &Code,
+        now: Timestamp,
+    ) -> bool {
+        self.code.matches(&secret.digest(code)) && self.is_within(CODE_LIFETIME, now)
+    }
+
+    /// Returns whether a link answers it.
+    #[must_use]
+    pub fn is_answered_by_link(&self, link: &Link, now: Timestamp) -> bool {
+        let is_right = self.link.is_some_and(|hash| hash.matches(&link.hash()));
+        is_right && self.is_within(LINK_LIFETIME, now)
+    }
+
+    /// Returns the time from which nothing answers it.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        let lifetime = if self.link.is_some() {
+            LINK_LIFETIME
+        } else {
+            CODE_LIFETIME
+        };
+        self.asked_at
+            .checked_add(lifetime)
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    fn is_within(&self, lifetime: SignedDuration, now: Timestamp) -> bool {
+        now.duration_since(self.asked_at) < lifetime
+    }
+}
+
+impl fmt::Debug for ChallengeSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChallengeSecret(…)")
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(…)")
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    fn asked(purpose: Purpose) -> NewChallenge {
+        let random = ChallengeRandom {
+            secret: [1; 32],
+            code: [0xff, 0, 0xff, 0, 0x0f],
+            link: [3; 32],
+        };
+        let email = EmailAddress::parse("lea@example.com").unwrap();
+        NewChallenge::new(purpose, email, fixtures::now(), random)
+    }
+
+    #[test]
+    fn a_code_works_for_ten_minutes_and_with_its_secret_only() {
+        let asked = asked(Purpose::Confirmation);
+        let (challenge, code) = (&asked.challenge, &asked.code);
+        let last = fixtures::now() + CODE_LIFETIME;
+        let early = last - SignedDuration::from_millis(1);
+        assert!(challenge.is_answered_by_code(&asked.secret, code, early));
+        assert!(!challenge.is_answered_by_code(&asked.secret, code, last));
+        assert!(!challenge.is_answered_by_code(&ChallengeSecret::new([2; 32]), code, early));
+        assert!(!challenge.is_answered_by_code(&asked.secret, &Code::new([9; 5]), early));
+        assert_eq!(challenge.expires_at(), last);
+    }
+
+    #[test]
+    fn only_a_recovery_has_a_link_and_it_works_for_an_hour() {
+        let asked_now = asked(Purpose::Recovery);
+        let (challenge, link) = (&asked_now.challenge, asked_now.link.as_ref().unwrap());
+        let last = fixtures::now() + LINK_LIFETIME;
+        let early = last - SignedDuration::from_millis(1);
+        assert!(challenge.is_answered_by_link(link, early));
+        assert!(!challenge.is_answered_by_link(link, last));
+        assert!(!challenge.is_answered_by_link(&Link::new(challenge.id, [4; 32]), early));
+        assert_eq!(challenge.expires_at(), last);
+        let other = asked(Purpose::Pass);
+        assert!(other.link.is_none() && !other.challenge.is_answered_by_link(link, early));
+    }
+
+    #[test]
+    fn a_code_is_read_as_people_type_it() {
+        let code = asked(Purpose::Pass).code;
+        assert_eq!(*code.to_text(), "ZW0F-Y00F");
+        for typed in ["ZW0F-Y00F", "zw0f y00f", " ZWOFYoOF ", "z-w-0-f-y-0-0-f"] {
+            assert_eq!(Code::parse(typed).unwrap().0, code.0, "{typed}");
+        }
+        assert_eq!(Code::parse("1Il1-0oO0").unwrap().0, *b"11110000");
+        for wrong in ["", "ZW0F-Y00", "ZW0F-Y00FF", "ZW0F-Y00U", "ZW0F-Y0é0"] {
+            assert!(Code::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_read_back_and_not_shown() {
+        let asked = asked(Purpose::Recovery);
+        let secret = ChallengeSecret::parse(&asked.secret.to_text()).unwrap();
+        assert_eq!(secret.id(), asked.challenge.id);
+        let made = asked.link.as_ref().unwrap();
+        let text = format!("{}.{}", asked.challenge.id, *made.secret_text());
+        let link = Link::parse(&text).unwrap();
+        assert_eq!(link.challenge(), asked.challenge.id);
+        assert!(link.hash().matches(&made.hash()));
+        assert!(Link::parse(&asked.secret.to_text()).is_err());
+        assert!(Link::parse(&text[1..]).is_err() && Link::parse(&format!("{text}=")).is_err());
+        assert!(ChallengeSecret::parse(&text).is_err());
+        let shown = format!(
+            "{:?} {:?} {:?} {:?}",
+            secret, asked.code, link, asked.challenge
+        );
+        assert!(
+            !shown.contains("ZW0F") && !shown.contains("lea@"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! Challenges: asking, trying, and what completing one does to an account.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, Update};
+use domain::account::Account;
+use domain::challenge::{Challenge, ChallengeId, Purpose};
+use domain::password::StoredHash;
+use domain::{AccountId, Limits, SignOut, Timestamp};
+
+use crate::attributes::{built, number, string, timestamp};
+use crate::error::StoreError;
+use crate::rows::{account, challenge, receipt};
+use crate::writes::{self, Write, WriteOutcome};
+use crate::{Store, reads};
+
+impl Store {
+    /// Stores a challenge.
+    ///
+    /// `PutItem` of Challenges (`challenge_id`), unconditional: the id is the hash of 32
+    /// random bytes. A replay changes nothing: nobody has the secret before this call returns.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn put_challenge(&self, new: &Challenge) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.tables.challenges)
+            .set_item(Some(challenge::to_item(new)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("PutItem", error))?;
+        Ok(())
+    }
+
+    /// Counts a try of a challenge's code, and returns the challenge. The caller compares the
+    /// code afterwards, so no number of parallel tries compares more than five. `None` if
+    /// there is no such challenge for this purpose, or it has no tries left.
+    ///
+    /// `UpdateItem` of Challenges (`challenge_id`), only if it has the purpose and tries left.
+    /// A replay counts again.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn try_challenge(
+        &self,
+        id: &ChallengeId,
+        purpose: Purpose,
+    ) -> Result<Option<Challenge>, StoreError> {
+        let update = challenge::has_tries(purpose)
+            .update(&self.tables.challenges, challenge::key(id))
+            .update_expression("SET tries_made = tries_made + :one")
+            .expression_attribute_values(":one", number(1));
+        let update = built(update.build());
+        let sent = self
+            .client
+            .update_item()
+            .table_name(update.table_name)
+            .set_key(Some(update.key))
+            .update_expression(update.update_expression)
+            .set_condition_expression(update.condition_expression)
+            .set_expression_attribute_values(update.expression_attribute_values)
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match sent {
+            Ok(output) => output
+                .attributes
+                .as_ref()
+                .map(challenge::from_item)
+                .transpose(),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                Some(UpdateItemError::TransactionConflictException(_)) => {
+                    Err(StoreError::Contended)
+                }
+                _ => Err(StoreError::from_sdk("UpdateItem", error)),
+            },
+        }
+    }
+
+    /// Returns a challenge that is not completed. Counts no try: for a link, whose secret
+    /// can't be guessed.
+    ///
+    /// `GetItem` of Challenges (`challenge_id`), consistent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the read failed.
+    pub async fn challenge(&self, id: &ChallengeId) -> Result<Option<Challenge>, StoreError> {
+        let key = challenge::key(id);
+        let item = reads::get(&self.client, &self.tables.challenges, key).await?;
+        item.as_ref().map(challenge::from_item).transpose()
+    }
+
+    /// Takes a challenge away, so that it works once.
+    ///
+    /// `DeleteItem` of Challenges (`challenge_id`), which returns the old row to one caller
+    /// only. A replay is `Stale`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn take_challenge(&self, id: &ChallengeId) -> Result<WriteOutcome, StoreError> {
+        let output = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.challenges)
+            .set_key(Some(challenge::key(id)))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("DeleteItem", error))?;
+        Ok(match output.attributes {
+            Some(_) => WriteOutcome::Done,
+            None => WriteOutcome::Stale,
+        })
+    }
+
+    /// Creates an account whose owner has proven the address, and makes the challenge a pass for
+    /// its first sign-in.
+    /// `claimed` is the account that had the address without a proof: it is left without
+    /// an address.
+    ///
+    /// One transaction: Identities (`email`), only if no account has the address, or still the
+    /// claimed one; Accounts (`account_id`), the new row and, if claimed, the old one;
+    /// Challenges (`challenge_id`), whose purpose changes. The new account's id is the transaction's token, so a
+    /// replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn confirm(
+        &self,
+        new: &Account,
+        challenge: &Challenge,
+        claimed: Option<AccountId>,
+    ) -> Result<WriteOutcome, StoreError> {
+        let accounts = &self.tables.accounts;
+        let row = Put::builder()
+            .table_name(accounts)
+            .set_item(Some(account::to_item(new)));
+        let condition = match claimed {
+            None => account::address_is_free(),
+            Some(old) => account::address_is_of(old),
+        };
+        let identity = account::to_identity(new, &challenge.email);
+        let mut writes = vec![
+            Write::Put(condition.put(&self.tables.identities, identity)),
+            Write::Put(built(row.build())),
+            self.make_pass(challenge),
+        ];
+        if let Some(old) = claimed {
+            let update = Update::builder()
+                .table_name(accounts)
+                .set_key(Some(account::key(old)))
+                .update_expression("REMOVE email");
+            writes.push(Write::Update(built(update.build())));
+        }
+        writes::transact(&self.client, writes, new.id.to_string()).await
+    }
+
+    /// Recovers an account: sets the password, ends every session and takes the challenge
+    /// away. No sign-out and no change of the password that is written in between gets in
+    /// its way.
+    ///
+    /// One transaction: Accounts (`account_id`), whose epoch jumps and whose kept session
+    /// goes, only if the epoch is still before the jump and no recovery was completed since
+    /// the challenge was asked for; Challenges (`challenge_id`); Receipts (the header and the
+    /// record). The sign-out's id is the transaction's token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn recover(
+        &self,
+        sign_out: &SignOut,
+        challenge: &Challenge,
+        new: &StoredHash,
+        limits: &Limits,
+    ) -> Result<WriteOutcome, StoreError> {
+        // Not before the question, even if this clock is behind the other function's:
+        // otherwise the same question could be answered again.
+        let recovered_at: Timestamp = sign_out.at.max(challenge.asked_at);
+        let next = sign_out.last_ended().map_or(0, |ended| ended.next().0);
+        let update = account::can_be_recovered(challenge.asked_at)
+            .update(&self.tables.accounts, account::key(sign_out.account))
+            .update_expression(
+                "SET epoch = :next, password_hash = :new, recovered_at = :at REMOVE kept_session",
+            )
+            .expression_attribute_values(":next", number(next))
+            .expression_attribute_values(":new", string(new.as_str()))
+            .expression_attribute_values(":at", timestamp(recovered_at));
+        let mut writes = vec![Write::Update(built(update.build())), self.take(challenge)];
+        let records = receipt::put_header(&self.tables.receipts, sign_out, limits);
+        writes.extend(records.into_iter().map(Write::Put));
+        writes::transact(&self.client, writes, sign_out.id.to_string()).await
+    }
+
+    /// Returns the update that makes a confirmation a pass, with the tries that it has left.
+    /// It needs no condition: of two confirmations of one address, the condition on the
+    /// identity stops the second.
+    fn make_pass(&self, challenge: &Challenge) -> Write {
+        let update = Update::builder()
+            .table_name(&self.tables.challenges)
+            .set_key(Some(challenge::key(&challenge.id)))
+            .update_expression("SET purpose = :pass")
+            .expression_attribute_values(":pass", string(Purpose::Pass.as_str()));
+        Write::Update(built(update.build()))
+    }
+
+    /// Returns the delete of a challenge. It needs no condition: of two completions of one
+    /// recovery, the condition on the last recovery stops the second.
+    fn take(&self, challenge: &Challenge) -> Write {
+        let delete = Delete::builder()
+            .table_name(&self.tables.challenges)
+            .set_key(Some(challenge::key(&challenge.id)));
+        Write::Delete(built(delete.build()))
+    }
+}

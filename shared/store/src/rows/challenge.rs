@@ -1,0 +1,58 @@
+//! Rows of Challenges.
+
+use std::borrow::Cow;
+
+use domain::EmailAddress;
+use domain::challenge::{Challenge, ChallengeId, CodeDigest, LinkHash, Purpose, TRIES};
+
+use crate::attributes::{
+    ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, EMAIL, Item, LINK_HASH, PURPOSE, Reader,
+    TRIES_MADE, bytes, number, string, timestamp, ttl,
+};
+use crate::error::StoreError;
+use crate::writes::Condition;
+
+const TABLE: &str = "Challenges";
+
+pub(crate) fn key(id: &ChallengeId) -> Item {
+    Item::from([(CHALLENGE_ID.to_owned(), string(id))])
+}
+
+/// Requires that the challenge is not completed, is for this purpose, and has tries left.
+pub(crate) fn has_tries(purpose: Purpose) -> Condition {
+    Condition {
+        expression: Cow::Borrowed("purpose = :purpose AND tries_made < :most"),
+        names: &[],
+        values: vec![
+            (":purpose", string(purpose.as_str())),
+            (":most", number(TRIES)),
+        ],
+    }
+}
+
+pub(crate) fn to_item(challenge: &Challenge) -> Item {
+    let mut item = key(&challenge.id);
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    set(PURPOSE, string(challenge.purpose.as_str()));
+    set(EMAIL, string(challenge.email.as_normal()));
+    set(CODE_DIGEST, bytes(challenge.code.as_bytes()));
+    if let Some(link) = &challenge.link {
+        set(LINK_HASH, bytes(link.as_bytes()));
+    }
+    set(ASKED_AT, timestamp(challenge.asked_at));
+    set(TRIES_MADE, number(0));
+    set(DELETE_AT, ttl(challenge.expires_at()));
+    item
+}
+
+pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(Challenge {
+        id: row.id(CHALLENGE_ID)?,
+        purpose: row.parsed(PURPOSE, Purpose::parse)?,
+        email: row.parsed(EMAIL, |email| EmailAddress::parse(email).ok())?,
+        code: CodeDigest::from_bytes(row.bytes(CODE_DIGEST)?),
+        link: row.bytes_opt(LINK_HASH)?.map(LinkHash::from_bytes),
+        asked_at: row.timestamp(ASKED_AT)?,
+    })
+}
