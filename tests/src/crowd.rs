@@ -360,6 +360,7 @@ fn row(
     n: usize,
     now: Timestamp,
 ) -> Device {
+    let session = SessionId::from_random(runtime::random());
     Device {
         account,
         id,
@@ -371,7 +372,7 @@ fn row(
         owner_name: None,
         reported_name: None,
         place: Place::default(),
-        session: SessionId::from_random(runtime::random()),
+        session,
         token_hash: token.hash(),
         key_hash: DeviceKey::new(now, runtime::random()).hash_in(account),
         epoch,
@@ -385,6 +386,7 @@ fn row(
         seen_at: None,
         notified_at: None,
         recognized_until: None,
+        told_session: session,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

@@ -36,14 +36,16 @@ impl NewSession {
     ) -> Self {
         let token = Token::new(account.id, key.device_in(account.id), runtime::random());
         let (info, reported_name) = describe(attempt, request, before.as_ref());
-        let row = Device {
+        let session = SessionId::from_random(runtime::random());
+        let mut row = Device {
             account: account.id,
             id: token.device(),
             info,
             owner_name: before.as_ref().and_then(|row| row.owner_name.clone()),
             reported_name,
             place: request.place(),
-            session: SessionId::from_random(runtime::random()),
+            session,
+            told_session: session,
             token_hash: token.hash(),
             key_hash: key.hash_in(account.id),
             epoch: account.epoch,
@@ -59,6 +61,11 @@ impl NewSession {
             notified_at: None,
             ending_acts: EndingActs::default(),
         };
+        if let Some(before) = &before
+            && row.was_known(Some(before))
+        {
+            row.told_session = before.told_session;
+        }
         Self {
             row,
             replaced: before,

@@ -11,12 +11,15 @@ pub(crate) struct Told {
     pub(crate) at: Timestamp,
     /// The device that did it.
     pub(crate) by: Option<DeviceId>,
+    /// Whether more of the same is told together with it.
+    pub(crate) is_gathered: bool,
 }
 
 impl Told {
     /// Returns what an event says; none if it is no news. `credential-change` is none: the
     /// event of the sessions that ended with it comes as well.
     pub(crate) fn of(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
+        let mut is_gathered = false;
         let (event, circumstances, by) = match &token.events {
             Event::SessionEstablished(event) => {
                 let device = token.sub_id.device.map(|device| device.id);
@@ -35,6 +38,7 @@ impl Told {
                     Some(_) => of_sign_out(event.reason, by, token)?,
                 };
                 let Some(told) = told else { return Ok(None) };
+                is_gathered = event.scope == Some(Scope::Device);
                 (told, &event.circumstances, by)
             }
             Event::OtherSessionsRevoked(event) => {
@@ -52,6 +56,7 @@ impl Told {
             event,
             at,
             by,
+            is_gathered,
         }))
     }
 }

@@ -18,17 +18,17 @@ use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use device_info::known;
 use domain::ids::InvalidId;
 use domain::notice::reference;
-use domain::{Account, Device, Notice, NoticeDevice, NoticeEvent, NoticeToken};
+use domain::{Account, Budget, CounterKey, Device, Notice, NoticeDevice, NoticeEvent, NoticeToken};
 use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use mail::{Language, MailQueue, Message};
 use runtime::{Clock, elapsed_us};
-use store::{Cause, Store, StoreError, chain};
+use store::{Cause, Charge, Store, StoreError, chain};
 
 use crate::event::Told;
 
-/// Reads accounts and devices; writes notices; queues mails.
+/// Reads accounts and devices; writes notices and counters; queues mails.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
@@ -41,6 +41,9 @@ pub struct Deps {
 
 /// The age up to which an account's first device is no news to its owner.
 const NEW_ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
+
+/// The mails of one kind to an account: ten, then ten a day.
+const BUDGET: Budget = Budget::new(10, SignedDuration::from_mins(144));
 
 /// Reasons to return a message to the queue.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,8 @@ enum Error {
 enum Outcome {
     Queued,
     QueuedBefore,
+    /// The notice is on the page alone: its account had too many mails of its kind.
+    OverBudget,
     /// The event is no news to the owner.
     NoNews,
     NoAccount,
@@ -73,6 +78,7 @@ impl Outcome {
         match self {
             Self::Queued => "queued",
             Self::QueuedBefore => "queued-before",
+            Self::OverBudget => "over-budget",
             Self::NoNews => "no-news",
             Self::NoAccount => "no-account",
             Self::Unconfirmed => "unconfirmed-address",
@@ -131,7 +137,9 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     if is_first_device(deps, told, &account, device.as_ref()).await? {
         return Ok(Outcome::NoNews);
     }
-    let id = told.event.notice_id(told.at, told.by);
+    let id = told
+        .event
+        .notice_id(told.at, told.by.filter(|_| told.is_gathered));
     let token = NoticeToken::new(account.id, id, runtime::random());
     let notice = Notice {
         account: account.id,
@@ -146,9 +154,21 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     let Some(notice) = recorded else {
         return Ok(Outcome::QueuedBefore);
     };
+    let now = deps.clock.now();
+    let counter = CounterKey::new(
+        "notice",
+        &[account.id.as_bytes(), notice.event.kind().as_bytes()],
+    );
+    match deps.store.charge(counter, &BUDGET, now).await? {
+        Charge::Admitted(_) => {}
+        Charge::Refused(_) | Charge::Spent => {
+            deps.store.notice_queued(&notice, now).await?;
+            return Ok(Outcome::OverBudget);
+        }
+    }
     let message = Message::Notice(Box::new(mail_of(deps, &account, &notice, &token)));
     queue.send(&message).await.map_err(Error::NotQueued)?;
-    deps.store.notice_queued(&notice, deps.clock.now()).await?;
+    deps.store.notice_queued(&notice, now).await?;
     Ok(Outcome::Queued)
 }
 

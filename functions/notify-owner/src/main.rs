@@ -14,6 +14,7 @@ fn deps() -> Result<Deps, Error> {
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         devices: runtime::required("DEVICES_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         notices: runtime::required("NOTICES_TABLE")?,
         ..Tables::default()
     };

@@ -23,12 +23,12 @@ use domain::email::InvalidEmail;
 use futures_util::future::join_all;
 use mail::Message;
 use runtime::elapsed_us;
-use store::{Cause, Store, StoreError, chain};
+use store::{Store, StoreError, chain};
 
 pub use choose::{Addressee, Mail};
 pub use facts::Facts;
 pub use render::{Rendered, render};
-pub use sender::{ConfigurationSets, Sender};
+pub use sender::{ConfigurationSets, SendError, Sender};
 
 /// Reads identities and accounts; sends mails.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ enum Error {
     Store(#[from] StoreError),
     #[error("the mail could not be rendered")]
     Render(#[from] askama::Error),
-    #[error("SES did not take the mail")]
-    Send(#[source] Cause),
+    #[error(transparent)]
+    Send(#[from] SendError),
     #[error("MailFrom is empty, so no mail is sent")]
     NoSender,
 }
@@ -85,13 +85,19 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let message: Message = serde_json::from_str(body).map_err(Error::InvalidMessage)?;
     let (mail, to) = choose::choose(deps, &message).await?;
     let rendered = render(&mail, to.language, &deps.product)?;
-    sender.send(&to, &rendered).await.map_err(Error::Send)?;
+    let outcome = match sender.send(&to, &rendered).await {
+        Ok(()) => "sent",
+        // Another attempt would be refused, too.
+        Err(SendError::Refused(_)) => "refused",
+        Err(error) => return Err(error.into()),
+    };
     tracing::info!(
         asked = message.kind(),
         mail = mail.name(),
         language = to.language.tag(),
+        outcome,
         duration_us = elapsed_us(started),
-        "mail sent",
+        "mail processed",
     );
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! SES.
 
 use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata as _};
 use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use store::Cause;
 
 use crate::{Addressee, Rendered};
 
@@ -37,8 +37,8 @@ impl Sender {
     /// Sends a mail. It can arrive twice, when an answer is lost.
     ///
     /// # Errors
-    /// The SDK's error, when the mail may not have been sent.
-    pub async fn send(&self, to: &Addressee, mail: &Rendered) -> Result<(), Cause> {
+    /// [`SendError`], when the mail may not have been sent.
+    pub async fn send(&self, to: &Addressee, mail: &Rendered) -> Result<(), SendError> {
         let set = if to.is_proven {
             &self.sets.proven
         } else {
@@ -65,8 +65,32 @@ impl Sender {
             .configuration_set_name(set)
             .send()
             .await
-            .map_err(Box::new)?;
+            .map_err(|error| SendError::of(error.code()))?;
         Ok(())
+    }
+}
+
+/// The reason why SES did not take a mail. It has SES's code alone: its sentences repeat the
+/// address, which belongs in no log.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No mail can be sent to this address, or not in this form.
+    #[error("SES can't send this mail ({0})")]
+    Refused(String),
+    /// Another attempt may succeed.
+    #[error("SES did not take the mail ({0})")]
+    Failed(String),
+    /// The mail could not be built.
+    #[error("the mail is incomplete")]
+    Incomplete(#[from] BuildError),
+}
+
+impl SendError {
+    fn of(code: Option<&str>) -> Self {
+        match code {
+            Some("BadRequestException") => Self::Refused("BadRequestException".to_owned()),
+            code => Self::Failed(code.unwrap_or("no answer").to_owned()),
+        }
     }
 }
 
@@ -80,7 +104,6 @@ fn from(address: &str, name: &str) -> String {
     format!("{word} <{address}>")
 }
 
-fn utf8(text: &str) -> Result<Content, Cause> {
-    let content = Content::builder().data(text).charset("UTF-8").build();
-    content.map_err(|error| Box::new(error).into())
+fn utf8(text: &str) -> Result<Content, BuildError> {
+    Content::builder().data(text).charset("UTF-8").build()
 }

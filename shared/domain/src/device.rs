@@ -144,6 +144,9 @@ pub struct Device {
     /// sign-out of others kept it, the one after that sign-out. The sign-out that ends
     /// this epoch ended the session. Validity is not decided by it.
     pub last_epoch: Epoch,
+    /// The first session since the device was last unknown, which the owner was told of. A
+    /// sign-in on a known device keeps it.
+    pub told_session: SessionId,
     /// The time of its first sign-in.
     pub first_signed_in_at: Timestamp,
     /// The time when the session began.
@@ -168,13 +171,14 @@ pub struct Device {
 }
 
 impl Device {
-    /// Returns whether this sign-in is on a device that was known: its row had a session
-    /// that nobody had ended, neither by itself nor by the account's epoch.
+    /// Returns whether this sign-in is on a device that was known: it is recognized, or its
+    /// row had a session that nobody had ended, neither by itself nor by the account's epoch.
     #[must_use]
     pub fn was_known(&self, before: Option<&Self>) -> bool {
-        before.is_some_and(|before| {
-            before.state == DeviceState::SignedIn && before.last_epoch >= self.epoch
-        })
+        self.recognized_until.is_some()
+            || before.is_some_and(|before| {
+                before.state == DeviceState::SignedIn && before.last_epoch >= self.epoch
+            })
     }
 
     /// Returns the name to show: the owner's, or else the one of its details.

@@ -56,13 +56,14 @@ impl NoticeEvent {
     }
 
     /// Returns the id of the notice about this: the same each time, so that an event that
-    /// comes twice is told once. Sign-outs that one device makes within an hour have one.
+    /// comes twice is told once. Sign-outs of one device each that `gathered_by` makes within
+    /// an hour have one.
     #[must_use]
-    pub fn notice_id(&self, at: Timestamp, by: Option<DeviceId>) -> NoticeId {
+    pub fn notice_id(&self, at: Timestamp, gathered_by: Option<DeviceId>) -> NoticeId {
         let mut hash = Sha256::new();
         hash.update(self.kind());
         let mut at_s = at.as_second();
-        match (self, by) {
+        match (self, gathered_by) {
             (Self::SignedIn { session, .. }, _) => hash.update(session.as_bytes()),
             (Self::SignedOut(_), Some(by)) => {
                 at_s -= at_s.rem_euclid(GATHERED_S);

@@ -75,6 +75,7 @@ pub(crate) const LINK_HASH: &str = "link_hash";
 pub(crate) const ASKED_AT: &str = "asked_at";
 pub(crate) const TRIES_MADE: &str = "tries_made";
 pub(crate) const ORIGIN: &str = "origin";
+pub(crate) const TOLD_SESSION: &str = "told_session";
 pub(crate) const NOTICE_ID: &str = "notice_id";
 pub(crate) const KIND: &str = "kind";
 pub(crate) const AT: &str = "at";
@@ -82,7 +83,6 @@ pub(crate) const REFERENCE: &str = "reference";
 pub(crate) const PLACE: &str = "place";
 /// The hashes of the tokens in the mails of a notice: one, or more after a retry.
 pub(crate) const SECRET_HASHES: &str = "secret_hashes";
-pub(crate) const QUEUED_AT: &str = "queued_at";
 pub(crate) const ANSWER: &str = "answer";
 pub(crate) const ANSWERED_AT: &str = "answered_at";
 pub(crate) const COUNTER: &str = "counter";
@@ -103,6 +103,7 @@ pub(crate) const WRITE_ACT: &str = "act";
 pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
 pub(crate) const WRITE_RENAME: &str = "rename";
+pub(crate) const WRITE_RECOGNIZE: &str = "recognize";
 
 /// Returns the result of a builder whose required members are all set.
 pub(crate) fn built<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {

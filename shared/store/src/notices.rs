@@ -74,10 +74,10 @@ impl Store {
         writes::update(&self.client, &update).await.map(|_| ())
     }
 
-    /// Returns a page of the notices of an account whose mails were queued.
+    /// Returns a page of the notices of an account: also one whose mail was not queued yet,
+    /// because it may be under way.
     ///
-    /// One `Query` of Notices (`account_id`), consistent, the newest first. A page can have
-    /// fewer than `limit` and still have a next one.
+    /// One `Query` of Notices (`account_id`), consistent, the newest first.
     ///
     /// # Errors
     /// [`StoreError`] when the read failed.
@@ -109,10 +109,7 @@ impl Store {
         let next = output.last_evaluated_key.is_some();
         Ok(NoticePage {
             next: rows.last().filter(|_| next).map(|row| row.notice.id),
-            notices: rows
-                .into_iter()
-                .filter_map(|row| row.is_queued.then_some(row.notice))
-                .collect(),
+            notices: rows.into_iter().map(|row| row.notice).collect(),
         })
     }
 
@@ -165,5 +162,27 @@ impl Store {
         let mut writes = vec![Write::Update(answer), Write::Update(end)];
         writes.extend(header.into_iter().map(Write::Put));
         writes::transact(&self.client, writes, sign_out.id.to_string()).await
+    }
+
+    /// Recognizes the device that a notice is about, and answers the notice, once.
+    ///
+    /// One transaction: Notices (`account_id`, `notice_id`), only if it was not answered;
+    /// Devices (`account_id`, `device_id`), only if the row still holds the session. `attempt`
+    /// is the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn recognize_by_notice(
+        &self,
+        notice: &Notice,
+        device: &Device,
+        (now, until): (Timestamp, Timestamp),
+        attempt: NoticeId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let table = &self.tables.notices;
+        let answer = notice::answer(table, notice, NoticeAnswer::Mine, now);
+        let recognize = device::recognize(&self.tables.devices, device, until);
+        let writes = [Write::Update(answer), Write::Update(recognize)];
+        writes::transact(&self.client, writes, attempt.to_string()).await
     }
 }

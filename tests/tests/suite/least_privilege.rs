@@ -470,6 +470,7 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
             "BatchGetItem Devices",
             "Query Devices",
             "UpdateItem Notices",
+            "UpdateItem Attempts",
             "SendMessage Mails",
             "ReceiveMessage NotifyQueue",
             "DeleteMessage NotifyQueue",

@@ -7,12 +7,14 @@ use aws_lambda_events::streams::SqsEventResponse;
 use curfew_tests::account::{PASSWORD, noon, register};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::delivery::{failed_messages, queue_event};
+use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::person::Person;
+use curfew_tests::wire::CallResult;
 use curfew_tests::{inbox, stack, tables};
-use domain::Timestamp;
+use domain::{EmailAddress, Timestamp};
 use mail::{Challenge, Language, Message, Notice};
-use send_mail::{ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
+use send_mail::{Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -138,6 +140,35 @@ async fn a_message_that_can_not_become_a_mail_goes_back_and_the_others_are_sent(
         ..deps(&aws)
     };
     assert_eq!(deliver(&silent, &[&good]).await, ["0"]);
+}
+
+#[tokio::test]
+async fn what_ses_says_about_an_address_is_in_no_error() {
+    let aws = FakeAws::new();
+    let good = serde_json::to_string(&Message::Pass(challenge("lea@example.com"))).unwrap();
+    for (code, failed) in [
+        ("BadRequestException", vec![]),
+        ("MessageRejected", vec!["0"]),
+    ] {
+        aws.fail("SendEmail", move || {
+            let body = json!({ "__type": code, "message": "lea@example.com is not verified" });
+            CallResult::Answered(ServiceResponse {
+                status: 400,
+                body: body.to_string(),
+            })
+        });
+        assert_eq!(deliver(&deps(&aws), &[&good]).await, failed, "{code}");
+        let to = Addressee {
+            email: EmailAddress::parse("lea@example.com").unwrap(),
+            language: Language::En,
+            is_proven: true,
+        };
+        let mail = render(&every_mail()[0], Language::En, "Curfew").unwrap();
+        let sender = deps(&aws).sender.unwrap();
+        let error = sender.send(&to, &mail).await.unwrap_err();
+        assert!(error.to_string().contains(code));
+        assert!(!format!("{error} {error:?}").contains("lea"), "{error:?}");
+    }
 }
 
 /// Returns a mail of each kind.

@@ -167,11 +167,14 @@ export default {
 
   "notice.title": "Warst du das?",
   "notice.question":
-    "Wenn du es warst, musst du nichts tun. Wenn nicht, melde dieses Gerät ab. Noch hat sich nichts geändert.",
+    "Wenn du es warst, sag es, und wir fragen nach diesem Gerät nicht mehr. Wenn nicht, melde es ab. Noch hat sich nichts geändert.",
+  "notice.mine": "Das war ich",
   "notice.end": "Das war ich nicht: abmelden",
   "notice.ended": "Dieses Gerät ist nicht mehr angemeldet. Du musst nichts tun.",
-  "notice.done": "Abgemeldet",
-  "notice.done_text": "Das Gerät wird ab jetzt abgewiesen.",
+  "notice.done.end": "Abgemeldet",
+  "notice.done_text.end": "Das Gerät wird ab jetzt abgewiesen.",
+  "notice.done.mine": "Danke",
+  "notice.done_text.mine": "Wir kennen dieses Gerät ab jetzt.",
   "notice.next": "Wer sich angemeldet hat, kennt dein Passwort. Wähle jetzt ein neues und melde alle Geräte ab.",
   "notice.missing":
     "Dieser Link funktioniert nicht: Er wurde benutzt, ist älter als sieben Tage oder unvollständig. Deine Geräte zeigen, wer angemeldet ist.",

@@ -162,11 +162,15 @@ export default {
     "There was no answer, so the password may have been changed. Try again: if the current password is refused, the new one counts.",
 
   "notice.title": "Was this you?",
-  "notice.question": "If it was you, you have nothing to do. If not, sign this device out. Nothing has changed yet.",
+  "notice.question":
+    "If it was you, say so, and we don’t ask about this device again. If not, sign it out. Nothing has changed yet.",
+  "notice.mine": "It was me",
   "notice.end": "It was not me: sign it out",
   "notice.ended": "This device is no longer signed in. You have nothing to do.",
-  "notice.done": "Signed out",
-  "notice.done_text": "The device is refused from now on.",
+  "notice.done.end": "Signed out",
+  "notice.done_text.end": "The device is refused from now on.",
+  "notice.done.mine": "Thank you",
+  "notice.done_text.mine": "We know this device from now on.",
   "notice.next": "Whoever signed in knows your password. Choose a new one now, and sign out everywhere.",
   "notice.missing":
     "This link does not work: it was used, is older than seven days, or is not complete. Your devices show who is signed in.",

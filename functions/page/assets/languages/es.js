@@ -175,11 +175,14 @@ export default {
 
   "notice.title": "¿Fuiste tú?",
   "notice.question":
-    "Si fuiste tú, no tienes que hacer nada. Si no, cierra la sesión de este dispositivo. Todavía no ha cambiado nada.",
+    "Si fuiste tú, dilo, y no volveremos a preguntar por este dispositivo. Si no, cierra su sesión. Todavía no ha cambiado nada.",
+  "notice.mine": "Fui yo",
   "notice.end": "No fui yo: cerrar su sesión",
   "notice.ended": "Este dispositivo ya no tiene la sesión iniciada. No tienes que hacer nada.",
-  "notice.done": "Sesión cerrada",
-  "notice.done_text": "El dispositivo se rechaza desde ahora.",
+  "notice.done.end": "Sesión cerrada",
+  "notice.done_text.end": "El dispositivo se rechaza desde ahora.",
+  "notice.done.mine": "Gracias",
+  "notice.done_text.mine": "Desde ahora conocemos este dispositivo.",
   "notice.next": "Quien inició sesión conoce tu contraseña. Elige ahora una nueva y cierra la sesión en todas partes.",
   "notice.missing":
     "Este enlace no funciona: ya se usó, tiene más de siete días o está incompleto. Tus dispositivos muestran quién tiene la sesión iniciada.",

@@ -1,5 +1,6 @@
 /**
- * The link in a mail about a sign-in: shows the device, and signs it out after a press.
+ * The link in a mail about a sign-in: shows the device, and signs it out, or recognizes it,
+ * after a press.
  * Loading it changes nothing. The secret leaves the address bar at once.
  */
 import { Component, html } from "../html.js";
@@ -15,12 +16,12 @@ import { skeletons, trouble } from "./devices.js";
  */
 
 /** @typedef {{ app: App, secret: string }} Props */
-/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, isDone: boolean }} State */
+/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | null }} State */
 
 /** @extends {Component<Props, State>} */
 class NoticeView extends Component {
   /** @type {State} */
-  state = { notice: null, problem: null, isBusy: false, isDone: false };
+  state = { notice: null, problem: null, isBusy: false, done: null };
 
   componentDidMount() {
     history.replaceState(null, "", "#/notice");
@@ -31,8 +32,9 @@ class NoticeView extends Component {
     await this.ask("read", {}, (notice) => this.setState({ notice }));
   }
 
-  async end() {
-    await this.ask("actions", { action: "end" }, () => this.setState({ isDone: true }));
+  /** @param {"end" | "mine"} action */
+  async answer(action) {
+    await this.ask("actions", { action }, () => this.setState({ done: action }));
     this.props.app.focus("h1");
   }
 
@@ -69,14 +71,27 @@ class NoticeView extends Component {
 
   render() {
     const { app } = this.props;
-    const { notice, problem, isDone } = this.state;
+    const { notice, problem, done } = this.state;
     return html`
       <div class="narrow">
-        <h1 tabindex="-1">${app.say(isDone ? "notice.done" : "notice.title")}</h1>
+        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : "notice.title")}</h1>
         ${problem && trouble(app, problem, () => this.load())}
-        ${isDone ? ended(app) : notice ? this.question(app, notice) : !problem && skeletons(app)}
+        ${done ? answered(app, done) : notice ? this.question(app, notice) : !problem && skeletons(app)}
       </div>
     `;
+  }
+
+  /**
+   * @param {"end" | "mine"} action
+   * @param {string} look
+   */
+  button(action, look) {
+    const { app } = this.props;
+    const text = this.state.isBusy ? "loading" : `notice.${action}`;
+    const press = () => this.answer(action);
+    return html`<button type="button" class=${look} aria-disabled=${this.state.isBusy ? "true" : null} onClick=${press}>
+      ${app.say(text)}
+    </button>`;
   }
 
   /**
@@ -103,21 +118,21 @@ class NoticeView extends Component {
         </li>
       </ul>
       <p>${app.say(isIn ? "notice.question" : "notice.ended")}</p>
-      ${isIn &&
-      html`<button type="button" class="danger" aria-disabled=${this.state.isBusy ? "true" : null} onClick=${() => this.end()}>
-        ${this.state.isBusy ? app.say("outcome.pending") : app.say("notice.end")}
-      </button>`}
+      ${isIn && [this.button("end", "danger"), this.button("mine", "")]}
       <p class="aside">${app.say("notice.reference", { reference })}</p>
     `;
   }
 }
 
-/** @param {App} app */
-function ended(app) {
+/**
+ * @param {App} app
+ * @param {"end" | "mine"} done
+ */
+function answered(app, done) {
   return html`
-    <p class="outcome done">${sign("done")} <span>${app.say("notice.done_text")}</span></p>
-    <p>${app.say("notice.next")}</p>
-    <p><a href="#/password">${app.say("nav.password")}</a></p>
+    <p class="outcome done">${sign("done")} <span>${app.say(`notice.done_text.${done}`)}</span></p>
+    ${done === "end" && html`<p>${app.say("notice.next")}</p>`}
+    ${done === "end" && html`<p><a href="#/password">${app.say("nav.password")}</a></p>`}
   `;
 }
 

@@ -16,7 +16,8 @@ use crate::attributes::{
     LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME,
     Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT,
     SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH,
-    VERIFIED_AT, WRITE_ACT, WRITE_SIGN_IN, built, bytes, number, string, timestamp, ttl,
+    TOLD_SESSION, VERIFIED_AT, WRITE_ACT, WRITE_RECOGNIZE, WRITE_SIGN_IN, built, bytes, number,
+    string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -168,6 +169,16 @@ pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: 
     built(update.update_expression(set).build())
 }
 
+/// Returns the update that recognizes a device, if its row still holds this session.
+pub(crate) fn recognize(table: &str, device: &Device, until: Timestamp) -> Update {
+    let update = has_session(device.session)
+        .update(table, key(device.account, device.id))
+        .update_expression("SET recognized_until = :until, last_write = :write")
+        .expression_attribute_values(":until", timestamp(until))
+        .expression_attribute_values(":write", string(WRITE_RECOGNIZE));
+    built(update.build())
+}
+
 /// Returns the item of a new session, which has no contact after its end yet.
 pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     let mut item = key(device.account, device.id);
@@ -185,6 +196,9 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     set(EXPIRES_AT, timestamp(device.expires_at));
     set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
     set(LAST_WRITE, string(WRITE_SIGN_IN));
+    if device.told_session != device.session {
+        set(TOLD_SESSION, string(device.told_session));
+    }
     if let Some(until) = device.recognized_until {
         set(RECOGNIZED_UNTIL, timestamp(until));
     }
@@ -261,6 +275,10 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             country: row.string_opt(COUNTRY)?,
         },
         session: row.id(SESSION_ID)?,
+        told_session: match row.id_opt(TOLD_SESSION)? {
+            Some(told) => told,
+            None => row.id(SESSION_ID)?,
+        },
         token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
         key_hash: DeviceKeyHash::from_bytes(row.bytes(DEVICE_KEY_HASH)?),
         epoch,

@@ -12,8 +12,8 @@ use jiff::SignedDuration;
 
 use crate::attributes::{
     ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, Item, KIND,
-    NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID,
-    built, string, timestamp, ttl,
+    NOTICE_ID, OS, PLACE, REFERENCE, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, string,
+    timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -115,7 +115,6 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) notice: Notice,
-    pub(crate) is_queued: bool,
     pub(crate) hashes: Vec<NoticeHash>,
 }
 
@@ -155,7 +154,6 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
     };
     Ok(Row {
         notice,
-        is_queued: row.timestamp_opt(QUEUED_AT)?.is_some(),
         hashes: hashes(item).ok_or_else(|| row.corrupt(SECRET_HASHES))?,
     })
 }
