@@ -330,6 +330,18 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     if main.contains("runtime::password_rules()") {
         read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
     }
+    if main.contains("runtime::sign_in_budgets()") {
+        for name in [
+            "ADDRESS_BUDGET",
+            "DEVICE_BUDGET",
+            "MOST_FAILURES",
+            "NETWORK_BUDGET",
+            "UNCOUNTED_NETWORKS",
+        ] {
+            read.insert(name.to_owned(), true);
+        }
+        read.insert("MAIL_FROM".to_owned(), false);
+    }
     if main.contains("runtime::allowed_origins()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
     }
