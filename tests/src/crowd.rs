@@ -372,6 +372,7 @@ fn row(
         owner_name: None,
         reported_name: None,
         place: Place::default(),
+        active_place: Place::default(),
         session,
         token_hash: token.hash(),
         key_hash: DeviceKey::new(now, runtime::random()).hash_in(account),

@@ -97,7 +97,8 @@ async fn decide(
         Ok(token) => token,
         Err(problem) => return Ok(Err(problem.name())),
     };
-    let session = check_and_touch(&deps.store, request, &token, &deps.limits, now).await?;
+    let place = Some(request.place());
+    let session = check_and_touch(&deps.store, request, &token, place, &deps.limits, now).await?;
     Ok(session.map_err(|error| outcome(&error)))
 }
 

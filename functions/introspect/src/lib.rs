@@ -155,7 +155,9 @@ async fn check(
     let Ok(token) = Token::parse(token) else {
         return Ok(Err(Problem::TokenInvalid.name()));
     };
-    let session = check_and_touch(&deps.store, request, &token, &deps.limits, now).await?;
+    // The request comes from the team's service, not from the device.
+    let place = None;
+    let session = check_and_touch(&deps.store, request, &token, place, &deps.limits, now).await?;
     Ok(session.map_err(|error| outcome(&error)))
 }
 

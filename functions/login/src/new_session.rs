@@ -44,6 +44,7 @@ impl NewSession {
             owner_name: before.as_ref().and_then(|row| row.owner_name.clone()),
             reported_name,
             place: request.place(),
+            active_place: request.place(),
             session,
             told_session: session,
             token_hash: token.hash(),

@@ -62,7 +62,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Returns the caller's session, and records that the device is in use.
+/// Returns the caller's session, and records that the device is in use, and where.
 #[utoipa::path(
     get, path = "/v1/session", operation_id = "getSession", tag = "sessions",
     security(("bearer" = []), ("cookie" = [])),
@@ -74,8 +74,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 )]
 async fn get_session(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
-    if touch_if_due(&deps.store, &mut caller.device, &deps.limits, now).await == WriteOutcome::Stale
-    {
+    let (device, place) = (&mut caller.device, Some(request.place()));
+    if touch_if_due(&deps.store, device, place, &deps.limits, now).await == WriteOutcome::Stale {
         // It was signed out since it was read: the second read reports how.
         caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     }

@@ -124,7 +124,8 @@ async fn check(
     let check = || check_session(deps, account, session.device, session.session, now);
     let mut checked = check().await?;
     if let (CheckedSession::SignedIn(device), Ok(Frame::Heartbeat)) = (&mut checked, frame)
-        && touch_if_due(&deps.store, device, &deps.limits, now).await == WriteOutcome::Stale
+        // A frame has no headers, so a distribution could not say where it comes from.
+        && touch_if_due(&deps.store, device, None, &deps.limits, now).await == WriteOutcome::Stale
     {
         // The session ended after it was read: the second check returns how.
         return check().await;

@@ -32,6 +32,8 @@ export interface Device {
   first_signed_in_at: string;
   signed_in_at: string;
   last_active_at: string;
+  last_active_ip: string | null;
+  last_active_location: { city: string | null; country: string | null } | null;
   expires_at: string;
   signed_out_at?: string;
   sign_out?: string;

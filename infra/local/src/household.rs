@@ -147,12 +147,14 @@ async fn settle(store: &Store, account: AccountId, id: DeviceId, demo: &Demo) ->
     let device = rows.take_device(id).context("the device has no row")?;
     let (city, country, ip) = demo.place;
     let session = device.session;
+    let place = Place {
+        ip: Some(ip.to_owned()),
+        city: Some(city.to_owned()),
+        country: Some(country.to_owned()),
+    };
     let device = Device {
-        place: Place {
-            ip: Some(ip.to_owned()),
-            city: Some(city.to_owned()),
-            country: Some(country.to_owned()),
-        },
+        active_place: place.clone(),
+        place,
         first_signed_in_at: now - demo.signed_in,
         signed_in_at: now - demo.signed_in,
         last_active_at: now - demo.last_active,

@@ -77,8 +77,7 @@ pub struct DeviceInfo {
     pub model: Option<String>,
 }
 
-/// The place of a device at its last sign-in, as API Gateway or the team's own
-/// distribution reported it.
+/// The place of a device, as API Gateway or the team's own distribution reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
     /// The IP address, in its canonical text form.
@@ -132,6 +131,8 @@ pub struct Device {
     pub reported_name: Option<String>,
     /// The place of its last sign-in.
     pub place: Place,
+    /// The place of its last activity that came with one.
+    pub active_place: Place,
     /// The current session, or the last one if it has ended.
     pub session: SessionId,
     /// The hash of the session's token.

@@ -42,6 +42,7 @@ pub(crate) fn authenticated() -> Authenticated {
             owner_name: None,
             reported_name: None,
             place: Place::default(),
+            active_place: Place::default(),
             session: SessionId::from_random([5; 16]),
             token_hash: token.hash(),
             key_hash: DeviceKey::new(now, [6; 32]).hash_in(token.account()),

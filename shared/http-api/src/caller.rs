@@ -2,7 +2,7 @@
 
 use domain::receipt::Step;
 use domain::session::{AuthError, Authenticated};
-use domain::{Device, DeviceId, EndInfo, Limits, Timestamp, Token};
+use domain::{Device, DeviceId, EndInfo, Limits, Place, Timestamp, Token};
 use store::{ResolvedStatus, Store, StoreError, WriteOutcome};
 
 use crate::problem::Problem;
@@ -107,8 +107,8 @@ pub async fn check_token(
     Ok(session)
 }
 
-/// Checks a token as [`check_token`], and updates when its device was last active.
-/// Sets the ids of the request's log line.
+/// Checks a token as [`check_token`], and updates when its device was last active, and
+/// where, if the request is the device's own. Sets the ids of the request's log line.
 ///
 /// # Errors
 /// As [`check_token`].
@@ -116,13 +116,14 @@ pub async fn check_and_touch(
     store: &Store,
     request: &Request,
     token: &Token,
+    place: Option<Place>,
     limits: &Limits,
     now: Timestamp,
 ) -> Result<Result<Device, AuthError>, StoreError> {
     let mut session = check_token(store, token, limits, now).await?;
     note_caller(request, token, &session);
     if let Ok(caller) = &mut session
-        && touch_if_due(store, &mut caller.device, limits, now).await == WriteOutcome::Stale
+        && touch_if_due(store, &mut caller.device, place, limits, now).await == WriteOutcome::Stale
     {
         // The session has ended since it was read: check again to return the reason.
         session = check_token(store, token, limits, now).await?;
@@ -141,21 +142,31 @@ pub fn outcome(error: &AuthError) -> &'static str {
     }
 }
 
-/// Updates when the device was last active, if that is due. A failed update is only
+/// Updates when the device was last active, and where if that is known, if it is due. A failed update is only
 /// logged: the session is valid, and the next request tries again. `Stale` means that
 /// the session has ended since it was read.
 pub async fn touch_if_due(
     store: &Store,
     device: &mut Device,
+    place: Option<Place>,
     limits: &Limits,
     now: Timestamp,
 ) -> WriteOutcome {
     if !device.is_touch_due(now, limits) {
         return WriteOutcome::Done;
     }
-    let touched = store.touch(device.account, device.id, device.session, now);
+    let touched = store.touch(
+        device.account,
+        device.id,
+        device.session,
+        place.as_ref(),
+        now,
+    );
     match touched.await {
-        Ok(WriteOutcome::Done) => device.last_active_at = now,
+        Ok(WriteOutcome::Done) => {
+            device.last_active_at = now;
+            device.active_place = place.unwrap_or_else(|| device.active_place.clone());
+        }
         Ok(WriteOutcome::Stale) => return WriteOutcome::Stale,
         Err(error) => tracing::warn!(cause = error.chain(), "last-active update failed"),
     }

@@ -64,6 +64,11 @@ impl DeviceView {
             first_signed_in_at: time("2026-08-02T18:04:11.25Z"),
             signed_in_at: time(NOW),
             last_active_at: time(NOW),
+            last_active_ip: Some("203.0.113.7".to_owned()),
+            last_active_location: Some(LocationView {
+                city: Some("Lisbon".to_owned()),
+                country: Some("PT".to_owned()),
+            }),
             expires_at: time("2027-11-20T09:30:00Z"),
             signed_out_at: None,
             sign_out: None,

@@ -63,7 +63,7 @@ impl From<&domain::ByDevice> for SignedOutBy {
     }
 }
 
-/// The place where a device signed in, as far as it is known.
+/// A place of a device, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Location)]
 pub struct LocationView {
@@ -142,6 +142,11 @@ pub struct DeviceView {
     /// The time of its last activity, to within five minutes.
     #[schema(value_type = String, format = DateTime)]
     pub last_active_at: Rfc3339,
+    /// The IP address of its last activity that came with one.
+    #[schema(example = "203.0.113.7")]
+    pub last_active_ip: Option<String>,
+    /// The place of that address.
+    pub last_active_location: Option<LocationView>,
     /// The latest end of its session.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Rfc3339,
@@ -245,6 +250,8 @@ impl DeviceView {
             first_signed_in_at: device.first_signed_in_at.into(),
             signed_in_at: device.signed_in_at.into(),
             last_active_at: device.last_active_at.into(),
+            last_active_ip: device.active_place.ip.clone(),
+            last_active_location: LocationView::of(&device.active_place),
             expires_at: device.expires_at.into(),
             signed_out_at: signed_out_at.map(Rfc3339::from),
             sign_out,

@@ -4,16 +4,17 @@
 use domain::end_info::EndInfo;
 use domain::receipt::Step;
 use domain::sign_out::EndedSession;
-use domain::{AccountId, Device, DeviceId, Limits, SessionId, Timestamp};
+use domain::{AccountId, Device, DeviceId, Limits, Place, SessionId, Timestamp};
 
 use crate::Store;
-use crate::attributes::{WRITE_TOUCH, built, string, timestamp};
+use crate::attributes::{built, timestamp};
 use crate::error::StoreError;
 use crate::rows::{device, receipt};
 use crate::writes::{self, WriteOutcome};
 
 impl Store {
-    /// Updates the time at which a session was last active.
+    /// Updates the time at which a device's session was last active, and its place, if the
+    /// activity came with one.
     ///
     /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row still
     /// holds this session, signed in: a late touch never revives a session. A replay
@@ -26,14 +27,12 @@ impl Store {
         account: AccountId,
         device: DeviceId,
         session: SessionId,
+        place: Option<&Place>,
         now: Timestamp,
     ) -> Result<WriteOutcome, StoreError> {
-        let update = device::is_signed_in(session)
-            .update(&self.tables.devices, device::key(account, device))
-            .update_expression("SET last_active_at = :now, last_write = :touch")
-            .expression_attribute_values(":now", timestamp(now))
-            .expression_attribute_values(":touch", string(WRITE_TOUCH));
-        writes::update_once(&self.client, built(update.build())).await
+        let key = device::key(account, device);
+        let update = device::touch(&self.tables.devices, key, session, place, now);
+        writes::update_once(&self.client, update).await
     }
 
     /// Records, once, that a session that has ended called and was refused: `contact`

@@ -9,11 +9,12 @@ use curfew_tests::bundle::{
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::tables::ACCOUNTS;
 use curfew_tests::wire::CallResult;
-use domain::EntryState;
+use domain::{EntryState, Place};
 use http_api::{CLEARED_SESSION_COOKIE, ENDED_COOKIE, Event, OriginPolicy, Reply, cookie};
 use jiff::SignedDuration;
 use runtime::Clock;
 use serde_json::{Value, json};
+use store::WriteOutcome;
 
 #[tokio::test]
 async fn an_id_in_capitals_is_read_wherever_one_comes_in() {
@@ -287,4 +288,44 @@ async fn an_address_is_stored_and_shown_in_its_normal_form() {
     let signed_in = json_of(&app.bundle.log_in("LEA@example.com ", PASSWORD, None).await);
 
     assert_eq!(signed_in["account"]["email"], EMAIL);
+}
+
+#[tokio::test]
+async fn the_place_of_the_last_activity_is_that_of_the_devices_last_request() {
+    let app = TestApp::new().await;
+    let [device] = app.connected(["one"]).await;
+    let signed_in = app.row(&device).await;
+    assert_eq!(signed_in.active_place, signed_in.place);
+    let later = || app.advance(SignedDuration::from_mins(5));
+
+    later();
+    let mut request = event("GET", "/v1/session", Some(&device.token), None);
+    request.request_context.http.source_ip = Some("2001:DB8::7".to_owned());
+    let shown = json_of(&app.bundle.send(request).await)["device"].clone();
+    // Neither comes from the device with its address.
+    later();
+    app.heartbeat("one").await;
+    later();
+    let _ = app.bundle.introspect(&device.token).await;
+
+    let row = app.row(&device).await;
+    assert_eq!(row.last_active_at, app.clock.now());
+    assert_eq!(row.active_place.ip.as_deref(), Some("2001:db8::7"));
+    assert_eq!(shown["last_active_ip"], "2001:db8::7");
+    assert_eq!(shown["ip"], "192.0.2.1");
+    let lisbon = Place {
+        ip: Some("203.0.113.7".to_owned()),
+        city: Some("Lisbon".to_owned()),
+        country: Some("PT".to_owned()),
+    };
+    let elsewhere = Place {
+        city: None,
+        ..lisbon.clone()
+    };
+    for place in [lisbon, elsewhere] {
+        let (store, now) = (&app.bundle.store, app.clock.now());
+        let touched = store.touch(row.account, row.id, row.session, Some(&place), now);
+        assert_eq!(touched.await.unwrap(), WriteOutcome::Done);
+        assert_eq!(app.row(&device).await.active_place, place);
+    }
 }

@@ -25,7 +25,7 @@ export function card(app, device) {
       <span class="kind">${deviceIcon(device.type)}<span class="unseen">${app.say(`device.type.${device.type}`)}</span></span>
       <div class="about">
         <h3 id=${`device-${device.id}`} tabindex="-1"><bdi>${device.name}</bdi> ${badges(app, device)}</h3>
-        ${details(app, device)}
+        ${details(app, device, outcome ? "" : lastPlace(app, device))}
         ${outcome ? followed(app, outcome) : html`<p class="used">${used(app, device)}</p>`}
       </div>
       ${!isChoosing && (outcome ? afterwards(app, outcome) : actions(app, device))}
@@ -48,14 +48,15 @@ function badges(app, device) {
 /**
  * @param {App} app
  * @param {Device} device
+ * @param {string} known a place that the card shows anyway
  */
-export function details(app, device) {
+export function details(app, device, known = "") {
   const what = [device.app ?? device.browser, device.os, device.model].filter((text) => text && !device.name.includes(text));
-  const place = [app.language.place(device.location), device.ip].filter(Boolean).join(" · ");
+  const place = placeOf(app, device.location, device.ip);
   const date = app.language.when(device.signed_in_at, Date.now());
   return html`
     ${what.length > 0 && html`<p><bdi>${what.join(" · ")}</bdi></p>`}
-    <p>${place ? app.say("device.signed_in_place", { date, place }) : app.say("device.signed_in", { date })}</p>
+    <p>${place && place !== known ? app.say("device.signed_in_place", { date, place }) : app.say("device.signed_in", { date })}</p>
   `;
 }
 
@@ -65,10 +66,30 @@ export function details(app, device) {
  */
 function used(app, device) {
   const now = Date.now();
+  const place = lastPlace(app, device);
+  const where = place && ` · ${place}`;
   if (device.current || now - Date.parse(device.last_active_at) < ACTIVE_MS) {
-    return html`<span class="live"></span>${app.say("device.active_now")}`;
+    return html`<span class="live"></span>${app.say("device.active_now")}${where}`;
   }
-  return app.say("device.last_used", { ago: app.language.ago(device.last_active_at, now) });
+  return `${app.say("device.last_used", { ago: app.language.ago(device.last_active_at, now) })}${where}`;
+}
+
+/**
+ * Returns where a device was last used.
+ * @param {App} app
+ * @param {Device} device
+ */
+function lastPlace(app, device) {
+  return placeOf(app, device.last_active_location, device.last_active_ip);
+}
+
+/**
+ * @param {App} app
+ * @param {Device["location"]} location
+ * @param {string | null} ip
+ */
+function placeOf(app, location, ip) {
+  return [app.language.place(location), ip].filter(Boolean).join(" · ");
 }
 
 /**

@@ -135,7 +135,7 @@ impl Account {
         let (account, device) = (caller.account(), caller.device());
         let now = self.bundle.clock.now();
         store
-            .touch(account, device, self.caller_session, now)
+            .touch(account, device, self.caller_session, None, now)
             .await?;
         let account = json!({ "account_id": { "S": account.to_string() } });
         self.kept = vec![

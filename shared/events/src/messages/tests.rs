@@ -34,6 +34,7 @@ fn television(n: u8) -> Device {
             ip: Some("203.0.113.9".to_owned()),
             ..Place::default()
         },
+        active_place: Place::default(),
         session: session(n),
         token_hash: TokenHash::from_bytes([9; 32]),
         key_hash: DeviceKeyHash::from_bytes([9; 32]),

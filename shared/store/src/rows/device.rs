@@ -1,6 +1,7 @@
 //! Rows of Devices.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::account::Epoch;
@@ -11,13 +12,13 @@ use domain::token::TokenHash;
 use domain::{AccountId, DeviceId, DeviceKeyHash, Limits, Reason, Scope, SessionId, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, ACTS, ACTS_HOUR, APP, BROWSER, CITY, COUNTRY, DELETE_AT, DEVICE_ID,
-    DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT, FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT,
-    LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS, OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME,
-    Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT,
-    SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH,
-    TOLD_SESSION, VERIFIED_AT, WRITE_ACT, WRITE_RECOGNIZE, WRITE_SIGN_IN, built, bytes, number,
-    string, timestamp, ttl,
+    ACCOUNT_ID, ACTIVE_CITY, ACTIVE_COUNTRY, ACTIVE_IP, ACTS, ACTS_HOUR, APP, BROWSER, CITY,
+    COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT,
+    FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS,
+    OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID,
+    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME,
+    STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, TOLD_SESSION, VERIFIED_AT, WRITE_ACT,
+    WRITE_RECOGNIZE, WRITE_SIGN_IN, WRITE_TOUCH, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -220,6 +221,7 @@ fn info_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
     ];
     let optional = optional
         .into_iter()
+        .chain(active_place_attributes(&device.active_place))
         .filter_map(|(attribute, value)| Some((attribute, string(value.as_ref()?))));
     let required = [
         (DEVICE_TYPE, string(info.device_type.as_str())),
@@ -230,6 +232,45 @@ fn info_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
         .chain(optional)
         .map(|(attribute, value)| (attribute.to_owned(), value))
         .collect()
+}
+
+/// Returns the attributes of the place of the last activity, each with its value, if known.
+fn active_place_attributes(place: &Place) -> [(&'static str, &Option<String>); 3] {
+    [
+        (ACTIVE_IP, &place.ip),
+        (ACTIVE_CITY, &place.city),
+        (ACTIVE_COUNTRY, &place.country),
+    ]
+}
+
+/// Returns the update of a touch, if the session is signed in. Without a place the row keeps
+/// the one before.
+pub(crate) fn touch(
+    table: &str,
+    key: Item,
+    session: SessionId,
+    place: Option<&Place>,
+    now: Timestamp,
+) -> Update {
+    let mut update = is_signed_in(session)
+        .update(table, key)
+        .expression_attribute_values(":now", timestamp(now))
+        .expression_attribute_values(":touch", string(WRITE_TOUCH));
+    let mut set = "SET last_active_at = :now, last_write = :touch".to_owned();
+    let mut unknown = Vec::new();
+    for (attribute, value) in place.into_iter().flat_map(active_place_attributes) {
+        match value {
+            Some(value) => {
+                let _ = write!(set, ", {attribute} = :{attribute}");
+                update = update.expression_attribute_values(format!(":{attribute}"), string(value));
+            }
+            None => unknown.push(attribute),
+        }
+    }
+    if !unknown.is_empty() {
+        let _ = write!(set, " REMOVE {}", unknown.join(", "));
+    }
+    built(update.update_expression(set).build())
 }
 
 fn state_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
@@ -273,6 +314,11 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             ip: row.string_opt(IP)?,
             city: row.string_opt(CITY)?,
             country: row.string_opt(COUNTRY)?,
+        },
+        active_place: Place {
+            ip: row.string_opt(ACTIVE_IP)?,
+            city: row.string_opt(ACTIVE_CITY)?,
+            country: row.string_opt(ACTIVE_COUNTRY)?,
         },
         session: row.id(SESSION_ID)?,
         told_session: match row.id_opt(TOLD_SESSION)? {

@@ -83,6 +83,7 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         owner_name: text(row, "owner_name").map(str::to_owned),
         reported_name: None,
         place: Place::default(),
+        active_place: Place::default(),
         session: id(row, "session_id")?,
         token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
         key_hash: DeviceKeyHash::from_bytes(bytes(row, "device_key_hash")?),

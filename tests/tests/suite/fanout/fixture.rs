@@ -260,6 +260,11 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
             city: Some("canary-city".to_owned()),
             country: Some("XK".to_owned()),
         },
+        active_place: Place {
+            ip: Some("203.0.113.78".to_owned()),
+            city: Some("canary-active-city".to_owned()),
+            country: Some("XY".to_owned()),
+        },
         session: session_id(session),
         token_hash: TokenHash::from_bytes([0xca; 32]),
         key_hash: DeviceKeyHash::from_bytes([0xcb; 32]),

@@ -116,7 +116,7 @@ async fn a_record_that_ends_or_begins_no_session_gives_no_message() {
     let laptop = fan_out.sign_in(1, 1).await;
     fan_out
         .store
-        .touch(laptop.account, laptop.id, laptop.session, at(900))
+        .touch(laptop.account, laptop.id, laptop.session, None, at(900))
         .await
         .unwrap();
     let row = fan_out.rows(tables::DEVICES).remove(0);
