@@ -42,6 +42,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/devices.js",
         "views/dialogs.js",
         "views/form.js",
+        "views/messages.js",
         "views/notice.js",
         "views/password.js",
         "views/pass.js",

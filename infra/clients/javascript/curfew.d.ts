@@ -88,6 +88,17 @@ export interface SignOut {
 
 export type PartState = "not_reached" | "seen" | "notified" | "wiped";
 
+/** A message that was mailed to the owner. A mail with another reference is forged. */
+export interface Message {
+  reference: string;
+  kind: "signed_in" | "signed_out" | "password_changed" | "recovered";
+  at: string;
+  device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
+  sign_out: string | null;
+  answer: "end" | "mine" | null;
+  answered_at: string | null;
+}
+
 /** The progress of a sign-out, device by device. */
 export interface Receipt extends SignOut {
   reason: SignOutReason;
@@ -233,6 +244,8 @@ export class Curfew {
   }): Promise<{ devices: Device[]; next_cursor: string | null }>;
   /** Returns the first devices of a receipt, or those after a cursor. */
   receipt(signOut: string, page?: { limit?: number; cursor?: string }): Promise<Receipt>;
+  /** Returns the messages that were mailed to the owner, newest first. */
+  messages(page?: { limit?: number; cursor?: string }): Promise<{ messages: Message[]; next_cursor: string | null }>;
   /** Gives a device the owner's name. An empty one removes it. */
   renameDevice(device: string, name: string): Promise<Device>;
   signOut(): Promise<SignOut>;

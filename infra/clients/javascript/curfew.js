@@ -423,6 +423,12 @@ export class Curfew {
     return (await this.#ask("GET", path, { session: this.#signedIn() })).sign_out;
   }
 
+  /** Returns the messages that were mailed to the owner, newest first. */
+  messages({ limit = 20, cursor } = {}) {
+    const query = new URLSearchParams({ limit, ...(cursor && { cursor }) });
+    return this.#ask("GET", `/v1/messages?${query}`, { session: this.#signedIn() });
+  }
+
   /** Gives a device the owner's name. An empty one removes it. */
   async renameDevice(device, name) {
     const path = `/v1/devices/${encodeURIComponent(device)}`;

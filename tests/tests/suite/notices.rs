@@ -611,4 +611,12 @@ async fn a_new_device_is_told_by_a_mail_whose_link_ends_it_in_the_deployed_stack
     assert_eq!(message["answer"], "end");
     let reference = message["reference"].as_str().unwrap();
     assert!(mail.body_text.contains(reference));
+    person.go("#/").await.unwrap();
+    let signed_in = person.sign_in(&household.email, &household.password).await;
+    signed_in.unwrap();
+    person.reads("This device").await.unwrap();
+    person.go("#/messages").await.unwrap();
+    let shown = format!("Reference {reference}");
+    person.reads(&shown).await.unwrap();
+    person.reads("You answered: it was not me").await.unwrap();
 }

@@ -165,6 +165,17 @@ export default {
   "password.unknown":
     "Es kam keine Antwort, das Passwort kann also geändert sein. Versuche es noch einmal: Wird das aktuelle abgewiesen, gilt das neue.",
 
+  "messages.title": "Nachrichten von uns",
+  "messages.lead": "Das sind die Mails, die wir dir geschickt haben. Eine Mail mit einer anderen Kennung ist nicht von uns.",
+  "messages.none": "Wir haben dir keine Mail geschickt.",
+  "messages.more": "Mehr Nachrichten zeigen",
+  "messages.signed_in": "Anmeldung auf einem neuen Gerät",
+  "messages.signed_out": "Geräte wurden abgemeldet",
+  "messages.password_changed": "Das Passwort wurde geändert",
+  "messages.recovered": "Das Konto wurde wiederhergestellt",
+  "messages.reference": "Kennung {reference}",
+  "messages.answer.end": "Deine Antwort: Das war ich nicht",
+  "messages.answer.mine": "Deine Antwort: Das war ich",
   "notice.title": "Warst du das?",
   "notice.question":
     "Wenn du es warst, sag es, und wir fragen nach diesem Gerät nicht mehr. Wenn nicht, melde es ab. Noch hat sich nichts geändert.",

@@ -161,6 +161,17 @@ export default {
   "password.unknown":
     "There was no answer, so the password may have been changed. Try again: if the current password is refused, the new one counts.",
 
+  "messages.title": "Messages we sent you",
+  "messages.lead": "These are the mails that we sent you. A mail with another reference is not from us.",
+  "messages.none": "We have not sent you any mail.",
+  "messages.more": "Show more messages",
+  "messages.signed_in": "A sign-in on a new device",
+  "messages.signed_out": "Devices were signed out",
+  "messages.password_changed": "The password was changed",
+  "messages.recovered": "The account was recovered",
+  "messages.reference": "Reference {reference}",
+  "messages.answer.end": "You answered: it was not me",
+  "messages.answer.mine": "You answered: it was me",
   "notice.title": "Was this you?",
   "notice.question":
     "If it was you, say so, and we don’t ask about this device again. If not, sign it out. Nothing has changed yet.",

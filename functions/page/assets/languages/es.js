@@ -173,6 +173,17 @@ export default {
   "password.unknown":
     "No hubo respuesta, así que puede que la contraseña haya cambiado. Inténtalo de nuevo: si se rechaza la actual, vale la nueva.",
 
+  "messages.title": "Mensajes que te enviamos",
+  "messages.lead": "Estos son los correos que te enviamos. Un correo con otra referencia no es nuestro.",
+  "messages.none": "No te hemos enviado ningún correo.",
+  "messages.more": "Mostrar más mensajes",
+  "messages.signed_in": "Inicio de sesión en un dispositivo nuevo",
+  "messages.signed_out": "Se cerraron sesiones",
+  "messages.password_changed": "Se cambió la contraseña",
+  "messages.recovered": "Se recuperó la cuenta",
+  "messages.reference": "Referencia {reference}",
+  "messages.answer.end": "Tu respuesta: no fui yo",
+  "messages.answer.mine": "Tu respuesta: fui yo",
   "notice.title": "¿Fuiste tú?",
   "notice.question":
     "Si fuiste tú, dilo, y no volveremos a preguntar por este dispositivo. Si no, cierra su sesión. Todavía no ha cambiado nada.",

@@ -37,11 +37,14 @@ function summary(app, loaded) {
 
 /** @param {App} app */
 export function tabs(app) {
-  const isPast = app.route.name === "past";
+  const { name } = app.route;
+  const current = (/** @type {boolean} */ isCurrent) => (isCurrent ? "page" : null);
+  const isOther = name === "past" || name === "messages";
   return html`
     <nav class="tabs" aria-label=${app.say("title")}>
-      <a href="#/" aria-current=${isPast ? null : "page"}>${app.say("devices.signed_in")}</a>
-      <a href="#/past" aria-current=${isPast ? "page" : null}>${app.say("devices.past")}</a>
+      <a href="#/" aria-current=${current(!isOther)}>${app.say("devices.signed_in")}</a>
+      <a href="#/past" aria-current=${current(name === "past")}>${app.say("devices.past")}</a>
+      <a href="#/messages" aria-current=${current(name === "messages")}>${app.say("messages.title")}</a>
     </nav>
   `;
 }

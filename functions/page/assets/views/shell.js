@@ -5,6 +5,7 @@ import { LANGUAGES } from "../languages/index.js";
 import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
 import { dialog } from "./dialogs.js";
+import { messages } from "./messages.js";
 import { notice } from "./notice.js";
 import { password } from "./password.js";
 import { pass } from "./pass.js";
@@ -17,7 +18,7 @@ import { signUp } from "./sign-up.js";
 /** @typedef {import("../app.js").App} App */
 
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
-const VIEWS = { devices, past, "sign-outs": receipt, password };
+const VIEWS = { devices, past, messages, "sign-outs": receipt, password };
 
 /** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */
 const OPEN_VIEWS = { "sign-up": signUp, confirm, forgotten: recover, recover, pass };

@@ -136,6 +136,11 @@ async fn every_view_can_be_used_by_everybody() {
     person.reads("Hotel TV").await.unwrap();
     begins(&person).await;
     inspect(&person, "past", &format!("{title} · Past devices")).await;
+    person.press("Messages we sent you").await.unwrap();
+    person.reads("These are the mails").await.unwrap();
+    begins(&person).await;
+    let messages = format!("{title} · Messages we sent you");
+    inspect(&person, "messages", &messages).await;
     person.press("Change password").await.unwrap();
     person.reads("Current password").await.unwrap();
     begins(&person).await;
