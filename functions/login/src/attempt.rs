@@ -6,7 +6,7 @@ use domain::{ChallengeSecret, Code, DeviceKey, EmailAddress};
 use http_api::{Object, Problem, Request};
 
 use crate::device_keys::DeviceKeys;
-use crate::{Login, Pass, SignOutOthers, TokenTransport};
+use crate::{DeviceClaims, Login, Pass, SignOutOthers, TokenTransport};
 
 /// A well-formed request.
 pub(crate) struct Attempt {
@@ -30,19 +30,7 @@ impl Attempt {
         let password = Password::parse(&body.password)
             .map_err(|error| Problem::invalid("password", error.to_string()))?;
         let Object(device) = body.device.unwrap_or_default();
-        let reported = ReportedInfo {
-            name: device.name,
-            device_type: device.device_type,
-            os: device.os,
-            model: device.model,
-            app: device.app,
-        };
-        let reported = reported.validated().map_err(|refused| {
-            Problem::invalid(
-                format!("device.{}", refused.field),
-                refused.problem.to_string(),
-            )
-        })?;
+        let reported = reported(device)?;
         let mut device_keys = match body.transport {
             TokenTransport::Cookie => DeviceKeys::from_cookie(request),
             TokenTransport::Bearer => DeviceKeys::default(),
@@ -63,6 +51,20 @@ impl Attempt {
             pass,
         })
     }
+}
+
+fn reported(device: DeviceClaims) -> Result<ReportedInfo, Problem> {
+    let reported = ReportedInfo {
+        name: device.name,
+        device_type: device.device_type,
+        os: device.os,
+        model: device.model,
+        app: device.app,
+    };
+    reported.validated().map_err(|refused| {
+        let field = format!("device.{}", refused.field);
+        Problem::invalid(field, refused.problem.to_string())
+    })
 }
 
 fn parse(pass: &Pass) -> Result<(ChallengeSecret, Code), Problem> {

@@ -18,7 +18,9 @@ use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
 use device_info::known;
 use domain::ids::InvalidId;
 use domain::notice::reference;
-use domain::{Account, Budget, CounterKey, Device, Notice, NoticeDevice, NoticeEvent, NoticeToken};
+use domain::{
+    Account, AccountId, Budget, CounterKey, Device, Notice, NoticeDevice, NoticeEvent, NoticeToken,
+};
 use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -137,19 +139,8 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     if is_first_device(deps, told, &account, device.as_ref()).await? {
         return Ok(Outcome::NoNews);
     }
-    let id = told
-        .event
-        .notice_id(told.at, told.by.filter(|_| told.is_gathered));
-    let token = NoticeToken::new(account.id, id, runtime::random());
-    let notice = Notice {
-        account: account.id,
-        id,
-        event: told.event,
-        at: told.at,
-        device: device.as_ref().map(shown),
-        reference: reference(runtime::random()),
-        answer: None,
-    };
+    let notice = notice_of(told, account.id, device.as_ref());
+    let token = NoticeToken::new(account.id, notice.id, runtime::random());
     let recorded = deps.store.record_notice(&notice, &token.hash()).await?;
     let Some(notice) = recorded else {
         return Ok(Outcome::QueuedBefore);
@@ -170,6 +161,19 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     queue.send(&message).await.map_err(Error::NotQueued)?;
     deps.store.notice_queued(&notice, now).await?;
     Ok(Outcome::Queued)
+}
+
+fn notice_of(told: &Told, account: AccountId, device: Option<&Device>) -> Notice {
+    let gathered_by = told.by.filter(|_| told.is_gathered);
+    Notice {
+        account,
+        id: told.event.notice_id(told.at, gathered_by),
+        event: told.event,
+        at: told.at,
+        device: device.map(shown),
+        reference: reference(runtime::random()),
+        answer: None,
+    }
 }
 
 /// Returns whether a sign-in is that of the first device of a new account. An old account

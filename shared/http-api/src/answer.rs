@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::cookies::{
     CLEARED_SESSION_COOKIE, ENDED_COOKIE, ENDED_COOKIE_AGE_S, SESSION_COOKIE, Transport, cookie,
 };
+use crate::problem::Problem;
 use crate::request::Request;
 use crate::views::SignOutAnswer;
 
@@ -143,5 +144,26 @@ impl Answer {
         response.is_base64_encoded = matches!(self.body, Body::Binary(_));
         response.body = (self.body != Body::Empty).then_some(self.body);
         response
+    }
+}
+
+impl From<Problem> for Answer {
+    fn from(problem: Problem) -> Self {
+        let mut answer = Self::json(problem.status(), &problem.document())
+            .with_header("content-type", "application/problem+json");
+        if let Some(challenge) = problem.challenge() {
+            answer = answer.with_header("www-authenticate", &challenge);
+        }
+        if let Problem::MethodNotAllowed { allow } = &problem {
+            answer = answer.with_header("allow", allow);
+        }
+        match problem {
+            Problem::RateLimited { retry_after } | Problem::TooManyAttempts { retry_after } => {
+                answer = answer.with_header("retry-after", &retry_after.to_string());
+            }
+            Problem::Unavailable => answer = answer.with_header("retry-after", "1"),
+            _ => {}
+        }
+        answer
     }
 }

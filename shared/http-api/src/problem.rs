@@ -9,7 +9,6 @@ use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
 
-use crate::answer::Answer;
 use crate::password_reason::PasswordReason;
 use crate::views::SignedOutBy;
 
@@ -312,7 +311,7 @@ impl Problem {
     }
 
     /// Returns the challenge that every 401 carries (RFC 6750, section 3).
-    fn challenge(&self) -> Option<String> {
+    pub(crate) fn challenge(&self) -> Option<String> {
         if self.status() != 401 {
             return None;
         }
@@ -385,26 +384,5 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(cause = error.chain(), "DynamoDB request failed");
         Self::Unavailable
-    }
-}
-
-impl From<Problem> for Answer {
-    fn from(problem: Problem) -> Self {
-        let mut answer = Self::json(problem.status(), &problem.document())
-            .with_header("content-type", "application/problem+json");
-        if let Some(challenge) = problem.challenge() {
-            answer = answer.with_header("www-authenticate", &challenge);
-        }
-        if let Problem::MethodNotAllowed { allow } = &problem {
-            answer = answer.with_header("allow", allow);
-        }
-        match problem {
-            Problem::RateLimited { retry_after } | Problem::TooManyAttempts { retry_after } => {
-                answer = answer.with_header("retry-after", &retry_after.to_string());
-            }
-            Problem::Unavailable => answer = answer.with_header("retry-after", "1"),
-            _ => {}
-        }
-        answer
     }
 }

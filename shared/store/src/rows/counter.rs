@@ -28,6 +28,32 @@ pub(crate) fn charge(
     verdict: Verdict,
     now: Timestamp,
 ) -> Option<Update> {
+    let (set, mut condition) = moving_tat(budget, verdict, now)?;
+    let mut set = set.to_owned();
+    if let Some(limit) = &budget.in_a_row {
+        set.push_str(" ADD in_a_row :one");
+        if !matches!(verdict, Verdict::AfterPause(_)) {
+            let below = " AND (attribute_not_exists(in_a_row) OR in_a_row < :most)";
+            condition.expression.to_mut().push_str(below);
+            condition.values.push((":most", number(limit.most)));
+        }
+        condition.values.push((":one", number(1)));
+    }
+    let delete_at = ttl(budget.kept_until(now));
+    let update = condition
+        .update(table, key(counter))
+        .update_expression(set)
+        .expression_attribute_values(":delete_at", delete_at);
+    Some(built(update.build()))
+}
+
+/// Returns what sets the TAT as the verdict says, and the condition under which the
+/// counter still admits the attempt; `None` for a refusal.
+fn moving_tat(
+    budget: &Budget,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Option<(&'static str, Condition)> {
     let (set, condition, values) = match verdict {
         Verdict::FromNow(by) | Verdict::AfterPause(by) => {
             let tat = now.checked_add(by).unwrap_or(Timestamp::MAX);
@@ -47,27 +73,12 @@ pub(crate) fn charge(
         ),
         Verdict::Refused(_) | Verdict::Spent => return None,
     };
-    let mut condition = Condition {
+    let condition = Condition {
         expression: Cow::Borrowed(condition),
         names: &[],
         values,
     };
-    let mut set = set.to_owned();
-    if let Some(limit) = &budget.in_a_row {
-        set.push_str(" ADD in_a_row :one");
-        if !matches!(verdict, Verdict::AfterPause(_)) {
-            let below = " AND (attribute_not_exists(in_a_row) OR in_a_row < :most)";
-            condition.expression.to_mut().push_str(below);
-            condition.values.push((":most", number(limit.most)));
-        }
-        condition.values.push((":one", number(1)));
-    }
-    let delete_at = ttl(budget.kept_until(now));
-    let update = condition
-        .update(table, key(counter))
-        .update_expression(set)
-        .expression_attribute_values(":delete_at", delete_at);
-    Some(built(update.build()))
+    Some((set, condition))
 }
 
 /// Returns the update that takes a charge back, and ends the failures in a row. A counter
