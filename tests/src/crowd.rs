@@ -387,7 +387,7 @@ fn row(
         seen_at: None,
         notified_at: None,
         recognized_until: None,
-        told_session: session,
+        notice_session: session,
         ending_acts: domain::device::EndingActs::default(),
     }
 }

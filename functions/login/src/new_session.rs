@@ -46,7 +46,7 @@ impl NewSession {
             place: request.place(),
             active_place: request.place(),
             session,
-            told_session: session,
+            notice_session: session,
             token_hash: token.hash(),
             key_hash: key.hash_in(account.id),
             epoch: account.epoch,
@@ -65,7 +65,7 @@ impl NewSession {
         if let Some(before) = &before
             && row.was_known(Some(before))
         {
-            row.told_session = before.told_session;
+            row.notice_session = before.notice_session;
         }
         Self {
             row,

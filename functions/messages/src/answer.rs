@@ -200,10 +200,10 @@ async fn find(deps: &Deps, token: &NoticeToken, now: Timestamp) -> Result<Found,
         return Err(Problem::NoticeNotFound);
     };
     let mut rows = deps.store.rows(notice.account, &[device]).await?;
-    // A sign-in on a known device goes on with the session that the owner was told of; after
+    // A sign-in on a known device goes on with the session that the owner was notified of; after
     // any other one, that session has ended.
     let device = rows.take_device(device);
-    let device = device.filter(|device| device.told_session == session);
+    let device = device.filter(|device| device.notice_session == session);
     let status = match (&rows.account, &device) {
         (Some(account), Some(device)) => session_status(account, device, &deps.limits, now),
         _ => SessionStatus::Expired,

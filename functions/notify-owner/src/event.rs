@@ -4,18 +4,18 @@ use domain::ids::InvalidId;
 use domain::{AccountId, DeviceId, NoticeEvent, Scope, Timestamp};
 use events::{Event, Reason, SecurityEventToken};
 
-/// What an event says.
-pub(crate) struct Told {
+/// An event that the owner is notified of.
+pub(crate) struct News {
     pub(crate) account: AccountId,
     pub(crate) event: NoticeEvent,
     pub(crate) at: Timestamp,
     /// The device that did it.
     pub(crate) by: Option<DeviceId>,
-    /// Whether more of the same is told together with it.
+    /// Whether more of the same is gathered in one notice.
     pub(crate) is_gathered: bool,
 }
 
-impl Told {
+impl News {
     /// Returns what an event says; none if it is no news. `credential-change` is none: the
     /// event of the sessions that ended with it comes as well.
     pub(crate) fn of(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
@@ -32,21 +32,21 @@ impl Told {
             }
             Event::SessionRevoked(event) => {
                 let by = event.requested_by;
-                let told = match event.scope {
-                    // What ended one session of many was told with all of them.
+                let news = match event.scope {
+                    // The end of one session of many is in the notice about all of them.
                     None | Some(Scope::Local) => None,
                     Some(_) => of_sign_out(event.reason, by, token)?,
                 };
-                let Some(told) = told else { return Ok(None) };
+                let Some(news) = news else { return Ok(None) };
                 is_gathered = event.scope == Some(Scope::Device);
-                (told, &event.circumstances, by)
+                (news, &event.circumstances, by)
             }
             Event::OtherSessionsRevoked(event) => {
                 let by = event.requested_by;
-                let Some(told) = of_sign_out(event.reason, by, token)? else {
+                let Some(news) = of_sign_out(event.reason, by, token)? else {
                     return Ok(None);
                 };
-                (told, &event.circumstances, by)
+                (news, &event.circumstances, by)
             }
             Event::CredentialChange(_) => return Ok(None),
         };

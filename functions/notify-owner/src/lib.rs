@@ -28,7 +28,7 @@ use mail::{Language, MailQueue, Message};
 use runtime::{Clock, elapsed_us};
 use store::{Cause, Charge, Store, StoreError, chain};
 
-use crate::event::Told;
+use crate::event::News;
 
 /// Reads accounts and devices; writes notices and counters; queues mails.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ enum Error {
     NotQueued(#[source] Cause),
 }
 
-/// What became of a message, for the log.
+/// The outcome of a message, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Queued,
@@ -89,12 +89,12 @@ impl Outcome {
     }
 }
 
-/// Tells of each message, and returns those that failed to the queue.
+/// Notifies the owner of each event, and returns the messages that failed to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
-    let told = join_all(event.records.iter().map(|message| process(deps, message))).await;
+    let outcomes = join_all(event.records.iter().map(|message| process(deps, message))).await;
     let mut response = SqsEventResponse::default();
-    for (message, told) in event.records.iter().zip(told) {
-        if let Err(error) = told {
+    for (message, outcome) in event.records.iter().zip(outcomes) {
+        if let Err(error) = outcome {
             let message_id = message.message_id.as_deref();
             tracing::error!(message_id, cause = chain(&error), "owner not notified");
             let mut failure = SqsBatchItemFailure::default();
@@ -109,10 +109,10 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let started = Instant::now();
     let body = message.body.as_deref().unwrap_or_default();
     let token: SecurityEventToken = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
-    let outcome = match (Told::of(&token)?, &deps.queue) {
+    let outcome = match (News::of(&token)?, &deps.queue) {
         (None, _) => Outcome::NoNews,
         (Some(_), None) => Outcome::NoMail,
-        (Some(told), Some(queue)) => tell(deps, queue, &told).await?,
+        (Some(news), Some(queue)) => notify(deps, queue, &news).await?,
     };
     tracing::info!(
         jti = token.jti,
@@ -125,10 +125,10 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
 }
 
 /// Writes the notice and queues its mail, if the event is news to the owner.
-async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Error> {
-    let devices: Vec<_> = told.by.into_iter().collect();
-    let mut rows = deps.store.rows(told.account, &devices).await?;
-    let device = told.by.and_then(|by| rows.take_device(by));
+async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, Error> {
+    let devices: Vec<_> = news.by.into_iter().collect();
+    let mut rows = deps.store.rows(news.account, &devices).await?;
+    let device = news.by.and_then(|by| rows.take_device(by));
     let Some(account) = rows.account else {
         return Ok(Outcome::NoAccount);
     };
@@ -136,10 +136,10 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     if account.confirmed_at.is_none() {
         return Ok(Outcome::Unconfirmed);
     }
-    if is_first_device(deps, told, &account, device.as_ref()).await? {
+    if is_first_device(deps, news, &account, device.as_ref()).await? {
         return Ok(Outcome::NoNews);
     }
-    let notice = notice_of(told, account.id, device.as_ref());
+    let notice = notice_of(news, account.id, device.as_ref());
     let token = NoticeToken::new(account.id, notice.id, runtime::random());
     let recorded = deps.store.record_notice(&notice, &token.hash()).await?;
     let Some(notice) = recorded else {
@@ -163,13 +163,13 @@ async fn tell(deps: &Deps, queue: &MailQueue, told: &Told) -> Result<Outcome, Er
     Ok(Outcome::Queued)
 }
 
-fn notice_of(told: &Told, account: AccountId, device: Option<&Device>) -> Notice {
-    let gathered_by = told.by.filter(|_| told.is_gathered);
+fn notice_of(news: &News, account: AccountId, device: Option<&Device>) -> Notice {
+    let gathered_by = news.by.filter(|_| news.is_gathered);
     Notice {
         account,
-        id: told.event.notice_id(told.at, gathered_by),
-        event: told.event,
-        at: told.at,
+        id: news.event.notice_id(news.at, gathered_by),
+        event: news.event,
+        at: news.at,
         device: device.map(shown),
         reference: reference(runtime::random()),
         answer: None,
@@ -180,12 +180,12 @@ fn notice_of(told: &Told, account: AccountId, device: Option<&Device>) -> Notice
 /// without devices has none: its first sign-in in a long time is news.
 async fn is_first_device(
     deps: &Deps,
-    told: &Told,
+    news: &News,
     account: &Account,
     device: Option<&Device>,
 ) -> Result<bool, Error> {
-    let is_new = told.at.duration_since(account.created_at) < NEW_ACCOUNT;
-    let (NoticeEvent::SignedIn { .. }, Some(device), true) = (told.event, device, is_new) else {
+    let is_new = news.at.duration_since(account.created_at) < NEW_ACCOUNT;
+    let (NoticeEvent::SignedIn { .. }, Some(device), true) = (news.event, device, is_new) else {
         return Ok(false);
     };
     let is_earlier = |other: &Device| {

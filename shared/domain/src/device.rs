@@ -145,9 +145,9 @@ pub struct Device {
     /// sign-out of others kept it, the one after that sign-out. The sign-out that ends
     /// this epoch ended the session. Validity is not decided by it.
     pub last_epoch: Epoch,
-    /// The first session since the device was last unknown, which the owner was told of. A
-    /// sign-in on a known device keeps it.
-    pub told_session: SessionId,
+    /// The first session since the device was last unknown: the notice to the owner is about
+    /// it. A sign-in on a known device keeps it.
+    pub notice_session: SessionId,
     /// The time of its first sign-in.
     pub first_signed_in_at: Timestamp,
     /// The time when the session began.

@@ -57,7 +57,7 @@ pub(crate) fn authenticated() -> Authenticated {
             seen_at: None,
             notified_at: None,
             recognized_until: None,
-            told_session: SessionId::from_random([5; 16]),
+            notice_session: SessionId::from_random([5; 16]),
             ending_acts: crate::device::EndingActs::default(),
         },
     }

@@ -1,4 +1,4 @@
-//! Notices: mails that tell the owner what happened to the account, and the secret in
+//! Notices: mails that notify the owner of what happened to the account, and the secret in
 //! their links.
 //!
 //! | secret | text | characters |
@@ -19,7 +19,7 @@ use crate::token::{Malformed, SECRET_BYTES, decode, encode, slice, stored};
 /// The time in which the link of a notice can be used.
 pub const NOTICE_LINK_LIFETIME: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// The time in which acts of one device are told in one notice.
+/// The time in which acts of one device are gathered in one notice.
 const GATHERED_S: i64 = 3600;
 
 const PREFIX: &str = "cfn_";
@@ -56,7 +56,7 @@ impl NoticeEvent {
     }
 
     /// Returns the id of the notice about this: the same each time, so that an event that
-    /// comes twice is told once. Sign-outs of one device each that `gathered_by` makes within
+    /// comes twice has one notice. Sign-outs of one device each that `gathered_by` makes within
     /// an hour have one.
     #[must_use]
     pub fn notice_id(&self, at: Timestamp, gathered_by: Option<DeviceId>) -> NoticeId {
@@ -105,7 +105,7 @@ pub struct Notice {
     pub at: Timestamp,
     /// The device that did it.
     pub device: Option<NoticeDevice>,
-    /// The six characters by which the owner tells it from a forged one.
+    /// The six characters that a forged mail does not have.
     pub reference: String,
     /// The answer of the owner to it.
     pub answer: Option<(NoticeAnswer, Timestamp)>,

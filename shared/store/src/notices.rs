@@ -1,4 +1,4 @@
-//! Notices: what the owner was told by mail, and the answers from the mails' links.
+//! Notices: what the owner was notified of by mail, and the answers from the mails' links.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValue;

@@ -49,7 +49,7 @@ fn television(n: u8) -> Device {
         seen_at: None,
         notified_at: None,
         recognized_until: None,
-        told_session: session(n),
+        notice_session: session(n),
         ending_acts: domain::device::EndingActs::default(),
     }
 }

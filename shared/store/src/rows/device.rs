@@ -14,11 +14,12 @@ use domain::{AccountId, DeviceId, DeviceKeyHash, Limits, Reason, Scope, SessionI
 use crate::attributes::{
     ACCOUNT_ID, ACTIVE_CITY, ACTIVE_COUNTRY, ACTIVE_IP, ACTS, ACTS_HOUR, APP, BROWSER, CITY,
     COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT,
-    FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, NOTIFIED_AT, OS,
-    OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID,
-    SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME,
-    STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, TOLD_SESSION, VERIFIED_AT, WRITE_ACT,
-    WRITE_RECOGNIZE, WRITE_SIGN_IN, WRITE_TOUCH, built, bytes, number, string, timestamp, ttl,
+    FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, NOTICE_SESSION,
+    NOTIFIED_AT, OS, OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME, Reader, SCOPE, SEEN_AT,
+    SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
+    SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
+    WRITE_ACT, WRITE_RECOGNIZE, WRITE_SIGN_IN, WRITE_TOUCH, built, bytes, number, string,
+    timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -197,8 +198,8 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     set(EXPIRES_AT, timestamp(device.expires_at));
     set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
     set(LAST_WRITE, string(WRITE_SIGN_IN));
-    if device.told_session != device.session {
-        set(TOLD_SESSION, string(device.told_session));
+    if device.notice_session != device.session {
+        set(NOTICE_SESSION, string(device.notice_session));
     }
     if let Some(until) = device.recognized_until {
         set(RECOGNIZED_UNTIL, timestamp(until));
@@ -321,7 +322,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             country: row.string_opt(ACTIVE_COUNTRY)?,
         },
         session: row.id(SESSION_ID)?,
-        told_session: match row.id_opt(TOLD_SESSION)? {
+        notice_session: match row.id_opt(NOTICE_SESSION)? {
             Some(told) => told,
             None => row.id(SESSION_ID)?,
         },

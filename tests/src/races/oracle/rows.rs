@@ -93,7 +93,7 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         first_signed_in_at: moment(row, "first_signed_in_at")?,
         signed_in_at: moment(row, "signed_in_at")?,
         recognized_until: moment(row, "recognized_until"),
-        told_session: id(row, "session_id")?,
+        notice_session: id(row, "session_id")?,
         verified_at: moment(row, "verified_at")?,
         last_active_at: moment(row, "last_active_at")?,
         expires_at: moment(row, "expires_at")?,

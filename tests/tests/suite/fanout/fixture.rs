@@ -279,7 +279,7 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         seen_at: None,
         notified_at: None,
         recognized_until: None,
-        told_session: session_id(session),
+        notice_session: session_id(session),
         ending_acts: domain::device::EndingActs::default(),
     }
 }
