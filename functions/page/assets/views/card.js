@@ -24,7 +24,7 @@ export function card(app, device) {
       ${isChoosing && choice(app, device)}
       <span class="kind">${deviceIcon(device.type)}<span class="unseen">${app.say(`device.type.${device.type}`)}</span></span>
       <div class="about">
-        <h3 id=${`device-${device.id}`} tabindex="-1"><bdi>${device.name}</bdi> ${badges(app, device)}</h3>
+        <h3 id=${`device-${device.id}`} tabindex="-1"><span class="name"><bdi>${device.name}</bdi></span> ${badges(app, device)}</h3>
         ${details(app, device, outcome ? "" : lastPlace(app, device))}
         ${outcome ? followed(app, outcome) : html`<p class="used">${used(app, device)}</p>`}
       </div>
