@@ -376,7 +376,7 @@ fn too_many_attempts(retry_after: i64) -> String {
         ..=1 => "a minute".to_owned(),
         minutes => format!("{minutes} minutes"),
     };
-    format!("Too many wrong passwords were tried. Wait {wait} and try again.")
+    format!("Wait {wait} and try again.")
 }
 
 /// Logs the cause, which the client does not learn.

@@ -436,6 +436,7 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
             "GetItem Identities",
             "BatchGetItem Accounts",
             "UpdateItem Accounts",
+            "UpdateItem Accounts.disabled_at",
             "UpdateItem Accounts.epoch",
             "UpdateItem Accounts.kept_session",
             "UpdateItem Accounts.password_hash",

@@ -25,6 +25,19 @@ async fn a_sign_in_answers_with_the_token_the_device_and_the_account() {
     assert!(answer.cookies().is_empty());
 }
 
+#[tokio::test]
+async fn a_sign_in_can_sign_out_every_other_device() {
+    let household = Household::register().await;
+    let thief = household.sign_in(TV).await;
+
+    let owner = household
+        .sign_in_with(LAPTOP, json!({ "sign_out": "others" }))
+        .await;
+
+    assert!(owner.is_signed_in().await);
+    assert_eq!(thief.ended().await["reason"], "signed_out");
+}
+
 /// Returns the details of a device.
 fn details(device: &Device) -> [&Value; 5] {
     ["name", "type", "os", "browser", "model"].map(|fact| &device.shown[fact])
