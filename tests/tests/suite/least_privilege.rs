@@ -525,7 +525,14 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
         &[ASK_FOR_A_CODE, &["PutItem Accounts", "PutItem Identities"]],
     ),
     ("RequestCodes", &[ASK_FOR_A_CODE]),
-    ("Session", &[CHECK, MARK, &["PutItem Receipts"]]),
+    (
+        "Session",
+        &[
+            CHECK,
+            MARK,
+            &["PutItem Receipts", "GetSecretValue of the distribution"],
+        ],
+    ),
     ("SignOutAll", &[CHECK, MARK, MOVE_THE_EPOCH]),
     (
         "SignOutDevice",
