@@ -19,6 +19,7 @@ use aws_smithy_types::body::SdkBody;
 use runtime::{Clients, RetryPolicy};
 
 use crate::engine::ServiceResponse;
+use crate::tables::ATTEMPTS;
 
 /// A call to AWS, as the SDK sends it.
 #[derive(Debug, Clone)]
@@ -32,6 +33,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// Returns whether it charges a counter of attempts, or gives the charge back.
+    #[must_use]
+    pub fn is_of_a_counter(&self) -> bool {
+        self.body.contains(&format!("\"TableName\":\"{ATTEMPTS}\""))
+    }
+
     /// Returns whether it may change a row.
     #[must_use]
     pub fn is_write(&self) -> bool {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::delivery;
 use crate::engine::Engine;
 use crate::races::clauses::{self, Clause};
-use crate::tables::{ATTEMPTS, RECEIPTS};
+use crate::tables::RECEIPTS;
 use crate::wire::{Call, CallResult, Slot};
 
 /// A call that waits for the schedule.
@@ -68,7 +68,7 @@ pub(super) fn receive(pending: &mut PendingCalls, call: Call) -> CallResult {
         let answer = pending.engine().answer(&call.operation, &call.body);
         return CallResult::Answered(answer);
     };
-    if call.operation == "GetItem" || is_of_a_counter(&call) {
+    if call.operation == "GetItem" || call.is_of_a_counter() {
         // It reads an address, which no operation of a race writes, or charges a counter,
         // which says nothing about sessions.
         let answer = pending.engine().answer(&call.operation, &call.body);
@@ -90,10 +90,6 @@ pub(super) fn receive(pending: &mut PendingCalls, call: Call) -> CallResult {
     let before = pending.waiting.insert(actor, waiting);
     assert!(before.is_none(), "an operation makes one call at a time");
     CallResult::Waiting(slot)
-}
-
-fn is_of_a_counter(call: &Call) -> bool {
-    call.body.contains(&format!("\"TableName\":\"{ATTEMPTS}\""))
 }
 
 /// Returns the rows that a `BatchGetItem` reads, each with its own call.

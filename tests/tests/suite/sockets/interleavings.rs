@@ -402,7 +402,8 @@ impl Race {
 /// Receives a call. Messages to the push queue are taken at once.
 fn receive(desk: &mut Desk, aws: &FakeAws, call: Call) -> CallResult {
     let actor = match desk.actor {
-        Some(actor) if call.operation != "SendMessage" => actor,
+        // A counter says nothing about sessions.
+        Some(actor) if call.operation != "SendMessage" && !call.is_of_a_counter() => actor,
         _ => return CallResult::Answered(aws.make(&call)),
     };
     let slot = Slot::default();
