@@ -175,7 +175,7 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
         if body.get("device_key"):
             body["device_key"] = HOUSEHOLD.sign_in()["device_key"]
         if body.get("pass"):
-            body["pass"]["challenge"] = challenge_from("/v1/passes", new_email())
+            body["pass"] = {"challenge": challenge_from("/v1/passes", new_email()), "code": "K7QM-2R9X"}
         if body.get("transport") == "cookie":
             if ORIGIN:
                 case.headers["Origin"] = ORIGIN
@@ -189,7 +189,7 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
         body.update(code_from(ASKS[operation], email), password=f"quiet otter {secrets.token_hex(8)}")
     elif operation in ASKS and body.get("challenge"):
         body.pop("link", None)
-        body["challenge"] = challenge_from(ASKS[operation], new_email())
+        body.update(challenge=challenge_from(ASKS[operation], new_email()), code="K7QM-2R9X")
     elif operation in ("requestPass", "requestPasswordReset"):
         body["email"] = new_email()
     elif operation in ("readNotice", "answerNotice") and operation not in codes:
