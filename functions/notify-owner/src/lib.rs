@@ -14,7 +14,7 @@ mod event;
 use std::time::Instant;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
+use aws_lambda_events::streams::SqsEventResponse;
 use device_info::known;
 use domain::ids::InvalidId;
 use domain::notice::reference;
@@ -25,8 +25,8 @@ use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use mail::{Language, MailQueue, Message};
-use runtime::{Clock, elapsed_us};
-use store::{Cause, Charge, Store, StoreError, chain};
+use runtime::{Clock, elapsed_us, return_failed};
+use store::{Cause, Charge, Store, StoreError};
 
 use crate::event::News;
 
@@ -92,17 +92,7 @@ impl Outcome {
 /// Notifies the owner of each event, and returns the messages that failed to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let outcomes = join_all(event.records.iter().map(|message| process(deps, message))).await;
-    let mut response = SqsEventResponse::default();
-    for (message, outcome) in event.records.iter().zip(outcomes) {
-        if let Err(error) = outcome {
-            let message_id = message.message_id.as_deref();
-            tracing::error!(message_id, cause = chain(&error), "owner not notified");
-            let mut failure = SqsBatchItemFailure::default();
-            failure.item_identifier = Some(message_id.unwrap_or_default().to_owned());
-            response.batch_item_failures.push(failure);
-        }
-    }
-    response
+    return_failed(&event, outcomes, "owner not notified")
 }
 
 async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 /** What this browser has asked a code for, and the field in which it is typed. */
 import { html } from "./html.js";
-import { field } from "./views/form.js";
+import { field, formFault, submit, submitButton } from "./views/form.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -17,7 +17,7 @@ const KEY = "page.code";
 const LIFETIME_MS = 600_000;
 
 /** @param {Asked} asked */
-export function remember(asked) {
+function remember(asked) {
   localStorage.setItem(KEY, JSON.stringify({ ...asked, at: Date.now() }));
 }
 
@@ -37,6 +37,24 @@ export function askedFor(purpose) {
     return null;
   }
   return asked?.purpose === purpose ? asked : null;
+}
+
+/**
+ * The form that asks for a code.
+ * @param {App} app
+ * @param {Asked["purpose"]} purpose
+ * @param {(email: string) => Promise<string | null>} ask returns the challenge, or null where no mail is sent
+ */
+export function addressForm(app, purpose, ask) {
+  const send = submit(app, async ({ email }) => {
+    remember({ purpose, email, challenge: await ask(email) });
+    app.focus("form input:not([hidden])");
+  });
+  return html`<form onSubmit=${send} novalidate key="address">
+    ${formFault(app)}
+    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
+    ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
+  </form>`;
 }
 
 /**

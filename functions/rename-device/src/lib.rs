@@ -32,7 +32,11 @@ pub struct RenameDevice {
     /// The owner's name for the device. It is shown everywhere, and a later sign-in
     /// does not change it. An empty one removes it: the device is then shown by
     /// the name that it reported, or by one made from its details.
-    #[schema(max_length = 64, example = "Hotel TV")]
+    #[schema(
+        max_length = 64,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Hotel TV"
+    )]
     pub name: String,
 }
 

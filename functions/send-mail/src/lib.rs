@@ -18,12 +18,12 @@ mod sender;
 use std::time::Instant;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
+use aws_lambda_events::streams::SqsEventResponse;
 use domain::email::InvalidEmail;
 use futures_util::future::join_all;
 use mail::Message;
-use runtime::elapsed_us;
-use store::{Store, StoreError, chain};
+use runtime::{elapsed_us, return_failed};
+use store::{Store, StoreError};
 
 pub use choose::{Addressee, Mail};
 pub use facts::Facts;
@@ -64,17 +64,7 @@ enum Error {
 /// Sends the mail of each message, and returns the messages that failed to their queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
     let sent = join_all(event.records.iter().map(|message| process(deps, message))).await;
-    let mut response = SqsEventResponse::default();
-    for (message, sent) in event.records.iter().zip(sent) {
-        if let Err(error) = sent {
-            let message_id = message.message_id.as_deref();
-            tracing::error!(message_id, cause = chain(&error), "mail not sent");
-            let mut failure = SqsBatchItemFailure::default();
-            failure.item_identifier = Some(message_id.unwrap_or_default().to_owned());
-            response.batch_item_failures.push(failure);
-        }
-    }
-    response
+    return_failed(&event, sent, "mail not sent")
 }
 
 /// Sends the mail of one message, and logs one line about it.

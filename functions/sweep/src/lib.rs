@@ -19,13 +19,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use aws_lambda_events::streams::{SqsBatchItemFailure, SqsEventResponse};
+use aws_lambda_events::streams::SqsEventResponse;
 use domain::ids::InvalidId;
 use domain::{AccountId, Device, Epoch, Limits, SignOut, SignOutId, SignOutTarget, Timestamp};
 use events::{Event, PublishOutcome, Revoked, SecurityEventToken, Topic, session_ended};
 use futures_util::future::join_all;
-use runtime::{Clock, elapsed_us};
-use store::{Store, StoreError, WriteOutcome, chain};
+use runtime::{Clock, elapsed_us, return_failed};
+use store::{Store, StoreError, WriteOutcome};
 
 pub use queue::Queue;
 
@@ -96,20 +96,10 @@ impl Page {
 /// Sweeps one page for each message, side by side, so that no account's messages wait
 /// for another's. Returns the failed messages, which go back to the queue.
 pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
-    let mut response = SqsEventResponse::default();
     let deadline = deps.clock.now() + TIME_BUDGET;
     let pages = event.records.iter();
     let pages = join_all(pages.map(|message| process(deps, message, deadline))).await;
-    for (message, page) in event.records.iter().zip(pages) {
-        if let Err(error) = page {
-            let message_id = message.message_id.as_deref();
-            tracing::error!(message_id, cause = chain(&error), "sweep failed");
-            let mut failure = SqsBatchItemFailure::default();
-            failure.item_identifier = Some(message_id.unwrap_or_default().to_owned());
-            response.batch_item_failures.push(failure);
-        }
-    }
-    response
+    return_failed(&event, pages, "sweep failed")
 }
 
 /// Sweeps the page that a message asks for, and logs one line about it.

@@ -7,6 +7,7 @@
 //! environment), no reading of the system's certificates (Amazon's own roots are
 //! compiled in), no client before it is needed.
 
+mod batch;
 mod clients;
 mod clock;
 mod environment;
@@ -14,6 +15,7 @@ mod https;
 mod run;
 mod settings;
 
+pub use batch::return_failed;
 pub use clients::{Calls, Clients, RetryPolicy};
 pub use clock::{Clock, elapsed_us};
 pub use environment::{ConfigError, flag, header_names, number, optional, required};

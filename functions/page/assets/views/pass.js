@@ -1,5 +1,5 @@
 /** A pass: the address, then the code in its mail and the password. It is past the limits that others have used up. */
-import { askedFor, codeField, forget, remember } from "../codes.js";
+import { addressForm, askedFor, codeField, forget } from "../codes.js";
 import { html } from "../html.js";
 import { codeElsewhere } from "./confirm.js";
 import { field, formFault, submit, submitButton } from "./form.js";
@@ -17,23 +17,10 @@ export function pass(app) {
     <div class="narrow" key="pass">
       <h1 tabindex="-1">${app.say("pass.title")}</h1>
       <p class="lead">${app.say("pass.lead")}</p>
-      ${asked === null ? address(app) : proof(app, asked)}
+      ${asked === null ? addressForm(app, "pass", (email) => app.curfew.requestPass({ email })) : proof(app, asked)}
       <p class="aside"><a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
     </div>
   `;
-}
-
-/** @param {App} app */
-function address(app) {
-  const send = submit(app, async ({ email }) => {
-    remember({ purpose: "pass", email, challenge: await app.curfew.requestPass({ email }) });
-    app.focus("form input:not([hidden])");
-  });
-  return html`<form onSubmit=${send} novalidate key="address">
-    ${formFault(app)}
-    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
-    ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
-  </form>`;
 }
 
 /**

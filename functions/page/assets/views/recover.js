@@ -1,5 +1,5 @@
 /** A forgotten password: the address, then the code in its mail and a new password; or the link in the mail. */
-import { askedFor, codeField, forget, remember } from "../codes.js";
+import { addressForm, askedFor, codeField, forget } from "../codes.js";
 import { html } from "../html.js";
 import { field, formFault, submit, submitButton } from "./form.js";
 
@@ -9,27 +9,15 @@ import { field, formFault, submit, submitButton } from "./form.js";
 export function recover(app) {
   const link = app.route.name === "recover" ? app.route.id : undefined;
   const asked = askedFor("recovery");
+  const isFirst = link === undefined && asked === null;
   return html`
     <div class="narrow" key="recover">
       <h1 tabindex="-1">${app.say("recover.title")}</h1>
       <p class="lead">${app.say("recover.lead")}</p>
-      ${link === undefined && asked === null ? address(app) : proof(app, link, asked)}
+      ${isFirst ? addressForm(app, "recovery", (email) => app.curfew.requestPasswordReset({ email })) : proof(app, link, asked)}
       <p class="aside"><a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
     </div>
   `;
-}
-
-/** @param {App} app */
-function address(app) {
-  const send = submit(app, async ({ email }) => {
-    remember({ purpose: "recovery", email, challenge: await app.curfew.requestPasswordReset({ email }) });
-    app.focus("form input:not([hidden])");
-  });
-  return html`<form onSubmit=${send} novalidate key="address">
-    ${formFault(app)}
-    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
-    ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
-  </form>`;
 }
 
 /**

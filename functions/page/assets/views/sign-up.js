@@ -1,5 +1,5 @@
 /** Sign up: the address, then the code in its mail and the password. */
-import { askedFor, codeField, forget, remember } from "../codes.js";
+import { addressForm, askedFor, codeField, forget } from "../codes.js";
 import { html } from "../html.js";
 import { field, formFault, submit, submitButton } from "./form.js";
 import { enter } from "./sign-in.js";
@@ -12,32 +12,26 @@ export function signUp(app) {
   return html`
     <div class="narrow" key="sign-up">
       <h1 tabindex="-1">${app.say("sign_up.title")}</h1>
-      ${asked === null ? address(app) : proof(app, asked)}
+      ${asked === null ? addressForm(app, "sign-up", (email) => ask(app, email)) : proof(app, asked)}
       <p class="aside">${app.say("sign_up.have_account")} <a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
     </div>
   `;
 }
 
-/** @param {App} app */
-function address(app) {
-  const send = submit(app, async ({ email }) => {
-    let challenge = null;
-    try {
-      challenge = await app.curfew.signUp({ email });
-    } catch (error) {
-      // A deployment that sends no mail wants the password at once.
-      if (/** @type {any} */ (error).document?.field !== "password") {
-        throw error;
-      }
+/**
+ * @param {App} app
+ * @param {string} email
+ */
+async function ask(app, email) {
+  try {
+    return await app.curfew.signUp({ email });
+  } catch (error) {
+    // A deployment that sends no mail wants the password at once.
+    if (/** @type {any} */ (error).document?.field !== "password") {
+      throw error;
     }
-    remember({ purpose: "sign-up", email, challenge });
-    app.focus("form input:not([hidden])");
-  });
-  return html`<form onSubmit=${send} novalidate key="address">
-    ${formFault(app)}
-    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
-    ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
-  </form>`;
+    return null;
+  }
 }
 
 /**
