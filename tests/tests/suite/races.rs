@@ -20,7 +20,8 @@ use curfew_tests::races::schedule::{
 use curfew_tests::random::SeededRandom;
 use curfew_tests::tables::{ACCOUNTS, ATTEMPTS, DEVICES};
 use curfew_tests::wire::{self, Call, CallResult};
-use domain::{AccountId, Budget, CounterKey, Device, DeviceId, Epoch};
+use domain::challenge::TRIES;
+use domain::{AccountId, Budget, CounterKey, Device, DeviceId, Epoch, Purpose};
 use jiff::SignedDuration;
 use runtime::{Clock, lock};
 use serde_json::{Value, json};
@@ -509,8 +510,9 @@ fn every_condition_that_is_knocked_out_breaks_a_rule() {
         .into_iter()
         .filter(|clause| clause.text != A_ROW)
         // Two recoveries of the pairs exclude each other by either of their conditions:
-        // `every_condition_of_a_recovery_is_needed` takes them apart.
-        .filter(|clause| (clause.operation, &*clause.write) != ("recover", "Update Accounts"))
+        // `every_condition_of_a_recovery_is_needed` takes them apart. No race tries a code
+        // often, or one of another purpose: `every_condition_of_a_try_is_needed` does.
+        .filter(|clause| clause.operation != "recover")
         .collect();
 
     let mut shown = on_two_threads(&clauses, |runner, clause| {
@@ -771,5 +773,39 @@ async fn every_condition_of_a_recovery_is_needed() {
             !is_kept,
             "{condition}: {row}"
         );
+    }
+}
+
+/// Tries a code for two purposes until no try is admitted. Returns how many were for each,
+/// and the clauses of the calls.
+async fn tried(knocked_out: Option<Clause>) -> ([usize; 2], BTreeSet<Clause>) {
+    let (_, bundle, met) = without(knocked_out, "try");
+    let asked = recovery(0).challenge;
+    bundle.store.put_challenge(&asked).await.unwrap();
+    let admitted = async |purpose| {
+        let mut count = 0;
+        for _ in 0..=TRIES {
+            let tried = bundle.store.try_challenge(&asked.id, purpose).await;
+            count += usize::from(tried.unwrap().is_some());
+        }
+        count
+    };
+    let counts = [
+        admitted(Purpose::Confirmation).await,
+        admitted(Purpose::Recovery).await,
+    ];
+    let clauses = lock(&met).clone();
+    (counts, clauses)
+}
+
+#[tokio::test]
+async fn every_condition_of_a_try_is_needed() {
+    let most = usize::try_from(TRIES).unwrap();
+    let (counts, clauses) = tried(None).await;
+    assert_eq!(counts, [0, most]);
+    assert_eq!(clauses.len(), 2, "{clauses:?}");
+    for clause in clauses {
+        let (counts, _) = tried(Some(clause.clone())).await;
+        assert!(counts[0] > 0 || counts[1] > most, "{clause:?}");
     }
 }
