@@ -191,6 +191,13 @@ impl Bundle {
             .await
     }
 
+    /// Signs a new device in, and every other one out.
+    pub async fn log_in_alone(&self, email: &str, password: &str) -> Reply {
+        let body = json!({ "email": email, "password": password, "sign_out": "others" });
+        self.send(event("POST", "/v1/login", None, Some(&body)))
+            .await
+    }
+
     /// Signs a device in by its key, with new details about it.
     pub async fn log_in_as(&self, email: &str, password: &str, key: &str, device: &Value) -> Reply {
         let body = json!({

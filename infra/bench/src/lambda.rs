@@ -112,11 +112,17 @@ impl Function {
 
     /// Sends an event and waits until it is answered and the function is idle.
     pub async fn invoke(&mut self, event: &Value) -> Result<Value> {
+        Ok(self.timed(event).await?.0)
+    }
+
+    /// Does the same, and returns how long the answer took, too.
+    pub async fn timed(&mut self, event: &Value) -> Result<(Value, Duration)> {
+        let sent = self.started.elapsed();
         lock(&self.api.events).push_back(event.to_string());
         self.api.arrived.notify_one();
-        let (answer, _) = self.answer().await?;
+        let (answer, at) = self.answer().await?;
         self.idle().await?;
-        Ok(answer)
+        Ok((answer, at.saturating_sub(sent)))
     }
 
     /// Waits until the function has asked for the next event and all its threads sleep.

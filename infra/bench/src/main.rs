@@ -1,5 +1,5 @@
 //! The bench measures Curfew: how functions start, what requests cost, how operations
-//! grow, and what happens after a sign-out. See `infra/docs/performance`.
+//! grow, what happens after a sign-out, and what times of answers reveal. See `infra/docs/performance`.
 //!
 //! Each part prints its tables and writes its figures to `target/bench/<part>.json`.
 //! The bench builds the functions that it measures in release. Times depend on the
@@ -7,6 +7,7 @@
 
 mod callgrind;
 mod end_to_end;
+mod enumeration;
 mod gate;
 mod growth;
 mod lambda;
@@ -52,6 +53,8 @@ enum Part {
     Growth,
     /// How soon a sign-out takes effect, and sign-outs beside a flood of sign-ins.
     EndToEnd,
+    /// How well the time of an answer shows whether an address has an account.
+    Enumeration,
     /// Check instructions and sizes against `limits.toml`, as CI does.
     Gate,
     /// Render the tables of the cost and scale pages.
@@ -72,7 +75,7 @@ async fn main() -> Result<()> {
     if arguments.part == Part::Gate {
         return gate::run(&Builder::new(arguments.built).await?).await;
     }
-    let in_release = [Part::Start, Part::Work, Part::Growth];
+    let in_release = [Part::Start, Part::Work, Part::Growth, Part::Enumeration];
     if in_release.into_iter().any(wanted) {
         let builder = Builder::new(arguments.built).await?;
         if wanted(Part::Start) {
@@ -83,6 +86,9 @@ async fn main() -> Result<()> {
         }
         if wanted(Part::Growth) {
             Box::pin(growth::run(&builder, rounds)).await?;
+        }
+        if wanted(Part::Enumeration) {
+            Box::pin(enumeration::run(&builder)).await?;
         }
     }
     if wanted(Part::EndToEnd) {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::operations::ENDING_OTHERS;
 use crate::tables::DEVICES;
 use crate::wire::Call;
 
@@ -41,6 +42,8 @@ pub fn is_contact(call: &Call) -> bool {
 pub fn made_by(operation: &'static str, call: &Call) -> &'static str {
     if is_contact(call) {
         CONTACT
+    } else if operation == ENDING_OTHERS {
+        operation
     } else if operation.starts_with("sign in") && call.body.contains("session_id = :session") {
         "sign in again"
     } else {

@@ -19,6 +19,9 @@ use crate::app::event_of;
 use crate::bundle::{Bundle, event, json_of};
 use crate::delivery::queue_event_after;
 
+/// The kind of a sign-in that signs every other device out.
+pub const ENDING_OTHERS: &str = "sign in, ending others";
+
 /// An operation, with the numbers of the devices that take part in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
@@ -31,6 +34,8 @@ pub enum Operation {
     SignInFirst,
     /// A device signs in again, by its device key.
     SignInAgain(usize),
+    /// A new device signs in and signs every other device out.
+    SignInEndingOthers,
     /// A device signs itself out.
     SignOutThis(usize),
     /// A device gives another, or itself, the owner's name for it.
@@ -93,6 +98,7 @@ impl Operation {
             | Self::SignInWithRehash
             | Self::SignInFirst
             | Self::SignInAgain(_)
+            | Self::SignInEndingOthers
             | Self::Disable
             | Self::Recover
             | Self::Sweep(_) => None,
@@ -104,14 +110,21 @@ impl Operation {
     pub fn is_sign_in(self) -> bool {
         matches!(
             self,
-            Self::SignIn | Self::SignInWithRehash | Self::SignInFirst | Self::SignInAgain(_)
+            Self::SignIn
+                | Self::SignInWithRehash
+                | Self::SignInFirst
+                | Self::SignInAgain(_)
+                | Self::SignInEndingOthers
         )
     }
 
     /// Returns whether it begins a session on a device that gets its key in the answer.
     #[must_use]
     pub fn is_sign_in_without_key(self) -> bool {
-        matches!(self, Self::SignIn | Self::SignInWithRehash)
+        matches!(
+            self,
+            Self::SignIn | Self::SignInWithRehash | Self::SignInEndingOthers
+        )
     }
 
     /// Returns whether it changes the password.
@@ -138,6 +151,7 @@ impl Operation {
             Self::SignInWithRehash => "sign in, with a rehash",
             Self::SignInFirst => "sign in first",
             Self::SignInAgain(_) => "sign in again",
+            Self::SignInEndingOthers => ENDING_OTHERS,
             Self::SignOutThis(_) => "sign out this",
             Self::Rename(by, of) if by == of => "rename itself",
             Self::Rename(..) => "rename",
@@ -195,19 +209,19 @@ impl Outcome {
                 problem: kind.rsplit(':').next().unwrap_or_default().to_owned(),
             };
         }
+        if let Some(token) = body.get("token") {
+            return Self::SignedIn {
+                token: text(token),
+                device: text(&body["device"]["id"]).parse().expect("a device's id"),
+            };
+        }
         if let Some(sign_out) = body.get("sign_out") {
             return Self::SignedOut {
                 id: text(&sign_out["id"]).parse().expect("the id of a sign-out"),
                 scope: Scope::parse(&text(&sign_out["scope"])).expect("a scope"),
             };
         }
-        match body.get("token") {
-            Some(token) => Self::SignedIn {
-                token: text(token),
-                device: text(&body["device"]["id"]).parse().expect("a device's id"),
-            },
-            None => Self::Passed,
-        }
+        Self::Passed
     }
 }
 
@@ -303,6 +317,7 @@ pub fn begin(
                 let key = account.devices[member].key.as_str();
                 bundle.log_in_as(email, password, key, &details).await
             }
+            Operation::SignInEndingOthers => bundle.log_in_alone(email, password).await,
             Operation::SignOutThis(by) => bundle.sign_out_this(token(by)).await,
             Operation::Rename(by, of) => {
                 let name = new_name(actor);

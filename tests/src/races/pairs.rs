@@ -50,6 +50,7 @@ fn assignments(history: History) -> Vec<Operation> {
         Operation::SignIn,
         Operation::SignInWithRehash,
         Operation::SignInFirst,
+        Operation::SignInEndingOthers,
         Operation::Disable,
         Operation::Recover,
         Operation::Sweep(Announced::Last),
@@ -207,6 +208,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         other @ (Operation::SignIn
         | Operation::SignInWithRehash
         | Operation::SignInFirst
+        | Operation::SignInEndingOthers
         | Operation::Disable
         | Operation::Recover
         | Operation::Sweep(_)) => other,

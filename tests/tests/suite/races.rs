@@ -18,14 +18,15 @@ use curfew_tests::races::schedule::{
     Exhaustive, History, PlayedHistory, Run, Runner, Scripted, Turn,
 };
 use curfew_tests::random::SeededRandom;
-use curfew_tests::tables::{ACCOUNTS, ATTEMPTS, DEVICES};
+use curfew_tests::tables::{self, ACCOUNTS, ATTEMPTS, DEVICES, IDENTITIES};
 use curfew_tests::wire::{self, Call, CallResult};
+use domain::account::Account;
 use domain::challenge::TRIES;
-use domain::{AccountId, Budget, CounterKey, Device, DeviceId, Epoch, Purpose};
+use domain::{AccountId, Budget, CounterKey, Device, DeviceId, EmailAddress, Epoch, Purpose};
 use jiff::SignedDuration;
 use runtime::{Clock, lock};
 use serde_json::{Value, json};
-use store::{Charged, WriteOutcome};
+use store::{Charged, Store, WriteOutcome};
 
 const HISTORIES: [History; 3] = [History::Fresh, History::OneSignOut, History::TwoSignOuts];
 
@@ -542,13 +543,17 @@ fn every_condition_that_is_knocked_out_breaks_a_rule() {
     );
 }
 
-/// Returns a bundle whose calls lack a clause, and the clauses of its calls.
-fn without(
+/// The clauses of the calls that were made.
+type Met = Arc<Mutex<BTreeSet<Clause>>>;
+
+/// Returns a client of the tables whose calls lack a clause, and the clauses of its calls.
+fn weakened(
+    engine: &Engine,
     knocked_out: Option<Clause>,
     operation: &'static str,
-) -> (Engine, Bundle, Arc<Mutex<BTreeSet<Clause>>>) {
-    let (engine, met) = (Engine::new(), Arc::<Mutex<BTreeSet<Clause>>>::default());
-    let (tables, note) = (engine.clone(), met.clone());
+) -> (aws_sdk_dynamodb::Client, Met) {
+    let (tables, met) = (engine.clone(), Met::default());
+    let note = met.clone();
     let clients = wire::clients(move |call: Call| {
         if call.is_write() {
             lock(&note).extend(clauses::clauses(operation, &call));
@@ -559,8 +564,15 @@ fn without(
         let call = weakened.unwrap_or(call);
         CallResult::Answered(tables.answer(&call.operation, &call.body))
     });
+    (clients.dynamodb(), met)
+}
+
+/// Returns a bundle whose calls lack a clause, and the clauses of its calls.
+fn without(knocked_out: Option<Clause>, operation: &'static str) -> (Engine, Bundle, Met) {
+    let engine = Engine::new();
+    let (client, met) = weakened(&engine, knocked_out, operation);
     let clock = Clock::fixed("2026-11-20T12:00:00Z".parse().unwrap());
-    (engine, Bundle::new(clients.dynamodb(), clock), met)
+    (engine, Bundle::new(client, clock), met)
 }
 
 /// Registers one address twice. Returns whether the first password is still valid, and
@@ -807,5 +819,49 @@ async fn every_condition_of_a_try_is_needed() {
     for clause in clauses {
         let (counts, _) = tried(Some(clause.clone())).await;
         assert!(counts[0] > 0 || counts[1] > most, "{clause:?}");
+    }
+}
+
+/// Confirms one address twice, with the owner that both callers read. Returns whether the
+/// first has the address, and the clauses of the calls.
+async fn confirmed_twice(
+    is_claimed: bool,
+    knocked_out: Option<Clause>,
+) -> (bool, BTreeSet<Clause>) {
+    let (engine, bundle, _) = without(None, "register");
+    let (store, now) = (&bundle.store, bundle.clock.now());
+    let owner = register(store, EMAIL, PASSWORD, None, now).await.unwrap();
+    let email = EmailAddress::parse(EMAIL).unwrap();
+    let old = store.rows(owner, &[]).await.unwrap().account.unwrap();
+    if !is_claimed {
+        engine.delete(IDENTITIES, &json!({ "email": { "S": EMAIL } }));
+    }
+    let (client, met) = weakened(&engine, knocked_out, "confirm");
+    let store = Store::new(client, tables::names());
+    let mut outcomes = Vec::new();
+    let ids = [1, 2].map(|byte| AccountId::from_random([byte; 16]));
+    for (n, id) in ids.into_iter().enumerate() {
+        let challenge = recovery(n).challenge;
+        store.put_challenge(&challenge).await.unwrap();
+        let new = Account { id, ..old.clone() };
+        let claimed = is_claimed.then_some(owner);
+        outcomes.push(store.confirm(&new, &challenge, claimed).await.unwrap());
+    }
+    assert_eq!(outcomes[0], WriteOutcome::Done);
+    let has_it = store.account_by_email(&email).await.unwrap();
+    let clauses = lock(&met).clone();
+    (has_it == Some(ids[0]), clauses)
+}
+
+#[tokio::test]
+async fn every_condition_of_a_confirmation_protects_who_was_first() {
+    for is_claimed in [false, true] {
+        let (is_kept, clauses) = confirmed_twice(is_claimed, None).await;
+        assert!(is_kept, "{is_claimed}");
+        assert_eq!(clauses.len(), 1, "{clauses:?}");
+        for clause in clauses {
+            let (is_kept, _) = confirmed_twice(is_claimed, Some(clause.clone())).await;
+            assert!(!is_kept, "{clause:?}");
+        }
     }
 }

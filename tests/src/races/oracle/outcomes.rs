@@ -110,6 +110,12 @@ impl Oracle<'_> {
                 {
                     return broken(ACKNOWLEDGED, "the same device has two rows");
                 }
+                let mut alive = ran.valid_before.iter();
+                if operation == Operation::SignInEndingOthers
+                    && let Some(alive) = alive.find(|session| !has_ended(**session))
+                {
+                    return broken(ACKNOWLEDGED, format!("{alive} outlived a sign-in"));
+                }
                 let first = first_key().device_in(self.account.id);
                 if operation == Operation::SignInFirst && *device != first {
                     return broken(ONE_DEVICE, "the key names another device");

@@ -25,7 +25,16 @@ impl Oracle<'_> {
         now: Timestamp,
     ) -> Checked {
         let caller = by.caller().map(|member| &self.account.devices[member]);
-        if header.by.as_ref().map(|by| by.id) != caller.map(|caller| caller.id) {
+        let signed_in = (by == Operation::SignInEndingOthers).then(|| {
+            after
+                .devices
+                .values()
+                .find(|it| !self.sessions.contains_key(&it.session))
+        });
+        let signed_in = signed_in.flatten();
+        let expected = caller.map(|caller| caller.id);
+        let expected = expected.or(signed_in.map(|device| device.id));
+        if header.by.as_ref().map(|by| by.id) != expected {
             return broken(EXPLAINED, "the record names another device");
         }
         if let Some(caller) = caller {
@@ -82,11 +91,14 @@ impl Oracle<'_> {
                     Operation::SignOutOthers(_) | Operation::ChangePasswordKeeping(_)
                 );
                 let wanted = caller.filter(|_| keeps).map(|caller| caller.session);
+                let wanted = wanted.or(signed_in.map(|device| device.session));
                 if *kept != wanted || after.account.kept_session != wanted {
                     return broken(EXPLAINED, "another session was kept");
                 }
                 let is_next = match by {
-                    Operation::Recover => *ended > self.seen.account.epoch,
+                    Operation::Recover | Operation::SignInEndingOthers => {
+                        *ended > self.seen.account.epoch
+                    }
                     _ => *ended == self.seen.account.epoch,
                 };
                 if !is_next || after.account.epoch != ended.next() {
