@@ -10,6 +10,7 @@ use curfew_tests::inbox;
 use curfew_tests::routes::routes;
 use curfew_tests::stack::api_url;
 use http::Method;
+use http_api::SESSION_COOKIE;
 use serde_json::{Value, json};
 
 /// The keys that stay in a wiped page: the device key, the reason for the sign-in
@@ -604,20 +605,56 @@ async fn a_refused_socket_is_reported_once() {
     tv.until("curfew.connected").await;
 }
 
+/// Opens a page with the cookie.
+async fn open_with_cookie(pages: &Pages) -> Screen {
+    let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
+    let network = Network::before(api_url()).await.unwrap();
+    // The cookie is for the site of the page only.
+    let api = network.api_url().replace("127.0.0.1", "api.page.localhost");
+    let tv = Screen {
+        browser: Browser::start(pages).await.unwrap(),
+        network,
+        page: format!("/films.html?api={api}&name=TV&transport=cookie&timing={quick}"),
+    };
+    tv.load().await;
+    tv
+}
+
+#[tokio::test]
+async fn a_page_with_a_cookie_whose_own_sign_out_was_not_answered_loses_the_cookie() {
+    let pages = Pages::serve().await.unwrap();
+    for is_deaf in [false, true] {
+        let tv = open_with_cookie(&pages).await;
+        let household = Household::register().await;
+        if is_deaf {
+            tv.network.deafen();
+        }
+        tv.sign_in(&household).await;
+        tv.browser.until_cookie(SESSION_COOKIE, true).await.unwrap();
+        let post = Some(Method::POST);
+        tv.network.fault(post, "/v1/sign-out", Fault::LostAnswer, 1);
+
+        let lost = tv
+            .value("curfew.signOut().catch((error) => error.status)")
+            .await;
+        assert_eq!(lost, 0);
+        tv.until("curfew.check().then((is) => is === false)").await;
+
+        tv.browser
+            .until_cookie(SESSION_COOKIE, false)
+            .await
+            .unwrap();
+        sign_in_at_once(&tv, &household, 1).await;
+        tv.browser.until_cookie(SESSION_COOKIE, true).await.unwrap();
+        assert_eq!(tv.value("curfew.check()").await, true);
+    }
+}
+
 #[tokio::test]
 async fn a_page_with_a_cookie_has_no_token_and_is_wiped_and_acknowledges() {
     let pages = Pages::serve().await.unwrap();
-    let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
     for loses_frames in [false, true] {
-        let network = Network::before(api_url()).await.unwrap();
-        // The cookie is for the site of the page only.
-        let api = network.api_url().replace("127.0.0.1", "api.page.localhost");
-        let tv = Screen {
-            browser: Browser::start(&pages).await.unwrap(),
-            network,
-            page: format!("/films.html?api={api}&name=TV&transport=cookie&timing={quick}"),
-        };
-        tv.load().await;
+        let tv = open_with_cookie(&pages).await;
         let (owner, tv_id) = tv_and_owner(&tv).await;
         let stored = tv.value("JSON.stringify(localStorage)").await.to_string();
         assert!(
@@ -635,5 +672,10 @@ async fn a_page_with_a_cookie_has_no_token_and_is_wiped_and_acknowledges() {
         let why = tv.sign_in_screen().await;
         assert!(why.contains("by “"), "{why}");
         acknowledged(&owner, &sign_out, &tv_id).await;
+        // Also after a frame, which can delete no cookie.
+        tv.browser
+            .until_cookie(SESSION_COOKIE, false)
+            .await
+            .unwrap();
     }
 }
