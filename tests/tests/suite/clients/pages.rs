@@ -490,6 +490,68 @@ async fn a_double_submit_makes_one_session() {
     );
 }
 
+/// Returns the accounts whose device keys the page has stored, the latest last.
+async fn keys_of(tv: &Screen) -> Vec<Value> {
+    let names = "JSON.parse(localStorage['curfew.device'] || '[]').map(([name]) => name)";
+    tv.value(names).await.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn two_accounts_in_turn_keep_one_device_key_each_and_a_refused_one_keeps_none() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let (first, second) = (Household::register().await, Household::register().await);
+    let mut devices = Vec::new();
+    for _ in 0..2 {
+        for household in [&first, &second] {
+            sign_in_at_once(&tv, household, 1).await;
+            devices.push(tv.value("curfew.session.device.id").await);
+        }
+    }
+    assert_eq!(devices[..2], devices[2..], "each account finds its device");
+    assert_ne!(devices[0], devices[1]);
+    let keys = keys_of(&tv).await;
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    assert_ne!(keys[0], keys[1]);
+
+    // A full storage: the key of the first account is the oldest of twenty.
+    let fill = "(() => {
+        const keys = JSON.parse(localStorage['curfew.device']);
+        const others = Array.from({ length: 18 }, (_, n) => [`other-${n}`, keys[0][1]]);
+        localStorage['curfew.device'] = JSON.stringify([keys[0], ...others, keys[1]]);
+    })()";
+    tv.value(fill).await;
+    let twenty = keys_of(&tv).await;
+    let mistyped = Household::unregistered();
+    let refused = "curfew.signIn(given).then(() => true, (error) => error.problem)";
+    let refused = tv.browser.value_of(refused, mistyped.credentials()).await;
+    assert_eq!(refused.unwrap(), "credentials-invalid");
+    assert_eq!(
+        keys_of(&tv).await,
+        twenty,
+        "a mistyped address costs no key"
+    );
+    let busy = Fault::Problem(503, "unavailable");
+    tv.network.fault(None, "/v1/login", busy, 1);
+    let unanswered = "curfew.signIn(given).then(() => true, (error) => error.status)";
+    let unanswered = tv.browser.value_of(unanswered, mistyped.credentials());
+    assert_eq!(unanswered.await.unwrap(), 503);
+    let more = keys_of(&tv).await;
+    assert!(more.contains(&keys[0]), "only a success drops the oldest");
+    assert_eq!(more.len(), 21);
+
+    sign_in_at_once(&tv, &first, 1).await;
+    assert_eq!(tv.value("curfew.session.device.id").await, devices[0]);
+    assert_eq!(keys_of(&tv).await.len(), 20);
+    sign_in_at_once(&tv, &Household::register().await, 1).await;
+    let kept = keys_of(&tv).await;
+    assert_eq!(kept.len(), 20);
+    // The one that was not answered has cost a place, too.
+    assert!(!kept.contains(&json!("other-1")), "the oldest gives way");
+    assert!(kept.contains(&json!("other-2")));
+    assert!(kept.contains(&keys[0]) && kept.contains(&keys[1]));
+}
+
 #[tokio::test]
 async fn two_tabs_that_sign_in_at_once_make_one_device() {
     let pages = Pages::serve().await.unwrap();
