@@ -239,6 +239,25 @@ impl Browser {
         Ok(())
     }
 
+    /// Waits until the browser has a cookie of this name, or has none.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_cookie(&self, name: &str, is_there: bool) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.devtools("Network.getAllCookies", json!({})).await?;
+            let cookies = answer["cookies"].as_array().context("cookies")?;
+            if cookies.iter().any(|cookie| cookie["name"] == name) == is_there {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the cookie {name} is there: {}", !is_there);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// Types into a field.
     ///
     /// # Errors

@@ -53,3 +53,23 @@ pub async fn wait_for(address: &str, count: usize) -> Vec<Mail> {
         sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Waits for the mail to an address with this subject, and returns the part of the page's
+/// address in its link, such as `#/notice/…`.
+///
+/// # Panics
+/// When it does not arrive, or has no link to the page.
+pub async fn link_for(address: &str, subject: &str) -> String {
+    let mut count = 1;
+    loop {
+        let mails = wait_for(address, count).await;
+        let Some(mail) = mails.iter().find(|mail| mail.subject == subject) else {
+            count = mails.len() + 1;
+            continue;
+        };
+        let (_, link) = mail.body_text.split_once("#/").expect("a link to the page");
+        let link = link.split_whitespace().next().unwrap_or_default();
+        remember(&[link.rsplit('/').next().unwrap_or_default()]);
+        return format!("#/{link}");
+    }
+}

@@ -109,6 +109,24 @@ impl Person {
         self.browser.click("button[type=submit]").await
     }
 
+    /// Types into the field with this label.
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub async fn fill(&self, label: &str, text: &str) -> Result<()> {
+        let label = json!(label);
+        let mark = format!(
+            "(() => {{
+                const found = [...document.querySelectorAll('label[for]')].filter((it) => it.textContent.trim() === {label});
+                document.querySelectorAll('[data-fill]').forEach((it) => it.removeAttribute('data-fill'));
+                found.forEach((it) => it.control?.setAttribute('data-fill', ''));
+                return found.length === 1 && found[0].control !== null;
+            }})()"
+        );
+        self.browser.until(&mark).await?;
+        self.browser.write("[data-fill]", text).await
+    }
+
     /// Presses what has this name, as soon as there is exactly one.
     ///
     /// # Errors

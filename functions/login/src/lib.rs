@@ -258,7 +258,7 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         verified.verify(deps, request, &attempt.password, account.as_ref())?;
         let account = require_enabled(request, account)?;
         charges.take_pass().await?;
-        // Whoever has a pass reads the address's mail, which a password thief does not.
+        // A pass proves access to the address's mail, which a password thief lacks.
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
         let device = keys.identify(&account, devices, now);

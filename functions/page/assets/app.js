@@ -61,8 +61,8 @@ export class App {
   form = { isBusy: false, faults: {} };
   /** The choice to keep this device when signing out everywhere. */
   keepThis = true;
-  /** The sign-out with which the person left this device. @type {string | null} */
-  ownSignOut = null;
+  /** This device, once the person has signed out here. @type {string | null} */
+  leftDevice = null;
   /** True after a sign-in whose cookie the browser did not keep. */
   isWithoutCookie = false;
   /** Counts the reads of each list: only the latest answer counts. */
@@ -382,10 +382,11 @@ export class App {
   /** @param {() => Promise<import("./curfew.js").SignOut>} act */
   async #leave(act) {
     const retry = () => void this.#leave(act);
-    this.update({ leaving: { isBusy: true, problem: null, retry } });
     const { session } = this;
+    // Known before the answer, which may be lost.
+    this.update({ leaving: { isBusy: true, problem: null, retry }, leftDevice: session?.device.id ?? null });
     try {
-      this.update({ ownSignOut: (await act()).id });
+      await act();
     } catch (error) {
       // After a lost answer the session's state decides: if it has ended, the module
       // shows the sign-in view.

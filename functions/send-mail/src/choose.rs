@@ -11,13 +11,13 @@ use crate::{Deps, Error};
 pub enum Mail {
     /// The code that proves an address, for a new account.
     ConfirmAddress { code: String, link: String },
-    /// Somebody wanted a new account with an address that has one.
+    /// A new account was asked for with an address that has one.
     AddressTaken { link: String },
     /// The code with which an account is recovered.
     PasswordReset { code: String, link: String },
     /// The code that gives a few tries to sign in.
     Pass { code: String, link: String },
-    /// Somebody wanted to recover or sign in to an account that does not exist.
+    /// A recovery or a sign-in was asked for, and there is no such account.
     NoAccount { link: String },
     /// A device that was not known signed in.
     SignedIn { facts: Facts, link: String },
@@ -62,7 +62,7 @@ impl Mail {
 enum Owner {
     /// No account has it.
     Nobody,
-    /// An account has it that never proved it. Whoever proves it gets it.
+    /// An account has it that never proved it. The first to prove it gets it.
     Unconfirmed,
     /// An account has proven it.
     Confirmed,
@@ -104,7 +104,7 @@ fn of_notice(page: &str, notice: &Notice) -> Result<(Mail, Addressee), Error> {
     Ok((mail, addressee))
 }
 
-/// Returns the mail that somebody asked for.
+/// Returns the mail that was asked for.
 async fn of_challenge(
     deps: &Deps,
     message: &Message,

@@ -1,7 +1,7 @@
 //! Sends the mails of both queues: decides which mail a message becomes, renders it and
 //! hands it to SES.
 //!
-//! The only function that knows whether an address that somebody typed belongs to an
+//! The only function that knows whether an address that a person typed belongs to an
 //! account, and nobody waits for its answer. A message can come twice, and then the mail
 //! can, too.
 

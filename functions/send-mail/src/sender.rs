@@ -11,7 +11,7 @@ use crate::{Addressee, Rendered};
 /// The configuration sets, by which SES counts what comes back.
 #[derive(Debug, Clone)]
 pub struct ConfigurationSets {
-    /// For addresses that somebody typed.
+    /// For addresses that a person typed.
     pub unproven: String,
     /// For the addresses of accounts.
     pub proven: String,

@@ -553,7 +553,7 @@ export class Curfew {
           signed_out_at: document.signed_out_at,
           signed_out_by: document.signed_out_by ?? null,
         };
-        this.#inBackground(this.#end(session, ending));
+        this.#inBackground(this.#end(session, ending).then(() => this.#deleteCookie()));
         break;
       }
       case "session-expired":
@@ -631,6 +631,25 @@ export class Curfew {
     this.#notifyTabs();
     await this.#everyTabStopped();
     return this.#tryToWipe(ended);
+  }
+
+  /**
+   * Asks until the API has deleted the cookie of an ended session: a frame can't, and the
+   * first answer about a session that ended itself doesn't. A sign-in in any tab waits, so
+   * that no answer comes late and deletes its cookie.
+   */
+  async #deleteCookie() {
+    if (!this.#usesCookie) {
+      return;
+    }
+    await this.#exclusively(async () => {
+      for (let asked = 0; asked < 2 && (await this.#read("session")) === null; asked += 1) {
+        const problem = await this.#ask("GET", "/v1/session").catch((error) => error.problem);
+        if (problem !== "session-signed-out") {
+          return;
+        }
+      }
+    }, "sign-in");
   }
 
   /** Ends a session that expired or is unknown. Nothing is wiped. */
@@ -931,7 +950,7 @@ export class Curfew {
         signed_out_at: frame.signed_out_at,
         signed_out_by: frame.signed_out_by ?? null,
       };
-      this.#inBackground(this.#end(session, ending, socket));
+      this.#inBackground(this.#end(session, ending, socket).then(() => this.#deleteCookie()));
     } else if (frame?.type === "problem") {
       const { title = "the API refused a frame", status } = frame.problem ?? {};
       this.#report(new CurfewError(title, { status }));

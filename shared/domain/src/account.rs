@@ -51,7 +51,7 @@ pub struct Account {
     /// The account's id.
     pub id: AccountId,
     /// The e-mail address in its normal form, by which the account is found and mail is
-    /// sent. Empty if somebody else has proven the address, which this account never did.
+    /// sent. Empty if another account has proven the address, which this one never did.
     pub email: String,
     /// The hash of the account's password.
     pub password_hash: StoredHash,

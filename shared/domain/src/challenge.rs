@@ -1,4 +1,4 @@
-//! Challenges: how somebody proves that they read the mail of an address.
+//! Challenges: how a person proves that they read the mail of an address.
 //!
 //! Who asks gets a secret. The mail has a code, which works together with that secret
 //! only, so that the mail may be read on any device and is of no use to anybody else. A

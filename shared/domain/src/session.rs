@@ -40,8 +40,8 @@ pub enum SessionStatus {
     EndedByEpoch,
     /// The session has expired.
     Expired,
-    /// The account is disabled, and no sign-out has ended the session: somebody has
-    /// changed the row by hand.
+    /// The account is disabled, and no sign-out has ended the session: its row was
+    /// changed by hand.
     AccountDisabled,
 }
 

@@ -215,6 +215,15 @@ impl SignOut {
         }
     }
 
+    /// Creates the sign-out of every device of an account by an operator. It is a jump.
+    #[must_use]
+    pub fn by_operator(account: &Account, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            reason: Reason::SignedOut,
+            ..Self::of_recovered(account, now, random)
+        }
+    }
+
     /// Returns the details to show to a device that this sign-out ended.
     #[must_use]
     pub fn end_info(&self) -> EndInfo {
@@ -350,5 +359,18 @@ mod tests {
         assert_eq!(sign_out.reason, Reason::AccountDisabled);
         assert_eq!(sign_out.by, None);
         assert!(sign_out.ends(caller.device.session, caller.account.epoch));
+    }
+
+    #[test]
+    fn an_operator_ends_every_session_and_no_sign_out_in_between_prevents_it() {
+        let caller = fixtures::authenticated();
+        let sign_out = SignOut::by_operator(&caller.account, now(), [1; 10]);
+        assert_eq!(sign_out.scope, Scope::Global);
+        assert_eq!(sign_out.reason, Reason::SignedOut);
+        assert_eq!(sign_out.by, None);
+        assert!(sign_out.is_jump());
+        assert!(!sign_out.sets_password());
+        assert!(sign_out.ends(caller.device.session, caller.account.epoch));
+        assert!(sign_out.ends(caller.device.session, Epoch(caller.account.epoch.0 + 1000)));
     }
 }

@@ -73,6 +73,15 @@ impl Request {
         }
     }
 
+    /// Returns whether the browser has missed the answer to its page's own sign-out: its session
+    /// cookie has the token that the ended cookie has. The answer sets the one and deletes the
+    /// other, and no later session has this token.
+    #[must_use]
+    pub fn missed_own_sign_out(&self) -> bool {
+        let session = self.cookies(SESSION_COOKIE);
+        !session.is_empty() && session == self.cookies(ENDED_COOKIE)
+    }
+
     fn cookie_token(&self, cookie: &str) -> Result<Token, Problem> {
         let token = Token::parse(cookie).map_err(|_| Problem::TokenInvalid)?;
         if self.method() != "GET" || self.origin().is_some() {

@@ -51,7 +51,7 @@ where
 /// it does not stand beside another credential later. No other problem deletes it: a
 /// late answer about a replaced session would delete the cookie of the new one. So would
 /// one about a session that its own page has ended: the answer to that sign-out or
-/// sign-in has deleted or replaced the cookie.
+/// sign-in has deleted or replaced the cookie, unless the browser has missed it.
 fn refuse(request: &Request, problem: Problem) -> Answer {
     let has_signed_out = matches!(problem, Problem::SessionSignedOut { .. });
     let deletes_cookie = matches!(
@@ -61,7 +61,7 @@ fn refuse(request: &Request, problem: Problem) -> Answer {
             ..
         } | Problem::SessionExpired
             | Problem::AccountDisabled
-    );
+    ) || (has_signed_out && request.missed_own_sign_out());
     let mut answer = Answer::from(problem);
     if let Some(token) = request.cookies(SESSION_COOKIE).first() {
         if deletes_cookie {

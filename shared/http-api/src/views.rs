@@ -19,7 +19,7 @@ pub struct AccountView {
     #[schema(value_type = String, format = Uuid)]
     pub id: String,
     /// The e-mail address, in its normal form. Empty if it was never confirmed here and
-    /// somebody has proven since that it is theirs.
+    /// another account has proven since that it is theirs.
     #[schema(example = "lea@example.com")]
     pub email: String,
 }

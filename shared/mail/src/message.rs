@@ -11,11 +11,11 @@ use crate::Language;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
-    /// Somebody wants an account with this address.
+    /// A request for an account with this address.
     ConfirmAddress(Challenge),
-    /// Somebody has forgotten the password of the account of this address.
+    /// A request to recover the account of this address.
     PasswordReset(Challenge),
-    /// Somebody who can't sign in asks for a few tries of their own.
+    /// A request for a few tries of one's own to sign in.
     Pass(Challenge),
     /// Something happened to an account that its owner should know.
     Notice(Box<Notice>),
@@ -34,7 +34,7 @@ pub struct Challenge {
     /// The secret of a link that works wherever it is opened. Only a recovery's mail has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_secret: Option<String>,
-    /// The language of whoever asked.
+    /// The language of the request.
     pub language: Language,
 }
 

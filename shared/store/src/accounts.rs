@@ -1,4 +1,4 @@
-//! Registering, finding, rehashing and enabling accounts.
+//! Registering, finding, listing, rehashing and enabling accounts.
 
 use domain::account::Account;
 use domain::password::StoredHash;
@@ -6,7 +6,7 @@ use domain::{AccountId, EmailAddress};
 
 use aws_sdk_dynamodb::types::Put;
 
-use crate::attributes::{built, string};
+use crate::attributes::{ACCOUNT_ID, Item, Reader, built, string};
 use crate::error::StoreError;
 use crate::rows::account;
 use crate::writes::{self, Write, WriteOutcome};
@@ -19,6 +19,17 @@ pub enum RegisterOutcome {
     Registered,
     /// Another account has the address; nothing was written.
     AddressTaken,
+}
+
+/// A page of the ids of all accounts.
+#[derive(Debug)]
+pub struct AccountPage {
+    /// The ids, in no order.
+    pub accounts: Vec<AccountId>,
+    /// The keys that are no ids.
+    pub malformed: Vec<String>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
 }
 
 impl Store {
@@ -64,6 +75,49 @@ impl Store {
         item.as_ref().map(account::account_of_identity).transpose()
     }
 
+    /// Returns a page of the ids of all accounts, for an operator. No function may scan.
+    ///
+    /// `Scan` of Accounts, consistent, with the key alone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the read failed.
+    pub async fn account_page(
+        &self,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<AccountPage, StoreError> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.accounts)
+            .projection_expression(ACCOUNT_ID)
+            .consistent_read(true)
+            .limit(limit)
+            .set_exclusive_start_key(
+                after.map(|after| Item::from([(ACCOUNT_ID.to_owned(), string(after))])),
+            );
+        let output = scan
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("Scan", error))?;
+        let mut page = AccountPage {
+            accounts: Vec::new(),
+            malformed: Vec::new(),
+            next: None,
+        };
+        for item in output.items.unwrap_or_default() {
+            let key = Reader::new("Accounts", &item).string(ACCOUNT_ID)?;
+            match key.parse() {
+                Ok(account) => page.accounts.push(account),
+                Err(_) => page.malformed.push(key),
+            }
+        }
+        if let Some(last) = output.last_evaluated_key {
+            page.next = Some(Reader::new("Accounts", &last).string(ACCOUNT_ID)?);
+        }
+        Ok(page)
+    }
+
     /// Replaces the hash of a password by a hash of the same password with other
     /// parameters. The epoch does not change.
     ///
@@ -88,7 +142,7 @@ impl Store {
 
     /// Enables an account that [`Store::disable`] disabled, or one that is enabled. Its
     /// earlier sessions stay ended: disabling has moved the epoch on. For one whose row
-    /// was disabled by hand, call [`Store::disable`] first.
+    /// was disabled by hand, call [`Store::end_sessions`] first.
     ///
     /// `UpdateItem` of Accounts (`account_id`), only if the row exists; `Stale` if
     /// not. A replay changes nothing.

@@ -33,7 +33,7 @@ mod stream;
 mod sweep;
 mod tickets;
 
-pub use accounts::RegisterOutcome;
+pub use accounts::{AccountPage, RegisterOutcome};
 pub use acknowledge::AcknowledgeOutcome;
 pub use attempts::{Charge, Charged};
 pub use check::{ResolvedStatus, Rows, SessionKey};

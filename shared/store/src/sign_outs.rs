@@ -129,6 +129,29 @@ impl Store {
             .await
     }
 
+    /// Ends every session of an account for an operator, whose sign-out is a jump: no other
+    /// sign-out that is written in between gets in its way. A disabled account stays
+    /// disabled.
+    ///
+    /// One transaction: Accounts (`account_id`), whose epoch jumps and whose kept session
+    /// goes, only if the epoch is still before the jump; Receipts (the header and the
+    /// record). The sign-out's id is the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn end_sessions(
+        &self,
+        sign_out: &SignOut,
+        limits: &Limits,
+    ) -> Result<WriteOutcome, StoreError> {
+        let next = sign_out.last_ended().map_or(Epoch::FIRST, Epoch::next);
+        let update = account::is_before(next)
+            .update(&self.tables.accounts, account::key(sign_out.account))
+            .update_expression("SET epoch = :next REMOVE kept_session");
+        let update = Write::Update(built(update.build()));
+        self.act(vec![update], sign_out, limits).await
+    }
+
     async fn end_epoch_as(
         &self,
         caller: &Authenticated,

@@ -4,3 +4,4 @@
 mod conformance;
 mod package;
 mod pages;
+mod terminal;

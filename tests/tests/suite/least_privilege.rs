@@ -457,6 +457,7 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
             CHECK,
             MARK,
             &[
+                "UpdateItem Devices.recognized_until",
                 "PutItem Receipts",
                 "GetItem Notices",
                 "Query Notices",

@@ -28,6 +28,7 @@ mod moments;
 mod nothing_lost;
 mod notices;
 mod openapi;
+mod operate;
 mod packages;
 mod page;
 mod races;

@@ -599,7 +599,7 @@ async fn a_new_device_is_told_by_a_mail_whose_link_ends_it_in_the_deployed_stack
     assert!(thief.is_signed_in().await, "looking changes nothing");
     person.press("It was not me: sign it out").await.unwrap();
     person
-        .reads("Whoever signed in knows your password.")
+        .reads("This sign-in used your password.")
         .await
         .unwrap();
     assert_eq!(thief.ended().await["reason"], "signed_out");

@@ -4,5 +4,6 @@
 mod attacks;
 mod files;
 mod look;
+mod mails;
 mod old;
 mod stories;

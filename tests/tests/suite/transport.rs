@@ -193,6 +193,30 @@ async fn a_late_answer_about_a_session_that_ended_itself_leaves_the_cookie_of_th
 }
 
 #[tokio::test]
+async fn a_page_that_missed_the_answer_to_its_own_sign_out_loses_the_dead_cookie() {
+    let (app, [page, other]) = TestApp::with_devices().await;
+    let _ = app.bundle.sign_out_this(&page.token).await;
+    let send = async |event, cookies: &str| {
+        let event = with_cookie(event, "__Host-curfew", cookies);
+        app.bundle.send(event).await
+    };
+    let who_am_i = || event("GET", "/v1/session", None, None);
+    let ended = cookie(ENDED_COOKIE, &page.token, 86400);
+    let both = format!("{0}; __Host-curfew-ended={0}", page.token);
+    let later = format!("{}; __Host-curfew-ended={}", other.token, page.token);
+
+    let first = send(who_am_i(), &page.token).await;
+    let second = send(who_am_i(), &both).await;
+    let of_a_later_one = send(who_am_i(), &later).await;
+
+    // The first may be a late answer. The second proves what the browser has missed.
+    assert_eq!(first.cookies, [&*ended]);
+    assert_eq!(second.cookies, [CLEARED_SESSION_COOKIE, &*ended]);
+    assert_eq!(of_a_later_one.status_code, 200);
+    assert_eq!(of_a_later_one.cookies, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_ended_cookie_of_another_sign_out_gives_way_to_the_session_cookie() {
     let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
     app.sign_out_device(&laptop, &tv).await;

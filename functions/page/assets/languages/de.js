@@ -114,7 +114,9 @@ export default {
   "receipt.title": "Beleg einer Abmeldung",
   "receipt.by": "Von „{name}“",
   "receipt.by_operator": "Vom Dienst",
-  "receipt.why.signed_out": "Von einer Person abgemeldet",
+  "receipt.by_mail": "Über den Link in einer Mail",
+  "receipt.by_guesses": "Vom Dienst, nach zehn falschen Passwörtern",
+  "receipt.why.signed_out": "Abgemeldet",
   "receipt.why.password_changed": "Das Passwort wurde geändert",
   "receipt.why.account_disabled": "Das Konto wurde gesperrt",
   "receipt.why.recovered": "Das Konto wurde über seine Adresse wiederhergestellt",
@@ -165,7 +167,7 @@ export default {
   "password.unknown":
     "Es kam keine Antwort, das Passwort kann also geändert sein. Versuche es noch einmal: Wird das aktuelle abgewiesen, gilt das neue.",
 
-  "messages.title": "Nachrichten von uns",
+  "messages.title": "Nachrichten",
   "messages.lead": "Das sind die Mails, die wir dir geschickt haben. Eine Mail mit einer anderen Kennung ist nicht von uns.",
   "messages.none": "Wir haben dir keine Mail geschickt.",
   "messages.more": "Mehr Nachrichten zeigen",
@@ -186,9 +188,12 @@ export default {
   "notice.done_text.end": "Das Gerät wird ab jetzt abgewiesen.",
   "notice.done.mine": "Danke",
   "notice.done_text.mine": "Wir kennen dieses Gerät ab jetzt.",
-  "notice.next": "Wer sich angemeldet hat, kennt dein Passwort. Wähle jetzt ein neues und melde alle Geräte ab.",
-  "notice.missing":
-    "Dieser Link funktioniert nicht: Er wurde benutzt, ist älter als sieben Tage oder unvollständig. Deine Geräte zeigen, wer angemeldet ist.",
+  "notice.next": "Diese Anmeldung hat dein Passwort benutzt. Wähle jetzt ein neues: Das meldet alle Geräte ab.",
+  "notice.new_password": "Neues Passwort wählen",
+  "notice.done.missing": "Dieser Link funktioniert nicht",
+  "notice.done_text.missing":
+    "Er wurde benutzt, ist älter als sieben Tage oder unvollständig. Deine Geräte zeigen, wer angemeldet ist.",
+  "notice.devices": "Deine Geräte ansehen",
   "notice.reference": "Kennung {reference}: Die Mail zeigt dieselbe.",
 
   "ended.signed_out_by": "Du wurdest am {date} von „{name}“ abgemeldet.",
@@ -231,6 +236,7 @@ export default {
   "code.elsewhere": "Gib diesen Code dort ein, wo du begonnen hast. Hier bewirkt er nichts, und niemand sonst soll ihn bekommen.",
   "recover.title": "Wähle ein neues Passwort",
   "recover.lead": "Das meldet alle Geräte ab und beendet, was jemand anderes in deinem Konto eingerichtet hat.",
+  "recover.without": "Zurück zur Anmeldung",
   "recover.submit": "Passwort speichern",
   "recover.done": "Das Passwort ist gespeichert, und alle Geräte wurden abgemeldet. Melde dich damit an.",
   "ended.not_you": "Konto wiederherstellen",
@@ -240,5 +246,6 @@ export default {
   "problem.code": "Ein Code hat acht Buchstaben und Ziffern.",
   "sign_in.no_way_in": "Kommst du nicht hinein?",
   "pass.title": "Mit einem Code anmelden",
+  "pass.without": "Ohne Code anmelden",
   "pass.lead": "Wenn andere es zu oft versucht haben, gibt dir ein Code per E-Mail fünf eigene Versuche. Dein Passwort brauchst du trotzdem.",
 };

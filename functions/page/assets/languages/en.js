@@ -113,7 +113,9 @@ export default {
   "receipt.title": "Receipt of a sign-out",
   "receipt.by": "By “{name}”",
   "receipt.by_operator": "By the service",
-  "receipt.why.signed_out": "Signed out by a person",
+  "receipt.by_mail": "By the link in a mail",
+  "receipt.by_guesses": "By the service, after ten wrong passwords",
+  "receipt.why.signed_out": "Signed out",
   "receipt.why.password_changed": "The password was changed",
   "receipt.why.account_disabled": "The account was disabled",
   "receipt.why.recovered": "The account was recovered by its address",
@@ -151,7 +153,7 @@ export default {
 
   "password.title": "Change password",
   "password.lead":
-    "This signs out every other device too, and this one if you choose so. Use it if somebody else may know your password.",
+    "This signs out every other device too, and this one if you choose so. Use it if someone else may know your password.",
   "password.current": "Current password",
   "password.new": "New password",
   "password.keep": "Keep this device signed in",
@@ -161,7 +163,7 @@ export default {
   "password.unknown":
     "There was no answer, so the password may have been changed. Try again: if the current password is refused, the new one counts.",
 
-  "messages.title": "Messages we sent you",
+  "messages.title": "Messages",
   "messages.lead": "These are the mails that we sent you. A mail with another reference is not from us.",
   "messages.none": "We have not sent you any mail.",
   "messages.more": "Show more messages",
@@ -182,9 +184,11 @@ export default {
   "notice.done_text.end": "The device is refused from now on.",
   "notice.done.mine": "Thank you",
   "notice.done_text.mine": "We know this device from now on.",
-  "notice.next": "Whoever signed in knows your password. Choose a new one now, and sign out everywhere.",
-  "notice.missing":
-    "This link does not work: it was used, is older than seven days, or is not complete. Your devices show who is signed in.",
+  "notice.next": "This sign-in used your password. Choose a new one now: that signs out every device.",
+  "notice.new_password": "Choose a new password",
+  "notice.done.missing": "This link does not work",
+  "notice.done_text.missing": "It was used, is older than seven days, or is not complete. Your devices show who is signed in.",
+  "notice.devices": "See your devices",
   "notice.reference": "Reference {reference}: the mail shows the same.",
 
   "ended.signed_out_by": "You were signed out on {date} by “{name}”.",
@@ -226,6 +230,7 @@ export default {
   "code.elsewhere": "Type this code where you started. Here it can do nothing, and nobody else should get it.",
   "recover.title": "Choose a new password",
   "recover.lead": "This signs out every device, and ends whatever anyone else has set up in your account.",
+  "recover.without": "Back to sign-in",
   "recover.submit": "Set the password",
   "recover.done": "The password is set, and every device was signed out. Sign in with it.",
   "ended.not_you": "Recover the account",
@@ -235,5 +240,6 @@ export default {
   "problem.code": "A code has eight letters and digits.",
   "sign_in.no_way_in": "Can't get in?",
   "pass.title": "Sign in with a code",
+  "pass.without": "Sign in without a code",
   "pass.lead": "If others have tried too often, a code by mail gives you five tries of your own. You need your password, too.",
 };

@@ -121,7 +121,9 @@ export default {
   "receipt.title": "Comprobante de cierre de sesión",
   "receipt.by": "Desde «{name}»",
   "receipt.by_operator": "Por el servicio",
-  "receipt.why.signed_out": "Lo pidió una persona",
+  "receipt.by_mail": "Con el enlace de un correo",
+  "receipt.by_guesses": "Por el servicio, tras diez contraseñas incorrectas",
+  "receipt.why.signed_out": "Sesión cerrada",
   "receipt.why.password_changed": "Se cambió la contraseña",
   "receipt.why.account_disabled": "Se desactivó la cuenta",
   "receipt.why.recovered": "La cuenta se recuperó con su dirección",
@@ -173,7 +175,7 @@ export default {
   "password.unknown":
     "No hubo respuesta, así que puede que la contraseña haya cambiado. Inténtalo de nuevo: si se rechaza la actual, vale la nueva.",
 
-  "messages.title": "Mensajes que te enviamos",
+  "messages.title": "Mensajes",
   "messages.lead": "Estos son los correos que te enviamos. Un correo con otra referencia no es nuestro.",
   "messages.none": "No te hemos enviado ningún correo.",
   "messages.more": "Mostrar más mensajes",
@@ -194,9 +196,12 @@ export default {
   "notice.done_text.end": "El dispositivo se rechaza desde ahora.",
   "notice.done.mine": "Gracias",
   "notice.done_text.mine": "Desde ahora conocemos este dispositivo.",
-  "notice.next": "Quien inició sesión conoce tu contraseña. Elige ahora una nueva y cierra la sesión en todas partes.",
-  "notice.missing":
-    "Este enlace no funciona: ya se usó, tiene más de siete días o está incompleto. Tus dispositivos muestran quién tiene la sesión iniciada.",
+  "notice.next": "Este inicio de sesión usó tu contraseña. Elige ahora una nueva: se cerrará la sesión en todos los dispositivos.",
+  "notice.new_password": "Elegir una contraseña nueva",
+  "notice.done.missing": "Este enlace no funciona",
+  "notice.done_text.missing":
+    "Ya se usó, tiene más de siete días o está incompleto. Tus dispositivos muestran quién tiene la sesión iniciada.",
+  "notice.devices": "Ver tus dispositivos",
   "notice.reference": "Referencia {reference}: el correo muestra la misma.",
 
   "ended.signed_out_by": "Tu sesión se cerró el {date} desde «{name}».",
@@ -238,6 +243,7 @@ export default {
   "code.elsewhere": "Escribe este código donde empezaste. Aquí no sirve de nada, y nadie más debe tenerlo.",
   "recover.title": "Elige una contraseña nueva",
   "recover.lead": "Esto cierra la sesión en todos los dispositivos y elimina lo que otra persona haya configurado en tu cuenta.",
+  "recover.without": "Volver a iniciar sesión",
   "recover.submit": "Guardar la contraseña",
   "recover.done": "La contraseña está guardada y se cerró la sesión en todos los dispositivos. Inicia sesión con ella.",
   "ended.not_you": "Recuperar la cuenta",
@@ -247,5 +253,6 @@ export default {
   "problem.code": "Un código tiene ocho letras y cifras.",
   "sign_in.no_way_in": "¿No puedes entrar?",
   "pass.title": "Inicia sesión con un código",
+  "pass.without": "Iniciar sesión sin código",
   "pass.lead": "Si otros lo intentaron demasiadas veces, un código por correo te da cinco intentos propios. También necesitas tu contraseña.",
 };

@@ -16,7 +16,7 @@ import { skeletons, trouble } from "./devices.js";
  */
 
 /** @typedef {{ app: App, secret: string }} Props */
-/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | null }} State */
+/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "missing" | null }} State */
 
 /** @extends {Component<Props, State>} */
 class NoticeView extends Component {
@@ -49,6 +49,7 @@ class NoticeView extends Component {
       return;
     }
     this.setState({ isBusy: true, problem: null });
+    /** @type {string | null} */
     let key = "problem.no_answer";
     try {
       const answer = await fetch(new URL(`v1/notices/${path}`, app.api), {
@@ -59,9 +60,13 @@ class NoticeView extends Component {
       });
       if (answer.ok) {
         done(await answer.json());
-        key = "";
+        key = null;
+      } else if (answer.status === 404) {
+        this.setState({ done: "missing" });
+        app.focus("h1");
+        key = null;
       } else {
-        key = answer.status === 404 ? "notice.missing" : "problem.unavailable";
+        key = "problem.unavailable";
       }
     } catch (error) {
       console.warn(error);
@@ -126,13 +131,19 @@ class NoticeView extends Component {
 
 /**
  * @param {App} app
- * @param {"end" | "mine"} done
+ * @param {"end" | "mine" | "missing"} done
  */
 function answered(app, done) {
+  if (done === "missing") {
+    return html`
+      <p class="lead">${app.say("notice.done_text.missing")}</p>
+      <p><a class="button" href="#/">${app.say("notice.devices")}</a></p>
+    `;
+  }
   return html`
     <p class="outcome done">${sign("done")} <span>${app.say(`notice.done_text.${done}`)}</span></p>
     ${done === "end" && html`<p>${app.say("notice.next")}</p>`}
-    ${done === "end" && html`<p><a href="#/password">${app.say("nav.password")}</a></p>`}
+    ${done === "end" && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
   `;
 }
 

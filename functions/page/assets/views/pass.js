@@ -18,7 +18,7 @@ export function pass(app) {
       <h1 tabindex="-1">${app.say("pass.title")}</h1>
       <p class="lead">${app.say("pass.lead")}</p>
       ${asked === null ? addressForm(app, "pass", (email) => app.curfew.requestPass({ email })) : proof(app, asked)}
-      <p class="aside"><a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
+      <p class="aside"><a href="#/">${app.say("pass.without")}</a></p>
     </div>
   `;
 }

@@ -26,7 +26,7 @@ export function receipt(app) {
 function content(app, shown) {
   return html`
     <p class="totals">${totals(app, shown.total)}</p>
-    <p>${app.language.date(shown.requested_at)} · ${who(app, shown)} · ${app.say(`receipt.why.${shown.reason}`)}</p>
+    <p>${app.language.date(shown.requested_at)} · ${cause(app, shown)}</p>
     <p>${refused(app, shown)}</p>
     <ul class="cards">
       ${shown.devices.map(
@@ -50,13 +50,16 @@ function content(app, shown) {
   `;
 }
 
-/**
- * @param {App} app
- * @param {Receipt} shown
- */
-function who(app, shown) {
-  const name = shown.requested_by?.name;
-  return name === undefined ? app.say("receipt.by_operator") : app.say("receipt.by", { name });
+/** By whom and why. @param {App} app @param {Receipt} shown */
+function cause(app, { requested_by: by, reason, scope }) {
+  const why = app.say(`receipt.why.${reason}`);
+  if (reason === "recovered") {
+    return why;
+  }
+  // Without a device: a notice's link ends one, wrong passwords end their own, an operator ends all.
+  /** @type {Record<string, string>} */
+  const others = reason === "signed_out" ? { device: "receipt.by_mail", local: "receipt.by_guesses" } : {};
+  return `${by ? app.say("receipt.by", { name: by.name }) : app.say(others[scope] ?? "receipt.by_operator")} · ${why}`;
 }
 
 /**
@@ -87,7 +90,7 @@ function state(app, device) {
 async function copy(app, shown) {
   const lines = [
     `${app.say("receipt.title")}, ${app.language.date(shown.requested_at)} (${shown.id})`,
-    `${who(app, shown)} · ${app.say(`receipt.why.${shown.reason}`)}`,
+    cause(app, shown),
     totals(app, shown.total),
     refused(app, shown),
     ...shown.devices.map((device) => `- ${device.name}: ${state(app, device)}`),

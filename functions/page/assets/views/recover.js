@@ -15,7 +15,7 @@ export function recover(app) {
       <h1 tabindex="-1">${app.say("recover.title")}</h1>
       <p class="lead">${app.say("recover.lead")}</p>
       ${isFirst ? addressForm(app, "recovery", (email) => app.curfew.requestPasswordReset({ email })) : proof(app, link, asked)}
-      <p class="aside"><a href="#/">${app.say("sign_up.to_sign_in")}</a></p>
+      <p class="aside"><a href="#/">${app.say("recover.without")}</a></p>
     </div>
   `;
 }

@@ -73,7 +73,7 @@ function sentence(app, ended) {
     return isRecovered ? html`${said} <a href="#/forgotten">${app.say("ended.not_you")}</a>` : said;
   }
   const by = ended.signed_out_by;
-  if (app.ownSignOut !== null && app.ownSignOut === ended.sign_out) {
+  if (by && by.id === app.leftDevice) {
     return app.say("ended.self");
   }
   return by ? app.say("ended.signed_out_by", { date, name: by.name }) : app.say("ended.signed_out", { date });

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::Secret;
 use crate::answer::{Answer, NoAnswer, SessionCheck};
 use crate::connector::{AddressError, Connector, address};
+use crate::{Proof, Secret};
 
 /// The time for an answer, cold starts on a busy machine included.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -140,6 +140,7 @@ impl Api {
         credentials: &Credentials,
         device: &DeviceInfo,
         key: Option<&Secret>,
+        pass: Option<&Proof>,
     ) -> Result<Answer, NoAnswer> {
         let mut body = json!({
             "email": credentials.email,
@@ -148,6 +149,9 @@ impl Api {
         });
         if let Some(key) = key {
             body["device_key"] = key.reveal().into();
+        }
+        if let Some(pass) = pass {
+            body["pass"] = pass.to_json();
         }
         self.call(Method::POST, "/v1/login")
             .json(&body)

@@ -10,8 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::session_task::{Control, SessionTask};
 use crate::{
-    Answer, Api, Credentials, DeviceInfo, EndReason, Error, Event, NoAnswer, Secret, Session,
-    Storage, Timing, device_key,
+    Answer, Api, Credentials, DeviceInfo, EndReason, Error, Event, NoAnswer, Proof, Secret,
+    Session, Storage, Timing, device_key,
 };
 
 /// The settings of a device.
@@ -66,6 +66,12 @@ impl Client {
         (client, receiver)
     }
 
+    /// Returns the API that the device calls.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.settings.api
+    }
+
     /// Returns the session, as long as the device has one.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
@@ -85,6 +91,27 @@ impl Client {
     /// # Errors
     /// When the API refuses, can't be reached, or the storage fails.
     pub async fn sign_in(&mut self, credentials: &Credentials) -> Result<Session, Error> {
+        self.sign_in_as(credentials, None).await
+    }
+
+    /// Signs in as [`sign_in`](Self::sign_in) with a pass, for which
+    /// [`Api::request_pass`] asks.
+    ///
+    /// # Errors
+    /// As [`sign_in`](Self::sign_in).
+    pub async fn sign_in_with_pass(
+        &mut self,
+        credentials: &Credentials,
+        pass: &Proof,
+    ) -> Result<Session, Error> {
+        self.sign_in_as(credentials, Some(pass)).await
+    }
+
+    async fn sign_in_as(
+        &mut self,
+        credentials: &Credentials,
+        pass: Option<&Proof>,
+    ) -> Result<Session, Error> {
         let email = &credentials.email;
         let stored = self.storage().device_key_of(email);
         let stored = stored.map_err(Error::storage)?;
@@ -98,7 +125,7 @@ impl Client {
             stored.map_err(Error::storage)?;
         }
         let Settings { api, device, .. } = &self.settings;
-        let answer = api.sign_in(credentials, device, Some(&key)).await?;
+        let answer = api.sign_in(credentials, device, Some(&key), pass).await?;
         // A mistyped address must not use up the place of an account's key.
         if is_first && answer.is_refusal() {
             let removed = self.storage().remove_key(email);

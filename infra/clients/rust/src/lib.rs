@@ -49,11 +49,15 @@
 //! # }
 //! ```
 //!
+//! A person who can't sign in gets a code by mail: [`Api::request_password_reset`] and
+//! [`Api::request_pass`].
+//!
 //! It is a crate for Tokio, and trusts the certificate roots of browsers.
 
 mod answer;
 mod api;
 mod client;
+mod codes;
 mod connector;
 mod device_key;
 mod error;
@@ -70,6 +74,7 @@ use serde::{Deserialize, Serialize};
 pub use answer::{Answer, NoAnswer, SessionCheck};
 pub use api::{Api, Call, Credentials, DeviceInfo};
 pub use client::{Client, Settings};
+pub use codes::Proof;
 pub use connector::AddressError;
 pub use error::Error;
 pub use socket::{Frame, Socket, SocketError};

@@ -53,6 +53,7 @@ impl Device {
                 self.quit();
                 return Ok(true);
             }
+            words if self.run_code_command(words).await => {}
             _ => self
                 .screen
                 .say(&format!("Unknown command. Commands: {COMMANDS}")),

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use curfew_client::{
-    Api, Client, Credentials, DeviceInfo, EndReason, Event, Settings, SignedOut, Storage, Timing,
+    Api, Client, Credentials, DeviceInfo, EndReason, Event, Proof, Settings, SignedOut, Storage,
+    Timing,
 };
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
+use crate::codes::Challenges;
 use crate::commands::{COMMANDS, Receipt};
 use crate::film::{Fetched, Projector};
 use crate::player::Player;
@@ -39,7 +41,9 @@ pub(crate) struct Device {
     pub(crate) receipt: Receipt,
     name: String,
     folder: PathBuf,
-    credentials: Credentials,
+    pub(crate) credentials: Credentials,
+    /// What codes in mails work with.
+    pub(crate) challenges: Challenges,
     events: UnboundedReceiver<Event>,
     is_connected: bool,
     is_offline: bool,
@@ -80,6 +84,7 @@ impl Device {
             name: arguments.name.clone(),
             folder,
             credentials: place.credentials,
+            challenges: Challenges::default(),
             events,
             is_connected: false,
             is_offline: arguments.offline,
@@ -95,7 +100,9 @@ impl Device {
             self.screen.say("No network. Type online to connect.");
             self.wait_for_network(&mut lines).await?;
         }
-        self.sign_in().await?;
+        if let Err(failed) = self.sign_in().await {
+            self.wait_for_way_in(failed, &mut lines).await?;
+        }
         let (mut frames, mut polls) = (ticks(FRAME), ticks(RECEIPT_POLL));
         loop {
             tokio::select! {
@@ -138,12 +145,21 @@ impl Device {
     }
 
     /// Signs in, unless a stored session is resumed, and starts to play.
-    async fn sign_in(&mut self) -> Result<()> {
+    pub(crate) async fn sign_in(&mut self) -> Result<()> {
+        self.sign_in_as(None).await
+    }
+
+    /// Signs in, with a pass if there is one.
+    pub(crate) async fn sign_in_as(&mut self, pass: Option<&Proof>) -> Result<()> {
         if self.client.session().is_some() {
             self.screen.say("Still signed in from before.");
         } else {
             let had_key = self.has_key()?;
-            let session = self.client.sign_in(&self.credentials).await;
+            let (client, credentials) = (&mut self.client, &self.credentials);
+            let session = match pass {
+                None => client.sign_in(credentials).await,
+                Some(pass) => client.sign_in_with_pass(credentials, pass).await,
+            };
             session.context("Sign-in failed")?;
             let again = if had_key { " as the same device" } else { "" };
             let email = &self.credentials.email;

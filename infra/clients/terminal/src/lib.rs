@@ -1,11 +1,12 @@
 //! `cargo run -- device`: a device in a terminal. It plays films until it is signed
 //! out, and takes a few commands.
 //!
-//! `device` is the device and its life, `commands` what its owner types, `player`
-//! and `film` what it plays, `screen` and `input` the terminal. `adapter` speaks
+//! `device` is the device and its life, `commands` what its owner types (`codes` when they
+//! can't sign in), `player` and `film` what it plays, `screen` and `input` the terminal. `adapter` speaks
 //! with the suite of clients instead.
 
 mod adapter;
+mod codes;
 mod commands;
 mod device;
 mod film;
@@ -24,7 +25,7 @@ use crate::device::Device;
 
 /// The options of `cargo run -- device`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = format!("Commands to type while it runs: {}", commands::COMMANDS))]
+#[command(after_help = format!("Commands to type while it runs: {}\nWithout a way in: {}", commands::COMMANDS, codes::COMMANDS))]
 pub struct Arguments {
     /// The name of the device. A device of the same name stays the same one.
     #[arg(long, default_value = "Hotel TV")]

@@ -50,6 +50,15 @@ pub(crate) fn may_jump(next: Epoch, verified: &StoredHash) -> Condition {
     }
 }
 
+/// Requires that the account exists and is still before this epoch.
+pub(crate) fn is_before(next: Epoch) -> Condition {
+    Condition {
+        expression: Cow::Borrowed("epoch < :next"),
+        names: &[],
+        values: vec![(":next", number(next.0))],
+    }
+}
+
 /// Requires that the account still has the password hash that was verified.
 pub(crate) fn has_password_hash(verified: &StoredHash) -> Condition {
     Condition {

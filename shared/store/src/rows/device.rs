@@ -301,6 +301,7 @@ fn state_to_attributes(device: &Device) -> Vec<(String, AttributeValue)> {
 pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
     let row = Reader::new(TABLE, item);
     let (state, epoch) = (state_from(&row)?, Epoch(row.number(EPOCH)?));
+    let session = row.id(SESSION_ID)?;
     let last_epoch = match state {
         DeviceState::SignedIn => row.parsed(SIGNED_IN_KEY, last_epoch_from)?,
         DeviceState::SignedOut(_) => epoch,
@@ -311,21 +312,10 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         info: info_from(&row)?,
         owner_name: row.string_opt(OWNER_NAME)?,
         reported_name: row.string_opt(REPORTED_NAME)?,
-        place: Place {
-            ip: row.string_opt(IP)?,
-            city: row.string_opt(CITY)?,
-            country: row.string_opt(COUNTRY)?,
-        },
-        active_place: Place {
-            ip: row.string_opt(ACTIVE_IP)?,
-            city: row.string_opt(ACTIVE_CITY)?,
-            country: row.string_opt(ACTIVE_COUNTRY)?,
-        },
-        session: row.id(SESSION_ID)?,
-        notice_session: match row.id_opt(NOTICE_SESSION)? {
-            Some(told) => told,
-            None => row.id(SESSION_ID)?,
-        },
+        place: place_from(&row, [IP, CITY, COUNTRY])?,
+        active_place: place_from(&row, [ACTIVE_IP, ACTIVE_CITY, ACTIVE_COUNTRY])?,
+        session,
+        notice_session: row.id_opt(NOTICE_SESSION)?.unwrap_or(session),
         token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
         key_hash: DeviceKeyHash::from_bytes(row.bytes(DEVICE_KEY_HASH)?),
         epoch,
@@ -343,6 +333,17 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
             count: row.number_opt(ACTS)?.unwrap_or_default(),
         },
+    })
+}
+
+fn place_from(
+    row: &Reader<'_>,
+    [ip, city, country]: [&'static str; 3],
+) -> Result<Place, StoreError> {
+    Ok(Place {
+        ip: row.string_opt(ip)?,
+        city: row.string_opt(city)?,
+        country: row.string_opt(country)?,
     })
 }
 

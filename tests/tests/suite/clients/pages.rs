@@ -10,6 +10,7 @@ use curfew_tests::inbox;
 use curfew_tests::routes::routes;
 use curfew_tests::stack::api_url;
 use http::Method;
+use http_api::SESSION_COOKIE;
 use serde_json::{Value, json};
 
 /// The keys that stay in a wiped page: the device key, the reason for the sign-in
@@ -489,6 +490,68 @@ async fn a_double_submit_makes_one_session() {
     );
 }
 
+/// Returns the accounts whose device keys the page has stored, the latest last.
+async fn keys_of(tv: &Screen) -> Vec<Value> {
+    let names = "JSON.parse(localStorage['curfew.device'] || '[]').map(([name]) => name)";
+    tv.value(names).await.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn two_accounts_in_turn_keep_one_device_key_each_and_a_refused_one_keeps_none() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let (first, second) = (Household::register().await, Household::register().await);
+    let mut devices = Vec::new();
+    for _ in 0..2 {
+        for household in [&first, &second] {
+            sign_in_at_once(&tv, household, 1).await;
+            devices.push(tv.value("curfew.session.device.id").await);
+        }
+    }
+    assert_eq!(devices[..2], devices[2..], "each account finds its device");
+    assert_ne!(devices[0], devices[1]);
+    let keys = keys_of(&tv).await;
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    assert_ne!(keys[0], keys[1]);
+
+    // A full storage: the key of the first account is the oldest of twenty.
+    let fill = "(() => {
+        const keys = JSON.parse(localStorage['curfew.device']);
+        const others = Array.from({ length: 18 }, (_, n) => [`other-${n}`, keys[0][1]]);
+        localStorage['curfew.device'] = JSON.stringify([keys[0], ...others, keys[1]]);
+    })()";
+    tv.value(fill).await;
+    let twenty = keys_of(&tv).await;
+    let mistyped = Household::unregistered();
+    let refused = "curfew.signIn(given).then(() => true, (error) => error.problem)";
+    let refused = tv.browser.value_of(refused, mistyped.credentials()).await;
+    assert_eq!(refused.unwrap(), "credentials-invalid");
+    assert_eq!(
+        keys_of(&tv).await,
+        twenty,
+        "a mistyped address costs no key"
+    );
+    let busy = Fault::Problem(503, "unavailable");
+    tv.network.fault(None, "/v1/login", busy, 1);
+    let unanswered = "curfew.signIn(given).then(() => true, (error) => error.status)";
+    let unanswered = tv.browser.value_of(unanswered, mistyped.credentials());
+    assert_eq!(unanswered.await.unwrap(), 503);
+    let more = keys_of(&tv).await;
+    assert!(more.contains(&keys[0]), "only a success drops the oldest");
+    assert_eq!(more.len(), 21);
+
+    sign_in_at_once(&tv, &first, 1).await;
+    assert_eq!(tv.value("curfew.session.device.id").await, devices[0]);
+    assert_eq!(keys_of(&tv).await.len(), 20);
+    sign_in_at_once(&tv, &Household::register().await, 1).await;
+    let kept = keys_of(&tv).await;
+    assert_eq!(kept.len(), 20);
+    // The one that was not answered has cost a place, too.
+    assert!(!kept.contains(&json!("other-1")), "the oldest gives way");
+    assert!(kept.contains(&json!("other-2")));
+    assert!(kept.contains(&keys[0]) && kept.contains(&keys[1]));
+}
+
 #[tokio::test]
 async fn two_tabs_that_sign_in_at_once_make_one_device() {
     let pages = Pages::serve().await.unwrap();
@@ -604,20 +667,56 @@ async fn a_refused_socket_is_reported_once() {
     tv.until("curfew.connected").await;
 }
 
+/// Opens a page with the cookie.
+async fn open_with_cookie(pages: &Pages) -> Screen {
+    let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
+    let network = Network::before(api_url()).await.unwrap();
+    // The cookie is for the site of the page only.
+    let api = network.api_url().replace("127.0.0.1", "api.page.localhost");
+    let tv = Screen {
+        browser: Browser::start(pages).await.unwrap(),
+        network,
+        page: format!("/films.html?api={api}&name=TV&transport=cookie&timing={quick}"),
+    };
+    tv.load().await;
+    tv
+}
+
+#[tokio::test]
+async fn a_page_with_a_cookie_whose_own_sign_out_was_not_answered_loses_the_cookie() {
+    let pages = Pages::serve().await.unwrap();
+    for is_deaf in [false, true] {
+        let tv = open_with_cookie(&pages).await;
+        let household = Household::register().await;
+        if is_deaf {
+            tv.network.deafen();
+        }
+        tv.sign_in(&household).await;
+        tv.browser.until_cookie(SESSION_COOKIE, true).await.unwrap();
+        let post = Some(Method::POST);
+        tv.network.fault(post, "/v1/sign-out", Fault::LostAnswer, 1);
+
+        let lost = tv
+            .value("curfew.signOut().catch((error) => error.status)")
+            .await;
+        assert_eq!(lost, 0);
+        tv.until("curfew.check().then((is) => is === false)").await;
+
+        tv.browser
+            .until_cookie(SESSION_COOKIE, false)
+            .await
+            .unwrap();
+        sign_in_at_once(&tv, &household, 1).await;
+        tv.browser.until_cookie(SESSION_COOKIE, true).await.unwrap();
+        assert_eq!(tv.value("curfew.check()").await, true);
+    }
+}
+
 #[tokio::test]
 async fn a_page_with_a_cookie_has_no_token_and_is_wiped_and_acknowledges() {
     let pages = Pages::serve().await.unwrap();
-    let quick = json!({ "reconnectCapMs": 1000, "reconnectBaseMs": 100 });
     for loses_frames in [false, true] {
-        let network = Network::before(api_url()).await.unwrap();
-        // The cookie is for the site of the page only.
-        let api = network.api_url().replace("127.0.0.1", "api.page.localhost");
-        let tv = Screen {
-            browser: Browser::start(&pages).await.unwrap(),
-            network,
-            page: format!("/films.html?api={api}&name=TV&transport=cookie&timing={quick}"),
-        };
-        tv.load().await;
+        let tv = open_with_cookie(&pages).await;
         let (owner, tv_id) = tv_and_owner(&tv).await;
         let stored = tv.value("JSON.stringify(localStorage)").await.to_string();
         assert!(
@@ -635,5 +734,10 @@ async fn a_page_with_a_cookie_has_no_token_and_is_wiped_and_acknowledges() {
         let why = tv.sign_in_screen().await;
         assert!(why.contains("by “"), "{why}");
         acknowledged(&owner, &sign_out, &tv_id).await;
+        // Also after a frame, which can delete no cookie.
+        tv.browser
+            .until_cookie(SESSION_COOKIE, false)
+            .await
+            .unwrap();
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 
 use curfew_tests::client::{Household, PHONE, TABLET, TV};
+use curfew_tests::inbox;
 use curfew_tests::person::Person;
 use serde_json::{Value, json};
 
@@ -94,6 +95,9 @@ async fn inspect_codes(person: &Person, email: &str) {
     ] {
         person.go(&format!("#/{view}")).await.unwrap();
         person.reads(title).await.unwrap();
+        if view != "sign-up" {
+            inspect(person, view, title).await;
+        }
         person.browser.write("#email", email).await.unwrap();
         person.press("Continue").await.unwrap();
         person.reads("Code in the mail").await.unwrap();
@@ -105,6 +109,26 @@ async fn inspect_codes(person: &Person, email: &str) {
         .await
         .unwrap();
     inspect(person, "code", "Code in the mail").await;
+    person.go("#/recover/cfl_secret").await.unwrap();
+    person.reads("New password").await.unwrap();
+    inspect(person, "recover", "Choose a new password").await;
+}
+
+/// Checks the views of the link in a notice, before and after the press.
+async fn inspect_notice(person: &Person, email: &str) {
+    let link = inbox::link_for(email, "A device signed in").await;
+    person.go(&link).await.unwrap();
+    person.reads("Nothing has changed yet.").await.unwrap();
+    inspect(person, "notice", "Was this you?").await;
+    person.press("It was not me: sign it out").await.unwrap();
+    person.reads("Choose a new password").await.unwrap();
+    begins(person).await;
+    inspect(person, "notice-ended", "Signed out").await;
+    person.go(&link).await.unwrap();
+    person.browser.value("location.reload()").await.unwrap();
+    person.go(&link).await.unwrap();
+    person.reads("This link does not work").await.unwrap();
+    inspect(person, "notice-missing", "This link does not work").await;
 }
 
 #[tokio::test]
@@ -159,15 +183,16 @@ async fn every_view_can_be_used_by_everybody() {
     person.reads("Hotel TV").await.unwrap();
     begins(&person).await;
     inspect(&person, "past", &format!("{title} · Past devices")).await;
-    person.press("Messages we sent you").await.unwrap();
+    person.press("Messages").await.unwrap();
     person.reads("These are the mails").await.unwrap();
     begins(&person).await;
-    let messages = format!("{title} · Messages we sent you");
+    let messages = format!("{title} · Messages");
     inspect(&person, "messages", &messages).await;
     person.press("Change password").await.unwrap();
     person.reads("Current password").await.unwrap();
     begins(&person).await;
     inspect(&person, "password", "Change password").await;
+    inspect_notice(&person, &household.email).await;
 }
 
 async fn inspect_from_right_to_left(person: &Person) {

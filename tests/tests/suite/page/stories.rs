@@ -1,12 +1,14 @@
 //! What a person does on the page, and what they read.
 
 use curfew_tests::client::{Household, PHONE, TV, unique};
-use curfew_tests::conformance::device_command;
+use curfew_tests::conformance::{Fault, Network, device_command};
 use curfew_tests::crowd::WrittenDevice;
 use curfew_tests::inbox;
 use curfew_tests::person::Person;
 use curfew_tests::snippets::Terminal;
 use curfew_tests::stack::{self, api_url};
+use http::Method;
+use http_api::SESSION_COOKIE;
 use serde_json::json;
 
 /// Loses the answers of all changes while `window.loses` is set: before they are sent,
@@ -228,6 +230,44 @@ async fn a_sign_out_whose_request_or_answer_is_lost_is_looked_up_and_not_guessed
     person.reads("Signed out. Not reached yet").await.unwrap();
 
     tv.ended().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_pages_own_sign_out_leaves_no_dead_cookie() {
+    let household = Household::register().await;
+    let network = Network::before(api_url()).await.unwrap();
+    let page = network.api_url().replace("127.0.0.1", "localhost");
+    let person = Person::open_at(format!("{page}/"), &[]).await.unwrap();
+    let (email, password) = (&household.email, &household.password);
+    person.sign_in(email, password).await.unwrap();
+    person.reads("This device").await.unwrap();
+    person
+        .browser
+        .until_cookie(SESSION_COOKIE, true)
+        .await
+        .unwrap();
+    let lost = (Some(Method::POST), "/v1/sign-out", Fault::LostAnswer);
+    network.fault(lost.0, lost.1, lost.2, 1);
+
+    person.press("Sign out").await.unwrap();
+    person.reads("Sign out this device?").await.unwrap();
+    person.press("Sign out").await.unwrap();
+
+    person.reads("You signed out.").await.unwrap();
+    person
+        .browser
+        .until_cookie(SESSION_COOKIE, false)
+        .await
+        .unwrap();
+    person.sign_in(email, password).await.unwrap();
+    person.reads("This device").await.unwrap();
+    person.browser.value("location.reload()").await.unwrap();
+    person.reads("No other device is signed in.").await.unwrap();
+    person
+        .browser
+        .until_cookie(SESSION_COOKIE, true)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! Codes in mails: a forgotten password, and a pass for a sign-in.
+//!
+//! Asking answers the same whether or not the address has an account. The code in the mail
+//! works only with the challenge of who asked for it.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::{Api, Error, Secret};
+
+/// A challenge, and the code in its mail.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// What asking has returned.
+    pub challenge: Secret,
+    /// The code as the person types it.
+    pub code: String,
+}
+
+impl Proof {
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "challenge": self.challenge.reveal(), "code": self.code })
+    }
+}
+
+impl Api {
+    /// Asks for a mail with a code for [`reset_password`](Self::reset_password). Returns its
+    /// challenge.
+    ///
+    /// # Errors
+    /// When the API refuses or can't be reached.
+    pub async fn request_password_reset(&self, email: &str) -> Result<Secret, Error> {
+        self.request_code("/v1/password-resets", email).await
+    }
+
+    /// Asks for a mail with a pass, with which a sign-in is not subject to the limits that
+    /// others have used up. Returns its challenge.
+    ///
+    /// # Errors
+    /// As [`request_password_reset`](Self::request_password_reset).
+    pub async fn request_pass(&self, email: &str) -> Result<Secret, Error> {
+        self.request_code("/v1/passes", email).await
+    }
+
+    /// Sets a new password, and signs out every device of the account.
+    ///
+    /// # Errors
+    /// When the API refuses or can't be reached.
+    pub async fn reset_password(&self, proof: &Proof, password: &Secret) -> Result<(), Error> {
+        let mut body = proof.to_json();
+        body["password"] = password.reveal().into();
+        let path = "/v1/password-resets/confirmations";
+        let answer = self.call(Method::POST, path).json(&body).send().await?;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(Error::from(&answer))
+        }
+    }
+
+    async fn request_code(&self, path: &str, email: &str) -> Result<Secret, Error> {
+        let body = json!({ "email": email });
+        let answer = self.call(Method::POST, path).json(&body).send().await?;
+        match answer.member("/challenge") {
+            Some(challenge) if answer.status == 202 => Ok(Secret::new(challenge)),
+            _ => Err(Error::from(&answer)),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The commands for an owner who can't sign in: a new password or a pass, by a code in a
+//! mail.
+
+use anyhow::{Error, Result};
+use curfew_client::{Proof, Secret};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::device::Device;
+
+/// The list of these commands.
+pub(crate) const COMMANDS: &str = "forgot · recover CODE NEW PASSWORD · pass · pass CODE";
+
+/// The challenges of the last mails that this device has asked for.
+#[derive(Default)]
+pub(crate) struct Challenges {
+    recovery: Option<Secret>,
+    pass: Option<Secret>,
+}
+
+impl Device {
+    /// Takes commands after a failed sign-in, until one of them signs in.
+    ///
+    /// # Errors
+    /// The failed sign-in, when the owner quits or nobody types.
+    pub(crate) async fn wait_for_way_in(
+        &mut self,
+        failed: Error,
+        lines: &mut UnboundedReceiver<String>,
+    ) -> Result<()> {
+        self.screen.say(&format!("{failed:#}."));
+        let commands = format!("Commands: {COMMANDS} · quit");
+        self.screen.say(&commands);
+        while self.client.session().is_none() {
+            let Some(line) = lines.recv().await else {
+                return Err(failed);
+            };
+            self.screen.typed();
+            match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                [] => {}
+                ["quit"] => return Err(failed),
+                words if self.run_code_command(words).await => {}
+                _ => self.screen.say(&format!("Unknown command. {commands}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one of these commands. Returns false if it is none of them.
+    pub(crate) async fn run_code_command(&mut self, words: &[&str]) -> bool {
+        match words {
+            ["forgot"] => self.forgot().await,
+            ["recover", code, password @ ..] if !password.is_empty() => {
+                self.recover(code, &password.join(" ")).await;
+            }
+            ["pass"] => self.ask_for_pass().await,
+            ["pass", code] => self.sign_in_with_pass(code).await,
+            _ => return false,
+        }
+        true
+    }
+
+    async fn forgot(&mut self) {
+        let asked = self.client.api();
+        match asked.request_password_reset(&self.credentials.email).await {
+            Ok(challenge) => {
+                self.challenges.recovery = Some(challenge);
+                self.say_sent("recover CODE NEW PASSWORD");
+            }
+            Err(error) => self.screen.say(&format!("Failed: {error}")),
+        }
+    }
+
+    async fn ask_for_pass(&mut self) {
+        let asked = self.client.api();
+        match asked.request_pass(&self.credentials.email).await {
+            Ok(challenge) => {
+                self.challenges.pass = Some(challenge);
+                self.say_sent("pass CODE");
+            }
+            Err(error) => self.screen.say(&format!("Failed: {error}")),
+        }
+    }
+
+    fn say_sent(&self, command: &str) {
+        let email = &self.credentials.email;
+        self.screen.say(&format!(
+            "A mail to {email} is on its way, if it has an account. Type: {command}"
+        ));
+    }
+
+    /// Sets the new password, and signs in with it if the device is not signed in.
+    async fn recover(&mut self, code: &str, password: &str) {
+        let Some(challenge) = self.challenges.recovery.clone() else {
+            return self.screen.say("Type forgot first.");
+        };
+        let password = Secret::new(password);
+        let proof = proof(challenge, code);
+        if let Err(error) = self.client.api().reset_password(&proof, &password).await {
+            return self.screen.say(&format!("Failed: {error}"));
+        }
+        self.challenges.recovery = None;
+        self.credentials.password = password;
+        self.screen
+            .say("The password is set, and every device was signed out.");
+        if self.client.session().is_some() {
+            // This device, too. Its session's end says so.
+            return self.client.check_session();
+        }
+        if let Err(error) = self.sign_in().await {
+            self.screen.say(&format!("{error:#}."));
+        }
+    }
+
+    async fn sign_in_with_pass(&mut self, code: &str) {
+        if self.client.session().is_some() {
+            return self.screen.say("It is signed in.");
+        }
+        let Some(challenge) = self.challenges.pass.clone() else {
+            return self.screen.say("Type pass first.");
+        };
+        let proof = proof(challenge, code);
+        match self.sign_in_as(Some(&proof)).await {
+            Ok(()) => self.challenges.pass = None,
+            Err(error) => self.screen.say(&format!("{error:#}.")),
+        }
+    }
+}
+
+fn proof(challenge: Secret, code: &str) -> Proof {
+    let code = code.to_owned();
+    Proof { challenge, code }
+}

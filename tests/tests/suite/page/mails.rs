@@ -1,0 +1,141 @@
+//! From a mail to its end, as a person reads it on the page.
+
+use curfew_tests::client::{Household, LAPTOP, TV};
+use curfew_tests::inbox;
+use curfew_tests::person::Person;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_from_another_browser_and_every_device_goes_dark() {
+    let household = Household::register().await;
+    let (email, new) = (&household.email, "seven violet lanterns drift");
+    let tv = household.sign_in(TV).await;
+    let watching = Person::signed_in(&household).await.unwrap();
+    let asking = Person::open().await.unwrap();
+
+    asking.press("Forgotten your password?").await.unwrap();
+    asking.fill("E-mail address", email).await.unwrap();
+    asking.press("Continue").await.unwrap();
+    let sent = format!("We sent a mail to {email}.");
+    asking.reads(&sent).await.unwrap();
+    let link = inbox::link_for(email, "Get back into your account").await;
+    let other = Person::open().await.unwrap();
+    other.go(&link).await.unwrap();
+    other.reads("This signs out every device").await.unwrap();
+    assert!(tv.is_signed_in().await, "opening the link changes nothing");
+    other.fill("New password", new).await.unwrap();
+    other.press("Set the password").await.unwrap();
+
+    let done = "The password is set, and every device was signed out. Sign in with it.";
+    other.reads(done).await.unwrap();
+    assert_eq!(tv.ended().await["reason"], "recovered");
+    watching.reads("Recovered on").await.unwrap();
+    watching.reads("Recover the account").await.unwrap();
+    let text = watching.text().await.unwrap();
+    assert!(!text.contains("Other devices"), "{text}");
+    other.sign_in(email, &household.password).await.unwrap();
+    let wrong = "The e-mail address or the password is wrong.";
+    other.reads(wrong).await.unwrap();
+    other.sign_in(email, new).await.unwrap();
+    other.reads("No other device is signed in.").await.unwrap();
+    other.press("Messages").await.unwrap();
+    other.reads("The account was recovered").await.unwrap();
+    asking.go(&link).await.unwrap();
+    asking
+        .fill("New password", "another violet lantern")
+        .await
+        .unwrap();
+    asking.press("Set the password").await.unwrap();
+    asking
+        .reads("The code is wrong, too old or used.")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_pass_gets_the_owner_past_the_limit_that_a_stranger_has_used_up() {
+    let household = Household::register().await;
+    let person = Person::open().await.unwrap();
+    let wrong = json!({ "password": Household::unregistered().password });
+    let mut tried = 0;
+    while household.log_in(wrong.clone()).send().await.status != 429 {
+        tried += 1;
+        assert!(tried <= 10, "a stranger has ten tries");
+    }
+    let (email, password) = (&household.email, &household.password);
+    person.sign_in(email, password).await.unwrap();
+    person.reads("Too many attempts.").await.unwrap();
+
+    person.press("Can't get in?").await.unwrap();
+    person.fill("E-mail address", email).await.unwrap();
+    person.press("Continue").await.unwrap();
+    let code = inbox::code_for(email, 1).await;
+    person.fill("Code in the mail", "AAAA-AAAA").await.unwrap();
+    person.fill("Password", password).await.unwrap();
+    person.press("Sign in").await.unwrap();
+    person
+        .reads("The code is wrong, too old or used.")
+        .await
+        .unwrap();
+    person.fill("Code in the mail", &code).await.unwrap();
+    person.press("Sign in").await.unwrap();
+
+    let signed_in = format!("1 device is signed in to {email}");
+    person.reads(&signed_in).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_the_owners_is_answered_once_and_stays() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let tv = household.sign_in(TV).await;
+    let link = inbox::link_for(&household.email, "A device signed in").await;
+    let person = Person::open().await.unwrap();
+
+    person.go(&link).await.unwrap();
+    person.reads("Was this you?").await.unwrap();
+    person.reads("TV").await.unwrap();
+    person.press("It was me").await.unwrap();
+
+    person
+        .reads("We know this device from now on.")
+        .await
+        .unwrap();
+    assert!(tv.is_signed_in().await);
+    let listed = laptop.get("/v1/messages").await.done(200);
+    assert_eq!(listed["messages"][0]["answer"], "mine");
+    person.go(&link).await.unwrap();
+    person.browser.value("location.reload()").await.unwrap();
+    person.go(&link).await.unwrap();
+    person.reads("This link does not work").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_not_the_owners_is_ended_and_leads_to_a_new_password() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let thief = household.sign_in(TV).await;
+    let link = inbox::link_for(&household.email, "A device signed in").await;
+    let person = Person::open().await.unwrap();
+    person.go(&link).await.unwrap();
+    person.reads("Nothing has changed yet.").await.unwrap();
+    assert!(thief.is_signed_in().await);
+
+    person.press("It was not me: sign it out").await.unwrap();
+
+    person
+        .reads("The device is refused from now on.")
+        .await
+        .unwrap();
+    let ended = thief.ended().await;
+    assert!(laptop.is_signed_in().await);
+    person.press("Choose a new password").await.unwrap();
+    person
+        .fill("E-mail address", &household.email)
+        .await
+        .unwrap();
+    let owner = Person::signed_in(&household).await.unwrap();
+    let receipt = ended["sign_out"].as_str().unwrap();
+    owner.go(&format!("#/sign-outs/{receipt}")).await.unwrap();
+    owner.reads("By the link in a mail").await.unwrap();
+}
