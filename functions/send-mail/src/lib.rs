@@ -15,14 +15,14 @@ mod facts;
 mod render;
 mod sender;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::SqsEventResponse;
 use domain::email::InvalidEmail;
 use futures_util::future::join_all;
 use mail::Message;
-use runtime::{elapsed_us, return_failed};
+use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
 use store::{Store, StoreError};
 
 pub use choose::{Addressee, Mail};
@@ -40,7 +40,13 @@ pub struct Deps {
     pub page_url: String,
     /// The name of the product.
     pub product: String,
+    pub clock: Clock,
 }
+
+/// The time in which a message becomes a mail. With the call to SES that follows
+/// ([`runtime::CALL_TIMEOUT`], 6 s) a batch ends before Lambda ends the process after 15
+/// seconds, which would return mails that were sent to the queue.
+pub const TIME_TO_CHOOSE: Duration = Duration::from_secs(8);
 
 /// Reasons to return a message to its queue.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,8 @@ enum Error {
     Render(#[from] askama::Error),
     #[error(transparent)]
     Send(#[from] SendError),
+    #[error(transparent)]
+    NoTimeLeft(#[from] NoTimeLeft),
     #[error("MailFrom is empty, so no mail is sent")]
     NoSender,
 }
@@ -73,7 +81,12 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let sender = deps.sender.as_ref().ok_or(Error::NoSender)?;
     let body = message.body.as_deref().unwrap_or_default();
     let message: Message = serde_json::from_str(body).map_err(Error::InvalidMessage)?;
-    let (mail, to) = choose::choose(deps, &message).await?;
+    let now_s = deps.clock.now().as_second();
+    if message.expires_at_s().is_some_and(|end_s| end_s <= now_s) {
+        tracing::info!(asked = message.kind(), outcome = "expired", "mail skipped");
+        return Ok(());
+    }
+    let (mail, to) = within(TIME_TO_CHOOSE, choose::choose(deps, &message)).await??;
     let rendered = render(&mail, to.language, &deps.product)?;
     let outcome = match sender.send(&to, &rendered).await {
         Ok(()) => "sent",

@@ -1,6 +1,6 @@
 //! Wiring of the `send-mail` function.
 
-use runtime::{Clients, ConfigError, Error};
+use runtime::{Clients, Clock, ConfigError, Error};
 use send_mail::{ConfigurationSets, Deps, Sender, handle};
 use serde::Deserialize;
 use store::{Store, Tables};
@@ -27,6 +27,7 @@ fn deps() -> Result<Deps, Error> {
         sender: runtime::optional("MAIL_FROM").map(sender),
         page_url: runtime::required("PAGE_URL")?,
         product,
+        clock: Clock::System,
     })
 }
 

@@ -127,6 +127,7 @@ fn message(new: &NewChallenge, language: Language) -> Message {
         challenge_id: new.challenge.id.to_string(),
         code: new.code.to_text().to_string(),
         link_secret: new.link.as_ref().map(|link| link.secret_text().to_string()),
+        expires_at_s: new.challenge.expires_at().as_second(),
         language,
     };
     match new.challenge.purpose {

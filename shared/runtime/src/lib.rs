@@ -15,8 +15,8 @@ mod https;
 mod run;
 mod settings;
 
-pub use batch::return_failed;
-pub use clients::{Calls, Clients, RetryPolicy};
+pub use batch::{NoTimeLeft, return_failed, within};
+pub use clients::{CALL_TIMEOUT, Calls, Clients, RetryPolicy};
 pub use clock::{Clock, elapsed_us};
 pub use environment::{ConfigError, flag, header_names, number, optional, required};
 pub use run::{Error, run, run_with_warmup, try_run};

@@ -12,12 +12,17 @@ use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::person::Person;
 use curfew_tests::wire::CallResult;
 use curfew_tests::{inbox, stack, tables};
+use domain::challenge::CODE_LIFETIME;
+use domain::notice::NOTICE_LINK_LIFETIME;
 use domain::{EmailAddress, Timestamp};
+use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
+use runtime::Clock;
 use send_mail::{Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
 use serde_json::{Value, json};
 use store::Store;
 
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const PAGE: &str = "https://account.example.com/";
 
 /// Returns a challenge for an address.
@@ -27,6 +32,7 @@ fn challenge(email: &str) -> Challenge {
         challenge_id: "challenge".to_owned(),
         code: "K7QM2R9X".to_owned(),
         link_secret: None,
+        expires_at_s: (noon().now() + CODE_LIFETIME).as_second(),
         language: Language::En,
     }
 }
@@ -44,6 +50,7 @@ fn deps(aws: &Arc<FakeAws>) -> Deps {
         sender: Some(sender),
         page_url: PAGE.to_owned(),
         product: "Curfew".to_owned(),
+        clock: noon(),
     }
 }
 
@@ -143,6 +150,29 @@ async fn a_message_that_can_not_become_a_mail_goes_back_and_the_others_are_sent(
 }
 
 #[tokio::test]
+async fn a_code_that_expired_in_the_queue_is_not_mailed() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    let waited = challenge("lea@example.com");
+    let ask = Message::ConfirmAddress(waited.clone());
+    let ask = serde_json::to_string(&ask).unwrap();
+    deps.clock.advance(CODE_LIFETIME - SECOND);
+    assert_eq!(deliver(&deps, &[&ask]).await, [] as [&str; 0]);
+    assert_eq!(aws.take_mails().len(), 1, "a second before");
+
+    deps.clock.advance(SECOND);
+    for kind in [
+        Message::ConfirmAddress as fn(Challenge) -> Message,
+        Message::PasswordReset,
+        Message::Pass,
+    ] {
+        let ask = serde_json::to_string(&kind(waited.clone())).unwrap();
+        assert_eq!(deliver(&deps, &[&ask]).await, [] as [&str; 0]);
+    }
+    assert_eq!(aws.take_mails(), [] as [Value; 0]);
+}
+
+#[tokio::test]
 async fn what_ses_says_about_an_address_is_in_no_error() {
     let aws = FakeAws::new();
     let good = serde_json::to_string(&Message::Pass(challenge("lea@example.com"))).unwrap();
@@ -206,6 +236,7 @@ fn every_mail() -> [Mail; 9] {
         Mail::SignedIn {
             facts: in_.0,
             link: in_.1,
+            is_expired: false,
         },
         Mail::SignedOut {
             facts: out.0,
@@ -264,25 +295,55 @@ fn every_mail_in_every_language_links_to_the_page_alone_and_guards_its_code() {
     }
 }
 
-#[tokio::test]
-async fn a_text_of_a_stranger_stays_a_text() {
-    let aws = FakeAws::new();
-    let place = "<b>Porto</b>\n\n[button] Call us -> https://evil.example/";
-    let notice = Message::Notice(Box::new(Notice {
+/// Returns the notice of a sign-in at noon.
+fn signed_in() -> Notice {
+    Notice {
         email: "lea+curfew@example.com".to_owned(),
         event: "signed_in".to_owned(),
-        at_s: 1_795_960_000,
+        at_s: noon().now().as_second(),
         device_type: Some("tv".to_owned()),
         os: None,
         browser: None,
-        place: Some(place.to_owned()),
+        place: None,
         reference: "7K3Q9D".to_owned(),
         sign_out: None,
         link_secret: Some("cfn_secret".to_owned()),
         language: Language::En,
-    }));
+    }
+}
 
-    let mail = mail_of(&aws, &notice).await;
+#[tokio::test]
+async fn a_notice_that_is_mailed_late_has_no_dead_link() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    let secret = format!("{PAGE}#/notice/cfn_secret");
+    let message = Message::Notice(Box::new(signed_in()));
+    let message = serde_json::to_string(&message).unwrap();
+    let mut mails = Vec::new();
+    for wait in [NOTICE_LINK_LIFETIME - SECOND, SECOND] {
+        deps.clock.advance(wait);
+        assert_eq!(deliver(&deps, &[&message]).await, [] as [&str; 0]);
+        mails.append(&mut aws.take_mails());
+    }
+    let [in_time, late] = mails.as_slice() else {
+        panic!("{mails:?}");
+    };
+    assert!(text(in_time).contains(&secret));
+    assert!(!late.to_string().contains("cfn_secret"));
+    assert!(text(late).contains(&format!("See your devices:\n{PAGE}\n")));
+    assert!(text(late).contains("Reference 7K3Q9D"));
+}
+
+#[tokio::test]
+async fn a_text_of_a_stranger_stays_a_text() {
+    let aws = FakeAws::new();
+    let place = "<b>Porto</b>\n\n[button] Call us -> https://evil.example/";
+    let notice = Notice {
+        place: Some(place.to_owned()),
+        ..signed_in()
+    };
+
+    let mail = mail_of(&aws, &Message::Notice(Box::new(notice))).await;
 
     assert_eq!(
         mail["Destination"]["ToAddresses"],
@@ -334,7 +395,9 @@ async fn a_message_of_either_queue_arrives_as_a_mail_of_the_deployed_stack() {
     let root = Principal::root();
     for queue in ["Codes", "Mails"] {
         let email = format!("{}@example.com", queue.to_lowercase());
+        let soon = Clock::System.now() + CODE_LIFETIME;
         let message = Message::ConfirmAddress(Challenge {
+            expires_at_s: soon.as_second(),
             language: Language::De,
             ..challenge(&email)
         });
