@@ -51,6 +51,11 @@ impl Notifying {
         &self.app.aws
     }
 
+    /// Waits until the queue delivers a message that failed again.
+    fn next_delivery(&self) {
+        self.app.advance(SignedDuration::from_secs(180));
+    }
+
     /// Delivers events, and returns the messages that failed.
     async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
         failed_messages(notify_owner::handle(&self.notify, queue_event(bodies)).await)
@@ -221,6 +226,7 @@ async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
     });
     assert_eq!(it.deliver(&[&message]).await, ["0"]);
     assert_eq!(it.queued(), []);
+    it.next_delivery();
     it.aws().intercept(move |call| {
         if call.body.contains("SET queued_at") {
             return Intercept::Replace(CallResult::Broken);
@@ -229,6 +235,7 @@ async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
     });
     assert_eq!(it.deliver(&[&message]).await, ["0"]);
     it.aws().restore();
+    it.next_delivery();
     assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
     let mails = it.queued();
     assert_eq!(mails.len(), 2, "told twice rather than never");
@@ -240,6 +247,60 @@ async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
 
     assert_eq!(it.deliver(&[&message, &message]).await, [] as [&str; 0]);
     assert_eq!(it.queued(), [], "a duplicate");
+}
+
+#[tokio::test]
+async fn duplicates_at_the_same_time_queue_one_mail_and_lose_none() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (_, change) = it.sign_in(None).await;
+    let message = events::messages(&change, &events::Record::default(), ISSUER)[0].body();
+
+    let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
+    let (parked, answer) = (held.clone(), slot.clone());
+    it.aws().intercept(move |call| {
+        let is_first = call.operation == "SendMessage" && lock(&parked).is_none();
+        if is_first {
+            *lock(&parked) = Some(call.clone());
+            return Intercept::Replace(CallResult::Waiting(answer.clone()));
+        }
+        Intercept::Make
+    });
+    let release = async {
+        let call = lock(&held).take().expect("the first one is at the queue");
+        slot.fill(it.aws().make(&call));
+    };
+    let messages = [&*message; 3];
+    let (failed, ()) = tokio::join!(it.deliver(&messages), release);
+    it.aws().restore();
+    assert_eq!(failed, ["1", "2"], "they wait for the first one");
+    assert_eq!(it.queued().len(), 1);
+    it.next_delivery();
+    assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+    assert_eq!(it.queued(), []);
+
+    // The attempt that has the lease dies: a duplicate queues the mail after it.
+    let (_, change) = it.sign_in(None).await;
+    let message = events::messages(&change, &events::Record::default(), ISSUER)[0].body();
+    it.aws().fail("SendMessage", || CallResult::Broken);
+    assert_eq!(it.deliver(&[&message, &message]).await, ["0", "1"]);
+    it.aws().restore();
+    it.next_delivery();
+    assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+    assert_eq!(it.queued().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_that_the_sdk_sends_again_keeps_its_lease() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (_, change) = it.sign_in(None).await;
+    let aws = it.aws().clone();
+    it.aws().intercept(move |call| {
+        if call.body.contains("leased_until") {
+            let _lost = aws.make(call);
+        }
+        Intercept::Make
+    });
+    assert_eq!(it.told(&change).await.len(), 1);
 }
 
 #[tokio::test]

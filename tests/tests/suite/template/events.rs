@@ -71,6 +71,31 @@ fn a_batch_of_a_queue_can_fail_in_part_and_stays_invisible_while_it_is_processed
 }
 
 #[test]
+fn a_background_function_ends_its_work_before_its_timeout() {
+    // Lambda returns the whole batch of a function that times out, also what was done.
+    let call = runtime::CALL_TIMEOUT;
+    for (name, longest) in [
+        ("SendMail", send_mail::TIME_TO_CHOOSE + call),
+        ("NotifyOwner", notify_owner::TIME_BUDGET),
+        ("Sweep", sweep::TIME_BUDGET + call),
+        ("PushRevocations", push_revocations::TIME_BUDGET + call),
+    ] {
+        let timeout = setting(functions()[name], "Timeout").as_u64().unwrap();
+        assert!(longest.as_secs() < timeout, "{name}");
+    }
+}
+
+#[test]
+fn a_lease_on_a_mail_outlives_its_attempt_and_ends_before_the_next_delivery() {
+    let lease_s = notify_owner::LEASE.as_secs();
+    let timeout_s = setting(functions()["NotifyOwner"], "Timeout").as_u64();
+    assert!(lease_s >= timeout_s.unwrap());
+    let queue = resources("AWS::SQS::Queue")["NotifyQueue"];
+    let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
+    assert!(lease_s + timeout_s.unwrap() < hidden_s);
+}
+
+#[test]
 fn the_subscriptions_filter_events_by_their_attributes() {
     let mut heard = BTreeMap::new();
     for (_, subscription) in resources("AWS::SNS::Subscription") {
