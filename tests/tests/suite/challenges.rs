@@ -88,6 +88,23 @@ fn wrong(asked: &NewChallenge) -> &'static str {
 }
 
 #[tokio::test]
+async fn an_address_that_ses_can_not_send_to_is_refused_with_that_reason() {
+    let app = TestApp::without_account(|config| config).with_mail();
+    for path in ["/v1/accounts", "/v1/password-resets", "/v1/passes"] {
+        let refused = post(&app, path, json!({ "email": "jos\u{e9}@example.com" })).await;
+        assert_eq!(outcome(&refused), (400, "request-invalid".to_owned()));
+        let reason = json_of(&refused).to_string();
+        assert!(
+            reason.contains("only ASCII letters before the `@`"),
+            "{reason}"
+        );
+        let sent = post(&app, path, json!({ "email": "jose@b\u{fc}cher.example" })).await;
+        assert_eq!(sent.status_code, 202, "{path}");
+    }
+    assert_eq!(app.aws.rows(CHALLENGES).len(), 3);
+}
+
+#[tokio::test]
 async fn a_recovery_ends_every_session_and_every_device_learns_why() {
     let (app, id, [tv, laptop]) = confirmed().await;
     app.sign_out_scope(&laptop, "others").await;
