@@ -115,7 +115,9 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let outcome = match (News::of(&token)?, &deps.queue) {
         (None, _) => Outcome::NoNews,
         (Some(_), None) => Outcome::NoMail,
-        (Some(news), Some(queue)) => within(TIME_BUDGET, notify(deps, queue, &news)).await??,
+        (Some(news), Some(queue)) => {
+            within(TIME_BUDGET, Box::pin(notify(deps, queue, &news))).await??
+        }
     };
     tracing::info!(
         jti = token.jti,

@@ -62,6 +62,15 @@ impl Mail {
             Self::Recovered { .. } => "recovered",
         }
     }
+
+    /// Returns whether somebody waits for a code in it.
+    #[must_use]
+    pub fn has_code(&self) -> bool {
+        matches!(
+            self,
+            Self::ConfirmAddress { .. } | Self::PasswordReset { .. } | Self::Pass { .. }
+        )
+    }
 }
 
 /// Whose address it is.

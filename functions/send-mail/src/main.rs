@@ -14,6 +14,7 @@ fn deps() -> Result<Deps, Error> {
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         identities: runtime::required("IDENTITIES_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         ..Tables::default()
     };
     let sets = ConfigurationSets {

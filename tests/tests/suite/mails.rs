@@ -8,7 +8,7 @@ use curfew_tests::account::{PASSWORD, noon, register};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::engine::ServiceResponse;
-use curfew_tests::fake_aws::FakeAws;
+use curfew_tests::fake_aws::{FakeAws, Intercept};
 use curfew_tests::person::Person;
 use curfew_tests::wire::CallResult;
 use curfew_tests::{inbox, stack, tables};
@@ -170,6 +170,96 @@ async fn a_code_that_expired_in_the_queue_is_not_mailed() {
         assert_eq!(deliver(&deps, &[&ask]).await, [] as [&str; 0]);
     }
     assert_eq!(aws.take_mails(), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn mails_to_unproven_addresses_share_a_budget_and_those_to_owners_do_not() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    give_account(&deps, "lea@example.com", Some(noon().now())).await;
+    let ask = |kind: fn(Challenge) -> Message, email: &str| {
+        serde_json::to_string(&kind(challenge(email))).unwrap()
+    };
+    let confirm = ask(Message::ConfirmAddress, "noa@example.com");
+    let flood = vec![&*confirm; 120];
+
+    let waiting = deliver(&deps, &flood).await.len();
+    assert_eq!((aws.take_mails().len(), waiting), (100, 20));
+
+    // A mail to nobody that has no code is dropped. Mails to owners go on.
+    let nobody = ask(Message::PasswordReset, "ada@example.com");
+    let recovery = ask(Message::PasswordReset, "lea@example.com");
+    let taken = ask(Message::ConfirmAddress, "lea@example.com");
+    let notice = serde_json::to_string(&Message::Notice(Box::new(signed_in()))).unwrap();
+    let others = deliver(&deps, &[&nobody, &recovery, &taken, &notice]).await;
+    assert_eq!(others, [] as [&str; 0]);
+    let sets: Vec<_> = aws.take_mails();
+    assert_eq!(sets.len(), 3);
+    assert!(
+        sets.iter()
+            .all(|mail| mail["ConfigurationSetName"] == "proven")
+    );
+
+    // One more each second: what waited is sent while its code is good.
+    deps.clock.advance(SECOND * 2);
+    assert_eq!(deliver(&deps, &flood[..5]).await.len(), 3);
+    assert_eq!(aws.take_mails().len(), 2);
+    deps.clock.advance(CODE_LIFETIME);
+    assert_eq!(deliver(&deps, &flood).await, [] as [&str; 0]);
+    assert_eq!(aws.take_mails(), [] as [Value; 0], "expired");
+}
+
+#[tokio::test]
+async fn a_pause_of_mails_to_unproven_addresses_keeps_codes_and_drops_the_rest() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    give_account(&deps, "lea@example.com", Some(noon().now())).await;
+    aws.intercept(|call| {
+        let is_paused = call.operation == "SendEmail" && call.body.contains("\"unproven\"");
+        if !is_paused {
+            return Intercept::Make;
+        }
+        let body = json!({ "__type": "SendingPausedException", "message": "paused" });
+        Intercept::Replace(CallResult::Answered(ServiceResponse {
+            status: 400,
+            body: body.to_string(),
+        }))
+    });
+    let messages = [
+        Message::ConfirmAddress(challenge("noa@example.com")),
+        Message::Pass(challenge("noa@example.com")),
+        Message::PasswordReset(challenge("lea@example.com")),
+    ]
+    .map(|message| serde_json::to_string(&message).unwrap());
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+
+    assert_eq!(deliver(&deps, &messages).await, ["0"]);
+    assert_eq!(aws.take_mails().len(), 1, "the recovery");
+}
+
+#[tokio::test]
+async fn an_alarm_pauses_the_mails_to_unproven_addresses_alone() {
+    let aws = FakeAws::new();
+    let deps = pause_mails::Deps {
+        ses: aws.clients().ses(),
+        set: "unproven".to_owned(),
+    };
+    let alarm = |state: &str| {
+        let state = json!({ "value": state, "reason": "Threshold Crossed" });
+        let data = json!({ "alarmName": "bounces", "state": state, "previousState": {} });
+        let event = json!({ "source": "aws.cloudwatch", "alarmArn": "arn", "alarmData": data });
+        serde_json::from_value(event).unwrap()
+    };
+
+    pause_mails::handle(&deps, alarm("OK")).await.unwrap();
+    assert_eq!(aws.take_operations(), [] as [&str; 0]);
+    pause_mails::handle(&deps, alarm("ALARM")).await.unwrap();
+    let [call] = <[_; 1]>::try_from(aws.calls()).unwrap();
+    assert_eq!(call.path, "/v2/email/configuration-sets/unproven/sending");
+    assert_eq!(call.body, r#"{"SendingEnabled":false}"#);
+
+    aws.fail("PutConfigurationSetSendingOptions", || CallResult::Broken);
+    assert!(pause_mails::handle(&deps, alarm("ALARM")).await.is_err());
 }
 
 #[tokio::test]
@@ -391,9 +481,9 @@ async fn every_mail_can_be_read_on_a_phone_in_both_colour_schemes() {
 }
 
 #[tokio::test]
-async fn a_message_of_either_queue_arrives_as_a_mail_of_the_deployed_stack() {
+async fn a_message_of_each_queue_arrives_as_a_mail_of_the_deployed_stack() {
     let root = Principal::root();
-    for queue in ["Codes", "Mails"] {
+    for queue in ["Confirmations", "Codes", "Mails"] {
         let email = format!("{}@example.com", queue.to_lowercase());
         let soon = Clock::System.now() + CODE_LIFETIME;
         let message = Message::ConfirmAddress(Challenge {
