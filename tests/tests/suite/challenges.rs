@@ -88,6 +88,34 @@ fn wrong(asked: &NewChallenge) -> &'static str {
 }
 
 #[tokio::test]
+async fn a_secret_is_in_the_body_of_its_message_alone() {
+    let (app, _, []) = confirmed().await;
+    let app = app.with_mail();
+    for path in ["/v1/accounts", "/v1/password-resets", "/v1/passes"] {
+        let asked = json_of(&post(&app, path, json!({ "email": EMAIL })).await);
+        let [message] = <[_; 1]>::try_from(app.aws.take_queued()).unwrap();
+        assert!(message.attributes.is_empty(), "{:?}", message.attributes);
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        let secret = asked["challenge"].as_str().unwrap();
+        let rows = app.aws.contents(&[CHALLENGES]).concat();
+        assert!(
+            !message.body.contains(secret),
+            "the mail has the caller's secret"
+        );
+        for secret in [&body["code"], &body["link_secret"]] {
+            let Some(secret) = secret.as_str() else {
+                continue;
+            };
+            assert!(!rows.contains(secret), "the table has {secret}");
+            assert!(
+                !asked.to_string().contains(secret),
+                "the answer has {secret}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_ses_can_not_send_to_is_refused_with_that_reason() {
     let app = TestApp::without_account(|config| config).with_mail();
     for path in ["/v1/accounts", "/v1/password-resets", "/v1/passes"] {

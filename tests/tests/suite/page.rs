@@ -5,4 +5,5 @@ mod attacks;
 mod files;
 mod look;
 mod old;
+mod scanner;
 mod stories;
