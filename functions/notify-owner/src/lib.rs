@@ -1,4 +1,4 @@
-//! Tells the owner by mail what happened to the account: a sign-in on a device that is not
+//! Notifies the owner by mail of what happened to the account: a sign-in on a device that is not
 //! known, devices that another one signed out, a changed password, a recovery.
 //!
 //! A subscriber like any other. A message can come twice, late and out of order: each event

@@ -78,7 +78,7 @@ impl Mail {
 enum Owner {
     /// No account has it.
     Nobody,
-    /// An account has it that never proved it. Whoever proves it gets it.
+    /// An account has it, but never proved it. The first account that proves it gets it.
     Unconfirmed,
     /// An account has proven it.
     Confirmed,

@@ -42,6 +42,8 @@ pub struct Deps {
     pub page_url: String,
     /// The name of the product.
     pub product: String,
+    /// The budget of mails to unproven addresses.
+    pub unproven: Budget,
     pub clock: Clock,
 }
 
@@ -50,8 +52,8 @@ pub struct Deps {
 /// seconds, which would return mails that were sent to the queue.
 pub const TIME_TO_CHOOSE: Duration = Duration::from_secs(8);
 
-/// The mails of the whole stack to addresses that no account has proven: a hundred at once,
-/// then one a second. Anyone can ask for them for any address, and what comes back counts
+/// The default budget of the whole stack for mails to addresses that no account has proven: a
+/// hundred at once, then one a second. Anyone can ask for them for any address, and what comes back counts
 /// against the team's account in SES.
 pub const UNPROVEN: Budget = Budget::new(100, SignedDuration::from_secs(1));
 
@@ -128,7 +130,7 @@ async fn prepare(deps: &Deps, message: &Message) -> Result<(Mail, Addressee, boo
         return Ok((mail, to, true));
     }
     let counter = CounterKey::new("unproven-mails", &[]);
-    let charge = deps.store.charge(counter, &UNPROVEN, deps.clock.now());
+    let charge = deps.store.charge(counter, &deps.unproven, deps.clock.now());
     let is_admitted = matches!(charge.await?, Charge::Admitted(_));
     Ok((mail, to, is_admitted))
 }

@@ -1,7 +1,7 @@
 //! Wiring of the `send-mail` function.
 
 use runtime::{Clients, Clock, ConfigError, Error};
-use send_mail::{ConfigurationSets, Deps, Sender, handle};
+use send_mail::{ConfigurationSets, Deps, Sender, UNPROVEN, handle};
 use serde::Deserialize;
 use store::{Store, Tables};
 
@@ -28,6 +28,7 @@ fn deps() -> Result<Deps, Error> {
         sender: runtime::optional("MAIL_FROM").map(sender),
         page_url: runtime::required("PAGE_URL")?,
         product,
+        unproven: runtime::budget("UNPROVEN_MAIL_BUDGET", UNPROVEN)?,
         clock: Clock::System,
     })
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Language;
 
-/// A message of the queues. What it becomes is decided by `send-mail`, which alone reads
-/// whose address it is: the function that asks can't tell a free address from a taken one.
+/// A message of the queues. Only `send-mail` reads whose address it is, and decides which mail
+/// it becomes: the function that queues it learns nothing about the address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {

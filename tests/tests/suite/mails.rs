@@ -18,7 +18,9 @@ use domain::{EmailAddress, Timestamp};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
 use runtime::Clock;
-use send_mail::{Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
+use send_mail::{
+    Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, UNPROVEN, handle, render,
+};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -50,6 +52,7 @@ fn deps(aws: &Arc<FakeAws>) -> Deps {
         sender: Some(sender),
         page_url: PAGE.to_owned(),
         product: "Curfew".to_owned(),
+        unproven: UNPROVEN,
         clock: noon(),
     }
 }
@@ -118,6 +121,7 @@ async fn what_a_message_becomes_depends_on_whose_address_it_is() {
                 "{from}"
             );
             assert_eq!(address, "<no-reply@example.com>");
+            assert!(mail["EmailTags"].is_null(), "tags are shown in metrics");
             let set = if email.starts_with("lea") {
                 "proven"
             } else {
