@@ -428,60 +428,87 @@ async fn a_notice_that_is_mailed_late_has_no_dead_link() {
     assert!(text(late).contains("Reference 7K3Q9D"));
 }
 
-#[tokio::test]
-async fn a_text_of_a_stranger_stays_a_text() {
-    let aws = FakeAws::new();
-    let place = "<b>Porto</b>\n\n[button] Call us -> https://evil.example/";
-    let notice = Notice {
-        place: Some(place.to_owned()),
+/// Returns a notice that is full of texts by which somebody could mislead the owner.
+fn hostile(language: Language) -> Notice {
+    let bait = "\u{202e}moc.live\u{2066} Call +1 555 0100\r\nBcc: all@example.com";
+    Notice {
+        os: Some(format!("{bait} {}", "Linux".repeat(60))),
+        browser: Some("<a href=https://evil.example>Firefox</a>".to_owned()),
+        place: Some("Llanfairpwllgwyngyll".repeat(20)),
+        language,
         ..signed_in()
-    };
-
-    let mail = mail_of(&aws, &Message::Notice(Box::new(notice))).await;
-
-    assert_eq!(
-        mail["Destination"]["ToAddresses"],
-        json!(["lea+curfew@example.com"])
-    );
-    assert_eq!(mail["ConfigurationSetName"], "proven");
-    let html = mail["Content"]["Simple"]["Body"]["Html"]["Data"]
-        .as_str()
-        .unwrap();
-    assert_eq!(html.matches("<a ").count(), 1);
-    assert!(html.contains(&format!("href=\"{PAGE}#/notice/cfn_secret\"")));
-    assert!(!html.contains("<b>"));
+    }
 }
 
 #[tokio::test]
 async fn every_mail_can_be_read_on_a_phone_in_both_colour_schemes() {
+    let aws = FakeAws::new();
+    let mut pages = Vec::new();
+    for language in Language::ALL {
+        for mail in &every_mail() {
+            let html = render(mail, language, "Curfew").unwrap().html;
+            pages.push((language, mail.name(), html));
+        }
+        let late = Notice {
+            at_s: 0,
+            language,
+            ..signed_in()
+        };
+        for (name, notice) in [("hostile", hostile(language)), ("late", late)] {
+            let mail = mail_of(&aws, &Message::Notice(Box::new(notice))).await;
+            let html = mail["Content"]["Simple"]["Body"]["Html"]["Data"].as_str();
+            pages.push((language, name, html.unwrap().to_owned()));
+        }
+    }
     let folder = curfew::target().join("mail-pictures");
     fs::create_dir_all(&folder).unwrap();
     let person = Person::open_at(format!("file://{}/", folder.display()), &[])
         .await
         .unwrap();
-    for language in Language::ALL {
-        for mail in &every_mail() {
-            let name = format!("{}-{}", mail.name(), language.tag());
-            let html = render(mail, language, "Curfew").unwrap().html;
-            fs::write(folder.join(format!("{name}.html")), html).unwrap();
-            person.go(&format!("{name}.html")).await.unwrap();
-            for (scheme, width) in [("light", 320), ("dark", 390)] {
-                let feature = [("prefers-color-scheme", scheme)];
-                person.looks((width, 844), "", &feature).await.unwrap();
-                let is_wide = "document.documentElement.scrollWidth > innerWidth";
-                let is_wide = person.browser.value(is_wide).await.unwrap();
-                assert_eq!(is_wide, false, "{name} {width}");
-                if language == Language::En || scheme == "dark" {
-                    let picture = format!("{name}-{scheme}");
-                    person
-                        .browser
-                        .photograph_in("mail-pictures", &picture)
-                        .await
-                        .unwrap();
-                }
-            }
+    for (language, name, html) in pages {
+        let name = format!("{name}-{}", language.tag());
+        fs::write(folder.join(format!("{name}.html")), html).unwrap();
+        person.go(&format!("{name}.html")).await.unwrap();
+        for (scheme, width) in [("light", 320), ("dark", 390)] {
+            let feature = [("prefers-color-scheme", scheme)];
+            person.looks((width, 844), "", &feature).await.unwrap();
+            let is_wide = "document.documentElement.scrollWidth > innerWidth";
+            let is_wide = person.browser.value(is_wide).await.unwrap();
+            assert_eq!(is_wide, false, "{name} {width}");
+            let links = "document.querySelectorAll('a').length";
+            assert_eq!(person.browser.value(links).await.unwrap(), 1, "{name}");
+            let picture = format!("{name}-{scheme}");
+            let photograph = person.browser.photograph_in("mail-pictures", &picture);
+            photograph.await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn no_text_of_a_device_or_a_stranger_is_in_a_mail() {
+    let aws = FakeAws::new();
+    for language in Language::ALL {
+        let mail = mail_of(&aws, &Message::Notice(Box::new(hostile(language)))).await;
+        let everything = mail["Content"].to_string();
+        for bait in [
+            "evil", "555", "Bcc", "Llanfair", "live", "\u{202e}", "\u{2066}",
+        ] {
+            assert!(!everything.contains(bait), "{bait}: {everything}");
+        }
+        let headers = json!([{ "Name": "Auto-Submitted", "Value": "auto-generated" }]);
+        assert_eq!(mail["Content"]["Simple"]["Headers"], headers);
+        let to = json!({ "ToAddresses": ["lea+curfew@example.com"] });
+        assert_eq!(mail["Destination"], to);
+    }
+    let known = Notice {
+        os: Some("Linux".to_owned()),
+        browser: Some("Firefox".to_owned()),
+        place: Some("2001:db8::1".to_owned()),
+        ..signed_in()
+    };
+    let mail = mail_of(&aws, &Message::Notice(Box::new(known))).await;
+    assert!(text(&mail).contains("Television (Firefox, Linux)"));
+    assert!(text(&mail).contains("2001:db8::1"));
 }
 
 #[tokio::test]
