@@ -267,6 +267,7 @@ impl FakeAws {
                 lock(&self.recorded).mails.push(mail);
                 delivery::sent_answer()
             }
+            "PutConfigurationSetSendingOptions" => delivery::sent_answer(),
             "PostToConnection" => self.post(delivery::connection_of(call), &call.body),
             "DeleteConnection" => self.close(delivery::connection_of(call)),
             operation => self.engine.answer(operation, &call.body),

@@ -157,6 +157,9 @@ impl HttpConnector for Network {
         if path == "/v2/email/outbound-emails" {
             "SendEmail".clone_into(&mut operation);
         }
+        if path.starts_with("/v2/email/configuration-sets/") {
+            "PutConfigurationSetSendingOptions".clone_into(&mut operation);
+        }
         let call = Call {
             operation,
             path,

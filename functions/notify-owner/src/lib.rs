@@ -11,7 +11,7 @@
 
 mod event;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::SqsEventResponse;
@@ -25,8 +25,8 @@ use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use mail::{Language, MailQueue, Message};
-use runtime::{Clock, elapsed_us, return_failed};
-use store::{Cause, Charge, Store, StoreError};
+use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
+use store::{Cause, Charge, Recorded, Store, StoreError};
 
 use crate::event::News;
 
@@ -47,6 +47,14 @@ const NEW_ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
 /// The mails of one kind to an account: ten, then ten a day.
 const BUDGET: Budget = Budget::new(10, SignedDuration::from_mins(144));
 
+/// The time for a message. What is not done then goes back to the queue alone, before
+/// Lambda ends the process after 30 seconds, which would return the whole batch.
+pub const TIME_BUDGET: Duration = Duration::from_secs(25);
+
+/// The time for which an attempt keeps others from queuing the same mail. No attempt is
+/// longer, and the queue delivers a message again only later.
+pub const LEASE: Duration = Duration::from_secs(30);
+
 /// Reasons to return a message to the queue.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -58,6 +66,11 @@ enum Error {
     Store(#[from] StoreError),
     #[error("the mail was not queued")]
     NotQueued(#[source] Cause),
+    /// If that attempt fails, this message is the one that queues the mail.
+    #[error("another attempt is about to queue the mail")]
+    InProgress,
+    #[error(transparent)]
+    NoTimeLeft(#[from] NoTimeLeft),
 }
 
 /// The outcome of a message, for the log.
@@ -102,7 +115,9 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let outcome = match (News::of(&token)?, &deps.queue) {
         (None, _) => Outcome::NoNews,
         (Some(_), None) => Outcome::NoMail,
-        (Some(news), Some(queue)) => notify(deps, queue, &news).await?,
+        (Some(news), Some(queue)) => {
+            within(TIME_BUDGET, Box::pin(notify(deps, queue, &news))).await??
+        }
     };
     tracing::info!(
         jti = token.jti,
@@ -131,11 +146,13 @@ async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, 
     }
     let notice = notice_of(news, account.id, device.as_ref());
     let token = NoticeToken::new(account.id, notice.id, runtime::random());
-    let recorded = deps.store.record_notice(&notice, &token.hash()).await?;
-    let Some(notice) = recorded else {
-        return Ok(Outcome::QueuedBefore);
-    };
     let now = deps.clock.now();
+    let (hash, lease) = (token.hash(), (now, now + LEASE));
+    let notice = match deps.store.record_notice(&notice, &hash, lease).await? {
+        Recorded::Written(notice) => notice,
+        Recorded::QueuedBefore => return Ok(Outcome::QueuedBefore),
+        Recorded::InProgress => return Err(Error::InProgress),
+    };
     let counter = CounterKey::new(
         "notice",
         &[account.id.as_bytes(), notice.event.kind().as_bytes()],

@@ -15,7 +15,7 @@ fn main() -> Result<(), Error> {
 
 fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
-    let queue = runtime::optional("CODES_QUEUE_URL");
+    let queue = runtime::optional("CONFIRMATIONS_QUEUE_URL");
     let uncounted = runtime::uncounted_networks()?;
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,

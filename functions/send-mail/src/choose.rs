@@ -1,6 +1,8 @@
 //! Decides which mail a message becomes.
 
-use domain::EmailAddress;
+use domain::notice::NOTICE_LINK_LIFETIME;
+use domain::{EmailAddress, Timestamp};
+use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
 
 use crate::facts::Facts;
@@ -19,8 +21,13 @@ pub enum Mail {
     Pass { code: String, link: String },
     /// A recovery or a sign-in was asked for, and there is no such account.
     NoAccount { link: String },
-    /// A device that was not known signed in.
-    SignedIn { facts: Facts, link: String },
+    /// A device that was not known signed in. If the link of the notice has expired, the
+    /// mail links to the page.
+    SignedIn {
+        facts: Facts,
+        link: String,
+        is_expired: bool,
+    },
     /// A device signed out others.
     SignedOut { facts: Facts, link: String },
     /// The password was changed.
@@ -55,6 +62,15 @@ impl Mail {
             Self::Recovered { .. } => "recovered",
         }
     }
+
+    /// Returns whether somebody waits for a code in it.
+    #[must_use]
+    pub fn has_code(&self) -> bool {
+        matches!(
+            self,
+            Self::ConfirmAddress { .. } | Self::PasswordReset { .. } | Self::Pass { .. }
+        )
+    }
 }
 
 /// Whose address it is.
@@ -62,7 +78,7 @@ impl Mail {
 enum Owner {
     /// No account has it.
     Nobody,
-    /// An account has it that never proved it. The first to prove it gets it.
+    /// An account has it, but never proved it. The first account that proves it gets it.
     Unconfirmed,
     /// An account has proven it.
     Confirmed,
@@ -74,19 +90,27 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
         Message::ConfirmAddress(challenge)
         | Message::PasswordReset(challenge)
         | Message::Pass(challenge) => of_challenge(deps, message, challenge).await,
-        Message::Notice(notice) => of_notice(&deps.page_url, notice),
+        Message::Notice(notice) => of_notice(&deps.page_url, notice, deps.clock.now()),
     }
 }
 
 /// Returns the mail about an event.
-fn of_notice(page: &str, notice: &Notice) -> Result<(Mail, Addressee), Error> {
+fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addressee), Error> {
     let facts = Facts::of(notice);
+    let age = SignedDuration::from_secs(now.as_second() - notice.at_s);
+    let is_expired = age >= NOTICE_LINK_LIFETIME;
     let receipt = |id: &String| format!("{page}#/sign-outs/{id}");
     let receipt = notice.sign_out.as_ref().map(receipt);
     let mail = match (&*notice.event, receipt, &notice.link_secret) {
+        ("signed_in", _, Some(_)) if is_expired => Mail::SignedIn {
+            facts,
+            link: page.to_owned(),
+            is_expired,
+        },
         ("signed_in", _, Some(secret)) => Mail::SignedIn {
             facts,
             link: format!("{page}#/notice/{secret}"),
+            is_expired,
         },
         ("signed_out", Some(link), _) => Mail::SignedOut { facts, link },
         ("password_changed", Some(link), _) => Mail::PasswordChanged { facts, link },

@@ -1,5 +1,9 @@
-//! What a notice shows of a device and a time, in the words of its language.
+//! What a notice shows of a device and a time, in the words of its language. Names that we don't
+//! know ourselves are left out, although `notify-owner` queues none.
 
+use std::net::IpAddr;
+
+use device_info::known;
 use domain::{DeviceType, Timestamp};
 use mail::Language;
 
@@ -16,7 +20,9 @@ impl Facts {
     pub(crate) fn of(notice: &mail::Notice) -> Self {
         let language = notice.language;
         let kind = notice.device_type.as_deref().and_then(DeviceType::parse);
-        let program = match (&notice.browser, &notice.os) {
+        let browser = notice.browser.as_deref().and_then(known::browser);
+        let os = notice.os.as_deref().and_then(known::os);
+        let program = match (browser, os) {
             (Some(browser), Some(os)) => format!(" ({browser}, {os})"),
             (Some(one), None) | (None, Some(one)) => format!(" ({one})"),
             (None, None) => String::new(),
@@ -26,16 +32,16 @@ impl Facts {
                 "{}{program}",
                 device_type(kind.unwrap_or_default(), language)
             ),
-            place: notice.place.as_deref().map(one_line),
+            place: notice.place.clone().filter(|place| is_place(place)),
             at: time(notice.at_s, language),
             reference: notice.reference.clone(),
         }
     }
 }
 
-/// Returns a text without what could begin another paragraph.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+/// Returns whether a text is the name of a place or an address.
+fn is_place(text: &str) -> bool {
+    known::is_plain(text) || text.parse::<IpAddr>().is_ok()
 }
 
 fn device_type(device_type: DeviceType, language: Language) -> &'static str {

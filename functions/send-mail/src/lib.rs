@@ -15,22 +15,24 @@ mod facts;
 mod render;
 mod sender;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::SqsEventResponse;
 use domain::email::InvalidEmail;
+use domain::{Budget, CounterKey};
 use futures_util::future::join_all;
+use jiff::SignedDuration;
 use mail::Message;
-use runtime::{elapsed_us, return_failed};
-use store::{Store, StoreError};
+use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
+use store::{Charge, Store, StoreError};
 
 pub use choose::{Addressee, Mail};
 pub use facts::Facts;
 pub use render::{Rendered, render};
 pub use sender::{ConfigurationSets, SendError, Sender};
 
-/// Reads identities and accounts; sends mails.
+/// Reads identities and accounts; writes one counter; sends mails.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
@@ -40,7 +42,20 @@ pub struct Deps {
     pub page_url: String,
     /// The name of the product.
     pub product: String,
+    /// The budget of mails to unproven addresses.
+    pub unproven: Budget,
+    pub clock: Clock,
 }
+
+/// The time in which a message becomes a mail. With the call to SES that follows
+/// ([`runtime::CALL_TIMEOUT`], 6 s) a batch ends before Lambda ends the process after 15
+/// seconds, which would return mails that were sent to the queue.
+pub const TIME_TO_CHOOSE: Duration = Duration::from_secs(8);
+
+/// The default budget of the whole stack for mails to addresses that no account has proven: a
+/// hundred at once, then one a second. Anyone can ask for them for any address, and what comes back counts
+/// against the team's account in SES.
+pub const UNPROVEN: Budget = Budget::new(100, SignedDuration::from_secs(1));
 
 /// Reasons to return a message to its queue.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +72,11 @@ enum Error {
     Render(#[from] askama::Error),
     #[error(transparent)]
     Send(#[from] SendError),
+    #[error(transparent)]
+    NoTimeLeft(#[from] NoTimeLeft),
+    /// Later in its life the code may still be sent.
+    #[error("too many mails to unproven addresses")]
+    OverBudget,
     #[error("MailFrom is empty, so no mail is sent")]
     NoSender,
 }
@@ -73,13 +93,23 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let sender = deps.sender.as_ref().ok_or(Error::NoSender)?;
     let body = message.body.as_deref().unwrap_or_default();
     let message: Message = serde_json::from_str(body).map_err(Error::InvalidMessage)?;
-    let (mail, to) = choose::choose(deps, &message).await?;
-    let rendered = render(&mail, to.language, &deps.product)?;
-    let outcome = match sender.send(&to, &rendered).await {
+    let now_s = deps.clock.now().as_second();
+    if message.expires_at_s().is_some_and(|end_s| end_s <= now_s) {
+        tracing::info!(asked = message.kind(), outcome = "expired", "mail skipped");
+        return Ok(());
+    }
+    let (mail, to, is_admitted) = within(TIME_TO_CHOOSE, prepare(deps, &message)).await??;
+    let outcome = match send(sender, &mail, &to, is_admitted, &deps.product).await {
         Ok(()) => "sent",
         // Another attempt would be refused, too.
-        Err(SendError::Refused(_)) => "refused",
-        Err(error) => return Err(error.into()),
+        Err(Error::Send(SendError::Refused(_))) => "refused",
+        // Nobody waits for it, and retries would keep codes waiting.
+        Err(Error::OverBudget | Error::Send(SendError::Paused))
+            if !to.is_proven && !mail.has_code() =>
+        {
+            "dropped"
+        }
+        Err(error) => return Err(error),
     };
     tracing::info!(
         asked = message.kind(),
@@ -90,4 +120,31 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
         "mail processed",
     );
     Ok(())
+}
+
+/// Returns the mail that a message becomes, who it goes to, and whether the budget admits it.
+/// Mails to proven addresses are not counted.
+async fn prepare(deps: &Deps, message: &Message) -> Result<(Mail, Addressee, bool), Error> {
+    let (mail, to) = choose::choose(deps, message).await?;
+    if to.is_proven {
+        return Ok((mail, to, true));
+    }
+    let counter = CounterKey::new("unproven-mails", &[]);
+    let charge = deps.store.charge(counter, &deps.unproven, deps.clock.now());
+    let is_admitted = matches!(charge.await?, Charge::Admitted(_));
+    Ok((mail, to, is_admitted))
+}
+
+async fn send(
+    sender: &Sender,
+    mail: &Mail,
+    to: &Addressee,
+    is_admitted: bool,
+    product: &str,
+) -> Result<(), Error> {
+    if !is_admitted {
+        return Err(Error::OverBudget);
+    }
+    let rendered = render(mail, to.language, product)?;
+    Ok(sender.send(to, &rendered).await?)
 }

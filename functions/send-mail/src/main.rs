@@ -1,7 +1,7 @@
 //! Wiring of the `send-mail` function.
 
-use runtime::{Clients, ConfigError, Error};
-use send_mail::{ConfigurationSets, Deps, Sender, handle};
+use runtime::{Clients, Clock, ConfigError, Error};
+use send_mail::{ConfigurationSets, Deps, Sender, UNPROVEN, handle};
 use serde::Deserialize;
 use store::{Store, Tables};
 
@@ -14,6 +14,7 @@ fn deps() -> Result<Deps, Error> {
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         identities: runtime::required("IDENTITIES_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         ..Tables::default()
     };
     let sets = ConfigurationSets {
@@ -27,6 +28,8 @@ fn deps() -> Result<Deps, Error> {
         sender: runtime::optional("MAIL_FROM").map(sender),
         page_url: runtime::required("PAGE_URL")?,
         product,
+        unproven: runtime::budget("UNPROVEN_MAIL_BUDGET", UNPROVEN)?,
+        clock: Clock::System,
     })
 }
 

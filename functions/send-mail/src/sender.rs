@@ -77,6 +77,9 @@ pub enum SendError {
     /// No mail can be sent to this address, or not in this form.
     #[error("SES can't send this mail ({0})")]
     Refused(String),
+    /// Mails of this configuration set are paused.
+    #[error("SES has paused these mails")]
+    Paused,
     /// Another attempt may succeed.
     #[error("SES did not take the mail ({0})")]
     Failed(String),
@@ -89,6 +92,7 @@ impl SendError {
     fn of(code: Option<&str>) -> Self {
         match code {
             Some("BadRequestException") => Self::Refused("BadRequestException".to_owned()),
+            Some("SendingPausedException") => Self::Paused,
             code => Self::Failed(code.unwrap_or("no answer").to_owned()),
         }
     }

@@ -88,6 +88,8 @@ impl Stack {
             ("SocketUrl".to_owned(), socket_url.clone()),
             ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
             ("UncountedNetworks".to_owned(), "127.0.0.1/32".to_owned()),
+            // The tests ask for many at once.
+            ("UnprovenMailBudget".to_owned(), "9999/1".to_owned()),
             ("PageUrl".to_owned(), page_url(&api_url)),
             (
                 "AllowedOrigins".to_owned(),

@@ -61,7 +61,8 @@ impl Codes {
     /// Counts the mail, stores a challenge, queues the mail and answers 202.
     ///
     /// # Errors
-    /// `too-many-attempts`, whether or not the address has an account, and `unavailable`.
+    /// `request-invalid` for an address that SES can't send to; `too-many-attempts`, whether
+    /// or not the address has an account; and `unavailable`.
     pub async fn request(
         &self,
         store: &Store,
@@ -71,6 +72,11 @@ impl Codes {
         now: Timestamp,
         random: ChallengeRandom,
     ) -> Result<Answer, Problem> {
+        if !email.is_ascii() {
+            let detail =
+                "must have only ASCII letters before the `@`: no mail can be sent to others";
+            return Err(Problem::invalid("email", detail));
+        }
         self.charge(store, request, purpose, &email, now).await?;
         let new = NewChallenge::new(purpose, email, now, random);
         store.put_challenge(&new.challenge).await?;
@@ -127,6 +133,7 @@ fn message(new: &NewChallenge, language: Language) -> Message {
         challenge_id: new.challenge.id.to_string(),
         code: new.code.to_text().to_string(),
         link_secret: new.link.as_ref().map(|link| link.secret_text().to_string()),
+        expires_at_s: new.challenge.expires_at().as_second(),
         language,
     };
     match new.challenge.purpose {

@@ -46,11 +46,12 @@ pub fn browser(browser: &str) -> Option<&'static str> {
         .find(|known| *known == browser)
 }
 
-/// Returns whether a text can be no address: it has none of `.`, `/`, `:` and `@`, and no
-/// control character.
+/// Returns whether a text looks like the name of a place: letters and a few signs, without
+/// what could make it an address, a number to call, or text that runs the other way.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    !text.contains(['.', '/', ':', '@']) && !text.contains(char::is_control)
+    let is_of_a_name = |c: char| c.is_alphabetic() || " '’-(),".contains(c);
+    text.chars().count() <= 64 && text.chars().all(is_of_a_name)
 }
 
 #[cfg(test)]
@@ -73,6 +74,25 @@ mod tests {
         assert_eq!(browser("Samsung Internet"), Some("Samsung Internet"));
         assert_eq!(browser("evil.example"), None);
         assert_eq!(browser(""), None);
-        assert!(is_plain("São Paulo") && !is_plain("evil.example") && !is_plain("a\nb"));
+        for name in [
+            "São Paulo",
+            "Val-d'Or",
+            "القاهرة",
+            "東京",
+            "Frankfurt (Oder)",
+        ] {
+            assert!(is_plain(name), "{name}");
+        }
+        let long = "Llanfair".repeat(9);
+        let texts = [
+            "evil.example",
+            "a\nb",
+            "Call 555",
+            "evil。example",
+            "\u{202e}otroP",
+        ];
+        for bait in texts.into_iter().chain([&*long]) {
+            assert!(!is_plain(bait), "{bait}");
+        }
     }
 }

@@ -94,6 +94,13 @@ impl EmailAddress {
         }
     }
 
+    /// Returns whether a service without SMTPUTF8 (RFC 6531), such as SES, can send mail to it:
+    /// its local part is ASCII. Its domain is in ASCII in any case.
+    #[must_use]
+    pub fn is_ascii(&self) -> bool {
+        self.normal.is_ascii()
+    }
+
     /// Returns the words of the address, which must not make up a password.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.normal
@@ -184,7 +191,10 @@ mod tests {
             ("x\u{323}\u{301}@example.com", "x\u{323}\u{301}@example.com"),
         ] {
             assert_eq!(normal(text).as_deref(), Some(expected));
+            assert!(!EmailAddress::parse(text).unwrap().is_ascii());
         }
+        let german = EmailAddress::parse("a@b\u{fc}cher.example").unwrap();
+        assert!(german.is_ascii());
     }
 
     #[test]

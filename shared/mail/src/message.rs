@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Language;
 
-/// A message of the queues. What it becomes is decided by `send-mail`, which alone reads
-/// whose address it is: the function that asks can't tell a free address from a taken one.
+/// A message of the queues. Only `send-mail` reads whose address it is, and decides which mail
+/// it becomes: the function that queues it learns nothing about the address.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Message {
@@ -34,6 +34,8 @@ pub struct Challenge {
     /// The secret of a link that works wherever it is opened. Only a recovery's mail has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_secret: Option<String>,
+    /// The time from which nothing answers the challenge, in seconds since 1970.
+    pub expires_at_s: i64,
     /// The language of the request.
     pub language: Language,
 }
@@ -78,6 +80,18 @@ impl Message {
             Self::Notice(_) => "notice",
         }
     }
+
+    /// Returns the time from which its mail is useless, in seconds since 1970. A notice is
+    /// worth sending at any time.
+    #[must_use]
+    pub fn expires_at_s(&self) -> Option<i64> {
+        match self {
+            Self::ConfirmAddress(challenge)
+            | Self::PasswordReset(challenge)
+            | Self::Pass(challenge) => Some(challenge.expires_at_s),
+            Self::Notice(_) => None,
+        }
+    }
 }
 
 /// Addresses and secrets belong in no log.
@@ -110,13 +124,14 @@ mod tests {
             challenge_id: "id".to_owned(),
             code: "K7QM2R9X".to_owned(),
             link_secret: Some("secret".to_owned()),
+            expires_at_s: 1_795_960_000,
             language: Language::De,
         });
 
         let json = serde_json::to_string(&message).unwrap();
         assert_eq!(
             json,
-            r#"{"kind":"password_reset","email":"lea@example.com","challenge_id":"id","code":"K7QM2R9X","link_secret":"secret","language":"de"}"#
+            r#"{"kind":"password_reset","email":"lea@example.com","challenge_id":"id","code":"K7QM2R9X","link_secret":"secret","expires_at_s":1795960000,"language":"de"}"#
         );
         assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
         assert_eq!(format!("{message:?}"), "Message(password_reset)");

@@ -202,13 +202,16 @@ fn local_url(endpoint: &str, callback_url: &str) -> String {
     format!("{endpoint}/_aws/execute-api/{api}/{stage}")
 }
 
-/// Returns the timeouts: three attempts of 2 s fit into 6 s, well before a caller of the
-/// API gives up (the gateway waits 30 s).
+/// The longest that a call takes, with its retries.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Returns the timeouts: three attempts of 2 s fit into [`CALL_TIMEOUT`], well before a
+/// caller of the API gives up (the gateway waits 30 s).
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
-        .operation_timeout(Duration::from_secs(6))
+        .operation_timeout(CALL_TIMEOUT)
         .build()
 }
 

@@ -15,13 +15,14 @@ mod https;
 mod run;
 mod settings;
 
-pub use batch::return_failed;
-pub use clients::{Calls, Clients, RetryPolicy};
+pub use batch::{NoTimeLeft, return_failed, within};
+pub use clients::{CALL_TIMEOUT, Calls, Clients, RetryPolicy};
 pub use clock::{Clock, elapsed_us};
 pub use environment::{ConfigError, flag, header_names, number, optional, required};
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{
-    allowed_origins, limits, origin_policy, password_rules, sign_in_budgets, uncounted_networks,
+    allowed_origins, budget, limits, origin_policy, password_rules, sign_in_budgets,
+    uncounted_networks,
 };
 
 // The system's allocator took one instruction in six of a check. The cost of this one

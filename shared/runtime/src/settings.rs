@@ -102,6 +102,14 @@ pub fn uncounted_networks() -> Result<NetworkRanges, ConfigError> {
     parsed("UNCOUNTED_NETWORKS", NetworkRanges::default())
 }
 
+/// Reads a budget, such as `100/1`.
+///
+/// # Errors
+/// [`ConfigError`], if it is malformed.
+pub fn budget(name: &'static str, default: Budget) -> Result<Budget, ConfigError> {
+    parsed(name, default)
+}
+
 /// Reads a variable whose errors say what is wrong with it.
 fn parsed<T>(name: &'static str, default: T) -> Result<T, ConfigError>
 where

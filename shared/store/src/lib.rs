@@ -40,7 +40,7 @@ pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use devices::{DeviceIds, DevicePage};
 pub use error::StoreError;
 pub use errors::{Cause, chain};
-pub use notices::NoticePage;
+pub use notices::{NoticePage, Recorded};
 pub use rows::connection::{Connection, OpenSocket};
 pub use rows::ticket::Ticket;
 pub use stream::Change;

@@ -1,7 +1,7 @@
 //! Notices: what the owner was notified of by mail, and the answers from the mails' links.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{
     AccountId, Device, Limits, Notice, NoticeAnswer, NoticeHash, NoticeId, NoticeToken, SignOut,
     Timestamp,
@@ -22,13 +22,25 @@ pub struct NoticePage {
     pub next: Option<NoticeId>,
 }
 
+/// The outcome of [`Store::record_notice`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is written: as it is stored.
+    Written(Box<Notice>),
+    /// Its mail was queued before.
+    QueuedBefore,
+    /// Another attempt has the lease, and may be about to queue the mail.
+    InProgress,
+}
+
 impl Store {
-    /// Writes a notice whose mail is to be queued, with the hash of its token, and returns
-    /// it as it is stored; `None` if its mail was queued before.
+    /// Writes a notice whose mail is to be queued, with the hash of its token, and takes the
+    /// lease on queuing it until `leased_until`.
     ///
     /// `UpdateItem` of Notices (`account_id`, `notice_id`), only if the row does not say that
-    /// the mail was queued. After a lost answer or a crash it is written again, with another
-    /// token: then both work, and reference and details are those of the first time.
+    /// the mail was queued, and no other attempt has the lease at `now`. After a crash it is
+    /// written again, with another token: then both work, and reference and details are those
+    /// of the first time. A replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -36,8 +48,10 @@ impl Store {
         &self,
         notice: &Notice,
         hash: &NoticeHash,
-    ) -> Result<Option<Notice>, StoreError> {
-        let update = notice::record(&self.tables.notices, notice, hash);
+        (now, leased_until): (Timestamp, Timestamp),
+    ) -> Result<Recorded, StoreError> {
+        let lease = (now, leased_until);
+        let update = notice::record(&self.tables.notices, notice, hash, lease);
         let sent = self
             .client
             .update_item()
@@ -48,15 +62,24 @@ impl Store {
             .set_expression_attribute_names(update.expression_attribute_names)
             .set_expression_attribute_values(update.expression_attribute_values)
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send()
             .await;
         match sent {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
-                Ok(Some(notice::from_item(&item)?.notice))
+                let notice = notice::from_item(&item)?.notice;
+                Ok(Recorded::Written(Box::new(notice)))
             }
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    let is_queued = failed.item.as_ref().is_some_and(notice::is_queued);
+                    Ok(if is_queued {
+                        Recorded::QueuedBefore
+                    } else {
+                        Recorded::InProgress
+                    })
+                }
                 _ => Err(StoreError::from_sdk("UpdateItem", error)),
             },
         }

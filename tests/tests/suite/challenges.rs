@@ -88,6 +88,51 @@ fn wrong(asked: &NewChallenge) -> &'static str {
 }
 
 #[tokio::test]
+async fn a_secret_is_in_the_body_of_its_message_alone() {
+    let (app, _, []) = confirmed().await;
+    let app = app.with_mail();
+    for path in ["/v1/accounts", "/v1/password-resets", "/v1/passes"] {
+        let asked = json_of(&post(&app, path, json!({ "email": EMAIL })).await);
+        let [message] = <[_; 1]>::try_from(app.aws.take_queued()).unwrap();
+        assert!(message.attributes.is_empty(), "{:?}", message.attributes);
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        let secret = asked["challenge"].as_str().unwrap();
+        let rows = app.aws.contents(&[CHALLENGES]).concat();
+        assert!(
+            !message.body.contains(secret),
+            "the mail has the caller's secret"
+        );
+        for secret in [&body["code"], &body["link_secret"]] {
+            let Some(secret) = secret.as_str() else {
+                continue;
+            };
+            assert!(!rows.contains(secret), "the table has {secret}");
+            assert!(
+                !asked.to_string().contains(secret),
+                "the answer has {secret}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_ses_can_not_send_to_is_refused_with_that_reason() {
+    let app = TestApp::without_account(|config| config).with_mail();
+    for path in ["/v1/accounts", "/v1/password-resets", "/v1/passes"] {
+        let refused = post(&app, path, json!({ "email": "jos\u{e9}@example.com" })).await;
+        assert_eq!(outcome(&refused), (400, "request-invalid".to_owned()));
+        let reason = json_of(&refused).to_string();
+        assert!(
+            reason.contains("only ASCII letters before the `@`"),
+            "{reason}"
+        );
+        let sent = post(&app, path, json!({ "email": "jose@b\u{fc}cher.example" })).await;
+        assert_eq!(sent.status_code, 202, "{path}");
+    }
+    assert_eq!(app.aws.rows(CHALLENGES).len(), 3);
+}
+
+#[tokio::test]
 async fn a_recovery_ends_every_session_and_every_device_learns_why() {
     let (app, id, [tv, laptop]) = confirmed().await;
     app.sign_out_scope(&laptop, "others").await;

@@ -77,6 +77,7 @@ fn attempts() -> Vec<(String, Call)> {
         "PushQueue",
         "PushDeadLetters",
         "Unpublished",
+        "Confirmations",
         "Codes",
         "Mails",
         "MailsDeadLetters",
@@ -144,6 +145,7 @@ fn attempts() -> Vec<(String, Call)> {
     }
     attempts.extend(roles());
     attempts.extend(mails());
+    attempts.extend(pauses());
     attempts
 }
 
@@ -171,6 +173,17 @@ fn mails() -> [(String, Call); 2] {
         let path = "/v2/email/outbound-emails";
         let call = Call::rest("ses", "POST", path, &mail.to_string());
         (format!("SendEmail from {name}"), call)
+    })
+}
+
+/// Returns the calls that pause or resume mails. They resume what is not paused, so they
+/// change nothing.
+fn pauses() -> [(String, Call); 2] {
+    ["UnprovenMails", "ProvenMails"].map(|name| {
+        let set = &stack().resources[name];
+        let path = format!("/v2/email/configuration-sets/{set}/sending");
+        let call = Call::rest("ses", "PUT", &path, r#"{"SendingEnabled":true}"#);
+        (format!("PutConfigurationSetSendingOptions {name}"), call)
     })
 }
 
@@ -387,12 +400,11 @@ const MOVE_THE_EPOCH: &[&str] = &[
 const ASK_FOR_A_CODE: &[&str] = &[
     "PutItem Challenges",
     "UpdateItem Attempts",
-    "SendMessage Codes",
     "GetSecretValue of the distribution",
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 23] = [
+const ALLOWED: [(&str, &[&[&str]]); 24] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -480,6 +492,10 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
         ]],
     ),
     (
+        "PauseMails",
+        &[&["PutConfigurationSetSendingOptions UnprovenMails"]],
+    ),
+    (
         "PublishRevocations",
         &[&[
             "Publish Events",
@@ -512,6 +528,10 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
         &[&[
             "BatchGetItem Accounts",
             "GetItem Identities",
+            "UpdateItem Attempts",
+            "ReceiveMessage Confirmations",
+            "DeleteMessage Confirmations",
+            "GetQueueAttributes Confirmations",
             "ReceiveMessage Codes",
             "DeleteMessage Codes",
             "GetQueueAttributes Codes",
@@ -523,9 +543,16 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
     ),
     (
         "Register",
-        &[ASK_FOR_A_CODE, &["PutItem Accounts", "PutItem Identities"]],
+        &[
+            ASK_FOR_A_CODE,
+            &[
+                "PutItem Accounts",
+                "PutItem Identities",
+                "SendMessage Confirmations",
+            ],
+        ],
     ),
-    ("RequestCodes", &[ASK_FOR_A_CODE]),
+    ("RequestCodes", &[ASK_FOR_A_CODE, &["SendMessage Codes"]]),
     (
         "Session",
         &[

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::client::{Api, Device, Household, LAPTOP, TV, remember, secrets, unique};
+use curfew_tests::inbox;
 use curfew_tests::listener::Listener;
 use curfew_tests::routes::routes;
 use curfew_tests::stack::{allowed_origin, stack};
@@ -140,10 +141,63 @@ async fn plant(canary: &str) -> (Household, Device) {
     (household, tv)
 }
 
+/// Asks for every code, uses right and wrong ones, and opens the link of a notice. Remembers
+/// the secrets of challenges, codes, links and passes.
+async fn plant_codes(household: &Household, canary: &str) {
+    let api = &household.api;
+    let new = Household::unregistered();
+    let ask = async |of: &Household, path: &str| {
+        let asked = api.post(path, &json!({ "email": of.email })).await;
+        let secret = asked.done(202)["challenge"].as_str().unwrap().to_owned();
+        remember(&[&secret]);
+        secret
+    };
+    let confirmation = ask(&new, "/v1/accounts").await;
+    let code = inbox::code_for(&new.email, 1).await;
+    let confirm = async |code: &str| {
+        let body = json!({ "challenge": confirmation, "code": code, "password": new.password });
+        api.post("/v1/accounts/confirmations", &body).await
+    };
+    confirm(canary).await;
+    confirm("0000-0000").await;
+    let _ = confirm(&code).await.done(201);
+
+    let pass = ask(&new, "/v1/passes").await;
+    let code = inbox::code_for(&new.email, 2).await;
+    let pass = json!({ "pass": { "challenge": pass, "code": code } });
+    let device = new.sign_in_with(TV, pass).await;
+    let stranger = new.sign_in(LAPTOP).await;
+    ask(&new, "/v1/password-resets").await;
+    inbox::code_for(&new.email, 4).await;
+    for mail in inbox::wait_for(&new.email, 4).await {
+        let Some((_, secret)) = mail.body_text.split_once("#/") else {
+            continue;
+        };
+        let secret = secret.lines().next().unwrap();
+        let (view, secret) = secret.split_once('/').unwrap();
+        remember(&[secret]);
+        if view == "notice" {
+            let body = json!({ "secret": secret });
+            let _ = api.post("/v1/notices/read", &body).await.done(200);
+            let body = json!({ "secret": secret, "action": "end" });
+            let _ = api.post("/v1/notices/actions", &body).await.done(200);
+        } else if view == "recover" {
+            let body = json!({ "link": secret, "password": new.password });
+            let path = "/v1/password-resets/confirmations";
+            let _ = api.post(path, &body).await.done(200);
+        }
+    }
+    for ended in [device, stranger] {
+        ended.ended().await;
+        lines("session", &ended.id, 1);
+    }
+}
+
 #[tokio::test]
 async fn no_secret_is_in_a_log_an_event_or_a_table() {
     let canary = format!("canary{}", unique());
     let (household, tv) = plant(&canary).await;
+    plant_codes(&household, &canary).await;
     let mut listener = Listener::of(&tv.account_id).await.unwrap();
     let laptop = household.sign_in(LAPTOP).await;
     let new = Household::unregistered().password;

@@ -8,16 +8,23 @@ use curfew_tests::account::{PASSWORD, noon, register};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::engine::ServiceResponse;
-use curfew_tests::fake_aws::FakeAws;
+use curfew_tests::fake_aws::{FakeAws, Intercept};
 use curfew_tests::person::Person;
 use curfew_tests::wire::CallResult;
 use curfew_tests::{inbox, stack, tables};
+use domain::challenge::CODE_LIFETIME;
+use domain::notice::NOTICE_LINK_LIFETIME;
 use domain::{EmailAddress, Timestamp};
+use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
-use send_mail::{Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
+use runtime::Clock;
+use send_mail::{
+    Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, UNPROVEN, handle, render,
+};
 use serde_json::{Value, json};
 use store::Store;
 
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const PAGE: &str = "https://account.example.com/";
 
 /// Returns a challenge for an address.
@@ -27,6 +34,7 @@ fn challenge(email: &str) -> Challenge {
         challenge_id: "challenge".to_owned(),
         code: "K7QM2R9X".to_owned(),
         link_secret: None,
+        expires_at_s: (noon().now() + CODE_LIFETIME).as_second(),
         language: Language::En,
     }
 }
@@ -44,6 +52,8 @@ fn deps(aws: &Arc<FakeAws>) -> Deps {
         sender: Some(sender),
         page_url: PAGE.to_owned(),
         product: "Curfew".to_owned(),
+        unproven: UNPROVEN,
+        clock: noon(),
     }
 }
 
@@ -111,6 +121,7 @@ async fn what_a_message_becomes_depends_on_whose_address_it_is() {
                 "{from}"
             );
             assert_eq!(address, "<no-reply@example.com>");
+            assert!(mail["EmailTags"].is_null(), "tags are shown in metrics");
             let set = if email.starts_with("lea") {
                 "proven"
             } else {
@@ -140,6 +151,119 @@ async fn a_message_that_can_not_become_a_mail_goes_back_and_the_others_are_sent(
         ..deps(&aws)
     };
     assert_eq!(deliver(&silent, &[&good]).await, ["0"]);
+}
+
+#[tokio::test]
+async fn a_code_that_expired_in_the_queue_is_not_mailed() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    let waited = challenge("lea@example.com");
+    let ask = Message::ConfirmAddress(waited.clone());
+    let ask = serde_json::to_string(&ask).unwrap();
+    deps.clock.advance(CODE_LIFETIME - SECOND);
+    assert_eq!(deliver(&deps, &[&ask]).await, [] as [&str; 0]);
+    assert_eq!(aws.take_mails().len(), 1, "a second before");
+
+    deps.clock.advance(SECOND);
+    for kind in [
+        Message::ConfirmAddress as fn(Challenge) -> Message,
+        Message::PasswordReset,
+        Message::Pass,
+    ] {
+        let ask = serde_json::to_string(&kind(waited.clone())).unwrap();
+        assert_eq!(deliver(&deps, &[&ask]).await, [] as [&str; 0]);
+    }
+    assert_eq!(aws.take_mails(), [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn mails_to_unproven_addresses_share_a_budget_and_those_to_owners_do_not() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    give_account(&deps, "lea@example.com", Some(noon().now())).await;
+    let ask = |kind: fn(Challenge) -> Message, email: &str| {
+        serde_json::to_string(&kind(challenge(email))).unwrap()
+    };
+    let confirm = ask(Message::ConfirmAddress, "noa@example.com");
+    let flood = vec![&*confirm; 120];
+
+    let waiting = deliver(&deps, &flood).await.len();
+    assert_eq!((aws.take_mails().len(), waiting), (100, 20));
+
+    // A mail to nobody that has no code is dropped. Mails to owners go on.
+    let nobody = ask(Message::PasswordReset, "ada@example.com");
+    let recovery = ask(Message::PasswordReset, "lea@example.com");
+    let taken = ask(Message::ConfirmAddress, "lea@example.com");
+    let notice = serde_json::to_string(&Message::Notice(Box::new(signed_in()))).unwrap();
+    let others = deliver(&deps, &[&nobody, &recovery, &taken, &notice]).await;
+    assert_eq!(others, [] as [&str; 0]);
+    let sets: Vec<_> = aws.take_mails();
+    assert_eq!(sets.len(), 3);
+    assert!(
+        sets.iter()
+            .all(|mail| mail["ConfigurationSetName"] == "proven")
+    );
+
+    // One more each second: what waited is sent while its code is good.
+    deps.clock.advance(SECOND * 2);
+    assert_eq!(deliver(&deps, &flood[..5]).await.len(), 3);
+    assert_eq!(aws.take_mails().len(), 2);
+    deps.clock.advance(CODE_LIFETIME);
+    assert_eq!(deliver(&deps, &flood).await, [] as [&str; 0]);
+    assert_eq!(aws.take_mails(), [] as [Value; 0], "expired");
+}
+
+#[tokio::test]
+async fn a_pause_of_mails_to_unproven_addresses_keeps_codes_and_drops_the_rest() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    give_account(&deps, "lea@example.com", Some(noon().now())).await;
+    aws.intercept(|call| {
+        let is_paused = call.operation == "SendEmail" && call.body.contains("\"unproven\"");
+        if !is_paused {
+            return Intercept::Make;
+        }
+        let body = json!({ "__type": "SendingPausedException", "message": "paused" });
+        Intercept::Replace(CallResult::Answered(ServiceResponse {
+            status: 400,
+            body: body.to_string(),
+        }))
+    });
+    let messages = [
+        Message::ConfirmAddress(challenge("noa@example.com")),
+        Message::Pass(challenge("noa@example.com")),
+        Message::PasswordReset(challenge("lea@example.com")),
+    ]
+    .map(|message| serde_json::to_string(&message).unwrap());
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+
+    assert_eq!(deliver(&deps, &messages).await, ["0"]);
+    assert_eq!(aws.take_mails().len(), 1, "the recovery");
+}
+
+#[tokio::test]
+async fn an_alarm_pauses_the_mails_to_unproven_addresses_alone() {
+    let aws = FakeAws::new();
+    let deps = pause_mails::Deps {
+        ses: aws.clients().ses(),
+        set: "unproven".to_owned(),
+    };
+    let alarm = |state: &str| {
+        let state = json!({ "value": state, "reason": "Threshold Crossed" });
+        let data = json!({ "alarmName": "bounces", "state": state, "previousState": {} });
+        let event = json!({ "source": "aws.cloudwatch", "alarmArn": "arn", "alarmData": data });
+        serde_json::from_value(event).unwrap()
+    };
+
+    pause_mails::handle(&deps, alarm("OK")).await.unwrap();
+    assert_eq!(aws.take_operations(), [] as [&str; 0]);
+    pause_mails::handle(&deps, alarm("ALARM")).await.unwrap();
+    let [call] = <[_; 1]>::try_from(aws.calls()).unwrap();
+    assert_eq!(call.path, "/v2/email/configuration-sets/unproven/sending");
+    assert_eq!(call.body, r#"{"SendingEnabled":false}"#);
+
+    aws.fail("PutConfigurationSetSendingOptions", || CallResult::Broken);
+    assert!(pause_mails::handle(&deps, alarm("ALARM")).await.is_err());
 }
 
 #[tokio::test]
@@ -206,6 +330,7 @@ fn every_mail() -> [Mail; 9] {
         Mail::SignedIn {
             facts: in_.0,
             link: in_.1,
+            is_expired: false,
         },
         Mail::SignedOut {
             facts: out.0,
@@ -264,77 +389,136 @@ fn every_mail_in_every_language_links_to_the_page_alone_and_guards_its_code() {
     }
 }
 
-#[tokio::test]
-async fn a_text_of_a_stranger_stays_a_text() {
-    let aws = FakeAws::new();
-    let place = "<b>Porto</b>\n\n[button] Call us -> https://evil.example/";
-    let notice = Message::Notice(Box::new(Notice {
+/// Returns the notice of a sign-in at noon.
+fn signed_in() -> Notice {
+    Notice {
         email: "lea+curfew@example.com".to_owned(),
         event: "signed_in".to_owned(),
-        at_s: 1_795_960_000,
+        at_s: noon().now().as_second(),
         device_type: Some("tv".to_owned()),
         os: None,
         browser: None,
-        place: Some(place.to_owned()),
+        place: None,
         reference: "7K3Q9D".to_owned(),
         sign_out: None,
         link_secret: Some("cfn_secret".to_owned()),
         language: Language::En,
-    }));
+    }
+}
 
-    let mail = mail_of(&aws, &notice).await;
+#[tokio::test]
+async fn a_notice_that_is_mailed_late_has_no_dead_link() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    let secret = format!("{PAGE}#/notice/cfn_secret");
+    let message = Message::Notice(Box::new(signed_in()));
+    let message = serde_json::to_string(&message).unwrap();
+    let mut mails = Vec::new();
+    for wait in [NOTICE_LINK_LIFETIME - SECOND, SECOND] {
+        deps.clock.advance(wait);
+        assert_eq!(deliver(&deps, &[&message]).await, [] as [&str; 0]);
+        mails.append(&mut aws.take_mails());
+    }
+    let [in_time, late] = mails.as_slice() else {
+        panic!("{mails:?}");
+    };
+    assert!(text(in_time).contains(&secret));
+    assert!(!late.to_string().contains("cfn_secret"));
+    assert!(text(late).contains(&format!("See your devices:\n{PAGE}\n")));
+    assert!(text(late).contains("Reference 7K3Q9D"));
+}
 
-    assert_eq!(
-        mail["Destination"]["ToAddresses"],
-        json!(["lea+curfew@example.com"])
-    );
-    assert_eq!(mail["ConfigurationSetName"], "proven");
-    let html = mail["Content"]["Simple"]["Body"]["Html"]["Data"]
-        .as_str()
-        .unwrap();
-    assert_eq!(html.matches("<a ").count(), 1);
-    assert!(html.contains(&format!("href=\"{PAGE}#/notice/cfn_secret\"")));
-    assert!(!html.contains("<b>"));
+/// Returns a notice that is full of texts by which somebody could mislead the owner.
+fn hostile(language: Language) -> Notice {
+    let bait = "\u{202e}moc.live\u{2066} Call +1 555 0100\r\nBcc: all@example.com";
+    Notice {
+        os: Some(format!("{bait} {}", "Linux".repeat(60))),
+        browser: Some("<a href=https://evil.example>Firefox</a>".to_owned()),
+        place: Some("Llanfairpwllgwyngyll".repeat(20)),
+        language,
+        ..signed_in()
+    }
 }
 
 #[tokio::test]
 async fn every_mail_can_be_read_on_a_phone_in_both_colour_schemes() {
+    let aws = FakeAws::new();
+    let mut pages = Vec::new();
+    for language in Language::ALL {
+        for mail in &every_mail() {
+            let html = render(mail, language, "Curfew").unwrap().html;
+            pages.push((language, mail.name(), html));
+        }
+        let late = Notice {
+            at_s: 0,
+            language,
+            ..signed_in()
+        };
+        for (name, notice) in [("hostile", hostile(language)), ("late", late)] {
+            let mail = mail_of(&aws, &Message::Notice(Box::new(notice))).await;
+            let html = mail["Content"]["Simple"]["Body"]["Html"]["Data"].as_str();
+            pages.push((language, name, html.unwrap().to_owned()));
+        }
+    }
     let folder = curfew::target().join("mail-pictures");
     fs::create_dir_all(&folder).unwrap();
     let person = Person::open_at(format!("file://{}/", folder.display()), &[])
         .await
         .unwrap();
-    for language in Language::ALL {
-        for mail in &every_mail() {
-            let name = format!("{}-{}", mail.name(), language.tag());
-            let html = render(mail, language, "Curfew").unwrap().html;
-            fs::write(folder.join(format!("{name}.html")), html).unwrap();
-            person.go(&format!("{name}.html")).await.unwrap();
-            for (scheme, width) in [("light", 320), ("dark", 390)] {
-                let feature = [("prefers-color-scheme", scheme)];
-                person.looks((width, 844), "", &feature).await.unwrap();
-                let is_wide = "document.documentElement.scrollWidth > innerWidth";
-                let is_wide = person.browser.value(is_wide).await.unwrap();
-                assert_eq!(is_wide, false, "{name} {width}");
-                if language == Language::En || scheme == "dark" {
-                    let picture = format!("{name}-{scheme}");
-                    person
-                        .browser
-                        .photograph_in("mail-pictures", &picture)
-                        .await
-                        .unwrap();
-                }
-            }
+    for (language, name, html) in pages {
+        let name = format!("{name}-{}", language.tag());
+        fs::write(folder.join(format!("{name}.html")), html).unwrap();
+        person.go(&format!("{name}.html")).await.unwrap();
+        for (scheme, width) in [("light", 320), ("dark", 390)] {
+            let feature = [("prefers-color-scheme", scheme)];
+            person.looks((width, 844), "", &feature).await.unwrap();
+            let is_wide = "document.documentElement.scrollWidth > innerWidth";
+            let is_wide = person.browser.value(is_wide).await.unwrap();
+            assert_eq!(is_wide, false, "{name} {width}");
+            let links = "document.querySelectorAll('a').length";
+            assert_eq!(person.browser.value(links).await.unwrap(), 1, "{name}");
+            let picture = format!("{name}-{scheme}");
+            let photograph = person.browser.photograph_in("mail-pictures", &picture);
+            photograph.await.unwrap();
         }
     }
 }
 
 #[tokio::test]
-async fn a_message_of_either_queue_arrives_as_a_mail_of_the_deployed_stack() {
+async fn no_text_of_a_device_or_a_stranger_is_in_a_mail() {
+    let aws = FakeAws::new();
+    for language in Language::ALL {
+        let mail = mail_of(&aws, &Message::Notice(Box::new(hostile(language)))).await;
+        let everything = mail["Content"].to_string();
+        for bait in [
+            "evil", "555", "Bcc", "Llanfair", "live", "\u{202e}", "\u{2066}",
+        ] {
+            assert!(!everything.contains(bait), "{bait}: {everything}");
+        }
+        let headers = json!([{ "Name": "Auto-Submitted", "Value": "auto-generated" }]);
+        assert_eq!(mail["Content"]["Simple"]["Headers"], headers);
+        let to = json!({ "ToAddresses": ["lea+curfew@example.com"] });
+        assert_eq!(mail["Destination"], to);
+    }
+    let known = Notice {
+        os: Some("Linux".to_owned()),
+        browser: Some("Firefox".to_owned()),
+        place: Some("2001:db8::1".to_owned()),
+        ..signed_in()
+    };
+    let mail = mail_of(&aws, &Message::Notice(Box::new(known))).await;
+    assert!(text(&mail).contains("Television (Firefox, Linux)"));
+    assert!(text(&mail).contains("2001:db8::1"));
+}
+
+#[tokio::test]
+async fn a_message_of_each_queue_arrives_as_a_mail_of_the_deployed_stack() {
     let root = Principal::root();
-    for queue in ["Codes", "Mails"] {
+    for queue in ["Confirmations", "Codes", "Mails"] {
         let email = format!("{}@example.com", queue.to_lowercase());
+        let soon = Clock::System.now() + CODE_LIFETIME;
         let message = Message::ConfirmAddress(Challenge {
+            expires_at_s: soon.as_second(),
             language: Language::De,
             ..challenge(&email)
         });

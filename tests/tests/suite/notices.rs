@@ -1,4 +1,4 @@
-//! What owners are told by mail, and what the links in these mails can do.
+//! What owners are notified of by mail, and what the links in these mails can do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use runtime::lock;
 use serde_json::{Value, json};
 use store::Change;
 
-/// The product, with the function that tells owners.
+/// The product, with the function that notifies owners.
 struct Notifying {
     app: TestApp,
     notify: notify_owner::Deps,
@@ -51,6 +51,11 @@ impl Notifying {
         &self.app.aws
     }
 
+    /// Waits until the queue delivers a message that failed again.
+    fn next_delivery(&self) {
+        self.app.advance(SignedDuration::from_secs(180));
+    }
+
     /// Delivers events, and returns the messages that failed.
     async fn deliver(&self, bodies: &[&str]) -> Vec<String> {
         failed_messages(notify_owner::handle(&self.notify, queue_event(bodies)).await)
@@ -69,7 +74,7 @@ impl Notifying {
     }
 
     /// Delivers the messages of a change, and returns the notices.
-    async fn told(&self, change: &Change) -> Vec<Notice> {
+    async fn notices_of(&self, change: &Change) -> Vec<Notice> {
         let messages = events::messages(change, &events::Record::default(), ISSUER);
         let bodies: Vec<String> = messages.iter().map(events::Message::body).collect();
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
@@ -91,7 +96,7 @@ impl Notifying {
     /// Signs a new device in, and returns it with the notice about it.
     async fn new_device(&self) -> (TestDevice, Notice) {
         let (device, change) = self.sign_in(None).await;
-        let [notice] = <[_; 1]>::try_from(self.told(&change).await).expect("one notice");
+        let [notice] = <[_; 1]>::try_from(self.notices_of(&change).await).expect("one notice");
         (device, notice)
     }
 
@@ -99,7 +104,7 @@ impl Notifying {
         let store = &self.app.bundle.store;
         let receipt = store.receipt(by.account, id, &self.app.bundle.limits).await;
         let sign_out = receipt.unwrap().expect("a receipt").sign_out;
-        self.told(&Change::SignedOut(sign_out)).await
+        self.notices_of(&Change::SignedOut(sign_out)).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> (i64, Value) {
@@ -132,10 +137,10 @@ fn secret(notice: &Notice) -> &str {
 }
 
 #[tokio::test]
-async fn a_new_device_is_told_and_a_first_or_known_one_is_not() {
+async fn a_new_device_causes_a_notice_and_a_first_or_known_one_does_not() {
     let (it, laptop) = Notifying::with_laptop().await;
     let first = signed_in(it.app.row(&laptop).await, None);
-    assert_eq!(it.told(&first).await, []);
+    assert_eq!(it.notices_of(&first).await, []);
 
     let (_, notice) = it.new_device().await;
     assert_eq!(
@@ -143,11 +148,11 @@ async fn a_new_device_is_told_and_a_first_or_known_one_is_not() {
         (EMAIL, "signed_in")
     );
     let (_, change) = it.sign_in(Some(&laptop)).await;
-    assert_eq!(it.told(&change).await, [], "known, wherever it is");
+    assert_eq!(it.notices_of(&change).await, [], "known, wherever it is");
 }
 
 #[tokio::test]
-async fn a_device_whose_session_was_ended_is_told_when_it_comes_back() {
+async fn a_device_whose_session_was_ended_causes_a_notice_when_it_comes_back() {
     let (it, laptop) = Notifying::with_laptop().await;
     let (thief, _) = it.new_device().await;
     // By itself, by another device, and by the end of the epoch.
@@ -158,13 +163,13 @@ async fn a_device_whose_session_was_ended_is_told_when_it_comes_back() {
             it.app.sign_out(&laptop, &thief, end).await;
         }
         let (back, change) = it.sign_in(Some(&thief)).await;
-        let told = it.told(&change).await;
-        assert_eq!(told.len(), 1, "{end}");
+        let notices = it.notices_of(&change).await;
+        assert_eq!(notices.len(), 1, "{end}");
         let again = it.app.sign_in_again(&back).await;
         assert!(it.is_signed_in(&again).await);
         // The next round signs out the session that the device has now.
         let (_, change) = it.sign_in(Some(&thief)).await;
-        assert_eq!(it.told(&change).await, [], "{end}");
+        assert_eq!(it.notices_of(&change).await, [], "{end}");
         if end == "this" {
             let now = it.app.sign_in_again(&back).await;
             assert_eq!(
@@ -176,41 +181,41 @@ async fn a_device_whose_session_was_ended_is_told_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn an_old_account_without_devices_is_told_of_its_next_sign_in() {
+async fn the_next_sign_in_of_an_old_account_without_devices_causes_a_notice() {
     let (it, laptop) = Notifying::with_laptop().await;
     it.app.advance(SignedDuration::from_hours(25));
     let mut row = it.app.row(&laptop).await;
     row.signed_in_at = it.app.clock.now();
-    assert_eq!(it.told(&signed_in(row, None)).await.len(), 1);
+    assert_eq!(it.notices_of(&signed_in(row, None)).await.len(), 1);
 }
 
 #[tokio::test]
-async fn acts_on_other_devices_are_told_once_an_hour_and_a_changed_password_each_time() {
+async fn acts_on_other_devices_cause_one_notice_an_hour_and_a_changed_password_one_each_time() {
     let (it, laptop) = Notifying::with_laptop().await;
     let (tv, _) = it.new_device().await;
     let (phone, _) = it.new_device().await;
 
     let id = it.app.sign_out_device(&laptop, &tv).await;
-    let told = it.signed_out(&laptop, id).await;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].event, "signed_out");
-    assert_eq!(told[0].sign_out, Some(id.to_string()));
+    let notices = it.signed_out(&laptop, id).await;
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].event, "signed_out");
+    assert_eq!(notices[0].sign_out, Some(id.to_string()));
     let id = it.app.sign_out_device(&laptop, &phone).await;
     assert_eq!(it.signed_out(&laptop, id).await, [], "within the hour");
     let id = it.app.sign_out_scope(&laptop, "others").await;
     assert_eq!(it.signed_out(&laptop, id).await.len(), 1, "of many");
 
     let id = it.app.change_password(&laptop, true).await;
-    let told = it.signed_out(&laptop, id).await;
-    assert_eq!(told.len(), 1, "the two events have one notice");
-    assert_eq!(told[0].event, "password_changed");
+    let notices = it.signed_out(&laptop, id).await;
+    assert_eq!(notices.len(), 1, "the two events have one notice");
+    assert_eq!(notices[0].event, "password_changed");
     let this = it.app.bundle.sign_out_this(&laptop.token).await;
     let id = sign_out_of(&this);
     assert_eq!(it.signed_out(&laptop, id).await, [], "its own act");
 }
 
 #[tokio::test]
-async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
+async fn an_event_that_comes_twice_causes_one_notice_and_one_that_failed_causes_it_later() {
     let (it, _) = Notifying::with_laptop().await;
     let (_, change) = it.sign_in(None).await;
     let message = events::messages(&change, &events::Record::default(), ISSUER)[0].body();
@@ -221,6 +226,7 @@ async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
     });
     assert_eq!(it.deliver(&[&message]).await, ["0"]);
     assert_eq!(it.queued(), []);
+    it.next_delivery();
     it.aws().intercept(move |call| {
         if call.body.contains("SET queued_at") {
             return Intercept::Replace(CallResult::Broken);
@@ -229,9 +235,10 @@ async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
     });
     assert_eq!(it.deliver(&[&message]).await, ["0"]);
     it.aws().restore();
+    it.next_delivery();
     assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
     let mails = it.queued();
-    assert_eq!(mails.len(), 2, "told twice rather than never");
+    assert_eq!(mails.len(), 2, "two mails rather than none");
     assert_eq!(mails[0].reference, mails[1].reference);
     for mail in &mails {
         let body = json!({ "secret": secret(mail) });
@@ -240,6 +247,60 @@ async fn an_event_that_comes_twice_is_told_once_and_one_that_failed_is_told() {
 
     assert_eq!(it.deliver(&[&message, &message]).await, [] as [&str; 0]);
     assert_eq!(it.queued(), [], "a duplicate");
+}
+
+#[tokio::test]
+async fn duplicates_at_the_same_time_queue_one_mail_and_lose_none() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (_, change) = it.sign_in(None).await;
+    let message = events::messages(&change, &events::Record::default(), ISSUER)[0].body();
+
+    let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
+    let (parked, answer) = (held.clone(), slot.clone());
+    it.aws().intercept(move |call| {
+        let is_first = call.operation == "SendMessage" && lock(&parked).is_none();
+        if is_first {
+            *lock(&parked) = Some(call.clone());
+            return Intercept::Replace(CallResult::Waiting(answer.clone()));
+        }
+        Intercept::Make
+    });
+    let release = async {
+        let call = lock(&held).take().expect("the first one is at the queue");
+        slot.fill(it.aws().make(&call));
+    };
+    let messages = [&*message; 3];
+    let (failed, ()) = tokio::join!(it.deliver(&messages), release);
+    it.aws().restore();
+    assert_eq!(failed, ["1", "2"], "they wait for the first one");
+    assert_eq!(it.queued().len(), 1);
+    it.next_delivery();
+    assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+    assert_eq!(it.queued(), []);
+
+    // The attempt that has the lease dies: a duplicate queues the mail after it.
+    let (_, change) = it.sign_in(None).await;
+    let message = events::messages(&change, &events::Record::default(), ISSUER)[0].body();
+    it.aws().fail("SendMessage", || CallResult::Broken);
+    assert_eq!(it.deliver(&[&message, &message]).await, ["0", "1"]);
+    it.aws().restore();
+    it.next_delivery();
+    assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+    assert_eq!(it.queued().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_that_the_sdk_sends_again_keeps_its_lease() {
+    let (it, _) = Notifying::with_laptop().await;
+    let (_, change) = it.sign_in(None).await;
+    let aws = it.aws().clone();
+    it.aws().intercept(move |call| {
+        if call.body.contains("leased_until") {
+            let _lost = aws.make(call);
+        }
+        Intercept::Make
+    });
+    assert_eq!(it.notices_of(&change).await.len(), 1);
 }
 
 #[tokio::test]
@@ -289,7 +350,7 @@ impl Notifying {
         &self,
         (secret, action): (&str, &str),
         knocked_out: Option<&Clause>,
-        meanwhile: impl Future<Output = ()>,
+        in_between: impl Future<Output = ()>,
     ) -> (i64, Value) {
         let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
         let (parked, answers) = (held.clone(), slot.clone());
@@ -307,9 +368,9 @@ impl Notifying {
             while lock(&held).is_none() {
                 tokio::task::yield_now().await;
             }
-            // What happens meanwhile makes calls, too.
+            // What happens in between makes calls, too.
             let call = lock(&held).take().expect("it is held up");
-            meanwhile.await;
+            in_between.await;
             let call = knocked_out
                 .and_then(|clause| without(clause, &call))
                 .unwrap_or(call);
@@ -320,7 +381,7 @@ impl Notifying {
         answered
     }
 
-    /// Holds answers up for things that can happen meanwhile, and returns the rule that this
+    /// Holds answers up for what can happen in between, and returns the rule that this
     /// broke.
     async fn broken_rule(
         &self,
@@ -329,9 +390,9 @@ impl Notifying {
     ) -> Option<&'static str> {
         let (thief, notice) = self.new_device().await;
         let mut back = None;
-        let meanwhile = async { back = Some(self.app.sign_in_again(&thief).await) };
+        let in_between = async { back = Some(self.app.sign_in_again(&thief).await) };
         let end = (secret(&notice), "end");
-        let (_, answer) = self.answer_around(end, knocked_out, meanwhile).await;
+        let (_, answer) = self.answer_around(end, knocked_out, in_between).await;
         let id = answer["sign_out"]["id"].as_str().unwrap_or_default();
         let (store, limits) = (&self.app.bundle.store, &self.app.bundle.limits);
         let receipt = store
@@ -345,38 +406,38 @@ impl Notifying {
 
         let (thief, notice) = self.new_device().await;
         let mut own = None;
-        let meanwhile = async {
+        let in_between = async {
             let reply = self.app.bundle.sign_out_this(&thief.token).await;
             own = Some(sign_out_of(&reply).to_string());
         };
         let end = (secret(&notice), "end");
-        self.answer_around(end, knocked_out, meanwhile).await;
+        self.answer_around(end, knocked_out, in_between).await;
         let refused = json_of(&self.app.bundle.who_am_i(&thief.token).await);
         if refused["sign_out"].as_str() != own.as_deref() {
             return Some("the first end of a session is its end");
         }
 
         let (thief, notice) = self.new_device().await;
-        let meanwhile = async {
+        let in_between = async {
             assert_eq!(self.answer(secret(&notice), "mine").await.0, 200);
         };
         let end = (secret(&notice), "end");
-        let (status, _) = self.answer_around(end, knocked_out, meanwhile).await;
+        let (status, _) = self.answer_around(end, knocked_out, in_between).await;
         if status != 404 || !self.is_signed_in(&thief).await {
             return Some("a link works once");
         }
 
         let (thief, notice) = self.new_device().await;
         let mut back = None;
-        let meanwhile = async {
+        let in_between = async {
             self.app.sign_out_device(laptop, &thief).await;
             back = Some(self.app.sign_in_again(&thief).await);
         };
         let mine = (secret(&notice), "mine");
-        self.answer_around(mine, knocked_out, meanwhile).await;
+        self.answer_around(mine, knocked_out, in_between).await;
         let row = self.app.row(&back.expect("it signed in")).await;
         row.recognized_until
-            .map(|_| "only the session that the owner was told of is recognized")
+            .map(|_| "only the session that the notice is about is recognized")
     }
 }
 
@@ -424,23 +485,23 @@ async fn a_device_that_the_owner_claims_is_recognized_and_stays_so() {
         200
     );
     let (phone, change) = it.sign_in(Some(&phone)).await;
-    assert_eq!(it.told(&change).await, [], "recognized");
+    assert_eq!(it.notices_of(&change).await, [], "recognized");
     it.app.sign_out_device(&laptop, &phone).await;
     let (_, change) = it.sign_in(Some(&phone)).await;
     assert_eq!(
-        it.told(&change).await.len(),
+        it.notices_of(&change).await.len(),
         1,
         "not after another one ended it"
     );
 }
 
 #[tokio::test]
-async fn an_old_link_does_not_end_a_later_session_that_was_told_of_again() {
+async fn an_old_link_does_not_end_a_later_session_with_a_notice_of_its_own() {
     let (it, laptop) = Notifying::with_laptop().await;
     let (phone, old) = it.new_device().await;
     it.app.sign_out_device(&laptop, &phone).await;
     let (back, change) = it.sign_in(Some(&phone)).await;
-    let [new] = <[_; 1]>::try_from(it.told(&change).await).expect("one notice");
+    let [new] = <[_; 1]>::try_from(it.notices_of(&change).await).expect("one notice");
 
     for action in ["end", "mine"] {
         let (status, answer) = it.answer(secret(&old), action).await;
@@ -458,7 +519,7 @@ async fn a_flood_of_sign_ins_fills_no_mailbox() {
     let mut mails = 0;
     for _ in 0..12 {
         let (_, change) = it.sign_in(None).await;
-        mails += it.told(&change).await.len();
+        mails += it.notices_of(&change).await.len();
     }
     assert_eq!(mails, 10);
     let list = event("GET", "/v1/messages", Some(&laptop.token), None);
@@ -557,15 +618,17 @@ async fn no_text_that_a_device_chose_is_in_a_notice() {
     let reply = it.app.bundle.log_in_as(EMAIL, PASSWORD, &key, &info).await;
     let device = TestDevice::of(&reply);
 
-    let told = it.told(&signed_in(it.app.row(&device).await, None)).await;
+    let notices = it
+        .notices_of(&signed_in(it.app.row(&device).await, None))
+        .await;
 
-    let text = serde_json::to_string(&told).unwrap();
+    let text = serde_json::to_string(&notices).unwrap();
     assert!(text.contains("\"device_type\":\"tv\""), "{text}");
     assert!(!text.contains("555") && !text.contains("evil"), "{text}");
 }
 
 #[tokio::test]
-async fn a_new_device_is_told_by_a_mail_whose_link_ends_it_in_the_deployed_stack() {
+async fn a_new_device_causes_a_mail_whose_link_ends_it_in_the_deployed_stack() {
     let household = Household::register().await;
     let laptop = household.sign_in(LAPTOP).await;
     let thief = household.sign_in(TV).await;

@@ -6,4 +6,5 @@ mod files;
 mod look;
 mod mails;
 mod old;
+mod scanner;
 mod stories;

@@ -12,8 +12,8 @@ use jiff::SignedDuration;
 
 use crate::attributes::{
     ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, Item, KIND,
-    NOTICE_ID, OS, PLACE, REFERENCE, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, string,
-    timestamp, ttl,
+    NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID,
+    built, bytes, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -30,16 +30,31 @@ pub(crate) fn key(account: AccountId, notice: NoticeId) -> Item {
     ])
 }
 
-/// Returns the update that writes a notice, and adds the hash of one more token, unless
-/// its mail was queued. What an earlier attempt wrote stays.
-pub(crate) fn record(table: &str, notice: &Notice, hash: &NoticeHash) -> Update {
+/// Returns the update that writes a notice, adds the hash of one more token, and takes the
+/// lease on queuing its mail: unless the mail was queued, or another attempt has the lease.
+/// What an earlier attempt wrote stays.
+pub(crate) fn record(
+    table: &str,
+    notice: &Notice,
+    hash: &NoticeHash,
+    (now, leased_until): (Timestamp, Timestamp),
+) -> Update {
+    // An attempt whose answer was lost is sent again, and has the hash in the row already.
     let condition = Condition {
-        expression: Cow::Borrowed("attribute_not_exists(queued_at)"),
+        expression: Cow::Borrowed(
+            "attribute_not_exists(queued_at) AND (attribute_not_exists(leased_until) \
+             OR leased_until <= :now OR contains(secret_hashes, :hash))",
+        ),
         names: &[],
-        values: vec![(
-            ":hashes",
-            AttributeValue::Bs(vec![Blob::new(hash.as_bytes())]),
-        )],
+        values: vec![
+            (":now", timestamp(now)),
+            (":until", timestamp(leased_until)),
+            (":hash", bytes(hash.as_bytes())),
+            (
+                ":hashes",
+                AttributeValue::Bs(vec![Blob::new(hash.as_bytes())]),
+            ),
+        ],
     };
     let mut update = condition.update(table, key(notice.account, notice.id));
     let mut set = Vec::new();
@@ -49,6 +64,7 @@ pub(crate) fn record(table: &str, notice: &Notice, hash: &NoticeHash) -> Update 
             .expression_attribute_names(format!("#{number}"), attribute)
             .expression_attribute_values(format!(":{number}"), value);
     }
+    set.push("leased_until = :until".to_owned());
     let expression = format!("SET {} ADD secret_hashes :hashes", set.join(", "));
     built(update.update_expression(expression).build())
 }
@@ -167,6 +183,11 @@ fn hashes(item: &Item) -> Option<Vec<NoticeHash>> {
     hashes
         .map(|hash| hash.map(NoticeHash::from_bytes))
         .collect()
+}
+
+/// Returns whether the mail of a notice was queued.
+pub(crate) fn is_queued(item: &Item) -> bool {
+    item.contains_key(QUEUED_AT)
 }
 
 /// Returns whether the link of a notice can still be used.

@@ -71,6 +71,31 @@ fn a_batch_of_a_queue_can_fail_in_part_and_stays_invisible_while_it_is_processed
 }
 
 #[test]
+fn a_background_function_ends_its_work_before_its_timeout() {
+    // Lambda returns the whole batch of a function that times out, also what was done.
+    let call = runtime::CALL_TIMEOUT;
+    for (name, longest) in [
+        ("SendMail", send_mail::TIME_TO_CHOOSE + call),
+        ("NotifyOwner", notify_owner::TIME_BUDGET),
+        ("Sweep", sweep::TIME_BUDGET + call),
+        ("PushRevocations", push_revocations::TIME_BUDGET + call),
+    ] {
+        let timeout = setting(functions()[name], "Timeout").as_u64().unwrap();
+        assert!(longest.as_secs() < timeout, "{name}");
+    }
+}
+
+#[test]
+fn a_lease_on_a_mail_outlives_its_attempt_and_ends_before_the_next_delivery() {
+    let lease_s = notify_owner::LEASE.as_secs();
+    let timeout_s = setting(functions()["NotifyOwner"], "Timeout").as_u64();
+    assert!(lease_s >= timeout_s.unwrap());
+    let queue = resources("AWS::SQS::Queue")["NotifyQueue"];
+    let hidden_s = queue["Properties"]["VisibilityTimeout"].as_u64().unwrap();
+    assert!(lease_s + timeout_s.unwrap() < hidden_s);
+}
+
+#[test]
 fn the_subscriptions_filter_events_by_their_attributes() {
     let mut heard = BTreeMap::new();
     for (_, subscription) in resources("AWS::SNS::Subscription") {
@@ -149,7 +174,7 @@ fn every_queue_is_encrypted_keeps_its_messages_and_has_a_dead_letter_queue() {
     for (name, queue) in resources("AWS::SQS::Queue") {
         let properties = &queue["Properties"];
         assert_eq!(properties["SqsManagedSseEnabled"], true, "{name}");
-        if name == "Codes" {
+        if ["Confirmations", "Codes"].contains(&name) {
             // A code is worthless after some minutes, and must not wait in any queue.
             assert_eq!(properties["MessageRetentionPeriod"], 900);
             assert!(properties.get("RedrivePolicy").is_none());
@@ -261,6 +286,7 @@ fn background_functions_and_the_authorizer_have_an_alarm_on_errors() {
     for function in [
         "Authorizer",
         "NotifyOwner",
+        "PauseMails",
         "PublishRevocations",
         "PushRevocations",
         "SendMail",
@@ -283,12 +309,62 @@ fn every_alarm_notifies_the_teams_topic_when_there_is_one() {
         "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }],
     });
 
+    let pause = json!({ "Fn::GetAtt": ["PauseMails", "Arn"] });
+    let and_pauses = json!({
+        "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }, pause], [pause]],
+    });
+
     for (name, alarm) in resources("AWS::CloudWatch::Alarm") {
-        assert_eq!(alarm["Properties"]["AlarmActions"], expected, "{name}");
+        let actions = &alarm["Properties"]["AlarmActions"];
+        let pauses = name.starts_with("Unproven");
+        assert_eq!(
+            actions,
+            if pauses { &and_pauses } else { &expected },
+            "{name}"
+        );
         assert!(
             alarm["Properties"]["AlarmDescription"].is_string(),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn mails_to_unproven_addresses_stop_at_half_of_the_rates_that_ses_reviews() {
+    let alarms = resources("AWS::CloudWatch::Alarm");
+    let mut callers = BTreeSet::new();
+    for (name, metric, threshold) in [
+        ("UnprovenBouncesAlarm", "Reputation.BounceRate", 0.05 / 2.0),
+        (
+            "UnprovenComplaintsAlarm",
+            "Reputation.ComplaintRate",
+            0.001 / 2.0,
+        ),
+    ] {
+        let alarm = &alarms[name]["Properties"];
+        assert_eq!(alarm["Namespace"], "AWS/SES");
+        assert_eq!(alarm["MetricName"], metric);
+        let set = json!([{ "Name": "ses:configuration-set", "Value": { "Ref": "UnprovenMails" } }]);
+        assert_eq!(alarm["Dimensions"], set);
+        let difference = alarm["Threshold"].as_f64().unwrap() - threshold;
+        assert!(difference.abs() < 1e-9, "{name}");
+        callers.insert(name);
+    }
+    for (name, permission) in resources("AWS::Lambda::Permission") {
+        let properties = &permission["Properties"];
+        assert_eq!(
+            referred(&properties["FunctionName"]),
+            "PauseMails",
+            "{name}"
+        );
+        let principal = "lambda.alarms.cloudwatch.amazonaws.com";
+        assert_eq!(properties["Principal"], principal);
+        assert!(callers.remove(referred(&properties["SourceArn"])), "{name}");
+    }
+    assert!(callers.is_empty(), "{callers:?} can't call it");
+    for set in ["ProvenMails", "UnprovenMails"] {
+        let set = &resources("AWS::SES::ConfigurationSet")[set]["Properties"];
+        assert_eq!(set["ReputationOptions"]["ReputationMetricsEnabled"], true);
     }
 }
 
