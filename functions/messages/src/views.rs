@@ -13,7 +13,8 @@ pub struct MessageView {
     /// from this service.
     #[schema(example = "7K3Q9D")]
     pub reference: String,
-    /// What it is about: `signed_in`, `signed_out`, `password_changed` or `recovered`.
+    /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered` or
+    /// `wrong_password`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.
@@ -67,7 +68,8 @@ impl From<&Notice> for MessageView {
             NoticeEvent::SignedIn { .. } => None,
             NoticeEvent::SignedOut(id)
             | NoticeEvent::PasswordChanged(id)
-            | NoticeEvent::Recovered(id) => Some(id.to_string()),
+            | NoticeEvent::Recovered(id)
+            | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
         };
         let (answer, answered_at) = notice.answer.unzip();
         Self {

@@ -9,7 +9,7 @@ pub(crate) struct News {
     pub(crate) account: AccountId,
     pub(crate) event: NoticeEvent,
     pub(crate) at: Timestamp,
-    /// The device that did it.
+    /// The device that did it, or that gave wrong passwords.
     pub(crate) by: Option<DeviceId>,
     /// Whether more of the same is gathered in one notice.
     pub(crate) is_gathered: bool,
@@ -31,7 +31,11 @@ impl News {
                 (event_of, &event.circumstances, Some(device))
             }
             Event::SessionRevoked(event) => {
-                let by = event.requested_by;
+                let by = match event.reason {
+                    // No device asked for it, and the notice shows the one that it ended.
+                    Reason::WrongPassword => token.sub_id.device.map(|device| device.id),
+                    _ => event.requested_by,
+                };
                 let news = match event.scope {
                     // The end of one session of many is in the notice about all of them.
                     None | Some(Scope::Local) => None,
@@ -72,6 +76,7 @@ fn of_sign_out(
         (Reason::SignedOut, Some(_)) => NoticeEvent::SignedOut,
         (Reason::PasswordChanged, _) => NoticeEvent::PasswordChanged,
         (Reason::Recovered, _) => NoticeEvent::Recovered,
+        (Reason::WrongPassword, _) => NoticeEvent::WrongPassword,
         (Reason::SignedOut, None) | (Reason::AccountDisabled | Reason::Replaced, _) => {
             return Ok(None);
         }

@@ -1,5 +1,6 @@
 //! Tells the owner by mail what happened to the account: a sign-in on a device that is not
-//! known, devices that another one signed out, a changed password, a recovery.
+//! known, devices that another one signed out, a changed password, a recovery, a device that
+//! was signed out because it gave wrong passwords.
 //!
 //! A subscriber like any other. A message can come twice, late and out of order: each event
 //! has one notice, and a notice whose mail was queued is not queued again.
@@ -212,7 +213,8 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
         NoticeEvent::SignedIn { .. } => None,
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
-        | NoticeEvent::Recovered(id) => Some(id.to_string()),
+        | NoticeEvent::Recovered(id)
+        | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
     };
     let has_link = sign_out.is_none();
     mail::Notice {

@@ -27,6 +27,8 @@ pub enum Mail {
     PasswordChanged { facts: Facts, link: String },
     /// The account was recovered.
     Recovered { facts: Facts, link: String },
+    /// A device was signed out because it gave wrong passwords.
+    WrongPassword { facts: Facts, link: String },
 }
 
 /// Who a mail goes to.
@@ -53,6 +55,7 @@ impl Mail {
             Self::SignedOut { .. } => "signed-out",
             Self::PasswordChanged { .. } => "password-changed",
             Self::Recovered { .. } => "recovered",
+            Self::WrongPassword { .. } => "wrong-password",
         }
     }
 }
@@ -90,6 +93,7 @@ fn of_notice(page: &str, notice: &Notice) -> Result<(Mail, Addressee), Error> {
         },
         ("signed_out", Some(link), _) => Mail::SignedOut { facts, link },
         ("password_changed", Some(link), _) => Mail::PasswordChanged { facts, link },
+        ("wrong_password", Some(link), _) => Mail::WrongPassword { facts, link },
         ("recovered", _, _) => Mail::Recovered {
             facts,
             link: page.to_owned(),

@@ -50,7 +50,7 @@ export interface Session {
   expires_at: string;
 }
 
-export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered";
+export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered" | "wrong_password";
 
 /** The end of a session. */
 export type Ended =
@@ -91,7 +91,7 @@ export type PartState = "not_reached" | "seen" | "notified" | "wiped";
 /** A message that was mailed to the owner. A mail with another reference is forged. */
 export interface Message {
   reference: string;
-  kind: "signed_in" | "signed_out" | "password_changed" | "recovered";
+  kind: "signed_in" | "signed_out" | "password_changed" | "recovered" | "wrong_password";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
   sign_out: string | null;

@@ -41,6 +41,8 @@ pub enum NoticeEvent {
     PasswordChanged(SignOutId),
     /// The account was recovered by its address.
     Recovered(SignOutId),
+    /// A device was signed out because it gave too many wrong current passwords.
+    WrongPassword(SignOutId),
 }
 
 impl NoticeEvent {
@@ -52,6 +54,7 @@ impl NoticeEvent {
             Self::SignedOut(_) => "signed_out",
             Self::PasswordChanged(_) => "password_changed",
             Self::Recovered(_) => "recovered",
+            Self::WrongPassword(_) => "wrong_password",
         }
     }
 
@@ -69,9 +72,13 @@ impl NoticeEvent {
                 at_s -= at_s.rem_euclid(GATHERED_S);
                 hash.update(by.as_bytes());
             }
-            (Self::SignedOut(id) | Self::PasswordChanged(id) | Self::Recovered(id), _) => {
-                hash.update(id.as_bytes());
-            }
+            (
+                Self::SignedOut(id)
+                | Self::PasswordChanged(id)
+                | Self::Recovered(id)
+                | Self::WrongPassword(id),
+                _,
+            ) => hash.update(id.as_bytes()),
         }
         let at = Timestamp::from_second(at_s).unwrap_or(at);
         NoticeId::new(at, slice(&hash.finalize()[..10]))

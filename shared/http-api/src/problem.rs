@@ -135,7 +135,7 @@ pub struct ProblemDocument {
     #[schema(value_type = Option<SignedOutBy>)]
     pub signed_out_by: Option<Option<SignedOutBy>>,
     /// `session-signed-out`: the reason: `signed_out`, `password_changed`,
-    /// `account_disabled` or `recovered`.
+    /// `account_disabled`, `recovered` or `wrong_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,

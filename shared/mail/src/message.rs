@@ -45,7 +45,8 @@ pub struct Challenge {
 pub struct Notice {
     /// The address of the account.
     pub email: String,
-    /// What happened: `signed_in`, `signed_out`, `password_changed` or `recovered`.
+    /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered` or
+    /// `wrong_password`.
     pub event: String,
     /// When, in seconds since 1970.
     pub at_s: i64,

@@ -172,7 +172,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 9] {
+fn every_mail() -> [Mail; 10] {
     let (code, link) = (
         "K7QM-2R9X".to_owned(),
         format!("{PAGE}#/confirm/challenge.secret"),
@@ -187,7 +187,7 @@ fn every_mail() -> [Mail; 9] {
     let of_facts = || (facts.clone(), format!("{PAGE}#/notice/cfn_secret"));
     let page = || PAGE.to_owned();
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
-    let [in_, out, changed, recovered] = [(); 4].map(|()| of_facts());
+    let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
             code: confirm.0,
@@ -218,6 +218,10 @@ fn every_mail() -> [Mail; 9] {
         Mail::Recovered {
             facts: recovered.0,
             link: recovered.1,
+        },
+        Mail::WrongPassword {
+            facts: wrong.0,
+            link: wrong.1,
         },
     ]
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
+use curfew_tests::account::{EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
 use curfew_tests::app::{TestApp, sign_out_of};
 use curfew_tests::bundle::{ISSUER, event, json_of, problem_of};
 use curfew_tests::client::{Household, LAPTOP, TV};
@@ -207,6 +207,34 @@ async fn acts_on_other_devices_are_told_once_an_hour_and_a_changed_password_each
     let this = it.app.bundle.sign_out_this(&laptop.token).await;
     let id = sign_out_of(&this);
     assert_eq!(it.signed_out(&laptop, id).await, [], "its own act");
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_that_gave_wrong_passwords_is_told_and_listed() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let (thief, _) = it.new_device().await;
+    it.app.advance(SignedDuration::from_secs(1));
+    let mut ended = Value::Null;
+    for _ in 0..10 {
+        let change = it
+            .app
+            .bundle
+            .change_password(&thief.token, OTHER_PASSWORD, PASSWORD, true);
+        ended = json_of(&change.await);
+    }
+    let id = ended["sign_out"].as_str().unwrap().parse().unwrap();
+
+    let told = it.signed_out(&laptop, id).await;
+
+    assert_eq!(told.len(), 1, "{ended}");
+    assert_eq!(told[0].event, "wrong_password");
+    assert_eq!(told[0].sign_out, Some(id.to_string()));
+    assert_eq!(told[0].device_type.as_deref(), Some("other"));
+    let list = event("GET", "/v1/messages", Some(&laptop.token), None);
+    let listed = json_of(&it.app.bundle.send(list).await);
+    let newest = &listed["messages"][0];
+    assert_eq!(newest["kind"], "wrong_password");
+    assert_eq!(newest["reference"], told[0].reference.as_str());
 }
 
 #[tokio::test]

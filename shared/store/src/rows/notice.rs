@@ -96,7 +96,8 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
         }
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
-        | NoticeEvent::Recovered(id) => attributes.push((SIGN_OUT_ID, string(id))),
+        | NoticeEvent::Recovered(id)
+        | NoticeEvent::WrongPassword(id) => attributes.push((SIGN_OUT_ID, string(id))),
     }
     if let Some(device) = &notice.device {
         attributes.push((DEVICE_TYPE, string(device.device_type.as_str())));
@@ -128,6 +129,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
         "signed_out" => NoticeEvent::SignedOut(row.id(SIGN_OUT_ID)?),
         "password_changed" => NoticeEvent::PasswordChanged(row.id(SIGN_OUT_ID)?),
         "recovered" => NoticeEvent::Recovered(row.id(SIGN_OUT_ID)?),
+        "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
         _ => return Err(row.corrupt(KIND)),
     };
     let answer = match row.timestamp_opt(ANSWERED_AT)? {
