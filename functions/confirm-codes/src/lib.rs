@@ -25,7 +25,7 @@ use utoipa::OpenApi;
 pub use confirm::NewAccountConfirmation;
 pub use recover::PasswordResetConfirmation;
 
-/// Reads identities; writes accounts, identities, challenges and receipts.
+/// Reads identities; writes accounts, identities, challenges, receipts and counters of attempts.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,

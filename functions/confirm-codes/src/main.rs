@@ -17,6 +17,7 @@ fn deps() -> Result<Deps, Error> {
         identities: runtime::required("IDENTITIES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
         challenges: runtime::required("CHALLENGES_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {

@@ -190,10 +190,15 @@ impl<'a> Charges<'a> {
         Problem::too_many_attempts(wait)
     }
 
-    /// Gives the charges back: the limits are on wrong passwords. Failures are logged: the
+    /// Gives the charges back: the limits are on wrong passwords. Ends the failures in a row
+    /// of the address, also if the attempt was not charged to it. Errors are logged: the
     /// counters recover by themselves.
     pub(crate) async fn give_back(&mut self) {
-        let charged = std::mem::take(&mut self.charged);
+        let mut charged = std::mem::take(&mut self.charged);
+        if self.is_by_pass || self.are_of_recognized {
+            let address = CounterKey::sign_ins_to(self.address);
+            charged.push(Charged::nothing(address));
+        }
         self.give_all_back(charged).await;
     }
 

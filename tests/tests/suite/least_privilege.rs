@@ -420,6 +420,7 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
             "GetItem Challenges",
             "UpdateItem Challenges",
             "DeleteItem Challenges",
+            "UpdateItem Attempts",
             "PutItem Receipts",
         ]],
     ),
