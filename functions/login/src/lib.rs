@@ -24,6 +24,7 @@ use http_api::{
     Event, Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE,
     TooManyAttempts, cookie, serve,
 };
+use mail::MailQueue;
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use store::{Rows, Store, StoreError, WriteOutcome};
@@ -42,11 +43,14 @@ use write::write;
 /// One more than for other writes: the client has just waited for a hash.
 const ATTEMPTS: u32 = 4;
 
-/// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts.
+/// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts;
+/// queues failed sign-ins.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
     pub budgets: SignInBudgets,
+    /// The queue of `notify-owner`; none when the stack sends no mail.
+    pub notices: Option<MailQueue>,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     /// Locked while a hash is computed in its buffer.
@@ -255,8 +259,14 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     let mut verified = Verified::default();
     for _ in 0..ATTEMPTS {
         let Rows { account, devices } = rows;
-        verified.verify(deps, request, &attempt.password, account.as_ref())?;
-        let account = require_enabled(request, account)?;
+        let checked = verified.verify(deps, request, &attempt.password, account.as_ref());
+        let account = match checked.and_then(|()| require_enabled(request, account)) {
+            Ok(account) => account,
+            Err(problem) => {
+                charges.report().await;
+                return Err(problem);
+            }
+        };
         charges.take_pass().await?;
         // Whoever has a pass reads the address's mail, which a password thief does not.
         let is_recognized =

@@ -1,8 +1,9 @@
 //! The events of the topic that are news to the owner.
 
 use domain::ids::InvalidId;
-use domain::{AccountId, DeviceId, NoticeEvent, Scope, Timestamp};
+use domain::{AccountId, DeviceId, Failures, NoticeEvent, Scope, Timestamp};
 use events::{Event, Reason, SecurityEventToken};
+use mail::FailedSignIns;
 
 /// An event that the owner is notified of.
 pub(crate) struct News {
@@ -16,6 +17,25 @@ pub(crate) struct News {
 }
 
 impl News {
+    /// Returns what failed sign-ins to the address of an account say.
+    pub(crate) fn of_failures(
+        account: AccountId,
+        failed: &FailedSignIns,
+    ) -> Result<Self, InvalidId> {
+        let time = |ms| Timestamp::from_millisecond(ms).map_err(|_| InvalidId);
+        Ok(Self {
+            account,
+            event: NoticeEvent::ManyFailures(Failures {
+                count: failed.failures,
+                since: time(failed.since_ms)?,
+                places: failed.places.clone(),
+            }),
+            at: time(failed.at_ms)?,
+            by: None,
+            is_gathered: false,
+        })
+    }
+
     /// Returns what an event says; none if it is no news. `credential-change` is none: the
     /// event of the sessions that ended with it comes as well.
     pub(crate) fn of(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {

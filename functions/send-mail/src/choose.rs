@@ -3,7 +3,7 @@
 use domain::EmailAddress;
 use mail::{Challenge, Language, Message, Notice};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, FailureFacts};
 use crate::{Deps, Error};
 
 /// A mail with what its text says.
@@ -29,6 +29,12 @@ pub enum Mail {
     Recovered { facts: Facts, link: String },
     /// A device was signed out because it gave wrong passwords.
     WrongPassword { facts: Facts, link: String },
+    /// Somebody gave many wrong passwords in a row.
+    ManyFailures {
+        facts: Facts,
+        failures: FailureFacts,
+        link: String,
+    },
 }
 
 /// Who a mail goes to.
@@ -56,6 +62,7 @@ impl Mail {
             Self::PasswordChanged { .. } => "password-changed",
             Self::Recovered { .. } => "recovered",
             Self::WrongPassword { .. } => "wrong-password",
+            Self::ManyFailures { .. } => "many-failures",
         }
     }
 }
@@ -94,6 +101,11 @@ fn of_notice(page: &str, notice: &Notice) -> Result<(Mail, Addressee), Error> {
         ("signed_out", Some(link), _) => Mail::SignedOut { facts, link },
         ("password_changed", Some(link), _) => Mail::PasswordChanged { facts, link },
         ("wrong_password", Some(link), _) => Mail::WrongPassword { facts, link },
+        ("many_failures", _, _) => Mail::ManyFailures {
+            facts,
+            failures: FailureFacts::of(notice).ok_or(Error::InvalidNotice)?,
+            link: page.to_owned(),
+        },
         ("recovered", _, _) => Mail::Recovered {
             facts,
             link: page.to_owned(),

@@ -33,6 +33,23 @@ impl Facts {
     }
 }
 
+/// The facts of many wrong passwords, as the text shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureFacts {
+    pub count: u32,
+    pub since: String,
+}
+
+impl FailureFacts {
+    pub(crate) fn of(notice: &mail::Notice) -> Option<Self> {
+        let failures = notice.failures.as_ref()?;
+        Some(Self {
+            count: failures.count,
+            since: time(failures.since_s, notice.language),
+        })
+    }
+}
+
 /// Returns a text without what could begin another paragraph.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")

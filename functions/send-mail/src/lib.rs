@@ -26,7 +26,7 @@ use runtime::{elapsed_us, return_failed};
 use store::{Store, StoreError};
 
 pub use choose::{Addressee, Mail};
-pub use facts::Facts;
+pub use facts::{Facts, FailureFacts};
 pub use render::{Rendered, render};
 pub use sender::{ConfigurationSets, SendError, Sender};
 

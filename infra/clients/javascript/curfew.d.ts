@@ -91,10 +91,11 @@ export type PartState = "not_reached" | "seen" | "notified" | "wiped";
 /** A message that was mailed to the owner. A mail with another reference is forged. */
 export interface Message {
   reference: string;
-  kind: "signed_in" | "signed_out" | "password_changed" | "recovered" | "wrong_password";
+  kind: "signed_in" | "signed_out" | "password_changed" | "recovered" | "wrong_password" | "many_failures";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
   sign_out: string | null;
+  failures: { count: number; since: string; places: string[] } | null;
   answer: "end" | "mine" | null;
   answered_at: string | null;
 }

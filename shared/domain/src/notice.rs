@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::attempts::Failures;
 use crate::device::DeviceType;
 use crate::ids::{AccountId, DeviceId, NoticeId, SessionId, SignOutId};
 use crate::token::{Malformed, SECRET_BYTES, decode, encode, slice, stored};
@@ -26,7 +27,7 @@ const PREFIX: &str = "cfn_";
 const BYTES: usize = 16 + 16 + SECRET_BYTES;
 
 /// What a notice is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeEvent {
     /// A device that was not known signed in.
     SignedIn {
@@ -43,6 +44,8 @@ pub enum NoticeEvent {
     Recovered(SignOutId),
     /// A device was signed out because it gave too many wrong current passwords.
     WrongPassword(SignOutId),
+    /// Devices that are not recognized gave many wrong passwords in a row.
+    ManyFailures(Failures),
 }
 
 impl NoticeEvent {
@@ -55,6 +58,7 @@ impl NoticeEvent {
             Self::PasswordChanged(_) => "password_changed",
             Self::Recovered(_) => "recovered",
             Self::WrongPassword(_) => "wrong_password",
+            Self::ManyFailures(_) => "many_failures",
         }
     }
 
@@ -79,6 +83,10 @@ impl NoticeEvent {
                 | Self::WrongPassword(id),
                 _,
             ) => hash.update(id.as_bytes()),
+            (Self::ManyFailures(failures), _) => {
+                hash.update(failures.since.as_millisecond().to_be_bytes());
+                hash.update(failures.count.to_be_bytes());
+            }
         }
         let at = Timestamp::from_second(at_s).unwrap_or(at);
         NoticeId::new(at, slice(&hash.finalize()[..10]))

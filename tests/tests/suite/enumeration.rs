@@ -164,6 +164,29 @@ async fn over_its_budget_every_address_looks_alike() {
     assert_eq!(disabled, enabled);
 }
 
+/// The failure that is news to an owner is handed over for every address.
+#[tokio::test]
+async fn the_failures_in_a_row_that_are_news_look_alike_for_every_address() {
+    let mut app = TestApp::new().await.with_mail();
+    let budgets = &mut app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(4, None);
+    let mut news = Vec::new();
+    for email in [EMAIL, UNKNOWN] {
+        log_in(&app, email, WRONG, None).await;
+        news.push(log_in(&app, email, WRONG, None).await);
+        assert_eq!(app.aws.take_queued().len(), 1, "{email}");
+    }
+
+    assert_eq!(news[0].status, 401);
+    assert_eq!(news[0], news[1]);
+    assert!(
+        news[0]
+            .calls
+            .iter()
+            .any(|call| call.contains("SendMessage"))
+    );
+}
+
 #[tokio::test]
 async fn registering_a_taken_address_looks_like_registering_a_free_one() {
     let app = TestApp::new().await;

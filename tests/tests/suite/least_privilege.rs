@@ -449,6 +449,7 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
             "PutItem Receipts",
             "UpdateItem Receipts",
             "BatchGetItem Receipts",
+            "SendMessage NotifyQueue",
             "GetSecretValue of the distribution",
         ]],
     ),
@@ -468,6 +469,7 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
     (
         "NotifyOwner",
         &[&[
+            "GetItem Identities",
             "BatchGetItem Accounts",
             "BatchGetItem Devices",
             "Query Devices",

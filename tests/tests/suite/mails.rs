@@ -14,7 +14,9 @@ use curfew_tests::wire::CallResult;
 use curfew_tests::{inbox, stack, tables};
 use domain::{EmailAddress, Timestamp};
 use mail::{Challenge, Language, Message, Notice};
-use send_mail::{Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, handle, render};
+use send_mail::{
+    Addressee, ConfigurationSets, Deps, Facts, FailureFacts, Mail, Sender, handle, render,
+};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -172,7 +174,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 10] {
+fn every_mail() -> [Mail; 11] {
     let (code, link) = (
         "K7QM-2R9X".to_owned(),
         format!("{PAGE}#/confirm/challenge.secret"),
@@ -222,6 +224,14 @@ fn every_mail() -> [Mail; 10] {
         Mail::WrongPassword {
             facts: wrong.0,
             link: wrong.1,
+        },
+        Mail::ManyFailures {
+            facts,
+            failures: FailureFacts {
+                count: 50,
+                since: "2026-11-29, 12:10 UTC".to_owned(),
+            },
+            link: page(),
         },
     ]
 }
@@ -282,6 +292,7 @@ async fn a_text_of_a_stranger_stays_a_text() {
         place: Some(place.to_owned()),
         reference: "7K3Q9D".to_owned(),
         sign_out: None,
+        failures: None,
         link_secret: Some("cfn_secret".to_owned()),
         language: Language::En,
     }));

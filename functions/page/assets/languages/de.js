@@ -176,6 +176,8 @@ export default {
   "messages.password_changed": "Das Passwort wurde geändert",
   "messages.recovered": "Das Konto wurde wiederhergestellt",
   "messages.wrong_password": "Ein Gerät hat falsche Passwörter eingegeben",
+  "messages.many_failures": "Viele falsche Passwörter",
+  "messages.failures": "{n} falsche Passwörter nacheinander seit {date}",
   "messages.reference": "Kennung {reference}",
   "messages.answer.end": "Deine Antwort: Das war ich nicht",
   "messages.answer.mine": "Deine Antwort: Das war ich",

@@ -172,6 +172,8 @@ export default {
   "messages.password_changed": "The password was changed",
   "messages.recovered": "The account was recovered",
   "messages.wrong_password": "A device gave wrong passwords",
+  "messages.many_failures": "Many wrong passwords",
+  "messages.failures": "{n} wrong passwords in a row since {date}",
   "messages.reference": "Reference {reference}",
   "messages.answer.end": "You answered: it was not me",
   "messages.answer.mine": "You answered: it was me",

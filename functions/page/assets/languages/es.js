@@ -184,6 +184,8 @@ export default {
   "messages.password_changed": "Se cambió la contraseña",
   "messages.recovered": "Se recuperó la cuenta",
   "messages.wrong_password": "Un dispositivo probó contraseñas equivocadas",
+  "messages.many_failures": "Muchas contraseñas equivocadas",
+  "messages.failures": "{n} contraseñas equivocadas seguidas desde el {date}",
   "messages.reference": "Referencia {reference}",
   "messages.answer.end": "Tu respuesta: no fui yo",
   "messages.answer.mine": "Tu respuesta: fui yo",
