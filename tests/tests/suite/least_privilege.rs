@@ -134,6 +134,12 @@ fn attempts() -> Vec<(String, Call)> {
         Call::rest("execute-api", "POST", &introspection, "token=none"),
     );
 
+    let backend = gateway_path(&stack.outputs["ApiUrl"], "$default", "/v1/backend/login");
+    attempt(
+        "LoginByBackend".to_owned(),
+        Call::rest("execute-api", "POST", &backend, "{}"),
+    );
+
     for (name, function) in &stack.functions {
         let function = &function.function_name;
         let path = format!("/2015-03-31/functions/{function}/invocations");

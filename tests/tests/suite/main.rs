@@ -2,6 +2,7 @@
 
 mod adopt;
 mod attempts;
+mod backend_login;
 mod challenges;
 mod clients;
 mod contract;
