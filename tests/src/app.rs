@@ -119,6 +119,7 @@ impl TestApp {
         };
         let notices = MailQueue::new(self.aws.clients().sqs(), "notices".to_owned());
         self.bundle.login.notices = Some(notices);
+        self.bundle.session.sends_mail = true;
         let (register, others) = (codes(), codes());
         self.bundle.register.codes = register;
         self.bundle.request_codes.codes = others;

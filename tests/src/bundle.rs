@@ -107,7 +107,7 @@ impl Bundle {
             request_codes: deps!(request_codes, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, hasher: hasher()),
             login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, hasher: hasher()),
-            session: deps!(session, limits: limits),
+            session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
             sign_out_device: deps!(sign_out_device, limits: limits),
@@ -143,7 +143,9 @@ impl Bundle {
                 "POST /v1/password-resets" | "POST /v1/passes" => {
                     request_codes::handle(&self.request_codes, event).await
                 }
-                "POST /v1/accounts/confirmations" | "POST /v1/password-resets/confirmations" => {
+                "POST /v1/accounts/confirmations"
+                | "POST /v1/password-resets/confirmations"
+                | "POST /v1/address-confirmations" => {
                     confirm_codes::handle(&self.confirm_codes, event).await
                 }
                 "POST /v1/login" | "POST /v1/backend/login" => {

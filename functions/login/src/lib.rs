@@ -20,11 +20,11 @@ use std::mem;
 use std::sync::Mutex;
 
 use domain::password::Hasher;
-use domain::{AccountId, DeviceType, Limits, SignInBudgets, Timestamp};
+use domain::{Account, AccountId, DeviceType, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
-    Answer, BodyProblems, CodeProblems, CredentialsInvalid, Event, IamProblems, Object,
-    OriginPolicy, Problem, Reply, Request, RequestProblems, TooManyAttempts, serve,
+    AddressUnconfirmed, Answer, BodyProblems, CodeProblems, CredentialsInvalid, Event, IamProblems,
+    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, TooManyAttempts, serve,
 };
 use mail::MailQueue;
 use runtime::Clock;
@@ -61,6 +61,12 @@ pub struct Deps {
     pub clock: Clock,
     /// Locked while a hash is computed in its buffer.
     pub hasher: Mutex<Hasher>,
+}
+
+impl Deps {
+    fn sends_mail(&self) -> bool {
+        self.notices.is_some()
+    }
 }
 
 /// The way in which the client gets its token and sends it back.
@@ -205,7 +211,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, TooManyAttempts,
+        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, AddressUnconfirmed,
+        TooManyAttempts,
     ),
 )]
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
@@ -225,8 +232,8 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, TooManyAttempts,
-        IamProblems,
+        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, AddressUnconfirmed,
+        TooManyAttempts, IamProblems,
     ),
 )]
 async fn log_in_by_backend(
@@ -256,17 +263,21 @@ async fn sign_in(
     for _ in 0..ATTEMPTS {
         let Rows { account, devices } = rows;
         let checked = verified.verify(deps, request, &attempt.password, account.as_ref());
-        let account = match checked.and_then(|()| require_enabled(request, account)) {
+        let mut account = match checked.and_then(|()| require_enabled(request, account)) {
             Ok(account) => account,
             Err(problem) => {
                 charges.report().await;
                 return Err(problem);
             }
         };
-        charges.take_pass().await?;
         // Whoever has a pass reads the address's mail, which a password thief does not.
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
+        if !is_recognized && account.needs_code(deps.sends_mail(), now) {
+            request.note_outcome("address-unconfirmed");
+            return Err(Problem::AddressUnconfirmed);
+        }
+        charges.take_pass().await?;
         let device = keys.identify(&account, devices, now);
         let begin = (&account, device, is_recognized);
         let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
@@ -278,6 +289,9 @@ async fn sign_in(
         let writing = Box::pin(write(deps, &account, &session, now));
         if join(writing, charges.give_back()).await.0? == WriteOutcome::Done {
             charges.end_failures().await;
+            if charges.is_by_pass {
+                confirm_by_pass(deps, &attempt, &mut account, now).await;
+            }
             verified.rehash(deps, &attempt.password, &account).await;
             return Ok(answer(deps, &attempt, &account, session, &keys, now));
         }
@@ -287,6 +301,20 @@ async fn sign_in(
         rows = deps.store.rows(account_id, &devices).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+/// Confirms the address of an account that was signed in to with a code to it. An error is
+/// logged: the next pass confirms it.
+async fn confirm_by_pass(deps: &Deps, attempt: &Attempt, account: &mut Account, now: Timestamp) {
+    if account.confirmed_at.is_some() {
+        return;
+    }
+    let confirming = deps.store.confirm_by_pass(account.id, &attempt.email, now);
+    match confirming.await {
+        Ok(WriteOutcome::Done) => account.confirmed_at = Some(now),
+        Ok(WriteOutcome::Stale) => {}
+        Err(error) => tracing::warn!(cause = error.chain(), "address not confirmed"),
+    }
 }
 
 /// Reads the account of the address and the rows of the device keys in it. For an unknown

@@ -105,7 +105,7 @@ pub(crate) fn answer(
             session: row.session.to_string(),
             expires_at: row.expires_at.into(),
             device: DeviceView::signed_in(&row, row.id),
-            account: AccountView::from(account),
+            account: AccountView::new(account, deps.sends_mail()),
             earlier_sign_out: earlier.map(|earlier| earlier.sign_out.to_string()),
             sign_out: sign_out.map(|sign_out| sign_out.id.to_string()),
         },

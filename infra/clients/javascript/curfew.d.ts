@@ -45,7 +45,8 @@ export interface Device {
 export interface Session {
   /** The session's id. It is not a secret. */
   session: string;
-  account: { id: string; email: string };
+  /** `confirm_address`: the owner is to be asked to confirm the address, with `confirmAddress`. */
+  account: { id: string; email: string; confirm_address?: boolean };
   device: Device;
   expires_at: string;
 }
@@ -219,6 +220,9 @@ export class Curfew {
   signUp(credentials: { email: string; password?: string }): Promise<string | null>;
   /** Makes the account of an address by the code in its mail. */
   confirmAccount(proof: { challenge: string; code: string; password: string }): Promise<void>;
+  /** Confirms the address of this account, by the challenge of `signUp` with it and the code in
+   * the mail. */
+  confirmAddress(proof: { challenge: string; code: string }): Promise<void>;
   /** Asks for a mail with which an account is recovered. Returns the challenge of its code. */
   requestPasswordReset(account: { email: string }): Promise<string>;
   /** Recovers an account by a code or a link. Every device is signed out. */

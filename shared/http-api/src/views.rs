@@ -22,13 +22,19 @@ pub struct AccountView {
     /// somebody has proven since that it is theirs.
     #[schema(example = "lea@example.com")]
     pub email: String,
+    /// Whether the owner is to be asked to confirm the address: nobody has, and this
+    /// deployment sends mail. See `POST /v1/address-confirmations`.
+    pub confirm_address: bool,
 }
 
-impl From<&Account> for AccountView {
-    fn from(account: &Account) -> Self {
+impl AccountView {
+    /// Returns what the owner of an account sees, where mail is sent or not.
+    #[must_use]
+    pub fn new(account: &Account, sends_mail: bool) -> Self {
         Self {
             id: account.id.to_string(),
             email: account.email.clone(),
+            confirm_address: account.is_to_be_confirmed(sends_mail),
         }
     }
 }

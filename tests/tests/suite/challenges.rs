@@ -38,7 +38,7 @@ async fn unconfirmed() -> TestApp {
 }
 
 /// Asks as the functions do, without the mail.
-async fn ask(app: &TestApp, purpose: Purpose, email: &str) -> NewChallenge {
+pub(crate) async fn ask(app: &TestApp, purpose: Purpose, email: &str) -> NewChallenge {
     app.advance(SignedDuration::from_secs(1));
     let random = ChallengeRandom {
         secret: runtime::random(),
@@ -53,12 +53,17 @@ async fn ask(app: &TestApp, purpose: Purpose, email: &str) -> NewChallenge {
     asked
 }
 
-async fn post(app: &TestApp, path: &str, body: Value) -> Reply {
+pub(crate) async fn post(app: &TestApp, path: &str, body: Value) -> Reply {
     let event = event("POST", path, None, Some(&body));
     app.bundle.send(event).await
 }
 
-async fn confirm(app: &TestApp, asked: &NewChallenge, code: &str, password: &str) -> Reply {
+pub(crate) async fn confirm(
+    app: &TestApp,
+    asked: &NewChallenge,
+    code: &str,
+    password: &str,
+) -> Reply {
     let body = json!({ "challenge": *asked.secret.to_text(), "code": code, "password": password });
     post(app, "/v1/accounts/confirmations", body).await
 }
@@ -578,7 +583,12 @@ async fn a_code_whose_mail_was_not_queued_is_not_promised() {
     );
 }
 
-async fn log_in_by_pass(app: &TestApp, asked: &NewChallenge, email: &str, password: &str) -> Reply {
+pub(crate) async fn log_in_by_pass(
+    app: &TestApp,
+    asked: &NewChallenge,
+    email: &str,
+    password: &str,
+) -> Reply {
     let pass = json!({ "challenge": *asked.secret.to_text(), "code": *asked.code.to_text() });
     let body = json!({ "email": email, "password": password, "pass": pass });
     post(app, "/v1/login", body).await

@@ -164,6 +164,22 @@ async fn over_its_budget_every_address_looks_alike() {
     assert_eq!(disabled, enabled);
 }
 
+#[tokio::test]
+async fn a_wrong_password_of_an_old_unconfirmed_account_looks_like_an_unknown_address() {
+    let app = TestApp::without_account(|config| config).with_mail();
+    let (store, now) = (&app.bundle.store, app.clock.now());
+    register_as(store, EMAIL, PASSWORD, None, now)
+        .await
+        .unwrap();
+    app.advance(domain::account::UNCONFIRMED_FOR);
+
+    let unconfirmed = log_in(&app, EMAIL, WRONG, None).await;
+    let unknown = log_in(&app, UNKNOWN, WRONG, None).await;
+
+    assert_eq!(unconfirmed.status, 401);
+    assert_eq!(unknown, unconfirmed);
+}
+
 /// The failure that is news to an owner is handed over for every address.
 #[tokio::test]
 async fn the_failures_in_a_row_that_are_news_look_alike_for_every_address() {

@@ -42,5 +42,6 @@ mod sockets;
 mod subscribing;
 mod template;
 mod transport;
+mod unconfirmed;
 mod user_agents;
 mod wrong_proofs;

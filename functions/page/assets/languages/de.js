@@ -247,4 +247,13 @@ export default {
   "sign_in.no_way_in": "Kommst du nicht hinein?",
   "pass.title": "Mit einem Code anmelden",
   "pass.lead": "Wenn andere es zu oft versucht haben, gibt dir ein Code per E-Mail fünf eigene Versuche. Dein Passwort brauchst du trotzdem.",
+  "address.ask": "Noch hat niemand {email} bestätigt. So bekommst du keine Nachrichten und könntest das Konto nicht wiederherstellen.",
+  "address.to_confirm": "Adresse bestätigen",
+  "address.title": "Bestätige deine Adresse",
+  "address.lead": "Wir schicken eine Mail mit einem Code an {email}.",
+  "address.send": "Code schicken",
+  "address.submit": "Bestätigen",
+  "address.busy": "Wird bestätigt…",
+  "address.done": "Die Adresse ist bestätigt.",
+  "problem.address-unconfirmed": "Bestätige zuerst deine Adresse: Wähle „Kommst du nicht hinein?“ und melde dich mit dem Code aus der Mail an.",
 };

@@ -242,4 +242,13 @@ export default {
   "sign_in.no_way_in": "Can't get in?",
   "pass.title": "Sign in with a code",
   "pass.lead": "If others have tried too often, a code by mail gives you five tries of your own. You need your password, too.",
+  "address.ask": "Nobody has confirmed {email} yet, so you get no notices and could not recover the account.",
+  "address.to_confirm": "Confirm the address",
+  "address.title": "Confirm your address",
+  "address.lead": "We send a mail with a code to {email}.",
+  "address.send": "Send the code",
+  "address.submit": "Confirm",
+  "address.busy": "Confirming…",
+  "address.done": "The address is confirmed.",
+  "problem.address-unconfirmed": "Confirm your address first: choose “Can't get in?”, and sign in with the code in the mail.",
 };

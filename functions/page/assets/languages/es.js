@@ -254,4 +254,13 @@ export default {
   "sign_in.no_way_in": "¿No puedes entrar?",
   "pass.title": "Inicia sesión con un código",
   "pass.lead": "Si otros lo intentaron demasiadas veces, un código por correo te da cinco intentos propios. También necesitas tu contraseña.",
+  "address.ask": "Nadie ha confirmado {email} todavía: no recibes avisos y no podrías recuperar la cuenta.",
+  "address.to_confirm": "Confirmar la dirección",
+  "address.title": "Confirma tu dirección",
+  "address.lead": "Enviamos un correo con un código a {email}.",
+  "address.send": "Enviar el código",
+  "address.submit": "Confirmar",
+  "address.busy": "Confirmando…",
+  "address.done": "La dirección está confirmada.",
+  "problem.address-unconfirmed": "Confirma antes tu dirección: elige «¿No puedes entrar?» e inicia sesión con el código del correo.",
 };
