@@ -3,7 +3,7 @@
 and out over HTTP and a socket, introspects, and reads settings back.
 
 Prints one line for each check. The exit code is 1 when one has failed. The credentials
-of the shell must be allowed to read the stack, and to invoke its introspection and its
+of the shell must be allowed to read the stack, and to invoke its routes for services and its
 authorizer. In the end every session of the account is signed out.
 
 A stack that sends no mail gets a new account, which stays, because no route deletes one;
@@ -44,8 +44,10 @@ THROTTLES = {"HttpApi": "Api", "SocketApi": "Socket"}
 SIGN_IN_ROUTES = (
     "POST /v1/accounts",
     "POST /v1/accounts/confirmations",
+    "POST /v1/address-confirmations",
     "POST /v1/password-resets/confirmations",
     "POST /v1/login",
+    "POST /v1/backend/login",
     "PUT /v1/password",
 )
 # The address of SES that takes every mail. It is one mailbox, which gets three mails at once.
@@ -75,12 +77,23 @@ class Api:
         body = urlencode({"token": token}).encode()
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if is_signed:
-            session = boto3.Session()
-            request = AWSRequest("POST", f"{self.url}/v1/introspect", headers, body)
-            key = session.get_credentials().get_frozen_credentials()
-            SigV4Auth(key, "execute-api", session.region_name).add_auth(request)
-            headers = dict(request.headers.items())
+            headers = self.signed("/v1/introspect", headers, body)
         return self.send("POST", "/v1/introspect", headers, body)
+
+    def sign_in_by_backend(self, account: dict, is_signed: bool) -> tuple[int, Any]:
+        body = json.dumps({"person": {"ip": "192.0.2.1"}, "sign_in": account}).encode()
+        headers = {"Content-Type": "application/json"}
+        if is_signed:
+            headers = self.signed("/v1/backend/login", headers, body)
+        return self.send("POST", "/v1/backend/login", headers, body)
+
+    def signed(self, path: str, headers: dict, body: bytes) -> dict:
+        """Returns the headers with a signature of the credentials of the shell."""
+        session = boto3.Session()
+        request = AWSRequest("POST", self.url + path, headers, body)
+        key = session.get_credentials().get_frozen_credentials()
+        SigV4Auth(key, "execute-api", session.region_name).add_auth(request)
+        return dict(request.headers.items())
 
     def send(self, method: str, path: str, headers: dict, body: bytes | None) -> tuple[int, Any]:
         request = urllib.request.Request(self.url + path, body, headers, method=method)
@@ -115,6 +128,8 @@ class Smoke:
             self.check("list", self.list_devices)
             self.check("introspection without a signature", self.unsigned)
             self.check("introspection with a signature", self.signed)
+            self.check("sign-in by a backend without a signature", self.unsigned_backend)
+            self.check("sign-in by a backend with a signature", self.signed_backend)
             self.check("authorizer", self.authorizer)
             self.check("socket", self.open_socket)
             if self.check("sign out", self.sign_out):
@@ -189,6 +204,15 @@ class Smoke:
         status, answer = self.services.introspect(self.tokens[1], is_signed=True)
         expect(f"the status ({answer})", status, 200)
         expect("the device", answer.get("device_id"), self.devices[1])
+
+    def unsigned_backend(self) -> None:
+        status, _ = self.services.sign_in_by_backend(self.account, is_signed=False)
+        expect("the status", status, 403)
+
+    def signed_backend(self) -> None:
+        status, answer = self.services.sign_in_by_backend(self.account, is_signed=True)
+        expect("the status", status, 200)
+        expect("the person's address", answer["device"]["ip"], "192.0.2.1")
 
     def authorizer(self) -> None:
         expect("the decision", self.authorize(self.tokens[1]), True)
@@ -280,7 +304,7 @@ def main() -> int:
     parser.add_argument("--email", help="an account to sign in to, if the stack sends mail")
     parser.add_argument("--api-url", help="the address of the API, if it isn't API Gateway's")
     parser.add_argument(
-        "--introspection-url", help="the address for introspection, if --api-url is a distribution's"
+        "--introspection-url", help="the address for your services, if --api-url is a distribution's"
     )
     parser.add_argument("--socket-url", help="the address of the socket, if it isn't the stack's")
     return Smoke(parser.parse_args()).run()

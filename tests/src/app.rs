@@ -117,6 +117,9 @@ impl TestApp {
             let queue = MailQueue::new(self.aws.clients().sqs(), "codes".to_owned());
             Some(Codes::new(queue, NetworkRanges::default()))
         };
+        let notices = MailQueue::new(self.aws.clients().sqs(), "notices".to_owned());
+        self.bundle.login.notices = Some(notices);
+        self.bundle.session.sends_mail = true;
         let (register, others) = (codes(), codes());
         self.bundle.register.codes = register;
         self.bundle.request_codes.codes = others;

@@ -106,8 +106,8 @@ impl Bundle {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
             request_codes: deps!(request_codes, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, hasher: hasher()),
-            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), hasher: hasher()),
-            session: deps!(session, limits: limits),
+            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, hasher: hasher()),
+            session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
             sign_out_device: deps!(sign_out_device, limits: limits),
@@ -143,10 +143,14 @@ impl Bundle {
                 "POST /v1/password-resets" | "POST /v1/passes" => {
                     request_codes::handle(&self.request_codes, event).await
                 }
-                "POST /v1/accounts/confirmations" | "POST /v1/password-resets/confirmations" => {
+                "POST /v1/accounts/confirmations"
+                | "POST /v1/password-resets/confirmations"
+                | "POST /v1/address-confirmations" => {
                     confirm_codes::handle(&self.confirm_codes, event).await
                 }
-                "POST /v1/login" => login::handle(&self.login, event).await,
+                "POST /v1/login" | "POST /v1/backend/login" => {
+                    login::handle(&self.login, event).await
+                }
                 "GET /v1/session" | "POST /v1/sign-out" => {
                     session::handle(&self.session, event).await
                 }
@@ -381,6 +385,17 @@ pub fn introspection(form: &str) -> Event {
         "isBase64Encoded": true,
     });
     serde_json::from_value(event).expect("a well-formed event")
+}
+
+/// Returns the event of a caller that IAM has authorized.
+///
+/// # Panics
+/// Never: the caller is written here.
+#[must_use]
+pub fn by_iam(mut event: Event) -> Event {
+    let caller = json!({ "iam": { "accountId": "123456789012" } });
+    event.request_context.authorizer = serde_json::from_value(caller).expect("a caller");
+    event
 }
 
 /// Returns the JSON of an answer's body, or null without one.

@@ -240,11 +240,20 @@ impl Household {
     /// # Panics
     /// When the tables don't take it.
     pub async fn register() -> Self {
+        Self::register_as(true).await
+    }
+
+    /// Registers an account whose address somebody has confirmed or not.
+    ///
+    /// # Panics
+    /// When the tables don't take it.
+    pub async fn register_as(is_confirmed: bool) -> Self {
         let household = Self::unregistered();
         let (email, password) = (&household.email, &household.password);
         let now = Clock::System.now();
         let store = store();
-        let register = account::register(&store, email, password, Some(now), now);
+        let confirmed_at = is_confirmed.then_some(now);
+        let register = account::register(&store, email, password, confirmed_at, now);
         Box::pin(register)
             .await
             .expect("the tables of the stack answer");

@@ -22,7 +22,7 @@ pub enum Guard {
 
 /// The routes that are not for the holder of a valid session. Every other one must
 /// be.
-const EXCEPTIONS: [(&str, Guard); 12] = [
+const EXCEPTIONS: [(&str, Guard); 13] = [
     ("register", Guard::Open),
     ("confirmAccount", Guard::Open),
     ("requestPasswordReset", Guard::Open),
@@ -35,6 +35,7 @@ const EXCEPTIONS: [(&str, Guard); 12] = [
     ("answerNotice", Guard::Open),
     ("acknowledgeSignOut", Guard::EndedSession),
     ("introspect", Guard::Iam),
+    ("loginByBackend", Guard::Iam),
 ];
 
 /// An operation of the document.

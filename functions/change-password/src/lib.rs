@@ -98,8 +98,8 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         if !is_current(deps, &current, &caller) {
             return Err(refuse(deps, request, &caller, &attempt, now).await?);
         }
-        counted = Some(attempt);
         let new_hash = hash_new(deps, &caller, &body, &attempt).await?;
+        counted = Some(attempt);
         let reason = Reason::PasswordChanged;
         let sign_out = SignOut::of_all(&caller, body.keep_current, reason, now, runtime::random());
         let written = deps
@@ -140,7 +140,7 @@ async fn refuse(
     request.note_outcome("wrong-password");
     let is_last = WRONG_PROOFS
         .in_a_row
-        .is_some_and(|limit| attempt.in_a_row >= limit.most);
+        .is_some_and(|limit| attempt.in_a_row.count >= limit.most);
     if is_last {
         return end_session(deps, request, caller, now).await;
     }

@@ -1,5 +1,6 @@
 //! `POST /v1/accounts/confirmations` and `POST /v1/password-resets/confirmations`: a
-//! password for an address whose mail the caller has read.
+//! password for an address whose mail the caller has read. `POST /v1/address-confirmations`: the
+//! address of the caller's own account.
 //!
 //! Nothing is hashed before the code or the link is found right.
 
@@ -8,6 +9,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+mod address;
 mod confirm;
 mod recover;
 
@@ -22,10 +24,12 @@ use runtime::Clock;
 use store::Store;
 use utoipa::OpenApi;
 
+pub use address::AddressConfirmation;
 pub use confirm::NewAccountConfirmation;
 pub use recover::PasswordResetConfirmation;
 
-/// Reads identities; writes accounts, identities, challenges and receipts.
+/// Reads identities; writes accounts, identities, devices, challenges, receipts and counters of
+/// attempts.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -38,10 +42,14 @@ pub struct Deps {
 
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(confirm::confirm_account, recover::recover_account))]
+#[openapi(paths(
+    confirm::confirm_account,
+    recover::recover_account,
+    address::confirm_address
+))]
 pub struct Document;
 
-/// Answers a request of either route.
+/// Answers a request of one of the routes.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
     serve(&deps.origin_policy, event, now, |request, now| async move {
@@ -52,6 +60,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
             "POST /v1/password-resets/confirmations" => {
                 recover::recover_account(deps, &request, now).await
             }
+            "POST /v1/address-confirmations" => address::confirm_address(deps, &request, now).await,
             _ => Err(Problem::NotFound),
         }
     })

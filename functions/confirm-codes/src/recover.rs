@@ -3,13 +3,13 @@
 use domain::account::Account;
 use domain::challenge::{Challenge, Link};
 use domain::password::StoredHash;
-use domain::{Purpose, SignOut, Timestamp};
+use domain::{CounterKey, Purpose, SignOut, Timestamp};
 use http_api::{
     Answer, BodyProblems, CodeProblems, Empty, NewPasswordProblems, Problem, Request,
     RequestProblems, WRITE_ATTEMPTS,
 };
 use serde::Deserialize;
-use store::{StoreError, WriteOutcome};
+use store::{Charged, StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -78,10 +78,20 @@ pub(crate) async fn recover_account(
             .await?;
         if written == WriteOutcome::Done {
             request.note_outcome("recovered");
+            end_failures(deps, &challenge).await;
             return Ok(Answer::json(200, &Empty {}));
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Ends the failed sign-ins in a row of the address: otherwise its owner could not sign in
+/// with the new password.
+async fn end_failures(deps: &Deps, challenge: &Challenge) {
+    let counter = CounterKey::sign_ins_to(&challenge.email);
+    if let Err(error) = deps.store.give_back(&Charged::nothing(counter)).await {
+        tracing::warn!(cause = error.chain(), "failures in a row not ended");
+    }
 }
 
 /// Returns the challenge that the request answers.

@@ -20,8 +20,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn read(request: &Request) -> Result<Self, Problem> {
-        let body: Login = request.json()?;
+    pub(crate) fn new(request: &Request, body: Login) -> Result<Self, Problem> {
         if body.transport == TokenTransport::Cookie {
             request.require_origin()?;
         }

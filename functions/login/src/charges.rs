@@ -13,10 +13,11 @@ use std::time::Duration;
 use domain::networks::group_of;
 use domain::{
     Account, Budget, Challenge, ChallengeId, ChallengeSecret, Code, CounterKey, Device,
-    EmailAddress, Purpose, Timestamp,
+    EmailAddress, Failures, Purpose, Timestamp,
 };
 use futures_util::future::join_all;
 use http_api::{Problem, Request};
+use mail::FailedSignIns;
 use store::{Charge, Charged, Rows, StoreError, WriteOutcome};
 
 use crate::Deps;
@@ -38,6 +39,8 @@ pub(crate) struct Charges<'a> {
     are_of_recognized: bool,
     /// The charges to give back after a success.
     charged: Vec<Charged>,
+    /// The failures in a row of the address, if its owner is to be notified of them.
+    failures: Option<Failures>,
     /// The pass that the attempt was made with, until it is taken away.
     pass: Option<ChallengeId>,
     /// Whether the attempt was made with a pass.
@@ -65,6 +68,7 @@ impl<'a> Charges<'a> {
             device: None,
             are_of_recognized: false,
             charged: Vec::new(),
+            failures: None,
             pass: None,
             is_by_pass: attempt.pass.is_some(),
         };
@@ -94,16 +98,17 @@ impl<'a> Charges<'a> {
         if let Some(key) = recognized {
             // A browser in which several people sign in has several keys.
             let counter = key.counter_for(self.address);
-            if self.device.is_none_or(|(charged, _)| charged != counter) {
+            let charged = self.device.as_ref();
+            if charged.is_none_or(|(charged, _)| *charged != counter) {
                 self.charge_device(counter).await?;
             }
-            match self.device {
+            match &self.device {
                 Some((_, Charge::Admitted(_))) => {
                     self.are_of_recognized = true;
                     return Ok(());
                 }
                 Some((_, Charge::Refused(wait))) => {
-                    return Err(self.refusal("device-over-budget", wait));
+                    return Err(self.refusal("device-over-budget", *wait));
                 }
                 // Ten failures in a row have ended the recognition.
                 Some((_, Charge::Spent)) | None => {}
@@ -155,6 +160,29 @@ impl<'a> Charges<'a> {
                 .is_some()
     }
 
+    /// Queues the failures in a row of the address, if its owner is to be notified of them.
+    /// Whether it has an owner is read by `notify-owner`. An error is logged: the answer is
+    /// the same.
+    pub(crate) async fn report(&self) {
+        let Some((failures, queue)) = self.failures.as_ref().zip(self.deps.notices.as_ref()) else {
+            return;
+        };
+        let places = match self.request.place().ip {
+            Some(ip) if failures.places.is_empty() => vec![ip],
+            _ => failures.places.clone(),
+        };
+        let failed = FailedSignIns {
+            email: self.address.as_normal().to_owned(),
+            failures: failures.count,
+            since_ms: failures.since.as_millisecond(),
+            at_ms: self.now.as_millisecond(),
+            places,
+        };
+        if let Err(error) = queue.send_failures(&failed).await {
+            tracing::error!(cause = store::chain(&*error), "failed sign-ins not queued");
+        }
+    }
+
     /// Charges a device's counter. A refusal counts only if the device is recognized.
     async fn charge_device(&mut self, counter: CounterKey) -> Result<(), StoreError> {
         let budget = self.deps.budgets.device;
@@ -169,7 +197,12 @@ impl<'a> Charges<'a> {
         let budgets = &self.deps.budgets;
         for (counter, budget) in budgets.of_stranger(self.request.ip(), self.address) {
             match self.charge(counter, &budget).await? {
-                Charge::Admitted(_) => {}
+                Charge::Admitted(charged) => {
+                    let limit = budget.in_a_row;
+                    let is_notified =
+                        limit.is_some_and(|it| it.is_notified(charged.in_a_row.count));
+                    self.failures = is_notified.then_some(charged.in_a_row);
+                }
                 Charge::Refused(wait) => return Err(self.refusal("over-budget", wait)),
                 Charge::Spent => return Err(self.refusal("over-budget", SPENT_RETRY)),
             }
@@ -178,9 +211,12 @@ impl<'a> Charges<'a> {
     }
 
     async fn charge(&mut self, counter: CounterKey, budget: &Budget) -> Result<Charge, StoreError> {
-        let charge = self.deps.store.charge(counter, budget, self.now).await?;
-        if let Charge::Admitted(charged) = charge {
-            self.charged.push(charged);
+        let country = self.request.place().country;
+        let store = &self.deps.store;
+        let charge = store.charge_from(counter, budget, country.as_deref(), self.now);
+        let charge = charge.await?;
+        if let Charge::Admitted(charged) = &charge {
+            self.charged.push(charged.clone());
         }
         Ok(charge)
     }
@@ -190,10 +226,15 @@ impl<'a> Charges<'a> {
         Problem::too_many_attempts(wait)
     }
 
-    /// Gives the charges back: the limits are on wrong passwords. Failures are logged: the
+    /// Gives the charges back: the limits are on wrong passwords. Ends the failures in a row
+    /// of the address, also if the attempt was not charged to it. Errors are logged: the
     /// counters recover by themselves.
     pub(crate) async fn give_back(&mut self) {
-        let charged = std::mem::take(&mut self.charged);
+        let mut charged = std::mem::take(&mut self.charged);
+        if self.is_by_pass || self.are_of_recognized {
+            let address = CounterKey::sign_ins_to(self.address);
+            charged.push(Charged::nothing(address));
+        }
         self.give_all_back(charged).await;
     }
 

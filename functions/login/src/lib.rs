@@ -1,4 +1,5 @@
-//! `POST /v1/login`: signs a device in with an e-mail address and a password.
+//! `POST /v1/login` and `POST /v1/backend/login`: signs a device in with an e-mail address and
+//! a password.
 
 #![allow(
     missing_docs,
@@ -6,8 +7,10 @@
 )]
 
 mod attempt;
+mod backend;
 mod charges;
 mod device_keys;
+mod logged_in;
 mod new_session;
 mod page;
 mod verify;
@@ -17,24 +20,28 @@ use std::mem;
 use std::sync::Mutex;
 
 use domain::password::Hasher;
-use domain::{Account, AccountId, DeviceType, Limits, Rfc3339, SignInBudgets, Timestamp};
+use domain::{Account, AccountId, DeviceType, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
-    AccountView, Answer, BodyProblems, CodeProblems, CredentialsInvalid, DEVICE_COOKIE, DeviceView,
-    Event, Object, OriginPolicy, Problem, Reply, Request, RequestProblems, SESSION_COOKIE,
-    TooManyAttempts, cookie, serve,
+    AddressUnconfirmed, Answer, BodyProblems, CodeProblems, CredentialsInvalid, Event, IamProblems,
+    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, TooManyAttempts, serve,
 };
+use mail::MailQueue;
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
 use store::{Rows, Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
+pub use backend::{BackendLogin, Person};
+pub use logged_in::LoggedIn;
+
 use attempt::Attempt;
 use charges::Charges;
 use device_keys::DeviceKeys;
+use logged_in::answer;
 use new_session::NewSession;
-use page::{EndedEarlier, end_earlier};
+use page::end_earlier;
 use verify::{Verified, require_enabled};
 use write::write;
 
@@ -42,15 +49,24 @@ use write::write;
 /// One more than for other writes: the client has just waited for a hash.
 const ATTEMPTS: u32 = 4;
 
-/// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts.
+/// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts;
+/// queues failed sign-ins.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
     pub budgets: SignInBudgets,
+    /// The queue of `notify-owner`; none when the stack sends no mail.
+    pub notices: Option<MailQueue>,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     /// Locked while a hash is computed in its buffer.
     pub hasher: Mutex<Hasher>,
+}
+
+impl Deps {
+    fn sends_mail(&self) -> bool {
+        self.notices.is_some()
+    }
 }
 
 /// The way in which the client gets its token and sends it back.
@@ -158,75 +174,30 @@ pub struct Pass {
     pub code: Zeroizing<String>,
 }
 
-/// The answer: a session.
-#[derive(Serialize, ToSchema)]
-pub struct LoggedIn {
-    /// The secret of the session, shown this once. Absent with `cookie`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, pattern = "^cft_[A-Za-z0-9_-]{92}$")]
-    pub token: Option<Zeroizing<String>>,
-    /// The key that identifies the device at its next sign-in: the one of the request, or
-    /// another one if that can't name a new device because its time is more than a day
-    /// off. Absent with `cookie`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, pattern = "^cfd_[0-9]{13}_[A-Za-z0-9_-]{43}$")]
-    pub device_key: Option<Zeroizing<String>>,
-    /// The session's id, as sockets and events name it. It is not a secret and gives no
-    /// access.
-    #[schema(value_type = String, format = Uuid)]
-    pub session: String,
-    /// The latest end of the session.
-    #[schema(value_type = String, format = DateTime)]
-    pub expires_at: Rfc3339,
-    /// The device.
-    pub device: DeviceView,
-    /// The account.
-    pub account: AccountView,
-    /// The sign-out that ended the session in the page's cookie, if that was another
-    /// device's or account's. A page that has wiped its data acknowledges it as any other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = Uuid)]
-    pub earlier_sign_out: Option<String>,
-    /// The sign-out of the other devices, if the request asked for it. Its receipt shows
-    /// how far it has come.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = Uuid)]
-    pub sign_out: Option<String>,
-}
-
-impl LoggedIn {
-    fn example() -> Self {
-        Self {
-            token: Some(Zeroizing::new(format!("cft_{}", "x".repeat(92)))),
-            device_key: Some(Zeroizing::new(format!(
-                "cfd_1795168800000_{}",
-                "x".repeat(43)
-            ))),
-            session: "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11".to_owned(),
-            expires_at: "2027-11-20T09:30:00Z"
-                .parse::<Timestamp>()
-                .expect("it is a time")
-                .into(),
-            device: DeviceView::example(),
-            account: AccountView::example(),
-            earlier_sign_out: None,
-            sign_out: None,
-        }
-    }
-}
-
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(log_in))]
+#[openapi(paths(log_in, log_in_by_backend))]
 pub struct Document;
 
-/// Answers a request.
+/// The path of the route for backends.
+const BACKEND_PATH: &str = "/v1/backend/login";
+
+/// Answers a request of either route.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
-    serve(&deps.origin_policy, event, now, |request, now| async move {
+    let path = event.raw_path.as_deref().unwrap_or_default();
+    if path.ends_with(BACKEND_PATH) {
+        // A signature is for the API's own address, so backends don't use the distribution.
+        let policy = deps.origin_policy.without_distribution();
+        let answering = serve(&policy, event, now, |request, now| async move {
+            log_in_by_backend(deps, &request, now).await
+        });
+        return Box::pin(answering).await;
+    }
+    let answering = serve(&deps.origin_policy, event, now, |request, now| async move {
         log_in(deps, &request, now).await
-    })
-    .await
+    });
+    Box::pin(answering).await
 }
 
 /// Signs a device in.
@@ -240,11 +211,47 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, TooManyAttempts,
+        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, AddressUnconfirmed,
+        TooManyAttempts,
     ),
 )]
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
-    let mut attempt = Attempt::read(request)?;
+    let attempt = Attempt::new(request, request.json()?)?;
+    sign_in(deps, request, attempt, now).await
+}
+
+/// Signs a device in for your own backend, which names the person's address. Wrong passwords
+/// are counted for that address, and not for the backend's.
+#[utoipa::path(
+    post, path = "/v1/backend/login", operation_id = "loginByBackend", tag = "services",
+    security(("iam" = [])),
+    request_body(content = BackendLogin, example = json!({
+        "person": { "ip": "203.0.113.7", "user_agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0" },
+        "sign_in": { "email": "lea@example.com", "password": "quiet otter borrows nine lanterns" },
+    })),
+    responses(
+        (status = 200, description = "The device is signed in.", body = LoggedIn,
+            example = json!(LoggedIn::example())),
+        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, AddressUnconfirmed,
+        TooManyAttempts, IamProblems,
+    ),
+)]
+async fn log_in_by_backend(
+    deps: &Deps,
+    request: &Request,
+    now: Timestamp,
+) -> Result<Answer, Problem> {
+    request.require_iam()?;
+    let (attempt, by_person) = backend::read(request)?;
+    sign_in(deps, &by_person, attempt, now).await
+}
+
+async fn sign_in(
+    deps: &Deps,
+    request: &Request,
+    mut attempt: Attempt,
+    now: Timestamp,
+) -> Result<Answer, Problem> {
     let mut keys = mem::take(&mut attempt.device_keys);
     // On the heap: the futures of the SDK are large.
     let charging = Box::pin(Charges::begin(deps, request, &attempt, &keys, now));
@@ -255,12 +262,22 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     let mut verified = Verified::default();
     for _ in 0..ATTEMPTS {
         let Rows { account, devices } = rows;
-        verified.verify(deps, request, &attempt.password, account.as_ref())?;
-        let account = require_enabled(request, account)?;
-        charges.take_pass().await?;
+        let checked = verified.verify(deps, request, &attempt.password, account.as_ref());
+        let mut account = match checked.and_then(|()| require_enabled(request, account)) {
+            Ok(account) => account,
+            Err(problem) => {
+                charges.report().await;
+                return Err(problem);
+            }
+        };
         // A pass proves access to the address's mail, which a password thief lacks.
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
+        if !is_recognized && account.needs_code(deps.sends_mail(), now) {
+            request.note_outcome("address-unconfirmed");
+            return Err(Problem::AddressUnconfirmed);
+        }
+        charges.take_pass().await?;
         let device = keys.identify(&account, devices, now);
         let begin = (&account, device, is_recognized);
         let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
@@ -272,6 +289,9 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let writing = Box::pin(write(deps, &account, &session, now));
         if join(writing, charges.give_back()).await.0? == WriteOutcome::Done {
             charges.end_failures().await;
+            if charges.is_by_pass {
+                confirm_by_pass(deps, &attempt, &mut account, now).await;
+            }
             verified.rehash(deps, &attempt.password, &account).await;
             return Ok(answer(deps, &attempt, &account, session, &keys, now));
         }
@@ -281,6 +301,20 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         rows = deps.store.rows(account_id, &devices).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+/// Confirms the address of an account that was signed in to with a code to it. An error is
+/// logged: the next pass confirms it.
+async fn confirm_by_pass(deps: &Deps, attempt: &Attempt, account: &mut Account, now: Timestamp) {
+    if account.confirmed_at.is_some() {
+        return;
+    }
+    let confirming = deps.store.confirm_by_pass(account.id, &attempt.email, now);
+    match confirming.await {
+        Ok(WriteOutcome::Done) => account.confirmed_at = Some(now),
+        Ok(WriteOutcome::Stale) => {}
+        Err(error) => tracing::warn!(cause = error.chain(), "address not confirmed"),
+    }
 }
 
 /// Reads the account of the address and the rows of the device keys in it. For an unknown
@@ -294,47 +328,4 @@ async fn first_rows(
     let account = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
     let rows = deps.store.rows(account, &keys.devices_in(account)).await?;
     Ok((account, rows))
-}
-
-fn answer(
-    deps: &Deps,
-    attempt: &Attempt,
-    account: &Account,
-    session: NewSession,
-    keys: &DeviceKeys,
-    now: Timestamp,
-) -> Answer {
-    let in_cookie = attempt.transport == TokenTransport::Cookie;
-    let NewSession {
-        row,
-        token,
-        key,
-        earlier,
-        sign_out,
-        ..
-    } = session;
-    let token = token.to_text();
-    let mut cookies = Vec::new();
-    if in_cookie {
-        let seconds_to = |end: Timestamp| end.duration_since(now).as_secs();
-        let session_s = seconds_to(row.expires_at);
-        let device_s = seconds_to(deps.limits.device_kept_until(row.expires_at));
-        cookies.push(cookie(SESSION_COOKIE, &token, session_s));
-        cookies.push(cookie(DEVICE_COOKIE, &keys.to_cookie(&key), device_s));
-    }
-    cookies.extend(earlier.as_ref().map(EndedEarlier::cookie));
-    let answer = Answer::json(
-        200,
-        &LoggedIn {
-            token: (!in_cookie).then_some(token),
-            device_key: (!in_cookie).then_some(key),
-            session: row.session.to_string(),
-            expires_at: row.expires_at.into(),
-            device: DeviceView::signed_in(&row, row.id),
-            account: AccountView::from(account),
-            earlier_sign_out: earlier.map(|earlier| earlier.sign_out.to_string()),
-            sign_out: sign_out.map(|sign_out| sign_out.id.to_string()),
-        },
-    );
-    cookies.into_iter().fold(answer, Answer::with_cookie)
 }

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use domain::password::Hasher;
 use login::{Deps, handle};
+use mail::MailQueue;
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
@@ -21,8 +22,11 @@ fn deps() -> Result<Deps, Error> {
         challenges: runtime::required("CHALLENGES_TABLE")?,
         ..Tables::default()
     };
+    let clients = Clients::from_environment()?;
+    let queue = runtime::optional("NOTIFY_QUEUE_URL");
     Ok(Deps {
-        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        store: Store::new(clients.dynamodb(), tables),
+        notices: queue.map(|url| MailQueue::new(clients.sqs(), url)),
         limits: runtime::limits()?,
         budgets: runtime::sign_in_budgets()?,
         origin_policy: runtime::origin_policy()?,

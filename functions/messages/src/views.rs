@@ -1,6 +1,6 @@
 //! The JSON of notices.
 
-use domain::{DeviceType, Notice, NoticeDevice, NoticeEvent, Rfc3339};
+use domain::{DeviceType, Failures, Notice, NoticeDevice, NoticeEvent, Rfc3339};
 use http_api::DeviceKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,8 @@ pub struct MessageView {
     /// from this service.
     #[schema(example = "7K3Q9D")]
     pub reference: String,
-    /// What it is about: `signed_in`, `signed_out`, `password_changed` or `recovered`.
+    /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered`,
+    /// `wrong_password` or `many_failures`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.
@@ -24,6 +25,8 @@ pub struct MessageView {
     /// The sign-out, whose receipt `GET /v1/sign-outs/{sign_out_id}` returns.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub sign_out: Option<String>,
+    /// The wrong passwords in a row, for `many_failures`.
+    pub failures: Option<MessageFailures>,
     /// The owner's answer from the mail: `end` or `mine`.
     #[schema(example = "end")]
     pub answer: Option<String>,
@@ -50,6 +53,31 @@ pub struct MessageDevice {
     pub place: Option<String>,
 }
 
+/// Wrong passwords in a row of devices that are not recognized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MessageFailures {
+    /// Their number.
+    #[schema(example = 50)]
+    pub count: u32,
+    /// The time of the first one.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Rfc3339,
+    /// Their places, as far as they are known: countries, or else the IP address of the last
+    /// one.
+    #[schema(example = json!(["PT"]))]
+    pub places: Vec<String>,
+}
+
+impl From<&Failures> for MessageFailures {
+    fn from(failures: &Failures) -> Self {
+        Self {
+            count: failures.count,
+            since: failures.since.into(),
+            places: failures.places.clone(),
+        }
+    }
+}
+
 impl From<&NoticeDevice> for MessageDevice {
     fn from(device: &NoticeDevice) -> Self {
         Self {
@@ -63,11 +91,16 @@ impl From<&NoticeDevice> for MessageDevice {
 
 impl From<&Notice> for MessageView {
     fn from(notice: &Notice) -> Self {
-        let sign_out = match notice.event {
-            NoticeEvent::SignedIn { .. } => None,
+        let failures = match &notice.event {
+            NoticeEvent::ManyFailures(failures) => Some(MessageFailures::from(failures)),
+            _ => None,
+        };
+        let sign_out = match &notice.event {
+            NoticeEvent::SignedIn { .. } | NoticeEvent::ManyFailures(_) => None,
             NoticeEvent::SignedOut(id)
             | NoticeEvent::PasswordChanged(id)
-            | NoticeEvent::Recovered(id) => Some(id.to_string()),
+            | NoticeEvent::Recovered(id)
+            | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
         };
         let (answer, answered_at) = notice.answer.unzip();
         Self {
@@ -76,6 +109,7 @@ impl From<&Notice> for MessageView {
             at: notice.at.into(),
             device: notice.device.as_ref().map(MessageDevice::from),
             sign_out,
+            failures,
             answer: answer.map(|answer| answer.as_str().to_owned()),
             answered_at: answered_at.map(Rfc3339::from),
         }
@@ -96,6 +130,7 @@ impl MessageView {
                 place: Some("Porto, PT".to_owned()),
             }),
             sign_out: None,
+            failures: None,
             answer: None,
             answered_at: None,
         }

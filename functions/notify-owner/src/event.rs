@@ -1,21 +1,41 @@
 //! The events of the topic that are news to the owner.
 
 use domain::ids::InvalidId;
-use domain::{AccountId, DeviceId, NoticeEvent, Scope, Timestamp};
+use domain::{AccountId, DeviceId, Failures, NoticeEvent, Scope, Timestamp};
 use events::{Event, Reason, SecurityEventToken};
+use mail::FailedSignIns;
 
 /// An event that the owner is notified of.
 pub(crate) struct News {
     pub(crate) account: AccountId,
     pub(crate) event: NoticeEvent,
     pub(crate) at: Timestamp,
-    /// The device that did it.
+    /// The device that did it, or that gave wrong passwords.
     pub(crate) by: Option<DeviceId>,
     /// Whether more of the same is gathered in one notice.
     pub(crate) is_gathered: bool,
 }
 
 impl News {
+    /// Returns what failed sign-ins to the address of an account say.
+    pub(crate) fn of_failures(
+        account: AccountId,
+        failed: &FailedSignIns,
+    ) -> Result<Self, InvalidId> {
+        let time = |ms| Timestamp::from_millisecond(ms).map_err(|_| InvalidId);
+        Ok(Self {
+            account,
+            event: NoticeEvent::ManyFailures(Failures {
+                count: failed.failures,
+                since: time(failed.since_ms)?,
+                places: failed.places.clone(),
+            }),
+            at: time(failed.at_ms)?,
+            by: None,
+            is_gathered: false,
+        })
+    }
+
     /// Returns what an event says; none if it is no news. `credential-change` is none: the
     /// event of the sessions that ended with it comes as well.
     pub(crate) fn of(token: &SecurityEventToken) -> Result<Option<Self>, InvalidId> {
@@ -31,7 +51,11 @@ impl News {
                 (event_of, &event.circumstances, Some(device))
             }
             Event::SessionRevoked(event) => {
-                let by = event.requested_by;
+                let by = match event.reason {
+                    // No device asked for it, and the notice shows the one that it ended.
+                    Reason::WrongPassword => token.sub_id.device.map(|device| device.id),
+                    _ => event.requested_by,
+                };
                 let news = match event.scope {
                     // The end of one session of many is in the notice about all of them.
                     None | Some(Scope::Local) => None,
@@ -72,6 +96,7 @@ fn of_sign_out(
         (Reason::SignedOut, Some(_)) => NoticeEvent::SignedOut,
         (Reason::PasswordChanged, _) => NoticeEvent::PasswordChanged,
         (Reason::Recovered, _) => NoticeEvent::Recovered,
+        (Reason::WrongPassword, _) => NoticeEvent::WrongPassword,
         (Reason::SignedOut, None) | (Reason::AccountDisabled | Reason::Replaced, _) => {
             return Ok(None);
         }

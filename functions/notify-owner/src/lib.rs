@@ -1,5 +1,6 @@
 //! Notifies the owner by mail of what happened to the account: a sign-in on a device that is not
-//! known, devices that another one signed out, a changed password, a recovery.
+//! known, devices that another one signed out, a changed password, a recovery, a device that
+//! was signed out because it gave wrong passwords, many failed sign-ins.
 //!
 //! A subscriber like any other. A message can come twice, late and out of order: each event
 //! has one notice, and a notice whose mail was queued is not queued again.
@@ -16,21 +17,24 @@ use std::time::{Duration, Instant};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::SqsEventResponse;
 use device_info::known;
+use domain::email::InvalidEmail;
 use domain::ids::InvalidId;
 use domain::notice::reference;
 use domain::{
-    Account, AccountId, Budget, CounterKey, Device, Notice, NoticeDevice, NoticeEvent, NoticeToken,
+    Account, AccountId, Budget, CounterKey, Device, EmailAddress, Notice, NoticeDevice,
+    NoticeEvent, NoticeToken,
 };
 use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use mail::{Language, MailQueue, Message};
+use mail::{FailedSignIns, Failures, Language, MailQueue, Message};
 use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
+use serde::Deserialize;
 use store::{Cause, Charge, Recorded, Store, StoreError};
 
 use crate::event::News;
 
-/// Reads accounts and devices; writes notices and counters; queues mails.
+/// Reads identities, accounts and devices; writes notices and counters; queues mails.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
@@ -55,6 +59,16 @@ pub const TIME_BUDGET: Duration = Duration::from_secs(25);
 /// longer, and the queue delivers a message again only later.
 pub const LEASE: Duration = Duration::from_secs(30);
 
+/// A message of the queue.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Body {
+    /// An event of the topic.
+    Event(SecurityEventToken),
+    /// Failed sign-ins, which `login` has counted.
+    FailedSignIns(FailedSignIns),
+}
+
 /// Reasons to return a message to the queue.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -62,6 +76,8 @@ enum Error {
     NotAnEvent(#[source] serde_json::Error),
     #[error("the message has an invalid id")]
     InvalidId(#[from] InvalidId),
+    #[error("the message has an invalid address")]
+    InvalidAddress(#[from] InvalidEmail),
     #[error("DynamoDB request failed")]
     Store(#[from] StoreError),
     #[error("the mail was not queued")]
@@ -111,22 +127,35 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
 async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let started = Instant::now();
     let body = message.body.as_deref().unwrap_or_default();
-    let token: SecurityEventToken = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
-    let outcome = match (News::of(&token)?, &deps.queue) {
-        (None, _) => Outcome::NoNews,
-        (Some(_), None) => Outcome::NoMail,
-        (Some(news), Some(queue)) => {
+    let (news, jti) = match serde_json::from_str(body).map_err(Error::NotAnEvent)? {
+        Body::Event(token) => (News::of(&token)?.ok_or(Outcome::NoNews), Some(token.jti)),
+        Body::FailedSignIns(failed) => (of_failures(deps, &failed).await?, None),
+    };
+    let account = news.as_ref().ok().map(|news| news.account.to_string());
+    let outcome = match (news, &deps.queue) {
+        (Err(outcome), _) => outcome,
+        (Ok(_), None) => Outcome::NoMail,
+        (Ok(news), Some(queue)) => {
             within(TIME_BUDGET, Box::pin(notify(deps, queue, &news))).await??
         }
     };
     tracing::info!(
-        jti = token.jti,
-        account = %token.sub_id.user.id,
+        jti,
+        account,
         outcome = outcome.name(),
         duration_us = elapsed_us(started),
         "event processed",
     );
     Ok(())
+}
+
+/// Returns what failed sign-ins say to the owner of their address, if it has one.
+async fn of_failures(deps: &Deps, failed: &FailedSignIns) -> Result<Result<News, Outcome>, Error> {
+    let email = EmailAddress::parse(&failed.email)?;
+    Ok(match deps.store.account_by_email(&email).await? {
+        Some(account) => Ok(News::of_failures(account, failed)?),
+        None => Err(Outcome::NoAccount),
+    })
 }
 
 /// Writes the notice and queues its mail, if the event is news to the owner.
@@ -175,7 +204,7 @@ fn notice_of(news: &News, account: AccountId, device: Option<&Device>) -> Notice
     Notice {
         account,
         id: news.event.notice_id(news.at, gathered_by),
-        event: news.event,
+        event: news.event.clone(),
         at: news.at,
         device: device.map(shown),
         reference: reference(runtime::random()),
@@ -192,7 +221,7 @@ async fn is_first_device(
     device: Option<&Device>,
 ) -> Result<bool, Error> {
     let is_new = news.at.duration_since(account.created_at) < NEW_ACCOUNT;
-    let (NoticeEvent::SignedIn { .. }, Some(device), true) = (news.event, device, is_new) else {
+    let (NoticeEvent::SignedIn { .. }, Some(device), true) = (&news.event, device, is_new) else {
         return Ok(false);
     };
     let is_earlier = |other: &Device| {
@@ -225,13 +254,19 @@ fn shown(device: &Device) -> NoticeDevice {
 
 fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken) -> mail::Notice {
     let device = notice.device.clone().unwrap_or_default();
-    let sign_out = match notice.event {
-        NoticeEvent::SignedIn { .. } => None,
+    let failures = match &notice.event {
+        NoticeEvent::ManyFailures(failures) => Some(failures),
+        _ => None,
+    };
+    let sign_out = match &notice.event {
+        NoticeEvent::SignedIn { .. } | NoticeEvent::ManyFailures(_) => None,
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
-        | NoticeEvent::Recovered(id) => Some(id.to_string()),
+        | NoticeEvent::Recovered(id)
+        | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
     };
-    let has_link = sign_out.is_none();
+    let has_link = matches!(notice.event, NoticeEvent::SignedIn { .. });
+    let places = failures.map(|failures| failures.places.join(", "));
     mail::Notice {
         email: account.email.clone(),
         event: notice.event.kind().to_owned(),
@@ -242,9 +277,13 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
             .map(|device| device.device_type.as_str().to_owned()),
         os: device.os,
         browser: device.browser,
-        place: device.place,
+        place: places.or(device.place),
         reference: notice.reference.clone(),
         sign_out,
+        failures: failures.map(|failures| Failures {
+            count: failures.count,
+            since_s: failures.since.as_second(),
+        }),
         link_secret: has_link.then(|| token.to_text().to_string()),
         language: deps.language,
     }

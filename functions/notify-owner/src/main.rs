@@ -12,6 +12,7 @@ fn main() -> Result<(), Error> {
 fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
     let tables = Tables {
+        identities: runtime::required("IDENTITIES_TABLE")?,
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         devices: runtime::required("DEVICES_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,

@@ -6,7 +6,7 @@ import { field, formFault, submit, submitButton } from "./views/form.js";
 
 /**
  * @typedef {object} Asked
- * @property {"sign-up" | "recovery" | "pass"} purpose
+ * @property {"sign-up" | "recovery" | "pass" | "address"} purpose
  * @property {string} email
  * @property {string | null} challenge what the code works with; null where no mail is sent
  */
@@ -17,7 +17,7 @@ const KEY = "page.code";
 const LIFETIME_MS = 600_000;
 
 /** @param {Asked} asked */
-function remember(asked) {
+export function remember(asked) {
   localStorage.setItem(KEY, JSON.stringify({ ...asked, at: Date.now() }));
 }
 

@@ -37,6 +37,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "vendor/htm.mjs",
         "vendor/preact.LICENSE",
         "vendor/preact.mjs",
+        "views/address.js",
         "views/card.js",
         "views/confirm.js",
         "views/devices.js",

@@ -5,7 +5,7 @@ use domain::{EmailAddress, Timestamp};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, FailureFacts};
 use crate::{Deps, Error};
 
 /// A mail with what its text says.
@@ -34,6 +34,14 @@ pub enum Mail {
     PasswordChanged { facts: Facts, link: String },
     /// The account was recovered.
     Recovered { facts: Facts, link: String },
+    /// A device was signed out because it gave wrong passwords.
+    WrongPassword { facts: Facts, link: String },
+    /// Somebody gave many wrong passwords in a row.
+    ManyFailures {
+        facts: Facts,
+        failures: FailureFacts,
+        link: String,
+    },
 }
 
 /// Who a mail goes to.
@@ -60,6 +68,8 @@ impl Mail {
             Self::SignedOut { .. } => "signed-out",
             Self::PasswordChanged { .. } => "password-changed",
             Self::Recovered { .. } => "recovered",
+            Self::WrongPassword { .. } => "wrong-password",
+            Self::ManyFailures { .. } => "many-failures",
         }
     }
 
@@ -114,6 +124,12 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         },
         ("signed_out", Some(link), _) => Mail::SignedOut { facts, link },
         ("password_changed", Some(link), _) => Mail::PasswordChanged { facts, link },
+        ("wrong_password", Some(link), _) => Mail::WrongPassword { facts, link },
+        ("many_failures", _, _) => Mail::ManyFailures {
+            facts,
+            failures: FailureFacts::of(notice).ok_or(Error::InvalidNotice)?,
+            link: page.to_owned(),
+        },
         ("recovered", _, _) => Mail::Recovered {
             facts,
             link: page.to_owned(),

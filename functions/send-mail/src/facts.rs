@@ -44,6 +44,23 @@ fn is_place(text: &str) -> bool {
     known::is_plain(text) || text.parse::<IpAddr>().is_ok()
 }
 
+/// The facts of many wrong passwords, as the text shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureFacts {
+    pub count: u32,
+    pub since: String,
+}
+
+impl FailureFacts {
+    pub(crate) fn of(notice: &mail::Notice) -> Option<Self> {
+        let failures = notice.failures.as_ref()?;
+        Some(Self {
+            count: failures.count,
+            since: time(failures.since_s, notice.language),
+        })
+    }
+}
+
 fn device_type(device_type: DeviceType, language: Language) -> &'static str {
     let [en, es, de] = match device_type {
         DeviceType::Tv => ["Television", "Televisor", "Fernseher"],

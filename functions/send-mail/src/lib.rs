@@ -28,7 +28,7 @@ use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
 use store::{Charge, Store, StoreError};
 
 pub use choose::{Addressee, Mail};
-pub use facts::Facts;
+pub use facts::{Facts, FailureFacts};
 pub use render::{Rendered, render};
 pub use sender::{ConfigurationSets, SendError, Sender};
 

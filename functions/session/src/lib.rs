@@ -24,6 +24,7 @@ pub struct Deps {
     pub limits: Limits,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
+    pub sends_mail: bool,
 }
 
 /// The account and the device of a session.
@@ -82,7 +83,7 @@ async fn get_session(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
     Ok(Answer::json(
         200,
         &Session {
-            account: AccountView::from(&caller.account),
+            account: AccountView::new(&caller.account, deps.sends_mail),
             device: DeviceView::signed_in(&caller.device, caller.device.id),
         },
     ))

@@ -20,5 +20,6 @@ fn deps() -> Result<Deps, Error> {
         limits: runtime::limits()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
+        sends_mail: runtime::optional("MAIL_FROM").is_some(),
     })
 }

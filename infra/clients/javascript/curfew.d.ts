@@ -45,12 +45,13 @@ export interface Device {
 export interface Session {
   /** The session's id. It is not a secret. */
   session: string;
-  account: { id: string; email: string };
+  /** `confirm_address`: the owner is to be asked to confirm the address, with `confirmAddress`. */
+  account: { id: string; email: string; confirm_address?: boolean };
   device: Device;
   expires_at: string;
 }
 
-export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered";
+export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered" | "wrong_password";
 
 /** The end of a session. */
 export type Ended =
@@ -91,10 +92,11 @@ export type PartState = "not_reached" | "seen" | "notified" | "wiped";
 /** A message that was mailed to the owner. A mail with another reference is forged. */
 export interface Message {
   reference: string;
-  kind: "signed_in" | "signed_out" | "password_changed" | "recovered";
+  kind: "signed_in" | "signed_out" | "password_changed" | "recovered" | "wrong_password" | "many_failures";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
   sign_out: string | null;
+  failures: { count: number; since: string; places: string[] } | null;
   answer: "end" | "mine" | null;
   answered_at: string | null;
 }
@@ -218,6 +220,9 @@ export class Curfew {
   signUp(credentials: { email: string; password?: string }): Promise<string | null>;
   /** Makes the account of an address by the code in its mail. */
   confirmAccount(proof: { challenge: string; code: string; password: string }): Promise<void>;
+  /** Confirms the address of this account, by the challenge of `signUp` with it and the code in
+   * the mail. */
+  confirmAddress(proof: { challenge: string; code: string }): Promise<void>;
   /** Asks for a mail with which an account is recovered. Returns the challenge of its code. */
   requestPasswordReset(account: { email: string }): Promise<string>;
   /** Recovers an account by a code or a link. Every device is signed out. */

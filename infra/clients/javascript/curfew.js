@@ -206,6 +206,15 @@ export class Curfew {
     await this.#ask("POST", "/v1/accounts/confirmations", { body: { challenge, code, password } });
   }
 
+  /** Confirms the address of this account, by a challenge of `signUp` with it and the code in the
+   * mail. */
+  async confirmAddress({ challenge, code }) {
+    const session = this.#signedIn();
+    await this.#ask("POST", "/v1/address-confirmations", { session, body: { challenge, code } });
+    session.account.confirm_address = false;
+    await this.#write("session", session);
+  }
+
   /** Asks for a mail with which an account is recovered. Returns a challenge, whether or not
    * the address has an account. */
   async requestPasswordReset({ email }) {

@@ -1,6 +1,6 @@
 //! The account: its credentials, and the epoch that its sessions must carry.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ids::{AccountId, SessionId};
 use crate::password::StoredHash;
@@ -71,7 +71,25 @@ pub struct Account {
     pub recovered_at: Option<Timestamp>,
 }
 
+/// The time for which an account whose address nobody has confirmed works as any other.
+pub const UNCONFIRMED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 impl Account {
+    /// Returns whether its owner is to be asked to confirm the address: it has one, nobody
+    /// has confirmed it, and the deployment sends mail.
+    #[must_use]
+    pub fn is_to_be_confirmed(&self, sends_mail: bool) -> bool {
+        sends_mail && self.confirmed_at.is_none() && !self.email.is_empty()
+    }
+
+    /// Returns whether a device that is not recognized needs a code to the address to sign in:
+    /// it is to be confirmed, and the account is 30 days old.
+    #[must_use]
+    pub fn needs_code(&self, sends_mail: bool, now: Timestamp) -> bool {
+        let age = now.duration_since(self.created_at);
+        self.is_to_be_confirmed(sends_mail) && age >= UNCONFIRMED_FOR
+    }
+
     /// Returns whether a recovery that was asked for at `asked_at` may still be completed: by
     /// then the address was confirmed, and no recovery has been completed since. Nothing else
     /// ends it.
@@ -86,6 +104,19 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unconfirmed_account_needs_a_code_from_its_thirtieth_day_on_where_mail_is_sent() {
+        let crate::session::Authenticated { mut account, .. } = crate::fixtures::authenticated();
+        account.confirmed_at = None;
+        let due = account.created_at + UNCONFIRMED_FOR;
+        let second = SignedDuration::from_secs(1);
+        assert!(!account.needs_code(true, due - second) && account.is_to_be_confirmed(true));
+        assert!(account.needs_code(true, due));
+        assert!(!account.needs_code(false, due) && !account.is_to_be_confirmed(false));
+        account.confirmed_at = Some(due);
+        assert!(!account.needs_code(true, due) && !account.is_to_be_confirmed(true));
+    }
 
     #[test]
     fn a_jump_is_over_a_thousand_epochs_long_and_found_by_each_that_it_may_have_ended() {

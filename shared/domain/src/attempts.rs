@@ -38,6 +38,26 @@ pub struct InARow {
     pub pause: Option<SignedDuration>,
 }
 
+impl InARow {
+    /// Returns whether the owner is notified of this many failures: of half of the most, and
+    /// of the most. Each of the two is reached once in a row.
+    #[must_use]
+    pub fn is_notified(&self, failures: u32) -> bool {
+        failures > 1 && (failures == self.most || failures == self.most.div_ceil(2))
+    }
+}
+
+/// Failures without a success in between.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Failures {
+    /// Their number.
+    pub count: u32,
+    /// The time of the first one.
+    pub since: Timestamp,
+    /// Their places, as far as they are known: countries, or else an address.
+    pub places: Vec<String>,
+}
+
 /// The state of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
@@ -270,6 +290,19 @@ mod tests {
             admitted(TEN.with_in_a_row(100, Some(pause)), every, day),
             100 + 16
         );
+    }
+
+    #[test]
+    fn of_a_hundred_failures_in_a_row_two_are_news_to_the_owner() {
+        let notified = |most| {
+            let limit = InARow { most, pause: None };
+            let counts = (1..=most).filter(move |it| limit.is_notified(*it));
+            counts.collect::<Vec<_>>()
+        };
+        assert_eq!(notified(100), [50, 100]);
+        assert_eq!(notified(5), [3, 5]);
+        assert_eq!(notified(2), [2]);
+        assert!(notified(1).is_empty());
     }
 
     #[test]

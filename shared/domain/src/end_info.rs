@@ -62,6 +62,8 @@ pub enum Reason {
     AccountDisabled,
     /// The owner recovered the account by its address.
     Recovered,
+    /// The session's device gave too many wrong current passwords in a row.
+    WrongPassword,
 }
 
 impl Reason {
@@ -73,6 +75,7 @@ impl Reason {
             Self::PasswordChanged => "password_changed",
             Self::AccountDisabled => "account_disabled",
             Self::Recovered => "recovered",
+            Self::WrongPassword => "wrong_password",
         }
     }
 
@@ -84,6 +87,7 @@ impl Reason {
             "password_changed" => Self::PasswordChanged,
             "account_disabled" => Self::AccountDisabled,
             "recovered" => Self::Recovered,
+            "wrong_password" => Self::WrongPassword,
             _ => return None,
         })
     }

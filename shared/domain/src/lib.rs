@@ -29,7 +29,7 @@ pub mod token;
 mod fixtures;
 
 pub use account::{Account, Epoch};
-pub use attempts::{Budget, CounterKey};
+pub use attempts::{Budget, CounterKey, Failures};
 pub use challenge::{Challenge, ChallengeId, ChallengeSecret, Code, NewChallenge, Purpose};
 pub use device::{Device, DeviceInfo, DeviceState, DeviceType, Place};
 pub use device_key::{DeviceKey, DeviceKeyHash};

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::attempts::Failures;
 use crate::device::DeviceType;
 use crate::ids::{AccountId, DeviceId, NoticeId, SessionId, SignOutId};
 use crate::token::{Malformed, SECRET_BYTES, decode, encode, slice, stored};
@@ -26,7 +27,7 @@ const PREFIX: &str = "cfn_";
 const BYTES: usize = 16 + 16 + SECRET_BYTES;
 
 /// What a notice is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoticeEvent {
     /// A device that was not known signed in.
     SignedIn {
@@ -41,6 +42,10 @@ pub enum NoticeEvent {
     PasswordChanged(SignOutId),
     /// The account was recovered by its address.
     Recovered(SignOutId),
+    /// A device was signed out because it gave too many wrong current passwords.
+    WrongPassword(SignOutId),
+    /// Devices that are not recognized gave many wrong passwords in a row.
+    ManyFailures(Failures),
 }
 
 impl NoticeEvent {
@@ -52,6 +57,8 @@ impl NoticeEvent {
             Self::SignedOut(_) => "signed_out",
             Self::PasswordChanged(_) => "password_changed",
             Self::Recovered(_) => "recovered",
+            Self::WrongPassword(_) => "wrong_password",
+            Self::ManyFailures(_) => "many_failures",
         }
     }
 
@@ -69,8 +76,16 @@ impl NoticeEvent {
                 at_s -= at_s.rem_euclid(GATHERED_S);
                 hash.update(by.as_bytes());
             }
-            (Self::SignedOut(id) | Self::PasswordChanged(id) | Self::Recovered(id), _) => {
-                hash.update(id.as_bytes());
+            (
+                Self::SignedOut(id)
+                | Self::PasswordChanged(id)
+                | Self::Recovered(id)
+                | Self::WrongPassword(id),
+                _,
+            ) => hash.update(id.as_bytes()),
+            (Self::ManyFailures(failures), _) => {
+                hash.update(failures.since.as_millisecond().to_be_bytes());
+                hash.update(failures.count.to_be_bytes());
             }
         }
         let at = Timestamp::from_second(at_s).unwrap_or(at);

@@ -82,13 +82,13 @@ impl SignOut {
         Self::of_device(caller, &caller.device, now, random)
     }
 
-    /// Creates the sign-out of a caller that has proven too often that it does not know the
-    /// password. No device requested it.
+    /// Creates the sign-out of a caller that has given too many wrong current passwords. No
+    /// device requested it.
     #[must_use]
     pub fn of_guesser(caller: &Authenticated, now: Timestamp, random: [u8; 10]) -> Self {
         Self {
-            by: None,
-            ..Self::of_this(caller, now, random)
+            reason: Reason::WrongPassword,
+            ..Self::of_notice(&caller.device, now, random)
         }
     }
 
@@ -241,7 +241,7 @@ impl SignOut {
     pub fn sets_password(&self) -> bool {
         match self.reason {
             Reason::PasswordChanged | Reason::Recovered => true,
-            Reason::SignedOut | Reason::AccountDisabled => false,
+            Reason::SignedOut | Reason::AccountDisabled | Reason::WrongPassword => false,
         }
     }
 

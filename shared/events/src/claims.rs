@@ -165,6 +165,8 @@ pub enum InitiatingEntity {
     User,
     /// An operator of the deployment.
     Admin,
+    /// A limit of the service.
+    Policy,
 }
 
 /// The reason that sessions ended.
@@ -179,6 +181,8 @@ pub enum Reason {
     AccountDisabled,
     /// The owner recovered the account by its address.
     Recovered,
+    /// The device gave too many wrong current passwords.
+    WrongPassword,
     /// The same device signed in again.
     Replaced,
 }
@@ -190,6 +194,7 @@ impl From<domain::Reason> for Reason {
             domain::Reason::PasswordChanged => Self::PasswordChanged,
             domain::Reason::AccountDisabled => Self::AccountDisabled,
             domain::Reason::Recovered => Self::Recovered,
+            domain::Reason::WrongPassword => Self::WrongPassword,
         }
     }
 }

@@ -27,6 +27,7 @@ impl AccountView {
         Self {
             id: ACCOUNT.to_owned(),
             email: "lea@example.com".to_owned(),
+            confirm_address: false,
         }
     }
 }

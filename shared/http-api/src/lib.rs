@@ -41,10 +41,10 @@ pub use password_reason::PasswordReason;
 pub use problem::{Problem, ProblemDocument};
 pub use request::Request;
 pub use responses::{
-    AddressTaken, BodyProblems, CodeProblems, CredentialsInvalid, CurrentPasswordWrong,
-    DeviceNotFound, EndedTokenProblems, IamProblems, MailUnavailable, NewPasswordProblems,
-    NoticeNotFound, OriginProblems, RateLimited, RequestProblems, SignOutNotFound, TokenProblems,
-    TooManyAttempts,
+    AddressTaken, AddressUnconfirmed, BodyProblems, CodeProblems, CredentialsInvalid,
+    CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems, IamProblems, MailUnavailable,
+    NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited, RequestProblems,
+    SignOutNotFound, TokenProblems, TooManyAttempts,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

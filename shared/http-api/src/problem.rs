@@ -47,6 +47,9 @@ pub enum Problem {
     CurrentPasswordWrong,
     /// The code or the link of a mail is wrong, used, tried too often or too old.
     CodeInvalid,
+    /// Nobody has confirmed the address of the account for long, so a device that is not
+    /// recognized needs a code to it. Only a caller with the right password gets this answer.
+    AddressUnconfirmed,
     /// The address, which the caller has proven, has an account already.
     AddressTaken,
     /// The deployment sends no mail.
@@ -135,7 +138,7 @@ pub struct ProblemDocument {
     #[schema(value_type = Option<SignedOutBy>)]
     pub signed_out_by: Option<Option<SignedOutBy>>,
     /// `session-signed-out`: the reason: `signed_out`, `password_changed`,
-    /// `account_disabled` or `recovered`.
+    /// `account_disabled`, `recovered` or `wrong_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
@@ -190,6 +193,7 @@ impl Problem {
             Self::AccountDisabled => "account-disabled",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CodeInvalid => "code-invalid",
+            Self::AddressUnconfirmed => "address-unconfirmed",
             Self::AddressTaken => "address-taken",
             Self::MailUnavailable => "mail-unavailable",
             Self::CallerNotAllowed => "caller-not-allowed",
@@ -221,6 +225,7 @@ impl Problem {
             | Self::CredentialsInvalid => 401,
             Self::CurrentPasswordWrong
             | Self::CodeInvalid
+            | Self::AddressUnconfirmed
             | Self::CallerNotAllowed
             | Self::DistributionRequired => 403,
             Self::DeviceNotFound
@@ -247,6 +252,7 @@ impl Problem {
                 "The credentials are not valid."
             }
             Self::CodeInvalid => "The code is not valid.",
+            Self::AddressUnconfirmed => "The address is not confirmed.",
             Self::AddressTaken => "The address has an account.",
             Self::MailUnavailable => "This deployment sends no mail.",
             Self::CallerNotAllowed => "The caller is not allowed.",
@@ -279,6 +285,7 @@ impl Problem {
             Self::CodeInvalid => {
                 "It is wrong, too old, used or was tried too often. Ask for another one."
             }
+            Self::AddressUnconfirmed => "Sign in with a pass: ask with `POST /v1/passes`.",
             Self::AddressTaken => "Sign in, or recover the account with another code.",
             Self::MailUnavailable => "Ask the operator, who can set `MailFrom`.",
             Self::CallerNotAllowed => {

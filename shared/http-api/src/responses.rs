@@ -123,6 +123,16 @@ impl IntoResponses for CodeProblems {
     }
 }
 
+/// The problem of a sign-in to an account whose address nobody has confirmed for long.
+#[derive(Debug)]
+pub enum AddressUnconfirmed {}
+
+impl IntoResponses for AddressUnconfirmed {
+    fn responses() -> Responses {
+        grouped(&[Problem::AddressUnconfirmed])
+    }
+}
+
 /// The problem of an address that has an account, for who has proven it.
 #[derive(Debug)]
 pub enum AddressTaken {}

@@ -22,13 +22,19 @@ pub struct AccountView {
     /// another account has proven since that it is theirs.
     #[schema(example = "lea@example.com")]
     pub email: String,
+    /// Whether the owner is to be asked to confirm the address: nobody has, and this
+    /// deployment sends mail. See `POST /v1/address-confirmations`.
+    pub confirm_address: bool,
 }
 
-impl From<&Account> for AccountView {
-    fn from(account: &Account) -> Self {
+impl AccountView {
+    /// Returns what the owner of an account sees, where mail is sent or not.
+    #[must_use]
+    pub fn new(account: &Account, sends_mail: bool) -> Self {
         Self {
             id: account.id.to_string(),
             email: account.email.clone(),
+            confirm_address: account.is_to_be_confirmed(sends_mail),
         }
     }
 }
@@ -161,7 +167,8 @@ pub struct DeviceView {
     /// The device that signed it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_out_by: Option<SignedOutBy>,
-    /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered` or `expired`.
+    /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered`,
+    /// `wrong_password` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "signed_out")]
     pub reason: Option<String>,

@@ -1,4 +1,4 @@
-//! Mails: what can be mailed, and the queues that carry it to `send-mail`.
+//! Mails: what can be mailed, and the queues that carry it to `send-mail` and `notify-owner`.
 //!
 //! Owns the messages of the two queues. Refuses texts: `send-mail` renders a message in
 //! its language, and no function but that one sends.
@@ -8,5 +8,5 @@ mod message;
 mod queue;
 
 pub use language::Language;
-pub use message::{Challenge, Message, Notice};
+pub use message::{Challenge, FailedSignIns, Failures, Message, Notice};
 pub use queue::MailQueue;

@@ -40,6 +40,16 @@ pub struct Challenge {
     pub language: Language,
 }
 
+/// Failures of a notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failures {
+    /// Their number.
+    pub count: u32,
+    /// The time of the first one, in seconds since 1970.
+    pub since_s: i64,
+}
+
 /// A notice to the owner of a confirmed address. Its texts are ours: none was chosen by a
 /// device or a stranger.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +57,8 @@ pub struct Challenge {
 pub struct Notice {
     /// The address of the account.
     pub email: String,
-    /// What happened: `signed_in`, `signed_out`, `password_changed` or `recovered`.
+    /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,
+    /// `wrong_password` or `many_failures`.
     pub event: String,
     /// When, in seconds since 1970.
     pub at_s: i64,
@@ -63,10 +74,30 @@ pub struct Notice {
     pub reference: String,
     /// The sign-out, whose receipt the page shows.
     pub sign_out: Option<String>,
+    /// The wrong passwords in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<Failures>,
     /// The token of the link, for a sign-in.
     pub link_secret: Option<String>,
     /// The language of the owner.
     pub language: Language,
+}
+
+/// Many failed sign-ins in a row to an address. `notify-owner` reads whose address it is: the
+/// function that counts them can't tell an unknown address from one that has an account.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailedSignIns {
+    /// The address, in its normal form.
+    pub email: String,
+    /// Their number.
+    pub failures: u32,
+    /// The time of the first one, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// The time of the last one, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Their places, as far as they are known.
+    pub places: Vec<String>,
 }
 
 impl Message {
@@ -110,6 +141,12 @@ impl fmt::Debug for Challenge {
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Notice({})", self.event)
+    }
+}
+
+impl fmt::Debug for FailedSignIns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FailedSignIns({})", self.failures)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The queues of the mails: one for mails with codes, which are worthless after some
-//! minutes, and one for all others.
+//! minutes, and one for all others. Failed sign-ins go to the queue of the notices.
 
 use aws_sdk_sqs::Client;
 use errors::Cause;
 
-use crate::Message;
+use crate::{FailedSignIns, Message};
 
 /// Client of one of the queues.
 #[derive(Debug, Clone)]
@@ -25,10 +25,22 @@ impl MailQueue {
     /// # Errors
     /// The SDK's error, when the message may not have been queued.
     pub async fn send(&self, message: &Message) -> Result<(), Cause> {
+        self.send_body(serde_json::to_string(message)?).await
+    }
+
+    /// Queues failed sign-ins. They can arrive twice.
+    ///
+    /// # Errors
+    /// As [`MailQueue::send`].
+    pub async fn send_failures(&self, failed: &FailedSignIns) -> Result<(), Cause> {
+        self.send_body(serde_json::to_string(failed)?).await
+    }
+
+    async fn send_body(&self, body: String) -> Result<(), Cause> {
         self.client
             .send_message()
             .queue_url(&self.url)
-            .message_body(serde_json::to_string(message)?)
+            .message_body(body)
             .send()
             .await
             .map_err(Box::new)?;

@@ -44,6 +44,16 @@ impl OriginPolicy {
         }
     }
 
+    /// Returns the policy of a route that callers of IAM use beside the distribution.
+    #[must_use]
+    pub fn without_distribution(&self) -> Self {
+        Self {
+            distribution: None,
+            requires_distribution: false,
+            origins: self.origins.clone(),
+        }
+    }
+
     /// Returns whether every request must come through the team's own distribution.
     #[must_use]
     pub fn requires_distribution(&self) -> bool {

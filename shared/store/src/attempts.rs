@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure, Update,
 };
 use domain::Timestamp;
-use domain::attempts::{Budget, CounterKey, Verdict};
+use domain::attempts::{Budget, CounterKey, Failures, Verdict};
 use jiff::SignedDuration;
 
 use crate::Store;
@@ -20,7 +20,7 @@ use crate::writes::{self, WriteOutcome};
 const WRITES: u32 = 4;
 
 /// The outcome of a charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Charge {
     /// The attempt is admitted and counted.
     Admitted(Charged),
@@ -31,12 +31,12 @@ pub enum Charge {
 }
 
 /// A charge that can be given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charged {
     counter: CounterKey,
     cost: SignedDuration,
     /// The attempts since the last success with this one, if the budget limits them.
-    pub in_a_row: u32,
+    pub in_a_row: Failures,
 }
 
 impl Charged {
@@ -46,7 +46,7 @@ impl Charged {
         Self {
             counter,
             cost: SignedDuration::ZERO,
-            in_a_row: 0,
+            in_a_row: Failures::default(),
         }
     }
 }
@@ -68,6 +68,21 @@ impl Store {
         budget: &Budget,
         now: Timestamp,
     ) -> Result<Charge, StoreError> {
+        self.charge_from(counter, budget, None, now).await
+    }
+
+    /// As [`Store::charge`], and remembers the country of the attempt with those of the others
+    /// in a row.
+    ///
+    /// # Errors
+    /// As [`Store::charge`].
+    pub async fn charge_from(
+        &self,
+        counter: CounterKey,
+        budget: &Budget,
+        country: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Charge, StoreError> {
         let mut verdict = Verdict::FromNow(budget.interval);
         for _ in 0..WRITES {
             let cost = match verdict {
@@ -76,7 +91,8 @@ impl Store {
                 Verdict::Spent => return Ok(Charge::Spent),
             };
             let table = &self.tables.attempts;
-            let Some(update) = counter::charge(table, &counter, budget, verdict, now) else {
+            let charging = (&counter, budget, country);
+            let Some(update) = counter::charge(table, charging, verdict, now) else {
                 break;
             };
             match self.try_charge(update).await? {
@@ -84,7 +100,7 @@ impl Store {
                     return Ok(Charge::Admitted(Charged {
                         counter,
                         cost,
-                        in_a_row: counter::in_a_row(&written)?,
+                        in_a_row: counter::failures(&written)?,
                     }));
                 }
                 Err(None) => verdict = Verdict::FromNow(budget.interval),
@@ -117,7 +133,7 @@ impl Store {
             .update_expression(update.update_expression)
             .set_condition_expression(update.condition_expression)
             .set_expression_attribute_values(update.expression_attribute_values)
-            .return_values(ReturnValue::UpdatedNew)
+            .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send()
             .await;

@@ -93,6 +93,10 @@ pub(crate) const COUNTER: &str = "counter";
 /// The theoretical arrival time of a counter's next attempt.
 pub(crate) const TAT: &str = "tat";
 pub(crate) const IN_A_ROW: &str = "in_a_row";
+/// The time of the first failure in a row.
+pub(crate) const IN_A_ROW_SINCE: &str = "in_a_row_since";
+/// The countries of the failures in a row.
+pub(crate) const IN_A_ROW_FROM: &str = "in_a_row_from";
 /// Seconds since 1970, for the table's TTL. Nothing is decided by it: DynamoDB may
 /// delete the row days later.
 pub(crate) const DELETE_AT: &str = "delete_at";
@@ -239,6 +243,19 @@ impl<'a> Reader<'a> {
         self.number_opt(attribute)?
             .map(|millis| Timestamp::from_millisecond(millis).map_err(|_| self.corrupt(attribute)))
             .transpose()
+    }
+
+    /// Returns the strings of a set, in their order; none if it is absent.
+    pub(crate) fn strings(&self, attribute: &'static str) -> Result<Vec<String>, StoreError> {
+        match self.item.get(attribute) {
+            None => Ok(Vec::new()),
+            Some(AttributeValue::Ss(strings)) => {
+                let mut strings = strings.clone();
+                strings.sort();
+                Ok(strings)
+            }
+            Some(_) => Err(self.corrupt(attribute)),
+        }
     }
 
     pub(crate) fn timestamp(&self, attribute: &'static str) -> Result<Timestamp, StoreError> {

@@ -5,12 +5,13 @@ use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, Update};
 use domain::account::Account;
 use domain::challenge::{Challenge, ChallengeId, Purpose};
 use domain::password::StoredHash;
-use domain::{AccountId, Limits, SignOut, Timestamp};
+use domain::session::Authenticated;
+use domain::{AccountId, EmailAddress, Limits, NoticeId, SignOut, Timestamp};
 
 use crate::attributes::{built, number, string, timestamp};
 use crate::error::StoreError;
-use crate::rows::{account, challenge, receipt};
-use crate::writes::{self, Write, WriteOutcome};
+use crate::rows::{account, challenge, device, receipt};
+use crate::writes::{self, Condition, Write, WriteOutcome};
 use crate::{Store, reads};
 
 impl Store {
@@ -156,6 +157,63 @@ impl Store {
         writes::transact(&self.client, writes, new.id.to_string()).await
     }
 
+    /// Confirms the address of the caller's account, whose mail the caller has read, takes the
+    /// challenge away and recognizes the caller's device.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the address, nobody has
+    /// confirmed it, and the epoch is that of the caller's check; Devices (`account_id`,
+    /// `device_id`), only if the row still holds the caller's session, signed in; Challenges
+    /// (`challenge_id`). Whoever claims the address takes it from the account's row, so of both
+    /// one fails. `attempt` is the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn confirm_address_of(
+        &self,
+        caller: &Authenticated,
+        challenge: &Challenge,
+        (now, recognized_until): (Timestamp, Timestamp),
+        attempt: NoticeId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let mut condition = account::is_unconfirmed(&challenge.email);
+        condition
+            .expression
+            .to_mut()
+            .push_str(" AND epoch = :epoch");
+        condition
+            .values
+            .push((":epoch", number(caller.account.epoch.0)));
+        let table = &self.tables.accounts;
+        let confirm = set_confirmed(condition, table, caller.account.id, now);
+        let devices = &self.tables.devices;
+        let recognize = device::recognize_signed_in(devices, &caller.device, recognized_until);
+        let writes = [
+            Write::Update(confirm),
+            Write::Update(recognize),
+            self.take(challenge),
+        ];
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
+    /// Confirms the address of an account whose owner has signed in with a pass, which is a
+    /// code to it.
+    ///
+    /// `UpdateItem` of Accounts (`account_id`), only if it still has the address and nobody has
+    /// confirmed it; `Stale` if not. A replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn confirm_by_pass(
+        &self,
+        account: AccountId,
+        email: &EmailAddress,
+        now: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        let condition = account::is_unconfirmed(email);
+        let update = set_confirmed(condition, &self.tables.accounts, account, now);
+        writes::update(&self.client, &update).await
+    }
+
     /// Recovers an account: sets the password, ends every session and takes the challenge
     /// away. No sign-out and no change of the password that is written in between gets in
     /// its way.
@@ -212,4 +270,13 @@ impl Store {
             .set_key(Some(challenge::key(&challenge.id)));
         Write::Delete(built(delete.build()))
     }
+}
+
+/// Returns the update that confirms the address of an account.
+fn set_confirmed(condition: Condition, table: &str, id: AccountId, now: Timestamp) -> Update {
+    let update = condition
+        .update(table, account::key(id))
+        .update_expression("SET confirmed_at = :now")
+        .expression_attribute_values(":now", timestamp(now));
+    built(update.build())
 }

@@ -102,7 +102,7 @@ async fn an_attempt_that_is_given_back_leaves_the_budget_as_it_was() {
     counting.admitted().await;
     for _ in 0..20 {
         let charged = counting.admitted().await;
-        assert!(charged.in_a_row <= 2);
+        assert!(charged.in_a_row.count <= 2);
         counting.give_back(&charged).await;
     }
     counting.admitted().await;
@@ -120,11 +120,11 @@ async fn after_too_many_failures_in_a_row_the_counter_is_spent_until_a_success()
     counting.app.advance(SignedDuration::from_hours(99 * 24));
     assert_eq!(counting.charge().await, Charge::Spent);
 
-    let Charge::Admitted(first) = charges[0] else {
+    let Charge::Admitted(first) = &charges[0] else {
         panic!("{:?}", charges[0]);
     };
-    counting.give_back(&first).await;
-    assert_eq!(counting.admitted().await.in_a_row, 1);
+    counting.give_back(first).await;
+    assert_eq!(counting.admitted().await.in_a_row.count, 1);
 }
 
 #[tokio::test]
@@ -139,8 +139,36 @@ async fn after_too_many_failures_in_a_row_one_attempt_in_a_pause_is_admitted() {
         let charged = counting.admitted().await;
         assert_eq!(counting.refused().await, Duration::from_hours(1));
         counting.app.advance(hour);
-        assert!(charged.in_a_row > 2);
+        assert!(charged.in_a_row.count > 2);
     }
+}
+
+#[tokio::test]
+async fn failures_in_a_row_have_the_time_of_the_first_and_every_country_until_a_success() {
+    let counting = Counting::new(BUDGET.with_in_a_row(100, None));
+    let began = counting.app.clock.now();
+    let from = async |country| {
+        let (store, now) = (&counting.app.bundle.store, counting.app.clock.now());
+        let charge = store.charge_from(counting.key, &counting.budget, country, now);
+        let Charge::Admitted(charged) = charge.await.unwrap() else {
+            panic!("refused");
+        };
+        counting.app.advance(SignedDuration::from_secs(1));
+        charged
+    };
+    let mut last = from(Some("PT")).await;
+    for country in [Some("ES"), None, Some("PT")] {
+        last = from(country).await;
+    }
+    let failures = &last.in_a_row;
+    assert_eq!((failures.count, failures.since), (4, began));
+    assert_eq!(failures.places, ["ES", "PT"]);
+
+    counting.give_back(&last).await;
+
+    let next = from(Some("DE")).await.in_a_row;
+    assert_eq!((next.count, next.places), (1, vec!["DE".to_owned()]));
+    assert!(next.since > began);
 }
 
 #[tokio::test]

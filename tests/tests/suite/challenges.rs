@@ -38,7 +38,7 @@ async fn unconfirmed() -> TestApp {
 }
 
 /// Asks as the functions do, without the mail.
-async fn ask(app: &TestApp, purpose: Purpose, email: &str) -> NewChallenge {
+pub(crate) async fn ask(app: &TestApp, purpose: Purpose, email: &str) -> NewChallenge {
     app.advance(SignedDuration::from_secs(1));
     let random = ChallengeRandom {
         secret: runtime::random(),
@@ -53,12 +53,17 @@ async fn ask(app: &TestApp, purpose: Purpose, email: &str) -> NewChallenge {
     asked
 }
 
-async fn post(app: &TestApp, path: &str, body: Value) -> Reply {
+pub(crate) async fn post(app: &TestApp, path: &str, body: Value) -> Reply {
     let event = event("POST", path, None, Some(&body));
     app.bundle.send(event).await
 }
 
-async fn confirm(app: &TestApp, asked: &NewChallenge, code: &str, password: &str) -> Reply {
+pub(crate) async fn confirm(
+    app: &TestApp,
+    asked: &NewChallenge,
+    code: &str,
+    password: &str,
+) -> Reply {
     let body = json!({ "challenge": *asked.secret.to_text(), "code": code, "password": password });
     post(app, "/v1/accounts/confirmations", body).await
 }
@@ -623,7 +628,12 @@ async fn a_code_whose_mail_was_not_queued_is_not_promised() {
     );
 }
 
-async fn log_in_by_pass(app: &TestApp, asked: &NewChallenge, email: &str, password: &str) -> Reply {
+pub(crate) async fn log_in_by_pass(
+    app: &TestApp,
+    asked: &NewChallenge,
+    email: &str,
+    password: &str,
+) -> Reply {
     let pass = json!({ "challenge": *asked.secret.to_text(), "code": *asked.code.to_text() });
     let body = json!({ "email": email, "password": password, "pass": pass });
     post(app, "/v1/login", body).await
@@ -631,7 +641,9 @@ async fn log_in_by_pass(app: &TestApp, asked: &NewChallenge, email: &str, passwo
 
 #[tokio::test]
 async fn a_pass_signs_one_device_in_past_everything_that_others_have_used_up() {
-    let (app, _, []) = confirmed().await;
+    let (mut app, _, []) = confirmed().await;
+    let budgets = &mut app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(100, None);
     let mut last = 0;
     for _ in 0..110 {
         app.advance(SignedDuration::from_mins(5));
@@ -661,9 +673,10 @@ async fn a_pass_signs_one_device_in_past_everything_that_others_have_used_up() {
         outcome(&log_in_by_pass(&app, &asked, EMAIL, PASSWORD).await),
         refused()
     );
+    // The pass has ended the failures in a row.
     assert_eq!(
         app.bundle.log_in(EMAIL, PASSWORD, None).await.status_code,
-        429
+        200
     );
     let asked = ask(&app, Purpose::Pass, EMAIL).await;
     let tries = join_all((0..100).map(|_| log_in_by_pass(&app, &asked, EMAIL, PASSWORD))).await;
@@ -674,6 +687,26 @@ async fn a_pass_signs_one_device_in_past_everything_that_others_have_used_up() {
             .count(),
         1
     );
+}
+
+#[tokio::test]
+async fn a_recovery_ends_the_failures_in_a_row() {
+    let (mut app, _, []) = confirmed().await;
+    let budgets = &mut app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(10, None);
+    for _ in 0..10 {
+        app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
+    }
+    app.advance(SignedDuration::from_hours(1));
+    let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(refused.status_code, 429);
+    let asked = ask(&app, Purpose::Recovery, EMAIL).await;
+
+    let recovered = app.bundle.recover(&asked, NEW_PASSWORD).await;
+
+    assert_eq!(recovered.status_code, 200);
+    let signed_in = app.bundle.log_in(EMAIL, NEW_PASSWORD, None).await;
+    assert_eq!(signed_in.status_code, 200);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use curfew_tests::app::Boxed;
-use curfew_tests::bundle::{Bundle, introspection, problem_of};
+use curfew_tests::bundle::{Bundle, by_iam, event, introspection, problem_of};
 use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::routes::{Guard, routes};
@@ -284,6 +284,21 @@ async fn a_service_introspects_beside_the_distribution() {
     let reply = send(&edge, introspection("token=nonsense"), None).await;
 
     assert_eq!(reply.status_code, 200);
+    assert_eq!(edge.reads(), 0);
+}
+
+#[tokio::test]
+async fn a_backend_signs_people_in_beside_the_distribution() {
+    let edge = Edge::new(Some(FIRST));
+    let body = json!({
+        "person": { "ip": "203.0.113.7" },
+        "sign_in": { "email": "noa@example.com", "password": "eleven lanterns" },
+    });
+    let event = by_iam(event("POST", "/v1/backend/login", None, Some(&body)));
+
+    let reply = send(&edge, event, None).await;
+
+    assert_eq!(reply.status_code, 401);
     assert_eq!(edge.reads(), 0);
 }
 

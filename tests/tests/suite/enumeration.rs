@@ -165,6 +165,45 @@ async fn over_its_budget_every_address_looks_alike() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_of_an_old_unconfirmed_account_looks_like_an_unknown_address() {
+    let app = TestApp::without_account(|config| config).with_mail();
+    let (store, now) = (&app.bundle.store, app.clock.now());
+    register_as(store, EMAIL, PASSWORD, None, now)
+        .await
+        .unwrap();
+    app.advance(domain::account::UNCONFIRMED_FOR);
+
+    let unconfirmed = log_in(&app, EMAIL, WRONG, None).await;
+    let unknown = log_in(&app, UNKNOWN, WRONG, None).await;
+
+    assert_eq!(unconfirmed.status, 401);
+    assert_eq!(unknown, unconfirmed);
+}
+
+/// The failure that is news to an owner is handed over for every address.
+#[tokio::test]
+async fn the_failures_in_a_row_that_are_news_look_alike_for_every_address() {
+    let mut app = TestApp::new().await.with_mail();
+    let budgets = &mut app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(4, None);
+    let mut news = Vec::new();
+    for email in [EMAIL, UNKNOWN] {
+        log_in(&app, email, WRONG, None).await;
+        news.push(log_in(&app, email, WRONG, None).await);
+        assert_eq!(app.aws.take_queued().len(), 1, "{email}");
+    }
+
+    assert_eq!(news[0].status, 401);
+    assert_eq!(news[0], news[1]);
+    assert!(
+        news[0]
+            .calls
+            .iter()
+            .any(|call| call.contains("SendMessage"))
+    );
+}
+
+#[tokio::test]
 async fn registering_a_taken_address_looks_like_registering_a_free_one() {
     let app = TestApp::new().await;
 

@@ -135,6 +135,12 @@ fn attempts() -> Vec<(String, Call)> {
         Call::rest("execute-api", "POST", &introspection, "token=none"),
     );
 
+    let backend = gateway_path(&stack.outputs["ApiUrl"], "$default", "/v1/backend/login");
+    attempt(
+        "LoginByBackend".to_owned(),
+        Call::rest("execute-api", "POST", &backend, "{}"),
+    );
+
     for (name, function) in &stack.functions {
         let function = &function.function_name;
         let path = format!("/2015-03-31/functions/{function}/invocations");
@@ -419,21 +425,27 @@ const ALLOWED: [(&str, &[&[&str]]); 24] = [
     ),
     (
         "ConfirmCodes",
-        &[&[
-            "BatchGetItem Accounts",
-            "PutItem Accounts",
-            "UpdateItem Accounts",
-            "UpdateItem Accounts.epoch",
-            "UpdateItem Accounts.kept_session",
-            "UpdateItem Accounts.password_hash",
-            "UpdateItem Accounts.recovered_at",
-            "GetItem Identities",
-            "PutItem Identities",
-            "GetItem Challenges",
-            "UpdateItem Challenges",
-            "DeleteItem Challenges",
-            "PutItem Receipts",
-        ]],
+        &[
+            CHECK,
+            &[
+                "BatchGetItem Accounts",
+                "PutItem Accounts",
+                "UpdateItem Accounts",
+                "UpdateItem Accounts.confirmed_at",
+                "UpdateItem Devices.recognized_until",
+                "UpdateItem Accounts.epoch",
+                "UpdateItem Accounts.kept_session",
+                "UpdateItem Accounts.password_hash",
+                "UpdateItem Accounts.recovered_at",
+                "GetItem Identities",
+                "PutItem Identities",
+                "GetItem Challenges",
+                "UpdateItem Challenges",
+                "DeleteItem Challenges",
+                "UpdateItem Attempts",
+                "PutItem Receipts",
+            ],
+        ],
     ),
     ("Introspect", &[CHECK]),
     (
@@ -448,6 +460,7 @@ const ALLOWED: [(&str, &[&[&str]]); 24] = [
             "GetItem Identities",
             "BatchGetItem Accounts",
             "UpdateItem Accounts",
+            "UpdateItem Accounts.confirmed_at",
             "UpdateItem Accounts.disabled_at",
             "UpdateItem Accounts.epoch",
             "UpdateItem Accounts.kept_session",
@@ -460,6 +473,7 @@ const ALLOWED: [(&str, &[&[&str]]); 24] = [
             "PutItem Receipts",
             "UpdateItem Receipts",
             "BatchGetItem Receipts",
+            "SendMessage NotifyQueue",
             "GetSecretValue of the distribution",
         ]],
     ),
@@ -480,6 +494,7 @@ const ALLOWED: [(&str, &[&[&str]]); 24] = [
     (
         "NotifyOwner",
         &[&[
+            "GetItem Identities",
             "BatchGetItem Accounts",
             "BatchGetItem Devices",
             "Query Devices",

@@ -19,7 +19,7 @@ use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
 use runtime::Clock;
 use send_mail::{
-    Addressee, ConfigurationSets, Deps, Facts, Mail, Sender, UNPROVEN, handle, render,
+    Addressee, ConfigurationSets, Deps, Facts, FailureFacts, Mail, Sender, UNPROVEN, handle, render,
 };
 use serde_json::{Value, json};
 use store::Store;
@@ -296,7 +296,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 9] {
+fn every_mail() -> [Mail; 11] {
     let (code, link) = (
         "K7QM-2R9X".to_owned(),
         format!("{PAGE}#/confirm/challenge.secret"),
@@ -311,7 +311,7 @@ fn every_mail() -> [Mail; 9] {
     let of_facts = || (facts.clone(), format!("{PAGE}#/notice/cfn_secret"));
     let page = || PAGE.to_owned();
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
-    let [in_, out, changed, recovered] = [(); 4].map(|()| of_facts());
+    let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
             code: confirm.0,
@@ -343,6 +343,18 @@ fn every_mail() -> [Mail; 9] {
         Mail::Recovered {
             facts: recovered.0,
             link: recovered.1,
+        },
+        Mail::WrongPassword {
+            facts: wrong.0,
+            link: wrong.1,
+        },
+        Mail::ManyFailures {
+            facts,
+            failures: FailureFacts {
+                count: 50,
+                since: "2026-11-29, 12:10 UTC".to_owned(),
+            },
+            link: page(),
         },
     ]
 }
@@ -401,6 +413,7 @@ fn signed_in() -> Notice {
         place: None,
         reference: "7K3Q9D".to_owned(),
         sign_out: None,
+        failures: None,
         link_secret: Some("cfn_secret".to_owned()),
         language: Language::En,
     }

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod attempts;
+mod backend_login;
 mod challenges;
 mod clients;
 mod contract;
@@ -42,5 +43,6 @@ mod sockets;
 mod subscribing;
 mod template;
 mod transport;
+mod unconfirmed;
 mod user_agents;
 mod wrong_proofs;

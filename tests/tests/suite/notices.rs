@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
+use curfew_tests::account::{EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, register};
 use curfew_tests::app::{TestApp, sign_out_of};
 use curfew_tests::bundle::{ISSUER, event, json_of, problem_of};
 use curfew_tests::client::{Household, LAPTOP, TV};
@@ -212,6 +212,117 @@ async fn acts_on_other_devices_cause_one_notice_an_hour_and_a_changed_password_o
     let this = it.app.bundle.sign_out_this(&laptop.token).await;
     let id = sign_out_of(&this);
     assert_eq!(it.signed_out(&laptop, id).await, [], "its own act");
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_that_gave_wrong_passwords_causes_a_notice_and_is_listed() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let (thief, _) = it.new_device().await;
+    it.app.advance(SignedDuration::from_secs(1));
+    let mut ended = Value::Null;
+    for _ in 0..10 {
+        let change = it
+            .app
+            .bundle
+            .change_password(&thief.token, OTHER_PASSWORD, PASSWORD, true);
+        ended = json_of(&change.await);
+    }
+    let id = ended["sign_out"].as_str().unwrap().parse().unwrap();
+
+    let notices = it.signed_out(&laptop, id).await;
+
+    assert_eq!(notices.len(), 1, "{ended}");
+    assert_eq!(notices[0].event, "wrong_password");
+    assert_eq!(notices[0].sign_out, Some(id.to_string()));
+    assert_eq!(notices[0].device_type.as_deref(), Some("other"));
+    let list = event("GET", "/v1/messages", Some(&laptop.token), None);
+    let listed = json_of(&it.app.bundle.send(list).await);
+    let newest = &listed["messages"][0];
+    assert_eq!(newest["kind"], "wrong_password");
+    assert_eq!(newest["reference"], notices[0].reference.as_str());
+}
+
+/// Makes wrong attempts to sign in. Returns the messages for `notify-owner`.
+async fn guess(app: &TestApp, email: &str, times: usize) -> Vec<String> {
+    for _ in 0..times {
+        app.advance(SignedDuration::from_mins(10));
+        let guess = app.bundle.log_in(email, OTHER_PASSWORD, None).await;
+        assert_eq!(guess.status_code, 401);
+    }
+    let queued = app.aws.take_queued().into_iter();
+    queued.map(|message| message.body).collect()
+}
+
+#[tokio::test]
+async fn many_wrong_passwords_in_a_row_cause_a_notice_at_half_of_the_most_and_at_the_most() {
+    let (mut it, laptop) = Notifying::with_laptop().await;
+    it.app = it.app.with_mail();
+    let budgets = &mut it.app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(10, None);
+    let began = it.app.clock.now() + SignedDuration::from_mins(10);
+
+    for expected in [5, 10] {
+        let [message] = <[_; 1]>::try_from(guess(&it.app, EMAIL, 5).await).expect("one message");
+        assert_eq!(it.deliver(&[&message, &message]).await, [] as [&str; 0]);
+        assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+        let [notice] = <[_; 1]>::try_from(it.queued()).expect("one notice");
+        assert_eq!((&*notice.email, &*notice.event), (EMAIL, "many_failures"));
+        let failures = notice.failures.unwrap();
+        assert_eq!(failures.count, expected);
+        assert_eq!(failures.since_s, began.as_second());
+        assert_eq!(notice.place.as_deref(), Some("192.0.2.1"));
+        assert_eq!(notice.link_secret, None);
+        let list = event("GET", "/v1/messages", Some(&laptop.token), None);
+        let listed = json_of(&it.app.bundle.send(list).await);
+        let newest = &listed["messages"][0];
+        assert_eq!(newest["kind"], "many_failures");
+        assert_eq!(newest["reference"], notice.reference.as_str());
+        assert_eq!(newest["failures"]["count"], expected);
+        assert_eq!(newest["failures"]["places"], json!(["192.0.2.1"]));
+    }
+    let refused = it.app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
+    assert_eq!(refused.status_code, 429);
+    assert!(it.aws().take_queued().is_empty(), "once per run");
+}
+
+#[tokio::test]
+async fn a_success_begins_another_run_of_failures() {
+    let (mut it, _) = Notifying::with_laptop().await;
+    it.app = it.app.with_mail();
+    let budgets = &mut it.app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(10, None);
+    let mut references = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(guess(&it.app, EMAIL, 4).await, [] as [&str; 0]);
+        let _owner = it.app.sign_in(None).await;
+        let [message] = <[_; 1]>::try_from(guess(&it.app, EMAIL, 5).await).expect("one message");
+        assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+        references.extend(it.queued().into_iter().map(|notice| notice.reference));
+        let _owner = it.app.sign_in(None).await;
+    }
+    assert_eq!(references.len(), 2);
+    assert_ne!(references[0], references[1]);
+}
+
+#[tokio::test]
+async fn wrong_passwords_for_an_unproven_or_unknown_address_cause_no_notice() {
+    let (mut it, _) = Notifying::with_laptop().await;
+    it.app = it.app.with_mail();
+    let budgets = &mut it.app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(4, None);
+    let (store, now) = (&it.app.bundle.store, it.app.clock.now());
+    let unproven = register(store, "ada@example.com", PASSWORD, None, now);
+    unproven.await.unwrap();
+    for email in ["ada@example.com", "noa@example.com"] {
+        let [message] = <[_; 1]>::try_from(guess(&it.app, email, 2).await).expect("one message");
+        assert_eq!(it.deliver(&[&message]).await, [] as [&str; 0]);
+        assert_eq!(it.queued(), [], "{email}");
+    }
+    // A queue that fails changes no answer.
+    it.aws().fail("SendMessage", || {
+        CallResult::Answered(ServiceResponse::error(500, "InternalError"))
+    });
+    assert_eq!(guess(&it.app, EMAIL, 2).await, [] as [&str; 0]);
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ async fn restored(device: &Device) -> Tables {
 /// Checks a token on other tables than the stack's. Returns the status and the body.
 async fn check(tables: &Tables, token: &str) -> (i64, Value) {
     let deps = session::Deps {
+        sends_mail: false,
         store: Store::new(stack().aws.clients().dynamodb(), tables.clone()),
         limits: Limits::default(),
         origin_policy: OriginPolicy::new(None),

@@ -323,6 +323,23 @@ async fn after_a_hundred_failures_in_a_row_one_attempt_an_hour_is_admitted() {
 }
 
 #[tokio::test]
+async fn a_sign_in_of_a_recognized_device_ends_the_failures_in_a_row_of_the_address() {
+    let (mut app, device) = with_recognized().await;
+    let budgets = &mut app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(20, None);
+    for _ in 0..5 {
+        attack_after_an_hour(&app).await;
+        assert_eq!(Try::owner(Some(&device.key)).status(&app).await, 200);
+    }
+    attack_after_an_hour(&app).await;
+    attack_after_an_hour(&app).await;
+    app.advance(MINUTE * 60);
+    assert_eq!(Try::owner(None).status(&app).await, 429);
+    assert_eq!(Try::owner(Some(&device.key)).status(&app).await, 200);
+    assert_eq!(Try::owner(None).status(&app).await, 200);
+}
+
+#[tokio::test]
 async fn a_refusal_says_in_plain_words_and_to_the_second_when_to_try_again() {
     let app = TestApp::new().await;
     attack(&app).await;

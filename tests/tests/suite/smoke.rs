@@ -9,13 +9,15 @@ use http::Method;
 use serde_json::json;
 
 /// Every check, in its order.
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 16] = [
     "stack",
     "register",
     "sign in",
     "list",
     "introspection without a signature",
     "introspection with a signature",
+    "sign-in by a backend without a signature",
+    "sign-in by a backend with a signature",
     "authorizer",
     "socket",
     "sign out",

@@ -479,6 +479,7 @@ fn the_outputs_have_what_an_adopting_team_needs() {
         "TopicArn",
         "AuthorizerArn",
         "IntrospectionArn",
+        "BackendLoginArn",
     ] {
         assert!(outputs.contains_key(name), "{name}");
     }

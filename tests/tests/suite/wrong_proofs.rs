@@ -38,6 +38,7 @@ async fn of_a_hundred_wrong_passwords_of_a_session_ten_are_hashed_and_the_tenth_
     // No device did it, so the device is not recognized any more.
     let told = json_of(&app.bundle.who_am_i(&thief.token).await);
     assert!(told["signed_out_by"].is_null());
+    assert_eq!(told["reason"], "wrong_password");
     let rows = app
         .bundle
         .store

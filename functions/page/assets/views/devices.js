@@ -2,6 +2,7 @@
 import { html } from "../html.js";
 import { sign } from "../icons.js";
 import { describe, signOf } from "../outcomes.js";
+import { askToConfirm } from "./address.js";
 import { card } from "./card.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -22,7 +23,7 @@ export function devices(app) {
       ${loaded && html`<p>${summary(app, loaded)}</p>`}
     </div>
     ${tabs(app)} ${app.notice && html`<p class="notice" role="status">${sign("done")} ${app.notice}</p>`}
-    ${problem && trouble(app, problem, () => app.loadDevices())}
+    ${askToConfirm(app)} ${problem && trouble(app, problem, () => app.loadDevices())}
     ${loaded ? list(app, loaded) : !problem && skeletons(app)}
   `;
 }

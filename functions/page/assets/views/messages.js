@@ -53,7 +53,7 @@ class Messages extends Component {
  * @param {App} app
  * @param {Message} message
  */
-function card(app, { reference, kind, at, device, sign_out, answer }) {
+function card(app, { reference, kind, at, device, sign_out, failures, answer }) {
   const type = device?.type ?? "other";
   const what = [app.say(`device.type.${type}`), device?.browser, device?.os, device?.place].filter(Boolean).join(" · ");
   return html`
@@ -63,12 +63,21 @@ function card(app, { reference, kind, at, device, sign_out, answer }) {
         <h2>${app.say(`messages.${kind}`)}</h2>
         <p class="used">${app.say("messages.reference", { reference })}</p>
         <p>${app.language.date(at)}</p>
-        ${device && html`<p><bdi>${what}</bdi></p>`}
+        ${device && html`<p><bdi>${what}</bdi></p>`} ${failures && html`<p>${wrongPasswords(app, failures)}</p>`}
         ${answer && html`<p>${app.say(`messages.answer.${answer}`)}</p>`}
       </div>
       ${sign_out && html`<div class="actions"><a href=${`#/sign-outs/${sign_out}`}>${app.say("past.receipt")}</a></div>`}
     </li>
   `;
+}
+
+/**
+ * @param {App} app
+ * @param {NonNullable<Message["failures"]>} failures
+ */
+function wrongPasswords(app, { count, since, places }) {
+  const said = app.say("messages.failures", { n: count, date: app.language.date(since) });
+  return [said, ...places].join(" · ");
 }
 
 /** @param {App} app */

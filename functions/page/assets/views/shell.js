@@ -2,6 +2,7 @@
 import { html } from "../html.js";
 import { sign } from "../icons.js";
 import { LANGUAGES } from "../languages/index.js";
+import { address } from "./address.js";
 import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
 import { dialog } from "./dialogs.js";
@@ -18,7 +19,7 @@ import { signUp } from "./sign-up.js";
 /** @typedef {import("../app.js").App} App */
 
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
-const VIEWS = { devices, past, messages, "sign-outs": receipt, password };
+const VIEWS = { devices, past, messages, "sign-outs": receipt, password, confirm: address };
 
 /** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */
 const OPEN_VIEWS = { "sign-up": signUp, confirm, forgotten: recover, recover, pass };

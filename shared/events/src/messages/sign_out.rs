@@ -107,6 +107,7 @@ fn circumstances(sign_out: &SignOut) -> Circumstances {
         event_timestamp: sign_out.at.as_second(),
         initiating_entity: match (&sign_out.by, sign_out.reason) {
             (Some(_), _) | (None, domain::Reason::Recovered) => InitiatingEntity::User,
+            (None, domain::Reason::WrongPassword) => InitiatingEntity::Policy,
             (None, _) => InitiatingEntity::Admin,
         },
         reason_admin: reason_admin.into(),
@@ -139,6 +140,10 @@ fn reasons(sign_out: &SignOut) -> (&'static str, &'static str) {
         (domain::Reason::Recovered, _) => (
             "The account was recovered by its address.",
             "Your account was recovered by its address.",
+        ),
+        (domain::Reason::WrongPassword, _) => (
+            "A device gave ten wrong current passwords in a row.",
+            "This device was signed out: the current password was wrong ten times.",
         ),
         (domain::Reason::AccountDisabled, _) => {
             ("The account was disabled.", "Your account was disabled.")

@@ -185,6 +185,20 @@ fn a_changed_password_has_a_message_beside_what_it_ended() {
 }
 
 #[test]
+fn a_session_that_gave_wrong_passwords_is_ended_by_a_limit() {
+    let target = SignOutTarget::One(EndedSession::from(&television(1)));
+    let mut sign_out = sign_out(Scope::Device, domain::Reason::WrongPassword, target);
+    sign_out.by = None;
+
+    let messages = messages(&Change::SignedOut(sign_out), &record(), ISSUER);
+
+    let [(_, event)] = events(&messages).try_into().unwrap();
+    assert_eq!(event["initiating_entity"], "policy");
+    assert_eq!(event["reason"], "wrong_password");
+    assert_eq!(event.get("requested_by"), None);
+}
+
+#[test]
 fn an_account_is_disabled_by_an_operator() {
     let mut sign_out = sign_out_of_all(domain::Reason::AccountDisabled, None);
     sign_out.by = None;

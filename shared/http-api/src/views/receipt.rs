@@ -97,7 +97,8 @@ pub struct ReceiptView {
     /// The sign-out.
     #[serde(flatten)]
     pub sign_out: SignOutView,
-    /// The reason: `signed_out`, `password_changed`, `account_disabled` or `recovered`.
+    /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered` or
+    /// `wrong_password`.
     #[schema(example = "signed_out")]
     pub reason: String,
     /// The counts over all pages.

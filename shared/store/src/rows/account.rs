@@ -127,6 +127,15 @@ pub(crate) fn address_is_of(account: AccountId) -> Condition {
     }
 }
 
+/// Requires that the account still has the address, which nobody has confirmed.
+pub(crate) fn is_unconfirmed(email: &EmailAddress) -> Condition {
+    Condition {
+        expression: Cow::Borrowed("email = :email AND attribute_not_exists(confirmed_at)"),
+        names: &[],
+        values: vec![(":email", string(email.as_normal()))],
+    }
+}
+
 /// Requires that the epoch is before that of a jump, `:next`, and that no recovery was
 /// completed since a challenge was asked for.
 pub(crate) fn can_be_recovered(asked_at: Timestamp) -> Condition {

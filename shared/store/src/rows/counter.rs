@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::Timestamp;
-use domain::attempts::{Budget, Counter, CounterKey, Verdict};
+use domain::attempts::{Budget, Counter, CounterKey, Failures, Verdict};
 use jiff::SignedDuration;
 
 use crate::attributes::{
-    COUNTER, IN_A_ROW, Item, Reader, TAT, built, bytes, number, timestamp, ttl,
+    COUNTER, IN_A_ROW, IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, Reader, TAT, built, bytes, number,
+    timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -20,18 +21,25 @@ pub(crate) fn key(counter: &CounterKey) -> Item {
 }
 
 /// Returns the update that charges a counter as the verdict says, if the counter still
-/// admits the attempt; `None` for a refusal.
+/// admits the attempt; `None` for a refusal. Remembers the attempt's country, if the budget
+/// limits failures in a row.
 pub(crate) fn charge(
     table: &str,
-    counter: &CounterKey,
-    budget: &Budget,
+    (counter, budget, country): (&CounterKey, &Budget, Option<&str>),
     verdict: Verdict,
     now: Timestamp,
 ) -> Option<Update> {
     let (set, mut condition) = moving_tat(budget, verdict, now)?;
     let mut set = set.to_owned();
     if let Some(limit) = &budget.in_a_row {
+        set.push_str(", in_a_row_since = if_not_exists(in_a_row_since, :since)");
         set.push_str(" ADD in_a_row :one");
+        condition.values.push((":since", timestamp(now)));
+        if let Some(country) = country {
+            set.push_str(", in_a_row_from :from");
+            let from = AttributeValue::Ss(vec![country.to_owned()]);
+            condition.values.push((":from", from));
+        }
         if !matches!(verdict, Verdict::AfterPause(_)) {
             let below = " AND (attribute_not_exists(in_a_row) OR in_a_row < :most)";
             condition.expression.to_mut().push_str(below);
@@ -91,7 +99,7 @@ pub(crate) fn give_back(table: &str, counter: &CounterKey, cost: SignedDuration)
     };
     let update = condition
         .update(table, key(counter))
-        .update_expression("SET tat = tat - :cost REMOVE in_a_row");
+        .update_expression("SET tat = tat - :cost REMOVE in_a_row, in_a_row_since, in_a_row_from");
     built(update.build())
 }
 
@@ -103,13 +111,16 @@ pub(crate) fn from_item(item: &Item) -> Result<Counter, StoreError> {
     let row = Reader::new(TABLE, item);
     Ok(Counter {
         tat: row.timestamp(TAT)?,
-        in_a_row: in_a_row(item)?,
+        in_a_row: row.number_opt(IN_A_ROW)?.unwrap_or_default(),
     })
 }
 
-/// Reads the failures in a row, of a counter or of what an update returned.
-pub(crate) fn in_a_row(item: &Item) -> Result<u32, StoreError> {
-    Ok(Reader::new(TABLE, item)
-        .number_opt(IN_A_ROW)?
-        .unwrap_or_default())
+/// Reads the failures in a row.
+pub(crate) fn failures(item: &Item) -> Result<Failures, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(Failures {
+        count: row.number_opt(IN_A_ROW)?.unwrap_or_default(),
+        since: row.timestamp_opt(IN_A_ROW_SINCE)?.unwrap_or_default(),
+        places: row.strings(IN_A_ROW_FROM)?,
+    })
 }

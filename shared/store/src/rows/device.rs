@@ -173,7 +173,16 @@ pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: 
 
 /// Returns the update that recognizes a device, if its row still holds this session.
 pub(crate) fn recognize(table: &str, device: &Device, until: Timestamp) -> Update {
-    let update = has_session(device.session)
+    recognize_if(has_session(device.session), table, device, until)
+}
+
+/// The same, if the session is signed in.
+pub(crate) fn recognize_signed_in(table: &str, device: &Device, until: Timestamp) -> Update {
+    recognize_if(is_signed_in(device.session), table, device, until)
+}
+
+fn recognize_if(condition: Condition, table: &str, device: &Device, until: Timestamp) -> Update {
+    let update = condition
         .update(table, key(device.account, device.id))
         .update_expression("SET recognized_until = :until, last_write = :write")
         .expression_attribute_values(":until", timestamp(until))

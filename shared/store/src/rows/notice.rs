@@ -11,11 +11,12 @@ use domain::{AccountId, DeviceType, NoticeId, Timestamp};
 use jiff::SignedDuration;
 
 use crate::attributes::{
-    ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, Item, KIND,
-    NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID,
-    built, bytes, string, timestamp, ttl,
+    ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, IN_A_ROW,
+    IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, Reader,
+    SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
+use crate::rows::counter;
 use crate::writes::Condition;
 
 const TABLE: &str = "Notices";
@@ -105,14 +106,23 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
         (REFERENCE, string(&notice.reference)),
         (DELETE_AT, ttl(notice.at + KEPT)),
     ];
-    match notice.event {
+    match &notice.event {
         NoticeEvent::SignedIn { device, session } => {
             attributes.push((DEVICE_ID, string(device)));
             attributes.push((SESSION_ID, string(session)));
         }
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
-        | NoticeEvent::Recovered(id) => attributes.push((SIGN_OUT_ID, string(id))),
+        | NoticeEvent::Recovered(id)
+        | NoticeEvent::WrongPassword(id) => attributes.push((SIGN_OUT_ID, string(id))),
+        NoticeEvent::ManyFailures(failures) => {
+            attributes.push((IN_A_ROW, number(failures.count)));
+            attributes.push((IN_A_ROW_SINCE, timestamp(failures.since)));
+            if !failures.places.is_empty() {
+                let places = AttributeValue::Ss(failures.places.clone());
+                attributes.push((IN_A_ROW_FROM, places));
+            }
+        }
     }
     if let Some(device) = &notice.device {
         attributes.push((DEVICE_TYPE, string(device.device_type.as_str())));
@@ -144,6 +154,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
         "signed_out" => NoticeEvent::SignedOut(row.id(SIGN_OUT_ID)?),
         "password_changed" => NoticeEvent::PasswordChanged(row.id(SIGN_OUT_ID)?),
         "recovered" => NoticeEvent::Recovered(row.id(SIGN_OUT_ID)?),
+        "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
+        "many_failures" => NoticeEvent::ManyFailures(counter::failures(item)?),
         _ => return Err(row.corrupt(KIND)),
     };
     let answer = match row.timestamp_opt(ANSWERED_AT)? {

@@ -69,7 +69,8 @@ fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
     };
     let acts = [
         (Scope::Local, Reason::SignedOut, one.clone()),
-        (Scope::Device, Reason::SignedOut, one),
+        (Scope::Device, Reason::SignedOut, one.clone()),
+        (Scope::Device, Reason::WrongPassword, one),
         (Scope::Global, Reason::SignedOut, all.clone()),
         (Scope::Others, Reason::SignedOut, others.clone()),
         (Scope::Global, Reason::PasswordChanged, all.clone()),

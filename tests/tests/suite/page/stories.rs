@@ -356,6 +356,27 @@ async fn a_device_is_renamed_in_place() {
 }
 
 #[tokio::test]
+async fn a_person_whose_address_was_never_confirmed_confirms_it() {
+    let household = Household::register_as(false).await;
+    let person = Person::signed_in(&household).await.unwrap();
+    let ask = format!("Nobody has confirmed {} yet", household.email);
+    person.reads(&ask).await.unwrap();
+
+    person.press("Confirm the address").await.unwrap();
+    person.press("Send the code").await.unwrap();
+    person.reads("We sent a mail to").await.unwrap();
+    let code = inbox::code_for(&household.email, 1).await;
+    person.browser.write("#code", &code).await.unwrap();
+    person.press("Confirm").await.unwrap();
+
+    person.reads("The address is confirmed.").await.unwrap();
+    person.browser.value("location.reload()").await.unwrap();
+    person.reads("1 device is signed in").await.unwrap();
+    let shown = "document.body.innerText.includes('Nobody has confirmed')";
+    assert_eq!(person.browser.value(shown).await.unwrap(), false);
+}
+
+#[tokio::test]
 async fn a_person_signs_up_and_is_signed_in() {
     let household = Household::unregistered();
     let person = Person::open().await.unwrap();

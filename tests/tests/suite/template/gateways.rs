@@ -115,19 +115,20 @@ fn the_patterns_of_origins_and_headers_accept_what_the_functions_accept() {
 }
 
 #[test]
-fn only_introspection_is_authorized_by_iam() {
+fn only_the_routes_for_services_are_authorized_by_iam() {
     let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
     assert_eq!(api["Auth"], json!({ "EnableIamAuthorizer": true }));
 
     let guarded: Vec<(&str, &Value)> = events("HttpApi")
         .into_iter()
         .filter(|(_, route)| route.get("Auth").is_some())
-        .map(|(function, route)| (function, &route["Auth"]))
+        .map(|(_, route)| (route["Path"].as_str().unwrap(), &route["Auth"]))
         .collect();
 
+    let iam = json!({ "Authorizer": "AWS_IAM" });
     assert_eq!(
         guarded,
-        [("Introspect", &json!({ "Authorizer": "AWS_IAM" }))]
+        [("/v1/introspect", &iam), ("/v1/backend/login", &iam)]
     );
 }
 

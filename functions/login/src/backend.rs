@@ -1,0 +1,73 @@
+//! The request of a team's own backend that signs a person in.
+//!
+//! The gateway has checked the backend's signature. What is counted and shown is the
+//! person's address, which only the backend has seen.
+
+use std::net::IpAddr;
+
+use http_api::{Object, Problem, Request};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::attempt::Attempt;
+use crate::{Login, TokenTransport};
+
+/// The longest `User-Agent`, in bytes.
+const MAX_USER_AGENT: usize = 1024;
+
+/// The body of the request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct BackendLogin {
+    /// The person who signs in.
+    #[schema(value_type = Person)]
+    pub person: Object<Person>,
+    /// What `POST /v1/login` takes. `transport` can't be `cookie`.
+    #[schema(value_type = Login)]
+    pub sign_in: Object<Login>,
+}
+
+/// The person who signs in, as the backend sees them.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct Person {
+    /// The address from which the person reaches the backend: of their own connection, never
+    /// from a header that the person could write. Wrong passwords are counted for it.
+    #[schema(max_length = 45, example = "203.0.113.7")]
+    pub ip: String,
+    /// The `User-Agent` of the person's browser or app.
+    #[serde(default)]
+    #[schema(max_length = 1024)]
+    pub user_agent: Option<String>,
+}
+
+/// Reads the body. Returns the attempt, and the request as if the person had sent it.
+pub(crate) fn read(request: &Request) -> Result<(Attempt, Request), Problem> {
+    let body: BackendLogin = request.json()?;
+    let (Object(person), Object(sign_in)) = (body.person, body.sign_in);
+    let ip: IpAddr = person
+        .ip
+        .parse()
+        .map_err(|_| Problem::invalid("person.ip", "must be an IPv4 or IPv6 address"))?;
+    let user_agent = person.user_agent.as_deref();
+    if user_agent.is_some_and(|agent| agent.len() > MAX_USER_AGENT) {
+        let detail = format!("must have at most {MAX_USER_AGENT} bytes");
+        return Err(Problem::invalid("person.user_agent", detail));
+    }
+    if sign_in.transport == TokenTransport::Cookie {
+        return Err(Problem::invalid("sign_in.transport", "must be `bearer`"));
+    }
+    let by_person = request.on_behalf_of(ip, user_agent);
+    let attempt = Attempt::new(&by_person, sign_in).map_err(within_sign_in)?;
+    Ok((attempt, by_person))
+}
+
+/// Returns the problem of a field of `sign_in`.
+fn within_sign_in(problem: Problem) -> Problem {
+    match problem {
+        Problem::RequestInvalid { field, detail } => {
+            Problem::invalid(format!("sign_in.{field}"), detail)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,229 @@
+//! Accounts whose address nobody has confirmed, in a deployment that sends mail.
+
+use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, register};
+use curfew_tests::app::TestApp;
+use curfew_tests::bundle::{event, json_of, problem_of};
+use curfew_tests::engine::ServiceResponse;
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::tables::ACCOUNTS;
+use curfew_tests::wire::CallResult;
+use domain::account::UNCONFIRMED_FOR;
+use domain::challenge::NewChallenge;
+use domain::recognition::recognized_until;
+use domain::session::Authenticated;
+use domain::{NoticeId, Purpose};
+use http_api::Reply;
+use jiff::SignedDuration;
+use serde_json::json;
+use store::WriteOutcome;
+
+use crate::challenges::{ask, confirm, log_in_by_pass};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Returns the product with an account that was made before it sent mail.
+async fn unconfirmed() -> TestApp {
+    let app = TestApp::without_account(|config| config).with_mail();
+    give_account(&app, EMAIL).await;
+    app
+}
+
+async fn give_account(app: &TestApp, email: &str) {
+    let (store, now) = (&app.bundle.store, app.clock.now());
+    register(store, email, PASSWORD, None, now).await.unwrap();
+}
+
+/// Confirms the address of a device's account.
+async fn confirm_by(app: &TestApp, device: &TestDevice, asked: &NewChallenge) -> Reply {
+    let body = json!({ "challenge": *asked.secret.to_text(), "code": *asked.code.to_text() });
+    let path = "/v1/address-confirmations";
+    app.bundle
+        .send(event("POST", path, Some(&device.token), Some(&body)))
+        .await
+}
+
+async fn is_asked_to_confirm(app: &TestApp, device: &TestDevice) -> bool {
+    let session = json_of(&app.bundle.who_am_i(&device.token).await);
+    session["account"]["confirm_address"].as_bool().unwrap()
+}
+
+async fn is_confirmed(app: &TestApp, device: &TestDevice) -> bool {
+    caller(app, device).await.account.confirmed_at.is_some()
+}
+
+async fn caller(app: &TestApp, device: &TestDevice) -> Authenticated {
+    let rows = app.bundle.store.rows(device.account, &[device.id]).await;
+    let mut rows = rows.unwrap();
+    Authenticated {
+        device: rows.take_device(device.id).unwrap(),
+        account: rows.account.unwrap(),
+    }
+}
+
+fn code_invalid() -> (i64, String) {
+    (403, "code-invalid".to_owned())
+}
+
+fn unconfirmed_problem() -> (i64, String) {
+    (403, "address-unconfirmed".to_owned())
+}
+
+#[tokio::test]
+async fn a_sign_in_and_a_session_say_that_the_address_is_to_be_confirmed_where_mail_is_sent() {
+    let mut app = unconfirmed().await;
+    let signed_in = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(json_of(&signed_in)["account"]["confirm_address"], true);
+    let device = TestDevice::of(&signed_in);
+    assert!(is_asked_to_confirm(&app, &device).await);
+    app.register(OTHER_EMAIL).await;
+    let confirmed = app.bundle.log_in(OTHER_EMAIL, PASSWORD, None).await;
+    assert_eq!(json_of(&confirmed)["account"]["confirm_address"], false);
+
+    app.bundle.login.notices = None;
+    app.bundle.session.sends_mail = false;
+    let signed_in = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(json_of(&signed_in)["account"]["confirm_address"], false);
+    assert!(!is_asked_to_confirm(&app, &device).await);
+}
+
+#[tokio::test]
+async fn a_session_confirms_the_address_of_its_account_once_and_its_device_is_recognized() {
+    let app = unconfirmed().await;
+    let device = app.sign_in(None).await;
+    let asked = ask(&app, Purpose::Confirmation, EMAIL).await;
+
+    let confirmed = confirm_by(&app, &device, &asked).await;
+
+    assert_eq!(
+        (confirmed.status_code, json_of(&confirmed)),
+        (200, json!({}))
+    );
+    assert!(is_confirmed(&app, &device).await && !is_asked_to_confirm(&app, &device).await);
+    assert!(app.row(&device).await.recognized_until.is_some());
+    let again = confirm_by(&app, &device, &asked).await;
+    assert_eq!(problem_of(&again), code_invalid());
+    let claim = confirm(&app, &asked, &asked.code.to_text(), PASSWORD).await;
+    assert_eq!(problem_of(&claim), code_invalid(), "it works once");
+    let recovery = ask(&app, Purpose::Recovery, EMAIL).await;
+    let recovered = app.bundle.recover(&recovery, OTHER_PASSWORD).await;
+    assert_eq!(recovered.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_code_confirms_no_other_address_and_no_other_account() {
+    let app = unconfirmed().await;
+    let device = app.sign_in(None).await;
+    give_account(&app, OTHER_EMAIL).await;
+    let other = TestDevice::of(&app.bundle.log_in(OTHER_EMAIL, PASSWORD, None).await);
+    let asked = ask(&app, Purpose::Confirmation, EMAIL).await;
+    for purpose in [Purpose::Pass, Purpose::Recovery] {
+        let asked = ask(&app, purpose, EMAIL).await;
+        let reply = confirm_by(&app, &device, &asked).await;
+        assert_eq!(problem_of(&reply), code_invalid());
+    }
+
+    let reply = confirm_by(&app, &other, &asked).await;
+
+    assert_eq!(problem_of(&reply), code_invalid());
+    assert!(!is_confirmed(&app, &device).await && !is_confirmed(&app, &other).await);
+}
+
+#[tokio::test]
+async fn whoever_claims_the_address_or_ends_the_session_first_stops_a_confirmation() {
+    for first in ["claim", "sign-out", "others", "global"] {
+        let app = unconfirmed().await;
+        let device = app.sign_in(None).await;
+        let other = app.sign_in(None).await;
+        let asked = ask(&app, Purpose::Confirmation, EMAIL).await;
+        let read = caller(&app, &device).await;
+        match first {
+            "claim" => {
+                let claim = ask(&app, Purpose::Confirmation, EMAIL).await;
+                let made = confirm(&app, &claim, &claim.code.to_text(), OTHER_PASSWORD).await;
+                assert_eq!(made.status_code, 201);
+            }
+            "sign-out" => {
+                app.sign_out_device(&other, &device).await;
+            }
+            scope => {
+                app.sign_out_scope(&other, scope).await;
+            }
+        }
+
+        let now = app.clock.now();
+        let (times, attempt) = ((now, recognized_until(now)), NoticeId::new(now, [1; 10]));
+        let store = &app.bundle.store;
+        let written = store
+            .confirm_address_of(&read, &asked.challenge, times, attempt)
+            .await;
+
+        assert_eq!(written.unwrap(), WriteOutcome::Stale, "{first}");
+        assert!(!is_confirmed(&app, &device).await, "{first}");
+        let reply = confirm_by(&app, &device, &asked).await;
+        assert!([401, 403].contains(&reply.status_code), "{first}");
+    }
+}
+
+#[tokio::test]
+async fn from_the_thirtieth_day_on_a_device_that_is_not_recognized_needs_a_code() {
+    let app = unconfirmed().await;
+    let known = app.sign_in(None).await;
+    app.advance(UNCONFIRMED_FOR - SECOND * 10);
+    let _early = app.sign_in(None).await;
+    app.advance(SECOND * 10);
+
+    let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(problem_of(&refused), unconfirmed_problem());
+    let wrong = app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
+    assert_eq!(wrong.status_code, 401);
+    let known = app.sign_in_again(&known).await;
+    assert!(!is_confirmed(&app, &known).await);
+
+    let asked = ask(&app, Purpose::Pass, EMAIL).await;
+    let by_code = log_in_by_pass(&app, &asked, EMAIL, PASSWORD).await;
+    assert_eq!(by_code.status_code, 200);
+    assert_eq!(json_of(&by_code)["account"]["confirm_address"], false);
+    assert!(is_confirmed(&app, &known).await);
+    let _new = app.sign_in(None).await;
+}
+
+#[tokio::test]
+async fn guesses_that_end_at_the_code_are_counted() {
+    let app = unconfirmed().await;
+    app.advance(UNCONFIRMED_FOR);
+    for _ in 0..10 {
+        let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+        assert_eq!(problem_of(&refused), unconfirmed_problem());
+    }
+    let over_budget = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(over_budget.status_code, 429);
+}
+
+#[tokio::test]
+async fn without_mail_an_old_account_signs_in_as_before() {
+    let mut app = unconfirmed().await;
+    app.bundle.login.notices = None;
+    app.advance(UNCONFIRMED_FOR * 2);
+    let _device = app.sign_in(None).await;
+}
+
+#[tokio::test]
+async fn a_pass_whose_confirmation_fails_signs_in_all_the_same() {
+    let app = unconfirmed().await;
+    let asked = ask(&app, Purpose::Pass, EMAIL).await;
+    app.aws.intercept(|call| {
+        let is_confirming = call.operation == "UpdateItem" && call.body.contains(ACCOUNTS);
+        if is_confirming {
+            let failed = ServiceResponse::error(500, "InternalServerError");
+            return Intercept::Replace(CallResult::Answered(failed));
+        }
+        Intercept::Make
+    });
+
+    let signed_in = log_in_by_pass(&app, &asked, EMAIL, PASSWORD).await;
+
+    app.aws.restore();
+    assert_eq!(json_of(&signed_in)["account"]["confirm_address"], true);
+    let device = TestDevice::of(&signed_in);
+    assert!(!is_confirmed(&app, &device).await);
+}
