@@ -85,8 +85,8 @@ impl News {
     }
 }
 
-/// Returns what a sign-out says, by its reason. Without a device the owner did it from the
-/// link of a notice.
+/// Returns what a sign-out says, by its reason. Without a device an operator did it, or the
+/// owner from the link of a notice.
 fn of_sign_out(
     reason: Reason,
     by: Option<DeviceId>,
