@@ -180,6 +180,7 @@ fn notice_of(news: &News, account: AccountId, device: Option<&Device>) -> Notice
         device: device.map(shown),
         reference: reference(runtime::random()),
         answer: None,
+        returned_at: None,
     }
 }
 
@@ -233,6 +234,8 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
     };
     let has_link = sign_out.is_none();
     mail::Notice {
+        account_id: notice.account.to_string(),
+        notice_id: notice.id.to_string(),
         email: account.email.clone(),
         event: notice.event.kind().to_owned(),
         at_s: notice.at.as_second(),

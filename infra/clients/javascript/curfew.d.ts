@@ -97,6 +97,7 @@ export interface Message {
   sign_out: string | null;
   answer: "end" | "mine" | null;
   answered_at: string | null;
+  returned_at: string | null;
 }
 
 /** The progress of a sign-out, device by device. */
