@@ -33,6 +33,9 @@ pub struct MessageView {
     /// The time of the answer.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub answered_at: Option<Rfc3339>,
+    /// The time when the mail came back, if the owner's mailbox did not take it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub returned_at: Option<Rfc3339>,
 }
 
 /// A device as a message shows it. No text is one that the device chose.
@@ -112,6 +115,7 @@ impl From<&Notice> for MessageView {
             failures,
             answer: answer.map(|answer| answer.as_str().to_owned()),
             answered_at: answered_at.map(Rfc3339::from),
+            returned_at: notice.returned_at.map(Rfc3339::from),
         }
     }
 }
@@ -133,6 +137,7 @@ impl MessageView {
             failures: None,
             answer: None,
             answered_at: None,
+            returned_at: None,
         }
     }
 }

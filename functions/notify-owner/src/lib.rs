@@ -209,6 +209,7 @@ fn notice_of(news: &News, account: AccountId, device: Option<&Device>) -> Notice
         device: device.map(shown),
         reference: reference(runtime::random()),
         answer: None,
+        returned_at: None,
     }
 }
 
@@ -268,6 +269,8 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
     let has_link = matches!(notice.event, NoticeEvent::SignedIn { .. });
     let places = failures.map(|failures| failures.places.join(", "));
     mail::Notice {
+        account_id: notice.account.to_string(),
+        notice_id: notice.id.to_string(),
         email: account.email.clone(),
         event: notice.event.kind().to_owned(),
         at_s: notice.at.as_second(),

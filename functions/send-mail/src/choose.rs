@@ -52,6 +52,8 @@ pub struct Addressee {
     /// Whether an account has proven the address. Mails to strangers must not use up what SES
     /// allows the owners' mails.
     pub is_proven: bool,
+    /// The account and the notice, which SES repeats if the mail comes back.
+    pub notice: Option<[String; 2]>,
 }
 
 impl Mail {
@@ -140,6 +142,7 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         email: EmailAddress::parse(&notice.email)?,
         language: notice.language,
         is_proven: true,
+        notice: Some([notice.account_id.clone(), notice.notice_id.clone()]),
     };
     Ok((mail, addressee))
 }
@@ -176,6 +179,7 @@ async fn of_challenge(
         email,
         language: challenge.language,
         is_proven: owner == Owner::Confirmed,
+        notice: None,
     };
     Ok((mail, addressee))
 }

@@ -2,11 +2,16 @@
 
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata as _};
-use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message, MessageHeader};
+use aws_sdk_sesv2::types::{
+    Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::{Addressee, Rendered};
+
+/// The tags by which `mark-returned-mails` finds the notice of a mail.
+const TAGS: [&str; 2] = ["account", "notice"];
 
 /// The configuration sets, by which SES counts what comes back.
 #[derive(Debug, Clone)]
@@ -55,6 +60,9 @@ impl Sender {
             .subject(utf8(&mail.subject)?)
             .body(body.build())
             .headers(automatic.build()?);
+        let tags = to.notice.iter().flat_map(|ids| TAGS.iter().zip(ids));
+        let tags = tags.map(|(name, id)| MessageTag::builder().name(*name).value(id).build());
+        let tags: Vec<MessageTag> = tags.collect::<Result<_, _>>()?;
         let to = Destination::builder().to_addresses(to.email.as_normal());
         let content = EmailContent::builder().simple(message.build());
         self.client
@@ -63,6 +71,7 @@ impl Sender {
             .destination(to.build())
             .content(content.build())
             .configuration_set_name(set)
+            .set_email_tags((!tags.is_empty()).then_some(tags))
             .send()
             .await
             .map_err(|error| SendError::of(error.code()))?;

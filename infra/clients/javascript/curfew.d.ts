@@ -99,6 +99,7 @@ export interface Message {
   failures: { count: number; since: string; places: string[] } | null;
   answer: "end" | "mine" | null;
   answered_at: string | null;
+  returned_at: string | null;
 }
 
 /** The progress of a sign-out, device by device. */

@@ -124,6 +124,8 @@ pub struct Notice {
     pub reference: String,
     /// The answer of the owner to it.
     pub answer: Option<(NoticeAnswer, Timestamp)>,
+    /// The time when its mail came back, if the mailbox did not take it.
+    pub returned_at: Option<Timestamp>,
 }
 
 /// What the owner answered to a notice about a sign-in.

@@ -55,6 +55,10 @@ pub struct Failures {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
+    /// The account.
+    pub account_id: String,
+    /// The id of the notice in the account, by which SES reports that its mail came back.
+    pub notice_id: String,
     /// The address of the account.
     pub email: String,
     /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,

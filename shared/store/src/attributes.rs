@@ -84,6 +84,7 @@ pub(crate) const KIND: &str = "kind";
 pub(crate) const AT: &str = "at";
 pub(crate) const REFERENCE: &str = "reference";
 pub(crate) const QUEUED_AT: &str = "queued_at";
+pub(crate) const RETURNED_AT: &str = "returned_at";
 pub(crate) const PLACE: &str = "place";
 /// The hashes of the tokens in the mails of a notice: one, or more after a retry.
 pub(crate) const SECRET_HASHES: &str = "secret_hashes";

@@ -97,6 +97,23 @@ impl Store {
         writes::update(&self.client, &update).await.map(|_| ())
     }
 
+    /// Remembers that the mail of a notice came back; `Stale` if there is no such notice.
+    ///
+    /// `UpdateItem` of Notices (`account_id`, `notice_id`), only if the row exists. A replay
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn notice_returned(
+        &self,
+        account: AccountId,
+        notice: NoticeId,
+        now: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = notice::mark_returned(&self.tables.notices, account, notice, now);
+        writes::update(&self.client, &update).await
+    }
+
     /// Returns a page of the notices of an account: also one whose mail was not queued yet,
     /// because it may be under way.
     ///

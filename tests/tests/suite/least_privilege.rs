@@ -410,7 +410,7 @@ const ASK_FOR_A_CODE: &[&str] = &[
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 24] = [
+const ALLOWED: [(&str, &[&[&str]]); 25] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -506,6 +506,7 @@ const ALLOWED: [(&str, &[&[&str]]); 24] = [
             "GetQueueAttributes NotifyQueue",
         ]],
     ),
+    ("MarkReturnedMails", &[&["UpdateItem Notices"]]),
     (
         "PauseMails",
         &[&["PutConfigurationSetSendingOptions UnprovenMails"]],

@@ -121,7 +121,7 @@ async fn what_a_message_becomes_depends_on_whose_address_it_is() {
                 "{from}"
             );
             assert_eq!(address, "<no-reply@example.com>");
-            assert!(mail["EmailTags"].is_null(), "tags are shown in metrics");
+            assert!(mail["EmailTags"].is_null(), "a code has no notice");
             let set = if email.starts_with("lea") {
                 "proven"
             } else {
@@ -286,6 +286,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
             email: EmailAddress::parse("lea@example.com").unwrap(),
             language: Language::En,
             is_proven: true,
+            notice: None,
         };
         let mail = render(&every_mail()[0], Language::En, "Curfew").unwrap();
         let sender = deps(&aws).sender.unwrap();
@@ -404,6 +405,8 @@ fn every_mail_in_every_language_links_to_the_page_alone_and_guards_its_code() {
 /// Returns the notice of a sign-in at noon.
 fn signed_in() -> Notice {
     Notice {
+        account_id: "account".to_owned(),
+        notice_id: "notice".to_owned(),
         email: "lea+curfew@example.com".to_owned(),
         event: "signed_in".to_owned(),
         at_s: noon().now().as_second(),
@@ -520,6 +523,11 @@ async fn no_text_of_a_device_or_a_stranger_is_in_a_mail() {
         ..signed_in()
     };
     let mail = mail_of(&aws, &Message::Notice(Box::new(known))).await;
+    let tags = json!([
+        { "Name": "account", "Value": "account" },
+        { "Name": "notice", "Value": "notice" },
+    ]);
+    assert_eq!(mail["EmailTags"], tags);
     assert!(text(&mail).contains("Television (Firefox, Linux)"));
     assert!(text(&mail).contains("2001:db8::1"));
 }

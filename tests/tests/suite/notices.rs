@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use curfew_tests::account::{EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, register};
 use curfew_tests::app::{TestApp, sign_out_of};
+use curfew_tests::aws::{Call as AwsCall, Principal};
 use curfew_tests::bundle::{ISSUER, event, json_of, problem_of};
 use curfew_tests::client::{Household, LAPTOP, TV};
 use curfew_tests::delivery::{failed_messages, queue_event};
@@ -720,6 +721,67 @@ async fn the_messages_are_listed_newest_first_for_their_account_alone() {
     assert_eq!(problem_of(&refused), (400, "request-invalid".to_owned()));
 }
 
+/// Returns SES's event about a mail that came back, as `EventBridge` delivers it.
+fn bounce(tags: &Value) -> mark_returned_mails::BounceEvent {
+    let event = json!({
+        "source": "aws.ses",
+        "detail-type": "Email Bounced",
+        "detail": {
+            "eventType": "Bounce",
+            "bounce": { "bounceType": "Permanent", "bouncedRecipients": [{ "emailAddress": EMAIL }] },
+            "mail": { "destination": [EMAIL], "tags": tags },
+        },
+    });
+    serde_json::from_value(event).unwrap()
+}
+
+#[tokio::test]
+async fn a_notice_whose_mail_came_back_is_shown_as_such() {
+    let (it, laptop) = Notifying::with_laptop().await;
+    let (_, notice) = it.new_device().await;
+    let (_, other) = it.new_device().await;
+    let deps = mark_returned_mails::Deps {
+        store: it.app.bundle.store.clone(),
+        clock: it.app.clock.clone(),
+    };
+    let returned = async || {
+        let list = event("GET", "/v1/messages", Some(&laptop.token), None);
+        let listed = json_of(&it.app.bundle.send(list).await);
+        let messages = listed["messages"].as_array().unwrap().clone();
+        let is_returned = |message: &&Value| !message["returned_at"].is_null();
+        let returned = messages.iter().filter(is_returned);
+        returned
+            .map(|message| message["reference"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let ids = |notice: &Notice| {
+        json!({
+            "account": [notice.account_id],
+            "notice": [notice.notice_id],
+            "ses:configuration-set": ["ProvenMails"],
+        })
+    };
+    assert_eq!(returned().await, [] as [&str; 0]);
+
+    for _ in ["once", "twice"] {
+        let marked = mark_returned_mails::handle(&deps, bounce(&ids(&notice))).await;
+        marked.unwrap();
+        assert_eq!(returned().await, [&*notice.reference]);
+        it.app.advance(SignedDuration::from_secs(1));
+    }
+    // A code has no notice, and a notice that is gone is not written again.
+    let code = mark_returned_mails::handle(&deps, bounce(&json!({})));
+    code.await.unwrap();
+    let mut gone = ids(&other);
+    gone["notice"] = json!([domain::NoticeId::new(it.app.clock.now(), [7; 10]).to_string()]);
+    let gone = mark_returned_mails::handle(&deps, bounce(&gone));
+    gone.await.unwrap();
+    assert_eq!(it.aws().rows(NOTICES).len(), 2);
+    let broken = json!({ "account": ["none"], "notice": ["none"] });
+    let broken = mark_returned_mails::handle(&deps, bounce(&broken));
+    assert!(broken.await.is_err());
+}
+
 #[tokio::test]
 async fn no_text_that_a_device_chose_is_in_a_notice() {
     let (it, _) = Notifying::with_laptop().await;
@@ -793,4 +855,31 @@ async fn a_new_device_causes_a_mail_whose_link_ends_it_in_the_deployed_stack() {
     let shown = format!("Reference {reference}");
     person.reads(&shown).await.unwrap();
     person.reads("You answered: it was not me").await.unwrap();
+
+    come_back(&laptop.account_id).await;
+    let listed = laptop.get("/v1/messages").await.done(200);
+    let mut messages = listed["messages"].as_array().unwrap().iter();
+    let oldest = messages.next_back().unwrap();
+    assert!(oldest["returned_at"].is_string(), "{listed}");
+    person.browser.value("location.reload()").await.unwrap();
+    person.reads("This mail came back").await.unwrap();
+}
+
+/// Calls the function as SES's rule does after the first mail to an account came back.
+async fn come_back(account: &str) {
+    let root = Principal::root();
+    let query = json!({
+        "TableName": stack().tables.notices,
+        "KeyConditionExpression": "account_id = :account",
+        "ExpressionAttributeValues": { ":account": { "S": account } },
+    });
+    let rows = root.call(&AwsCall::dynamodb("Query", &query)).await;
+    let rows = rows.unwrap().success().unwrap();
+    let notice = &rows["Items"][0]["notice_id"]["S"];
+    let tags = json!({ "account": [account], "notice": [notice] });
+    let event = json!({ "detail": { "mail": { "tags": tags } } });
+    let function = &stack().functions["MarkReturnedMails"].function_name;
+    let path = format!("/2015-03-31/functions/{function}/invocations");
+    let call = AwsCall::rest("lambda", "POST", &path, &event.to_string());
+    assert_eq!(root.call(&call).await.unwrap().text, "null");
 }

@@ -183,6 +183,7 @@ export default {
   "messages.reference": "Kennung {reference}",
   "messages.answer.end": "Deine Antwort: Das war ich nicht",
   "messages.answer.mine": "Deine Antwort: Das war ich",
+  "messages.returned": "Diese Mail kam zurück: Dein Postfach hat sie nicht angenommen.",
   "notice.title": "Warst du das?",
   "notice.question":
     "Wenn du es warst, sag es, und wir fragen nach diesem Gerät nicht mehr. Wenn nicht, melde es ab. Noch hat sich nichts geändert.",

@@ -179,6 +179,7 @@ export default {
   "messages.reference": "Reference {reference}",
   "messages.answer.end": "You answered: it was not me",
   "messages.answer.mine": "You answered: it was me",
+  "messages.returned": "This mail came back: your mailbox did not take it.",
   "notice.title": "Was this you?",
   "notice.question":
     "If it was you, say so, and we don’t ask about this device again. If not, sign it out. Nothing has changed yet.",

@@ -191,6 +191,7 @@ export default {
   "messages.reference": "Referencia {reference}",
   "messages.answer.end": "Tu respuesta: no fui yo",
   "messages.answer.mine": "Tu respuesta: fui yo",
+  "messages.returned": "Este correo fue devuelto: tu buzón no lo aceptó.",
   "notice.title": "¿Fuiste tú?",
   "notice.question":
     "Si fuiste tú, dilo, y no volveremos a preguntar por este dispositivo. Si no, cierra su sesión. Todavía no ha cambiado nada.",

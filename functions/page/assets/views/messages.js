@@ -1,6 +1,6 @@
 /** The messages that were mailed to the owner: a mail whose reference is not here is forged. */
 import { Component, html } from "../html.js";
-import { deviceIcon } from "../icons.js";
+import { deviceIcon, sign } from "../icons.js";
 import { skeletons, tabs, trouble } from "./devices.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -53,7 +53,7 @@ class Messages extends Component {
  * @param {App} app
  * @param {Message} message
  */
-function card(app, { reference, kind, at, device, sign_out, failures, answer }) {
+function card(app, { reference, kind, at, device, sign_out, failures, answer, returned_at }) {
   const type = device?.type ?? "other";
   const what = [app.say(`device.type.${type}`), device?.browser, device?.os, device?.place].filter(Boolean).join(" · ");
   return html`
@@ -64,6 +64,7 @@ function card(app, { reference, kind, at, device, sign_out, failures, answer }) 
         <p class="used">${app.say("messages.reference", { reference })}</p>
         <p>${app.language.date(at)}</p>
         ${device && html`<p><bdi>${what}</bdi></p>`} ${failures && html`<p>${wrongPasswords(app, failures)}</p>`}
+        ${returned_at && html`<p class="outcome failed">${sign("failed")} <span>${app.say("messages.returned")}</span></p>`}
         ${answer && html`<p>${app.say(`messages.answer.${answer}`)}</p>`}
       </div>
       ${sign_out && html`<div class="actions"><a href=${`#/sign-outs/${sign_out}`}>${app.say("past.receipt")}</a></div>`}

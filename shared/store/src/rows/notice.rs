@@ -12,8 +12,8 @@ use jiff::SignedDuration;
 
 use crate::attributes::{
     ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, IN_A_ROW,
-    IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, Reader,
-    SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number, string, timestamp, ttl,
+    IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, RETURNED_AT,
+    Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::rows::counter;
@@ -80,6 +80,25 @@ pub(crate) fn mark_queued(table: &str, notice: &Notice, now: Timestamp) -> Updat
     let update = condition
         .update(table, key(notice.account, notice.id))
         .update_expression("SET queued_at = if_not_exists(queued_at, :now)")
+        .expression_attribute_values(":now", timestamp(now));
+    built(update.build())
+}
+
+/// Returns the update that remembers that the mail of a notice came back.
+pub(crate) fn mark_returned(
+    table: &str,
+    account: AccountId,
+    notice: NoticeId,
+    now: Timestamp,
+) -> Update {
+    let condition = Condition {
+        expression: Cow::Borrowed("attribute_exists(notice_id)"),
+        names: &[],
+        values: vec![],
+    };
+    let update = condition
+        .update(table, key(account, notice))
+        .update_expression("SET returned_at = if_not_exists(returned_at, :now)")
         .expression_attribute_values(":now", timestamp(now));
     built(update.build())
 }
@@ -179,6 +198,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
         device,
         reference: row.string(REFERENCE)?,
         answer,
+        returned_at: row.timestamp_opt(RETURNED_AT)?,
     };
     Ok(Row {
         notice,

@@ -285,6 +285,7 @@ fn background_functions_and_the_authorizer_have_an_alarm_on_errors() {
 
     for function in [
         "Authorizer",
+        "MarkReturnedMails",
         "NotifyOwner",
         "PauseMails",
         "PublishRevocations",
@@ -366,6 +367,29 @@ fn mails_to_unproven_addresses_stop_at_half_of_the_rates_that_ses_reviews() {
         let set = &resources("AWS::SES::ConfigurationSet")[set]["Properties"];
         assert_eq!(set["ReputationOptions"]["ReputationMetricsEnabled"], true);
     }
+}
+
+#[test]
+fn mails_to_owners_that_come_back_reach_the_function_that_marks_them() {
+    let destination = resources("AWS::SES::ConfigurationSetEventDestination")["ReturnedMails"];
+    let properties = &destination["Properties"];
+    assert_eq!(referred(&properties["ConfigurationSetName"]), "ProvenMails");
+    let of_set = &properties["EventDestination"];
+    assert_eq!(of_set["Enabled"], true);
+    // Neither openings nor clicks.
+    assert_eq!(of_set["MatchingEventTypes"], json!(["bounce"]));
+    assert!(of_set["EventBridgeDestination"]["EventBusArn"].is_object());
+    let [(function, rule)] = <[_; 1]>::try_from(events("EventBridgeRule")).unwrap();
+    assert_eq!(function, "MarkReturnedMails");
+    let pattern = json!({
+        "source": ["aws.ses"],
+        "detail": {
+            "eventType": ["Bounce"],
+            "bounce": { "bounceType": ["Permanent"] },
+            "mail": { "tags": { "ses:configuration-set": [{ "Ref": "ProvenMails" }] } },
+        },
+    });
+    assert_eq!(rule["Pattern"], pattern);
 }
 
 #[test]
