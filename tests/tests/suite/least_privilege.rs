@@ -539,7 +539,17 @@ const ALLOWED: [(&str, &[&[&str]]); 23] = [
         "Register",
         &[ASK_FOR_A_CODE, &["PutItem Accounts", "PutItem Identities"]],
     ),
-    ("RequestCodes", &[ASK_FOR_A_CODE]),
+    (
+        "RequestCodes",
+        &[
+            ASK_FOR_A_CODE,
+            &[
+                "GetItem Identities",
+                "BatchGetItem Accounts",
+                "BatchGetItem Devices",
+            ],
+        ],
+    ),
     (
         "Session",
         &[
