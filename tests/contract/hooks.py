@@ -183,6 +183,8 @@ def fill(operation: str, body: dict) -> None:
     if operation == "confirmAddress":
         if is_first:
             body.update(code_from("/v1/accounts", UNCONFIRMED["email"]))
+        else:
+            body.update(challenge=challenge_from("/v1/accounts", new_email()), code="K7QM-2R9X")
         return
     if is_first:
         recovers = operation == "confirmPasswordReset"
@@ -223,6 +225,8 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
             fill(operation, body)
     elif operation in ("requestPass", "requestPasswordReset"):
         body["email"] = new_email()
+        if body.get("device_key"):
+            body["device_key"] = HOUSEHOLD.sign_in()["device_key"]
     elif operation == "register":
         body.pop("password", None)
         body["email"] = new_email()

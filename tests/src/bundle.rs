@@ -104,7 +104,7 @@ impl Bundle {
         }
         Self {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
-            request_codes: deps!(request_codes, codes: None),
+            request_codes: deps!(request_codes, limits: limits, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, hasher: hasher()),
             login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, hasher: hasher()),
             session: deps!(session, limits: limits, sends_mail: false),

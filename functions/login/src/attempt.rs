@@ -3,9 +3,8 @@
 use device_info::ReportedInfo;
 use domain::password::Password;
 use domain::{ChallengeSecret, Code, DeviceKey, EmailAddress};
-use http_api::{Object, Problem, Request};
+use http_api::{DeviceKeys, Object, Problem, Request};
 
-use crate::device_keys::DeviceKeys;
 use crate::{DeviceClaims, Login, Pass, SignOutOthers, TokenTransport};
 
 /// A well-formed request.

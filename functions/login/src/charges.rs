@@ -16,13 +16,12 @@ use domain::{
     EmailAddress, Failures, Purpose, Timestamp,
 };
 use futures_util::future::join_all;
-use http_api::{Problem, Request};
+use http_api::{DeviceKeys, Problem, Request};
 use mail::FailedSignIns;
 use store::{Charge, Charged, Rows, StoreError, WriteOutcome};
 
 use crate::Deps;
 use crate::attempt::Attempt;
-use crate::device_keys::DeviceKeys;
 
 /// The time after which a client may ask again if only a proof by another way helps.
 const SPENT_RETRY: Duration = Duration::from_hours(1);

@@ -9,7 +9,6 @@
 mod attempt;
 mod backend;
 mod charges;
-mod device_keys;
 mod logged_in;
 mod new_session;
 mod page;
@@ -38,7 +37,6 @@ pub use logged_in::LoggedIn;
 
 use attempt::Attempt;
 use charges::Charges;
-use device_keys::DeviceKeys;
 use logged_in::answer;
 use new_session::NewSession;
 use page::end_earlier;
@@ -255,7 +253,8 @@ async fn sign_in(
     let mut keys = mem::take(&mut attempt.device_keys);
     // On the heap: the futures of the SDK are large.
     let charging = Box::pin(Charges::begin(deps, request, &attempt, &keys, now));
-    let reading = Box::pin(first_rows(deps, &attempt, &keys));
+    let unknown = AccountId::from_random(runtime::random());
+    let reading = Box::pin(keys.first_rows(&deps.store, &attempt.email, unknown));
     let (read, charges) = join(reading, charging).await;
     let (mut charges, (account_id, mut rows)) = (charges?, read?);
     Box::pin(charges.complete(&keys, &rows)).await?;
@@ -278,7 +277,7 @@ async fn sign_in(
             return Err(Problem::AddressUnconfirmed);
         }
         charges.take_pass().await?;
-        let device = keys.identify(&account, devices, now);
+        let device = keys.identify(&account, devices, now, runtime::random());
         let begin = (&account, device, is_recognized);
         let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
         if attempt.ends_others {
@@ -315,17 +314,4 @@ async fn confirm_by_pass(deps: &Deps, attempt: &Attempt, account: &mut Account, 
         Ok(WriteOutcome::Stale) => {}
         Err(error) => tracing::warn!(cause = error.chain(), "address not confirmed"),
     }
-}
-
-/// Reads the account of the address and the rows of the device keys in it. For an unknown
-/// address, reads those of a random account, so that it costs the same.
-async fn first_rows(
-    deps: &Deps,
-    attempt: &Attempt,
-    keys: &DeviceKeys,
-) -> Result<(AccountId, Rows), StoreError> {
-    let found = deps.store.account_by_email(&attempt.email).await?;
-    let account = found.unwrap_or_else(|| AccountId::from_random(runtime::random()));
-    let rows = deps.store.rows(account, &keys.devices_in(account)).await?;
-    Ok((account, rows))
 }

@@ -1,13 +1,14 @@
 //! The answer to a sign-in.
 
 use domain::{Account, Rfc3339, Timestamp};
-use http_api::{AccountView, Answer, DEVICE_COOKIE, DeviceView, SESSION_COOKIE, cookie};
+use http_api::{
+    AccountView, Answer, DEVICE_COOKIE, DeviceKeys, DeviceView, SESSION_COOKIE, cookie,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
-use crate::device_keys::DeviceKeys;
 use crate::new_session::NewSession;
 use crate::page::EndedEarlier;
 use crate::{Deps, TokenTransport};

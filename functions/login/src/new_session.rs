@@ -6,11 +6,10 @@ use domain::recognition::recognized_until;
 use domain::{
     Account, Device, DeviceInfo, DeviceState, Limits, SessionId, SignOut, Timestamp, Token,
 };
-use http_api::Request;
+use http_api::{Identified, Request};
 use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
-use crate::device_keys::Identified;
 use crate::page::EndedEarlier;
 
 /// A new session: the row to write, and the secrets to show.

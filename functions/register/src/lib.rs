@@ -102,7 +102,7 @@ async fn register(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
             };
             let purpose = Purpose::Confirmation;
             codes
-                .request(&deps.store, request, purpose, email, now, random)
+                .request(&deps.store, request, (purpose, email, None), now, random)
                 .await
         }
         (Some(_), Some(_)) => Err(Problem::invalid(

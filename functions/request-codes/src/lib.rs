@@ -1,5 +1,6 @@
 //! `POST /v1/password-resets` and `POST /v1/passes`: a mail with a code, if the address has
-//! an account. This function does not learn whether it has.
+//! an account. This function learns whether it has only from a request with a device key, and
+//! its answer says it to nobody but a recognized device.
 
 #![allow(
     missing_docs,
@@ -8,19 +9,21 @@
 
 use codes::{CodeRequested, Codes};
 use domain::challenge::{ChallengeRandom, Purpose};
-use domain::{EmailAddress, Timestamp};
+use domain::{AccountId, DeviceId, DeviceKey, EmailAddress, Limits, Timestamp};
 use http_api::{
-    Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Reply, Request,
-    RequestProblems, TooManyAttempts, serve,
+    Answer, BodyProblems, DeviceKeys, Event, MailUnavailable, OriginPolicy, Problem, Reply,
+    Request, RequestProblems, TooManyAttempts, serve,
 };
 use runtime::Clock;
 use serde::Deserialize;
 use store::Store;
 use utoipa::{OpenApi, ToSchema};
+use zeroize::Zeroizing;
 
-/// Writes challenges and attempts; queues mails.
+/// Reads identities, accounts and devices; writes challenges and attempts; queues mails.
 pub struct Deps {
     pub store: Store,
+    pub limits: Limits,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     /// None when the deployment sends no mail.
@@ -34,6 +37,12 @@ pub struct CodeRequest {
     /// The e-mail address, in any spelling.
     #[schema(format = Email, max_length = 254, example = "lea@example.com")]
     pub email: String,
+    /// The device key that the device signs in to this account with. If the device is
+    /// recognized, the request is counted for it alone, whatever others have used up. A page's
+    /// keys come in a cookie, too.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[0-9]{13}_[A-Za-z0-9_-]{43}$")]
+    pub device_key: Option<Zeroizing<String>>,
 }
 
 /// The function's part of the `OpenAPI` document.
@@ -103,7 +112,43 @@ async fn ask(
         code: runtime::random(),
         link: runtime::random(),
     };
+    let keys = device_keys(request, &body)?;
+    let recognized = recognized_device(deps, &email, &keys, now).await?;
+    let asked = (purpose, email, recognized);
     codes
-        .request(&deps.store, request, purpose, email, now, random)
+        .request(&deps.store, request, asked, now, random)
         .await
+}
+
+/// Returns the device keys of the body and, of an allowed page, of the cookie.
+fn device_keys(request: &Request, body: &CodeRequest) -> Result<DeviceKeys, Problem> {
+    let mut keys = match request.require_origin() {
+        Ok(()) => DeviceKeys::from_cookie(request),
+        Err(_) => DeviceKeys::default(),
+    };
+    if let Some(key) = &body.device_key {
+        let key = DeviceKey::parse(key)
+            .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
+        keys.add(key);
+    }
+    Ok(keys)
+}
+
+/// Returns the device of the keys, if it is recognized for the account of the address. Reads
+/// the same for every address, and nothing without a key.
+async fn recognized_device(
+    deps: &Deps,
+    email: &EmailAddress,
+    keys: &DeviceKeys,
+    now: Timestamp,
+) -> Result<Option<DeviceId>, Problem> {
+    if keys.last().is_none() {
+        return Ok(None);
+    }
+    let unknown = AccountId::from_random(runtime::random());
+    let (_, rows) = keys.first_rows(&deps.store, email, unknown).await?;
+    Ok(rows.account.and_then(|account| {
+        let key = keys.recognized(&account, &rows.devices, &deps.limits, now)?;
+        Some(key.device_in(account.id))
+    }))
 }

@@ -218,13 +218,21 @@ export class Curfew {
   /** Asks for a mail with which an account is recovered. Returns a challenge, whether or not
    * the address has an account. */
   async requestPasswordReset({ email }) {
-    return (await this.#ask("POST", "/v1/password-resets", { body: { email } })).challenge;
+    return this.#requestCode("/v1/password-resets", email);
   }
 
   /** Asks for a mail with a pass. Returns a challenge, which is one for `signIn` together with
    * the code in the mail. */
   async requestPass({ email }) {
-    return (await this.#ask("POST", "/v1/passes", { body: { email } })).challenge;
+    return this.#requestCode("/v1/passes", email);
+  }
+
+  /** Asks with the account's device key: what others have used up is not counted for a
+   * recognized device. */
+  async #requestCode(path, email) {
+    const account = accountOf(email);
+    const [, key] = (await this.#deviceKeys()).find(([name]) => name === account) || [];
+    return (await this.#ask("POST", path, { body: { email, device_key: key } })).challenge;
   }
 
   /** Recovers an account, by a challenge and the code in the mail, or by its link. Every

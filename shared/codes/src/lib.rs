@@ -1,12 +1,13 @@
 //! Asking for a code: the one way from a request to a mail.
 //!
 //! It does the same for every address, and reads no account: the answers, the writes and
-//! the messages are alike by construction. Only `send-mail` learns whose address it is.
+//! the messages are alike by construction. Only `send-mail` learns whose address it is, and a
+//! caller that has found a recognized device.
 
 use domain::attempts::{Budget, CounterKey};
 use domain::challenge::{ChallengeRandom, NewChallenge, Purpose};
 use domain::networks::{NetworkRanges, networks_of};
-use domain::{EmailAddress, Timestamp};
+use domain::{DeviceId, EmailAddress, Timestamp};
 use http_api::{Answer, Problem, Request};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, MailQueue, Message};
@@ -58,7 +59,9 @@ impl Codes {
         Self { queue, uncounted }
     }
 
-    /// Counts the mail, stores a challenge, queues the mail and answers 202.
+    /// Counts the mail, stores a challenge, queues the mail and answers 202. A device that is
+    /// recognized for the account of the address has a budget of its own, which nobody else
+    /// can use up.
     ///
     /// # Errors
     /// `request-invalid` for an address that SES can't send to; `too-many-attempts`, whether
@@ -67,8 +70,7 @@ impl Codes {
         &self,
         store: &Store,
         request: &Request,
-        purpose: Purpose,
-        email: EmailAddress,
+        (purpose, email, recognized): (Purpose, EmailAddress, Option<DeviceId>),
         now: Timestamp,
         random: ChallengeRandom,
     ) -> Result<Answer, Problem> {
@@ -77,7 +79,8 @@ impl Codes {
                 "must have only ASCII letters before the `@`: no mail can be sent to others";
             return Err(Problem::invalid("email", detail));
         }
-        self.charge(store, request, purpose, &email, now).await?;
+        let counted = self.counters(request, purpose, &email, recognized);
+        charge(store, request, counted, now).await?;
         let new = NewChallenge::new(purpose, email, now, random);
         store.put_challenge(&new.challenge).await?;
         let language = Language::preferred(request.header("accept-language").unwrap_or_default());
@@ -90,41 +93,54 @@ impl Codes {
         Ok(Answer::json(202, &CodeRequested { challenge }))
     }
 
-    /// Counts a mail to the mailbox, which is the address without what follows a `+`, and from
-    /// the network. The network first, so that it can't use up a mailbox's budget beyond its own.
-    async fn charge(
+    /// Returns the counters of a mail: of the recognized device; or else of the network and of
+    /// the mailbox, which is the address without what follows a `+`. The network first, so that
+    /// it can't use up a mailbox's budget beyond its own.
+    fn counters(
         &self,
-        store: &Store,
         request: &Request,
         purpose: Purpose,
         email: &EmailAddress,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
-        let ip = request.place().ip.and_then(|ip| ip.parse().ok());
+        recognized: Option<DeviceId>,
+    ) -> Vec<(CounterKey, Budget)> {
         let purpose = purpose.as_str().as_bytes();
-        let mailbox = email.mailbox();
+        let ip = request.place().ip.and_then(|ip| ip.parse().ok());
+        let mut counters = Vec::new();
         for (period, budget) in TO_A_MAILBOX {
-            let key = |of: &[u8]| CounterKey::new("mail", &[purpose, period.as_bytes(), of]);
-            let networks = match ip {
-                Some(ip) if self.uncounted.contains(ip) => Vec::new(),
-                _ => networks_of(ip, budget.times(TIMES_OF_A_NETWORK)),
-            };
-            let networks = networks
-                .iter()
-                .map(|(network, budget)| (key(network.as_bytes()), *budget));
-            for (counter, budget) in networks.chain([(key(mailbox.as_bytes()), budget)]) {
-                match store.charge(counter, &budget, now).await? {
-                    Charge::Admitted(_) => {}
-                    Charge::Refused(wait) => {
-                        request.note_outcome("too-many-mails");
-                        return Err(Problem::too_many_attempts(wait));
-                    }
-                    Charge::Spent => return Err(StoreError::Contended.into()),
-                }
+            let key = |kind, of: &[u8]| CounterKey::new(kind, &[purpose, period.as_bytes(), of]);
+            if let Some(device) = recognized {
+                counters.push((key("mail-device", device.as_bytes()), budget));
+                continue;
             }
+            if !ip.is_some_and(|ip| self.uncounted.contains(ip)) {
+                let networks = networks_of(ip, budget.times(TIMES_OF_A_NETWORK)).into_iter();
+                let of = |network: CounterKey| key("mail", network.as_bytes());
+                counters.extend(networks.map(|(network, budget)| (of(network), budget)));
+            }
+            counters.push((key("mail", email.mailbox().as_bytes()), budget));
         }
-        Ok(())
+        counters
     }
+}
+
+/// Counts a mail.
+async fn charge(
+    store: &Store,
+    request: &Request,
+    counters: Vec<(CounterKey, Budget)>,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    for (counter, budget) in counters {
+        match store.charge(counter, &budget, now).await? {
+            Charge::Admitted(_) => {}
+            Charge::Refused(wait) => {
+                request.note_outcome("too-many-mails");
+                return Err(Problem::too_many_attempts(wait));
+            }
+            Charge::Spent => return Err(StoreError::Contended.into()),
+        }
+    }
+    Ok(())
 }
 
 fn message(new: &NewChallenge, language: Language) -> Message {

@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod cookies;
 mod credential;
+mod device_keys;
 mod examples;
 mod form;
 mod log;
@@ -33,6 +34,7 @@ pub use cookies::{
     Transport, cookie,
 };
 pub use credential::bearer;
+pub use device_keys::{DeviceKeys, Identified};
 pub use form::Form;
 pub use object::Object;
 pub use origin_policy::OriginPolicy;

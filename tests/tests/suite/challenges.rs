@@ -19,14 +19,10 @@ const NEW_PASSWORD: &str = "seven kites circle the old lighthouse";
 
 /// Returns the product with a confirmed account and as many devices.
 async fn confirmed<const N: usize>() -> (TestApp, AccountId, [TestDevice; N]) {
-    let app = TestApp::new().await;
+    let (app, devices) = TestApp::with_devices().await;
     let email = EmailAddress::parse(EMAIL).unwrap();
     let id = app.bundle.store.account_by_email(&email).await.unwrap();
-    let mut devices = Vec::new();
-    for _ in 0..N {
-        devices.push(app.sign_in(None).await);
-    }
-    (app, id.unwrap(), devices.try_into().unwrap())
+    (app, id.unwrap(), devices)
 }
 
 /// Returns the product with an account that was made without mail.

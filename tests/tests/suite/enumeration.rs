@@ -180,6 +180,25 @@ async fn a_wrong_password_of_an_old_unconfirmed_account_looks_like_an_unknown_ad
     assert_eq!(unknown, unconfirmed);
 }
 
+#[tokio::test]
+async fn asking_for_a_code_with_an_unrecognized_key_looks_the_same_for_every_address() {
+    let (app, [device]): (_, [TestDevice; 1]) = TestApp::with_devices().await;
+    let app = app.with_mail();
+    let mut all = Vec::new();
+    for email in [EMAIL, UNKNOWN] {
+        let body = json!({ "email": email, "device_key": *device.key });
+        let event = event("POST", "/v1/passes", None, Some(&body));
+        let mut seen = seen(&app, app.bundle.send(event)).await;
+        seen.calls.dedup();
+        seen.body["challenge"].take();
+        all.push(seen);
+    }
+
+    assert_eq!(all[0].status, 202);
+    assert_eq!(all[0], all[1]);
+    assert!(all[0].calls.iter().any(|call| call.contains("Identities")));
+}
+
 /// The failure that is news to an owner is handed over for every address.
 #[tokio::test]
 async fn the_failures_in_a_row_that_are_news_look_alike_for_every_address() {

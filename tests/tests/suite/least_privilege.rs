@@ -568,7 +568,18 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
             ],
         ],
     ),
-    ("RequestCodes", &[ASK_FOR_A_CODE, &["SendMessage Codes"]]),
+    (
+        "RequestCodes",
+        &[
+            ASK_FOR_A_CODE,
+            &[
+                "SendMessage Codes",
+                "GetItem Identities",
+                "BatchGetItem Accounts",
+                "BatchGetItem Devices",
+            ],
+        ],
+    ),
     (
         "Session",
         &[

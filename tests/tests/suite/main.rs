@@ -24,6 +24,7 @@ mod introspect;
 mod least_privilege;
 mod limits;
 mod logs;
+mod mail_budgets;
 mod mails;
 mod moments;
 mod nothing_lost;

@@ -51,7 +51,8 @@ function view(app) {
   if (app.route.name === "recover") {
     return recover(app);
   }
-  const isKnown = Object.keys(VIEWS).includes(app.route.name);
+  const isToConfirm = app.route.name !== "confirm" || app.session.account.confirm_address;
+  const isKnown = Object.keys(VIEWS).includes(app.route.name) && isToConfirm;
   return (isKnown ? VIEWS[app.route.name] : devices)(app);
 }
 

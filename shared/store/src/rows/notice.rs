@@ -12,8 +12,9 @@ use jiff::SignedDuration;
 
 use crate::attributes::{
     ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, IN_A_ROW,
-    IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE, RETURNED_AT,
-    Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number, string, timestamp, ttl,
+    IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE,
+    RETURNED_AT, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number, string,
+    timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::rows::counter;

@@ -178,7 +178,8 @@ fn changes() -> Vec<Route> {
 /// Returns the routes that can sign the caller out.
 fn sign_outs() -> Vec<Route> {
     let mut sign_outs = changes();
-    sign_outs.retain(|route| !["createSocketTicket", "renameDevice"].contains(&&*route.id));
+    let others = ["createSocketTicket", "renameDevice", "confirmAddress"];
+    sign_outs.retain(|route| !others.contains(&&*route.id));
     sign_outs
 }
 

@@ -1,9 +1,12 @@
 //! The device keys of a request: which device signs in, and by which key.
 
 use domain::recognition::is_recognized;
-use domain::{Account, AccountId, Device, DeviceId, DeviceKey, Limits, Timestamp};
-use http_api::{DEVICE_COOKIE, Request};
+use domain::{Account, AccountId, Device, DeviceId, DeviceKey, EmailAddress, Limits, Timestamp};
+use store::{Rows, Store, StoreError};
 use zeroize::Zeroizing;
+
+use crate::cookies::DEVICE_COOKIE;
+use crate::request::Request;
 
 /// The most keys in a page's cookie: one for each account that signs in there. The one
 /// used longest ago gives way.
@@ -16,23 +19,27 @@ const SEPARATOR: char = '.';
 ///
 /// Every attempt of a request uses the same keys, and so does a client that sends its
 /// request again: a session whose write succeeded unnoticed is found and replaced.
-#[derive(Default)]
-pub(crate) struct DeviceKeys {
+#[derive(Debug, Default)]
+pub struct DeviceKeys {
     keys: Vec<DeviceKey>,
     /// The number of them that came in the page's cookie. They are the first ones.
     in_cookie: usize,
 }
 
 /// The key of the device that signs in, and the row that it names, if there is one.
-pub(crate) struct Identified<'a> {
-    pub(crate) key: &'a DeviceKey,
-    pub(crate) before: Option<Device>,
+#[derive(Debug)]
+pub struct Identified<'a> {
+    /// The key.
+    pub key: &'a DeviceKey,
+    /// The row.
+    pub before: Option<Device>,
 }
 
 impl DeviceKeys {
     /// Reads the keys in a page's cookie. Skips malformed ones: no script can fix that
     /// cookie, and the answer replaces it.
-    pub(crate) fn from_cookie(request: &Request) -> Self {
+    #[must_use]
+    pub fn from_cookie(request: &Request) -> Self {
         let cookies = request.cookies(DEVICE_COOKIE);
         let [cookie] = cookies.as_slice() else {
             return Self::default();
@@ -45,22 +52,42 @@ impl DeviceKeys {
     }
 
     /// Adds the key that the request has in its body.
-    pub(crate) fn add(&mut self, key: DeviceKey) {
+    pub fn add(&mut self, key: DeviceKey) {
         self.keys.push(key);
     }
 
+    /// Reads the account of an address and the rows of the keys in it. For an unknown
+    /// address, reads those of `unknown`, a random account, so that it costs the same.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a read failed.
+    pub async fn first_rows(
+        &self,
+        store: &Store,
+        address: &EmailAddress,
+        unknown: AccountId,
+    ) -> Result<(AccountId, Rows), StoreError> {
+        let found = store.account_by_email(address).await?;
+        let account = found.unwrap_or(unknown);
+        let rows = store.rows(account, &self.devices_in(account)).await?;
+        Ok((account, rows))
+    }
+
     /// Returns the device that each key names in an account.
-    pub(crate) fn devices_in(&self, account: AccountId) -> Vec<DeviceId> {
+    #[must_use]
+    pub fn devices_in(&self, account: AccountId) -> Vec<DeviceId> {
         self.keys.iter().map(|key| key.device_in(account)).collect()
     }
 
     /// Returns the key that was used last.
-    pub(crate) fn last(&self) -> Option<&DeviceKey> {
+    #[must_use]
+    pub fn last(&self) -> Option<&DeviceKey> {
         self.keys.last()
     }
 
     /// Returns the last key that names one of the rows, if that device is recognized.
-    pub(crate) fn recognized(
+    #[must_use]
+    pub fn recognized(
         &self,
         account: &Account,
         rows: &[Device],
@@ -72,12 +99,14 @@ impl DeviceKeys {
     }
 
     /// Returns the last key that names one of the rows, with this row. Without one,
-    /// returns a key for a new device, and makes it if the request has none.
-    pub(crate) fn identify(
+    /// returns a key for a new device, and makes it of the secret if the request has none.
+    #[must_use]
+    pub fn identify(
         &mut self,
         account: &Account,
         rows: Vec<Device>,
         now: Timestamp,
+        secret: [u8; 32],
     ) -> Identified<'_> {
         if let Some((at, row)) = self.find(account, &rows) {
             let before = rows.into_iter().nth(row);
@@ -88,7 +117,7 @@ impl DeviceKeys {
         }
         let may_be_new = |key: &DeviceKey| key.may_name_new_device(now);
         let at = self.keys.iter().rposition(may_be_new).unwrap_or_else(|| {
-            self.keys.push(DeviceKey::new(now, runtime::random()));
+            self.keys.push(DeviceKey::new(now, secret));
             self.keys.len() - 1
         });
         Identified {
@@ -110,7 +139,8 @@ impl DeviceKeys {
 
     /// Returns the value of a page's cookie: the keys that it had, and the used one at the
     /// end. An unused key of the body would crowd out another account's.
-    pub(crate) fn to_cookie(&self, used: &str) -> Zeroizing<String> {
+    #[must_use]
+    pub fn to_cookie(&self, used: &str) -> Zeroizing<String> {
         let had = &self.keys[..self.in_cookie];
         let texts: Vec<_> = had.iter().map(DeviceKey::to_text).collect();
         let others = texts
