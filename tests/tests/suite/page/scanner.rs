@@ -49,6 +49,9 @@ async fn follow(person: &Person, link: &str) {
     let is_of = |view: &&(&str, &str)| link.contains(view.0);
     let (_, text) = VIEWS.iter().find(is_of).unwrap();
     person.reads(text).await.unwrap();
+    // A scanner stays for a moment, in which the page could act.
+    let stay = "new Promise((done) => setTimeout(done, 500, true))";
+    person.browser.value(stay).await.unwrap();
 }
 
 /// Reads a row of the stack's tables.
