@@ -488,6 +488,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
                 "GetItem Notices",
                 "Query Notices",
                 "UpdateItem Notices",
+                "UpdateItem Devices.recognized_until",
             ],
         ],
     ),
