@@ -62,7 +62,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// A message of the queue.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Body {
+enum Received {
     /// An event of the topic.
     Event(SecurityEventToken),
     /// Failed sign-ins, which `login` has counted.
@@ -127,11 +127,18 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
 async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let started = Instant::now();
     let body = message.body.as_deref().unwrap_or_default();
-    let (news, jti) = match serde_json::from_str(body).map_err(Error::NotAnEvent)? {
-        Body::Event(token) => (News::of(&token)?.ok_or(Outcome::NoNews), Some(token.jti)),
-        Body::FailedSignIns(failed) => (of_failures(deps, &failed).await?, None),
+    let received = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
+    let (news, account, jti) = match received {
+        Received::Event(token) => {
+            let news = News::of(&token)?.ok_or(Outcome::NoNews);
+            (news, Some(token.sub_id.user.id), Some(token.jti))
+        }
+        Received::FailedSignIns(failed) => {
+            let news = of_failures(deps, &failed).await?;
+            let account = news.as_ref().ok().map(|news| news.account);
+            (news, account, None)
+        }
     };
-    let account = news.as_ref().ok().map(|news| news.account.to_string());
     let outcome = match (news, &deps.queue) {
         (Err(outcome), _) => outcome,
         (Ok(_), None) => Outcome::NoMail,
@@ -141,7 +148,7 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     };
     tracing::info!(
         jti,
-        account,
+        account = account.map(tracing::field::display),
         outcome = outcome.name(),
         duration_us = elapsed_us(started),
         "event processed",

@@ -216,7 +216,7 @@ async fn acts_on_other_devices_cause_one_notice_an_hour_and_a_changed_password_o
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_that_gave_wrong_passwords_causes_a_notice_and_is_listed() {
+async fn the_owner_is_notified_of_a_session_that_wrong_passwords_ended() {
     let (it, laptop) = Notifying::with_laptop().await;
     let (thief, _) = it.new_device().await;
     it.app.advance(SignedDuration::from_secs(1));
@@ -255,7 +255,7 @@ async fn guess(app: &TestApp, email: &str, times: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn many_wrong_passwords_in_a_row_cause_a_notice_at_half_of_the_most_and_at_the_most() {
+async fn the_owner_is_notified_at_half_of_the_most_failures_in_a_row_and_at_the_most() {
     let (mut it, laptop) = Notifying::with_laptop().await;
     it.app = it.app.with_mail();
     let budgets = &mut it.app.bundle.login.budgets;
@@ -306,7 +306,7 @@ async fn a_success_begins_another_run_of_failures() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_for_an_unproven_or_unknown_address_cause_no_notice() {
+async fn nobody_is_notified_of_wrong_passwords_for_an_unconfirmed_or_unknown_address() {
     let (mut it, _) = Notifying::with_laptop().await;
     it.app = it.app.with_mail();
     let budgets = &mut it.app.bundle.login.budgets;

@@ -129,7 +129,7 @@ async fn a_code_confirms_no_other_address_and_no_other_account() {
 }
 
 #[tokio::test]
-async fn whoever_claims_the_address_or_ends_the_session_first_stops_a_confirmation() {
+async fn a_claim_of_the_address_or_an_end_of_the_session_stops_a_confirmation() {
     for first in ["claim", "sign-out", "others", "global"] {
         let app = unconfirmed().await;
         let device = app.sign_in(None).await;
