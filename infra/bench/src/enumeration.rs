@@ -9,7 +9,6 @@ use curfew_tests::random::SeededRandom;
 use curfew_tests::tables::{ACCOUNTS, IDENTITIES};
 use domain::AccountId;
 use domain::password::Hasher;
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -193,7 +192,7 @@ async fn measure(builder: &Builder, case: &Case) -> Result<Figures> {
 async fn populated(kind: Kind) -> Result<Engine> {
     let engine = Engine::new();
     let bundle = bundle_over(&engine);
-    let now = Timestamp::now();
+    let now = bundle.clock.now();
     let confirmed_at = (!matches!(kind, Kind::Unconfirmed)).then_some(now);
     register(
         &bundle.store,

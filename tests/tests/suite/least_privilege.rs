@@ -129,18 +129,6 @@ fn attempts() -> Vec<(String, Call)> {
             Call::rest("execute-api", method, &path, ""),
         );
     }
-    let introspection = gateway_path(&stack.outputs["ApiUrl"], "$default", "/v1/introspect");
-    attempt(
-        "Introspect".to_owned(),
-        Call::rest("execute-api", "POST", &introspection, "token=none"),
-    );
-
-    let backend = gateway_path(&stack.outputs["ApiUrl"], "$default", "/v1/backend/login");
-    attempt(
-        "LoginByBackend".to_owned(),
-        Call::rest("execute-api", "POST", &backend, "{}"),
-    );
-
     for (name, function) in &stack.functions {
         let function = &function.function_name;
         let path = format!("/2015-03-31/functions/{function}/invocations");
@@ -149,10 +137,24 @@ fn attempts() -> Vec<(String, Call)> {
             Call::rest("lambda", "POST", &path, "{}"),
         );
     }
+    attempts.extend(routes_by_iam());
     attempts.extend(roles());
     attempts.extend(mails());
     attempts.extend(pauses());
     attempts
+}
+
+/// Returns the calls of the routes that are authenticated by IAM.
+fn routes_by_iam() -> [(String, Call); 2] {
+    [
+        ("Introspect", "/v1/introspect", "token=none"),
+        ("LoginByBackend", "/v1/backend/login", "{}"),
+    ]
+    .map(|(name, path, body)| {
+        let path = gateway_path(&stack().outputs["ApiUrl"], "$default", path);
+        let call = Call::rest("execute-api", "POST", &path, body);
+        (name.to_owned(), call)
+    })
 }
 
 /// Returns the calls that would give a function another role, or show which there are.
