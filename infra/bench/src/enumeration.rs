@@ -153,6 +153,7 @@ async fn measure(builder: &Builder, case: &Case) -> Result<Figures> {
     if case.sends_mail {
         let queue = "https://sqs.eu-central-1.amazonaws.com/1/codes";
         command.env("CODES_QUEUE_URL", queue);
+        command.env("NOTIFY_QUEUE_URL", queue);
     }
     let log = folder().join("enumeration.log");
     let mut function = Function::start(command, None, &log).await?;

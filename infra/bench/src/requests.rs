@@ -3,6 +3,8 @@
 
 pub mod events;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use aws_credential_types::Credentials;
 use curfew_tests::bundle::{Bundle, introspection, json_of};
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 use store::Connection;
 use tokio::process::Command;
 
-use self::events::{authorizer, gateway, queued, socket};
+use self::events::{alarm, authorizer, gateway, queued, socket};
 use crate::services::{Services, bundle_over};
 
 /// The password of every account.
@@ -54,9 +56,10 @@ struct Member {
 }
 
 /// The functions that change rows, so that a second request would have less to do.
-const CHANGING: [&str; 7] = [
+const CHANGING: [&str; 8] = [
     "change-password",
     "login",
+    "notify-owner",
     "push-revocations",
     "rename-device",
     "sign-out-all",
@@ -73,6 +76,11 @@ impl World {
         let bundle = bundle_over(&engine);
         let first = household(&bundle, "lea@example.com").await?;
         let second = household(&bundle, "anna@example.com").await?;
+        for row in engine.rows(tables::ACCOUNTS) {
+            let mut row = serde_json::to_value(&row)?;
+            row["confirmed_at"] = row["created_at"].clone();
+            engine.put(tables::ACCOUNTS, &row);
+        }
         for member in &second {
             connect(&bundle, member).await?;
         }
@@ -100,8 +108,21 @@ impl World {
         })
     }
 
-    /// Restores every row.
+    /// Restores every row, and deletes what requests have added: a second notice of one event
+    /// would have less to do.
     pub fn restore(&self) {
+        let added: [(&str, &[&str]); 2] = [
+            (tables::NOTICES, &["account_id", "notice_id"]),
+            (tables::ATTEMPTS, &["counter"]),
+        ];
+        for (table, key) in added {
+            for row in self.services.engine.rows(table) {
+                let row = serde_json::to_value(&row).expect("a row is JSON");
+                let key = key.iter().map(|name| (*name, &row[*name]));
+                let key: BTreeMap<_, _> = key.collect();
+                self.services.engine.delete(table, &json!(key));
+            }
+        }
         for (table, row) in &self.rows {
             self.services.engine.put(table, row);
         }
@@ -173,8 +194,28 @@ impl World {
                 event["pathParameters"] = json!({ "device_id": device });
                 ("another device", event)
             }
+            "mark-returned-mails" => {
+                let account = Token::parse(&self.first[0].token)
+                    .ok()?
+                    .account()
+                    .to_string();
+                let tags = json!({ "account": [account], "notice": [account] });
+                (
+                    "a mail without a notice",
+                    json!({ "detail": { "mail": { "tags": tags } } }),
+                )
+            }
+            "notify-owner" => ("devices signed out", queued(&self.message)),
+            "pause-mails" => ("an alarm", alarm("ALARM")),
             "publish-revocations" => ("one sign-out", json!({ "Records": [self.record] })),
             "push-revocations" => ("nine sockets", queued(&self.message)),
+            "send-mail" => {
+                let message = json!({
+                    "kind": "pass", "email": "lea@example.com", "challenge_id": "bench",
+                    "code": "K7QM-2R9X", "expires_at_s": 4_102_444_800_i64, "language": "en",
+                });
+                ("a pass", queued(&message.to_string()))
+            }
             "sweep" => ("nine devices", queued(&self.message)),
             _ => return None,
         })
@@ -209,6 +250,8 @@ impl World {
                 ("a check", serde_json::to_value(event).ok()?)
             }
             "list-devices" => ("ten devices", get("/v1/devices")),
+            "messages" => ("no messages", get("/v1/messages")),
+            "page" => ("the page", gateway("GET", "/", None, None)),
             "sign-out-receipts" => {
                 let path = format!("/v1/sign-outs/{}", self.sign_out);
                 let mut event = gateway("GET", &path, Some(&self.second[0].token), None);
@@ -263,6 +306,15 @@ pub fn environment(command: &mut Command) {
             "wss://a1b2c3.execute-api.eu-central-1.amazonaws.com/v1",
         ),
         ("ISSUER", "https://curfew.example"),
+        (
+            "MAILS_QUEUE_URL",
+            "https://sqs.eu-central-1.amazonaws.com/1/mails",
+        ),
+        ("MAIL_FROM", "curfew@example.com"),
+        ("MAIL_LANGUAGE", "en"),
+        ("PAGE_URL", "https://curfew.example/"),
+        ("PROVEN_CONFIGURATION_SET", "proven"),
+        ("UNPROVEN_CONFIGURATION_SET", "unproven"),
     ]);
     command
         .env("ACCOUNTS_TABLE", names.accounts)
@@ -272,6 +324,7 @@ pub fn environment(command: &mut Command) {
         .env("CONNECTIONS_TABLE", names.connections)
         .env("SOCKET_TICKETS_TABLE", names.tickets)
         .env("ATTEMPTS_TABLE", names.attempts)
+        .env("NOTICES_TABLE", names.notices)
         .env("CHALLENGES_TABLE", names.challenges);
 }
 

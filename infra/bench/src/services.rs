@@ -92,6 +92,7 @@ async fn answer(engine: &Engine, seen: &Seen, request: Request<Incoming>) -> Ans
     let target = target.and_then(|target| target.to_str().ok());
     let target = target.unwrap_or_default().to_owned();
     let is_socket = request.uri().path().contains("/@connections/");
+    let is_mail = request.uri().path().starts_with("/v2/email/");
     let body = body(request).await;
     let body = String::from_utf8_lossy(&body);
     let nothing = || ServiceResponse {
@@ -100,6 +101,13 @@ async fn answer(engine: &Engine, seen: &Seen, request: Request<Incoming>) -> Ans
     };
     let (operation, answer) = match target.rsplit_once('.').unwrap_or_default() {
         _ if is_socket => ("sockets", nothing()),
+        _ if is_mail => (
+            "SES",
+            ServiceResponse {
+                status: 200,
+                body: "{}".to_owned(),
+            },
+        ),
         (service, operation) if service.starts_with("DynamoDB") => {
             let answer = if seen.is_metered.load(Ordering::SeqCst) {
                 seen.meter.answer(engine, operation, &body)
@@ -121,6 +129,7 @@ async fn answer(engine: &Engine, seen: &Seen, request: Request<Incoming>) -> Ans
     lock(&seen.calls).push(operation.to_owned());
     let content_type = match operation {
         "PublishBatch" => "text/xml",
+        "SES" => "application/json",
         _ => "application/x-amz-json-1.0",
     };
     Response::builder()

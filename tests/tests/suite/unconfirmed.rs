@@ -1,12 +1,16 @@
 //! Accounts whose address nobody has confirmed, in a deployment that sends mail.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, register};
 use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{event, json_of, problem_of};
 use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::Intercept;
-use curfew_tests::tables::ACCOUNTS;
-use curfew_tests::wire::CallResult;
+use curfew_tests::races::clauses::{self, Clause};
+use curfew_tests::tables::{self, ACCOUNTS};
+use curfew_tests::wire::{self, Call, CallResult};
 use domain::account::UNCONFIRMED_FOR;
 use domain::challenge::NewChallenge;
 use domain::recognition::recognized_until;
@@ -14,8 +18,9 @@ use domain::session::Authenticated;
 use domain::{NoticeId, Purpose};
 use http_api::Reply;
 use jiff::SignedDuration;
+use runtime::lock;
 use serde_json::json;
-use store::WriteOutcome;
+use store::{Store, WriteOutcome};
 
 use crate::challenges::{ask, confirm, log_in_by_pass};
 
@@ -128,39 +133,76 @@ async fn a_code_confirms_no_other_address_and_no_other_account() {
     assert!(!is_confirmed(&app, &device).await && !is_confirmed(&app, &other).await);
 }
 
-#[tokio::test]
-async fn a_claim_of_the_address_or_an_end_of_the_session_stops_a_confirmation() {
-    for first in ["claim", "sign-out", "others", "global"] {
-        let app = unconfirmed().await;
-        let device = app.sign_in(None).await;
-        let other = app.sign_in(None).await;
-        let asked = ask(&app, Purpose::Confirmation, EMAIL).await;
-        let read = caller(&app, &device).await;
-        match first {
-            "claim" => {
-                let claim = ask(&app, Purpose::Confirmation, EMAIL).await;
-                let made = confirm(&app, &claim, &claim.code.to_text(), OTHER_PASSWORD).await;
-                assert_eq!(made.status_code, 201);
-            }
-            "sign-out" => {
-                app.sign_out_device(&other, &device).await;
-            }
-            scope => {
-                app.sign_out_scope(&other, scope).await;
-            }
+/// What happens between the read and the write of a confirmation.
+const FIRST: [&str; 6] = [
+    "claim",
+    "confirmation",
+    "sign-in",
+    "sign-out",
+    "others",
+    "global",
+];
+
+/// Confirms an address after something else has happened. Returns whether it was written, and
+/// the clauses of the transaction.
+async fn confirm_after(
+    first: &str,
+    knocked_out: Option<Clause>,
+) -> (WriteOutcome, BTreeSet<Clause>) {
+    let app = unconfirmed().await;
+    let device = app.sign_in(None).await;
+    let other = app.sign_in(None).await;
+    let asked = ask(&app, Purpose::Confirmation, EMAIL).await;
+    let read = caller(&app, &device).await;
+    match first {
+        "claim" => {
+            let claim = ask(&app, Purpose::Confirmation, EMAIL).await;
+            let made = confirm(&app, &claim, &claim.code.to_text(), OTHER_PASSWORD).await;
+            assert_eq!(made.status_code, 201);
         }
+        "confirmation" => {
+            let earlier = ask(&app, Purpose::Confirmation, EMAIL).await;
+            assert_eq!(confirm_by(&app, &other, &earlier).await.status_code, 200);
+        }
+        "sign-in" => drop(app.sign_in_again(&device).await),
+        "sign-out" => drop(app.sign_out_device(&other, &device).await),
+        scope => drop(app.sign_out_scope(&other, scope).await),
+    }
+    let met = Arc::<Mutex<BTreeSet<Clause>>>::default();
+    let (aws, note) = (app.aws.clone(), met.clone());
+    let clients = wire::clients(move |call: Call| {
+        lock(&note).extend(clauses::clauses("confirm an address", &call));
+        let weakened = knocked_out
+            .as_ref()
+            .and_then(|it| clauses::without(it, &call));
+        CallResult::Answered(aws.make(&weakened.unwrap_or(call)))
+    });
+    let store = Store::new(clients.dynamodb(), tables::names());
+    let now = app.clock.now();
+    let (times, attempt) = ((now, recognized_until(now)), NoticeId::new(now, [1; 10]));
+    let written = store
+        .confirm_address_of(&read, &asked.challenge, times, attempt)
+        .await;
+    let clauses = lock(&met).clone();
+    (written.unwrap(), clauses)
+}
 
-        let now = app.clock.now();
-        let (times, attempt) = ((now, recognized_until(now)), NoticeId::new(now, [1; 10]));
-        let store = &app.bundle.store;
-        let written = store
-            .confirm_address_of(&read, &asked.challenge, times, attempt)
-            .await;
-
-        assert_eq!(written.unwrap(), WriteOutcome::Stale, "{first}");
-        assert!(!is_confirmed(&app, &device).await, "{first}");
-        let reply = confirm_by(&app, &device, &asked).await;
-        assert!([401, 403].contains(&reply.status_code), "{first}");
+#[tokio::test]
+async fn a_confirmation_is_stopped_by_what_came_first_and_needs_each_of_its_conditions() {
+    let mut clauses = BTreeSet::new();
+    for first in FIRST {
+        let (written, met) = Box::pin(confirm_after(first, None)).await;
+        assert_eq!(written, WriteOutcome::Stale, "{first}");
+        clauses.extend(met);
+    }
+    assert_eq!(clauses.len(), 5, "{clauses:?}");
+    for clause in clauses {
+        let mut is_needed = false;
+        for first in FIRST {
+            let (written, _) = Box::pin(confirm_after(first, Some(clause.clone()))).await;
+            is_needed |= written == WriteOutcome::Done;
+        }
+        assert!(is_needed, "{clause:?}");
     }
 }
 

@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 /// Returns an event that a function answers without a call: it is refused, or empty.
 pub fn refused(function: &str) -> Value {
     match function {
-        "publish-revocations" | "push-revocations" | "sweep" => json!({ "Records": [] }),
+        "notify-owner" | "publish-revocations" | "push-revocations" | "send-mail" | "sweep" => {
+            json!({ "Records": [] })
+        }
+        "pause-mails" => alarm("OK"),
+        "mark-returned-mails" => json!({ "detail": { "mail": {} } }),
         "socket" => {
             let mut event = socket("=");
             event["requestContext"]["eventType"] = "CONNECT".into();
@@ -19,6 +23,11 @@ pub fn refused(function: &str) -> Value {
         }
         _ => gateway("POST", "/v1/nothing", None, None),
     }
+}
+
+/// The event of an alarm in this state.
+pub fn alarm(state: &str) -> Value {
+    json!({ "alarmData": { "alarmName": "UnprovenBounces", "state": { "value": state } } })
 }
 
 /// An SQS event with one message.
