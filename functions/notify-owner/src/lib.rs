@@ -45,7 +45,7 @@ pub struct Deps {
     pub clock: Clock,
 }
 
-/// The age up to which an account's first device is no news to its owner.
+/// The age up to which an account's first device causes no notice.
 const NEW_ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The mails of one kind to an account: ten, then ten a day.
@@ -96,7 +96,7 @@ enum Outcome {
     QueuedBefore,
     /// The notice is on the page alone: its account had too many mails of its kind.
     OverBudget,
-    /// The event is no news to the owner.
+    /// The event causes no notice.
     NoNews,
     NoAccount,
     /// Nobody has proven the account's address.

@@ -1,6 +1,6 @@
 //! `POST /v1/password-resets` and `POST /v1/passes`: a mail with a code, if the address has
-//! an account. This function learns whether it has only from a request with a device key, and
-//! its answer says it to nobody but a recognized device.
+//! an account. This function learns whether it has only from a request with a device key, and its
+//! answer reveals it only to a recognized device.
 
 #![allow(
     missing_docs,

@@ -1,9 +1,9 @@
-//! Sends the mails of both queues: decides which mail a message becomes, renders it and
+//! Sends the mails of the three queues: decides which mail a message becomes, renders it and
 //! hands it to SES.
 //!
-//! The only function that knows whether an address that a person typed belongs to an
-//! account, and nobody waits for its answer. A message can come twice, and then the mail
-//! can, too.
+//! Looks up whether an address that a person typed belongs to an account. No caller waits
+//! for it, so no answer and no duration reveals it. A message can come twice, and then the
+//! mail can, too.
 
 #![allow(
     missing_docs,
@@ -52,9 +52,9 @@ pub struct Deps {
 /// seconds, which would return mails that were sent to the queue.
 pub const TIME_TO_CHOOSE: Duration = Duration::from_secs(8);
 
-/// The default budget of the whole stack for mails to addresses that no account has proven: a
-/// hundred at once, then one a second. Anyone can ask for them for any address, and what comes back counts
-/// against the team's account in SES.
+/// The default of `UnprovenMailBudget`: a hundred mails at once, then one a second for the
+/// whole stack. Anyone can ask for these mails, and their bounces count against the team's
+/// account in SES.
 pub const UNPROVEN: Budget = Budget::new(100, SignedDuration::from_secs(1));
 
 /// Reasons to return a message to its queue.

@@ -1,5 +1,5 @@
-//! How well the time of an answer shows whether an address has an account: the AUC of a
-//! classifier that guesses by time alone (Fawcett, "An introduction to ROC analysis",
+//! Measures how well the time of an answer shows whether an address has an account: the AUC
+//! of a classifier that guesses by time alone (Fawcett, "An introduction to ROC analysis",
 //! 2006, section 7). At 0.5 it does no better than a coin.
 
 use anyhow::{Result, ensure};

@@ -53,7 +53,7 @@ enum Part {
     Growth,
     /// How soon a sign-out takes effect, and sign-outs beside a flood of sign-ins.
     EndToEnd,
-    /// How well the time of an answer shows whether an address has an account.
+    /// How well the time of an answer shows whether an address has an account (AUC).
     Enumeration,
     /// Check instructions and sizes against `limits.toml`, as CI does.
     Gate,

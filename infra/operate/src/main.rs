@@ -52,7 +52,7 @@ enum Command {
         /// The account's e-mail address or id.
         who: String,
     },
-    /// Ends every session of an account, or of all accounts. They can sign in again.
+    /// Ends every session of an account, or of all accounts. Owners can sign in again.
     EndSessions {
         /// The account's e-mail address or id.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -60,10 +60,10 @@ enum Command {
         /// End the sessions of every account in the table.
         #[arg(long)]
         all: bool,
-        /// Where to go on: what an interrupted `--all` printed.
+        /// Continue after this id, which an interrupted `--all` printed.
         #[arg(long, requires = "all")]
         after: Option<String>,
-        /// The accounts after which `--all` says how far it is.
+        /// Print the progress after this many accounts.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(i32).range(1..))]
         page_size: i32,
     },

@@ -1,8 +1,8 @@
 //! Asking for a code: the one way from a request to a mail.
 //!
-//! It does the same for every address, and reads no account: the answers, the writes and
-//! the messages are alike by construction. Only `send-mail` learns whose address it is, and a
-//! caller that has found a recognized device.
+//! Does the same for every address, and reads no account: answers, writes and messages are
+//! alike by construction. A caller may pass a recognized device, which it has looked up
+//! itself.
 
 use domain::attempts::{Budget, CounterKey};
 use domain::challenge::{ChallengeRandom, NewChallenge, Purpose};

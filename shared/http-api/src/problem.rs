@@ -47,8 +47,8 @@ pub enum Problem {
     CurrentPasswordWrong,
     /// The code or the link of a mail is wrong, used, tried too often or too old.
     CodeInvalid,
-    /// Nobody has confirmed the address of the account for long, so a device that is not
-    /// recognized needs a code to it. Only a caller with the right password gets this answer.
+    /// The address is still unconfirmed 30 days after the account was made, so a device that
+    /// is not recognized needs a code to it. Only a caller with the right password gets this answer.
     AddressUnconfirmed,
     /// The address, which the caller has proven, has an account already.
     AddressTaken,

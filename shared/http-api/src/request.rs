@@ -53,8 +53,8 @@ impl Request {
         }
     }
 
-    /// Returns the request as if a person had sent it whom the caller names. It has the
-    /// person's address and `User-Agent`, and no other header. Both write one log line.
+    /// Returns the request as sent by the person whom the caller names: with the person's
+    /// address and `User-Agent`, and no other header. It shares the log line of the original.
     ///
     /// Call this only for callers that IAM has authorized.
     #[must_use]

@@ -123,7 +123,7 @@ impl IntoResponses for CodeProblems {
     }
 }
 
-/// The problem of a sign-in to an account whose address nobody has confirmed for long.
+/// The problem of a sign-in to an account that is 30 days old and has an unconfirmed address.
 #[derive(Debug)]
 pub enum AddressUnconfirmed {}
 

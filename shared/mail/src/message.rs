@@ -34,7 +34,7 @@ pub struct Challenge {
     /// The secret of a link that works wherever it is opened. Only a recovery's mail has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_secret: Option<String>,
-    /// The time from which nothing answers the challenge, in seconds since 1970.
+    /// The time when the challenge expires, in seconds since 1970.
     pub expires_at_s: i64,
     /// The language of the request.
     pub language: Language,

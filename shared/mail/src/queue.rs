@@ -1,5 +1,5 @@
-//! The queues of the mails: one for mails with codes, which are worthless after some
-//! minutes, and one for all others. Failed sign-ins go to the queue of the notices.
+//! Queues mails: codes for new accounts, other codes, and all other mails. Codes are
+//! worthless after some minutes. Failed sign-ins go to the queue of the notices.
 
 use aws_sdk_sqs::Client;
 use errors::Cause;

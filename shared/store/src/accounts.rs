@@ -26,9 +26,9 @@ pub enum RegisterOutcome {
 pub struct AccountPage {
     /// The ids, in no order.
     pub accounts: Vec<AccountId>,
-    /// The keys that are no ids.
+    /// Keys that are not ids.
     pub malformed: Vec<String>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<String>,
 }
 

@@ -163,8 +163,8 @@ impl Store {
     /// One transaction: Accounts (`account_id`), only if it still has the address, nobody has
     /// confirmed it, and the epoch is that of the caller's check; Devices (`account_id`,
     /// `device_id`), only if the row still holds the caller's session, signed in; Challenges
-    /// (`challenge_id`). A claim of the address takes it from the account's row, so of both
-    /// one fails. `attempt` is the client request token, so a replay changes nothing.
+    /// (`challenge_id`). A claim of the address takes it from the account's row, so only one of
+    /// the two succeeds. `attempt` is the client request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

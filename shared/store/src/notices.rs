@@ -25,7 +25,7 @@ pub struct NoticePage {
 /// The outcome of [`Store::record_notice`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is written: as it is stored.
+    /// Written. Holds the notice as it is stored.
     Written(Box<Notice>),
     /// Its mail was queued before.
     QueuedBefore,

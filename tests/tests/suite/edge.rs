@@ -200,6 +200,8 @@ fn the_web_acl_limits_each_route_that_hashes_and_keeps_no_header() {
     let names = pattern.trim_start_matches("/v1/(").trim_end_matches(")/?$");
     let limited: BTreeSet<String> = names.split('|').map(|name| format!("/v1/{name}")).collect();
     let paths = hashing.iter().map(|route| route.split_once(' ').unwrap().1);
+    // A backend is one address that signs many people in, and IAM knows it.
+    let paths = paths.filter(|path| *path != "/v1/backend/login");
     assert_eq!(limited, paths.map(str::to_owned).collect());
 
     let rules = acl["Rules"].as_array().unwrap().iter();

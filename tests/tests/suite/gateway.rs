@@ -3,7 +3,7 @@
 //! passes only the last header on, and answers such bytes with 500.
 
 use curfew_tests::client::{Api, Call, Household, TV};
-use curfew_tests::routes::routes;
+use curfew_tests::routes::{Guard, Route, routes};
 use serde_json::json;
 
 /// Returns a call for the session of a token.
@@ -61,7 +61,9 @@ async fn a_body_that_is_not_utf8_is_refused() {
     let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
 
     for body in [b"{\"\xff\xfe\":1}".to_vec(), b"\x80".to_vec(), utf16] {
-        for route in routes().iter().filter(|route| route.example.is_some()) {
+        // The gateway refuses a caller without IAM before the function reads a body.
+        let with_body = |route: &&Route| route.example.is_some() && route.guard != Guard::Iam;
+        for route in routes().iter().filter(with_body) {
             let call = tv.call(&route.method, &route.path);
             let call = call.body("application/json", body.clone());
 

@@ -862,7 +862,7 @@ async fn a_new_device_causes_a_mail_whose_link_ends_it_in_the_deployed_stack() {
     let oldest = messages.next_back().unwrap();
     assert!(oldest["returned_at"].is_string(), "{listed}");
     person.browser.value("location.reload()").await.unwrap();
-    person.reads("This mail came back").await.unwrap();
+    person.reads("This mail was returned").await.unwrap();
 }
 
 /// Calls the function as SES's rule does after the first mail to an account came back.

@@ -1,7 +1,7 @@
 //! Codes in mails: a forgotten password, and a pass for a sign-in.
 //!
 //! Asking answers the same whether or not the address has an account. The code in the mail
-//! works only with the challenge of who asked for it.
+//! works only with the challenge that the caller received.
 
 use http::Method;
 use serde_json::{Value, json};

@@ -359,7 +359,7 @@ async fn a_device_is_renamed_in_place() {
 async fn a_person_whose_address_was_never_confirmed_confirms_it() {
     let household = Household::register_as(false).await;
     let person = Person::signed_in(&household).await.unwrap();
-    let ask = format!("Nobody has confirmed {} yet", household.email);
+    let ask = format!("{} is not confirmed yet", household.email);
     person.reads(&ask).await.unwrap();
 
     person.press("Confirm the address").await.unwrap();
@@ -372,7 +372,7 @@ async fn a_person_whose_address_was_never_confirmed_confirms_it() {
     person.reads("The address is confirmed.").await.unwrap();
     person.browser.value("location.reload()").await.unwrap();
     person.reads("1 device is signed in").await.unwrap();
-    let shown = "document.body.innerText.includes('Nobody has confirmed')";
+    let shown = "document.body.innerText.includes('is not confirmed yet')";
     assert_eq!(person.browser.value(shown).await.unwrap(), false);
 }
 
