@@ -12,13 +12,11 @@ use crate::stack::stack;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits for the mails to an address, until there are `count`, and returns the code of the
-/// last one.
+/// last one that has a code.
 ///
 /// # Panics
-/// When it has none.
+/// When none has.
 pub async fn code_for(address: &str, count: usize) -> String {
-    let mail = wait_for(address, count).await.pop().expect("a mail");
-    let mut words = mail.body_text.split_whitespace();
     let is_code = |word: &&str| {
         word.len() == 9
             && word.char_indices().all(|(at, letter)| match at {
@@ -26,9 +24,14 @@ pub async fn code_for(address: &str, count: usize) -> String {
                 _ => letter.is_ascii_uppercase() || letter.is_ascii_digit(),
             })
     };
-    let code = words.find(is_code).expect("a mail with a code");
-    remember(&[code]);
-    code.to_owned()
+    let mails = wait_for(address, count).await;
+    let mut codes = mails
+        .iter()
+        .rev()
+        .filter_map(|mail| mail.body_text.split_whitespace().find(is_code));
+    let code = codes.next().expect("a mail with a code").to_owned();
+    remember(&[&code]);
+    code
 }
 
 /// Waits for the mails to an address, until there are `count`, and returns them, the

@@ -133,7 +133,7 @@ async fn inspect_notice(person: &Person, email: &str) {
 
 #[tokio::test]
 async fn every_view_can_be_used_by_everybody() {
-    let household = Household::register_as(false).await;
+    let household = Household::register().await;
     for (agent, name) in [
         (TV, "Hotel TV"),
         (PHONE, "Anna’s phone"),
@@ -192,11 +192,24 @@ async fn every_view_can_be_used_by_everybody() {
     person.reads("Current password").await.unwrap();
     begins(&person).await;
     inspect(&person, "password", "Change password").await;
+    inspect_notice(&person, &household.email).await;
+    inspect_address().await;
+}
+
+/// Checks the views of an account whose address nobody has confirmed.
+async fn inspect_address() {
+    let household = Household::register_as(false).await;
+    let person = open_with_axe().await;
+    person
+        .sign_in(&household.email, &household.password)
+        .await
+        .unwrap();
+    person.reads("is not confirmed yet").await.unwrap();
+    inspect(&person, "unconfirmed", "Manage access and devices").await;
     person.go("#/confirm").await.unwrap();
     person.reads("We send a mail with a code to").await.unwrap();
     begins(&person).await;
     inspect(&person, "address", "Confirm your address").await;
-    inspect_notice(&person, &household.email).await;
 }
 
 async fn inspect_from_right_to_left(person: &Person) {
