@@ -51,6 +51,9 @@ const NEW_ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
 /// The mails of one kind to an account: ten, then ten a day.
 const BUDGET: Budget = Budget::new(10, SignedDuration::from_mins(144));
 
+/// The most places that a mail names. `send-mail` leaves a longer text out.
+const NAMED_PLACES: usize = 10;
+
 /// The time for a message. What is not done then goes back to the queue alone, before
 /// Lambda ends the process after 30 seconds, which would return the whole batch.
 pub const TIME_BUDGET: Duration = Duration::from_secs(25);
@@ -260,6 +263,12 @@ fn shown(device: &Device) -> NoticeDevice {
     }
 }
 
+/// Returns the places that a mail names, and the number of the others.
+fn shown_places(places: &[String]) -> (Option<String>, usize) {
+    let (named, others) = places.split_at(places.len().min(NAMED_PLACES));
+    (Some(named.join(", ")), others.len())
+}
+
 fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken) -> mail::Notice {
     let device = notice.device.clone().unwrap_or_default();
     let failures = match &notice.event {
@@ -274,7 +283,7 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
         | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
     };
     let has_link = matches!(notice.event, NoticeEvent::SignedIn { .. });
-    let places = failures.map(|failures| failures.places.join(", "));
+    let (places, more_places) = failures.map_or((None, 0), |it| shown_places(&it.places));
     mail::Notice {
         account_id: notice.account.to_string(),
         notice_id: notice.id.to_string(),
@@ -293,6 +302,7 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
         failures: failures.map(|failures| Failures {
             count: failures.count,
             since_s: failures.since.as_second(),
+            more_places,
         }),
         link_secret: has_link.then(|| token.to_text().to_string()),
         language: deps.language,

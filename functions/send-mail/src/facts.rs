@@ -32,11 +32,21 @@ impl Facts {
                 "{}{program}",
                 device_type(kind.unwrap_or_default(), language)
             ),
-            place: notice.place.clone().filter(|place| is_place(place)),
+            place: place(notice),
             at: time(notice.at_s, language),
             reference: notice.reference.clone(),
         }
     }
+}
+
+/// Returns the places as the text shows them, with the number of those that it doesn't name.
+fn place(notice: &mail::Notice) -> Option<String> {
+    let named = notice.place.clone().filter(|place| is_place(place))?;
+    let more = notice.failures.as_ref().map_or(0, |it| it.more_places);
+    Some(match more {
+        0 => named,
+        more => format!("{named} (+{more})"),
+    })
 }
 
 /// Returns whether a text is the name of a place or an address.

@@ -129,7 +129,13 @@ async fn prepare(deps: &Deps, message: &Message) -> Result<(Mail, Addressee, boo
     if to.is_proven {
         return Ok((mail, to, true));
     }
-    let counter = CounterKey::new("unproven-mails", &[]);
+    // Apart: a code that is late must not reveal that a mail about no account was sent.
+    let name = if mail.has_code() {
+        "unproven-mails"
+    } else {
+        "unproven-mails-without-code"
+    };
+    let counter = CounterKey::new(name, &[]);
     let charge = deps.store.charge(counter, &deps.unproven, deps.clock.now());
     let is_admitted = matches!(charge.await?, Charge::Admitted(_));
     Ok((mail, to, is_admitted))

@@ -212,7 +212,12 @@ export class Curfew {
     const session = this.#signedIn();
     await this.#ask("POST", "/v1/address-confirmations", { session, body: { challenge, code } });
     session.account.confirm_address = false;
-    await this.#write("session", session);
+    await this.#exclusively(async () => {
+      // The session may have ended, or another one may have replaced it.
+      if ((await this.#read("session"))?.session === session.session) {
+        await this.#write("session", session);
+      }
+    });
   }
 
   /** Asks for a mail with which an account is recovered. Returns a challenge, whether or not

@@ -48,6 +48,9 @@ pub struct Failures {
     pub count: u32,
     /// The time of the first one, in seconds since 1970.
     pub since_s: i64,
+    /// The number of places that the notice does not name.
+    #[serde(default)]
+    pub more_places: usize,
 }
 
 /// A notice to the owner of a confirmed address. Its texts are ours: none was chosen by a

@@ -121,8 +121,8 @@ impl Store {
     /// an address.
     ///
     /// One transaction: Identities (`email`), only if no account has the address, or still the
-    /// claimed one; Accounts (`account_id`), the new row and, if claimed, the old one;
-    /// Challenges (`challenge_id`), whose purpose changes. The new account's id is the transaction's token, so a
+    /// claimed one; Accounts (`account_id`), the new row and, if claimed, the old one, only if
+    /// nobody has confirmed its address; Challenges (`challenge_id`), whose purpose changes. The new account's id is the transaction's token, so a
     /// replay changes nothing.
     ///
     /// # Errors
@@ -148,9 +148,8 @@ impl Store {
             self.make_pass(challenge),
         ];
         if let Some(old) = claimed {
-            let update = Update::builder()
-                .table_name(accounts)
-                .set_key(Some(account::key(old)))
+            let update = account::nobody_confirmed()
+                .update(accounts, account::key(old))
                 .update_expression("REMOVE email");
             writes.push(Write::Update(built(update.build())));
         }

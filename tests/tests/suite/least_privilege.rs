@@ -205,7 +205,7 @@ fn gateway_path(url: &str, stage: &str, path: &str) -> String {
 
 /// Returns the updates of guarded attributes.
 fn updates_of_guarded() -> Vec<(String, Call)> {
-    let mut attempts = Vec::new();
+    let mut attempts = vec![update_of_returned()];
     for (name, attributes) in GUARDED {
         let table = match name {
             "Accounts" => &stack().tables.accounts,
@@ -218,6 +218,19 @@ fn updates_of_guarded() -> Vec<(String, Call)> {
         }
     }
     attempts
+}
+
+/// Returns the update that marks a notice whose mail came back.
+fn update_of_returned() -> (String, Call) {
+    let update = json!({
+        "TableName": stack().tables.notices,
+        "Key": key_of("Notices"),
+        "UpdateExpression": "SET returned_at = if_not_exists(returned_at, :now)",
+        "ExpressionAttributeValues": { ":now": { "S": "" } },
+        "ConditionExpression": "attribute_exists(notice_id)",
+    });
+    let call = Call::dynamodb("UpdateItem", &update);
+    ("UpdateItem Notices.returned_at".to_owned(), call)
 }
 
 /// Returns the key of a row that does not exist.
@@ -490,6 +503,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
                 "GetItem Notices",
                 "Query Notices",
                 "UpdateItem Notices",
+                "UpdateItem Notices.returned_at",
                 "UpdateItem Devices.recognized_until",
             ],
         ],
@@ -502,6 +516,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
             "BatchGetItem Devices",
             "Query Devices",
             "UpdateItem Notices",
+            "UpdateItem Notices.returned_at",
             "UpdateItem Attempts",
             "SendMessage Mails",
             "ReceiveMessage NotifyQueue",
@@ -509,7 +524,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
             "GetQueueAttributes NotifyQueue",
         ]],
     ),
-    ("MarkReturnedMails", &[&["UpdateItem Notices"]]),
+    ("MarkReturnedMails", &[&["UpdateItem Notices.returned_at"]]),
     (
         "PauseMails",
         &[&["PutConfigurationSetSendingOptions UnprovenMails"]],

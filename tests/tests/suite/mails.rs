@@ -192,6 +192,8 @@ async fn mails_to_unproven_addresses_share_a_budget_and_those_to_owners_do_not()
 
     // A mail to nobody that has no code is dropped. Mails to owners go on.
     let nobody = ask(Message::PasswordReset, "ada@example.com");
+    assert_eq!(deliver(&deps, &[&*nobody; 100]).await, [] as [&str; 0]);
+    assert_eq!(aws.take_mails().len(), 100);
     let recovery = ask(Message::PasswordReset, "lea@example.com");
     let taken = ask(Message::ConfirmAddress, "lea@example.com");
     let notice = serde_json::to_string(&Message::Notice(Box::new(signed_in()))).unwrap();
@@ -211,6 +213,41 @@ async fn mails_to_unproven_addresses_share_a_budget_and_those_to_owners_do_not()
     deps.clock.advance(CODE_LIFETIME);
     assert_eq!(deliver(&deps, &flood).await, [] as [&str; 0]);
     assert_eq!(aws.take_mails(), [] as [Value; 0], "expired");
+}
+
+#[tokio::test]
+async fn mails_about_no_account_delay_no_code() {
+    let aws = FakeAws::new();
+    let deps = deps(&aws);
+    let ask = |kind: fn(Challenge) -> Message, email: &str| {
+        serde_json::to_string(&kind(challenge(email))).unwrap()
+    };
+    let nobody = ask(Message::PasswordReset, "ada@example.com");
+    let dropped = deliver(&deps, &[&*nobody; 120]).await;
+    assert_eq!((aws.take_mails().len(), dropped.len()), (100, 0));
+
+    let confirm = ask(Message::ConfirmAddress, "noa@example.com");
+    assert_eq!(deliver(&deps, &[&*confirm]).await, [] as [&str; 0]);
+    assert_eq!(aws.take_mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_says_how_many_places_it_does_not_name() {
+    let aws = FakeAws::new();
+    for (more_places, wanted) in [(0, "ES, PT\n"), (7, "ES, PT (+7)\n")] {
+        let notice = Notice {
+            event: "many_failures".to_owned(),
+            place: Some("ES, PT".to_owned()),
+            failures: Some(mail::Failures {
+                count: 50,
+                since_s: noon().now().as_second(),
+                more_places,
+            }),
+            ..signed_in()
+        };
+        let mail = mail_of(&aws, &Message::Notice(Box::new(notice))).await;
+        assert!(text(&mail).contains(wanted), "{}", text(&mail));
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use curfew_tests::races::clauses::{Clause, clauses, without};
 use curfew_tests::stack::stack;
 use curfew_tests::tables::{DEVICES, NOTICES, RECEIPTS};
 use curfew_tests::wire::{CallResult, Slot};
+use device_info::known;
 use domain::Device;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -284,6 +285,26 @@ async fn the_owner_is_notified_at_half_of_the_most_failures_in_a_row_and_at_the_
     let refused = it.app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
     assert_eq!(refused.status_code, 429);
     assert!(it.aws().take_queued().is_empty(), "once per run");
+}
+
+#[tokio::test]
+async fn a_notice_of_failures_names_ten_countries_and_counts_the_others() {
+    let (mut it, _) = Notifying::with_laptop().await;
+    it.app = it.app.with_mail();
+    let budgets = &mut it.app.bundle.login.budgets;
+    budgets.address = budgets.address.with_in_a_row(10, None);
+    let [message] = <[_; 1]>::try_from(guess(&it.app, EMAIL, 5).await).expect("one message");
+    let mut failed: Value = serde_json::from_str(&message).unwrap();
+    let countries: Vec<String> = (b'A'..=b'Q').map(|c| format!("A{}", c as char)).collect();
+    failed["places"] = json!(countries);
+
+    assert_eq!(it.deliver(&[&failed.to_string()]).await, [] as [&str; 0]);
+
+    let [notice] = <[_; 1]>::try_from(it.queued()).expect("one notice");
+    assert_eq!(notice.failures.unwrap().more_places, 7);
+    let named = notice.place.unwrap();
+    assert_eq!(named, countries[..10].join(", "));
+    assert!(known::is_plain(&named));
 }
 
 #[tokio::test]

@@ -858,15 +858,45 @@ async fn confirmed_twice(
     (has_it == Some(ids[0]), clauses)
 }
 
+/// Claims an address that the owner has confirmed since the claim read the account. Returns
+/// whether the owner still has it, and the clauses of the claim's calls.
+async fn claimed_after_its_confirmation(knocked_out: Option<Clause>) -> (bool, BTreeSet<Clause>) {
+    let (engine, bundle, _) = without(None, "register");
+    let (store, now) = (&bundle.store, bundle.clock.now());
+    let owner = register(store, EMAIL, PASSWORD, None, now).await.unwrap();
+    let email = EmailAddress::parse(EMAIL).unwrap();
+    let read = store.rows(owner, &[]).await.unwrap().account.unwrap();
+    let confirmed = store.confirm_by_pass(owner, &email, now).await.unwrap();
+    assert_eq!(confirmed, WriteOutcome::Done);
+    let (client, met) = weakened(&engine, knocked_out, "confirm");
+    let weak = Store::new(client, tables::names());
+    let challenge = recovery(1).challenge;
+    store.put_challenge(&challenge).await.unwrap();
+    let id = AccountId::from_random([1; 16]);
+    let new = Account { id, ..read };
+    weak.confirm(&new, &challenge, Some(owner)).await.unwrap();
+    let has_it = store.account_by_email(&email).await.unwrap();
+    let account = store.rows(owner, &[]).await.unwrap().account.unwrap();
+    let clauses = lock(&met).clone();
+    (has_it == Some(owner) && account.email == EMAIL, clauses)
+}
+
 #[tokio::test]
 async fn every_condition_of_a_confirmation_protects_who_was_first() {
+    let (is_kept, mut unshown) = claimed_after_its_confirmation(None).await;
+    assert!(is_kept);
+    assert_eq!(unshown.len(), 2, "{unshown:?}");
     for is_claimed in [false, true] {
         let (is_kept, clauses) = confirmed_twice(is_claimed, None).await;
         assert!(is_kept, "{is_claimed}");
-        assert_eq!(clauses.len(), 1, "{clauses:?}");
+        assert_eq!(clauses.len(), 1 + usize::from(is_claimed), "{clauses:?}");
         for clause in clauses {
-            let (is_kept, _) = confirmed_twice(is_claimed, Some(clause.clone())).await;
-            assert!(!is_kept, "{clause:?}");
+            let knocked_out = Some(clause.clone());
+            let (is_kept, _) = confirmed_twice(is_claimed, knocked_out.clone()).await;
+            let (is_first, _) = claimed_after_its_confirmation(knocked_out).await;
+            assert!(!is_kept || !is_first, "{clause:?}");
+            unshown.remove(&clause);
         }
     }
+    assert!(unshown.is_empty(), "{unshown:?}");
 }

@@ -207,6 +207,37 @@ async fn a_confirmation_is_stopped_by_what_came_first_and_needs_each_of_its_cond
 }
 
 #[tokio::test]
+async fn an_address_that_is_confirmed_while_it_is_claimed_stays_with_its_account() {
+    let app = unconfirmed().await;
+    let device = app.sign_in(None).await;
+    let asked = ask(&app, Purpose::Confirmation, EMAIL).await;
+    let confirmed = json!({
+        "TableName": ACCOUNTS,
+        "Key": { "account_id": { "S": device.account.to_string() } },
+        "UpdateExpression": "SET confirmed_at = :now",
+        "ExpressionAttributeValues": { ":now": { "N": app.clock.now().as_millisecond().to_string() } },
+    });
+    let aws = app.aws.clone();
+    app.aws.intercept(move |call| {
+        if call.operation == "TransactWriteItems" {
+            let confirm = Call {
+                operation: "UpdateItem".to_owned(),
+                body: confirmed.to_string(),
+                ..call.clone()
+            };
+            assert!(aws.make(&confirm).is_success());
+        }
+        Intercept::Make
+    });
+
+    let claim = confirm(&app, &asked, &asked.code.to_text(), OTHER_PASSWORD).await;
+
+    assert_eq!(problem_of(&claim), (409, "address-taken".to_owned()));
+    app.aws.restore();
+    let _device = app.sign_in_again(&device).await;
+}
+
+#[tokio::test]
 async fn from_the_thirtieth_day_on_a_device_that_is_not_recognized_needs_a_code() {
     let app = unconfirmed().await;
     let known = app.sign_in(None).await;

@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// Signs in as [`sign_in`](Self::sign_in) with a pass, for which
-    /// [`Api::request_pass`] asks.
+    /// [`request_pass`](Self::request_pass) asks.
     ///
     /// # Errors
     /// As [`sign_in`](Self::sign_in).
@@ -107,14 +107,36 @@ impl Client {
         self.sign_in_as(credentials, Some(pass)).await
     }
 
+    /// Asks as [`Api::request_password_reset`], with the account's device key.
+    ///
+    /// # Errors
+    /// When the API refuses, can't be reached, or the storage fails.
+    pub async fn request_password_reset(&self, email: &str) -> Result<Secret, Error> {
+        let key = self.stored_key(email)?;
+        let Settings { api, .. } = &self.settings;
+        api.request_password_reset(email, key.as_ref()).await
+    }
+
+    /// Asks as [`Api::request_pass`], with the account's device key.
+    ///
+    /// # Errors
+    /// As [`request_password_reset`](Self::request_password_reset).
+    pub async fn request_pass(&self, email: &str) -> Result<Secret, Error> {
+        let key = self.stored_key(email)?;
+        self.settings.api.request_pass(email, key.as_ref()).await
+    }
+
+    fn stored_key(&self, email: &str) -> Result<Option<Secret>, Error> {
+        self.storage().device_key_of(email).map_err(Error::storage)
+    }
+
     async fn sign_in_as(
         &mut self,
         credentials: &Credentials,
         pass: Option<&Proof>,
     ) -> Result<Session, Error> {
         let email = &credentials.email;
-        let stored = self.storage().device_key_of(email);
-        let stored = stored.map_err(Error::storage)?;
+        let stored = self.stored_key(email)?;
         let is_first = stored.is_none();
         let key = match stored {
             Some(key) => key,

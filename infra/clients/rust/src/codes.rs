@@ -25,12 +25,16 @@ impl Proof {
 
 impl Api {
     /// Asks for a mail with a code for [`reset_password`](Self::reset_password). Returns its
-    /// challenge.
+    /// challenge. What others have used up is not counted for the key of a recognized device.
     ///
     /// # Errors
     /// When the API refuses or can't be reached.
-    pub async fn request_password_reset(&self, email: &str) -> Result<Secret, Error> {
-        self.request_code("/v1/password-resets", email).await
+    pub async fn request_password_reset(
+        &self,
+        email: &str,
+        key: Option<&Secret>,
+    ) -> Result<Secret, Error> {
+        self.request_code("/v1/password-resets", email, key).await
     }
 
     /// Asks for a mail with a pass, with which a sign-in is not subject to the limits that
@@ -38,8 +42,8 @@ impl Api {
     ///
     /// # Errors
     /// As [`request_password_reset`](Self::request_password_reset).
-    pub async fn request_pass(&self, email: &str) -> Result<Secret, Error> {
-        self.request_code("/v1/passes", email).await
+    pub async fn request_pass(&self, email: &str, key: Option<&Secret>) -> Result<Secret, Error> {
+        self.request_code("/v1/passes", email, key).await
     }
 
     /// Sets a new password, and signs out every device of the account.
@@ -58,8 +62,16 @@ impl Api {
         }
     }
 
-    async fn request_code(&self, path: &str, email: &str) -> Result<Secret, Error> {
-        let body = json!({ "email": email });
+    async fn request_code(
+        &self,
+        path: &str,
+        email: &str,
+        key: Option<&Secret>,
+    ) -> Result<Secret, Error> {
+        let mut body = json!({ "email": email });
+        if let Some(key) = key {
+            body["device_key"] = key.reveal().into();
+        }
         let answer = self.call(Method::POST, path).json(&body).send().await?;
         match answer.member("/challenge") {
             Some(challenge) if answer.status == 202 => Ok(Secret::new(challenge)),

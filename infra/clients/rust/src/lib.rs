@@ -49,8 +49,8 @@
 //! # }
 //! ```
 //!
-//! A person who can't sign in gets a code by mail: [`Api::request_password_reset`] and
-//! [`Api::request_pass`].
+//! A person who can't sign in gets a code by mail: [`Client::request_password_reset`] and
+//! [`Client::request_pass`].
 //!
 //! It is a crate for Tokio, and trusts the certificate roots of browsers.
 

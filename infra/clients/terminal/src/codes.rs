@@ -60,8 +60,8 @@ impl Device {
     }
 
     async fn forgot(&mut self) {
-        let asked = self.client.api();
-        match asked.request_password_reset(&self.credentials.email).await {
+        let email = &self.credentials.email;
+        match self.client.request_password_reset(email).await {
             Ok(challenge) => {
                 self.challenges.recovery = Some(challenge);
                 self.say_sent("recover CODE NEW PASSWORD");
@@ -71,8 +71,7 @@ impl Device {
     }
 
     async fn ask_for_pass(&mut self) {
-        let asked = self.client.api();
-        match asked.request_pass(&self.credentials.email).await {
+        match self.client.request_pass(&self.credentials.email).await {
             Ok(challenge) => {
                 self.challenges.pass = Some(challenge);
                 self.say_sent("pass CODE");

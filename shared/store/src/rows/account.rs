@@ -127,6 +127,15 @@ pub(crate) fn address_is_of(account: AccountId) -> Condition {
     }
 }
 
+/// Requires that nobody has confirmed the account's address.
+pub(crate) fn nobody_confirmed() -> Condition {
+    Condition {
+        expression: Cow::Borrowed("attribute_not_exists(confirmed_at)"),
+        names: &[],
+        values: Vec::new(),
+    }
+}
+
 /// Requires that the account still has the address, which nobody has confirmed.
 pub(crate) fn is_unconfirmed(email: &EmailAddress) -> Condition {
     Condition {

@@ -628,6 +628,51 @@ async fn only_the_networks_failure_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_confirmed_address_brings_no_ended_and_no_replaced_session_back() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let stored = |id: &str| {
+        json!({
+            "session": id, "token": "cft_a", "device": { "id": "d" },
+            "account": { "id": "a", "email": "lea@example.com", "confirm_address": true },
+        })
+    };
+    let mut confirmed = stored("first");
+    confirmed["account"]["confirm_address"] = false.into();
+    // What is stored when the API answers, and afterwards.
+    for (at_answer, wanted) in [
+        (Value::Null, Value::Null),
+        (stored("second"), stored("second")),
+        (stored("first"), confirmed),
+    ] {
+        let confirm = "(async ({ first, at_answer }) => {
+            const { Curfew } = await import('/curfew.js');
+            const entries = new Map([['curfew.session', JSON.stringify(first)]]);
+            const storage = {
+              getItem: (key) => entries.get(key) ?? null,
+              setItem: (key, value) => entries.set(key, value),
+              removeItem: (key) => entries.delete(key),
+            };
+            const answer = async (url) => {
+              if (!url.endsWith('/v1/address-confirmations')) {
+                return new Response('', { status: 503 });
+              }
+              entries.set('curfew.session', JSON.stringify(at_answer));
+              return new Response('{}');
+            };
+            const client = new Curfew({ api: 'http://127.0.0.1:1', storage, fetch: answer });
+            await client.start();
+            await client.confirmAddress({ challenge: 'cfc_a', code: 'AAAA-AAAA' });
+            client.close();
+            return JSON.parse(entries.get('curfew.session'));
+        })(given)";
+        let given = json!({ "first": stored("first"), "at_answer": at_answer });
+        let left = tv.browser.value_of(confirm, given).await.unwrap();
+        assert_eq!(left, wanted);
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_signs_up_can_sign_in() {
     let pages = Pages::serve().await.unwrap();
     let tv = Screen::open(&pages, "TV").await;

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use curfew::target;
+use curfew_client::{Api, Client, Credentials, DeviceInfo, Secret, Settings, Storage, Timing};
 use curfew_tests::client::{Household, LAPTOP, unique};
 use curfew_tests::conformance::device_command;
 use curfew_tests::inbox;
 use curfew_tests::snippets::Terminal;
 use curfew_tests::stack::api_url;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// A device, and the file that it reads what its owner types from.
 struct Typed {
@@ -100,4 +103,67 @@ async fn a_pass_signs_the_device_in_past_the_limit_that_others_have_used_up() {
     device.types(&format!("pass {code}"), "Signed in to").await;
     device.types("pass", "Type: pass CODE").await;
     device.types("pass AAAA-AAAA", "It is signed in.").await;
+}
+
+/// Answers one request with this status and a challenge. Returns the request's body.
+async fn answer_once(address: String, status: u16) -> Value {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = Vec::new();
+    loop {
+        stream.read_buf(&mut request).await.unwrap();
+        let text = String::from_utf8_lossy(&request);
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body);
+        if let Some(Ok(body)) = body.map(serde_json::from_str) {
+            let answer = r#"{"challenge":"cfc_a"}"#;
+            let head = format!("HTTP/1.1 {status} Any\r\ncontent-type: application/json");
+            let length = answer.len();
+            let answer =
+                format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{answer}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            return body;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_device_asks_for_a_code_with_the_key_of_that_address() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let settings = Settings {
+        api: Api::new(&format!("http://{address}")).unwrap(),
+        socket_url: None,
+        device: DeviceInfo::default(),
+        timing: Timing::default(),
+    };
+    let (mut client, _events) = Client::new(settings, Storage::in_memory());
+    let credentials = Credentials {
+        email: "lea@example.com".to_owned(),
+        password: Secret::new("quiet otter borrows nine lanterns"),
+    };
+    let (sent, signed_in) = tokio::join!(
+        answer_once(address.clone(), 503),
+        client.sign_in(&credentials)
+    );
+    signed_in.unwrap_err();
+    let key = &sent["device_key"];
+    assert!(key.is_string());
+
+    for (email, wanted) in [
+        (
+            "lea@example.com",
+            json!({ "email": "lea@example.com", "device_key": key }),
+        ),
+        ("noa@example.com", json!({ "email": "noa@example.com" })),
+    ] {
+        let asked = client.request_pass(email);
+        let (sent, challenge) = tokio::join!(answer_once(address.clone(), 202), asked);
+        assert_eq!(challenge.unwrap().reveal(), "cfc_a");
+        assert_eq!(sent, wanted);
+        let asked = client.request_password_reset(email);
+        let (sent, challenge) = tokio::join!(answer_once(address.clone(), 202), asked);
+        assert_eq!(challenge.unwrap().reveal(), "cfc_a");
+        assert_eq!(sent, wanted);
+    }
 }
