@@ -457,6 +457,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
     (
         "Login",
         &[&[
+            "PutItem Challenges",
             "UpdateItem Challenges",
             "DeleteItem Challenges",
             "GetItem Identities",
@@ -476,6 +477,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
             "UpdateItem Receipts",
             "BatchGetItem Receipts",
             "SendMessage NotifyQueue",
+            "SendMessage Codes",
             "GetSecretValue of the distribution",
         ]],
     ),
