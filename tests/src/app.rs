@@ -120,7 +120,8 @@ impl TestApp {
         let notices = MailQueue::new(self.aws.clients().sqs(), "notices".to_owned());
         self.bundle.login.notices = Some(notices);
         self.bundle.session.sends_mail = true;
-        let (register, others) = (codes(), codes());
+        let (login, register, others) = (codes(), codes(), codes());
+        self.bundle.login.codes = login;
         self.bundle.register.codes = register;
         self.bundle.request_codes.codes = others;
         self

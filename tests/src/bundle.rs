@@ -106,7 +106,7 @@ impl Bundle {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
             request_codes: deps!(request_codes, limits: limits, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, hasher: hasher()),
-            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, hasher: hasher()),
+            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, codes: None, hasher: hasher()),
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),

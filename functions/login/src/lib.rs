@@ -18,12 +18,14 @@ mod write;
 use std::mem;
 use std::sync::Mutex;
 
+use codes::Codes;
+use domain::challenge::ChallengeRandom;
 use domain::password::Hasher;
 use domain::{Account, AccountId, DeviceType, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
-    AddressUnconfirmed, Answer, BodyProblems, CodeProblems, CredentialsInvalid, Event, IamProblems,
-    Object, OriginPolicy, Problem, Reply, Request, RequestProblems, TooManyAttempts, serve,
+    AddressUnconfirmed, Answer, BodyProblems, CredentialsInvalid, Event, IamProblems, Object,
+    OriginPolicy, Problem, Reply, Request, RequestProblems, TooManyAttempts, serve,
 };
 use mail::MailQueue;
 use runtime::Clock;
@@ -48,13 +50,15 @@ use write::write;
 const ATTEMPTS: u32 = 4;
 
 /// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts;
-/// queues failed sign-ins.
+/// queues failed sign-ins and mails with codes.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
     pub budgets: SignInBudgets,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,
+    /// None when the stack sends no mail.
+    pub codes: Option<Codes>,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     /// Locked while a hash is computed in its buffer.
@@ -63,7 +67,7 @@ pub struct Deps {
 
 impl Deps {
     fn sends_mail(&self) -> bool {
-        self.notices.is_some()
+        self.codes.is_some()
     }
 }
 
@@ -163,8 +167,8 @@ pub enum SignOutOthers {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Pass {
-    /// The challenge in the answer to `POST /v1/passes`, or, for the first sign-in of a new
-    /// account, to `POST /v1/accounts`.
+    /// The challenge in the answer to `POST /v1/passes`, in the problem `address-unconfirmed`,
+    /// or, for the first sign-in of a new account, in the answer to `POST /v1/accounts`.
     #[schema(value_type = String, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
     pub challenge: Zeroizing<String>,
     /// The code in the mail.
@@ -209,8 +213,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, AddressUnconfirmed,
-        TooManyAttempts,
+        RequestProblems, BodyProblems, CredentialsInvalid, AddressUnconfirmed, TooManyAttempts,
     ),
 )]
 async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
@@ -230,8 +233,8 @@ async fn log_in(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, CredentialsInvalid, CodeProblems, AddressUnconfirmed,
-        TooManyAttempts, IamProblems,
+        RequestProblems, BodyProblems, CredentialsInvalid, AddressUnconfirmed, TooManyAttempts,
+        IamProblems,
     ),
 )]
 async fn log_in_by_backend(
@@ -273,8 +276,7 @@ async fn sign_in(
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
         if !is_recognized && account.needs_code(deps.sends_mail(), now) {
-            request.note_outcome("address-unconfirmed");
-            return Err(Problem::AddressUnconfirmed);
+            return Err(ask_for_code(deps, request, &account, &attempt, now).await?);
         }
         charges.take_pass().await?;
         let device = keys.identify(&account, devices, now, runtime::random());
@@ -300,6 +302,28 @@ async fn sign_in(
         rows = deps.store.rows(account_id, &devices).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+/// Mails a pass to an unconfirmed address whose password was right, and returns the problem
+/// with its challenge.
+async fn ask_for_code(
+    deps: &Deps,
+    request: &Request,
+    account: &Account,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Result<Problem, Problem> {
+    request.note_outcome("address-unconfirmed");
+    let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
+    let random = ChallengeRandom {
+        secret: runtime::random(),
+        code: runtime::random(),
+        link: runtime::random(),
+    };
+    let to = (account.id, attempt.email.clone());
+    let sending = codes.send_pass(&deps.store, request, to, now, random);
+    let secret = Box::pin(sending).await?;
+    Ok(Problem::address_unconfirmed(&secret))
 }
 
 /// Confirms the address of an account that was signed in to with a code to it. An error is

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use codes::Codes;
 use domain::password::Hasher;
 use login::{Deps, handle};
 use mail::MailQueue;
@@ -23,12 +24,18 @@ fn deps() -> Result<Deps, Error> {
         ..Tables::default()
     };
     let clients = Clients::from_environment()?;
-    let queue = runtime::optional("NOTIFY_QUEUE_URL");
+    let queue = |name| {
+        let url = runtime::optional(name)?;
+        Some(MailQueue::new(clients.sqs(), url))
+    };
+    let budgets = runtime::sign_in_budgets()?;
+    let uncounted = budgets.uncounted.clone();
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
-        notices: queue.map(|url| MailQueue::new(clients.sqs(), url)),
+        notices: queue("NOTIFY_QUEUE_URL"),
+        codes: queue("CODES_QUEUE_URL").map(|queue| Codes::new(queue, uncounted)),
         limits: runtime::limits()?,
-        budgets: runtime::sign_in_budgets()?,
+        budgets,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         hasher: Mutex::new(Hasher::lazy()),

@@ -9,6 +9,7 @@ import { field, formFault, submit, submitButton } from "./views/form.js";
  * @property {"sign-up" | "recovery" | "pass" | "address"} purpose
  * @property {string} email
  * @property {string | null} challenge what the code works with; null where no mail is sent
+ * @property {boolean} [isUnconfirmed] whether a sign-in was refused because the address is unconfirmed
  */
 
 /** In `localStorage`, because the link in the mail opens another tab. */

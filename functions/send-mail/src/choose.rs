@@ -49,8 +49,8 @@ pub enum Mail {
 pub struct Addressee {
     pub email: EmailAddress,
     pub language: Language,
-    /// Whether an account has proven the address. Mails to strangers must not use up what SES
-    /// allows the owners' mails.
+    /// Whether an account has proven the address, or has it and its password was shown. Mails
+    /// to strangers must not use up what SES allows the owners' mails.
     pub is_proven: bool,
     /// The account and the notice, which SES repeats if the mail comes back.
     pub notice: Option<[String; 2]>,
@@ -178,10 +178,18 @@ async fn of_challenge(
     let addressee = Addressee {
         email,
         language: challenge.language,
-        is_proven: owner == Owner::Confirmed,
+        is_proven: is_proven(owner, challenge),
         notice: None,
     };
     Ok((mail, addressee))
+}
+
+fn is_proven(owner: Owner, challenge: &Challenge) -> bool {
+    match owner {
+        Owner::Confirmed => true,
+        Owner::Unconfirmed => challenge.is_for_password,
+        Owner::Nobody => false,
+    }
 }
 
 async fn owner_of(deps: &Deps, email: &EmailAddress) -> Result<Owner, Error> {

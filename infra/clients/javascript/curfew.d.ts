@@ -139,6 +139,8 @@ export class CurfewError extends Error {
   readonly document: Problem | null;
   /** The problem's name, such as `credentials-invalid`. */
   readonly problem: string | null;
+  /** With `address-unconfirmed`, the challenge of the pass whose code was mailed. */
+  readonly challenge: string | null;
   readonly retryAfterMs: number;
   /** True when a retry may succeed. */
   readonly passes: boolean;

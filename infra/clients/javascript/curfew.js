@@ -60,6 +60,8 @@ export class CurfewError extends Error {
     this.document = document;
     /** The problem's name, such as `credentials-invalid`, or null. */
     this.problem = document === null ? null : document.type.slice(PROBLEM.length);
+    /** With `address-unconfirmed`, the challenge of the pass whose code was mailed, or null. */
+    this.challenge = document?.challenge ?? null;
     /** The wait before a retry that the API asked for. */
     this.retryAfterMs = retryAfterMs;
   }

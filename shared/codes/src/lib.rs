@@ -2,12 +2,12 @@
 //!
 //! Does the same for every address, and reads no account: answers, writes and messages are
 //! alike by construction. A caller may pass a recognized device, which it has looked up
-//! itself.
+//! itself, or an account whose password it has verified.
 
 use domain::attempts::{Budget, CounterKey};
-use domain::challenge::{ChallengeRandom, NewChallenge, Purpose};
+use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, Purpose};
 use domain::networks::{NetworkRanges, networks_of};
-use domain::{DeviceId, EmailAddress, Timestamp};
+use domain::{AccountId, DeviceId, EmailAddress, Timestamp};
 use http_api::{Answer, Problem, Request};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, MailQueue, Message};
@@ -16,7 +16,8 @@ use store::{Charge, Store, StoreError};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-/// The mails of one kind to one mailbox: three an hour, ten a day.
+/// The mails of one kind to one mailbox, or for one device or one account: three an hour, ten
+/// a day.
 const TO_A_MAILBOX: [(&str, Budget); 2] = [
     ("hour", Budget::new(3, SignedDuration::from_mins(20))),
     ("day", Budget::new(10, SignedDuration::from_mins(144))),
@@ -82,15 +83,52 @@ impl Codes {
         let counted = self.counters(request, purpose, &email, recognized);
         charge(store, request, counted, now).await?;
         let new = NewChallenge::new(purpose, email, now, random);
-        store.put_challenge(&new.challenge).await?;
-        let language = Language::preferred(request.header("accept-language").unwrap_or_default());
-        if let Err(error) = self.queue.send(&message(&new, language)).await {
-            tracing::error!(cause = store::chain(&*error), "mail not queued");
-            return Err(Problem::Unavailable);
-        }
+        self.send(store, request, &new, false).await?;
         request.note_outcome("code-requested");
         let challenge = new.secret.to_text();
         Ok(Answer::json(202, &CodeRequested { challenge }))
+    }
+
+    /// Mails a pass to the address of an account whose password the caller has shown, and
+    /// returns the secret of its challenge. Counts the mail for the account alone: a stranger,
+    /// who lacks the password, can't use up its budget. Call this only with the right password.
+    ///
+    /// # Errors
+    /// `too-many-attempts` and `unavailable`.
+    pub async fn send_pass(
+        &self,
+        store: &Store,
+        request: &Request,
+        (account, email): (AccountId, EmailAddress),
+        now: Timestamp,
+        random: ChallengeRandom,
+    ) -> Result<ChallengeSecret, Problem> {
+        let counters = TO_A_MAILBOX.map(|(period, budget)| {
+            let parts = [period.as_bytes(), account.as_bytes()];
+            (CounterKey::new("mail-account", &parts), budget)
+        });
+        charge(store, request, counters.to_vec(), now).await?;
+        let new = NewChallenge::new(Purpose::Pass, email, now, random);
+        self.send(store, request, &new, true).await?;
+        Ok(new.secret)
+    }
+
+    /// Stores a challenge and queues its mail.
+    async fn send(
+        &self,
+        store: &Store,
+        request: &Request,
+        new: &NewChallenge,
+        is_for_password: bool,
+    ) -> Result<(), Problem> {
+        store.put_challenge(&new.challenge).await?;
+        let language = Language::preferred(request.header("accept-language").unwrap_or_default());
+        let message = message(new, language, is_for_password);
+        if let Err(error) = self.queue.send(&message).await {
+            tracing::error!(cause = store::chain(&*error), "mail not queued");
+            return Err(Problem::Unavailable);
+        }
+        Ok(())
     }
 
     /// Returns the counters of a mail: of the recognized device; or else of the network and of
@@ -143,7 +181,7 @@ async fn charge(
     Ok(())
 }
 
-fn message(new: &NewChallenge, language: Language) -> Message {
+fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Message {
     let challenge = Challenge {
         email: new.challenge.email.as_normal().to_owned(),
         challenge_id: new.challenge.id.to_string(),
@@ -151,6 +189,7 @@ fn message(new: &NewChallenge, language: Language) -> Message {
         link_secret: new.link.as_ref().map(|link| link.secret_text().to_string()),
         expires_at_s: new.challenge.expires_at().as_second(),
         language,
+        is_for_password,
     };
     match new.challenge.purpose {
         Purpose::Confirmation => Message::ConfirmAddress(challenge),

@@ -75,11 +75,13 @@ pub struct Account {
 pub const UNCONFIRMED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl Account {
-    /// Returns whether its owner is to be asked to confirm the address: it has one, nobody
-    /// has confirmed it, and the deployment sends mail.
+    /// Returns whether its owner is to be asked to confirm the address: it has one that mail
+    /// can reach, nobody has confirmed it, and the deployment sends mail. See
+    /// [`EmailAddress::is_ascii`](crate::EmailAddress::is_ascii).
     #[must_use]
     pub fn is_to_be_confirmed(&self, sends_mail: bool) -> bool {
-        sends_mail && self.confirmed_at.is_none() && !self.email.is_empty()
+        let has_mail = sends_mail && !self.email.is_empty() && self.email.is_ascii();
+        has_mail && self.confirmed_at.is_none()
     }
 
     /// Returns whether a device that is not recognized needs a code to the address to sign in:
@@ -114,6 +116,9 @@ mod tests {
         assert!(!account.needs_code(true, due - second) && account.is_to_be_confirmed(true));
         assert!(account.needs_code(true, due));
         assert!(!account.needs_code(false, due) && !account.is_to_be_confirmed(false));
+        let ascii = std::mem::replace(&mut account.email, "jos\u{e9}@example.com".to_owned());
+        assert!(!account.needs_code(true, due) && !account.is_to_be_confirmed(true));
+        account.email = ascii;
         account.confirmed_at = Some(due);
         assert!(!account.needs_code(true, due) && !account.is_to_be_confirmed(true));
     }

@@ -28,8 +28,8 @@ pub const FAILURES_IN_A_ROW: u32 = 100;
 /// The failures in a row that end the recognition of a device.
 pub const FAILURES_OF_DEVICE: u32 = 10;
 
-/// The time between two attempts after [`FAILURES_IN_A_ROW`], where no mail is sent that
-/// could prove the owner.
+/// The time between two attempts after [`FAILURES_IN_A_ROW`], where no mail can prove the
+/// owner: none is sent, or none can reach the address.
 pub const PAUSE_WITHOUT_MAIL: SignedDuration = SignedDuration::from_hours(1);
 
 /// The wrong current passwords of a session. Ten in a row end it.
@@ -66,7 +66,17 @@ impl SignInBudgets {
         } else {
             Vec::new()
         };
-        counters.push((CounterKey::sign_ins_to(address), self.address));
+        counters.push((CounterKey::sign_ins_to(address), self.of_address(address)));
         counters
+    }
+
+    fn of_address(&self, address: &EmailAddress) -> Budget {
+        match self.address.in_a_row {
+            Some(limit) if !address.is_ascii() => {
+                let pause = limit.pause.or(Some(PAUSE_WITHOUT_MAIL));
+                self.address.with_in_a_row(limit.most, pause)
+            }
+            _ => self.address,
+        }
     }
 }

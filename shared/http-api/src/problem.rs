@@ -1,13 +1,15 @@
 //! Problem documents (RFC 9457), one for each fault that a client can act on.
 
+use std::fmt;
 use std::time::Duration;
 
 use domain::password::Rejection;
-use domain::{DeviceId, EndInfo, Rfc3339, SignOutId};
+use domain::{ChallengeSecret, DeviceId, EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
 use crate::password_reason::PasswordReason;
 use crate::views::SignedOutBy;
@@ -48,8 +50,12 @@ pub enum Problem {
     /// The code or the link of a mail is wrong, used, tried too often or too old.
     CodeInvalid,
     /// The address is still unconfirmed 30 days after the account was made, so a device that
-    /// is not recognized needs a code to it. Only a caller with the right password gets this answer.
-    AddressUnconfirmed,
+    /// is not recognized needs a code to it, which was mailed. Only a caller with the right
+    /// password gets this answer.
+    AddressUnconfirmed {
+        /// The challenge that the code works with.
+        challenge: ShownChallenge,
+    },
     /// The address, which the caller has proven, has an account already.
     AddressTaken,
     /// The deployment sends no mail.
@@ -142,6 +148,21 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
+    /// `address-unconfirmed`: the challenge of the pass whose code was mailed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
+    pub challenge: Option<ShownChallenge>,
+}
+
+/// The text of a challenge's secret, for the caller alone.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ShownChallenge(Zeroizing<String>);
+
+impl fmt::Debug for ShownChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShownChallenge(…)")
+    }
 }
 
 impl Problem {
@@ -152,6 +173,14 @@ impl Problem {
         Self::RequestInvalid {
             field: field.into(),
             detail: detail.into(),
+        }
+    }
+
+    /// Creates the problem of an unconfirmed address, to which a code was mailed.
+    #[must_use]
+    pub fn address_unconfirmed(secret: &ChallengeSecret) -> Self {
+        Self::AddressUnconfirmed {
+            challenge: ShownChallenge(secret.to_text()),
         }
     }
 
@@ -193,7 +222,7 @@ impl Problem {
             Self::AccountDisabled => "account-disabled",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CodeInvalid => "code-invalid",
-            Self::AddressUnconfirmed => "address-unconfirmed",
+            Self::AddressUnconfirmed { .. } => "address-unconfirmed",
             Self::AddressTaken => "address-taken",
             Self::MailUnavailable => "mail-unavailable",
             Self::CallerNotAllowed => "caller-not-allowed",
@@ -225,7 +254,7 @@ impl Problem {
             | Self::CredentialsInvalid => 401,
             Self::CurrentPasswordWrong
             | Self::CodeInvalid
-            | Self::AddressUnconfirmed
+            | Self::AddressUnconfirmed { .. }
             | Self::CallerNotAllowed
             | Self::DistributionRequired => 403,
             Self::DeviceNotFound
@@ -252,7 +281,7 @@ impl Problem {
                 "The credentials are not valid."
             }
             Self::CodeInvalid => "The code is not valid.",
-            Self::AddressUnconfirmed => "The address is not confirmed.",
+            Self::AddressUnconfirmed { .. } => "The address is not confirmed.",
             Self::AddressTaken => "The address has an account.",
             Self::MailUnavailable => "This deployment sends no mail.",
             Self::CallerNotAllowed => "The caller is not allowed.",
@@ -285,7 +314,9 @@ impl Problem {
             Self::CodeInvalid => {
                 "It is wrong, too old, used or was tried too often. Ask for another one."
             }
-            Self::AddressUnconfirmed => "Sign in with a pass: ask with `POST /v1/passes`.",
+            Self::AddressUnconfirmed { .. } => {
+                "Sign in with a pass: this challenge, and the code in the mail that was sent."
+            }
             Self::AddressTaken => "Sign in, or recover the account with another code.",
             Self::MailUnavailable => "Ask the operator, who can set `MailFrom`.",
             Self::CallerNotAllowed => {
@@ -355,11 +386,14 @@ impl Problem {
             signed_out_at: None,
             signed_out_by: None,
             reason: None,
+            challenge: None,
         };
         if let Self::RequestInvalid { field, .. } = self {
             document.field = Some(field.clone());
         } else if let Self::PasswordRejected(reasons) = self {
             document.reasons = Some(reasons.clone());
+        } else if let Self::AddressUnconfirmed { challenge } = self {
+            document.challenge = Some(challenge.clone());
         } else if let Self::SessionSignedOut {
             sign_out,
             at,

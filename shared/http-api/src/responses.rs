@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::ChallengeSecret;
 use domain::password::Rejection;
 use utoipa::IntoResponses;
 use utoipa::openapi::content::ContentBuilder;
@@ -123,13 +124,20 @@ impl IntoResponses for CodeProblems {
     }
 }
 
-/// The problem of a sign-in to an account that is 30 days old and has an unconfirmed address.
+/// The problems of a sign-in with a pass, and of one to an account that is 30 days old and has
+/// an unconfirmed address.
 #[derive(Debug)]
 pub enum AddressUnconfirmed {}
 
 impl IntoResponses for AddressUnconfirmed {
     fn responses() -> Responses {
-        grouped(&[Problem::AddressUnconfirmed])
+        let secret = ChallengeSecret::new([0; 32]);
+        // Replaces the 403 of the other groups.
+        grouped(&[
+            Problem::address_unconfirmed(&secret),
+            Problem::CodeInvalid,
+            Problem::DistributionRequired,
+        ])
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Challenge {
     pub expires_at_s: i64,
     /// The language of the request.
     pub language: Language,
+    /// Whether the caller has shown the password of the address's account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_for_password: bool,
 }
 
 /// Failures of a notice.
@@ -170,6 +173,7 @@ mod tests {
             link_secret: Some("secret".to_owned()),
             expires_at_s: 1_795_960_000,
             language: Language::De,
+            is_for_password: false,
         });
 
         let json = serde_json::to_string(&message).unwrap();

@@ -470,6 +470,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
     (
         "Login",
         &[&[
+            "PutItem Challenges",
             "UpdateItem Challenges",
             "DeleteItem Challenges",
             "GetItem Identities",
@@ -489,6 +490,7 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
             "UpdateItem Receipts",
             "BatchGetItem Receipts",
             "SendMessage NotifyQueue",
+            "SendMessage Codes",
             "GetSecretValue of the distribution",
         ]],
     ),

@@ -36,10 +36,11 @@ fn challenge(email: &str) -> Challenge {
         link_secret: None,
         expires_at_s: (noon().now() + CODE_LIFETIME).as_second(),
         language: Language::En,
+        is_for_password: false,
     }
 }
 
-fn deps(aws: &Arc<FakeAws>) -> Deps {
+pub(crate) fn deps(aws: &Arc<FakeAws>) -> Deps {
     let clients = aws.clients();
     let sets = ConfigurationSets {
         unproven: "unproven".to_owned(),
@@ -58,7 +59,7 @@ fn deps(aws: &Arc<FakeAws>) -> Deps {
 }
 
 /// Delivers messages, and returns those that failed.
-async fn deliver(deps: &Deps, messages: &[&str]) -> Vec<String> {
+pub(crate) async fn deliver(deps: &Deps, messages: &[&str]) -> Vec<String> {
     let response: SqsEventResponse = handle(deps, queue_event(messages)).await;
     failed_messages(response)
 }

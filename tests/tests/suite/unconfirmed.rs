@@ -9,20 +9,21 @@ use curfew_tests::bundle::{event, json_of, problem_of};
 use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::races::clauses::{self, Clause};
-use curfew_tests::tables::{self, ACCOUNTS};
+use curfew_tests::tables::{self, ACCOUNTS, CHALLENGES};
 use curfew_tests::wire::{self, Call, CallResult};
 use domain::account::UNCONFIRMED_FOR;
 use domain::challenge::NewChallenge;
 use domain::recognition::recognized_until;
 use domain::session::Authenticated;
-use domain::{NoticeId, Purpose};
+use domain::{Budget, CounterKey, NoticeId, Purpose};
 use http_api::Reply;
 use jiff::SignedDuration;
 use runtime::lock;
-use serde_json::json;
-use store::{Store, WriteOutcome};
+use serde_json::{Value, json};
+use store::{Charge, Store, WriteOutcome};
 
-use crate::challenges::{ask, confirm, log_in_by_pass};
+use crate::challenges::{ask, confirm, log_in_by_pass, post};
+use crate::mails;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -84,7 +85,7 @@ async fn a_sign_in_and_a_session_say_that_the_address_is_to_be_confirmed_where_m
     let confirmed = app.bundle.log_in(OTHER_EMAIL, PASSWORD, None).await;
     assert_eq!(json_of(&confirmed)["account"]["confirm_address"], false);
 
-    app.bundle.login.notices = None;
+    app.bundle.login.codes = None;
     app.bundle.session.sends_mail = false;
     let signed_in = app.bundle.log_in(EMAIL, PASSWORD, None).await;
     assert_eq!(json_of(&signed_in)["account"]["confirm_address"], false);
@@ -264,18 +265,143 @@ async fn from_the_thirtieth_day_on_a_device_that_is_not_recognized_needs_a_code(
 async fn guesses_that_end_at_the_code_are_counted() {
     let app = unconfirmed().await;
     app.advance(UNCONFIRMED_FOR);
-    for _ in 0..10 {
+    let too_many = (429, "too-many-attempts".to_owned());
+    for attempt in 0..10 {
         let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
-        assert_eq!(problem_of(&refused), unconfirmed_problem());
+        if attempt < 3 {
+            assert_eq!(problem_of(&refused), unconfirmed_problem());
+        } else {
+            assert_eq!(problem_of(&refused), too_many);
+            assert_eq!(refused.headers["retry-after"], "1200", "of the mails");
+        }
     }
     let over_budget = app.bundle.log_in(EMAIL, PASSWORD, None).await;
-    assert_eq!(over_budget.status_code, 429);
+    assert_eq!(problem_of(&over_budget), too_many);
+    assert_eq!(over_budget.headers["retry-after"], "300", "of the attempts");
+}
+
+/// Uses up, as a stranger, the mails to the address and those of the network.
+async fn use_up_mails(app: &TestApp) {
+    let mut last = 0;
+    for number in 0..40 {
+        let other = format!("user{number}@example.com");
+        let email = if number < 4 { EMAIL } else { &other };
+        let asked = post(app, "/v1/passes", json!({ "email": email })).await;
+        last = asked.status_code;
+        assert!(number != 3 || last == 429, "the mailbox");
+    }
+    assert_eq!(last, 429, "the network");
+    drop(app.aws.take_queued());
+}
+
+/// Returns the function that mails, with the stack's budget used up and the mails to unproven
+/// addresses paused.
+async fn send_mail_used_up(app: &TestApp) -> send_mail::Deps {
+    let deps = send_mail::Deps {
+        unproven: Budget::new(1, SignedDuration::from_hours(24)),
+        clock: app.clock.clone(),
+        ..mails::deps(&app.aws)
+    };
+    let counter = CounterKey::new("unproven-mails", &[]);
+    let now = app.clock.now();
+    let charged = deps.store.charge(counter, &deps.unproven, now).await;
+    assert!(matches!(charged, Ok(Charge::Admitted(_))));
+    app.aws.intercept(|call| {
+        let is_paused = call.operation == "SendEmail" && call.body.contains("\"unproven\"");
+        if is_paused {
+            let paused = ServiceResponse::error(400, "SendingPausedException");
+            return Intercept::Replace(CallResult::Answered(paused));
+        }
+        Intercept::Make
+    });
+    deps
+}
+
+#[tokio::test]
+async fn a_stranger_who_uses_up_every_mail_does_not_stop_the_owner() {
+    let app = unconfirmed().await;
+    app.advance(UNCONFIRMED_FOR);
+    use_up_mails(&app).await;
+    let deps = send_mail_used_up(&app).await;
+
+    let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+
+    assert_eq!(problem_of(&refused), unconfirmed_problem());
+    let [message] = <[_; 1]>::try_from(app.aws.take_queued()).unwrap();
+    assert_eq!(message.queue, "codes");
+    assert!(mails::deliver(&deps, &[&message.body]).await.is_empty());
+    let [mail] = <[Value; 1]>::try_from(app.aws.take_mails()).unwrap();
+    assert_eq!(mail["ConfigurationSetName"], "proven");
+
+    let message: Value = serde_json::from_str(&message.body).unwrap();
+    let pass = json!({ "challenge": json_of(&refused)["challenge"], "code": message["code"] });
+    let body = json!({ "email": EMAIL, "password": PASSWORD, "pass": pass });
+    let signed_in = post(&app, "/v1/login", body.clone()).await;
+    assert_eq!(signed_in.status_code, 200);
+    assert!(is_confirmed(&app, &TestDevice::of(&signed_in)).await);
+    let again = post(&app, "/v1/login", body).await;
+    assert_eq!(problem_of(&again), code_invalid(), "it works once");
+}
+
+#[tokio::test]
+async fn a_pass_that_anyone_can_ask_for_is_mailed_as_to_an_unproven_address() {
+    let app = unconfirmed().await;
+    app.advance(UNCONFIRMED_FOR);
+    let deps = send_mail_used_up(&app).await;
+    let asked = post(&app, "/v1/passes", json!({ "email": EMAIL })).await;
+    assert_eq!(asked.status_code, 202);
+    let [message] = <[_; 1]>::try_from(app.aws.take_queued()).unwrap();
+    assert_eq!(mails::deliver(&deps, &[&message.body]).await, ["0"]);
+    assert!(app.aws.take_mails().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_password_mails_nothing_and_uses_up_no_mail_of_the_owner() {
+    let app = unconfirmed().await;
+    app.advance(UNCONFIRMED_FOR);
+    for _ in 0..4 {
+        let wrong = app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
+        let unknown = app.bundle.log_in(OTHER_EMAIL, PASSWORD, None).await;
+        assert_eq!(problem_of(&wrong), (401, "credentials-invalid".to_owned()));
+        assert_eq!(json_of(&wrong), json_of(&unknown));
+    }
+    assert!(app.aws.take_queued().is_empty());
+    assert!(app.aws.rows(CHALLENGES).is_empty());
+    let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(problem_of(&refused), unconfirmed_problem());
+}
+
+#[tokio::test]
+async fn an_address_that_no_mail_can_reach_needs_no_code_and_is_never_locked() {
+    let mut app = unconfirmed().await;
+    let address = "jos\u{e9}@example.com";
+    give_account(&app, address).await;
+    give_account(&app, OTHER_EMAIL).await;
+    let budget = app.bundle.login.budgets.address;
+    app.bundle.login.budgets.address = budget.with_in_a_row(3, None);
+    app.advance(UNCONFIRMED_FOR);
+    let signed_in = app.bundle.log_in(address, PASSWORD, None).await;
+    assert_eq!(json_of(&signed_in)["account"]["confirm_address"], false);
+
+    for email in [address, OTHER_EMAIL] {
+        for _ in 0..3 {
+            let wrong = app.bundle.log_in(email, "wrong", None).await;
+            assert_eq!(wrong.status_code, 401);
+        }
+        let refused = app.bundle.log_in(email, PASSWORD, None).await;
+        assert_eq!(refused.status_code, 429);
+    }
+    app.advance(SignedDuration::from_hours(1));
+    let signed_in = app.bundle.log_in(address, PASSWORD, None).await;
+    assert_eq!(signed_in.status_code, 200);
+    let refused = app.bundle.log_in(OTHER_EMAIL, PASSWORD, None).await;
+    assert_eq!(refused.status_code, 429, "mail can reach it");
 }
 
 #[tokio::test]
 async fn without_mail_an_old_account_signs_in_as_before() {
     let mut app = unconfirmed().await;
-    app.bundle.login.notices = None;
+    app.bundle.login.codes = None;
     app.advance(UNCONFIRMED_FOR * 2);
     let _device = app.sign_in(None).await;
 }

@@ -255,6 +255,7 @@ export default {
   "pass.title": "Mit einem Code anmelden",
   "pass.without": "Ohne Code anmelden",
   "pass.lead": "Wenn andere es zu oft versucht haben, gibt dir ein Code per E-Mail fünf eigene Versuche. Dein Passwort brauchst du trotzdem.",
+  "pass.unconfirmed": "Diese Adresse hat noch niemand bestätigt. Der Code aus der Mail bestätigt sie und meldet dich an. Dein Passwort brauchst du trotzdem.",
   "address.ask": "Noch hat niemand {email} bestätigt. So bekommst du keine Nachrichten und könntest das Konto nicht wiederherstellen.",
   "address.to_confirm": "Adresse bestätigen",
   "address.title": "Bestätige deine Adresse",
@@ -263,5 +264,4 @@ export default {
   "address.submit": "Bestätigen",
   "address.busy": "Wird bestätigt…",
   "address.done": "Die Adresse ist bestätigt.",
-  "problem.address-unconfirmed": "Bestätige zuerst deine Adresse: Wähle „Kommst du nicht hinein?“ und melde dich mit dem Code aus der Mail an.",
 };

@@ -249,6 +249,7 @@ export default {
   "pass.title": "Sign in with a code",
   "pass.without": "Sign in without a code",
   "pass.lead": "If others have tried too often, a code by mail gives you five tries of your own. You need your password, too.",
+  "pass.unconfirmed": "Nobody has confirmed this address yet. The code in the mail confirms it and signs you in. You need your password, too.",
   "address.ask": "{email} is not confirmed yet. Until it is, we can't warn you by mail, and you can't recover the account.",
   "address.to_confirm": "Confirm the address",
   "address.title": "Confirm your address",
@@ -257,5 +258,4 @@ export default {
   "address.submit": "Confirm",
   "address.busy": "Confirming…",
   "address.done": "The address is confirmed.",
-  "problem.address-unconfirmed": "Confirm your address first: choose “Can't get in?”, and sign in with the code in the mail.",
 };

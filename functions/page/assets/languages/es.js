@@ -262,6 +262,7 @@ export default {
   "pass.title": "Inicia sesión con un código",
   "pass.without": "Iniciar sesión sin código",
   "pass.lead": "Si otros lo intentaron demasiadas veces, un código por correo te da cinco intentos propios. También necesitas tu contraseña.",
+  "pass.unconfirmed": "Nadie ha confirmado aún esta dirección. El código del correo la confirma e inicia tu sesión. También necesitas tu contraseña.",
   "address.ask": "Nadie ha confirmado {email} todavía: no recibes avisos y no podrías recuperar la cuenta.",
   "address.to_confirm": "Confirmar la dirección",
   "address.title": "Confirma tu dirección",
@@ -270,5 +271,4 @@ export default {
   "address.submit": "Confirmar",
   "address.busy": "Confirmando…",
   "address.done": "La dirección está confirmada.",
-  "problem.address-unconfirmed": "Confirma antes tu dirección: elige «¿No puedes entrar?» e inicia sesión con el código del correo.",
 };

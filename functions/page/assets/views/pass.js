@@ -16,7 +16,7 @@ export function pass(app) {
   return html`
     <div class="narrow" key="pass">
       <h1 tabindex="-1">${app.say("pass.title")}</h1>
-      <p class="lead">${app.say("pass.lead")}</p>
+      <p class="lead">${app.say(asked?.isUnconfirmed ? "pass.unconfirmed" : "pass.lead")}</p>
       ${asked === null ? addressForm(app, "pass", (email) => app.curfew.requestPass({ email })) : proof(app, asked)}
       <p class="aside"><a href="#/">${app.say("pass.without")}</a></p>
     </div>

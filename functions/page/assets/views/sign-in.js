@@ -1,4 +1,5 @@
 /** Sign in. */
+import { remember } from "../codes.js";
 import { html } from "../html.js";
 import { sign } from "../icons.js";
 import { field, formFault, submit, submitButton } from "./form.js";
@@ -8,7 +9,17 @@ import { field, formFault, submit, submitButton } from "./form.js";
 /** @param {App} app */
 export function signIn(app) {
   const send = submit(app, async ({ email, password }) => {
-    await enter(app, email, password);
+    try {
+      await enter(app, email, password);
+    } catch (error) {
+      const { challenge } = /** @type {import("../curfew.js").CurfewError} */ (error);
+      if (!challenge) {
+        throw error;
+      }
+      // The code was mailed. The view of the pass has its field.
+      remember({ purpose: "pass", email, challenge, isUnconfirmed: true });
+      location.hash = "#/pass";
+    }
   });
   return html`
     <div class="narrow" key="sign-in">

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::Secret;
 use crate::answer::{Answer, NoAnswer};
 
 /// A failed request of the device.
@@ -10,6 +11,8 @@ pub struct Error {
     /// The problem's name, such as `credentials-invalid`, when the API answered
     /// with one.
     pub problem: Option<String>,
+    /// With `address-unconfirmed`, the challenge of the pass whose code was mailed.
+    pub challenge: Option<Secret>,
     /// The cause, for people.
     pub detail: String,
 }
@@ -26,6 +29,7 @@ impl Error {
     pub(crate) fn new(detail: impl Into<String>) -> Self {
         Self {
             problem: None,
+            challenge: None,
             detail: detail.into(),
         }
     }
@@ -46,6 +50,7 @@ impl From<&Answer> for Error {
     fn from(answer: &Answer) -> Self {
         Self {
             problem: answer.problem().map(str::to_owned),
+            challenge: answer.member("/challenge").map(Secret::new),
             detail: answer.message(),
         }
     }

@@ -129,7 +129,9 @@ impl Adapter {
                 members.insert("ok".into(), true.into());
                 Value::Object(members)
             }
-            Err(Error { problem, detail }) => {
+            Err(Error {
+                problem, detail, ..
+            }) => {
                 json!({ "id": id, "ok": false, "problem": problem, "detail": detail })
             }
         };
@@ -247,6 +249,7 @@ fn unconfigured() -> Error {
 fn failure(detail: impl ToString) -> Error {
     Error {
         problem: None,
+        challenge: None,
         detail: detail.to_string(),
     }
 }
