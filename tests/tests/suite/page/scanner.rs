@@ -160,7 +160,8 @@ async fn a_scanner_that_opens_and_renders_every_link_of_every_mail_changes_nothi
     let pressed = lea.api.post("/v1/notices/actions", &press).await;
     let _ = pressed.done(200);
     let listed = laptop.get("/v1/messages").await.done(200);
-    assert_eq!(listed["messages"][0]["answer"], "mine", "{listed}");
+    let mut messages = listed["messages"].as_array().unwrap().iter();
+    assert!(messages.any(|one| one["answer"] == "mine"), "{listed}");
     let recover = json!({ "link": link_of("#/recover/"), "password": noa.password });
     let recovered = lea.api.post("/v1/password-resets/confirmations", &recover);
     let _ = recovered.await.done(200);
