@@ -151,9 +151,10 @@ async fn measure(builder: &Builder, case: &Case) -> Result<Figures> {
     environment(&mut command);
     command.env("AWS_ENDPOINT_URL", &services.url);
     if case.sends_mail {
-        let queue = "https://sqs.eu-central-1.amazonaws.com/1/codes";
-        command.env("CODES_QUEUE_URL", queue);
-        command.env("NOTIFY_QUEUE_URL", queue);
+        let queue = "https://sqs.eu-central-1.amazonaws.com/1/mails";
+        for name in ["CODES", "CONFIRMATIONS", "NOTIFY"] {
+            command.env(format!("{name}_QUEUE_URL"), queue);
+        }
     }
     let log = folder().join("enumeration.log");
     let mut function = Function::start(command, None, &log).await?;
@@ -176,7 +177,8 @@ async fn measure(builder: &Builder, case: &Case) -> Result<Figures> {
     }
     function.end().await?;
     statuses.dedup();
-    ensure!(statuses.len() == 1, "statuses that tell: {statuses:?}");
+    ensure!(statuses.len() == 1, "statuses that differ: {statuses:?}");
+    ensure!(statuses[0] != 400, "the request is not well-formed");
     let [known, unknown] = times;
     Ok(Figures {
         path: case.path,
