@@ -276,7 +276,7 @@ async fn sign_in(
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
         if !is_recognized && account.needs_code(deps.sends_mail(), now) {
-            return Err(ask_for_code(deps, request, &account, &attempt, now).await?);
+            return Err(ask_for_code(deps, request, &account, &attempt, now).await);
         }
         charges.take_pass().await?;
         let device = keys.identify(&account, devices, now, runtime::random());
@@ -305,16 +305,18 @@ async fn sign_in(
 }
 
 /// Mails a pass to an unconfirmed address whose password was right, and returns the problem
-/// with its challenge.
+/// with its challenge, or the one that kept the mail from being sent.
 async fn ask_for_code(
     deps: &Deps,
     request: &Request,
     account: &Account,
     attempt: &Attempt,
     now: Timestamp,
-) -> Result<Problem, Problem> {
+) -> Problem {
     request.note_outcome("address-unconfirmed");
-    let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
+    let Some(codes) = &deps.codes else {
+        return Problem::MailUnavailable;
+    };
     let random = ChallengeRandom {
         secret: runtime::random(),
         code: runtime::random(),
@@ -322,8 +324,10 @@ async fn ask_for_code(
     };
     let to = (account.id, attempt.email.clone());
     let sending = codes.send_pass(&deps.store, request, to, now, random);
-    let secret = Box::pin(sending).await?;
-    Ok(Problem::address_unconfirmed(&secret))
+    match Box::pin(sending).await {
+        Ok(secret) => Problem::address_unconfirmed(&secret),
+        Err(problem) => problem,
+    }
 }
 
 /// Confirms the address of an account that was signed in to with a code to it. An error is

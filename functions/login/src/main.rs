@@ -1,5 +1,6 @@
 //! Wiring of the `login` function.
 
+use std::cell::LazyCell;
 use std::sync::Mutex;
 
 use codes::Codes;
@@ -24,9 +25,11 @@ fn deps() -> Result<Deps, Error> {
         ..Tables::default()
     };
     let clients = Clients::from_environment()?;
+    // One client for both queues, and none where no mail is sent.
+    let sqs = LazyCell::new(|| clients.sqs());
     let queue = |name| {
         let url = runtime::optional(name)?;
-        Some(MailQueue::new(clients.sqs(), url))
+        Some(MailQueue::new(sqs.clone(), url))
     };
     let budgets = runtime::sign_in_budgets()?;
     let uncounted = budgets.uncounted.clone();
