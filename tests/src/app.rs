@@ -121,6 +121,16 @@ impl TestApp {
         self.bundle.login.notices = Some(notices);
         self.bundle.session.sends_mail = true;
         let (login, register, others) = (codes(), codes(), codes());
+        let policies = [
+            &mut self.bundle.verify.policy,
+            &mut self.bundle.sign_out_device.policy,
+            &mut self.bundle.sign_out_all.policy,
+            &mut self.bundle.change_password.policy,
+        ];
+        for policy in policies {
+            policy.sends_mail = true;
+        }
+        self.bundle.verify.codes = codes();
         self.bundle.login.codes = login;
         self.bundle.register.codes = register;
         self.bundle.request_codes.codes = others;

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
+use domain::verification::{MOST_UNPROVEN_ACTS, VerificationPolicy};
 use domain::{DeviceId, Limits, NewChallenge, SignInBudgets};
 use http_api::{Event, OriginPolicy, Reply};
 use runtime::Clock;
@@ -20,6 +21,12 @@ pub const CHEAP: Params = Params {
     m_kib: 8,
     t: 1,
     p: 1,
+};
+
+/// What a deployment without mail asks for before a session ends others.
+pub const POLICY: VerificationPolicy = VerificationPolicy {
+    sends_mail: false,
+    most_unproven: MOST_UNPROVEN_ACTS,
 };
 
 /// The issuer of introspection and of the events.
@@ -59,6 +66,8 @@ pub struct Bundle {
     pub sign_out_all: sign_out_all::Deps,
     /// `PUT /v1/password`.
     pub change_password: change_password::Deps,
+    /// `POST /v1/verification-codes` and `POST /v1/verifications`.
+    pub verify: verify::Deps,
     /// The authorizer.
     pub authorizer: authorizer::Deps,
     /// `GET /v1/sign-outs/{sign_out_id}` and its acknowledgement.
@@ -110,9 +119,10 @@ impl Bundle {
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
-            sign_out_device: deps!(sign_out_device, limits: limits),
-            sign_out_all: deps!(sign_out_all, limits: limits),
-            change_password: deps!(change_password, limits: limits, rules: rules, hasher: hasher()),
+            sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
+            sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
+            verify: deps!(verify, limits: limits, policy: POLICY, codes: None, hasher: hasher()),
+            change_password: deps!(change_password, limits: limits, policy: POLICY, rules: rules, hasher: hasher()),
             authorizer: authorizer::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),
                 ..deps!(authorizer, limits: limits)
@@ -163,6 +173,9 @@ impl Bundle {
                 }
                 "POST /v1/sign-out-all" => sign_out_all::handle(&self.sign_out_all, event).await,
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
+                "POST /v1/verification-codes" | "POST /v1/verifications" => {
+                    verify::handle(&self.verify, event).await
+                }
                 "POST /v1/socket-tickets" => {
                     socket_tickets::handle(&self.socket_tickets, event).await
                 }
@@ -278,6 +291,13 @@ impl Bundle {
         });
         let path = "/v1/password-resets/confirmations";
         self.send(event("POST", path, None, Some(&body))).await
+    }
+
+    /// Verifies a session by the account's password.
+    pub async fn verify(&self, token: &str, password: &str) -> Reply {
+        let body = json!({ "password": password });
+        self.send(event("POST", "/v1/verifications", Some(token), Some(&body)))
+            .await
     }
 
     /// Changes the password.

@@ -380,7 +380,8 @@ fn row(
         last_epoch: epoch,
         first_signed_in_at: now,
         signed_in_at: now,
-        verified_at: now,
+        previous_token: None,
+        verified_at: Some(now),
         last_active_at: now,
         expires_at: Limits::default().expires_at(now),
         state: DeviceState::SignedIn,
@@ -389,5 +390,6 @@ fn row(
         recognized_until: None,
         notice_session: session,
         ending_acts: domain::device::EndingActs::default(),
+        unproven_acts: domain::device::UnprovenActs::default(),
     }
 }

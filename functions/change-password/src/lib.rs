@@ -8,18 +8,18 @@
 
 use std::sync::Mutex;
 
-use domain::password::{Hasher, Password, PasswordCheck, PasswordRules, StoredHash};
+use domain::password::{Hasher, Password, PasswordCheck, PasswordRules};
 use domain::session::Authenticated;
-use domain::sign_in_budgets::WRONG_PROOFS;
-use domain::{CounterKey, EmailAddress, Limits, Reason, SignOut, Timestamp};
+use domain::verification::{Proof, VerificationPolicy, is_enough};
+use domain::{EmailAddress, Limits, Reason, SignOut, Timestamp};
 use http_api::{
     Answer, BodyProblems, CurrentPasswordWrong, Event, NewPasswordProblems, OriginPolicy,
-    PasswordReason, Problem, RateLimited, Reply, Request, RequestProblems, SignOutAnswer,
-    TokenProblems, WRITE_ATTEMPTS, authenticate, may_end_others, serve,
+    PasswordReason, Problem, Proving, RateLimited, Reply, Request, RequestProblems, SignOutAnswer,
+    VerifiedTokenProblems, WRITE_ATTEMPTS, authenticate, may_end_others, require_verified, serve,
 };
 use runtime::Clock;
 use serde::Deserialize;
-use store::{Charge, Charged, Store, StoreError, WriteOutcome};
+use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
+    pub policy: VerificationPolicy,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     pub rules: PasswordRules,
@@ -77,28 +78,42 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The password is changed, and the sessions have ended.",
             body = SignOutAnswer, example = json!(SignOutAnswer::example("others"))),
-        RequestProblems, TokenProblems, BodyProblems, CurrentPasswordWrong, NewPasswordProblems,
+        RequestProblems, VerifiedTokenProblems, BodyProblems, CurrentPasswordWrong, NewPasswordProblems,
         RateLimited,
     ),
 )]
 async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let mut counted = None;
+    let proving = Proving {
+        store: &deps.store,
+        limits: &deps.limits,
+        request,
+        now,
+        random: runtime::random(),
+    };
     for _ in 0..WRITE_ATTEMPTS {
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let body: ChangePassword = request.json()?;
         if body.keep_current {
+            require_proof(deps, &caller, now)?;
             may_end_others(&caller, now)?;
         }
         let current = Password::parse(&body.current_password)
             .map_err(|error| Problem::invalid("current_password", error.to_string()))?;
         let attempt = match counted.take() {
             Some(attempt) => attempt,
-            None => count(deps, request, &caller, now).await?,
+            None => proving.count(&caller).await?,
         };
         if !is_current(deps, &current, &caller) {
-            return Err(refuse(deps, request, &caller, &attempt, now).await?);
+            request.note_outcome("wrong-password");
+            let wrong = Problem::CurrentPasswordWrong;
+            return Err(proving.refuse(&caller, &attempt, wrong).await?);
         }
-        let new_hash = hash_new(deps, &caller, &body, &attempt).await?;
+        // Without the current password a caller learns nothing about a new one, and causes
+        // one hash alone.
+        proving.give_back(&attempt).await;
+        let new = accept(deps, &body, &caller.account.email)?;
+        let new_hash = runtime::lock(&deps.hasher).hash(&new, runtime::random());
         counted = Some(attempt);
         let reason = Reason::PasswordChanged;
         let sign_out = SignOut::of_all(&caller, body.keep_current, reason, now, runtime::random());
@@ -113,56 +128,17 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     Err(StoreError::Contended.into())
 }
 
-/// Counts the attempt of the session, before its password is hashed.
-async fn count(
-    deps: &Deps,
-    request: &Request,
-    caller: &Authenticated,
-    now: Timestamp,
-) -> Result<Charged, Problem> {
-    let counter = CounterKey::proofs_of(caller.device.session);
-    match deps.store.charge(counter, &WRONG_PROOFS, now).await? {
-        Charge::Admitted(attempt) => Ok(attempt),
-        Charge::Refused(wait) => Err(Problem::too_many_attempts(wait)),
-        Charge::Spent => Err(end_session(deps, request, caller, now).await?),
-    }
-}
-
-/// Returns the problem of a wrong password. The last one that is allowed in a row ends the
-/// session.
-async fn refuse(
-    deps: &Deps,
-    request: &Request,
-    caller: &Authenticated,
-    attempt: &Charged,
-    now: Timestamp,
-) -> Result<Problem, Problem> {
-    request.note_outcome("wrong-password");
-    let is_last = WRONG_PROOFS
-        .in_a_row
-        .is_some_and(|limit| attempt.in_a_row.count >= limit.most);
-    if is_last {
-        return end_session(deps, request, caller, now).await;
-    }
-    Ok(Problem::CurrentPasswordWrong)
-}
-
-/// Ends the caller's session, and returns the problem that says so.
-async fn end_session(
-    deps: &Deps,
-    request: &Request,
-    caller: &Authenticated,
-    now: Timestamp,
-) -> Result<Problem, Problem> {
-    let sign_out = SignOut::of_guesser(caller, now, runtime::random());
-    let ended = deps.store.sign_out_this(caller, &sign_out, &deps.limits);
-    match ended.await? {
-        WriteOutcome::Done => Ok(Problem::signed_out(&sign_out.end_info(), caller.device.id)),
-        // Its session has ended by another way, which says how.
-        WriteOutcome::Stale => {
-            authenticate(&deps.store, request, &deps.limits, now).await?;
-            Err(StoreError::Contended.into())
+/// Requires what ending others takes. The current password, which every change has, is a proof
+/// of its own for most sessions.
+fn require_proof(deps: &Deps, caller: &Authenticated, now: Timestamp) -> Result<(), Problem> {
+    let required = require_verified(deps.policy, caller, &deps.limits, now);
+    match required {
+        Err(Problem::VerificationRequired { methods, .. })
+            if is_enough(methods, &[Proof::Password]) =>
+        {
+            Ok(())
         }
+        other => other,
     }
 }
 
@@ -170,21 +146,6 @@ fn is_current(deps: &Deps, current: &Password, caller: &Authenticated) -> bool {
     let stored = Some(&caller.account.password_hash);
     let check = runtime::lock(&deps.hasher).verify(current, stored);
     matches!(check, PasswordCheck::Match { .. })
-}
-
-/// Judges and hashes the new password, and gives the attempt back. Without the current
-/// password a caller learns nothing about a new one, and causes one hash alone.
-async fn hash_new(
-    deps: &Deps,
-    caller: &Authenticated,
-    body: &ChangePassword,
-    attempt: &Charged,
-) -> Result<StoredHash, Problem> {
-    if let Err(error) = deps.store.give_back(attempt).await {
-        tracing::warn!(cause = error.chain(), "charge not given back");
-    }
-    let new = accept(deps, body, &caller.account.email)?;
-    Ok(runtime::lock(&deps.hasher).hash(&new, runtime::random()))
 }
 
 /// Returns the new password, if it differs from the current one and keeps the rules.

@@ -22,6 +22,7 @@ fn deps() -> Result<Deps, Error> {
     Ok(Deps {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
         limits: runtime::limits()?,
+        policy: runtime::verification_policy()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         rules: runtime::password_rules()?,

@@ -170,7 +170,7 @@ impl Active {
             iss: issuer,
             iat: device.signed_in_at.as_second(),
             exp: device.expires_at.as_second(),
-            auth_time: device.verified_at.as_second(),
+            auth_time: device.authenticated_at().as_second(),
             device_id: device.id.to_string(),
             session_id: device.session.to_string(),
             epoch: device.epoch.0,

@@ -21,7 +21,8 @@ use std::sync::Mutex;
 use codes::Codes;
 use domain::challenge::ChallengeRandom;
 use domain::password::Hasher;
-use domain::{Account, AccountId, DeviceType, Limits, SignInBudgets, Timestamp};
+use domain::verification::is_proven_by_sign_in;
+use domain::{Account, AccountId, ChallengeSecret, DeviceType, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
     AddressUnconfirmed, Answer, BodyProblems, CredentialsInvalid, Event, IamProblems, Object,
@@ -40,7 +41,7 @@ pub use logged_in::LoggedIn;
 use attempt::Attempt;
 use charges::Charges;
 use logged_in::answer;
-use new_session::NewSession;
+use new_session::{NewSession, Trust};
 use page::end_earlier;
 use verify::{Verified, require_enabled};
 use write::write;
@@ -276,11 +277,19 @@ async fn sign_in(
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
         if !is_recognized && account.needs_code(deps.sends_mail(), now) {
-            return Err(ask_for_code(deps, request, &account, &attempt, now).await);
+            return Err(ask_to_confirm(deps, request, &account, &attempt, now).await);
+        }
+        let is_verified = is_proven_by_sign_in(&account, is_recognized, deps.sends_mail());
+        if attempt.ends_others && !is_verified {
+            return Err(ask_for_pass(deps, request, &account, &attempt, now).await);
         }
         charges.take_pass().await?;
         let device = keys.identify(&account, devices, now, runtime::random());
-        let begin = (&account, device, is_recognized);
+        let trust = Trust {
+            is_recognized,
+            is_verified,
+        };
+        let begin = (&account, device, trust);
         let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
         if attempt.ends_others {
             session.end_others(&account, now);
@@ -306,7 +315,7 @@ async fn sign_in(
 
 /// Mails a pass to an unconfirmed address whose password was right, and returns the problem
 /// with its challenge, or the one that kept the mail from being sent.
-async fn ask_for_code(
+async fn ask_to_confirm(
     deps: &Deps,
     request: &Request,
     account: &Account,
@@ -314,9 +323,31 @@ async fn ask_for_code(
     now: Timestamp,
 ) -> Problem {
     request.note_outcome("address-unconfirmed");
-    let Some(codes) = &deps.codes else {
-        return Problem::MailUnavailable;
-    };
+    let sent = send_pass(deps, request, account, attempt, now).await;
+    sent.map_or_else(|problem| problem, |it| Problem::address_unconfirmed(&it))
+}
+
+/// The same for a sign-in that signs others out from a device that is not recognized.
+async fn ask_for_pass(
+    deps: &Deps,
+    request: &Request,
+    account: &Account,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Problem {
+    request.note_outcome("verification-required");
+    let sent = send_pass(deps, request, account, attempt, now).await;
+    sent.map_or_else(|problem| problem, |it| Problem::pass_required(&it))
+}
+
+async fn send_pass(
+    deps: &Deps,
+    request: &Request,
+    account: &Account,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Result<ChallengeSecret, Problem> {
+    let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
     let random = ChallengeRandom {
         secret: runtime::random(),
         code: runtime::random(),
@@ -324,10 +355,7 @@ async fn ask_for_code(
     };
     let to = (account.id, attempt.email.clone());
     let sending = codes.send_pass(&deps.store, request, to, now, random);
-    match Box::pin(sending).await {
-        Ok(secret) => Problem::address_unconfirmed(&secret),
-        Err(problem) => problem,
-    }
+    Box::pin(sending).await
 }
 
 /// Confirms the address of an account that was signed in to with a code to it. An error is

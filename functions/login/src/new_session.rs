@@ -1,7 +1,7 @@
 //! The new session: its row and its secrets.
 
 use device_info::{ClientHints, ReportedInfo};
-use domain::device::EndingActs;
+use domain::device::{EndingActs, UnprovenActs};
 use domain::recognition::recognized_until;
 use domain::{
     Account, Device, DeviceInfo, DeviceState, Limits, SessionId, SignOut, Timestamp, Token,
@@ -11,6 +11,15 @@ use zeroize::Zeroizing;
 
 use crate::attempt::Attempt;
 use crate::page::EndedEarlier;
+
+/// What a sign-in has proven.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trust {
+    /// Whether its device is recognized.
+    pub(crate) is_recognized: bool,
+    /// Whether it counts as a verification.
+    pub(crate) is_verified: bool,
+}
 
 /// A new session: the row to write, and the secrets to show.
 pub(crate) struct NewSession {
@@ -25,12 +34,12 @@ pub(crate) struct NewSession {
 }
 
 impl NewSession {
-    /// Creates a session for a device of the account, which is recognized or not.
+    /// Creates a session for a device of the account.
     pub(crate) fn new(
         limits: &Limits,
         request: &Request,
         attempt: &Attempt,
-        (account, Identified { key, before }, is_recognized): (&Account, Identified<'_>, bool),
+        (account, Identified { key, before }, trust): (&Account, Identified<'_>, Trust),
         now: Timestamp,
     ) -> Self {
         let token = Token::new(account.id, key.device_in(account.id), runtime::random());
@@ -52,14 +61,16 @@ impl NewSession {
             last_epoch: account.epoch,
             first_signed_in_at: first_sign_in(before.as_ref(), now),
             signed_in_at: now,
-            recognized_until: is_recognized.then(|| recognized_until(now)),
-            verified_at: now,
+            recognized_until: trust.is_recognized.then(|| recognized_until(now)),
+            previous_token: None,
+            verified_at: trust.is_verified.then_some(now),
             last_active_at: now,
             expires_at: limits.expires_at(now),
             state: DeviceState::SignedIn,
             seen_at: None,
             notified_at: None,
             ending_acts: EndingActs::default(),
+            unproven_acts: UnprovenActs::default(),
         };
         if let Some(before) = &before
             && row.was_known(Some(before))

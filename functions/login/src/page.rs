@@ -59,7 +59,12 @@ pub(crate) async fn end_earlier(
                     None => return Ok(None),
                 }
             }
-            Err(AuthError::Unknown | AuthError::Expired | AuthError::AccountDisabled) => {
+            Err(
+                AuthError::Unknown
+                | AuthError::Expired
+                | AuthError::AccountDisabled
+                | AuthError::Superseded,
+            ) => {
                 return Ok(None);
             }
         };

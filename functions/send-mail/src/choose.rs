@@ -19,6 +19,8 @@ pub enum Mail {
     PasswordReset { code: String, link: String },
     /// The code that gives a few tries to sign in.
     Pass { code: String, link: String },
+    /// The code for a verification. It has no link: only the session that asked can use it.
+    Verification { code: String },
     /// A recovery or a sign-in was asked for, and there is no such account.
     NoAccount { link: String },
     /// A device that was not known signed in. If the link of the notice has expired, the
@@ -65,6 +67,7 @@ impl Mail {
             Self::AddressTaken { .. } => "address-taken",
             Self::PasswordReset { .. } => "password-reset",
             Self::Pass { .. } => "pass",
+            Self::Verification { .. } => "verification",
             Self::NoAccount { .. } => "no-account",
             Self::SignedIn { .. } => "signed-in",
             Self::SignedOut { .. } => "signed-out",
@@ -80,7 +83,10 @@ impl Mail {
     pub fn has_code(&self) -> bool {
         matches!(
             self,
-            Self::ConfirmAddress { .. } | Self::PasswordReset { .. } | Self::Pass { .. }
+            Self::ConfirmAddress { .. }
+                | Self::PasswordReset { .. }
+                | Self::Pass { .. }
+                | Self::Verification { .. }
         )
     }
 }
@@ -101,7 +107,8 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
     match message {
         Message::ConfirmAddress(challenge)
         | Message::PasswordReset(challenge)
-        | Message::Pass(challenge) => of_challenge(deps, message, challenge).await,
+        | Message::Pass(challenge)
+        | Message::Verification(challenge) => of_challenge(deps, message, challenge).await,
         Message::Notice(notice) => of_notice(&deps.page_url, notice, deps.clock.now()),
     }
 }
@@ -171,9 +178,14 @@ async fn of_challenge(
             link: link(page, "pass", challenge),
             code,
         },
-        (Message::PasswordReset(_) | Message::Pass(_) | Message::Notice(_), _) => {
-            Mail::NoAccount { link: page.clone() }
-        }
+        (Message::Verification(_), Owner::Confirmed) => Mail::Verification { code },
+        (
+            Message::PasswordReset(_)
+            | Message::Pass(_)
+            | Message::Verification(_)
+            | Message::Notice(_),
+            _,
+        ) => Mail::NoAccount { link: page.clone() },
     };
     let addressee = Addressee {
         email,

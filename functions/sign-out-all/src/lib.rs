@@ -6,11 +6,12 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+use domain::verification::VerificationPolicy;
 use domain::{Limits, Reason, SignOut, Timestamp};
 use http_api::{
     Answer, BodyProblems, Event, OriginPolicy, Problem, RateLimited, Reply, Request,
-    RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS, authenticate, may_end_others,
-    serve,
+    RequestProblems, SignOutAnswer, VerifiedTokenProblems, WRITE_ATTEMPTS, authenticate,
+    may_end_others, require_verified, serve,
 };
 use runtime::Clock;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use utoipa::{OpenApi, ToSchema};
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
+    pub policy: VerificationPolicy,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
 }
@@ -75,7 +77,7 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     responses(
         (status = 200, description = "The devices are signed out.", body = SignOutAnswer,
             example = json!(SignOutAnswer::example("others"))),
-        RequestProblems, TokenProblems, BodyProblems, RateLimited,
+        RequestProblems, VerifiedTokenProblems, BodyProblems, RateLimited,
     ),
 )]
 async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
@@ -84,6 +86,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let SignOutAll { scope } = request.json()?;
         let keep_caller = scope == AllScope::Others;
         if keep_caller {
+            require_verified(deps.policy, &caller, &deps.limits, now)?;
             may_end_others(&caller, now)?;
         }
         let reason = Reason::SignedOut;

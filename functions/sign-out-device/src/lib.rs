@@ -6,23 +6,38 @@
 )]
 
 use domain::session::{Authenticated, SessionStatus, session_status};
-use domain::{Device, DeviceId, EndInfo, Limits, SignOut, Timestamp};
+use domain::verification::VerificationPolicy;
+use domain::{Device, DeviceId, DeviceKey, EndInfo, Limits, SignOut, Timestamp};
 use http_api::{
-    Answer, BodyProblems, DeviceNotFound, Event, OriginPolicy, Problem, RateLimited, Reply,
-    Request, RequestProblems, SignOutAnswer, TokenProblems, WRITE_ATTEMPTS,
-    authenticate_with_device, may_end_others, serve,
+    Answer, BodyProblems, DeviceKeys, DeviceNotFound, Event, OriginPolicy, Problem, RateLimited,
+    Reply, Request, RequestProblems, SignOutAnswer, Transport, VerifiedTokenProblems,
+    WRITE_ATTEMPTS, authenticate_with_device, may_end_others, require_verified, serve,
 };
 use runtime::Clock;
-use store::{Store, StoreError, WriteOutcome};
-use utoipa::OpenApi;
+use serde::Deserialize;
+use store::{CountedAct, Store, StoreError, WriteOutcome};
+use utoipa::{OpenApi, ToSchema};
+use zeroize::Zeroizing;
 
 /// Reads accounts; writes devices and receipts.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
+    pub policy: VerificationPolicy,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
+}
+
+/// The body of the request, which may be missing.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct SignOutDevice {
+    /// The device key of the caller. With it, a recognized device signs out up to three devices
+    /// a day without a verification. A page's keys come in a cookie.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[0-9]{13}_[A-Za-z0-9_-]{43}$")]
+    pub device_key: Option<Zeroizing<String>>,
 }
 
 /// The function's part of the `OpenAPI` document.
@@ -43,13 +58,14 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 #[utoipa::path(
     post, path = "/v1/devices/{device_id}/sign-out", operation_id = "signOutDevice",
     tag = "sign-outs",
+    request_body(content = Option<SignOutDevice>, example = json!({})),
     params(("device_id" = String, Path, description = "The `id` of a device of the account.", format = Uuid)),
     security(("bearer" = []), ("cookie" = [])),
     responses(
         (status = 200, description = "The device is signed out. For a device that was signed out before, \
                 this is that earlier sign-out.",
             body = SignOutAnswer, example = json!(SignOutAnswer::example("device"))),
-        RequestProblems, TokenProblems, BodyProblems, DeviceNotFound, RateLimited,
+        RequestProblems, VerifiedTokenProblems, BodyProblems, DeviceNotFound, RateLimited,
     ),
 )]
 async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
@@ -61,7 +77,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
     for _ in 0..WRITE_ATTEMPTS {
         let (caller, target) =
             authenticate_with_device(store, request, wanted, limits, now).await?;
-        request.no_body()?;
+        let body: SignOutDevice = request.optional_json()?;
         let target = target.ok_or(Problem::DeviceNotFound)?;
         if let Some(ended) = earlier_end(deps, &caller, &target, now).await? {
             return Ok(Answer::json(200, &SignOutAnswer::of(&ended)));
@@ -70,9 +86,10 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let written = if target.id == caller.device.id {
             store.sign_out_this(&caller, &sign_out, limits).await?
         } else {
+            let counted = admit(deps, request, &body, &caller, now)?;
             may_end_others(&caller, now)?;
             store
-                .sign_out_device(&caller, &target, &sign_out, limits)
+                .sign_out_device(&caller, &target, &sign_out, counted, limits)
                 .await?
         };
         if written == WriteOutcome::Done {
@@ -80,6 +97,43 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Decides how the sign-out of another device is counted: with a verification, or as one of the
+/// few a day that a recognized device may do without one.
+fn admit(
+    deps: &Deps,
+    request: &Request,
+    body: &SignOutDevice,
+    caller: &Authenticated,
+    now: Timestamp,
+) -> Result<CountedAct, Problem> {
+    let Authenticated { account, device } = caller;
+    let most = deps.policy.most_unproven;
+    if !device.is_verified(now) && device.may_act_unproven(most, now) {
+        // A token alone may be stolen: the key shows that it is still on its device.
+        let keys = device_keys(request, body)?;
+        let rows = std::slice::from_ref(device);
+        if keys.recognized(account, rows, &deps.limits, now).is_some() {
+            return Ok(CountedAct::Unproven { most });
+        }
+    }
+    require_verified(deps.policy, caller, &deps.limits, now)?;
+    Ok(CountedAct::Verified)
+}
+
+/// Returns the device keys of the body and of a page's cookie.
+fn device_keys(request: &Request, body: &SignOutDevice) -> Result<DeviceKeys, Problem> {
+    let mut keys = match request.transport() {
+        Transport::Cookie => DeviceKeys::from_cookie(request),
+        Transport::Bearer => DeviceKeys::default(),
+    };
+    if let Some(key) = &body.device_key {
+        let key = DeviceKey::parse(key)
+            .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
+        keys.add(key);
+    }
+    Ok(keys)
 }
 
 /// Returns the sign-out that already ended the target's session, if there is one. A

@@ -7,6 +7,8 @@
 use domain::attempts::{Budget, CounterKey};
 use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, Purpose};
 use domain::networks::{NetworkRanges, networks_of};
+use domain::session::Authenticated;
+use domain::verification::has_proving_address;
 use domain::{AccountId, DeviceId, EmailAddress, Timestamp};
 use http_api::{Answer, Problem, Request};
 use jiff::SignedDuration;
@@ -113,6 +115,37 @@ impl Codes {
         Ok(new.secret)
     }
 
+    /// Mails a code for a verification to the address of the caller's account, and answers 202.
+    /// Counts the mail for the session: what another session asks for, a thief's perhaps, can't
+    /// use up its budget. Only this session can answer the challenge.
+    ///
+    /// # Errors
+    /// `mail-unavailable` for an account without a confirmed address, `too-many-attempts` and
+    /// `unavailable`.
+    pub async fn send_verification(
+        &self,
+        store: &Store,
+        request: &Request,
+        caller: &Authenticated,
+        now: Timestamp,
+        random: ChallengeRandom,
+    ) -> Result<Answer, Problem> {
+        let email = Some(&caller.account).filter(|it| has_proving_address(it, true));
+        let email = email.and_then(|account| EmailAddress::parse(&account.email).ok());
+        let email = email.ok_or(Problem::MailUnavailable)?;
+        let session = caller.device.session;
+        let counters = TO_A_MAILBOX.map(|(period, budget)| {
+            let parts = [period.as_bytes(), session.as_bytes()];
+            (CounterKey::new("mail-session", &parts), budget)
+        });
+        charge(store, request, counters.to_vec(), now).await?;
+        let new = NewChallenge::new(Purpose::Verification, email, now, random).bound_to(session);
+        self.send(store, request, &new, true).await?;
+        request.note_outcome("code-requested");
+        let challenge = new.secret.to_text();
+        Ok(Answer::json(202, &CodeRequested { challenge }))
+    }
+
     /// Stores a challenge and queues its mail.
     async fn send(
         &self,
@@ -195,5 +228,6 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Mes
         Purpose::Confirmation => Message::ConfirmAddress(challenge),
         Purpose::Recovery => Message::PasswordReset(challenge),
         Purpose::Pass => Message::Pass(challenge),
+        Purpose::Verification => Message::Verification(challenge),
     }
 }

@@ -26,6 +26,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::email::EmailAddress;
+use crate::ids::SessionId;
 use crate::token::{Malformed, SECRET_BYTES, decode, encode, stored};
 
 const CHALLENGE_PREFIX: &str = "cfc_";
@@ -51,6 +52,8 @@ pub enum Purpose {
     Recovery,
     /// Signing in past the limits that others may have used up.
     Pass,
+    /// Proving again that the holder of a session is the owner.
+    Verification,
 }
 
 impl Purpose {
@@ -61,6 +64,7 @@ impl Purpose {
             Self::Confirmation => "confirmation",
             Self::Recovery => "recovery",
             Self::Pass => "pass",
+            Self::Verification => "verification",
         }
     }
 
@@ -71,6 +75,7 @@ impl Purpose {
             "confirmation" => Self::Confirmation,
             "recovery" => Self::Recovery,
             "pass" => Self::Pass,
+            "verification" => Self::Verification,
             _ => return None,
         })
     }
@@ -275,6 +280,8 @@ pub struct Challenge {
     pub link: Option<LinkHash>,
     /// The time when it was asked for.
     pub asked_at: Timestamp,
+    /// The session that asked for a verification, which alone may answer it.
+    pub session: Option<SessionId>,
 }
 
 /// A new challenge, with the secrets that are not stored.
@@ -322,11 +329,19 @@ impl NewChallenge {
                 code: secret.digest(&code),
                 link: link.as_ref().map(Link::hash),
                 asked_at: now,
+                session: None,
             },
             secret,
             code,
             link,
         }
+    }
+
+    /// Binds it to a session: no other one can answer it.
+    #[must_use]
+    pub fn bound_to(mut self, session: SessionId) -> Self {
+        self.challenge.session = Some(session);
+        self
     }
 }
 

@@ -115,6 +115,32 @@ impl EndingActs {
     }
 }
 
+/// The count of devices that a session signed out without a verification, in one day of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UnprovenActs {
+    /// The day, counted from 1970.
+    pub day: i64,
+    /// The number of devices on that day.
+    pub count: u32,
+}
+
+impl UnprovenActs {
+    /// Returns the day of a time.
+    #[must_use]
+    pub fn day_of(at: Timestamp) -> i64 {
+        at.as_second() / (24 * 3600)
+    }
+}
+
+/// A token that a verification replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PreviousToken {
+    /// Its hash.
+    pub hash: TokenHash,
+    /// The time until which it is accepted, for what needs no verification.
+    pub until: Timestamp,
+}
+
 /// The row of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
@@ -137,6 +163,8 @@ pub struct Device {
     pub session: SessionId,
     /// The hash of the session's token.
     pub token_hash: TokenHash,
+    /// The token that the last verification replaced.
+    pub previous_token: Option<PreviousToken>,
     /// The hash of the device key, which identifies it at its sign-ins.
     pub key_hash: DeviceKeyHash,
     /// The account's epoch when the session began.
@@ -155,8 +183,9 @@ pub struct Device {
     /// The time until which a proof lets the device be recognized. It is judged, never just
     /// believed: see [`crate::recognition`].
     pub recognized_until: Option<Timestamp>,
-    /// The time when the owner last entered the password on it.
-    pub verified_at: Timestamp,
+    /// The time of the session's last full proof that its holder is the owner: a
+    /// verification, or a sign-in that was one. It counts for the current token alone.
+    pub verified_at: Option<Timestamp>,
     /// The time of its last activity, up to [`TOUCH_INTERVAL`] ago.
     pub last_active_at: Timestamp,
     /// The absolute expiry of the session.
@@ -169,6 +198,8 @@ pub struct Device {
     pub notified_at: Option<Timestamp>,
     /// The last requests by which the session ended other sessions.
     pub ending_acts: EndingActs,
+    /// The devices that the session signed out without a verification.
+    pub unproven_acts: UnprovenActs,
 }
 
 impl Device {
@@ -207,6 +238,21 @@ impl Device {
     #[must_use]
     pub fn is_in_receipt_of(&self, ended: &EndInfo, limits: &Limits) -> bool {
         matches!(ended.scope, Scope::Local | Scope::Device) || !self.had_expired(ended.at, limits)
+    }
+
+    /// Returns whether the token that a verification replaced is still accepted. It no longer
+    /// is once the new one has been seen.
+    #[must_use]
+    pub fn accepts_previous_token(&self, now: Timestamp) -> bool {
+        let previous = self.previous_token.as_ref();
+        previous.is_some_and(|previous| now < previous.until)
+    }
+
+    /// Returns the time when its holder last proved something: at the sign-in or later.
+    #[must_use]
+    pub fn authenticated_at(&self) -> Timestamp {
+        let verified_at = self.verified_at.unwrap_or(self.signed_in_at);
+        verified_at.max(self.signed_in_at)
     }
 
     /// Returns the seconds to wait until the session may end other sessions again; `None`

@@ -50,7 +50,8 @@ pub(crate) fn authenticated() -> Authenticated {
             last_epoch: Epoch(5),
             first_signed_in_at: now,
             signed_in_at: now,
-            verified_at: now,
+            previous_token: None,
+            verified_at: Some(now),
             last_active_at: now,
             expires_at: Limits::default().expires_at(now),
             state: DeviceState::SignedIn,
@@ -59,6 +60,7 @@ pub(crate) fn authenticated() -> Authenticated {
             recognized_until: None,
             notice_session: SessionId::from_random([5; 16]),
             ending_acts: crate::device::EndingActs::default(),
+            unproven_acts: crate::device::UnprovenActs::default(),
         },
     }
 }

@@ -24,6 +24,7 @@ pub mod session;
 pub mod sign_in_budgets;
 pub mod sign_out;
 pub mod token;
+pub mod verification;
 
 #[cfg(test)]
 mod fixtures;

@@ -201,7 +201,11 @@ pub enum SessionProof {
 impl SessionProof {
     fn fits(&self, session: &EndedSession) -> bool {
         match self {
-            Self::Token(hash) => hash.matches(&session.token_hash),
+            Self::Token(hash) => {
+                let previous = session.previous_token_hash.as_ref();
+                hash.matches(&session.token_hash)
+                    || previous.is_some_and(|previous| hash.matches(previous))
+            }
             Self::Session(id) => *id == session.session,
         }
     }

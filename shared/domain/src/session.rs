@@ -3,7 +3,8 @@
 //! A token is accepted only if all of these hold:
 //!
 //! - the account exists and is not disabled;
-//! - the device's row exists, is signed in, and has the hash of the token's secret;
+//! - the device's row exists, is signed in, and has the hash of the token's secret, or had it
+//!   before a verification replaced the token, at most five minutes ago;
 //! - the device's epoch is the account's, or its session is the kept one;
 //! - now is before the absolute and the idle limit.
 //!
@@ -59,6 +60,8 @@ pub enum AuthError {
     Expired,
     /// The account is disabled. The caller has the session's secret.
     AccountDisabled,
+    /// The session is valid, but a verification replaced the token.
+    Superseded,
 }
 
 /// Returns the status of a session by its two rows.
@@ -109,11 +112,27 @@ pub fn authenticate(
         return Err(AuthError::Unknown);
     };
     // Before anything else is revealed: the id in a token is not a secret.
-    if !device.token_hash.matches(&token.hash()) {
+    let hash = token.hash();
+    let is_current = device.token_hash.matches(&hash);
+    let is_previous = || {
+        let previous = device.previous_token.as_ref();
+        previous.is_some_and(|previous| previous.hash.matches(&hash))
+    };
+    if !is_current && !is_previous() {
         return Err(AuthError::Unknown);
     }
     match session_status(&account, &device, limits, now) {
-        SessionStatus::SignedIn => Ok(Authenticated { account, device }),
+        SessionStatus::SignedIn if is_current => Ok(Authenticated { account, device }),
+        SessionStatus::SignedIn if device.accepts_previous_token(now) => {
+            // Whoever has the token before has not seen the proof.
+            let verified_at = None;
+            let device = Device {
+                verified_at,
+                ..device
+            };
+            Ok(Authenticated { account, device })
+        }
+        SessionStatus::SignedIn => Err(AuthError::Superseded),
         SessionStatus::SignedOut(ended) => Err(AuthError::SignedOut(ended, Box::new(device))),
         SessionStatus::EndedByEpoch => Err(AuthError::EndedByEpoch(Box::new(device))),
         SessionStatus::Expired => Err(AuthError::Expired),
@@ -125,9 +144,11 @@ pub fn authenticate(
 mod tests {
     use super::*;
     use crate::account::Epoch;
+    use crate::device::PreviousToken;
     use crate::end_info::{Reason, Scope};
     use crate::fixtures;
     use crate::ids::{SessionId, SignOutId};
+    use crate::verification::VERIFIED_FOR;
     use jiff::SignedDuration;
 
     const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -191,6 +212,47 @@ mod tests {
         assert_eq!(case.authenticate(), Err(AuthError::Unknown));
         case.device.state = DeviceState::SignedOut(ended(&case));
         assert_eq!(case.authenticate(), Err(AuthError::Unknown));
+    }
+
+    /// Returns a case whose token a verification has just replaced.
+    fn verified() -> Case {
+        let mut case = Case::signed_in();
+        let new = Token::new(case.account.id, case.device.id, [8; 32]);
+        case.device.previous_token = Some(PreviousToken {
+            hash: case.device.token_hash,
+            until: case.now + VERIFIED_FOR,
+        });
+        case.device.token_hash = new.hash();
+        case.device.verified_at = Some(case.now);
+        case
+    }
+
+    #[test]
+    fn a_replaced_token_is_accepted_for_five_minutes_and_proves_nothing() {
+        let mut case = verified();
+        let until = case.now + VERIFIED_FOR;
+        let accepted = case.authenticate_at(until - SECOND).expect("accepted");
+        assert!(!accepted.device.is_verified(case.now));
+        assert_eq!(case.authenticate_at(until), Err(AuthError::Superseded));
+        // The new one has been seen.
+        case.device.previous_token.as_mut().unwrap().until = case.now;
+        assert_eq!(case.authenticate(), Err(AuthError::Superseded));
+        case.token = Token::new(case.account.id, case.device.id, [8; 32]);
+        assert!(case.authenticate().unwrap().device.is_verified(case.now));
+        case.token = Token::new(case.account.id, case.device.id, [9; 32]);
+        assert_eq!(case.authenticate(), Err(AuthError::Unknown));
+    }
+
+    #[test]
+    fn a_replaced_token_learns_how_its_session_ended() {
+        let mut case = verified();
+        let later = case.now + VERIFIED_FOR + SECOND;
+        case.device.epoch = Epoch(4);
+        let ended_by_epoch = case.authenticate_at(later);
+        assert!(matches!(ended_by_epoch, Err(AuthError::EndedByEpoch(_))));
+        case.device.state = DeviceState::SignedOut(ended(&case));
+        let signed_out = case.authenticate_at(later);
+        assert!(matches!(signed_out, Err(AuthError::SignedOut(..))));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct EndedSession {
     pub epoch: Epoch,
     /// The hash of the session's token, which can still acknowledge the end.
     pub token_hash: TokenHash,
+    /// The hash of the token that the last verification replaced, which can, too.
+    pub previous_token_hash: Option<TokenHash>,
     /// The device's name when its session ended.
     pub name: String,
     /// The device's type.
@@ -50,6 +52,7 @@ impl From<&Device> for EndedSession {
             session: device.session,
             epoch: device.epoch,
             token_hash: device.token_hash,
+            previous_token_hash: device.previous_token.map(|previous| previous.hash),
             name: device.name().to_owned(),
             device_type: device.info.device_type,
         }

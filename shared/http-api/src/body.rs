@@ -28,6 +28,17 @@ impl Request {
         object(&bytes)
     }
 
+    /// Reads a JSON body, which may be missing.
+    ///
+    /// # Errors
+    /// As [`Request::json`].
+    pub fn optional_json<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
+        if self.body_bytes()?.is_empty() {
+            return Ok(T::default());
+        }
+        self.json()
+    }
+
     /// Reads the body of a form (WHATWG URL, section 5).
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub async fn authenticate_with_device(
         Err(AuthError::Unknown) => return Err(Problem::TokenInvalid),
         Err(AuthError::Expired) => return Err(Problem::SessionExpired),
         Err(AuthError::AccountDisabled) => return Err(Problem::AccountDisabled),
+        Err(AuthError::Superseded) => return Err(Problem::TokenSuperseded),
         Err(AuthError::SignedOut(ended, device)) => (ended, device),
         Err(AuthError::EndedByEpoch(device)) => {
             match store.resolve_end(&device, limits, now).await? {
@@ -139,6 +140,7 @@ pub fn outcome(error: &AuthError) -> &'static str {
         AuthError::SignedOut(..) | AuthError::EndedByEpoch(_) => "session-signed-out",
         AuthError::Expired => Problem::SessionExpired.name(),
         AuthError::AccountDisabled => Problem::AccountDisabled.name(),
+        AuthError::Superseded => Problem::TokenSuperseded.name(),
     }
 }
 
@@ -194,7 +196,25 @@ async fn read(
         None => None,
     };
     let session = domain::authenticate(token, rows.account, device, limits, now);
+    if let Ok(caller) = &session {
+        end_previous_token(store, token, &caller.device, now).await;
+    }
     Ok((session, other))
+}
+
+/// Ends the time of the token before, at the first call with the one that a verification gave.
+/// A failure is only logged: the next call tries again, and that time ends by itself.
+async fn end_previous_token(store: &Store, token: &Token, device: &Device, now: Timestamp) {
+    let Some(previous) = device.previous_token else {
+        return;
+    };
+    if now >= previous.until || previous.hash.matches(&token.hash()) {
+        return;
+    }
+    let ending = store.end_previous_token(device, previous.until, now);
+    if let Err(error) = Box::pin(ending).await {
+        tracing::warn!(cause = error.chain(), "previous token not ended");
+    }
 }
 
 /// Sets the caller's ids in the log line, if it holds the secret of the session that

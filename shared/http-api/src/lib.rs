@@ -18,6 +18,7 @@ mod object;
 mod paging;
 mod password_reason;
 mod problem;
+mod proofs;
 mod request;
 mod responses;
 mod serve;
@@ -41,12 +42,13 @@ pub use origin_policy::OriginPolicy;
 pub use paging::Paging;
 pub use password_reason::PasswordReason;
 pub use problem::{Problem, ProblemDocument};
+pub use proofs::{Proving, require_verified};
 pub use request::Request;
 pub use responses::{
     AddressTaken, AddressUnconfirmed, BodyProblems, CodeProblems, CredentialsInvalid,
     CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems, IamProblems, MailUnavailable,
     NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited, RequestProblems,
-    SignOutNotFound, TokenProblems, TooManyAttempts,
+    SignOutNotFound, TokenProblems, TooManyAttempts, VerifiedTokenProblems, WrongProofs,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

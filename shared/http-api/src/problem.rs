@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use domain::password::Rejection;
+use domain::verification::{Methods, Proof, VERIFIED_FOR};
 use domain::{ChallengeSecret, DeviceId, EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -38,6 +39,16 @@ pub enum Problem {
         /// Whether the session ended itself. The document does not say it.
         by_itself: bool,
     },
+    /// A verification replaced the token of a session that is valid. Nothing has to be
+    /// forgotten: the client's storage may have the newer token.
+    TokenSuperseded,
+    /// The request needs a verification that is at most five minutes old.
+    VerificationRequired {
+        /// What the caller can verify with.
+        methods: Methods,
+        /// At a sign-in, the challenge of the pass whose code was mailed.
+        challenge: Option<ShownChallenge>,
+    },
     /// The session reached its absolute or its idle limit.
     SessionExpired,
     /// The session's account is disabled. Only a caller that holds the session's secret
@@ -58,7 +69,7 @@ pub enum Problem {
     },
     /// The address, which the caller has proven, has an account already.
     AddressTaken,
-    /// The deployment sends no mail.
+    /// The deployment sends no mail, or the account has no confirmed address.
     MailUnavailable,
     /// The route requires a caller with AWS credentials.
     CallerNotAllowed,
@@ -148,7 +159,16 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
-    /// `address-unconfirmed`: the challenge of the pass whose code was mailed.
+    /// `verification-required`: what the caller can verify with. Each list names all that
+    /// it takes: `password`, `code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<Vec<&'static str>>>,
+    /// `verification-required`: the most seconds since the verification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 300)]
+    pub max_age: Option<i64>,
+    /// `address-unconfirmed`, and `verification-required` at a sign-in: the challenge of the
+    /// pass whose code was mailed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
     pub challenge: Option<ShownChallenge>,
@@ -181,6 +201,16 @@ impl Problem {
     pub fn address_unconfirmed(secret: &ChallengeSecret) -> Self {
         Self::AddressUnconfirmed {
             challenge: ShownChallenge(secret.to_text()),
+        }
+    }
+
+    /// Creates the problem of a sign-in that signs others out by the password alone. The code of
+    /// a pass was mailed.
+    #[must_use]
+    pub fn pass_required(secret: &ChallengeSecret) -> Self {
+        Self::VerificationRequired {
+            methods: &[&[Proof::Password, Proof::Code]],
+            challenge: Some(ShownChallenge(secret.to_text())),
         }
     }
 
@@ -219,6 +249,8 @@ impl Problem {
             Self::TokenInvalid => "token-invalid",
             Self::SessionSignedOut { .. } => "session-signed-out",
             Self::SessionExpired => "session-expired",
+            Self::TokenSuperseded => "token-superseded",
+            Self::VerificationRequired { .. } => "verification-required",
             Self::AccountDisabled => "account-disabled",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CodeInvalid => "code-invalid",
@@ -250,6 +282,8 @@ impl Problem {
             | Self::TokenInvalid
             | Self::SessionSignedOut { .. }
             | Self::SessionExpired
+            | Self::TokenSuperseded
+            | Self::VerificationRequired { .. }
             | Self::AccountDisabled
             | Self::CredentialsInvalid => 401,
             Self::CurrentPasswordWrong
@@ -276,6 +310,8 @@ impl Problem {
             Self::TokenInvalid => "The token is not valid.",
             Self::SessionSignedOut { .. } => "You were signed out of this device.",
             Self::SessionExpired => "The session has expired.",
+            Self::TokenSuperseded => "The token was replaced.",
+            Self::VerificationRequired { .. } => "Confirm that it is you.",
             Self::AccountDisabled => "The account is disabled.",
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => {
                 "The credentials are not valid."
@@ -283,7 +319,7 @@ impl Problem {
             Self::CodeInvalid => "The code is not valid.",
             Self::AddressUnconfirmed { .. } => "The address is not confirmed.",
             Self::AddressTaken => "The address has an account.",
-            Self::MailUnavailable => "This deployment sends no mail.",
+            Self::MailUnavailable => "No mail can be sent.",
             Self::CallerNotAllowed => "The caller is not allowed.",
             Self::DistributionRequired => "This is not the API's public address.",
             Self::DeviceNotFound => "Device not found.",
@@ -308,6 +344,15 @@ impl Problem {
             Self::TokenInvalid => "It is malformed or belongs to no session.",
             Self::SessionSignedOut { .. } => "Sign in to use this device again.",
             Self::SessionExpired => "Sign in again.",
+            Self::TokenSuperseded => {
+                "Use the token that the last verification gave to this session."
+            }
+            Self::VerificationRequired {
+                challenge: None, ..
+            } => "Verify with one of the methods (`POST /v1/verifications`), and send this again.",
+            Self::VerificationRequired {
+                challenge: Some(_), ..
+            } => "Sign in with a pass: this challenge, and the code in the mail that was sent.",
             Self::AccountDisabled => "Its sessions are not accepted.",
             Self::CredentialsInvalid => "The e-mail address or the password is wrong.",
             Self::CurrentPasswordWrong => "The current password is wrong.",
@@ -318,7 +363,9 @@ impl Problem {
                 "Sign in with a pass: this challenge, and the code in the mail that was sent."
             }
             Self::AddressTaken => "Sign in, or recover the account with another code.",
-            Self::MailUnavailable => "Ask the operator, who can set `MailFrom`.",
+            Self::MailUnavailable => {
+                "This deployment sends none (`MailFrom`), or the account's address is not confirmed."
+            }
             Self::CallerNotAllowed => {
                 "Sign the request with AWS credentials (Signature Version 4, service `execute-api`)."
             }
@@ -353,6 +400,14 @@ impl Problem {
         if self.status() != 401 {
             return None;
         }
+        if let Self::VerificationRequired { .. } = self {
+            // RFC 9470, section 3.
+            let max_age = VERIFIED_FOR.as_secs();
+            return Some(format!(
+                "{REALM}, error=\"insufficient_user_authentication\", \
+                 error_description=\"verification-required\", max_age=\"{max_age}\""
+            ));
+        }
         Some(if self.is_about_token() {
             let name = self.name();
             format!("{REALM}, error=\"invalid_token\", error_description=\"{name}\"")
@@ -368,6 +423,7 @@ impl Problem {
             Self::TokenInvalid
                 | Self::SessionSignedOut { .. }
                 | Self::SessionExpired
+                | Self::TokenSuperseded
                 | Self::AccountDisabled
         )
     }
@@ -386,6 +442,8 @@ impl Problem {
             signed_out_at: None,
             signed_out_by: None,
             reason: None,
+            methods: None,
+            max_age: None,
             challenge: None,
         };
         if let Self::RequestInvalid { field, .. } = self {
@@ -394,6 +452,10 @@ impl Problem {
             document.reasons = Some(reasons.clone());
         } else if let Self::AddressUnconfirmed { challenge } = self {
             document.challenge = Some(challenge.clone());
+        } else if let Self::VerificationRequired { methods, challenge } = self {
+            document.methods = Some(names_of(methods));
+            document.max_age = Some(VERIFIED_FOR.as_secs());
+            document.challenge.clone_from(challenge);
         } else if let Self::SessionSignedOut {
             sign_out,
             at,
@@ -409,6 +471,11 @@ impl Problem {
         }
         document
     }
+}
+
+fn names_of(methods: Methods) -> Vec<Vec<&'static str>> {
+    let names = |method: &&[Proof]| method.iter().map(|proof| proof.as_str()).collect();
+    methods.iter().map(names).collect()
 }
 
 /// Returns the text for a person, with the time rounded up to minutes.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use domain::ChallengeSecret;
 use domain::password::Rejection;
+use domain::verification::Proof;
 use utoipa::IntoResponses;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
@@ -52,21 +53,42 @@ pub enum TokenProblems {}
 
 impl IntoResponses for TokenProblems {
     fn responses() -> Responses {
-        grouped(&[
-            Problem::TokenMissing,
-            Problem::TokenInvalid,
-            Problem::SessionSignedOut {
-                sign_out: "0192f0c2-0b1d-7a40-8f6e-2d1c9b7a5e33"
-                    .parse()
-                    .expect("it is an id"),
-                at: "2026-11-20T09:30:00Z".parse().expect("it is a time"),
-                by: Some(SignedOutBy::example()),
-                reason: "signed_out",
-                by_itself: false,
-            },
-            Problem::SessionExpired,
-            Problem::AccountDisabled,
-        ])
+        grouped(&token_problems())
+    }
+}
+
+fn token_problems() -> Vec<Problem> {
+    vec![
+        Problem::TokenMissing,
+        Problem::TokenInvalid,
+        Problem::SessionSignedOut {
+            sign_out: "0192f0c2-0b1d-7a40-8f6e-2d1c9b7a5e33"
+                .parse()
+                .expect("it is an id"),
+            at: "2026-11-20T09:30:00Z".parse().expect("it is a time"),
+            by: Some(SignedOutBy::example()),
+            reason: "signed_out",
+            by_itself: false,
+        },
+        Problem::SessionExpired,
+        Problem::TokenSuperseded,
+        Problem::AccountDisabled,
+    ]
+}
+
+/// The problems of a route that needs a token and, as the case may be, a verification.
+#[derive(Debug)]
+pub enum VerifiedTokenProblems {}
+
+impl IntoResponses for VerifiedTokenProblems {
+    fn responses() -> Responses {
+        // Replaces the 401 of `TokenProblems`.
+        let mut problems = token_problems();
+        problems.push(Problem::VerificationRequired {
+            methods: &[&[Proof::Password], &[Proof::Code]],
+            challenge: None,
+        });
+        grouped(&problems)
     }
 }
 
@@ -110,6 +132,21 @@ impl IntoResponses for CurrentPasswordWrong {
     fn responses() -> Responses {
         // Replaces the 403 of the other groups.
         grouped(&[Problem::CurrentPasswordWrong, Problem::DistributionRequired])
+    }
+}
+
+/// The problems of a wrong password and a wrong code of a session.
+#[derive(Debug)]
+pub enum WrongProofs {}
+
+impl IntoResponses for WrongProofs {
+    fn responses() -> Responses {
+        // Replaces the 403 of the other groups.
+        grouped(&[
+            Problem::CurrentPasswordWrong,
+            Problem::CodeInvalid,
+            Problem::DistributionRequired,
+        ])
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Message {
     PasswordReset(Challenge),
     /// A request for a few tries of one's own to sign in.
     Pass(Challenge),
+    /// A signed-in person's request to prove that they are the owner.
+    Verification(Challenge),
     /// Something happened to an account that its owner should know.
     Notice(Box<Notice>),
 }
@@ -118,6 +120,7 @@ impl Message {
             Self::ConfirmAddress(_) => "confirm_address",
             Self::PasswordReset(_) => "password_reset",
             Self::Pass(_) => "pass",
+            Self::Verification(_) => "verification",
             Self::Notice(_) => "notice",
         }
     }
@@ -129,7 +132,8 @@ impl Message {
         match self {
             Self::ConfirmAddress(challenge)
             | Self::PasswordReset(challenge)
-            | Self::Pass(challenge) => Some(challenge.expires_at_s),
+            | Self::Pass(challenge)
+            | Self::Verification(challenge) => Some(challenge.expires_at_s),
             Self::Notice(_) => None,
         }
     }

@@ -22,7 +22,7 @@ pub use environment::{ConfigError, flag, header_names, number, optional, require
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{
     allowed_origins, budget, limits, origin_policy, password_rules, sign_in_budgets,
-    uncounted_networks,
+    uncounted_networks, verification_policy,
 };
 
 // The system's allocator took one instruction in six of a check. The cost of this one

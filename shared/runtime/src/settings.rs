@@ -6,6 +6,7 @@ use std::str::FromStr;
 use domain::networks::NetworkRanges;
 use domain::password::PasswordRules;
 use domain::sign_in_budgets::{FAILURES_IN_A_ROW, PAUSE_WITHOUT_MAIL};
+use domain::verification::{MOST_UNPROVEN_ACTS, VerificationPolicy};
 use domain::{Budget, Limits, SignInBudgets};
 use jiff::SignedDuration;
 use origin_policy::{Distribution, OriginPolicy};
@@ -91,6 +92,25 @@ pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
             ..parsed("DEVICE_BUDGET", defaults.device)?
         },
         uncounted: uncounted_networks()?,
+    })
+}
+
+/// Reads `MAIL_FROM` (none) and `UNPROVEN_SIGN_OUTS` (3).
+///
+/// # Errors
+/// [`ConfigError`], if the number is not one from 0 to 3.
+pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
+    let name = "UNPROVEN_SIGN_OUTS";
+    let most_unproven = number(name, MOST_UNPROVEN_ACTS)?;
+    if most_unproven > MOST_UNPROVEN_ACTS {
+        return Err(ConfigError::Invalid {
+            name,
+            expected: "a number from 0 to 3",
+        });
+    }
+    Ok(VerificationPolicy {
+        sends_mail: optional("MAIL_FROM").is_some(),
+        most_unproven,
     })
 }
 

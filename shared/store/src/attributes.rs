@@ -46,6 +46,10 @@ pub(crate) const ACTIVE_COUNTRY: &str = "active_country";
 pub(crate) const FIRST_SIGNED_IN_AT: &str = "first_signed_in_at";
 pub(crate) const SIGNED_IN_AT: &str = "signed_in_at";
 pub(crate) const VERIFIED_AT: &str = "verified_at";
+pub(crate) const PREVIOUS_TOKEN_HASH: &str = "previous_token_hash";
+pub(crate) const PREVIOUS_TOKEN_UNTIL: &str = "previous_token_until";
+pub(crate) const UNPROVEN_ACTS: &str = "unproven_acts";
+pub(crate) const UNPROVEN_ACTS_DAY: &str = "unproven_acts_day";
 pub(crate) const LAST_ACTIVE_AT: &str = "last_active_at";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 pub(crate) const RECOGNIZED_UNTIL: &str = "recognized_until";
@@ -113,6 +117,7 @@ pub(crate) const WRITE_SIGN_OUT: &str = "sign_out";
 pub(crate) const WRITE_SWEEP: &str = "sweep";
 pub(crate) const WRITE_RENAME: &str = "rename";
 pub(crate) const WRITE_RECOGNIZE: &str = "recognize";
+pub(crate) const WRITE_VERIFY: &str = "verify";
 
 /// Returns the result of a builder whose required members are all set.
 pub(crate) fn built<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {

@@ -32,6 +32,7 @@ mod sign_outs;
 mod stream;
 mod sweep;
 mod tickets;
+mod verification;
 
 pub use accounts::{AccountPage, RegisterOutcome};
 pub use acknowledge::AcknowledgeOutcome;
@@ -42,6 +43,7 @@ pub use error::StoreError;
 pub use errors::{Cause, chain};
 pub use notices::{NoticePage, Recorded};
 pub use rows::connection::{Connection, OpenSocket};
+pub use rows::device::CountedAct;
 pub use rows::ticket::Ticket;
 pub use stream::Change;
 pub use writes::WriteOutcome;

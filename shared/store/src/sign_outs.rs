@@ -11,6 +11,7 @@ use domain::{AccountId, Device, Limits, SignOut};
 use crate::Store;
 use crate::attributes::{WRITE_SIGN_OUT, built, number, string, timestamp};
 use crate::error::StoreError;
+use crate::rows::device::CountedAct;
 use crate::rows::{account, device, receipt};
 use crate::writes::{self, Write, WriteOutcome};
 
@@ -41,7 +42,8 @@ impl Store {
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that
     /// the caller was authenticated under; the caller's row of Devices
     /// (`account_id`, `device_id`), which counts the act, only if it still holds the
-    /// caller's session, signed in and with acts left in this hour; the target's row, only if it still holds the session that was read
+    /// caller's session, signed in and with acts left in this hour and, without a
+    /// verification, on this day; the target's row, only if it still holds the session that was read
     /// and it is signed in; Receipts (the header). The sign-out's id is the client
     /// request token, so a replay changes nothing.
     ///
@@ -52,6 +54,7 @@ impl Store {
         caller: &Authenticated,
         target: &Device,
         sign_out: &SignOut,
+        counted: CountedAct,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
         let account = &caller.account;
@@ -62,7 +65,7 @@ impl Store {
             .check(&self.tables.accounts, account::key(account.id));
         let writes = vec![
             Write::Check(same_epoch),
-            self.count_act(caller, sign_out, None),
+            self.count_act(caller, sign_out, counted),
             Write::Update(self.end_session(target, sign_out)),
         ];
         self.act(writes, sign_out, limits).await
@@ -165,7 +168,8 @@ impl Store {
             if sign_out.scope.includes_caller() {
                 Write::Check(self.caller_is_signed_in(caller))
             } else {
-                self.count_act(caller, sign_out, Some(account.epoch.next()))
+                let counted = CountedAct::VerifiedMovingTo(account.epoch.next());
+                self.count_act(caller, sign_out, counted)
             },
         ];
         self.act(writes, sign_out, limits).await
@@ -222,9 +226,14 @@ impl Store {
     }
 
     /// Returns the update that counts an act of a caller that stays signed in.
-    fn count_act(&self, caller: &Authenticated, sign_out: &SignOut, next: Option<Epoch>) -> Write {
+    fn count_act(&self, caller: &Authenticated, sign_out: &SignOut, counted: CountedAct) -> Write {
         let table = &self.tables.devices;
-        Write::Update(device::count_act(table, &caller.device, sign_out.at, next))
+        Write::Update(device::count_act(
+            table,
+            &caller.device,
+            sign_out.at,
+            counted,
+        ))
     }
 
     /// Makes the writes and puts the header, in one transaction.

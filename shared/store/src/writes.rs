@@ -59,6 +59,17 @@ impl Condition {
         built(put.build())
     }
 
+    /// Returns the delete of a row under this condition.
+    pub(crate) fn delete(self, table: &str, key: Item) -> Delete {
+        let delete = Delete::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .condition_expression(self.expression.clone())
+            .set_expression_attribute_names(self.names())
+            .set_expression_attribute_values(self.into_values());
+        built(delete.build())
+    }
+
     /// Begins an update of a row under this condition.
     pub(crate) fn update(self, table: &str, key: Item) -> UpdateBuilder {
         Update::builder()

@@ -16,6 +16,7 @@ fn entry(n: u8) -> ReceiptEntry {
         session: SessionId::from_random([n; 16]),
         epoch: Epoch(1),
         token_hash: TokenHash::from_bytes([n; 32]),
+        previous_token_hash: None,
         name: "Hotel TV".to_owned(),
         device_type: DeviceType::Tv,
     };

@@ -42,7 +42,8 @@ fn television(n: u8) -> Device {
         last_epoch: Epoch(4),
         first_signed_in_at: at(1_000),
         signed_in_at: at(2_000),
-        verified_at: at(2_000),
+        previous_token: None,
+        verified_at: Some(at(2_000)),
         last_active_at: at(2_000),
         expires_at: at(9_000),
         state: DeviceState::SignedIn,
@@ -51,6 +52,7 @@ fn television(n: u8) -> Device {
         recognized_until: None,
         notice_session: session(n),
         ending_acts: domain::device::EndingActs::default(),
+        unproven_acts: domain::device::UnprovenActs::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use domain::challenge::{Challenge, ChallengeId, CodeDigest, LinkHash, Purpose, T
 
 use crate::attributes::{
     ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, EMAIL, Item, LINK_HASH, PURPOSE, Reader,
-    TRIES_MADE, bytes, number, string, timestamp, ttl,
+    SESSION_ID, TRIES_MADE, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -16,6 +16,15 @@ const TABLE: &str = "Challenges";
 
 pub(crate) fn key(id: &ChallengeId) -> Item {
     Item::from([(CHALLENGE_ID.to_owned(), string(id))])
+}
+
+/// Requires that the challenge is not completed.
+pub(crate) fn exists() -> Condition {
+    Condition {
+        expression: Cow::Borrowed("attribute_exists(challenge_id)"),
+        names: &[],
+        values: vec![],
+    }
 }
 
 /// Requires that the challenge is not completed, is for this purpose, and has tries left.
@@ -41,6 +50,9 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     }
     set(ASKED_AT, timestamp(challenge.asked_at));
     set(TRIES_MADE, number(0));
+    if let Some(session) = challenge.session {
+        set(SESSION_ID, string(session));
+    }
     set(DELETE_AT, ttl(challenge.expires_at()));
     item
 }
@@ -54,5 +66,6 @@ pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {
         code: CodeDigest::from_bytes(row.bytes(CODE_DIGEST)?),
         link: row.bytes_opt(LINK_HASH)?.map(LinkHash::from_bytes),
         asked_at: row.timestamp(ASKED_AT)?,
+        session: row.id_opt(SESSION_ID)?,
     })
 }

@@ -5,20 +5,24 @@ use std::fmt::Write as _;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::account::Epoch;
-use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
+use domain::device::{
+    Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place, PreviousToken, UnprovenActs,
+};
 use domain::end_info::{ByDevice, EndInfo};
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::token::TokenHash;
+use domain::verification::NewToken;
 use domain::{AccountId, DeviceId, DeviceKeyHash, Limits, Reason, Scope, SessionId, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, ACTIVE_CITY, ACTIVE_COUNTRY, ACTIVE_IP, ACTS, ACTS_HOUR, APP, BROWSER, CITY,
     COUNTRY, DELETE_AT, DEVICE_ID, DEVICE_KEY_HASH, DEVICE_TYPE, EPOCH, EXPIRES_AT,
     FIRST_SIGNED_IN_AT, IP, Item, LAST_ACTIVE_AT, LAST_WRITE, MODEL, NAME, NOTICE_SESSION,
-    NOTIFIED_AT, OS, OWNER_NAME, REASON, RECOGNIZED_UNTIL, REPORTED_NAME, Reader, SCOPE, SEEN_AT,
-    SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT, SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY,
-    SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, TOKEN_HASH, VERIFIED_AT,
-    WRITE_ACT, WRITE_RECOGNIZE, WRITE_SIGN_IN, WRITE_TOUCH, built, bytes, number, string,
+    NOTIFIED_AT, OS, OWNER_NAME, PREVIOUS_TOKEN_HASH, PREVIOUS_TOKEN_UNTIL, REASON,
+    RECOGNIZED_UNTIL, REPORTED_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, SIGNED_IN_AT,
+    SIGNED_IN_KEY, SIGNED_OUT_AT, SIGNED_OUT_BY, SIGNED_OUT_BY_NAME, STATE, STATE_SIGNED_IN,
+    STATE_SIGNED_OUT, TOKEN_HASH, UNPROVEN_ACTS, UNPROVEN_ACTS_DAY, VERIFIED_AT, WRITE_ACT,
+    WRITE_RECOGNIZE, WRITE_SIGN_IN, WRITE_TOUCH, WRITE_VERIFY, built, bytes, number, string,
     timestamp, ttl,
 };
 use crate::error::StoreError;
@@ -106,13 +110,12 @@ pub(crate) fn is_signed_in(session: SessionId) -> Condition {
 }
 
 /// Returns the update that counts an act by which the session ends others, if the
-/// session is signed in and has acts left in this hour. `moved_to` is the next epoch, if
-/// the act moves the session there.
+/// session is signed in and has acts left in this hour.
 pub(crate) fn count_act(
     table: &str,
     device: &Device,
     now: Timestamp,
-    moved_to: Option<Epoch>,
+    counted: CountedAct,
 ) -> Update {
     let hour = EndingActs::hour_of(now);
     // The hour in the row is later than this one if this clock is behind: count in it.
@@ -133,17 +136,62 @@ pub(crate) fn count_act(
     let mut condition = is_signed_in(device.session);
     condition.expression = Cow::Borrowed(expression);
     condition.values.push(limit);
+    let unproven = count_unproven(&mut condition, device, now, counted);
     let mut set = format!("SET last_write = :write, {count}");
     let mut update = condition
         .update(table, key(device.account, device.id))
         .expression_attribute_values(":write", string(WRITE_ACT))
         .expression_attribute_values(":one", number(1));
-    if let Some(epoch) = moved_to {
-        set.push_str(", signed_in_key = :key");
-        let key = signed_in_key(epoch, device.id);
-        update = update.expression_attribute_values(":key", string(key));
+    match counted {
+        CountedAct::Verified => {}
+        CountedAct::VerifiedMovingTo(epoch) => {
+            set.push_str(", signed_in_key = :key");
+            let key = signed_in_key(epoch, device.id);
+            update = update.expression_attribute_values(":key", string(key));
+        }
+        CountedAct::Unproven { .. } => {
+            let _ = write!(set, ", {unproven}");
+        }
     }
     built(update.update_expression(set).build())
+}
+
+/// Adds the condition that a session has acts without a verification left today, if the act
+/// is one, and returns what counts it.
+fn count_unproven(
+    condition: &mut Condition,
+    device: &Device,
+    now: Timestamp,
+    counted: CountedAct,
+) -> &'static str {
+    let CountedAct::Unproven { most } = counted else {
+        return "";
+    };
+    let day = UnprovenActs::day_of(now);
+    let expression = condition.expression.to_mut();
+    if device.unproven_acts.day >= day {
+        expression.push_str(" AND unproven_acts < :most_unproven");
+        condition.values.push((":most_unproven", number(most)));
+        return "unproven_acts = unproven_acts + :one";
+    }
+    expression
+        .push_str(" AND (attribute_not_exists(unproven_acts_day) OR unproven_acts_day < :day)");
+    condition.values.push((":day", number(day)));
+    "unproven_acts = :one, unproven_acts_day = :day"
+}
+
+/// How an act by which a session ends others is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountedAct {
+    /// The session was verified.
+    Verified,
+    /// The same, and the act moves the session to this epoch.
+    VerifiedMovingTo(Epoch),
+    /// The session was not verified. It may act so at most `most` times a day.
+    Unproven {
+        /// The most acts a day.
+        most: u32,
+    },
 }
 
 /// Returns the update that ends a session in its own row, if it is signed in there.
@@ -169,6 +217,54 @@ pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: 
     }
     set.push_str(" REMOVE signed_in_key");
     built(update.update_expression(set).build())
+}
+
+/// Returns the update that gives a signed-in session another token, if no other verification
+/// has done so in between.
+pub(crate) fn verify(table: &str, device: &Device, new: &NewToken) -> Update {
+    let mut condition = is_signed_in(device.session);
+    condition
+        .expression
+        .to_mut()
+        .push_str(" AND token_hash = :current");
+    let mut set = "SET token_hash = :new, previous_token_hash = :previous, \
+                   previous_token_until = :until, verified_at = :at, last_write = :write"
+        .to_owned();
+    let mut update = condition
+        .update(table, key(device.account, device.id))
+        .expression_attribute_values(":current", bytes(device.token_hash.as_bytes()))
+        .expression_attribute_values(":new", bytes(new.hash.as_bytes()))
+        .expression_attribute_values(":previous", bytes(new.previous.hash.as_bytes()))
+        .expression_attribute_values(":until", timestamp(new.previous.until))
+        .expression_attribute_values(":at", timestamp(new.verified_at))
+        .expression_attribute_values(":write", string(WRITE_VERIFY));
+    if let Some(until) = new.recognized_until {
+        set.push_str(", recognized_until = :recognized");
+        update = update.expression_attribute_values(":recognized", timestamp(until));
+    }
+    built(update.update_expression(set).build())
+}
+
+/// Returns the update that ends the time of the token before, if that is still the one that
+/// was read. It names no token, so that the functions that make it may not write one.
+pub(crate) fn end_previous_token(
+    table: &str,
+    device: &Device,
+    until: Timestamp,
+    now: Timestamp,
+) -> Update {
+    let mut condition = has_session(device.session);
+    condition
+        .expression
+        .to_mut()
+        .push_str(" AND previous_token_until = :until");
+    let update = condition
+        .update(table, key(device.account, device.id))
+        .update_expression("SET previous_token_until = :now, last_write = :write")
+        .expression_attribute_values(":until", timestamp(until))
+        .expression_attribute_values(":now", timestamp(now))
+        .expression_attribute_values(":write", string(WRITE_VERIFY));
+    built(update.build())
 }
 
 /// Returns the update that recognizes a device, if its row still holds this session.
@@ -202,13 +298,15 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     set(EPOCH, number(device.epoch.0));
     set(FIRST_SIGNED_IN_AT, timestamp(device.first_signed_in_at));
     set(SIGNED_IN_AT, timestamp(device.signed_in_at));
-    set(VERIFIED_AT, timestamp(device.verified_at));
     set(LAST_ACTIVE_AT, timestamp(device.last_active_at));
     set(EXPIRES_AT, timestamp(device.expires_at));
     set(DELETE_AT, ttl(limits.device_kept_until(device.expires_at)));
     set(LAST_WRITE, string(WRITE_SIGN_IN));
     if device.notice_session != device.session {
         set(NOTICE_SESSION, string(device.notice_session));
+    }
+    if let Some(at) = device.verified_at {
+        set(VERIFIED_AT, timestamp(at));
     }
     if let Some(until) = device.recognized_until {
         set(RECOGNIZED_UNTIL, timestamp(until));
@@ -332,7 +430,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         first_signed_in_at: row.timestamp(FIRST_SIGNED_IN_AT)?,
         signed_in_at: row.timestamp(SIGNED_IN_AT)?,
         recognized_until: row.timestamp_opt(RECOGNIZED_UNTIL)?,
-        verified_at: row.timestamp(VERIFIED_AT)?,
+        previous_token: previous_token_from(&row)?,
+        verified_at: row.timestamp_opt(VERIFIED_AT)?,
         last_active_at: row.timestamp(LAST_ACTIVE_AT)?,
         expires_at: row.timestamp(EXPIRES_AT)?,
         state,
@@ -342,7 +441,21 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
             hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
             count: row.number_opt(ACTS)?.unwrap_or_default(),
         },
+        unproven_acts: UnprovenActs {
+            day: row.number_opt(UNPROVEN_ACTS_DAY)?.unwrap_or_default(),
+            count: row.number_opt(UNPROVEN_ACTS)?.unwrap_or_default(),
+        },
     })
+}
+
+fn previous_token_from(row: &Reader<'_>) -> Result<Option<PreviousToken>, StoreError> {
+    let Some(hash) = row.bytes_opt(PREVIOUS_TOKEN_HASH)? else {
+        return Ok(None);
+    };
+    Ok(Some(PreviousToken {
+        hash: TokenHash::from_bytes(hash),
+        until: row.timestamp(PREVIOUS_TOKEN_UNTIL)?,
+    }))
 }
 
 fn place_from(

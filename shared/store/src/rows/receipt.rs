@@ -13,9 +13,9 @@ use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH, EPOCH, FROM_EPOCH, Item,
-    KEPT_SESSION, NAME, NOTIFIED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT, REQUESTED_BY,
-    REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, WIPED_AT,
-    built, bytes, number, string, timestamp, ttl,
+    KEPT_SESSION, NAME, NOTIFIED_AT, PREVIOUS_TOKEN_HASH, REASON, RECORD, REFUSED_AT, REQUESTED_AT,
+    REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH,
+    WIPED_AT, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 
@@ -189,7 +189,9 @@ pub(crate) fn entry_from_item(item: &Item) -> Result<ReceiptEntry, StoreError> {
 
 /// Returns the attributes that name a session in a header, an entry or a connection.
 pub(crate) fn session_to_attributes(session: &EndedSession) -> Vec<(&'static str, AttributeValue)> {
-    vec![
+    let previous = session.previous_token_hash.as_ref();
+    let previous = previous.map(|hash| (PREVIOUS_TOKEN_HASH, bytes(hash.as_bytes())));
+    [
         (DEVICE_ID, string(session.device)),
         (SESSION_ID, string(session.session)),
         (EPOCH, number(session.epoch.0)),
@@ -197,6 +199,9 @@ pub(crate) fn session_to_attributes(session: &EndedSession) -> Vec<(&'static str
         (NAME, string(&session.name)),
         (DEVICE_TYPE, string(session.device_type.as_str())),
     ]
+    .into_iter()
+    .chain(previous)
+    .collect()
 }
 
 pub(crate) fn session_from(row: &Reader<'_>) -> Result<EndedSession, StoreError> {
@@ -205,6 +210,9 @@ pub(crate) fn session_from(row: &Reader<'_>) -> Result<EndedSession, StoreError>
         session: row.id(SESSION_ID)?,
         epoch: Epoch(row.number(EPOCH)?),
         token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
+        previous_token_hash: row
+            .bytes_opt(PREVIOUS_TOKEN_HASH)?
+            .map(TokenHash::from_bytes),
         name: row.string(NAME)?,
         device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
     })

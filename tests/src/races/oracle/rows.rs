@@ -2,7 +2,9 @@
 
 use domain::DeviceKeyHash;
 use domain::account::{Account, Epoch};
-use domain::device::{Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place};
+use domain::device::{
+    Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place, PreviousToken, UnprovenActs,
+};
 use domain::end_info::{ByDevice, EndInfo};
 use domain::password::StoredHash;
 use domain::receipt::ReceiptEntry;
@@ -94,7 +96,8 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
         signed_in_at: moment(row, "signed_in_at")?,
         recognized_until: moment(row, "recognized_until"),
         notice_session: id(row, "session_id")?,
-        verified_at: moment(row, "verified_at")?,
+        previous_token: previous_token(row),
+        verified_at: moment(row, "verified_at"),
         last_active_at: moment(row, "last_active_at")?,
         expires_at: moment(row, "expires_at")?,
         state,
@@ -104,6 +107,17 @@ pub(super) fn read_device(row: &Item) -> Option<Device> {
             hour: number(row, "acts_hour").unwrap_or_default(),
             count: number(row, "acts").unwrap_or_default(),
         },
+        unproven_acts: UnprovenActs {
+            day: number(row, "unproven_acts_day").unwrap_or_default(),
+            count: number(row, "unproven_acts").unwrap_or_default(),
+        },
+    })
+}
+
+fn previous_token(row: &Item) -> Option<PreviousToken> {
+    Some(PreviousToken {
+        hash: TokenHash::from_bytes(bytes(row, "previous_token_hash")?),
+        until: moment(row, "previous_token_until")?,
     })
 }
 
@@ -113,6 +127,7 @@ fn read_ended(row: &Item) -> Option<EndedSession> {
         session: id(row, "session_id")?,
         epoch: Epoch(number(row, "epoch")?),
         token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
+        previous_token_hash: bytes(row, "previous_token_hash").map(TokenHash::from_bytes),
         name: text(row, "device_name")?.to_owned(),
         device_type: DeviceType::parse(text(row, "device_type")?)?,
     })

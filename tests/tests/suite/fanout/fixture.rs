@@ -272,7 +272,8 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         last_epoch: epoch,
         first_signed_in_at: at(100),
         signed_in_at: at(100),
-        verified_at: at(100),
+        previous_token: None,
+        verified_at: Some(at(100)),
         last_active_at: at(100),
         expires_at: at(31_536_100),
         state: DeviceState::SignedIn,
@@ -281,6 +282,7 @@ pub fn device_row(device: u8, session: u8, epoch: Epoch) -> Device {
         recognized_until: None,
         notice_session: session_id(session),
         ending_acts: domain::device::EndingActs::default(),
+        unproven_acts: domain::device::UnprovenActs::default(),
     }
 }
 

@@ -1,0 +1,242 @@
+//! `POST /v1/verification-codes` and `POST /v1/verifications`: the holder of a session proves
+//! again that they are the owner, and gets another token.
+
+#![allow(
+    missing_docs,
+    reason = "a field whose name and type say it needs no comment"
+)]
+
+mod proofs;
+
+use std::sync::Mutex;
+
+use codes::{CodeRequested, Codes};
+use domain::challenge::{Challenge, ChallengeRandom};
+use domain::password::{Hasher, PasswordCheck};
+use domain::recognition::is_recognized;
+use domain::session::Authenticated;
+use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
+use domain::{Limits, Purpose, Rfc3339, Timestamp, Token};
+use http_api::{
+    Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Proving, Reply, Request,
+    RequestProblems, SESSION_COOKIE, TooManyAttempts, Transport, VerifiedTokenProblems,
+    WRITE_ATTEMPTS, WrongProofs, authenticate, cookie, serve,
+};
+use runtime::Clock;
+use serde::Serialize;
+use store::{Store, StoreError, WriteOutcome};
+use utoipa::{OpenApi, ToSchema};
+use zeroize::Zeroizing;
+
+pub use proofs::Verification;
+
+use proofs::Proofs;
+
+/// Reads accounts; writes devices, receipts, challenges and counters of attempts; queues mails.
+pub struct Deps {
+    pub store: Store,
+    pub limits: Limits,
+    pub policy: VerificationPolicy,
+    pub origin_policy: OriginPolicy,
+    pub clock: Clock,
+    /// None when the deployment sends no mail.
+    pub codes: Option<Codes>,
+    /// Locked while a hash is computed in its buffer.
+    pub hasher: Mutex<Hasher>,
+}
+
+/// The answer: the session's new token.
+#[derive(Serialize, ToSchema)]
+pub struct Verified {
+    /// The new secret of the session, shown this once. Absent if the token came in a cookie,
+    /// which the answer replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^cft_[A-Za-z0-9_-]{92}$")]
+    pub token: Option<Zeroizing<String>>,
+    /// The session's id, which stays.
+    #[schema(value_type = String, format = Uuid)]
+    pub session: String,
+    /// The latest end of the session, which stays.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Rfc3339,
+    /// The time until which this verification counts.
+    #[schema(value_type = String, format = DateTime)]
+    pub verified_until: Rfc3339,
+}
+
+impl Verified {
+    fn example() -> Self {
+        let time = |text: &str| text.parse::<Timestamp>().expect("it is a time").into();
+        Self {
+            token: Some(Zeroizing::new(format!("cft_{}", "x".repeat(92)))),
+            session: "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11".to_owned(),
+            expires_at: time("2027-11-20T09:30:00Z"),
+            verified_until: time("2026-11-20T09:35:00Z"),
+        }
+    }
+}
+
+/// The function's part of the `OpenAPI` document.
+#[derive(Debug, Clone, Copy, OpenApi)]
+#[openapi(paths(request_code, verify))]
+pub struct Document;
+
+/// Answers a request of either route.
+pub async fn handle(deps: &Deps, event: Event) -> Reply {
+    let now = deps.clock.now();
+    serve(&deps.origin_policy, event, now, |request, now| async move {
+        match request.route() {
+            "POST /v1/verification-codes" => request_code(deps, &request, now).await,
+            "POST /v1/verifications" => Box::pin(verify(deps, &request, now)).await,
+            _ => Err(Problem::NotFound),
+        }
+    })
+    .await
+}
+
+/// Asks for a mail with a code that this session can verify with.
+#[utoipa::path(
+    post, path = "/v1/verification-codes", operation_id = "requestVerificationCode",
+    tag = "sessions",
+    security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 202, description = "Accepted. A mail to the account's address is on its way.",
+            body = CodeRequested, example = json!(CodeRequested::example())),
+        RequestProblems, VerifiedTokenProblems, BodyProblems, MailUnavailable, TooManyAttempts,
+    ),
+)]
+async fn request_code(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+    request.no_body()?;
+    let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
+    let random = ChallengeRandom {
+        secret: runtime::random(),
+        code: runtime::random(),
+        link: runtime::random(),
+    };
+    codes
+        .send_verification(&deps.store, request, &caller, now, random)
+        .await
+}
+
+/// Verifies that the holder of this session is the owner, and replaces its token. The token
+/// before is accepted until the new one is first seen, for five minutes at most, and only for
+/// what needs no verification. The verification counts for five minutes.
+#[utoipa::path(
+    post, path = "/v1/verifications", operation_id = "verify", tag = "sessions",
+    request_body(content = Verification, example = json!({
+        "password": "quiet otter borrows nine lanterns",
+    })),
+    security(("bearer" = []), ("cookie" = [])),
+    responses(
+        (status = 200, description = "The session is verified, and has another token.",
+            body = Verified, example = json!(Verified::example())),
+        RequestProblems, VerifiedTokenProblems, BodyProblems, WrongProofs, TooManyAttempts,
+    ),
+)]
+async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    let proving = Proving {
+        store: &deps.store,
+        limits: &deps.limits,
+        request,
+        now,
+        random: runtime::random(),
+    };
+    let presented = request.token()?;
+    for _ in 0..WRITE_ATTEMPTS {
+        let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+        let proofs = Proofs::read(request)?;
+        let answered = prove(deps, &proving, &caller, &proofs).await?;
+        let (account, device) = (caller.account.id, caller.device.id);
+        let token = Token::new(account, device, runtime::random());
+        let new = NewToken::new(&token, &presented, &proofs.shown(), now);
+        let written = deps.store.verify(&caller, &new, answered.as_ref());
+        if Box::pin(written).await? == WriteOutcome::Done {
+            request.note_outcome("verified");
+            return Ok(answer(request, &caller, &token, now));
+        }
+    }
+    Err(StoreError::Contended.into())
+}
+
+/// Checks the proofs of the caller. Returns the challenge that the code has answered.
+async fn prove(
+    deps: &Deps,
+    proving: &Proving<'_>,
+    caller: &Authenticated,
+    proofs: &Proofs,
+) -> Result<Option<Challenge>, Problem> {
+    let (Authenticated { account, device }, now) = (caller, proving.now);
+    let is_recognized = is_recognized(account, device, &deps.limits, now);
+    let methods = methods(account, device, is_recognized, deps.policy.sends_mail, now);
+    if !is_enough(methods, &proofs.shown()) {
+        let challenge = None;
+        return Err(Problem::VerificationRequired { methods, challenge });
+    }
+    let attempt = proving.count(caller).await?;
+    let answered = answered(deps, caller, proofs, now).await?;
+    // The code first: it costs less than a hash.
+    let wrong = if proofs.code.is_some() && answered.is_none() {
+        Some(("wrong-code", Problem::CodeInvalid))
+    } else if !is_right_password(deps, caller, proofs) {
+        Some(("wrong-password", Problem::CurrentPasswordWrong))
+    } else {
+        None
+    };
+    if let Some((outcome, wrong)) = wrong {
+        proving.request.note_outcome(outcome);
+        return Err(proving.refuse(caller, &attempt, wrong).await?);
+    }
+    proving.give_back(&attempt).await;
+    Ok(answered)
+}
+
+/// Counts a try of the challenge, and returns it if the code answers it and this session
+/// asked for it.
+async fn answered(
+    deps: &Deps,
+    caller: &Authenticated,
+    proofs: &Proofs,
+    now: Timestamp,
+) -> Result<Option<Challenge>, Problem> {
+    let Some((secret, code)) = &proofs.code else {
+        return Ok(None);
+    };
+    let purpose = Purpose::Verification;
+    let found = deps.store.try_challenge(&secret.id(), purpose).await?;
+    Ok(found.filter(|challenge| {
+        challenge.session == Some(caller.device.session)
+            && challenge.email.as_normal() == caller.account.email
+            && challenge.is_answered_by_code(secret, code, now)
+    }))
+}
+
+/// Returns whether the password is right, or none was shown.
+fn is_right_password(deps: &Deps, caller: &Authenticated, proofs: &Proofs) -> bool {
+    let stored = Some(&caller.account.password_hash);
+    proofs.password.as_ref().is_none_or(|password| {
+        let check = runtime::lock(&deps.hasher).verify(password, stored);
+        matches!(check, PasswordCheck::Match { .. })
+    })
+}
+
+fn answer(request: &Request, caller: &Authenticated, token: &Token, now: Timestamp) -> Answer {
+    let text = token.to_text();
+    let until = now.checked_add(VERIFIED_FOR).unwrap_or(Timestamp::MAX);
+    let ends = caller.device.expires_at;
+    let (token, cookies) = match request.transport() {
+        Transport::Bearer => (Some(text), None),
+        Transport::Cookie => {
+            let seconds = ends.duration_since(now).as_secs();
+            (None, Some(cookie(SESSION_COOKIE, &text, seconds)))
+        }
+    };
+    let verified = Verified {
+        token,
+        session: caller.device.session.to_string(),
+        expires_at: ends.into(),
+        verified_until: until.into(),
+    };
+    let answer = Answer::json(200, &verified);
+    cookies.into_iter().fold(answer, Answer::with_cookie)
+}

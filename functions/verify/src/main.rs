@@ -1,0 +1,42 @@
+//! Wiring of the `verify` function.
+
+use std::sync::Mutex;
+
+use codes::Codes;
+use domain::password::Hasher;
+use mail::MailQueue;
+use runtime::{Clients, Clock, Error};
+use store::{Store, Tables};
+use verify::{Deps, handle};
+
+fn main() -> Result<(), Error> {
+    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        devices: runtime::required("DEVICES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
+        challenges: runtime::required("CHALLENGES_TABLE")?,
+        ..Tables::default()
+    };
+    let clients = Clients::from_environment()?;
+    let policy = runtime::verification_policy()?;
+    let codes = if policy.sends_mail {
+        let queue = MailQueue::new(clients.sqs(), runtime::required("CODES_QUEUE_URL")?);
+        Some(Codes::new(queue, runtime::uncounted_networks()?))
+    } else {
+        None
+    };
+    Ok(Deps {
+        store: Store::new(clients.dynamodb(), tables),
+        limits: runtime::limits()?,
+        policy,
+        origin_policy: runtime::origin_policy()?,
+        clock: Clock::System,
+        codes,
+        hasher: Mutex::new(Hasher::lazy()),
+    })
+}

@@ -1,0 +1,64 @@
+//! The proofs of a request.
+
+use domain::password::Password;
+use domain::verification::Proof;
+use domain::{ChallengeSecret, Code};
+use http_api::{Problem, Request};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+/// The body of the request: the password, a code, or both, as one of the `methods` in the
+/// problem `verification-required` says.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct Verification {
+    /// The account's password.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, max_length = 1024)]
+    pub password: Option<Zeroizing<String>>,
+    /// The challenge in the answer to `POST /v1/verification-codes`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
+    pub challenge: Option<Zeroizing<String>>,
+    /// The code in the mail, in either case, with or without its dash. It can be tried five
+    /// times, for ten minutes, by the session that asked for it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 64, example = "K7QM-2R9X")]
+    pub code: Option<Zeroizing<String>>,
+}
+
+/// The well-formed proofs of a request.
+pub(crate) struct Proofs {
+    pub(crate) password: Option<Password>,
+    pub(crate) code: Option<(ChallengeSecret, Code)>,
+}
+
+impl Proofs {
+    pub(crate) fn read(request: &Request) -> Result<Self, Problem> {
+        let body: Verification = request.json()?;
+        let invalid =
+            |field, error: &dyn std::fmt::Display| Problem::invalid(field, error.to_string());
+        let password = body.password.as_ref().map(|text| Password::parse(text));
+        let password = password
+            .transpose()
+            .map_err(|error| invalid("password", &error))?;
+        let code = match (&body.challenge, &body.code) {
+            (Some(challenge), Some(code)) => Some((
+                ChallengeSecret::parse(challenge).map_err(|error| invalid("challenge", &error))?,
+                Code::parse(code).map_err(|error| invalid("code", &error))?,
+            )),
+            (None, None) => None,
+            (None, Some(_)) => return Err(Problem::invalid("challenge", "is missing")),
+            (Some(_), None) => return Err(Problem::invalid("code", "is missing")),
+        };
+        Ok(Self { password, code })
+    }
+
+    /// Returns the kinds of proof that the request has.
+    pub(crate) fn shown(&self) -> Vec<Proof> {
+        let password = self.password.as_ref().map(|_| Proof::Password);
+        let code = self.code.as_ref().map(|_| Proof::Code);
+        password.into_iter().chain(code).collect()
+    }
+}

@@ -1,0 +1,237 @@
+//! Verification: what proves that the holder of a session is the owner.
+//!
+//! A session alone may not end other sessions: its token may be stolen. Its holder proves
+//! again who they are, by what a thief of the token lacks. A device that is recognized
+//! proves it with the password or with a code to the account's address. Another one may be
+//! that of a password thief, so it needs both. Without a confirmed address, or where no
+//! mail is sent, the password is all there is.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::account::Account;
+use crate::device::{Device, PreviousToken, UnprovenActs};
+use crate::recognition::recognized_until;
+use crate::token::{Token, TokenHash};
+
+/// The time for which a verification counts, and for which the token that it replaced is
+/// still accepted for what needs none.
+pub const VERIFIED_FOR: SignedDuration = SignedDuration::from_mins(5);
+
+/// The most devices that a recognized device may sign out in a day, one by one, without a
+/// verification.
+pub const MOST_UNPROVEN_ACTS: u32 = 3;
+
+/// One thing that a person can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The account's password.
+    Password,
+    /// A code that was mailed to the account's address.
+    Code,
+}
+
+impl Proof {
+    /// Returns the name that the API uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Code => "code",
+        }
+    }
+}
+
+/// What a deployment asks for before a session ends others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerificationPolicy {
+    /// Whether the deployment sends mail.
+    pub sends_mail: bool,
+    /// The most devices that a recognized device signs out in a day without a
+    /// verification.
+    pub most_unproven: u32,
+}
+
+/// The sets of proofs of which each is enough.
+pub type Methods = &'static [&'static [Proof]];
+
+/// Returns whether the account has an address that counts for a proof: a confirmed one, to
+/// which this deployment can send mail.
+#[must_use]
+pub fn has_proving_address(account: &Account, sends_mail: bool) -> bool {
+    sends_mail && account.confirmed_at.is_some() && !account.email.is_empty()
+}
+
+/// Returns what the holder of a session can verify with.
+#[must_use]
+pub fn methods(
+    account: &Account,
+    device: &Device,
+    is_recognized: bool,
+    sends_mail: bool,
+    now: Timestamp,
+) -> Methods {
+    if !has_proving_address(account, sends_mail) {
+        return &[&[Proof::Password]];
+    }
+    if is_recognized {
+        return &[&[Proof::Password], &[Proof::Code]];
+    }
+    // The sign-in has shown the password.
+    if now.duration_since(device.signed_in_at) < VERIFIED_FOR {
+        return &[&[Proof::Code], &[Proof::Password, Proof::Code]];
+    }
+    &[&[Proof::Password, Proof::Code]]
+}
+
+/// Returns whether these proofs are enough for one of the methods.
+#[must_use]
+pub fn is_enough(methods: Methods, shown: &[Proof]) -> bool {
+    let is_shown = |wanted: &&[Proof]| wanted.iter().all(|proof| shown.contains(proof));
+    methods.iter().any(is_shown)
+}
+
+/// Returns whether a sign-in with the right password counts as a verification. One with a pass
+/// makes its device recognized.
+#[must_use]
+pub fn is_proven_by_sign_in(account: &Account, is_recognized: bool, sends_mail: bool) -> bool {
+    is_recognized || !has_proving_address(account, sends_mail)
+}
+
+/// The token that a verification gives to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its hash.
+    pub hash: TokenHash,
+    /// The token that the caller presented, which is accepted a little longer.
+    pub previous: PreviousToken,
+    /// The time of the verification.
+    pub verified_at: Timestamp,
+    /// The time until which a code to the address makes the device a recognized one.
+    pub recognized_until: Option<Timestamp>,
+}
+
+impl NewToken {
+    /// Creates the record of a verification whose caller presented the token `presented`:
+    /// the session's current one or, if the answer to an earlier verification was lost,
+    /// the one before.
+    #[must_use]
+    pub fn new(new: &Token, presented: &Token, shown: &[Proof], now: Timestamp) -> Self {
+        let until = now.checked_add(VERIFIED_FOR).unwrap_or(Timestamp::MAX);
+        Self {
+            hash: new.hash(),
+            previous: PreviousToken {
+                hash: presented.hash(),
+                until,
+            },
+            verified_at: now,
+            recognized_until: shown.contains(&Proof::Code).then(|| recognized_until(now)),
+        }
+    }
+}
+
+impl Device {
+    /// Returns whether the session's last verification still counts.
+    #[must_use]
+    pub fn is_verified(&self, now: Timestamp) -> bool {
+        let verified_at = self.verified_at;
+        verified_at.is_some_and(|at| now.duration_since(at) < VERIFIED_FOR)
+    }
+
+    /// Returns whether the session may sign out one more device today without a
+    /// verification, of at most `most`. The caller has to be recognized.
+    #[must_use]
+    pub fn may_act_unproven(&self, most: u32, now: Timestamp) -> bool {
+        let UnprovenActs { day, count } = self.unproven_acts;
+        // The day in the row is later than this one if this clock is behind: count in it.
+        let used = if day >= UnprovenActs::day_of(now) {
+            count
+        } else {
+            0
+        };
+        used < most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use crate::session::Authenticated;
+
+    const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+    fn confirmed() -> Authenticated {
+        let mut caller = fixtures::authenticated();
+        caller.account.confirmed_at = Some(fixtures::now());
+        caller
+    }
+
+    #[test]
+    fn a_recognized_device_proves_with_either_and_another_one_with_both() {
+        let Authenticated { account, device } = confirmed();
+        let later = fixtures::now() + VERIFIED_FOR;
+        let [password, code] = [Proof::Password, Proof::Code];
+        let recognized = methods(&account, &device, true, true, later);
+        assert!(is_enough(recognized, &[password]) && is_enough(recognized, &[code]));
+        let unknown = methods(&account, &device, false, true, later);
+        assert!(!is_enough(unknown, &[password]) && !is_enough(unknown, &[code]));
+        assert!(is_enough(unknown, &[code, password]));
+        assert!(!is_enough(recognized, &[]) && !is_enough(unknown, &[]));
+    }
+
+    #[test]
+    fn the_password_of_the_sign_in_counts_for_five_minutes_to_the_second() {
+        let Authenticated { account, device } = confirmed();
+        let at = |now| methods(&account, &device, false, true, now);
+        let end = device.signed_in_at + VERIFIED_FOR;
+        assert!(is_enough(at(end - SECOND), &[Proof::Code]));
+        assert!(!is_enough(at(end - SECOND), &[Proof::Password]));
+        assert!(!is_enough(at(end), &[Proof::Code]));
+    }
+
+    #[test]
+    fn the_password_is_enough_where_no_address_proves_anything() {
+        let mut caller = confirmed();
+        let later = fixtures::now() + VERIFIED_FOR;
+        let is_password_enough = |caller: &Authenticated, sends_mail| {
+            let Authenticated { account, device } = caller;
+            let methods = methods(account, device, false, sends_mail, later);
+            is_enough(methods, &[Proof::Password])
+                && is_proven_by_sign_in(account, false, sends_mail)
+        };
+        assert!(!is_password_enough(&caller, true));
+        assert!(is_password_enough(&caller, false));
+        caller.account.email.clear();
+        assert!(is_password_enough(&caller, true));
+        let mut caller = confirmed();
+        caller.account.confirmed_at = None;
+        assert!(is_password_enough(&caller, true));
+    }
+
+    #[test]
+    fn a_verification_counts_for_five_minutes_to_the_second() {
+        let Authenticated { mut device, .. } = confirmed();
+        let end = fixtures::now() + VERIFIED_FOR;
+        assert!(device.is_verified(end - SECOND) && !device.is_verified(end));
+        device.verified_at = None;
+        assert!(!device.is_verified(fixtures::now()));
+    }
+
+    #[test]
+    fn three_devices_a_day_need_no_verification() {
+        let Authenticated { mut device, .. } = confirmed();
+        let now = fixtures::now();
+        let day = UnprovenActs::day_of(now);
+        device.unproven_acts = UnprovenActs { day, count: 2 };
+        assert!(device.may_act_unproven(MOST_UNPROVEN_ACTS, now));
+        device.unproven_acts.count = 3;
+        assert!(!device.may_act_unproven(MOST_UNPROVEN_ACTS, now));
+        let midnight = now + (SignedDuration::from_hours(14));
+        assert!(!device.may_act_unproven(MOST_UNPROVEN_ACTS, midnight - SECOND));
+        assert!(device.may_act_unproven(MOST_UNPROVEN_ACTS, midnight));
+        assert!(!device.may_act_unproven(0, midnight));
+        // A clock that is behind has no day of its own.
+        let behind = now - SignedDuration::from_hours(24);
+        assert!(!device.may_act_unproven(MOST_UNPROVEN_ACTS, behind));
+    }
+}

@@ -1,0 +1,70 @@
+//! Verification: a session's new token.
+
+use domain::challenge::Challenge;
+use domain::session::Authenticated;
+use domain::verification::NewToken;
+use domain::{Device, Timestamp};
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::rows::{account, challenge, device};
+use crate::writes::{self, Write, WriteOutcome};
+
+impl Store {
+    /// Gives the caller's session another token, which is verified.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
+    /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
+    /// still holds the caller's session, signed in, and the token that was read; with a code,
+    /// Challenges (`challenge_id`), which is deleted only if it is there. The account's
+    /// other sessions and the session's own times stay. The start of the new token's hash is
+    /// the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn verify(
+        &self,
+        caller: &Authenticated,
+        new: &NewToken,
+        answered: Option<&Challenge>,
+    ) -> Result<WriteOutcome, StoreError> {
+        let (account, row) = (&caller.account, &caller.device);
+        let same_epoch = account::has_epoch(account.epoch)
+            .check(&self.tables.accounts, account::key(account.id));
+        let mut writes = vec![
+            Write::Check(same_epoch),
+            Write::Update(device::verify(&self.tables.devices, row, new)),
+        ];
+        if let Some(answered) = answered {
+            let key = challenge::key(&answered.id);
+            let take = challenge::exists().delete(&self.tables.challenges, key);
+            writes.push(Write::Delete(take));
+        }
+        writes::transact(&self.client, writes, request_token(new)).await
+    }
+
+    /// Ends the time for which the token before is accepted, because the new one has been
+    /// seen.
+    ///
+    /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row still holds this
+    /// session and the end that was read. A replay is `Stale`. Not retried when the row is
+    /// busy: the next call will do, and five minutes after the verification it ends anyway.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn end_previous_token(
+        &self,
+        row: &Device,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = device::end_previous_token(&self.tables.devices, row, until, now);
+        writes::update_once(&self.client, update).await
+    }
+}
+
+/// Returns 32 characters that no other verification has.
+fn request_token(new: &NewToken) -> String {
+    let start = &new.hash.as_bytes()[..16];
+    start.iter().map(|byte| format!("{byte:02x}")).collect()
+}
