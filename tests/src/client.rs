@@ -10,11 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use curfew_client::Secret;
+use domain::challenge::ChallengeRandom;
+use domain::{EmailAddress, NewChallenge, Purpose};
 use runtime::Clock;
 use serde_json::{Value, json};
 
 use crate::account;
-use crate::stack::{self, store};
+use crate::aws::{self, Principal};
+use crate::stack::{self, stack, store};
 
 /// The time for an answer: long, because a busy machine starts functions slowly.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
@@ -279,6 +282,23 @@ impl Household {
         json!({ "email": self.email, "password": self.password })
     }
 
+    /// Returns a pass, as its answer and its mail have it.
+    ///
+    /// # Panics
+    /// When the tables don't take it.
+    pub async fn pass(&self) -> Value {
+        let random = ChallengeRandom {
+            secret: runtime::random(),
+            code: runtime::random(),
+            link: runtime::random(),
+        };
+        let email = EmailAddress::parse(&self.email).expect("an address");
+        let pass = NewChallenge::new(Purpose::Pass, email, Clock::System.now(), random);
+        let put = store().put_challenge(&pass.challenge).await;
+        put.expect("the tables of the stack answer");
+        json!({ "challenge": *pass.secret.to_text(), "code": *pass.code.to_text() })
+    }
+
     /// Signs in a device that sends only its User-Agent.
     pub async fn sign_in(&self, user_agent: &str) -> Device {
         self.sign_in_with(user_agent, json!({})).await
@@ -290,7 +310,9 @@ impl Household {
     /// When the sign-in is refused.
     pub async fn sign_in_with(&self, user_agent: &str, more: Value) -> Device {
         let answer = self.log_in(more).header("user-agent", user_agent);
-        Device::of(&self.api, &answer.send().await)
+        let device = Device::of(&self.api, &answer.send().await);
+        device.verify().await;
+        device
     }
 
     /// Prepares a sign-in with more members.
@@ -307,6 +329,24 @@ impl Household {
         members.extend(more);
         self.api.call("POST", "/v1/login").json(&body)
     }
+}
+
+/// Lets the session of a device end others, as a verification does, but without another token.
+///
+/// # Panics
+/// When the table doesn't take it.
+pub async fn verify(account_id: &str, device_id: &str) {
+    let now = Clock::System.now().as_millisecond().to_string();
+    let update = json!({
+        "TableName": stack().tables.devices,
+        "Key": { "account_id": { "S": account_id }, "device_id": { "S": device_id } },
+        "UpdateExpression": "SET verified_at = :now, last_write = :verify",
+        "ExpressionAttributeValues": { ":now": { "N": now }, ":verify": { "S": "verify" } },
+    });
+    let call = aws::Call::dynamodb("UpdateItem", &update);
+    let updated = Principal::root().call(&call).await;
+    let updated = updated.and_then(|answer| answer.success());
+    updated.expect("the table takes it");
 }
 
 /// A device that has signed in.
@@ -344,6 +384,11 @@ impl Device {
             account_id: text(&body["account"]["id"]),
             shown: body["device"].clone(),
         }
+    }
+
+    /// Lets the session end others, as a verification does, but without another token.
+    pub async fn verify(&self) {
+        verify(&self.account_id, &self.id).await;
     }
 
     /// Prepares a call with the token.

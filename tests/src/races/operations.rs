@@ -54,6 +54,8 @@ pub enum Operation {
     Disable,
     /// Somebody who reads the address's mail recovers the account.
     Recover,
+    /// A device proves again that it is the owner's, and gets another token.
+    Verify(usize),
     /// A device makes a call when a touch is due.
     Touch(usize),
     /// The sweep marks the devices that a sign-out of many has ended.
@@ -92,6 +94,7 @@ impl Operation {
             | Self::SignOutGlobal(by)
             | Self::ChangePasswordKeeping(by)
             | Self::ChangePassword(by)
+            | Self::Verify(by)
             | Self::Touch(by)
             | Self::Check(by) => Some(by),
             Self::SignIn
@@ -163,6 +166,7 @@ impl Operation {
             Self::ChangePassword(_) => "change password",
             Self::Disable => "disable",
             Self::Recover => "recover",
+            Self::Verify(_) => "verify",
             Self::Touch(_) => "touch",
             Self::Sweep(_) => "sweep",
             Self::Check(_) => "check",
@@ -179,6 +183,11 @@ pub enum Outcome {
         token: String,
         /// Its device.
         device: DeviceId,
+    },
+    /// The session has another token.
+    Verified {
+        /// That token.
+        token: String,
     },
     /// Sessions were ended.
     SignedOut {
@@ -208,6 +217,12 @@ impl Outcome {
                 status: reply.status_code,
                 problem: kind.rsplit(':').next().unwrap_or_default().to_owned(),
             };
+        }
+        if let Some(token) = body.get("token")
+            && body.get("verified_until").is_some()
+        {
+            let token = text(token);
+            return Self::Verified { token };
         }
         if let Some(token) = body.get("token") {
             return Self::SignedIn {
@@ -343,6 +358,7 @@ pub fn begin(
                     .change_password(token(by), password, &new, keep)
                     .await
             }
+            Operation::Verify(by) => bundle.verify(token(by), password).await,
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
             Operation::Recover => bundle.recover(&recovery(actor), &new_password(actor)).await,
             Operation::Disable => {

@@ -11,6 +11,7 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::device::{Device, DeviceState};
+use domain::token::TokenHash;
 use domain::{DeviceId, EndedSession, SessionId, SignOut, SignOutId, Timestamp};
 
 pub use self::rules::Violation;
@@ -32,6 +33,9 @@ struct TrackedSession {
     session: EndedSession,
     /// The other names that its device had: a receipt shows the one that was read.
     earlier_names: Vec<String>,
+    /// The hashes of its tokens, current and previous, before each verification: the record
+    /// of a sign-out has the ones that were read.
+    earlier_tokens: Vec<(TokenHash, Option<TokenHash>)>,
 }
 
 impl TrackedSession {
@@ -49,18 +53,33 @@ impl TrackedSession {
             ended_by: ended_by.filter(|_| has_ended),
             session: EndedSession::from(device),
             earlier_names: Vec::new(),
+            earlier_tokens: Vec::new(),
         }
+    }
+
+    /// Takes the tokens of the row after a verification.
+    fn replace_token(&mut self, device: &Device) {
+        let before = (self.session.token_hash, self.session.previous_token_hash);
+        self.earlier_tokens.push(before);
+        let now = EndedSession::from(device);
+        self.session.token_hash = now.token_hash;
+        self.session.previous_token_hash = now.previous_token_hash;
     }
 
     /// Returns whether a record or an entry is about this session.
     fn is_in(&self, recorded: &EndedSession) -> bool {
         let name = self.session.name.clone();
         let is_name = name == recorded.name || self.earlier_names.contains(&recorded.name);
+        let tokens = (recorded.token_hash, recorded.previous_token_hash);
+        let are_tokens = tokens == (self.session.token_hash, self.session.previous_token_hash)
+            || self.earlier_tokens.contains(&tokens);
         let recorded = EndedSession {
             name,
+            token_hash: self.session.token_hash,
+            previous_token_hash: self.session.previous_token_hash,
             ..recorded.clone()
         };
-        is_name && recorded == self.session
+        is_name && are_tokens && recorded == self.session
     }
 }
 
@@ -130,6 +149,7 @@ impl<'a> Oracle<'a> {
                 ended_by: Some(*sign_out),
                 session: part.session.clone(),
                 earlier_names: Vec::new(),
+                earlier_tokens: Vec::new(),
             };
             (part.session.session, tracked)
         });
@@ -175,7 +195,7 @@ impl<'a> Oracle<'a> {
         }
         self.check_sessions(by, header.as_ref(), &after, now)?;
         self.check_names(by, &after)?;
-        self.check_rows(by, &after)?;
+        self.check_rows(by, &after, now)?;
         Self::check_index(by, &after)?;
         self.check_parts(by, &after)?;
         self.seen = after;

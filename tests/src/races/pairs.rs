@@ -71,6 +71,7 @@ fn assignments(history: History) -> Vec<Operation> {
             Operation::ChangePasswordKeeping(by),
             Operation::ChangePassword(by),
             Operation::Touch(by),
+            Operation::Verify(by),
             Operation::SignOutOne(by, Target::Newest),
         ]);
         all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
@@ -106,6 +107,12 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     || other.is_change_of_password()
                     || matches!(other, Operation::SignOutGlobal(_))
             });
+    let verifies = |it| matches!(it, Operation::Verify(_));
+    if pair.into_iter().any(verifies) {
+        let [one, other] = pair;
+        return is_worth_it_to_verify(history, one, other)
+            || is_worth_it_to_verify(history, other, one);
+    }
     // A rename changes a name that no other operation writes but a sign-in of its device
     // and another rename.
     let renames = |it| matches!(it, Operation::Rename(..));
@@ -135,6 +142,32 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
         History::AtTheLimit => false,
     };
     has_newest && adds && is_new
+}
+
+/// Returns whether the other operation ends the session that is verified, or is made by it.
+fn is_worth_it_to_verify(history: History, verification: Operation, other: Operation) -> bool {
+    let Operation::Verify(by) = verification else {
+        return false;
+    };
+    let is_of_session = match other {
+        Operation::SignOutOne(_, Target::Device(of)) => of == by,
+        Operation::SignInAgain(device)
+        | Operation::SignOutThis(device)
+        | Operation::Touch(device)
+        | Operation::Verify(device) => device == by,
+        _ => ends_many(other) || other.is_change_of_password(),
+    };
+    match history {
+        History::Fresh => {
+            let is_made_by_it = other.caller() == Some(by)
+                && !matches!(other, Operation::Check(_) | Operation::Rename(..));
+            is_of_session
+                || is_made_by_it
+                || matches!(other, Operation::Recover | Operation::SignInEndingOthers)
+        }
+        History::OneSignOut => matches!(other, Operation::Sweep(_)),
+        History::TwoSignOuts | History::AtTheLimit => false,
+    }
 }
 
 /// Returns whether the other operation writes the name of the same device. The history of
@@ -204,6 +237,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         Operation::ChangePasswordKeeping(by) => Operation::ChangePasswordKeeping(name(by)),
         Operation::ChangePassword(by) => Operation::ChangePassword(name(by)),
         Operation::Touch(by) => Operation::Touch(name(by)),
+        Operation::Verify(by) => Operation::Verify(name(by)),
         Operation::Check(by) => Operation::Check(name(by)),
         other @ (Operation::SignIn
         | Operation::SignInWithRehash

@@ -195,6 +195,7 @@ impl Runner {
         lock(&self.pending).actor = None;
         let saved = folder.join(format!("{history:?}-{:016x}.db", unique_name()));
         let account = self.runtime.block_on(self.live(history));
+        self.verify_all();
         lock(&self.pending).engine().save(&saved);
         PlayedHistory {
             history,
@@ -241,6 +242,18 @@ impl Runner {
             email: EMAIL.to_owned(),
             password: PASSWORD.to_owned(),
             devices,
+        }
+    }
+
+    /// Lets every session end others in the races, which begin ten minutes later.
+    fn verify_all(&self) {
+        let pending = lock(&self.pending);
+        let engine = pending.engine();
+        let at = noon().now() + SignedDuration::from_mins(10);
+        for row in engine.rows(DEVICES) {
+            let mut row = serde_json::to_value(&row).expect("a row is JSON");
+            row["verified_at"] = json!({ "N": at.as_millisecond().to_string() });
+            engine.put(DEVICES, &row);
         }
     }
 

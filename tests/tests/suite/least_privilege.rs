@@ -34,6 +34,7 @@ const GUARDED: [(&str, &[&str]); 2] = [
             "device_key_hash",
             "epoch",
             "expires_at",
+            "previous_token_hash",
             "recognized_until",
             "signed_in_key",
             "token_hash",
@@ -425,7 +426,7 @@ const ASK_FOR_A_CODE: &[&str] = &[
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 25] = [
+const ALLOWED: [(&str, &[&[&str]]); 26] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -436,6 +437,26 @@ const ALLOWED: [(&str, &[&[&str]]); 25] = [
             MARK,
             MOVE_THE_EPOCH,
             &["UpdateItem Accounts.password_hash", "UpdateItem Attempts"],
+        ],
+    ),
+    (
+        "Verify",
+        &[
+            CHECK,
+            MARK,
+            &[
+                "ConditionCheckItem Accounts",
+                "UpdateItem Devices.previous_token_hash",
+                "UpdateItem Devices.recognized_until",
+                "UpdateItem Devices.token_hash",
+                "UpdateItem Devices.verified_at",
+                "PutItem Receipts",
+                "PutItem Challenges",
+                "UpdateItem Challenges",
+                "DeleteItem Challenges",
+                "UpdateItem Attempts",
+                "SendMessage Codes",
+            ],
         ],
     ),
     (

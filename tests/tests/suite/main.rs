@@ -46,4 +46,5 @@ mod template;
 mod transport;
 mod unconfirmed;
 mod user_agents;
+mod verification;
 mod wrong_proofs;

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use domain::password::{Hasher, Password, PasswordCheck};
 use domain::session::{SessionStatus, session_status};
-use domain::{Limits, SessionId, Step, Timestamp, Token};
+use domain::{Device, Limits, SessionId, Step, Timestamp, Token};
 
 use super::rules::{
     ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, ONE_DEVICE,
     REFUSED, broken,
 };
-use super::{CompletedOperation, FinalStatus, Oracle, Snapshot};
+use super::{CompletedOperation, FinalStatus, Oracle, Snapshot, TrackedSession};
 use crate::engine::Engine;
 use crate::races::operations::{Operation, Outcome, Target, first_key};
 
@@ -121,6 +121,19 @@ impl Oracle<'_> {
                     return broken(ONE_DEVICE, "the key names another device");
                 }
             }
+            Outcome::Verified { token } => {
+                let hash = Token::parse(token).expect("a token of ours").hash();
+                let is_known = |tracked: &TrackedSession| {
+                    tracked.session.token_hash == hash
+                        || tracked
+                            .earlier_tokens
+                            .iter()
+                            .any(|(known, _)| *known == hash)
+                };
+                if !self.sessions.values().any(is_known) {
+                    return broken(ACKNOWLEDGED, "a verification was not written");
+                }
+            }
             Outcome::SignedOut { id, scope } => {
                 let Some(header) = self.seen.headers.get(id) else {
                     return broken(ACKNOWLEDGED, format!("{operation:?} has no record"));
@@ -214,6 +227,12 @@ impl Oracle<'_> {
                 let account = &self.seen.account;
                 account.recovered_at.is_some() || account.disabled_at.is_some()
             }
+            // A verification has given the session another token than the caller has.
+            (_, 401, "verification-required") => caller.is_some_and(|caller| {
+                let hash = Token::parse(&caller.token).map(|token| token.hash());
+                let row = self.seen.device_of(caller.session);
+                row.is_some_and(|row| Ok(row.token_hash) != hash)
+            }),
             (_, 401, "credentials-invalid") => {
                 operation.is_sign_in()
                     && (password_changed || self.seen.account.disabled_at.is_some())
@@ -221,7 +240,8 @@ impl Oracle<'_> {
             (Operation::Check(_), 403, "") | (_, 401, "session-signed-out") => has_ended,
             (_, 401, "token-invalid") => has_ended && is_replaced,
             (_, 403, "credentials-invalid") => {
-                operation.is_change_of_password() && password_changed
+                let is_proof = matches!(operation, Operation::Verify(_));
+                (is_proof || operation.is_change_of_password()) && password_changed
             }
             (Operation::SignOutOne(_, Target::Newest), 404, "device-not-found") => {
                 ran.target.is_none()
@@ -246,7 +266,11 @@ impl Oracle<'_> {
             .map(|token| {
                 let hash = Token::parse(token).expect("a token of ours").hash();
                 let mut devices = self.seen.devices.values();
-                let Some(device) = devices.find(|device| device.token_hash == hash) else {
+                let is_its_own = |device: &&Device| {
+                    let previous = device.previous_token.map(|it| it.hash);
+                    device.token_hash == hash || previous == Some(hash)
+                };
+                let Some(device) = devices.find(is_its_own) else {
                     return FinalStatus::Replaced;
                 };
                 match session_status(&self.seen.account, device, &Limits::default(), now) {

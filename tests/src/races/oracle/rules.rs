@@ -58,5 +58,8 @@ pub const FORWARD: &str = "a recorded contact or step never changes";
 pub const CONTACTED: &str = "a receipt has a contact exactly for each session that was refused";
 /// A device stays in the receipt.
 pub const KEPT: &str = "a device that a sign-out ended stays in its receipt";
+/// A token is replaced by its holder.
+pub const ROTATED: &str =
+    "only a verification of a valid session replaces its token, and its caller keeps one";
 /// A receipt matches the history.
 pub const RECEIPT: &str = "a receipt shows what the history of the writes shows";

@@ -3,14 +3,14 @@
 use domain::device::DeviceState;
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::{
-    Device, EndedSession, Epoch, Scope, SessionId, SignOut, SignOutTarget, Step, Timestamp,
+    Device, EndedSession, Epoch, Scope, SessionId, SignOut, SignOutTarget, Step, Timestamp, Token,
 };
 use dynoxide::Item;
 
 use super::rows::signed_in_key;
 use super::rules::{
     ACKNOWLEDGED, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD, INDEXED,
-    LIMITED, MONOTONE, PART, SETTLED, TIMES, broken,
+    LIMITED, MONOTONE, PART, ROTATED, SETTLED, TIMES, broken,
 };
 use super::snapshot::{ended_epoch, first_to_end};
 use super::{Oracle, Snapshot, TrackedSession};
@@ -159,7 +159,12 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    pub(super) fn check_rows(&self, by: Operation, after: &Snapshot) -> Checked {
+    pub(super) fn check_rows(
+        &mut self,
+        by: Operation,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
         let epoch_ends = after.epoch_ends();
         for (id, device) in &after.devices {
             let changed = self.seen.rows.get(id) != after.rows.get(id);
@@ -178,6 +183,29 @@ impl Oracle<'_> {
                 }
                 if device.session != before.session && !by.is_sign_in() {
                     return broken(EXPLAINED, format!("{by:?} changed a row's session"));
+                }
+                let is_of_caller = matches!(by, Operation::Verify(member)
+                    if self.account.devices[member].session == before.session);
+                let is_verified = device.token_hash != before.token_hash
+                    || device.verified_at != before.verified_at;
+                if is_verified && device.session == before.session {
+                    if !is_of_caller {
+                        return broken(ROTATED, format!("{by:?} changed a token"));
+                    }
+                    if !self.seen.is_valid(before.session, now) {
+                        return broken(ROTATED, format!("{by:?} of an ended session"));
+                    }
+                    let presented = by
+                        .caller()
+                        .map(|member| &self.account.devices[member].token);
+                    let presented = presented.expect("a verification has a caller");
+                    let presented = Token::parse(presented).expect("a token of ours").hash();
+                    if device.previous_token.map(|it| it.hash) != Some(presented) {
+                        return broken(ROTATED, "the caller has lost its token");
+                    }
+                    if let Some(tracked) = self.sessions.get_mut(&device.session) {
+                        tracked.replace_token(device);
+                    }
                 }
             }
             if device.last_active_at < device.signed_in_at

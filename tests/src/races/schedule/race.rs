@@ -388,7 +388,9 @@ impl Race<'_> {
             .map(|member| member.token.as_str())
             .collect();
         for ran in &ran {
-            if let Some(Outcome::SignedIn { token, .. }) = &ran.outcome {
+            if let Some(Outcome::SignedIn { token, .. } | Outcome::Verified { token }) =
+                &ran.outcome
+            {
                 tokens.push(token);
             }
         }

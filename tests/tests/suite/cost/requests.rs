@@ -56,6 +56,8 @@ async fn signing_out() -> Vec<Named> {
     costs.push(("sign-out-others", m.cost(others).await));
     let change = bundle.change_password(&laptop, PASSWORD, OTHER_PASSWORD, true);
     costs.push(("change-password-keeping", m.cost(change).await));
+    let verification = bundle.verify(&laptop, OTHER_PASSWORD);
+    costs.push(("verify", m.cost(verification).await));
     let global = bundle.sign_out_scope(&laptop, "global");
     costs.push(("sign-out-global", m.cost(global).await));
 

@@ -1,7 +1,7 @@
 //! Web pages: the cookie with the token, and the origins that may call. A deployment
 //! without an allowed origin is tested for its refusals only.
 
-use curfew_tests::client::{Answer, Api, Call, Household, LAPTOP, TV, remember};
+use curfew_tests::client::{Answer, Api, Call, Household, LAPTOP, TV, remember, verify};
 use curfew_tests::routes::{Route, session_routes};
 use curfew_tests::stack::allowed_origin;
 use serde_json::{Value, json};
@@ -36,7 +36,10 @@ impl Page {
             call = call.header("cookie", written(kept));
         }
         let answer = call.send().await;
-        let shown = answer.done(200)["device"].clone();
+        let body = answer.done(200);
+        let shown = body["device"].clone();
+        let [account, device] = [&body["account"]["id"], &shown["id"]];
+        verify(account.as_str().unwrap(), device.as_str().unwrap()).await;
         let cookies: Vec<(String, String)> = answer
             .cookies()
             .iter()

@@ -31,7 +31,10 @@ async fn a_sign_in_can_sign_out_every_other_device() {
     let thief = household.sign_in(TV).await;
 
     let owner = household
-        .sign_in_with(LAPTOP, json!({ "sign_out": "others" }))
+        .sign_in_with(
+            LAPTOP,
+            json!({ "sign_out": "others", "pass": household.pass().await }),
+        )
         .await;
 
     assert!(owner.is_signed_in().await);
