@@ -88,7 +88,7 @@ async fn no_other_key_and_no_other_address_gets_past_the_budgets() {
     );
     let other = asking(PATHS[0], OTHER_EMAIL, Some(&device.key));
     assert_eq!(status(&app, other).await, 429, "its network is used up");
-    app.sign_out_scope(&new, "others").await;
+    app.sign_out_scope(&new, "global").await;
     let ended = asking(PATHS[0], EMAIL, Some(&device.key));
     assert_eq!(status(&app, ended).await, 429);
 
