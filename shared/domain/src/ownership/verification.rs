@@ -81,6 +81,7 @@ pub struct Proven {
 }
 
 /// What decides which proofs are accepted from a session.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// Whether its device is recognized.

@@ -32,13 +32,28 @@ pub const THEFTS: [(Theft, &str); 11] = [
     (Theft::RecognizedToken, "token of a recognized device"),
     (Theft::Token, "token of another device"),
     (Theft::Password, "password"),
-    (Theft::TokenAndPassword, "token of a recognized device, and password"),
+    (
+        Theft::TokenAndPassword,
+        "token of a recognized device, and password",
+    ),
     (Theft::Mailbox, "mailbox, which the owner reads, too"),
-    (Theft::OpenPhone, "the same, and token of a recognized device (an open phone)"),
-    (Theft::PhoneWithFactor, "the same, and the owner's only factor"),
-    (Theft::PhoneWithFactorCodesKept, "token of a recognized device and the owner's only factor; the owner has recovery codes and the mailbox back"),
+    (
+        Theft::OpenPhone,
+        "mailbox, and token of a recognized device (an open phone)",
+    ),
+    (
+        Theft::PhoneWithFactor,
+        "open phone, and the owner's only factor",
+    ),
+    (
+        Theft::PhoneWithFactorCodesKept,
+        "token of a recognized device, and the owner's only factor; the owner has the mailbox back, and recovery codes",
+    ),
     (Theft::ThiefFirst, "registered the address first"),
-    (Theft::PasswordAndMailbox, "password, and mailbox, which the owner reads, too"),
+    (
+        Theft::PasswordAndMailbox,
+        "password, and mailbox, which the owner reads, too",
+    ),
     (Theft::MailboxAlone, "mailbox, which the owner has lost"),
 ];
 
@@ -72,10 +87,7 @@ impl Theft {
     }
 
     fn has_factor(self) -> bool {
-        matches!(
-            self,
-            Self::PhoneWithFactor | Self::PhoneWithFactorCodesKept
-        )
+        matches!(self, Self::PhoneWithFactor | Self::PhoneWithFactorCodesKept)
     }
 
     /// Returns whether the line exists.
@@ -127,7 +139,7 @@ pub fn start(theft: Theft, setting: Setting) -> (World, State) {
 
 /// Returns whether a player has the account for now: a session, the password and the
 /// address, and the other neither session nor factor.
-pub fn is_in_control(world: &World, state: &State, player: Player) -> bool {
+pub fn is_in_control(world: World, state: &State, player: Player) -> bool {
     let (me, other) = (state.side(player), state.side(player.other()));
     let has_address = match (state.address, player) {
         _ if !world.has_mail => true,
@@ -137,4 +149,18 @@ pub fn is_in_control(world: &World, state: &State, player: Player) -> bool {
     };
     let has_entry = me.session.is_some() && me.knows_password && has_address;
     has_entry && other.session.is_none() && other.factor.is_none()
+}
+
+impl Theft {
+    pub fn name(self) -> &'static str {
+        let named = THEFTS.iter().find(|(theft, _)| *theft == self);
+        named.map_or("", |(_, name)| name)
+    }
+}
+
+impl Setting {
+    pub fn name(self) -> &'static str {
+        let named = SETTINGS.iter().find(|(setting, _)| *setting == self);
+        named.map_or("", |(_, name)| name)
+    }
 }

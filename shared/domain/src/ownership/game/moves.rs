@@ -1,11 +1,14 @@
 //! The moves of a player: what the rules let them do with what they have.
 
-use super::rules::{Rule, Rules};
-use super::state::{Address, Change, Held, Player, SETTLED, Side, State};
-use crate::ownership::{Act, Caller, LostFactor, Proof, Remnant, Undo};
+mod changes;
+
+use super::rules::{Rule, Rules, is_held};
+use super::state::{Address, Player, Side, State};
+use crate::ownership::{Act, Caller, Proof, Remnant};
 
 /// What stays as it is during a game.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct World {
     /// Whether the deployment sends mail.
     pub has_mail: bool,
@@ -17,7 +20,7 @@ pub struct World {
 
 /// A player who looks for a move.
 pub struct Turn<'a> {
-    pub world: &'a World,
+    pub world: World,
     pub rules: Rules<'a>,
     pub player: Player,
     pub state: State,
@@ -74,7 +77,7 @@ impl Turn<'_> {
     }
 
     fn counts(&self, age: u8) -> bool {
-        let standing = self.rules.standing(age, self.world.has_mail, false);
+        let standing = self.rules.standing(age, self.world.has_mail);
         standing.counts()
     }
 
@@ -122,9 +125,9 @@ impl Turn<'_> {
         let is_allowed = self
             .rules
             .allows(act, self.caller(), &self.proofs(), unproven);
-        let is_held = self
-            .rules
-            .is_held(self.state.held, act, self.proves_by_settled_factor());
+        let by_factor = self.proves_by_settled_factor();
+        let is_held = |held| is_held(held, act, by_factor);
+        let is_held = self.state.held.is_some_and(is_held);
         (self.me().session.is_some() && is_allowed && !is_held).then_some(self.state)
     }
 
@@ -179,7 +182,12 @@ impl Turn<'_> {
 
     /// Returns the position after a sign-in.
     fn signed_in(&self) -> Option<State> {
-        let has_factor = self.state.owner.factor.or(self.state.thief.factor).is_some();
+        let has_factor = self
+            .state
+            .owner
+            .factor
+            .or(self.state.thief.factor)
+            .is_some();
         let has_shown = self.factors().next().is_some() || self.me().has_codes;
         let is_enough = !has_factor || has_shown || self.me().is_recognized;
         let mut state = self.state;
@@ -280,11 +288,12 @@ impl Turn<'_> {
     /// Removes from both players what does not survive.
     fn leave(&self, state: &mut State, survives: impl Fn(Remnant) -> bool) {
         for side in state.both() {
-            let keeps =
-                |age: &u8| self.rules.keeps_factor(*age, self.world.has_mail) && {
+            let keeps = |age: &u8| {
+                self.rules.keeps_factor(*age, self.world.has_mail) && {
                     let is_settled = self.counts(*age);
                     !is_settled || survives(Remnant::SettledFactor)
-                };
+                }
+            };
             *side = Side {
                 session: side.session.filter(|_| survives(Remnant::Session)),
                 is_recognized: side.is_recognized && survives(Remnant::Recognition),
@@ -293,132 +302,11 @@ impl Turn<'_> {
                 factor_was_told: side.factor_was_told,
                 has_codes: side.has_codes && survives(Remnant::RecoveryCodes),
                 has_asked_recovery: false,
-                lost_factor: side.lost_factor.filter(|_| survives(Remnant::PendingChange)),
+                lost_factor: side
+                    .lost_factor
+                    .filter(|_| survives(Remnant::PendingChange)),
             };
         }
         state.held = state.held.filter(|_| survives(Remnant::Hold));
-    }
-
-    fn lose_factor(&self) -> Option<Moved> {
-        let is_owner = self.player == Player::Owner;
-        let is_possible = self.has_counting_factor() && self.me().lost_factor.is_none();
-        match self.rules.lost_factor(&self.proofs()) {
-            _ if !is_possible => None,
-            LostFactor::Refused => None,
-            // The owner never needs the slow way, nor a thief who can show a factor.
-            LostFactor::AfterWait if is_owner || self.proves_by_settled_factor() => None,
-            LostFactor::AfterWait => {
-                let mut state = self.state;
-                state.side_mut(self.player).lost_factor = Some(0);
-                Some(("reports the factor as lost", state))
-            }
-            LostFactor::Now => {
-                let mut state = self.recovered();
-                remove_factors(&mut state);
-                Some(("reports the factor as lost, and recovers", state))
-            }
-        }
-    }
-
-    fn finish_lost_factor(&self) -> Option<Moved> {
-        let is_due = |age| self.rules.is_lost_factor_due(age);
-        let is_due = self.me().lost_factor.is_some_and(is_due);
-        let mut state = self.state;
-        remove_factors(&mut state);
-        is_due.then_some(("gets the lost factor removed", state))
-    }
-
-    fn stop_lost_factor(&self) -> Option<Moved> {
-        let mut state = self.state;
-        state.side_mut(self.player.other()).lost_factor = None;
-        let can_stop = self.proves_by_settled_factor();
-        can_stop.then_some(("stops the removal of the factor", state))
-    }
-
-    fn change_address(&self) -> Option<Moved> {
-        let mut state = self.allowed(Act::ChangeAddress)?;
-        let own = Address::Of(self.player);
-        if !self.world.has_mail || state.address == own {
-            return None;
-        }
-        state.change = Some(Change {
-            from: state.address,
-            age: 0,
-            by_settled_factor: self.proves_by_settled_factor(),
-        });
-        state.address = own;
-        for side in state.both() {
-            side.has_asked_recovery = false;
-        }
-        Some(("changes the address", state))
-    }
-
-    fn press_in_old_mailbox(&self) -> Option<Moved> {
-        let change = self.state.change?;
-        let reads = self.reads(self.player, change.from);
-        let mut state = self.state;
-        state.change = None;
-        match self.rules.undo(change.age, change.by_settled_factor) {
-            Undo::Undoes if reads => {
-                self.leave(&mut state, |remnant| self.rules.survives_undo(remnant));
-                state.address = change.from;
-                Some(("presses in the old mailbox", state))
-            }
-            Undo::Holds if reads => {
-                state.held = Some(Held {
-                    is_warning: true,
-                    age: 0,
-                });
-                Some(("presses in the old mailbox, which only warns", state))
-            }
-            _ => None,
-        }
-    }
-
-    fn press_factor_notice(&self) -> Option<Moved> {
-        let other = self.player.other();
-        let mut state = self.state;
-        if !state.side(other).factor_was_told {
-            return None;
-        }
-        state.side_mut(other).factor = None;
-        Self::end(&mut state, other);
-        Some(("presses in the notice of the new factor", state))
-    }
-
-    fn add_factor(&self) -> Option<Moved> {
-        let mut state = self.allowed(Act::AddFactor)?;
-        let is_told = self.reads(self.player.other(), state.address);
-        let has_mail = self.world.has_mail;
-        let counts = self.rules.standing(0, has_mail, false).counts();
-        let me = state.side_mut(self.player);
-        if me.factor.is_some() {
-            return None;
-        }
-        me.factor = Some(if counts && !has_mail { SETTLED } else { 0 });
-        me.factor_was_told = is_told;
-        Some(("adds a factor", state))
-    }
-
-    fn remove_factor(&self) -> Option<Moved> {
-        let mut state = self.allowed(Act::RemoveFactor)?;
-        state.side_mut(self.player.other()).factor = None;
-        Some(("removes the other's factor", state))
-    }
-
-    fn make_codes(&self) -> Option<Moved> {
-        let mut state = self.allowed(Act::MakeRecoveryCodes)?;
-        state.side_mut(self.player).has_codes = true;
-        state.side_mut(self.player.other()).has_codes = false;
-        // Only where codes are at stake: elsewhere who can make them has a factor anyway.
-        let is_at_stake = self.world.thief_has_owners_factor && self.has_counting_factor();
-        is_at_stake.then_some(("makes new recovery codes", state))
-    }
-}
-
-fn remove_factors(state: &mut State) {
-    for side in state.both() {
-        side.factor = None;
-        side.lost_factor = None;
     }
 }

@@ -3,7 +3,6 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::{HALF_WEEK, Held};
-use crate::fixtures::now;
 use crate::ownership::recovery::accepted_at_recovery;
 use crate::ownership::{
     Act, AddressHistory, Caller, Factor, FactorStanding, Hold, HoldCause, LostFactor, Proof,
@@ -39,8 +38,11 @@ pub struct Rules<'a> {
     pub without: &'a [Rule],
 }
 
+/// The time of every position: what counts is how old things are.
+const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
+
 fn ago(age: u8) -> Timestamp {
-    now() - SignedDuration::from_hours(HALF_WEEK * i64::from(age))
+    NOW - SignedDuration::from_hours(HALF_WEEK * i64::from(age))
 }
 
 impl Rules<'_> {
@@ -68,14 +70,14 @@ impl Rules<'_> {
         };
         let given = |proof: &Proof| Proven {
             proof: *proof,
-            at: now(),
+            at: NOW,
         };
         let proven: Vec<_> = proofs.iter().map(given).collect();
-        !self.has(Rule::Verification) || caller.is_verified(&proven, now())
+        !self.has(Rule::Verification) || caller.is_verified(&proven, NOW)
     }
 
     /// Returns how far a factor of this age has come.
-    pub fn standing(self, age: u8, has_mail: bool, is_of_first_day: bool) -> FactorStanding {
+    pub fn standing(self, age: u8, has_mail: bool) -> FactorStanding {
         let added_at = ago(age);
         let factor = Factor {
             added_at,
@@ -83,10 +85,10 @@ impl Rules<'_> {
         };
         let address = AddressHistory {
             has_mail,
-            confirmed_at: is_of_first_day.then_some(added_at),
+            confirmed_at: None,
             recovered_at: None,
         };
-        match factor.standing(&address, now()) {
+        match factor.standing(&address, NOW) {
             FactorStanding::Young if !self.has(Rule::YoungCountsNothing) => FactorStanding::Settled,
             standing => standing,
         }
@@ -102,14 +104,16 @@ impl Rules<'_> {
         let address = AddressHistory {
             has_mail,
             confirmed_at: None,
-            recovered_at: Some(now()),
+            recovered_at: Some(NOW),
         };
-        factor.standing(&address, now()) != FactorStanding::Ended
+        factor.standing(&address, NOW) != FactorStanding::Ended
             || !self.has(Rule::RecoveryEndsYoung)
     }
 
+    /// Returns whether these proofs are enough for a recovery.
     pub fn can_recover(self, has_settled_factor: bool, proofs: &[Proof]) -> bool {
-        let accepted = accepted_at_recovery(has_settled_factor && self.has(Rule::RecoveryNeedsFactor));
+        let accepted =
+            accepted_at_recovery(has_settled_factor && self.has(Rule::RecoveryNeedsFactor));
         let is_given = |proof: &Proof| proofs.contains(proof);
         accepted.iter().any(|all| all.iter().all(is_given))
     }
@@ -126,8 +130,11 @@ impl Rules<'_> {
 
     /// Returns whether an undo leaves something.
     pub fn survives_undo(self, remnant: Remnant) -> bool {
-        let is_of_session = matches!(remnant, Remnant::Session | Remnant::Password);
-        remnant.survives_undo() || is_of_session && !self.has(Rule::UndoEndsSessions)
+        let is_entry = matches!(
+            remnant,
+            Remnant::Session | Remnant::Recognition | Remnant::Password
+        );
+        remnant.survives_undo() || is_entry && !self.has(Rule::UndoEndsSessions)
     }
 
     pub fn undo(self, age: u8, by_settled_factor: bool) -> Undo {
@@ -135,7 +142,7 @@ impl Rules<'_> {
             return Undo::Expired;
         }
         let by_settled_factor = by_settled_factor && self.has(Rule::WarningOnly);
-        Undo::of(ago(age), by_settled_factor, now())
+        Undo::of(ago(age), by_settled_factor, NOW)
     }
 
     /// Returns the hold after a recovery.
@@ -143,17 +150,12 @@ impl Rules<'_> {
         if !self.has(Rule::RecoveryHolds) {
             return running;
         }
-        let hold = Hold::after_recovery(running.map(hold_of), now());
-        let is_new = hold.began_at == now();
+        let hold = Hold::after_recovery(running.map(hold_of), NOW);
+        let is_new = hold.began_at == NOW;
         running.filter(|_| !is_new).or(Some(Held {
             is_warning: hold.cause == HoldCause::Warning,
             age: 0,
         }))
-    }
-
-    /// Returns whether an act is held. `factor` is the age of a settled factor that proves it.
-    pub fn is_held(self, held: Option<Held>, act: Act, by_earlier_factor: bool) -> bool {
-        held.is_some_and(|held| hold_of(held).holds(act, by_earlier_factor, now()))
     }
 
     pub fn lost_factor(self, proofs: &[Proof]) -> LostFactor {
@@ -162,10 +164,16 @@ impl Rules<'_> {
             other => other,
         }
     }
+}
 
-    pub fn is_lost_factor_due(self, age: u8) -> bool {
-        LostFactor::is_due(ago(age), now())
-    }
+/// Returns whether a hold holds an act.
+pub fn is_held(held: Held, act: Act, by_earlier_factor: bool) -> bool {
+    hold_of(held).holds(act, by_earlier_factor, NOW)
+}
+
+/// Returns whether a lost factor is removed that was reported so long ago.
+pub fn is_lost_factor_due(age: u8) -> bool {
+    LostFactor::is_due(ago(age), NOW)
 }
 
 fn hold_of(held: Held) -> Hold {

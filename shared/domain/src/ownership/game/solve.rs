@@ -22,12 +22,19 @@ pub struct Game {
     before_wait: Vec<Vec<usize>>,
 }
 
+/// A position that the thief reaches alone, with the position and the move before it.
+#[derive(Clone, Copy)]
+pub struct Reached {
+    pub at: usize,
+    pub before: Option<(usize, &'static str)>,
+}
+
 /// How many waits a player needs to win from each position; `None` if they can't.
 pub type Won = Vec<Option<u32>>;
 
 impl Game {
     /// Finds every position that can be reached from the start.
-    pub fn new(world: &World, rules: Rules<'_>, start: State) -> Self {
+    pub fn new(world: World, rules: Rules<'_>, start: State) -> Self {
         let mut game = Self {
             states: Vec::new(),
             index: HashMap::new(),
@@ -47,7 +54,9 @@ impl Game {
                     state,
                 };
                 let moves = turn.moves().into_iter();
-                let moves = moves.map(|(name, to): Moved| (name, game.add(to))).collect();
+                let moves = moves
+                    .map(|(name, to): Moved| (name, game.add(to)))
+                    .collect();
                 game.moves[player as usize].push(moves);
             }
             let later = game.add(state.later());
@@ -85,10 +94,6 @@ impl Game {
         &self.moves[player as usize][at]
     }
 
-    pub fn later(&self, at: usize) -> usize {
-        self.steps[at]
-    }
-
     /// Returns for each position whether a player can reach a marked one, with or without
     /// waiting.
     fn can_reach(&self, player: Player, may_wait: bool, mut marked: Vec<bool>) -> Vec<bool> {
@@ -120,9 +125,9 @@ impl Game {
             let before = won.iter().flatten().count();
             if waits > 0 {
                 let holds = self.holds(player, &won);
-                for at in 0..won.len() {
-                    if holds[self.steps[at]] {
-                        won[at] = won[at].or(Some(waits));
+                for (won, later) in won.iter_mut().zip(&self.steps) {
+                    if holds[*later] {
+                        *won = won.or(Some(waits));
                     }
                 }
             }
@@ -135,7 +140,7 @@ impl Game {
     }
 
     /// Returns whether each position is won after anything that the other replies.
-    fn holds(&self, player: Player, won: &Won) -> Vec<bool> {
+    pub fn holds(&self, player: Player, won: &[Option<u32>]) -> Vec<bool> {
         let not_won = won.iter().map(Option::is_none).collect();
         let lost = self.can_reach(player.other(), false, not_won);
         lost.into_iter().map(|lost| !lost).collect()
@@ -146,10 +151,9 @@ impl Game {
         loop {
             let holds = self.holds(player, won);
             let mut has_changed = false;
-            for at in 0..won.len() {
-                let moves = self.moves(player, at);
-                if won[at].is_none() && moves.iter().any(|(_, to)| holds[*to]) {
-                    won[at] = Some(waits);
+            for (won, moves) in won.iter_mut().zip(&self.moves[player as usize]) {
+                if won.is_none() && moves.iter().any(|(_, to)| holds[*to]) {
+                    *won = Some(waits);
                     has_changed = true;
                 }
             }
@@ -159,31 +163,41 @@ impl Game {
         }
     }
 
-    /// Returns the positions that the thief can reach alone, by the half weeks that pass, each
-    /// with the position and the move before it.
-    pub fn alone(&self, steps: usize) -> Vec<Vec<(usize, Option<(usize, &'static str)>)>> {
+    /// Returns the positions that the thief can reach alone, by the half weeks that pass.
+    pub fn alone(&self, steps: usize) -> Vec<Vec<Reached>> {
         let mut seen = vec![false; self.states.len()];
-        let mut by_step: Vec<Vec<_>> = Vec::new();
-        for step in 0..=steps {
-            let mut now: Vec<(usize, Option<(usize, &'static str)>)> = Vec::new();
-            if step == 0 {
-                now.push((0, None));
-            } else {
-                let later = |(at, _): &(usize, _)| (self.steps[*at], Some((*at, "waits half a week")));
-                now.extend(by_step[step - 1].iter().map(later));
-            }
-            now.retain(|(at, _)| !std::mem::replace(&mut seen[*at], true));
-            let mut next = 0;
-            while let Some((at, _)) = now.get(next).copied() {
-                for (name, to) in self.moves(Player::Thief, at) {
-                    if !std::mem::replace(&mut seen[*to], true) {
-                        now.push((*to, Some((at, *name))));
-                    }
-                }
-                next += 1;
-            }
-            by_step.push(now);
+        let start = Reached {
+            at: 0,
+            before: None,
+        };
+        let mut all = vec![self.replies(vec![start], &mut seen)];
+        for step in 0..steps {
+            let later = |reached: &Reached| Reached {
+                at: self.steps[reached.at],
+                before: Some((reached.at, "waits half a week")),
+            };
+            let now = all[step].iter().map(later).collect();
+            all.push(self.replies(now, &mut seen));
         }
-        by_step
+        all
+    }
+
+    /// Returns the new positions among these, and those that the thief can reach from them
+    /// without waiting.
+    pub fn replies(&self, mut now: Vec<Reached>, seen: &mut [bool]) -> Vec<Reached> {
+        now.retain(|reached| !std::mem::replace(&mut seen[reached.at], true));
+        let mut next = 0;
+        while let Some(Reached { at, .. }) = now.get(next).copied() {
+            for (name, to) in self.moves(Player::Thief, at) {
+                if !std::mem::replace(&mut seen[*to], true) {
+                    now.push(Reached {
+                        at: *to,
+                        before: Some((at, *name)),
+                    });
+                }
+            }
+            next += 1;
+        }
+        now
     }
 }

@@ -34,6 +34,7 @@ pub enum Address {
 }
 
 /// What one player has.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Side {
     /// The age of the session.
