@@ -16,6 +16,7 @@ pub mod ids;
 pub mod limits;
 pub mod networks;
 pub mod notice;
+pub mod ownership;
 pub mod password;
 pub mod receipt;
 pub mod recognition;

@@ -1,6 +1,7 @@
 //! The one integration-test binary: a file for each function and concern.
 
 mod adopt;
+mod assurance;
 mod attempts;
 mod backend_login;
 mod challenges;
