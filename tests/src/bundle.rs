@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
-use domain::verification::{MOST_UNPROVEN_ACTS, VerificationPolicy};
+use domain::verification::{UNPROVEN_SIGN_OUTS_PER_DAY, VerificationPolicy};
 use domain::{DeviceId, Limits, NewChallenge, SignInBudgets};
 use http_api::{Event, OriginPolicy, Reply};
 use runtime::Clock;
@@ -26,7 +26,7 @@ pub const CHEAP: Params = Params {
 /// What a deployment without mail asks for before a session ends others.
 pub const POLICY: VerificationPolicy = VerificationPolicy {
     sends_mail: false,
-    most_unproven: MOST_UNPROVEN_ACTS,
+    most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY,
 };
 
 /// The issuer of introspection and of the events.

@@ -58,7 +58,7 @@ impl Proofs {
     /// Returns the kinds of proof that the request has.
     pub(crate) fn shown(&self) -> Vec<Proof> {
         let password = self.password.as_ref().map(|_| Proof::Password);
-        let code = self.code.as_ref().map(|_| Proof::Code);
+        let code = self.code.as_ref().map(|_| Proof::AddressCode);
         password.into_iter().chain(code).collect()
     }
 }

@@ -4,42 +4,21 @@
 //! again who they are, by what a thief of the token lacks. A device that is recognized
 //! proves it with the password or with a code to the account's address. Another one may be
 //! that of a password thief, so it needs both. Without a confirmed address, or where no
-//! mail is sent, the password is all there is.
+//! mail is sent, the password is all there is. The rules are in [`crate::ownership`]; here they
+//! are asked about the rows of a session.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::device::{Device, PreviousToken, UnprovenActs};
+use crate::ownership::verification::Caller;
 use crate::recognition::recognized_until;
 use crate::token::{Token, TokenHash};
 
 /// The time for which a verification counts, and for which the token that it replaced is
 /// still accepted for what needs none.
-pub const VERIFIED_FOR: SignedDuration = SignedDuration::from_mins(5);
-
-/// The most devices that a recognized device may sign out in a day, one by one, without a
-/// verification.
-pub const MOST_UNPROVEN_ACTS: u32 = 3;
-
-/// One thing that a person can show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// The account's password.
-    Password,
-    /// A code that was mailed to the account's address.
-    Code,
-}
-
-impl Proof {
-    /// Returns the name that the API uses.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::Code => "code",
-        }
-    }
-}
+pub use crate::ownership::verification::PROOF_LIFETIME as VERIFIED_FOR;
+pub use crate::ownership::verification::{Proof, UNPROVEN_SIGN_OUTS_PER_DAY};
 
 /// What a deployment asks for before a session ends others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,17 +49,26 @@ pub fn methods(
     sends_mail: bool,
     now: Timestamp,
 ) -> Methods {
-    if !has_proving_address(account, sends_mail) {
-        return &[&[Proof::Password]];
-    }
-    if is_recognized {
-        return &[&[Proof::Password], &[Proof::Code]];
-    }
+    let caller = Caller {
+        is_recognized,
+        has_factor: false,
+        has_mail: has_proving_address(account, sends_mail),
+        is_external: false,
+    };
+    let accepted = caller.accepted();
     // The sign-in has shown the password.
-    if now.duration_since(device.signed_in_at) < VERIFIED_FOR {
-        return &[&[Proof::Code], &[Proof::Password, Proof::Code]];
+    let is_just_signed_in = now.duration_since(device.signed_in_at) < VERIFIED_FOR;
+    if is_just_signed_in
+        && is_enough(accepted, &[Proof::Password, Proof::AddressCode])
+        && !is_enough(accepted, &[Proof::AddressCode])
+        && !is_enough(accepted, &[Proof::Password])
+    {
+        return &[
+            &[Proof::AddressCode],
+            &[Proof::Password, Proof::AddressCode],
+        ];
     }
-    &[&[Proof::Password, Proof::Code]]
+    accepted
 }
 
 /// Returns whether these proofs are enough for one of the methods.
@@ -124,7 +112,9 @@ impl NewToken {
                 until,
             },
             verified_at: now,
-            recognized_until: shown.contains(&Proof::Code).then(|| recognized_until(now)),
+            recognized_until: shown
+                .contains(&Proof::AddressCode)
+                .then(|| recognized_until(now)),
         }
     }
 }
@@ -154,6 +144,8 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::fixtures;
     use crate::session::Authenticated;
@@ -170,7 +162,7 @@ mod tests {
     fn a_recognized_device_proves_with_either_and_another_one_with_both() {
         let Authenticated { account, device } = confirmed();
         let later = fixtures::now() + VERIFIED_FOR;
-        let [password, code] = [Proof::Password, Proof::Code];
+        let [password, code] = [Proof::Password, Proof::AddressCode];
         let recognized = methods(&account, &device, true, true, later);
         assert!(is_enough(recognized, &[password]) && is_enough(recognized, &[code]));
         let unknown = methods(&account, &device, false, true, later);
@@ -184,9 +176,9 @@ mod tests {
         let Authenticated { account, device } = confirmed();
         let at = |now| methods(&account, &device, false, true, now);
         let end = device.signed_in_at + VERIFIED_FOR;
-        assert!(is_enough(at(end - SECOND), &[Proof::Code]));
+        assert!(is_enough(at(end - SECOND), &[Proof::AddressCode]));
         assert!(!is_enough(at(end - SECOND), &[Proof::Password]));
-        assert!(!is_enough(at(end), &[Proof::Code]));
+        assert!(!is_enough(at(end), &[Proof::AddressCode]));
     }
 
     #[test]
@@ -223,15 +215,15 @@ mod tests {
         let now = fixtures::now();
         let day = UnprovenActs::day_of(now);
         device.unproven_acts = UnprovenActs { day, count: 2 };
-        assert!(device.may_act_unproven(MOST_UNPROVEN_ACTS, now));
+        assert!(device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, now));
         device.unproven_acts.count = 3;
-        assert!(!device.may_act_unproven(MOST_UNPROVEN_ACTS, now));
+        assert!(!device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, now));
         let midnight = now + (SignedDuration::from_hours(14));
-        assert!(!device.may_act_unproven(MOST_UNPROVEN_ACTS, midnight - SECOND));
-        assert!(device.may_act_unproven(MOST_UNPROVEN_ACTS, midnight));
+        assert!(!device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, midnight - SECOND));
+        assert!(device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, midnight));
         assert!(!device.may_act_unproven(0, midnight));
         // A clock that is behind has no day of its own.
         let behind = now - SignedDuration::from_hours(24);
-        assert!(!device.may_act_unproven(MOST_UNPROVEN_ACTS, behind));
+        assert!(!device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, behind));
     }
 }

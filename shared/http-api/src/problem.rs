@@ -209,7 +209,7 @@ impl Problem {
     #[must_use]
     pub fn pass_required(secret: &ChallengeSecret) -> Self {
         Self::VerificationRequired {
-            methods: &[&[Proof::Password, Proof::Code]],
+            methods: &[&[Proof::Password, Proof::AddressCode]],
             challenge: Some(ShownChallenge(secret.to_text())),
         }
     }

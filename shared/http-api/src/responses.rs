@@ -85,7 +85,7 @@ impl IntoResponses for VerifiedTokenProblems {
         // Replaces the 401 of `TokenProblems`.
         let mut problems = token_problems();
         problems.push(Problem::VerificationRequired {
-            methods: &[&[Proof::Password], &[Proof::Code]],
+            methods: &[&[Proof::Password], &[Proof::AddressCode]],
             challenge: None,
         });
         grouped(&problems)

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use domain::networks::NetworkRanges;
 use domain::password::PasswordRules;
 use domain::sign_in_budgets::{FAILURES_IN_A_ROW, PAUSE_WITHOUT_MAIL};
-use domain::verification::{MOST_UNPROVEN_ACTS, VerificationPolicy};
+use domain::verification::{UNPROVEN_SIGN_OUTS_PER_DAY, VerificationPolicy};
 use domain::{Budget, Limits, SignInBudgets};
 use jiff::SignedDuration;
 use origin_policy::{Distribution, OriginPolicy};
@@ -101,8 +101,8 @@ pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
 /// [`ConfigError`], if the number is not one from 0 to 3.
 pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
     let name = "UNPROVEN_SIGN_OUTS";
-    let most_unproven = number(name, MOST_UNPROVEN_ACTS)?;
-    if most_unproven > MOST_UNPROVEN_ACTS {
+    let most_unproven = number(name, UNPROVEN_SIGN_OUTS_PER_DAY)?;
+    if most_unproven > UNPROVEN_SIGN_OUTS_PER_DAY {
         return Err(ConfigError::Invalid {
             name,
             expected: "a number from 0 to 3",

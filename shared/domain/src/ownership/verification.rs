@@ -94,6 +94,20 @@ pub struct Caller {
     pub is_external: bool,
 }
 
+impl Proof {
+    /// Returns the name that the API uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::AddressCode => "code",
+            Self::Factor => "factor",
+            Self::RecoveryCode => "recovery_code",
+            Self::External => "external",
+        }
+    }
+}
+
 impl Caller {
     /// Returns the accepted proofs: the proofs of any one of the lists, all of them.
     #[must_use]
