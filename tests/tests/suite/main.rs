@@ -33,6 +33,7 @@ mod openapi;
 mod operate;
 mod packages;
 mod page;
+mod passwords;
 mod races;
 mod receipts;
 mod redrive;
