@@ -3,7 +3,7 @@
 //!
 //! Owns every decision. Refuses I/O of any kind: no AWS, no HTTP, no clock, no
 //! randomness and no async. `now` and random bytes are arguments, so a test fixes
-//! both; the one exception is the year that [`password::PasswordRules`] names.
+//! both.
 
 pub mod account;
 pub mod attempts;

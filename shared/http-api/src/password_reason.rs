@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PasswordReason)]
 pub struct PasswordReason {
-    /// A name for programs: `too_short`, `too_long`, `common`, `own_words`,
-    /// `guessable` or `unchanged`.
+    /// A name for programs: `too_short`, `too_long`, `leaked`, `common`,
+    /// `own_words`, `guessable` or `unchanged`.
     #[schema(example = "too_short")]
     pub code: &'static str,
     /// A sentence for people.

@@ -34,6 +34,7 @@ mod openapi;
 mod operate;
 mod packages;
 mod page;
+mod passwords;
 mod races;
 mod receipts;
 mod redrive;

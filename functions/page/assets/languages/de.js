@@ -229,6 +229,7 @@ export default {
 
   "reason.too_short": "Es ist zu kurz: Verwende mindestens {min} Zeichen.",
   "reason.too_long": "Es ist zu lang.",
+  "reason.leaked": "Es steht auf einer Liste geleakter Passwörter.",
   "reason.common": "Es steht auf einer Liste häufiger Passwörter.",
   "reason.own_words": "Es besteht aus Wörtern deines Kontos, etwa deiner E-Mail-Adresse.",
   "reason.guessable":

@@ -223,6 +223,7 @@ export default {
 
   "reason.too_short": "It is too short: use at least {min} characters.",
   "reason.too_long": "It is too long.",
+  "reason.leaked": "It is in a list of leaked passwords.",
   "reason.common": "It is in a list of common passwords.",
   "reason.own_words": "It is made of words from your account, such as your e-mail address.",
   "reason.guessable":

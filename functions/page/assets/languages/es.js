@@ -236,6 +236,7 @@ export default {
 
   "reason.too_short": "Es demasiado corta: usa al menos {min} caracteres.",
   "reason.too_long": "Es demasiado larga.",
+  "reason.leaked": "Está en una lista de contraseñas filtradas.",
   "reason.common": "Está en una lista de contraseñas comunes.",
   "reason.own_words": "Está hecha de palabras de tu cuenta, como tu correo electrónico.",
   "reason.guessable":

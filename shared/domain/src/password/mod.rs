@@ -5,8 +5,11 @@
 //! 800-63B-4 section 3.1.1.2): a password is rejected for its length, or because
 //! it is easily guessed, and for nothing else.
 
+mod guesses;
 mod hash;
 mod hasher;
+mod keyboard;
+pub mod lists;
 mod normal;
 mod rules;
 

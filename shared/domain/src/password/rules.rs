@@ -1,19 +1,18 @@
 //! The rules for a new password: its length, and how easily it is guessed.
 
 use zeroize::Zeroizing;
-use zxcvbn::matching::Match;
-use zxcvbn::matching::patterns::MatchPattern;
 
+use super::guesses;
+use super::lists::{Lists, fold};
 use super::{MAX_BYTES, Password, PasswordError};
 use crate::email::EmailAddress;
 
 /// The rules for a new password.
 ///
-/// Guesses are estimated with `zxcvbn` and its lists: 30,000 common passwords,
-/// English words, and names, with their usual respellings; and repeats, sequences,
-/// keyboard patterns and dates. A password is split into the pieces that are
-/// cheapest to guess, and rejected when the product of their guesses and of their
-/// possible orders is below
+/// A password is rejected when it is in the list of leaked ones, or when it is
+/// easily guessed. For that it is split into the pieces that are cheapest to guess
+/// (words, names, repeats, sequences, walks on a keyboard, dates), and rejected when
+/// the product of their guesses and of their possible orders is below
 ///
 /// - 10⁸ where the minimum length is 15 or more, so that the password may be the
 ///   only factor: with [`Params::DEFAULT`](super::Params::DEFAULT), 10⁸ hashes take
@@ -25,9 +24,6 @@ use crate::email::EmailAddress;
 ///
 /// The whole password is estimated, never a part of it: one that is too long to
 /// estimate at once is rejected only if every chunk of it is easily guessed.
-///
-/// `zxcvbn` reads the current year from the system's clock once per process, and
-/// uses it for dates only: years close to it count as likely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordRules {
     min_length: usize,
@@ -46,7 +42,10 @@ pub enum Rejection {
     /// Longer than [`MAX_BYTES`].
     #[error("The password must have at most {MAX_BYTES} bytes.")]
     TooLong,
-    /// An entry of a list.
+    /// In the list of leaked passwords.
+    #[error("The password is in a list of leaked ones.")]
+    Leaked,
+    /// A common password, word or name.
     #[error("The password is in a list of common passwords, words and names.")]
     Common,
     /// Easily guessed because of words that belong to the account.
@@ -66,6 +65,7 @@ impl Rejection {
         match self {
             Self::TooShort { .. } => "too_short",
             Self::TooLong => "too_long",
+            Self::Leaked => "leaked",
             Self::Common => "common",
             Self::OwnWords => "own_words",
             Self::Guessable => "guessable",
@@ -161,13 +161,16 @@ impl PasswordRules {
         if self.min_length < Self::DEFAULT_MIN_LENGTH {
             1_000_000
         } else {
-            100_000_000
+            guesses::ONLY_FACTOR
         }
     }
 
     /// Returns the reason if the password is easily guessed for this account.
     fn guessable(self, text: &str, own_words: &[&str]) -> Option<Rejection> {
         let chars = Zeroizing::new(text.chars().collect::<Vec<char>>());
+        if Lists::compiled().has_leaked(&chars) {
+            return Some(Rejection::Leaked);
+        }
         let rest = without_own_words(&chars, own_words);
         let has_own_words = rest.len() < chars.len();
         // An attacker knows the own words, so only the rest counts.
@@ -179,20 +182,12 @@ impl PasswordRules {
 
     /// Returns the reason if the characters are easily guessed for any account.
     fn guessable_by_anyone(self, chars: &[char]) -> Option<Rejection> {
-        if chars.is_empty() {
-            return None;
-        }
-        let mut reason = Rejection::Common;
-        for chunk in chars.chunks(CHUNK).take(MAX_CHUNKS) {
-            let estimate = estimate(chunk);
-            if estimate.guesses >= self.guesses_needed() {
-                return None;
-            }
-            if !estimate.is_listed {
-                reason = Rejection::Guessable;
-            }
-        }
-        Some(reason)
+        let easily = guesses::below(self.guesses_needed(), &Lists::compiled(), chars)?;
+        Some(if easily.is_listed {
+            Rejection::Common
+        } else {
+            Rejection::Guessable
+        })
     }
 }
 
@@ -204,62 +199,8 @@ impl Default for PasswordRules {
     }
 }
 
-/// The number of code points that are estimated at once. `zxcvbn` accepts 100, but
-/// a hostile text of 100 takes it 0.6 s (its respellings multiply) and one of 28
-/// takes 0.06 s. It also multiplies unchecked: a keypad pattern overflows at 29.
-const CHUNK: usize = 28;
-
-/// The number of chunks that are estimated. If all of these are easily guessed, the
-/// rest is not expected to be better, and the work stays bounded.
-const MAX_CHUNKS: usize = 4;
-
 /// The number of own words, with their parts, that are looked for.
 const MAX_OWN_WORDS: usize = 32;
-
-struct Estimate {
-    guesses: u64,
-    /// The text is one entry of a list, possibly respelled or repeated.
-    is_listed: bool,
-}
-
-fn estimate(chunk: &[char]) -> Estimate {
-    let (guesses, is_listed) = zxcvbn_estimate(chunk.iter());
-    // Two interleaved patterns, as in 1q2w3e4r5t6y7u8i or 0102030405, are as
-    // guessable as the two alone, which zxcvbn misses.
-    let (even, _) = zxcvbn_estimate(chunk.iter().step_by(2));
-    let (odd, _) = zxcvbn_estimate(chunk.iter().skip(1).step_by(2));
-    let interleaved = even.saturating_mul(odd).saturating_mul(2);
-    Estimate {
-        guesses: guesses.min(interleaved),
-        is_listed,
-    }
-}
-
-/// Returns the guesses for the text, and whether it is an entry of a list.
-fn zxcvbn_estimate<'a>(chars: impl Iterator<Item = &'a char>) -> (u64, bool) {
-    let text = Zeroizing::new(chars.collect::<String>());
-    let estimate = zxcvbn::zxcvbn(&text, &[]);
-    (guesses(estimate.sequence()), is_listed(estimate.sequence()))
-}
-
-/// Returns the product of the guesses for each piece and for their order. The sum
-/// that `zxcvbn` itself returns adds 10⁴ for every further piece, so that any three
-/// pieces reach 10⁸, even `password`, `123` and `!!`.
-fn guesses(pieces: &[Match]) -> u64 {
-    (1_u64..).zip(pieces).fold(1, |product, (place, piece)| {
-        let guesses = piece.guesses.unwrap_or(u64::MAX);
-        product.saturating_mul(place).saturating_mul(guesses)
-    })
-}
-
-fn is_listed(pieces: &[Match]) -> bool {
-    let [piece] = pieces else { return false };
-    match &piece.pattern {
-        MatchPattern::Dictionary(_) => true,
-        MatchPattern::Repeat(repeat) => is_listed(&repeat.base_matches),
-        _ => false,
-    }
-}
 
 /// Returns the password without the account's own words, in any case, in their
 /// usual respellings, or reversed.
@@ -304,19 +245,6 @@ fn own_pieces(own_words: &[&str]) -> Vec<Vec<char>> {
     // The longest first: of "lea" and "lea.martin" the longer one is removed.
     pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
     pieces
-}
-
-/// Maps a letter's cases and usual respellings to one letter.
-fn fold(c: char) -> char {
-    match c.to_lowercase().next().unwrap_or(c) {
-        '4' | '@' => 'a',
-        '3' => 'e',
-        '1' | '!' | '|' | 'l' => 'i',
-        '0' => 'o',
-        '5' | '$' => 's',
-        '7' | '+' => 't',
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -53,23 +53,35 @@ fn no_kind_of_character_is_required() {
         "graveotterlantern",
         "мой пёс любит сыр",
         "我家的猫昨天晚上吃了三条很大的鱼",
-        "correct horse battery staple",
     ] {
         assert_eq!(rejections(text), [], "{text}");
     }
 }
 
 #[test]
-fn a_listed_password_is_rejected() {
+fn a_leaked_password_is_rejected_in_every_spelling() {
+    for text in [
+        "correct horse battery staple",
+        "CorrectHorseBatteryStaple",
+        "C0rrect-H0rse-B@ttery-St@ple",
+        "knightsoflegend",
+        "fashionforpassion",
+    ] {
+        assert_eq!(rejections(text), [Rejection::Leaked], "{text}");
+    }
+}
+
+#[test]
+fn a_listed_word_is_rejected() {
     for text in [
         "1qaz2wsx3edc4rfv",
+        "147258369147258369",
         "passwordpassword",
         "PasswordPassword",
         "p@ssw0rdp@ssw0rd",
         "drowssapdrowssap",
         "iloveyouiloveyou",
-        "counterproductive",
-        "12345678900987654321",
+        "responsibilities",
     ] {
         assert_eq!(rejections(text), [Rejection::Common], "{text}");
     }
@@ -83,6 +95,8 @@ fn a_guessable_password_is_rejected() {
         "abcdefghijklmnop",
         "987654321098765",
         "qwertyuiopasdfgh",
+        "12345678900987654321",
+        "qwertzuiopüasdfg",
         "!@#$%^&*()_+!@#",
         "1q2w3e4r5t6y7u8i",
         "1q2w3e4r5t6y7u8i9o",
@@ -92,6 +106,8 @@ fn a_guessable_password_is_rejected() {
         "password1234567",
         "Password123!!2024",
         "christopher12345",
+        "christopher 04.07.1976",
+        "elephant-bicycle",
         "manchesterunited",
         "elephantbicycle",
         "Summer2024Summer2024",
@@ -106,7 +122,7 @@ fn two_ordinary_words_are_rejected_and_three_are_accepted() {
     for text in ["elephantbicycle", "summerwinterlove"] {
         assert_eq!(rejections(text), [Rejection::Guessable], "{text}");
     }
-    for text in ["tigerlionmonkey", "elephantbicyclelake"] {
+    for text in ["gravelotterlantern", "elephantbicyclelantern"] {
         assert_eq!(rejections(text), [], "{text}");
     }
 }
@@ -197,6 +213,7 @@ fn every_rejection_has_a_name_and_a_sentence() {
     let all = [
         Rejection::TooShort { min_length: 15 },
         Rejection::from(PasswordError::TooLong),
+        Rejection::Leaked,
         Rejection::Common,
         Rejection::OwnWords,
         Rejection::Guessable,
@@ -204,7 +221,14 @@ fn every_rejection_has_a_name_and_a_sentence() {
     let names = all.map(Rejection::name);
     assert_eq!(
         names,
-        ["too_short", "too_long", "common", "own_words", "guessable"]
+        [
+            "too_short",
+            "too_long",
+            "leaked",
+            "common",
+            "own_words",
+            "guessable"
+        ]
     );
     for rejection in all {
         let sentence = rejection.to_string();
@@ -215,8 +239,7 @@ fn every_rejection_has_a_name_and_a_sentence() {
 
 #[test]
 fn no_password_makes_the_estimate_panic() {
-    // A walk on a keypad that turns at every step overflows zxcvbn where it
-    // is given whole; respellings multiply; lower case can be longer.
+    // A walk that turns at every step; respellings; lower case that is longer.
     let walk = "5253596259898489598489598548595745324268453632695487475955752156356";
     let respelt = "48@({[<36910!|7$5+%2".repeat(50);
     for text in [
