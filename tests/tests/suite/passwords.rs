@@ -68,24 +68,21 @@ fn zxcvbn_refuses(password: &str) -> bool {
 fn assert_alike(kind: &str, percent: usize, make: impl Fn(&mut Numbers) -> String) {
     let lists = Lists::compiled();
     let mut numbers = Numbers(7);
-    let (mut only_here, mut only_there) = (0, 0);
+    let (mut ours, mut theirs) = (0, 0);
     for _ in 0..EACH {
         let password = make(&mut numbers);
         match (
             lists.guesses(&password) < ONLY_FACTOR,
             zxcvbn_refuses(&password),
         ) {
-            (true, false) => only_here += 1,
-            (false, true) => only_there += 1,
+            (true, false) => ours += 1,
+            (false, true) => theirs += 1,
             _ => {}
         }
     }
-    let outcome = format!("{kind}: refused here alone {only_here}, by zxcvbn alone {only_there}");
+    let outcome = format!("{kind}: refused here alone {ours}, by zxcvbn alone {theirs}");
     println!("{outcome}");
-    assert!(
-        (only_here + only_there) * 100 <= EACH * percent,
-        "{outcome}"
-    );
+    assert!((ours + theirs) * 100 <= EACH * percent, "{outcome}");
 }
 
 #[test]
