@@ -194,6 +194,18 @@ impl TestApp {
         sign_out_of(&self.bundle.sign_out_scope(&by.token, scope).await)
     }
 
+    /// Verifies the session of a device by the password, and returns the device with its new
+    /// token, which was seen.
+    pub async fn verify(&self, device: &TestDevice) -> TestDevice {
+        let verified = json_of(&self.bundle.verify(&device.token, PASSWORD).await);
+        let token = verified["token"].as_str().expect("a token").to_owned();
+        self.bundle.who_am_i(&token).await;
+        TestDevice {
+            token,
+            ..device.clone()
+        }
+    }
+
     /// Signs out one device for `"device"`, else by scope.
     pub async fn sign_out(&self, by: &TestDevice, device: &TestDevice, scope: &str) -> SignOutId {
         match scope {

@@ -73,6 +73,7 @@ pub async fn of_pushes() -> Vec<Named> {
     // Long after the handshake.
     app.clock.advance(SignedDuration::from_mins(10));
 
+    let laptop = app.verify(&laptop).await;
     let sign_out = app.sign_out_device(&laptop, &off).await;
     let event = app.event_of(off.account, sign_out).await;
     costs.push(("push-unconnected", m.used(app.push(&event)).await.0));
