@@ -65,6 +65,7 @@ mod session_task;
 mod socket;
 mod storage;
 mod timing;
+mod verification;
 
 use std::fmt;
 use std::time::Duration;
@@ -80,6 +81,7 @@ pub use error::Error;
 pub use socket::{Frame, Socket, SocketError};
 pub use storage::{Session, Storage};
 pub use timing::Timing;
+pub use verification::Verification;
 
 /// A token, a device key or a password. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]

@@ -203,7 +203,10 @@ async fn every_view_can_be_used_by_everybody() {
 /// Checks the questions who the person is, for one device after another.
 async fn inspect_proving(person: &Person, email: &str) {
     let title = "Manage access and devices";
-    person.press("Sign out · Kids’ tablet").await.unwrap();
+    person
+        .press("Sign out · Kids’ tablet · iPad")
+        .await
+        .unwrap();
     person.press("Sign out").await.unwrap();
     person.reads("Confirm that it is you").await.unwrap();
     inspect(person, "prove", title).await;
@@ -225,6 +228,9 @@ async fn inspect_proving(person: &Person, email: &str) {
     person.press("Cancel").await.unwrap();
     person.reads("so nothing has changed").await.unwrap();
     inspect(person, "prove-cancelled", title).await;
+    for name in ["All other devices", "Kids’ tablet · iPad"] {
+        person.press(&format!("Hide {name}")).await.unwrap();
+    }
     let now = Clock::System.now();
     person.write_time("verified_at", now).await.unwrap();
 }
@@ -310,7 +316,7 @@ async fn one_device_is_signed_out_by_the_keyboard_alone() {
     let tv = household
         .sign_in_with(TV, json!({ "device": { "name": "Hotel TV" } }))
         .await;
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
     person.reads("Hotel TV").await.unwrap();
     let focused = "document.activeElement.textContent.replace(/\\s+/g, ' ').trim()";
 
@@ -343,7 +349,7 @@ async fn one_device_is_signed_out_by_the_keyboard_alone() {
 async fn nothing_moves_while_the_page_loads() {
     let household = Household::register().await;
     household.sign_in(TV).await;
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
     let measure = "new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
         window.shift = (window.shift || 0) + entry.value; })).observe({ type: 'layout-shift', buffered: true });";
     let source = json!({ "source": measure });

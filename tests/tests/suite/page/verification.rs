@@ -19,15 +19,7 @@ const CLOSED: &str = "document.querySelector('dialog') === null";
 
 /// Returns the code of the last mail to an address that has one for a verification.
 pub async fn mailed_code(email: &str) -> String {
-    let subject = "Your code to confirm that it is you";
-    let mut count = 1;
-    loop {
-        let mails = inbox::wait_for(email, count).await;
-        if mails.iter().any(|mail| mail.subject == subject) {
-            return inbox::code_for(email, count).await;
-        }
-        count = mails.len() + 1;
-    }
+    inbox::code_with(email, "Your code to confirm that it is you").await
 }
 
 /// Returns a TV, and a page that is not verified.
