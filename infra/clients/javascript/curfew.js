@@ -792,6 +792,10 @@ export class Curfew {
     if (known?.session === session.session || isReplaced) {
       return null;
     }
+    if (stored !== null) {
+      // Only the last two tokens are good for the acknowledgement.
+      adopt(session, stored);
+    }
     // From here on a crash leaves a device that is signed out, and that wipes itself
     // at its next start. A full storage fails to write, and can still remove.
     try {

@@ -52,6 +52,10 @@
 //! A person who can't sign in gets a code by mail: [`Client::request_password_reset`] and
 //! [`Client::request_pass`].
 //!
+//! Signing out others may be refused with `verification-required` and its
+//! [`methods`](Error::methods): [`Client::verify`], and repeat the call. The session then has
+//! another token, which the client stores and uses by itself.
+//!
 //! It is a crate for Tokio, and trusts the certificate roots of browsers.
 
 mod answer;

@@ -870,7 +870,10 @@ async fn two_tabs_that_verify_at_once_end_with_the_same_token() {
         assert_eq!(done, true);
         is_signed_in(&tv).await;
     }
-    assert_eq!(tv.network.seen("/v1/verifications").len(), 4);
+    let seen = tv.network.seen("/v1/verifications");
+    let posts = seen.iter().filter(|one| one.method == Method::POST);
+    let statuses: Vec<u16> = posts.map(|one| one.status).collect();
+    assert_eq!(statuses, [200; 4]);
 }
 
 #[tokio::test]
@@ -947,7 +950,8 @@ const PROVING: &str = "(async (givesUp) => {
       },
     });
     await client.start();
-    const ended = await Promise.all([client.signOutAll('others'), client.signOutDevice('e')].map(
+    const acts = [client.signOutAll('others'), ...(givesUp ? [] : [client.signOutDevice('e')])];
+    const ended = await Promise.all(acts.map(
       (act) => act.then(({ id }) => id, ({ problem, methods }) => [problem, methods]),
     ));
     client.close();
@@ -981,6 +985,6 @@ async fn acts_that_need_a_proof_ask_once_and_go_on_by_themselves() {
 
     let left = tv.browser.value_of(PROVING, json!(true)).await.unwrap();
     let refused = json!(["verification-required", methods]);
-    assert_eq!(left["ended"], json!([refused, refused]));
+    assert_eq!(left["ended"], json!([refused]));
     assert_eq!(left["asked"], json!([[methods, null]]));
 }

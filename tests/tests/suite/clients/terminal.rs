@@ -105,6 +105,32 @@ async fn a_pass_signs_the_device_in_past_the_limit_that_others_have_used_up() {
     device.types("pass AAAA-AAAA", "It is signed in.").await;
 }
 
+#[tokio::test]
+async fn the_owner_proves_it_with_a_code_and_the_sign_out_goes_on() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let (email, password) = (&household.email, &household.password);
+    let mut device = Typed::start(email, password).await;
+    device.terminal.line("Signed in to").await.unwrap();
+
+    device
+        .types("out others", "Type: code, then code CODE")
+        .await;
+    device.types("prove wrong", "Failed: ").await;
+    device
+        .types("code", "A mail with a code is on its way.")
+        .await;
+    assert!(laptop.is_signed_in().await);
+    let subject = "Your code to confirm that it is you";
+    let code = inbox::code_with(email, subject).await;
+    device
+        .types(&format!("code {code}"), "Confirmed for five minutes.")
+        .await;
+
+    device.terminal.line("Signed out.").await.unwrap();
+    laptop.ended().await;
+}
+
 /// Answers one request with this status and a challenge. Returns the request's body.
 async fn answer_once(address: String, status: u16) -> Value {
     let listener = TcpListener::bind(address).await.unwrap();
