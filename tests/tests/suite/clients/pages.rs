@@ -800,6 +800,16 @@ async fn provable(tv: Screen) -> (Screen, Value) {
     (tv, json!({ "password": household.password }))
 }
 
+/// The same with the cookie or a token.
+async fn provable_by(pages: &Pages, has_cookie: bool) -> (Screen, Value) {
+    let tv = if has_cookie {
+        open_with_cookie(pages).await
+    } else {
+        Screen::open_patient(pages, "TV").await
+    };
+    provable(tv).await
+}
+
 async fn verify(tv: &Screen, proof: &Value) {
     let verifying = "curfew.verify(given).then(() => true)";
     let done = tv.browser.value_of(verifying, proof.clone()).await;
@@ -818,11 +828,7 @@ async fn is_signed_in(tv: &Screen) {
 async fn a_token_that_one_tab_has_replaced_is_replaced_in_every_tab() {
     let pages = Pages::serve().await.unwrap();
     for has_cookie in [false, true] {
-        let tv = match has_cookie {
-            false => Screen::open_patient(&pages, "TV").await,
-            true => open_with_cookie(&pages).await,
-        };
-        let (tv, proof) = provable(tv).await;
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
         let before = tv.value(STORED_SESSION).await;
         tv.browser.tab(1).await.unwrap();
         tv.load().await;
@@ -885,11 +891,7 @@ async fn a_call_under_way_during_a_verification_is_repeated_with_the_newer_token
         (true, "token-superseded"),
         (true, "token-invalid"),
     ] {
-        let tv = match has_cookie {
-            false => Screen::open_patient(&pages, "TV").await,
-            true => open_with_cookie(&pages).await,
-        };
-        let (tv, proof) = provable(tv).await;
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
         let refused = Fault::Problem(401, problem);
         tv.network.hold_faults(true);
         tv.network.fault(None, "/v1/devices", refused, 2);
