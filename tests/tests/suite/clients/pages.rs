@@ -990,3 +990,36 @@ async fn acts_that_need_a_proof_ask_once_and_go_on_by_themselves() {
     assert_eq!(left["ended"], json!([refused]));
     assert_eq!(left["asked"], json!([[methods, null]]));
 }
+
+#[tokio::test]
+async fn a_page_with_the_token_or_cookie_before_is_wiped_and_acknowledges() {
+    let pages = Pages::serve().await.unwrap();
+    for has_cookie in [false, true] {
+        let household = Household::register_as(false).await;
+        let tv = if has_cookie {
+            open_with_cookie(&pages).await
+        } else {
+            Screen::open(&pages, "TV").await
+        };
+        tv.sign_in(&household).await;
+        let owner = household.sign_in(PHONE).await;
+        let tv_id = tv.value("curfew.session.device.id").await;
+        let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+        let path = "/v1/verifications";
+        tv.network.fault(post, path, lost, usize::MAX);
+        let proof = json!({ "password": household.password });
+        let verifying = "curfew.verify(given).catch(({ passes }) => passes)";
+        let unheard = tv.browser.value_of(verifying, proof).await.unwrap();
+        assert_eq!(unheard, true);
+        tv.network.set_cut(true);
+        tv.until("!curfew.connected").await;
+        let tv_id = tv_id.as_str().unwrap();
+        let sign_out = owner.sign_out(tv_id).await.done(200)["sign_out"].clone();
+
+        tv.network.set_cut(false);
+
+        let why = tv.sign_in_screen().await;
+        assert!(why.contains("by “"), "{why}");
+        acknowledged(&owner, &sign_out, tv_id).await;
+    }
+}
