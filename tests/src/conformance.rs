@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use curfew::process::run;
 use curfew::tools::{Environment, find_python};
 use curfew::{root, target};
+use domain::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -25,9 +26,11 @@ use tokio::time::{sleep, timeout};
 
 pub use network::{Fault, Network, Seen};
 
+use crate::aws::{self, Principal};
 use crate::browser::{Browser, Pages};
 use crate::client::unique;
 use crate::old_chromium::Version;
+use crate::stack::stack;
 
 /// The time that a client has for each step.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -279,6 +282,26 @@ fn chosen() -> Option<String> {
     env::var("CURFEW_CLIENT")
         .ok()
         .filter(|text| !text.is_empty())
+}
+
+/// Writes a time into the row of a device, as a verification does: `verified_at` or
+/// `recognized_until`. The token stays.
+///
+/// # Errors
+/// When the table does not take it.
+pub async fn write_time(account: &str, device: &str, name: &str, at: Timestamp) -> Result<()> {
+    let update = json!({
+        "TableName": stack().tables.devices,
+        "Key": { "account_id": { "S": account }, "device_id": { "S": device } },
+        "UpdateExpression": "SET #name = :at, last_write = :verify",
+        "ExpressionAttributeNames": { "#name": name },
+        "ExpressionAttributeValues": {
+            ":at": { "N": at.as_millisecond().to_string() },
+            ":verify": { "S": "verify" },
+        },
+    });
+    let call = aws::Call::dynamodb("UpdateItem", &update);
+    Principal::root().call(&call).await?.success().map(drop)
 }
 
 /// Builds the terminal's device once, with the features of every other cargo command

@@ -34,6 +34,22 @@ pub async fn code_for(address: &str, count: usize) -> String {
     code
 }
 
+/// Waits for the mail to an address with this subject, and returns the last code in the
+/// mails to it.
+///
+/// # Panics
+/// When it does not arrive, or no mail has a code.
+pub async fn code_with(address: &str, subject: &str) -> String {
+    let mut count = 1;
+    loop {
+        let mails = wait_for(address, count).await;
+        if mails.iter().any(|mail| mail.subject == subject) {
+            return code_for(address, count).await;
+        }
+        count = mails.len() + 1;
+    }
+}
+
 /// Waits for the mails to an address, until there are `count`, and returns them, the
 /// oldest first.
 ///

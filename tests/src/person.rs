@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use domain::Timestamp;
+use runtime::Clock;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Pages};
 use crate::client::Household;
+use crate::conformance::write_time;
 use crate::stack::stack;
 
 /// Finds what can be pressed by the name that a screen reader says.
@@ -23,6 +26,18 @@ const NAMED: &str = "(() => {
 /// Returns the expression that marks what has this name, and is true if it is one thing.
 pub(crate) fn is_named_once(name: &str) -> String {
     format!("(given => {NAMED} === 1)({})", json!(name))
+}
+
+/// The expression of the session that the page has stored.
+pub const STORED_SESSION: &str = "JSON.parse(localStorage['curfew.session'])";
+
+/// Writes a time into the row of a page's session, as a verification does.
+///
+/// # Errors
+/// When the page has none, or the table does not take it.
+pub async fn write_time_of(session: &Value, name: &str, at: Timestamp) -> Result<()> {
+    let id = |of: &str| session[of]["id"].as_str().context("a session");
+    write_time(id("account")?, id("device")?, name, at).await
 }
 
 /// Returns the events of pressing a key.
@@ -86,6 +101,26 @@ impl Person {
             .await?;
         person.reads("This device").await?;
         Ok(person)
+    }
+
+    /// Opens the page, signs in, and lets the session end others for five minutes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn verified(household: &Household) -> Result<Self> {
+        let person = Self::signed_in(household).await?;
+        let now = Clock::System.now();
+        person.write_time("verified_at", now).await?;
+        Ok(person)
+    }
+
+    /// Writes a time into the row of the session, as a verification does.
+    ///
+    /// # Errors
+    /// When there is no session, or the table does not take it.
+    pub async fn write_time(&self, name: &str, at: Timestamp) -> Result<()> {
+        let session = self.browser.value(STORED_SESSION).await?;
+        write_time_of(&session, name, at).await
     }
 
     /// Opens a view by its address: `#/past`.

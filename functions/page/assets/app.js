@@ -21,6 +21,15 @@ import { Language } from "./text.js";
  * @property {Device[]} devices
  */
 
+/**
+ * @typedef {object} Proving the question who the person is, before an act is repeated
+ * @property {import("./curfew.js").Methods} methods sets of proofs, of which each is enough
+ * @property {"password" | "code" | "both"} way
+ * @property {string | null} challenge of the code that was mailed
+ * @property {import("./views/form.js").Form} form
+ * @property {(isProven: true | null) => void} answer
+ */
+
 /** The key of the chosen language in `localStorage`. */
 const LANGUAGE_KEY = "page.language";
 /** The time after which a list that is looked at is read again. */
@@ -51,6 +60,8 @@ export class App {
   find = "";
   /** @type {Dialog | null} */
   dialog = null;
+  /** @type {Proving | null} */
+  proving = null;
   /** The receipt that is shown. @type {{ receipt: Receipt | null, problem: string | null }} */
   shown = { receipt: null, problem: null };
   /** The text that screen readers read out. */
@@ -93,6 +104,8 @@ export class App {
       transport: config.transport,
       onSignedIn: (session) => this.#signedIn(session),
       onSignInScreen: (ended) => this.#signedOut(ended),
+      onSuperseded: () => this.open("#/sign-in", this.say("problem.token-superseded")),
+      verificationRequired: ({ methods }) => this.#prove(methods),
       onError: (error) => console.warn(error),
     });
   }
@@ -138,6 +151,24 @@ export class App {
   }
 
   /**
+   * Asks the person who they are. Returns null if they don't say.
+   * @param {import("./curfew.js").Methods} methods
+   * @returns {Promise<true | null>}
+   */
+  #prove(methods) {
+    const isAlone = (/** @type {"password" | "code"} */ proof) => methods.some((it) => it.length === 1 && it[0] === proof);
+    const way = isAlone("password") ? "password" : isAlone("code") ? "code" : "both";
+    return new Promise((resolve) => {
+      const answer = (/** @type {true | null} */ isProven) => {
+        this.proving = null;
+        this.update();
+        resolve(isProven);
+      };
+      this.update({ proving: { methods, way, challenge: null, form: { isBusy: false, faults: {} }, answer } });
+    });
+  }
+
+  /**
    * @param {string} key
    * @param {Record<string, string | number>} [values]
    */
@@ -176,6 +207,7 @@ export class App {
     this.form = { isBusy: false, faults: {} };
     this.selection = null;
     this.dialog = null;
+    this.proving?.answer(null);
     this.shown = { receipt: null, problem: null };
   }
 
@@ -198,6 +230,18 @@ export class App {
     location.hash = address;
   }
 
+  /**
+   * Shows a message above the devices, which the page shows or is about to show.
+   * @param {string} notice
+   */
+  greet(notice) {
+    if (this.route.name === "devices") {
+      this.update({ notice });
+    } else {
+      this.open("#/", notice);
+    }
+  }
+
   /** Loads what the current view shows. */
   #load() {
     if (this.session === null) {
@@ -213,7 +257,8 @@ export class App {
   }
 
   #refreshIfSeen() {
-    if (this.session !== null && !document.hidden && this.dialog === null && this.route.name === "devices") {
+    const isAsking = this.dialog !== null || this.proving !== null;
+    if (this.session !== null && !document.hidden && !isAsking && this.route.name === "devices") {
       this.loadDevices();
     }
   }
@@ -275,6 +320,7 @@ export class App {
     this.shown = { receipt: null, problem: null };
     this.selection = null;
     this.dialog = null;
+    this.proving?.answer(null);
     this.find = "";
     this.notice = null;
     this.#nextNotice = null;
@@ -466,7 +512,7 @@ export class App {
       return { email: this.say("problem.email") };
     }
     if (error.problem === "credentials-invalid" && error.status === 403) {
-      return { current_password: this.say("problem.current_password") };
+      return { [this.proving ? "password" : "current_password"]: this.say("problem.current_password") };
     }
     return { form: this.problem(error) };
   }

@@ -10,6 +10,7 @@ import { field, formFault, submit, submitButton } from "./views/form.js";
  * @property {string} email
  * @property {string | null} challenge what the code works with; null where no mail is sent
  * @property {boolean} [isUnconfirmed] whether a sign-in was refused because the address is unconfirmed
+ * @property {"others"} [signOut] whether the sign-in is to sign out everything else
  */
 
 /** In `localStorage`, because the link in the mail opens another tab. */

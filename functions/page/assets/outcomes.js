@@ -67,11 +67,20 @@ export class Outcomes {
     const outcomes = devices
       .filter(({ id }) => !this.#isUnderWay(id))
       .map((device) => this.#begin(device.id, device));
+    /** @type {unknown} */
+    let cancelled = null;
     for (const outcome of outcomes) {
       if (!this.#isCurrent(outcome)) {
         return;
       }
-      await this.#act(outcome, async () => (await this.#app.curfew.signOutDevice(outcome.key)).id);
+      const refused = await this.#act(outcome, async () => {
+        if (cancelled !== null) {
+          throw cancelled;
+        }
+        return (await this.#app.curfew.signOutDevice(outcome.key)).id;
+      });
+      // Who does not say who they are is not asked again for each device.
+      cancelled = isCancelled(refused) ? refused : null;
     }
     await this.#app.loadDevices();
   }
@@ -104,11 +113,14 @@ export class Outcomes {
   }
 
   /**
+   * Returns the error of an act that was refused, or null.
    * @param {Outcome} outcome
    * @param {() => Promise<string>} act
+   * @returns {Promise<unknown>}
    */
   async #act(outcome, act) {
     const { session } = this.#app;
+    let refused = null;
     try {
       outcome.signOut = await act();
       outcome.state = "accepted";
@@ -116,17 +128,19 @@ export class Outcomes {
       if (isLost(error)) {
         await this.#findOut(outcome);
       } else {
+        refused = error;
         outcome.state = "failed";
         outcome.problem = this.#app.problem(error);
       }
     }
     if (session !== this.#app.session || this.#app.session === null) {
-      return;
+      return refused;
     }
     this.#announce(outcome);
     if (outcome.signOut !== null) {
       void this.#follow(outcome);
     }
+    return refused;
   }
 
   /**
@@ -280,6 +294,14 @@ function isComplete({ receipt, device }) {
  */
 export function isLost(error) {
   return error instanceof CurfewError && error.passes && error.status !== 429;
+}
+
+/**
+ * Returns whether the person was asked who they are, and did not say.
+ * @param {unknown} error
+ */
+function isCancelled(error) {
+  return error instanceof CurfewError && error.problem === "verification-required";
 }
 
 /**

@@ -64,6 +64,15 @@ export function adapter({ send, configured }) {
       const document = await response.json().catch(() => null);
       return { status: response.status, problem: nameOf(document) };
     },
+    async request_verification_code() {
+      return { challenge: await curfew.requestVerificationCode() };
+    },
+    async verify({ password, challenge, code }) {
+      await curfew.verify({ password, challenge, code });
+    },
+    async sign_out_device({ device }) {
+      return { sign_out: (await curfew.signOutDevice(device)).id };
+    },
     async sign_out({ scope }) {
       const signOut = await (scope === "local" ? curfew.signOut() : curfew.signOutAll(scope));
       return { sign_out: signOut.id };
@@ -89,7 +98,8 @@ export function adapter({ send, configured }) {
       }
       send({ id, ok: true, ...(await commands[name](details)) });
     } catch (error) {
-      send({ id, ok: false, problem: error.problem ?? null, detail: String(error.message) });
+      const { problem = null, methods = null } = error;
+      send({ id, ok: false, problem, methods, detail: String(error.message) });
     }
   };
 }

@@ -102,6 +102,17 @@ export interface Message {
   returned_at: string | null;
 }
 
+/** What proves that the holder of a session is the owner: the password, a code and its
+ * challenge, or both, as one of the `methods` says. */
+export interface Proofs {
+  password?: string;
+  challenge?: string;
+  code?: string;
+}
+
+/** Sets of proofs, of which each is enough. */
+export type Methods = ("password" | "code")[][];
+
 /** The progress of a sign-out, device by device. */
 export interface Receipt extends SignOut {
   reason: SignOutReason;
@@ -139,8 +150,11 @@ export class CurfewError extends Error {
   readonly document: Problem | null;
   /** The problem's name, such as `credentials-invalid`. */
   readonly problem: string | null;
-  /** With `address-unconfirmed`, the challenge of the pass whose code was mailed. */
+  /** With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge of the
+   * pass whose code was mailed. */
   readonly challenge: string | null;
+  /** With `verification-required`, what `verify` needs. */
+  readonly methods: Methods | null;
   readonly retryAfterMs: number;
   /** True when a retry may succeed. */
   readonly passes: boolean;
@@ -179,10 +193,23 @@ export interface Options {
   onWiped?(ended: Ended): void;
   /** Show the sign-in screen and the reason; `null` at a first visit. */
   onSignInScreen?(ended: Ended | null): void;
+  /** The session has another token, which is not in the storage: the answer to a verification
+   * was lost. Nothing is forgotten. Offer to sign in again. */
+  onSuperseded?(): void;
   /** Curfew has accepted the acknowledgement of this sign-out. */
   onAcknowledged?(signOut: string): void;
   onConnected?(): void;
   onDisconnected?(): void;
+  /**
+   * An act needs a verification. Ask the person: the module verifies with what you return, and
+   * repeats the act. If the proofs were wrong, it asks again, with the `error`. Return `null`
+   * to give up, or `true` if you have called `verify` yourself. Without this hook, the act
+   * throws `verification-required`.
+   */
+  verificationRequired?(asked: {
+    methods: Methods;
+    error: CurfewError | null;
+  }): Promise<Proofs | true | null>;
   /** An error in the background, for a log: also a socket that is refused for longer
    * than some seconds, once per outage. */
   onError?(error: unknown): void;
@@ -204,6 +231,7 @@ export interface Options {
     takenMs: number;
     sleptMs: number;
     lookMs: number;
+    verifyMs: [least: number, most: number];
   }>;
 }
 
@@ -237,10 +265,16 @@ export class Curfew {
     email: string;
     password: string;
     pass?: { challenge: string; code: string };
+    /** Signs out every other device, in one step. */
+    signOut?: "others";
   }): Promise<Session>;
   /** Asks for a mail with a pass, for a sign-in past the limits that others have used up.
    * Returns the challenge of its code. */
   requestPass(account: { email: string }): Promise<string>;
+  /** Proves that this is the owner. It counts for five minutes. */
+  verify(proofs: Proofs): Promise<{ verified_until: string }>;
+  /** Asks for a mail with a code for `verify`. Returns its challenge. */
+  requestVerificationCode(): Promise<string>;
   /** `fetch` with the token, for the API and the origins in `protects`. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /** Asks whether the session is valid; `null` when the API does not answer. */

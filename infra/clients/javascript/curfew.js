@@ -39,7 +39,13 @@ const TIMING = {
   sleptMs: 150_000,
   /** The time between two looks at the clock. */
   lookMs: 15_000,
+  /** The shortest and the longest wait before a verification without an answer is repeated. */
+  verifyMs: [500, 2_000],
 };
+
+/** The most requests of one verification. An answer that is lost has a token that nobody has,
+ * and the next answer has another one. */
+const VERIFY_ATTEMPTS = 3;
 
 /** The end of a session whose device is taken over by another account. */
 const REPLACED = { because: "replaced", session: null };
@@ -59,9 +65,12 @@ export class CurfewError extends Error {
     /** The problem document (RFC 9457), if the API answered with one. */
     this.document = document;
     /** The problem's name, such as `credentials-invalid`, or null. */
-    this.problem = document === null ? null : document.type.slice(PROBLEM.length);
-    /** With `address-unconfirmed`, the challenge of the pass whose code was mailed, or null. */
+    this.problem = document === null ? null : nameOf(document);
+    /** With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge of
+     * the pass whose code was mailed, or null. */
     this.challenge = document?.challenge ?? null;
+    /** With `verification-required`, the sets of proofs of which each is enough, or null. */
+    this.methods = document?.methods ?? null;
     /** The wait before a retry that the API asked for. */
     this.retryAfterMs = retryAfterMs;
   }
@@ -108,6 +117,8 @@ export class Curfew {
   #checking = null;
   /** The last sign-in that has not ended, with its credentials, or null. */
   #signingIn = null;
+  /** The app's answer to the question for proofs, while it is awaited, or null. */
+  #proving = null;
   /** The last work of each kind that runs one at a time. */
   #queues = {};
   #listeners = [];
@@ -214,10 +225,16 @@ export class Curfew {
     const session = this.#signedIn();
     await this.#ask("POST", "/v1/address-confirmations", { session, body: { challenge, code } });
     session.account.confirm_address = false;
+    await this.#change(session, { account: session.account });
+  }
+
+  /** Changes members of a stored session, unless it has ended or was replaced. */
+  async #change(session, members) {
     await this.#exclusively(async () => {
-      // The session may have ended, or another one may have replaced it.
-      if ((await this.#read("session"))?.session === session.session) {
-        await this.#write("session", session);
+      const stored = await this.#read("session");
+      if (stored?.session === session.session) {
+        await this.#write("session", { ...stored, ...members });
+        this.#notifyTabs();
       }
     });
   }
@@ -252,15 +269,17 @@ export class Curfew {
   /**
    * Signs this device in. A second call with the same credentials gets the answer of
    * the first one. All others, in every tab, run one after another: two at once would
-   * become two devices. A `pass` is past the limits that others have used up.
+   * become two devices. A `pass` is past the limits that others have used up. With
+   * `signOut: "others"` it signs out every other device, in one step.
    */
-  async signIn({ email, password, pass }) {
+  async signIn({ email, password, pass, signOut }) {
     const running = this.#signingIn;
-    if (running !== null && running.email === email && running.password === password) {
+    const isSame = (one) => one.email === email && one.password === password && one.signOut === signOut;
+    if (running !== null && isSame(running)) {
       return running.done;
     }
-    const done = this.#exclusively(() => this.#signInAlone(email, password, pass), "sign-in");
-    const mine = { email, password, done };
+    const done = this.#exclusively(() => this.#signInAlone(email, password, { pass, sign_out: signOut }), "sign-in");
+    const mine = { email, password, signOut, done };
     const clear = () => {
       this.#signingIn = this.#signingIn === mine ? null : this.#signingIn;
     };
@@ -269,9 +288,9 @@ export class Curfew {
     return done;
   }
 
-  async #signInAlone(email, password, pass) {
-    const answer = await this.#logIn(email, password, pass);
-    const { device_key: key, earlier_sign_out: earlier = null, ...session } = answer;
+  async #signInAlone(email, password, more) {
+    const answer = await this.#logIn(email, password, more);
+    const { device_key: key, earlier_sign_out: earlier = null, sign_out: _, ...session } = answer;
     const account = accountOf(email);
     const others = (await this.#deviceKeys()).filter(([name]) => name !== account);
     // A page's key is in its cookie from now on.
@@ -294,7 +313,7 @@ export class Curfew {
 
   /** Sends a sign-in with the account's device key. A new key is stored before: if the
    * answer is lost, the next sign-in is the same device. */
-  async #logIn(email, password, pass) {
+  async #logIn(email, password, more) {
     const account = accountOf(email);
     const keys = await this.#deviceKeys();
     const others = keys.filter(([name]) => name !== account);
@@ -303,7 +322,7 @@ export class Curfew {
     if (stored === null) {
       await this.#write("device", [...others, [account, key]]);
     }
-    const body = { email, password, device_key: key, pass };
+    const body = { email, password, device_key: key, ...more };
     if (this.#device) {
       body.device = this.#device;
     }
@@ -320,7 +339,7 @@ export class Curfew {
         await this.#write("device", others);
       }
       if (isDamaged) {
-        return this.#logIn(email, password, pass);
+        return this.#logIn(email, password, more);
       }
       throw error;
     }
@@ -383,23 +402,36 @@ export class Curfew {
     if (session === null) {
       throw new CurfewError("the device is not signed in");
     }
-    const headers = new Headers(init.headers ?? request?.headers);
-    const authorized = { ...init, headers };
-    if (session.token) {
-      headers.set("authorization", `Bearer ${session.token}`);
-    } else {
-      authorized.credentials = "include";
+    const send = (what) => {
+      const headers = new Headers(init.headers ?? request?.headers);
+      const authorized = { ...init, headers };
+      if (session.token) {
+        headers.set("authorization", `Bearer ${session.token}`);
+      } else {
+        authorized.credentials = "include";
+      }
+      return this.#fetch(what, authorized);
+    };
+    const refusalIn = async (response) =>
+      ours && response.status === 401 ? problemIn(response, await response.clone().text().catch(() => "")) : null;
+    const isRefused = ({ status }) => status === 401 || (status === 403 && !ours);
+    // A stream can be sent once.
+    const isRepeatable = typeof init.body?.getReader !== "function";
+    const again = request !== null && isRepeatable ? request.clone() : url;
+    const sent = rotationOf(session);
+    let response = await send(request ?? url);
+    let document = await refusalIn(response);
+    const isOfToken = isRefused(response) && (!ours || isOfOldToken(document));
+    if (isOfToken && isRepeatable && (await this.#hasNewerToken(session, sent, document))) {
+      response = await send(again);
+      document = await refusalIn(response);
     }
-    const response = await this.#fetch(request ?? url, authorized);
-    if (ours && response.status === 401) {
-      const document = problemIn(response, await response.clone().text().catch(() => ""));
+    if (isRefused(response)) {
       if (document === null) {
         this.#checkAfterRefusal(session);
       } else {
         this.#applyProblem(session, document);
       }
-    } else if (!ours && (response.status === 401 || response.status === 403)) {
-      this.#checkAfterRefusal(session);
     }
     return response;
   }
@@ -420,7 +452,7 @@ export class Curfew {
           if (!(error instanceof CurfewError)) {
             throw error;
           }
-          return error.document && isEnd(error) ? false : null;
+          return isEnd(error) ? false : null;
         },
       );
       this.#checking = { session, asked };
@@ -464,18 +496,25 @@ export class Curfew {
     return this.#act("POST", "/v1/sign-out", undefined, () => true);
   }
 
-  /** Signs out one device of the account. */
-  signOutDevice(device) {
+  /** Signs out one device of the account. A recognized device may do so three times a day
+   * without a verification, by its device key. */
+  async signOutDevice(device) {
+    const { account, device: own } = this.#signedIn();
+    const name = accountOf(account.email);
+    const [, key] = (await this.#deviceKeys()).find(([of]) => of === name) || [];
+    const body = key && device !== own.id ? { device_key: key } : undefined;
     const path = `/v1/devices/${encodeURIComponent(device)}/sign-out`;
-    return this.#act("POST", path, undefined, (session) => device === session.device.id);
+    return this.#act("POST", path, body, (session) => device === session.device.id);
   }
 
-  /** Signs out every other device (`others`), or every one (`global`). */
+  /** Signs out every other device (`others`), which needs a verification, or every one
+   * (`global`). */
   signOutAll(scope) {
     return this.#act("POST", "/v1/sign-out-all", { scope }, () => scope === "global");
   }
 
-  /** Changes the password, and signs out every session, or every other one. */
+  /** Changes the password, and signs out every session, or every other one, which may need
+   * a verification. */
   changePassword({ currentPassword, newPassword, keepCurrent = false }) {
     const body = {
       current_password: currentPassword,
@@ -487,7 +526,7 @@ export class Curfew {
 
   async #act(method, path, body, endsThis) {
     const session = this.#signedIn();
-    const { sign_out: signOut } = await this.#ask(method, path, { session, body });
+    const { sign_out: signOut } = await this.#askVerified(method, path, { session, body });
     if (endsThis(session)) {
       await this.#end(session, {
         because: "signed_out",
@@ -500,6 +539,112 @@ export class Curfew {
     return signOut;
   }
 
+  /** Calls the API. If that needs a verification, asks the app for proofs, verifies, and calls
+   * again. */
+  async #askVerified(method, path, call) {
+    try {
+      return await this.#ask(method, path, call);
+    } catch (error) {
+      const ask = this.#hooks.verificationRequired;
+      if (error.problem !== "verification-required" || !ask || !(await this.#prove(ask, error.methods))) {
+        throw error;
+      }
+    }
+    return this.#ask(method, path, call);
+  }
+
+  /** Asks the app for proofs until they are right, or it gives none. Calls that need them at
+   * the same time share one question. Returns whether the session is verified. */
+  #prove(ask, methods) {
+    if (this.#proving === null) {
+      const clear = () => {
+        this.#proving = null;
+      };
+      this.#proving = this.#proveAlone(ask, methods);
+      this.#proving.then(clear, clear);
+    }
+    return this.#proving;
+  }
+
+  async #proveAlone(ask, methods) {
+    for (let error = null; ; ) {
+      const proofs = await ask({ methods, error });
+      if (!proofs || proofs === true) {
+        return proofs === true;
+      }
+      try {
+        await this.verify(proofs);
+        return true;
+      } catch (refusal) {
+        if (!(refusal instanceof CurfewError) || this.#session === null) {
+          throw refusal;
+        }
+        error = refusal;
+      }
+    }
+  }
+
+  /** Asks for a mail with a code for `verify`. Returns its challenge. */
+  async requestVerificationCode() {
+    const session = this.#signedIn();
+    return (await this.#ask("POST", "/v1/verification-codes", { session })).challenge;
+  }
+
+  /**
+   * Proves that this is the owner, with the password, with a code and its challenge, or with
+   * both. It counts for five minutes. The session gets another token. Verifications run one
+   * after another, in every tab: each begins with the token of the one before.
+   */
+  async verify({ password, code, challenge }) {
+    const session = this.#signedIn();
+    const body = { password, code, challenge };
+    return this.#exclusively(async () => {
+      await this.#hasNewerToken(session, rotationOf(session), null);
+      const answer = await this.#askToVerify(session, body);
+      await this.#rotate(session, answer);
+      return { verified_until: answer.verified_until };
+    }, "verify");
+  }
+
+  /** Repeats a verification whose answer was lost: the token in it is nobody's, and the one
+   * before is accepted for five minutes. */
+  async #askToVerify(session, body) {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#ask("POST", "/v1/verifications", { session, body });
+      } catch (error) {
+        const isLost = error instanceof CurfewError && error.passes && error.status !== 429;
+        if (!isLost || attempt === VERIFY_ATTEMPTS) {
+          throw error;
+        }
+        const [least, most] = this.#timing.verifyMs;
+        await sleep(Math.max(least + this.#random() * (most - least), error.retryAfterMs));
+      }
+    }
+  }
+
+  /** Stores the token of a verification before anything uses it. A page's is in its cookie:
+   * there a count shows other tabs that it is another one. */
+  async #rotate(session, { token, expires_at }) {
+    const members = token ? { token, expires_at } : { rotation: rotationOf(session) + 1, expires_at };
+    await this.#change(session, members);
+    Object.assign(session, members);
+  }
+
+  /**
+   * Takes the token of a verification in another tab from the storage. Returns whether the
+   * session's token is another one than the call carried, or may be: a cookie can be newer
+   * than the storage says.
+   */
+  async #hasNewerToken(session, sent, document) {
+    const stored = await this.#read("session");
+    if (stored?.session === session.session) {
+      adopt(session, stored);
+    }
+    const isSuperseded = document !== null && nameOf(document) === "token-superseded";
+    return rotationOf(session) !== sent || (isSuperseded && !session.token);
+  }
+
   #signedIn() {
     if (this.#session === null) {
       throw new CurfewError("the device is not signed in");
@@ -510,8 +655,9 @@ export class Curfew {
   // --- Answers ------------------------------------------------------------
 
   /** Calls the API. A refusal is applied to the session, and thrown. */
-  async #ask(method, path, { session = null, token = session?.token, body, keepalive } = {}) {
-    const { response, text } = await this.#send(method, path, { token, body, keepalive });
+  async #ask(method, path, { session = null, token, body, keepalive } = {}, isRepeated = false) {
+    const sent = session && rotationOf(session);
+    const { response, text } = await this.#send(method, path, { token: token ?? session?.token, body, keepalive });
     if (response.ok) {
       try {
         return JSON.parse(text);
@@ -522,6 +668,9 @@ export class Curfew {
     }
     const document = problemIn(response, text);
     if (session !== null && document !== null && response.status === 401) {
+      if (!isRepeated && isOfOldToken(document) && (await this.#hasNewerToken(session, sent, document))) {
+        return this.#ask(method, path, { session, body, keepalive }, true);
+      }
       this.#applyProblem(session, document);
     }
     const said = document?.detail ?? document?.title ?? `status ${response.status}`;
@@ -568,7 +717,7 @@ export class Curfew {
 
   /** Applies a 401 of the API to the session whose token the call carried. */
   #applyProblem(session, document) {
-    switch (document.type.slice(PROBLEM.length)) {
+    switch (nameOf(document)) {
       case "session-signed-out": {
         const ending = {
           because: "signed_out",
@@ -585,6 +734,9 @@ export class Curfew {
         break;
       case "account-disabled":
         this.#inBackground(this.#forget(session, "disabled"));
+        break;
+      case "token-superseded":
+        this.#notify("onSuperseded");
         break;
       case "token-invalid":
       case "token-missing":
@@ -639,6 +791,10 @@ export class Curfew {
     const isReplaced = stored !== null && stored.session !== session.session;
     if (known?.session === session.session || isReplaced) {
       return null;
+    }
+    if (stored !== null) {
+      // Only the last two tokens are good for the acknowledgement.
+      adopt(session, stored);
     }
     // From here on a crash leaves a device that is signed out, and that wipes itself
     // at its next start. A full storage fails to write, and can still remove.
@@ -709,6 +865,9 @@ export class Curfew {
     const before = this.#session;
     const stored = await this.#read("session");
     const isKnown = (stored?.session ?? null) === (before?.session ?? null);
+    if (isKnown && stored) {
+      adopt(before, stored);
+    }
     if (before !== this.#session || isKnown || stored?.session === this.#left) {
       return;
     }
@@ -1208,11 +1367,32 @@ function newDeviceKey() {
 }
 
 /** Returns whether a refusal says that the session has ended. */
-function isEnd(error) {
-  return error.status === 401 && error.problem !== "verification-required";
+function isEnd({ status, problem }) {
+  return status === 401 && problem !== null && !["verification-required", "token-superseded"].includes(problem);
 }
 
-function shown({ token: _, stopped: __, ...rest }) {
+/** Returns the name of a problem. */
+function nameOf(document) {
+  return document.type.slice(PROBLEM.length);
+}
+
+/** Returns whether a refusal may come from a token that a verification has replaced. */
+function isOfOldToken(document) {
+  return document !== null && ["token-superseded", "token-invalid"].includes(nameOf(document));
+}
+
+/** Returns what tells a session's tokens apart: the token, or the count of a page's. */
+function rotationOf({ token, rotation = 0 }) {
+  return token ?? rotation;
+}
+
+/** Takes the token in the storage, which is never older. */
+function adopt(session, stored) {
+  const { token, rotation, expires_at } = stored;
+  Object.assign(session, token ? { token, expires_at } : { rotation, expires_at });
+}
+
+function shown({ token: _, stopped: __, rotation: ___, ...rest }) {
   return rest;
 }
 

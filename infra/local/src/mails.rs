@@ -35,7 +35,8 @@ struct Mails {
 }
 
 /// Returns the address at which the mails can be read.
-pub(crate) fn url(aws: &Aws) -> String {
+#[must_use]
+pub fn url(aws: &Aws) -> String {
     format!("{}{PATH}", aws.endpoint_url)
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use curfew::{Options, Record, Stack, demo, running, target};
+use curfew::{Options, Record, Stack, demo, mails, running, target};
 use curfew_client::Api;
 use curfew_story::{Settings, Topic};
 use http::Method;
@@ -68,6 +68,7 @@ async fn play_on(
         api_url: record.api_url.clone(),
         socket_url: record.socket_url.clone(),
         example_url: record.example_url.clone(),
+        mails_url: mails::url(&record.aws),
         logs: record.logs.clone(),
         verbose,
     };

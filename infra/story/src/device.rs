@@ -80,6 +80,11 @@ impl Device {
         ended.with_context(|| format!("{} is signed in", self.is.role))
     }
 
+    /// Takes the token that a verification has given to the session.
+    pub fn take_token(&mut self) {
+        self.session = self.client.session().or(self.session.take());
+    }
+
     /// Takes the session from the answer to a sign-in, and opens its socket.
     pub async fn begin(&mut self, answer: &Answer, socket_url: &str) -> Result<()> {
         let (session, key) = answer.sign_in()?;

@@ -29,6 +29,8 @@ pub struct Settings {
     pub socket_url: String,
     /// The example API that has the films.
     pub example_url: String,
+    /// The address at which the local AWS shows its mails.
+    pub mails_url: String,
     /// The folder of the functions' logs, named when a check fails.
     pub logs: PathBuf,
     /// Print requests, answers and events too.

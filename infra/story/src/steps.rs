@@ -49,6 +49,7 @@ async fn the_phone_signs_the_tv_out(story: &mut Story, home: &mut Home) -> Resul
         film = format!("GET {}", piece.member(next).context("no next piece")?);
     }
     say("The hotel TV plays a film.");
+    story.verify(phone).await?;
     let call = format!("POST /v1/devices/{}/sign-out", tv.session()?.device);
     let kind = ("device", "signed_out");
     let sign_out = story.sign_out(phone, &call, None, kind).await?;
@@ -67,6 +68,7 @@ async fn the_phone_signs_the_tv_out(story: &mut Story, home: &mut Home) -> Resul
 async fn the_laptop_signs_the_others_out(story: &mut Story, home: &mut Home) -> Result<()> {
     let [tv, phone, tablet, laptop, console] = home;
     story.begin_step("The laptop signs all the others out; the console is offline");
+    story.verify(laptop).await?;
     let body = Some(json!({ "scope": "others" }));
     let (call, kind) = ("POST /v1/sign-out-all", ("others", "signed_out"));
     let sign_out = story.sign_out(laptop, call, body, kind).await?;

@@ -6,7 +6,9 @@ use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use curfew_client::{Answer, Channel, EndReason, Event, Frame, SignedOut};
+use curfew_client::{
+    Answer, Api, Channel, EndReason, Event, Frame, Proof, SignedOut, Verification,
+};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -16,6 +18,9 @@ use crate::topic::Topic;
 
 /// The time that a step may take on a busy machine, cold starts included.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The subject of a mail with a code for a verification.
+const CODE_SUBJECT: &str = "Your code to confirm that it is you";
 
 /// The time between two reads of a receipt.
 const POLL: Duration = Duration::from_millis(100);
@@ -32,6 +37,8 @@ pub struct Story {
     answered: Instant,
     step: usize,
     passed: usize,
+    /// The number of mails with codes so far.
+    codes: usize,
     /// The events so far: the sessions that were revoked, and the ids of the others.
     seen: HashSet<Value>,
 }
@@ -48,6 +55,7 @@ impl Story {
             answered: Instant::now(),
             step: 0,
             passed: 0,
+            codes: 0,
             seen: HashSet::new(),
         }
     }
@@ -162,6 +170,55 @@ impl Story {
         let (got, sign_out) = answer.sign_out(reason).context("no sign-out")?;
         self.check("The scope is as asked for", got, scope)?;
         Ok(sign_out)
+    }
+
+    /// Proves that the owner holds the device, with a code in a mail: the password alone is
+    /// not enough on a device that is not known yet.
+    pub async fn verify(&mut self, device: &mut Device) -> Result<()> {
+        let body = Some(json!({ "scope": "others" }));
+        let call = self.call(device, "POST /v1/sign-out-all", body, 401);
+        let (answer, expected) = (call.await?, Some("verification-required"));
+        self.check("A token alone is not enough", answer.problem(), expected)?;
+        let challenge = device.client.request_verification_code().await?;
+        let code = self.mailed_code().await?;
+        let code = Some(Proof { challenge, code });
+        let verification = Verification {
+            password: None,
+            code,
+        };
+        device.client.verify(&verification).await?;
+        device.take_token();
+        say(format!("{} types the code in the mail.", device.is.role));
+        Ok(())
+    }
+
+    /// Waits for the next mail with a code for a verification, and returns the code.
+    async fn mailed_code(&mut self) -> Result<String> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let url = &self.settings.mails_url;
+            let answer = Api::new(url)?.call("GET".parse()?, "").send().await?;
+            let accounts = answer.json["messages"].as_object().into_iter().flatten();
+            let mails = accounts.flat_map(|(_, mails)| mails.as_array().into_iter().flatten());
+            let to_owner = |mail: &&Value| {
+                let to = mail["To"].as_array().into_iter().flatten();
+                to.into_iter().any(|to| *to == self.email)
+            };
+            let codes = mails.filter(to_owner).filter_map(|mail| {
+                let subject = mail["Subject"].as_str()?;
+                let is_code = |word: &&str| word.len() == 9 && word.find('-') == Some(4);
+                let text = mail["BodyText"].as_str()?;
+                let mut words = text.split_whitespace();
+                (subject == CODE_SUBJECT).then(|| words.find(is_code))?
+            });
+            let codes: Vec<String> = codes.map(str::to_owned).collect();
+            if codes.len() > self.codes {
+                self.codes = codes.len();
+                return codes.into_iter().next_back().context("a code");
+            }
+            ensure!(Instant::now() < deadline, "no mail with a code came");
+            sleep(POLL).await;
+        }
     }
 
     /// Checks that the API accepts each device, or refuses it and reports the sign-out.

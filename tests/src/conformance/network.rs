@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use futures_util::{SinkExt, StreamExt};
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, CONTENT_TYPE, HOST,
-    ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -458,6 +458,13 @@ impl Fault {
             answer
                 .headers_mut()
                 .insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        // A page with the cookie reads the API's problems. What is lost has no such header.
+        if matches!(self, Self::Problem(..)) {
+            let with_cookie = HeaderValue::from_static("true");
+            answer
+                .headers_mut()
+                .insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, with_cookie);
         }
         Ok(answer)
     }

@@ -8,3 +8,4 @@ mod mails;
 mod old;
 mod scanner;
 mod stories;
+mod verification;

@@ -4,6 +4,7 @@ import { field, formFault, submit, submitButton } from "./form.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Dialog} Dialog */
+/** @typedef {import("../app.js").Proving} Proving */
 
 /**
  * A modal dialog. The browser keeps the focus inside, and gives it back afterwards.
@@ -139,4 +140,80 @@ function rename(app, device) {
       </form>
     </${Modal}>
   `;
+}
+
+/**
+ * Asks who the person is. Then the act goes on by itself.
+ * @param {App} app
+ * @param {Proving} asked
+ */
+export function prove(app, asked) {
+  const { challenge, way, form } = asked;
+  const email = app.session?.account.email ?? "";
+  const isToSend = way !== "password" && challenge === null;
+  const close = () => asked.answer(null);
+  const send = submit(app, (values) => answer(app, asked, values), [], asked);
+  const code = () => field({ app, form, name: "code", label: app.say("code.code"), type: "text", autocomplete: "one-time-code" });
+  const password = () =>
+    field({ app, form, name: "password", label: app.say("sign_in.password"), type: "password", autocomplete: "current-password" });
+  return html`
+    <${Modal} title=${app.say("prove.title")} close=${close}>
+      <form onSubmit=${send} novalidate key=${`${way}-${challenge}`}>
+        <div class="dialog-text" id="dialog-text">
+          <p>${app.say("prove.lead")}</p>
+          ${way !== "password" && html`<p>${app.say(isToSend ? "address.lead" : "code.sent", { email })}</p>`}
+        </div>
+        ${formFault(asked)}
+        <input type="email" autocomplete="username" value=${email} hidden readonly />
+        ${way !== "password" && !isToSend && code()} ${way !== "code" && !isToSend && password()} ${otherWays(app, asked)}
+        <div class="buttons">
+          <button type="button" onClick=${close}>${app.say("cancel")}</button>
+          ${isToSend
+            ? submitButton(app, app.say("prove.send"), app.say("code.busy"), form)
+            : submitButton(app, app.say("address.submit"), app.say("address.busy"), form)}
+        </div>
+      </form>
+    </${Modal}>
+  `;
+}
+
+/**
+ * The other ways to prove it.
+ * @param {App} app
+ * @param {Proving} asked
+ */
+function otherWays(app, asked) {
+  const { methods, way, challenge, form } = asked;
+  const go = (/** @type {Partial<Proving>} */ change) => () => {
+    if (!form.isBusy) {
+      Object.assign(asked, change, { form: { isBusy: false, faults: {} } });
+      app.focus("dialog input:not([hidden])", "dialog button[type=submit]");
+    }
+  };
+  const has = (/** @type {string} */ proof) => methods.some((it) => it.length === 1 && it[0] === proof);
+  const button = (/** @type {string} */ key, /** @type {Partial<Proving>} */ change) =>
+    html`<button type="button" class="quiet" onClick=${go(change)}>${app.say(key)}</button>`;
+  return html`<p class="tools">
+    ${way !== "password" && challenge !== null && button("prove.again", { challenge: null })}
+    ${way === "password" && has("code") && button("prove.by_code", { way: "code" })}
+    ${way === "code" && has("password") && button("prove.by_password", { way: "password" })}
+  </p>`;
+}
+
+/**
+ * Asks for a code, or verifies.
+ * @param {App} app
+ * @param {Proving} asked
+ * @param {Record<string, string>} proofs
+ */
+async function answer(app, asked, proofs) {
+  if (asked.way !== "password" && asked.challenge === null) {
+    asked.challenge = await app.curfew.requestVerificationCode();
+    app.focus("dialog input:not([hidden])");
+    return;
+  }
+  await app.curfew.verify({ ...proofs, challenge: asked.way === "password" ? undefined : (asked.challenge ?? undefined) });
+  if (app.proving === asked) {
+    asked.answer(true);
+  }
 }

@@ -12,15 +12,18 @@ import { Component, html } from "../html.js";
  * @property {"email" | "password" | "text"} type
  * @property {string} [hint]
  * @property {string} [value]
+ * @property {Form} [form] the page's, if none is given
  */
+
+/** @typedef {{ isBusy: boolean, faults: Record<string, string> }} Form */
 
 /** A field with its label, its hint and its fault. @extends {Component<Field, { isShown: boolean }>} */
 class FieldView extends Component {
   state = { isShown: false };
 
   render() {
-    const { app, name, label, autocomplete, type, hint, value } = this.props;
-    const fault = app.form.faults[name];
+    const { app, name, label, autocomplete, type, hint, value, form = app.form } = this.props;
+    const fault = form.faults[name];
     const described = [fault && `${name}-fault`, hint && `${name}-hint`].filter(Boolean).join(" ");
     const isPassword = type === "password";
     const toggle = () => this.setState({ isShown: !this.state.isShown });
@@ -59,28 +62,32 @@ export function field(props) {
  * Returns the handler of a form. It checks that every field is filled in, sends once
  * at a time, and moves the focus to the first fault.
  * @param {App} app
- * @param {(values: Record<string, string>, form: HTMLFormElement) => Promise<void>} send
+ * @param {(values: Record<string, string>, form: HTMLFormElement, button: string) => Promise<void>} send
+ *   gets the values, the form, and the name of the pressed button
  * @param {string[]} optional the fields that may be empty
+ * @param {{ form: Form }} owner what has the form's state
  */
-export function submit(app, send, optional = []) {
+export function submit(app, send, optional = [], owner = app) {
   return async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.target);
-    if (app.form.isBusy) {
+    if (owner.form.isBusy) {
       return;
     }
+    const button = /** @type {HTMLButtonElement | null} */ (event.submitter)?.name ?? "";
     const values = valuesOf(form);
     const empty = Object.keys(values).filter((name) => values[name] === "" && !optional.includes(name));
     let faults = Object.fromEntries(empty.map((name) => [name, app.say("problem.required")]));
     if (empty.length === 0) {
-      app.update({ form: { isBusy: true, faults: {} } });
+      owner.form = { isBusy: true, faults: {} };
+      app.update();
       try {
-        await send(values, form);
+        await send(values, form, button);
       } catch (error) {
         faults = app.faults(error);
       }
     }
-    app.form = { isBusy: false, faults };
+    owner.form = { isBusy: false, faults };
     if (Object.keys(faults).length > 0) {
       app.focus("form [aria-invalid=true]", "form [role=alert]");
     } else {
@@ -104,10 +111,10 @@ function valuesOf(form) {
 
 /**
  * A message about the whole form.
- * @param {App} app
+ * @param {{ form: Form }} owner
  */
-export function formFault(app) {
-  const fault = app.form.faults.form;
+export function formFault({ form }) {
+  const fault = form.faults.form;
   return fault && html`<p class="fault" role="alert" tabindex="-1">${fault}</p>`;
 }
 
@@ -115,9 +122,10 @@ export function formFault(app) {
  * @param {App} app
  * @param {string} text
  * @param {string} busy
+ * @param {Form} form
  */
-export function submitButton(app, text, busy) {
-  return html`<button type="submit" class="primary" aria-disabled=${app.form.isBusy ? "true" : null}>
-    ${app.form.isBusy ? busy : text}
+export function submitButton(app, text, busy, form = app.form) {
+  return html`<button type="submit" class="primary" aria-disabled=${form.isBusy ? "true" : null}>
+    ${form.isBusy ? busy : text}
   </button>`;
 }

@@ -16,11 +16,19 @@ export function pass(app) {
   return html`
     <div class="narrow" key="pass">
       <h1 tabindex="-1">${app.say("pass.title")}</h1>
-      <p class="lead">${app.say(asked?.isUnconfirmed ? "pass.unconfirmed" : "pass.lead")}</p>
+      <p class="lead">${app.say(lead(asked))}</p>
       ${asked === null ? addressForm(app, "pass", (email) => app.curfew.requestPass({ email })) : proof(app, asked)}
       <p class="aside"><a href="#/">${app.say("pass.without")}</a></p>
     </div>
   `;
+}
+
+/** @param {import("../codes.js").Asked | null} asked */
+function lead(asked) {
+  if (asked?.signOut) {
+    return "pass.others";
+  }
+  return asked?.isUnconfirmed ? "pass.unconfirmed" : "pass.lead";
 }
 
 /**
@@ -29,7 +37,7 @@ export function pass(app) {
  */
 function proof(app, asked) {
   const send = submit(app, async ({ code, password }) => {
-    await enter(app, asked.email, password, { challenge: asked.challenge ?? "", code });
+    await enter(app, asked.email, password, { challenge: asked.challenge ?? "", code }, asked.signOut);
     forget();
   });
   return html`<form onSubmit=${send} novalidate key="proof">

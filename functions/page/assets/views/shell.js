@@ -5,7 +5,7 @@ import { LANGUAGES } from "../languages/index.js";
 import { address } from "./address.js";
 import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
-import { dialog } from "./dialogs.js";
+import { dialog, prove } from "./dialogs.js";
 import { messages } from "./messages.js";
 import { notice } from "./notice.js";
 import { password } from "./password.js";
@@ -32,7 +32,7 @@ export function page(app) {
     <main id="content" tabindex="-1">${leaving(app)} ${view(app)}</main>
     ${footer(app)}
     <p class="unseen" role="status">${app.announcement}</p>
-    ${app.dialog && dialog(app, app.dialog)}
+    ${app.dialog && dialog(app, app.dialog)} ${app.proving && prove(app, app.proving)}
   `;
 }
 
@@ -50,6 +50,10 @@ function view(app) {
   }
   if (app.route.name === "recover") {
     return recover(app);
+  }
+  // A session whose token was lost has this way back.
+  if (app.route.name === "sign-in") {
+    return signIn(app);
   }
   const isToConfirm = app.route.name !== "confirm" || app.session.account.confirm_address;
   const isKnown = Object.keys(VIEWS).includes(app.route.name) && isToConfirm;

@@ -8,16 +8,17 @@ import { field, formFault, submit, submitButton } from "./form.js";
 
 /** @param {App} app */
 export function signIn(app) {
-  const send = submit(app, async ({ email, password }) => {
+  const send = submit(app, async ({ email, password }, _, button) => {
+    const signOut = button === "others" ? button : undefined;
     try {
-      await enter(app, email, password);
+      await enter(app, email, password, undefined, signOut);
     } catch (error) {
       const { challenge } = /** @type {import("../curfew.js").CurfewError} */ (error);
       if (!challenge) {
         throw error;
       }
       // The code was mailed. The view of the pass has its field.
-      remember({ purpose: "pass", email, challenge, isUnconfirmed: true });
+      remember({ purpose: "pass", email, challenge, isUnconfirmed: signOut === undefined, signOut });
       location.hash = "#/pass";
     }
   });
@@ -31,6 +32,7 @@ export function signIn(app) {
         ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
         ${field({ app, name: "password", label: app.say("sign_in.password"), type: "password", autocomplete: "current-password" })}
         ${submitButton(app, app.say("sign_in.submit"), app.say("sign_in.busy"))}
+        <button type="submit" name="others" aria-disabled=${app.form.isBusy ? "true" : null}>${app.say("sign_in.others")}</button>
       </form>
       <p class="aside"><a href="#/forgotten">${app.say("sign_in.forgotten")}</a> · <a href="#/pass">${app.say("sign_in.no_way_in")}</a></p>
       <p class="aside">${app.say("sign_in.no_account")} <a href="#/sign-up">${app.say("sign_in.to_sign_up")}</a></p>
@@ -44,12 +46,15 @@ export function signIn(app) {
  * @param {string} email
  * @param {string} password
  * @param {{ challenge: string, code: string }} [pass]
+ * @param {"others"} [signOut]
  */
-export async function enter(app, email, password, pass) {
-  await app.curfew.signIn({ email, password, pass });
+export async function enter(app, email, password, pass, signOut) {
+  await app.curfew.signIn({ email, password, pass, signOut });
   if (app.config.transport === "cookie" && (await app.curfew.check()) === false) {
     // The module shows the sign-in view again, with this reason.
     app.update({ isWithoutCookie: true });
+  } else if (signOut) {
+    app.greet(app.say("sign_in.others_done"));
   }
 }
 

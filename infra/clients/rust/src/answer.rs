@@ -120,6 +120,20 @@ impl Answer {
         }
     }
 
+    /// Returns whether the API refused a token that a verification may have replaced.
+    pub(crate) fn is_of_old_token(&self) -> bool {
+        let is_old = |problem| ["token-superseded", "token-invalid"].contains(&problem);
+        self.status == 401 && self.problem().is_some_and(is_old)
+    }
+
+    /// Returns the sets of proofs of which each is enough, if the API answered with
+    /// `verification-required`.
+    #[must_use]
+    pub fn methods(&self) -> Vec<Vec<String>> {
+        let methods = self.json.get("methods").cloned().unwrap_or_default();
+        serde_json::from_value(methods).unwrap_or_default()
+    }
+
     fn signed_out(&self) -> Option<SignedOut> {
         let by = self.json.get("signed_out_by")?.clone();
         Some(SignedOut {

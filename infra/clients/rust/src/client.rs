@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -30,7 +31,9 @@ pub struct Settings {
 /// One device. Dropping it ends it without signing out.
 #[derive(Debug)]
 pub struct Client {
-    settings: Settings,
+    pub(crate) settings: Settings,
+    /// Locked during a verification: each begins with the token of the one before.
+    pub(crate) verifying: AsyncMutex<()>,
     storage: Arc<Mutex<Storage>>,
     events: UnboundedSender<Event>,
     running: Option<Running>,
@@ -56,6 +59,7 @@ impl Client {
         let stored = storage.session().cloned();
         let mut client = Self {
             settings,
+            verifying: AsyncMutex::new(()),
             storage: Arc::new(Mutex::new(storage)),
             events,
             running: None,
@@ -222,7 +226,8 @@ impl Client {
     }
 
     /// Calls the API with the session's token. If the answer says that the session
-    /// has ended, the device ends it.
+    /// has ended, the device ends it. A call whose token a verification has replaced
+    /// meanwhile is repeated once.
     ///
     /// # Errors
     /// When there is no session, or no answer.
@@ -232,34 +237,70 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, Error> {
-        let session = match &self.running {
-            // A session that is ending is not the stored one any more.
-            Some(running) if self.storage().session() == Some(&running.session) => &running.session,
-            _ => return Err(Error::new("the device is not signed in")),
-        };
-        let mut call = self.settings.api.call(method, path).token(&session.token);
-        if let Some(body) = body {
-            call = call.json(body);
-        }
-        let answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(no_answer) => {
-                // The call may have ended the session before its answer was lost.
-                self.control(Control::Check);
-                return Err(no_answer.into());
+        let session = self.signed_in()?;
+        let mut answer = self.send(&session, &method, path, body).await?;
+        if answer.is_of_old_token() {
+            let newer = self.signed_in()?;
+            if newer.id == session.id && newer.token != session.token {
+                answer = self.send(&newer, &method, path, body).await?;
             }
-        };
+        }
         if let Some(control) = consequence(&answer) {
             self.control(control);
         }
         Ok(answer)
     }
 
+    /// Returns the session with its present token.
+    pub(crate) fn signed_in(&self) -> Result<Session, Error> {
+        let running = self.running.as_ref();
+        // A session that is ending is not the stored one any more.
+        let stored = running.and_then(|running| {
+            let stored = self.session()?;
+            (stored.id == running.session.id).then_some(stored)
+        });
+        stored.ok_or_else(|| Error::new("the device is not signed in"))
+    }
+
+    async fn send(
+        &self,
+        session: &Session,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Error> {
+        let call = self.settings.api.call(method.clone(), path);
+        let mut call = call.token(&session.token);
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        call.send().await.map_err(|no_answer| {
+            // The call may have ended the session before its answer was lost.
+            self.control(Control::Check);
+            no_answer.into()
+        })
+    }
+
+    /// Signs out one device of the account. Returns the sign-out's id. A recognized device
+    /// may do so three times a day without a verification, by its device key.
+    ///
+    /// # Errors
+    /// As [`sign_out`](Self::sign_out).
+    pub async fn sign_out_device(&self, device: &str) -> Result<String, Error> {
+        let key = self.stored_key(&self.signed_in()?.email)?;
+        let body = key.map(|key| json!({ "device_key": key.reveal() }));
+        let path = format!("/v1/devices/{device}/sign-out");
+        let answer = self.call(Method::POST, &path, body.as_ref()).await?;
+        let applied = self.apply_sign_out(&answer, "signed_out");
+        applied.ok_or_else(|| Error::from(&answer))
+    }
+
     /// Signs out by scope: `local` (this device), `others` or `global`. Returns
     /// the sign-out's id.
     ///
     /// # Errors
-    /// When the sign-out is not known to have happened.
+    /// When the sign-out is not known to have happened. `verification-required`, with its
+    /// methods: [`verify`](Self::verify), and repeat the call.
     pub async fn sign_out(&self, scope: &str) -> Result<String, Error> {
         let (path, body) = match scope {
             "local" => ("/v1/sign-out", None),

@@ -11,8 +11,12 @@ pub struct Error {
     /// The problem's name, such as `credentials-invalid`, when the API answered
     /// with one.
     pub problem: Option<String>,
-    /// With `address-unconfirmed`, the challenge of the pass whose code was mailed.
+    /// With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge
+    /// of the pass whose code was mailed.
     pub challenge: Option<Secret>,
+    /// With `verification-required`, the sets of proofs of which each is enough:
+    /// `password`, `code`, or both.
+    pub methods: Vec<Vec<String>>,
     /// The cause, for people.
     pub detail: String,
 }
@@ -30,6 +34,7 @@ impl Error {
         Self {
             problem: None,
             challenge: None,
+            methods: Vec::new(),
             detail: detail.into(),
         }
     }
@@ -51,6 +56,7 @@ impl From<&Answer> for Error {
         Self {
             problem: answer.problem().map(str::to_owned),
             challenge: answer.member("/challenge").map(Secret::new),
+            methods: answer.methods(),
             detail: answer.message(),
         }
     }

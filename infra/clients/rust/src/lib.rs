@@ -52,6 +52,10 @@
 //! A person who can't sign in gets a code by mail: [`Client::request_password_reset`] and
 //! [`Client::request_pass`].
 //!
+//! Signing out others may be refused with `verification-required` and its
+//! [`methods`](Error::methods): [`Client::verify`], and repeat the call. The session then has
+//! another token, which the client stores and uses by itself.
+//!
 //! It is a crate for Tokio, and trusts the certificate roots of browsers.
 
 mod answer;
@@ -65,6 +69,7 @@ mod session_task;
 mod socket;
 mod storage;
 mod timing;
+mod verification;
 
 use std::fmt;
 use std::time::Duration;
@@ -80,6 +85,7 @@ pub use error::Error;
 pub use socket::{Frame, Socket, SocketError};
 pub use storage::{Session, Storage};
 pub use timing::Timing;
+pub use verification::Verification;
 
 /// A token, a device key or a password. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]

@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
-    Api, Channel, EndReason, Event, Frame, NoAnswer, Session, SessionCheck, SignedOut, Socket,
-    Storage, Timing,
+    Api, Channel, EndReason, Event, Frame, NoAnswer, Secret, Session, SessionCheck, SignedOut,
+    Socket, Storage, Timing,
 };
 
 /// The number of attempts to wipe.
@@ -152,7 +152,7 @@ impl SessionTask {
                 self.close(socket).await;
                 return Err(Attempt::Offline);
             }
-            Some(Control::Check) => match self.api.check_session(&self.session.token).await {
+            Some(Control::Check) => match self.check().await {
                 SessionCheck::Ended(reason) => reason,
                 // Without a verdict the open socket still counts.
                 SessionCheck::SignedIn | SessionCheck::Unknown(_) => return Ok(socket),
@@ -175,6 +175,19 @@ impl SessionTask {
 
     /// Opens the socket, unless a control comes first.
     async fn connect(&mut self) -> Result<Socket, Attempt> {
+        self.take_token();
+        let connected = self.connect_by_token().await;
+        match connected {
+            // By now there is another token.
+            Err(Attempt::Ended(EndReason::Invalid, ..)) if self.take_token() => {
+                let reason = "the token was replaced".to_owned();
+                Err(Attempt::Lost(reason.into(), Duration::ZERO))
+            }
+            connected => connected,
+        }
+    }
+
+    async fn connect_by_token(&mut self) -> Result<Socket, Attempt> {
         let Self {
             api,
             socket_url,
@@ -196,6 +209,34 @@ impl SessionTask {
                 },
             }
         }
+    }
+
+    /// Asks whether the session is still valid. A verification may replace the token
+    /// meanwhile.
+    async fn check(&self) -> SessionCheck {
+        let token = self.token();
+        match self.api.check_session(&token).await {
+            SessionCheck::Ended(EndReason::Invalid) if self.token() != token => {
+                SessionCheck::SignedIn
+            }
+            check => check,
+        }
+    }
+
+    /// Returns the session's present token.
+    fn token(&self) -> Secret {
+        let storage = self.storage();
+        let stored = storage.token_of(&self.session);
+        stored.unwrap_or(&self.session.token).clone()
+    }
+
+    /// Takes the session's present token from the storage. Returns whether it is
+    /// another one.
+    fn take_token(&mut self) -> bool {
+        let token = self.token();
+        let is_other = token != self.session.token;
+        self.session.token = token;
+        is_other
     }
 
     /// Waits for the network. Returns false when the task must stop.
@@ -225,7 +266,9 @@ impl SessionTask {
 
     /// Ends the session in the order of `infra/docs/devices.md`: stop, forget the
     /// token, wipe, show the sign-in screen, acknowledge, close.
-    async fn end(&self, reason: EndReason, channel: Channel, socket: Option<Box<Socket>>) {
+    async fn end(&mut self, reason: EndReason, channel: Channel, socket: Option<Box<Socket>>) {
+        // Only the last two are good for an acknowledgement.
+        self.take_token();
         let was_connected = socket.is_some();
         match reason {
             EndReason::SignedOut(signed_out) => self.go_dark(signed_out, channel, socket).await,
@@ -275,7 +318,10 @@ impl SessionTask {
         loop {
             let wiped = {
                 let mut storage = self.storage();
-                if storage.session().is_some_and(|now| *now != self.session) {
+                if storage
+                    .session()
+                    .is_some_and(|now| now.id != self.session.id)
+                {
                     return Ok(false);
                 }
                 storage.wipe()

@@ -194,12 +194,29 @@ impl Storage {
     /// # Errors
     /// When it can't be written.
     pub fn forget(&mut self, session: &Session) -> io::Result<bool> {
-        if self.session() != Some(session) {
+        if self.token_of(session).is_none() {
             return Ok(false);
         }
         self.account.session = None;
         self.save()?;
         Ok(true)
+    }
+
+    /// Returns the present token of a session, if it is still the stored one. A
+    /// verification replaces it.
+    pub(crate) fn token_of(&self, session: &Session) -> Option<&Secret> {
+        let stored = self.session().filter(|stored| stored.id == session.id);
+        stored.map(|stored| &stored.token)
+    }
+
+    /// Replaces the token of a session, if it is still the stored one.
+    pub(crate) fn rotate(&mut self, session: &Session, token: Secret) -> io::Result<()> {
+        let stored = self.account.session.as_mut();
+        let Some(stored) = stored.filter(|stored| stored.id == session.id) else {
+            return Ok(());
+        };
+        stored.token = token;
+        self.save()
     }
 
     /// Stores an entry for the account.

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use curfew_client::{
-    Api, Client, Credentials, DeviceInfo, EndReason, Error, Event, Secret, Settings, Storage,
-    Timing,
+    Api, Client, Credentials, DeviceInfo, EndReason, Error, Event, Proof, Secret, Settings,
+    Storage, Timing, Verification,
 };
 
 use crate::input;
@@ -43,6 +43,15 @@ enum Action {
     Call {
         method: String,
         path: String,
+    },
+    RequestVerificationCode,
+    Verify {
+        password: Option<Secret>,
+        challenge: Option<Secret>,
+        code: Option<String>,
+    },
+    SignOutDevice {
+        device: String,
     },
     SignOut {
         scope: String,
@@ -130,9 +139,12 @@ impl Adapter {
                 Value::Object(members)
             }
             Err(Error {
-                problem, detail, ..
+                problem,
+                detail,
+                methods,
+                ..
             }) => {
-                json!({ "id": id, "ok": false, "problem": problem, "detail": detail })
+                json!({ "id": id, "ok": false, "problem": problem, "detail": detail, "methods": methods })
             }
         };
         // Fails only when the process ends.
@@ -158,6 +170,24 @@ impl Adapter {
             }
             Action::Stored => self.stored()?,
             Action::Call { method, path } => self.call(&method, &path).await?,
+            Action::RequestVerificationCode => {
+                let challenge = self.client()?.request_verification_code().await?;
+                json!({ "challenge": challenge.reveal() })
+            }
+            Action::Verify {
+                password,
+                challenge,
+                code,
+            } => {
+                let code = challenge.zip(code);
+                let code = code.map(|(challenge, code)| Proof { challenge, code });
+                let verification = Verification { password, code };
+                self.client()?.verify(&verification).await?;
+                json!({})
+            }
+            Action::SignOutDevice { device } => {
+                json!({ "sign_out": self.client()?.sign_out_device(&device).await? })
+            }
             Action::SignOut { scope } => {
                 json!({ "sign_out": self.client()?.sign_out(&scope).await? })
             }
@@ -250,6 +280,7 @@ fn failure(detail: impl ToString) -> Error {
     Error {
         problem: None,
         challenge: None,
+        methods: Vec::new(),
         detail: detail.to_string(),
     }
 }

@@ -1,10 +1,11 @@
 //! The commands for an owner who can't sign in: a new password or a pass, by a code in a
-//! mail.
+//! mail. And those that prove who the owner is, before others are signed out.
 
 use anyhow::{Error, Result};
-use curfew_client::{Proof, Secret};
+use curfew_client::{Proof, Secret, Verification};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::commands::Act;
 use crate::device::Device;
 
 /// The list of these commands.
@@ -15,6 +16,9 @@ pub(crate) const COMMANDS: &str = "forgot · recover CODE NEW PASSWORD · pass �
 pub(crate) struct Challenges {
     recovery: Option<Secret>,
     pass: Option<Secret>,
+    verification: Option<Secret>,
+    /// The sign-out that waits for a verification.
+    waiting: Option<Act>,
 }
 
 impl Device {
@@ -54,6 +58,15 @@ impl Device {
             }
             ["pass"] => self.ask_for_pass().await,
             ["pass", code] => self.sign_in_with_pass(code).await,
+            ["code"] => self.ask_for_code().await,
+            ["code", code, password @ ..] => {
+                let Some(challenge) = self.challenges.verification.clone() else {
+                    self.screen.say("Type code first.");
+                    return true;
+                };
+                self.prove(Some(proof(challenge, code)), password).await;
+            }
+            ["prove", password @ ..] if !password.is_empty() => self.prove(None, password).await,
             _ => return false,
         }
         true
@@ -107,6 +120,48 @@ impl Device {
         }
         if let Err(error) = self.sign_in().await {
             self.screen.say(&format!("{error:#}."));
+        }
+    }
+
+    /// Says how to prove who the owner is. The sign-out waits for it.
+    pub(crate) fn ask_for_proof(&mut self, act: Act, error: &curfew_client::Error) {
+        let ways = error.methods.iter().map(|method| {
+            let proofs: Vec<&str> = method.iter().map(String::as_str).collect();
+            match proofs.as_slice() {
+                ["password"] => "prove PASSWORD",
+                ["code"] => "code, then code CODE",
+                _ => "code, then code CODE PASSWORD",
+            }
+        });
+        let ways: Vec<_> = ways.collect();
+        self.screen.say(&format!(
+            "Confirm that it is you, and it goes on. Type: {}",
+            ways.join(" · ")
+        ));
+        self.challenges.waiting = Some(act);
+    }
+
+    async fn ask_for_code(&mut self) {
+        match self.client.request_verification_code().await {
+            Ok(challenge) => {
+                self.challenges.verification = Some(challenge);
+                self.screen.say("A mail with a code is on its way.");
+            }
+            Err(error) => self.screen.say(&format!("Failed: {error}")),
+        }
+    }
+
+    /// Proves who the owner is, and goes on with the sign-out that waits for it.
+    async fn prove(&mut self, code: Option<Proof>, password: &[&str]) {
+        let password = (!password.is_empty()).then(|| Secret::new(password.join(" ")));
+        let verification = Verification { password, code };
+        if let Err(error) = self.client.verify(&verification).await {
+            return self.screen.say(&format!("Failed: {error}"));
+        }
+        self.challenges.verification = None;
+        self.screen.say("Confirmed for five minutes.");
+        if let Some(act) = self.challenges.waiting.take() {
+            Box::pin(self.sign_out(act)).await;
         }
     }
 

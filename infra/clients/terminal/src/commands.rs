@@ -5,14 +5,22 @@ use curfew_client::Answer;
 use http::Method;
 use http_api::{DeviceView, ReceiptView, Status};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use crate::device::Device;
 use crate::screen::Ink;
 
 /// The list of commands.
 pub(crate) const COMMANDS: &str = "devices · out N · out others · out all · out · receipt · \
-                                   stop · offline · online · quit";
+                                   stop · prove PASSWORD · code · code CODE [PASSWORD] · offline · online · quit";
+
+/// A sign-out.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// `local`, `others` or `global`.
+    Scope(&'static str),
+    /// The id of one device.
+    Device(String),
+}
 
 /// The receipt of the last sign-out from here.
 #[derive(Default)]
@@ -42,12 +50,9 @@ impl Device {
                 self.receipt.is_watched = false;
                 self.screen.say("The receipt is not watched any more.");
             }
-            ["out"] => self.sign_out("/v1/sign-out", None).await,
-            ["out", scope @ ("others" | "all")] => {
-                let scope = if *scope == "all" { "global" } else { scope };
-                let body = json!({ "scope": scope });
-                self.sign_out("/v1/sign-out-all", Some(&body)).await;
-            }
+            ["out"] => self.sign_out(Act::Scope("local")).await,
+            ["out", "others"] => self.sign_out(Act::Scope("others")).await,
+            ["out", "all"] => self.sign_out(Act::Scope("global")).await,
             ["out", number] => self.sign_out_listed(number).await,
             ["quit"] => {
                 self.quit();
@@ -69,7 +74,7 @@ impl Device {
 
     async fn list(&mut self) {
         let path = "/v1/devices?limit=100";
-        let Some(answer) = self.call(Method::GET, path, None).await else {
+        let Some(answer) = self.call(Method::GET, path).await else {
             return;
         };
         let Some(devices) = member::<Vec<DeviceView>>(&answer, "/devices") else {
@@ -101,22 +106,23 @@ impl Device {
         }
         let at = number.parse().ok().and_then(|n: usize| n.checked_sub(1));
         match at.and_then(|at| self.listed.get(at)) {
-            Some(device) => {
-                let path = format!("/v1/devices/{}/sign-out", device.id);
-                self.sign_out(&path, None).await;
-            }
+            Some(device) => self.sign_out(Act::Device(device.id.clone())).await,
             None => self.screen.say(&format!(
                 "There is no device {number}. Type devices for the list."
             )),
         }
     }
 
-    async fn sign_out(&mut self, path: &str, body: Option<&Value>) {
-        let Some(answer) = self.call(Method::POST, path, body).await else {
-            return;
+    /// Signs out. If that needs a verification, says how, and goes on after it.
+    pub(crate) async fn sign_out(&mut self, act: Act) {
+        let signed_out = match &act {
+            Act::Scope(scope) => self.client.sign_out(scope).await,
+            Act::Device(device) => self.client.sign_out_device(device).await,
         };
-        let Some(id) = self.client.apply_sign_out(&answer, "signed_out") else {
-            return self.screen.say(&answer.message());
+        let id = match signed_out {
+            Ok(id) => id,
+            Err(error) if !error.methods.is_empty() => return self.ask_for_proof(act, &error),
+            Err(error) => return self.screen.say(&format!("Failed: {error}.")),
         };
         self.screen
             .say("Signed out. Every later request of those sessions is refused.");
@@ -137,7 +143,7 @@ impl Device {
             return;
         }
         let path = format!("/v1/sign-outs/{sign_out}");
-        let Some(answer) = self.call(Method::GET, &path, None).await else {
+        let Some(answer) = self.call(Method::GET, &path).await else {
             return;
         };
         if let Some(receipt) = member::<ReceiptView>(&answer, "/sign_out") {
@@ -168,8 +174,8 @@ impl Device {
         self.receipt.shown = text;
     }
 
-    async fn call(&mut self, method: Method, path: &str, body: Option<&Value>) -> Option<Answer> {
-        match self.client.call(method, path, body).await {
+    async fn call(&mut self, method: Method, path: &str) -> Option<Answer> {
+        match self.client.call(method, path, None).await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 self.screen.say(&format!("Failed: {error}."));

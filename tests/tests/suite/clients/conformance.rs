@@ -6,9 +6,13 @@
 use std::time::Instant;
 
 use curfew_tests::client::{Device, Household, PHONE};
-use curfew_tests::conformance::{Client, Fault, Kind, Network, PATIENCE};
+use curfew_tests::conformance::{Client, Fault, Kind, Network, PATIENCE, write_time};
+use curfew_tests::inbox;
 use curfew_tests::stack::api_url;
+use domain::Timestamp;
+use domain::recognition::recognized_until;
 use http::Method;
+use runtime::Clock;
 use serde_json::{Value, json};
 
 /// Tests each fact with one kind of client.
@@ -36,6 +40,7 @@ facts_with! {
     a_session_that_is_signed_out_while_connected_is_wiped_and_acknowledged,
     a_device_that_was_off_is_wiped_when_it_is_switched_on,
     accounts_that_take_turns_are_one_device_each,
+    a_verification_whose_answer_was_lost_is_repeated,
 }
 
 facts_with! {
@@ -70,6 +75,12 @@ facts! {
     signing_out_everywhere_wipes_this_device_too,
     signing_out_the_others_keeps_this_device,
     changing_the_password_wipes_this_device_unless_it_is_kept,
+    signing_out_the_others_needs_a_proof_and_gives_another_token,
+    three_devices_a_day_are_signed_out_by_the_device_key,
+    a_verification_whose_answer_was_lost_is_repeated,
+    a_replaced_token_that_nobody_knows_wipes_and_forgets_nothing,
+    a_device_with_the_token_before_is_wiped_and_acknowledges,
+    wrong_proofs_change_nothing,
 }
 
 /// A TV under test, and a phone of the same account that signs it out.
@@ -86,7 +97,16 @@ struct Hotel {
 impl Hotel {
     /// Signs the TV in, waits until it is connected, and stores something.
     async fn open(kind: Kind) -> Self {
-        let household = Household::register().await;
+        Self::open_of(kind, Household::register().await).await
+    }
+
+    /// The same in an account whose address nobody has confirmed: a verification takes the
+    /// password.
+    async fn open_unconfirmed(kind: Kind) -> Self {
+        Self::open_of(kind, Household::register_as(false).await).await
+    }
+
+    async fn open_of(kind: Kind, household: Household) -> Self {
         let phone = household.sign_in(PHONE).await;
         let network = Network::before(api_url()).await.unwrap();
         let mut tv = Client::start(kind).await.unwrap();
@@ -121,6 +141,26 @@ impl Hotel {
         });
         let answer = self.tv.command(command).await.unwrap();
         answer["device_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes a time into the TV's row, as a verification does.
+    async fn write_time(&self, name: &str, at: Timestamp) {
+        let account = &self.phone.account_id;
+        let written = write_time(account, &self.tv_id, name, at);
+        written.await.unwrap();
+    }
+
+    /// Sends a command that may fail. Returns the problem and its methods.
+    async fn refused(&mut self, command: Value) -> Value {
+        let answer = self.tv.try_command(command).await.unwrap();
+        assert_eq!(answer["ok"], false, "{answer}");
+        json!([answer["problem"], answer["methods"]])
+    }
+
+    /// Proves with the password that the TV is the owner's.
+    async fn verify(&mut self) {
+        let verify = json!({ "do": "verify", "password": self.household.password });
+        self.tv.command(verify).await.unwrap();
     }
 
     async fn store(&mut self, key: &str, value: &str) {
@@ -567,6 +607,7 @@ async fn signing_out_everywhere_wipes_this_device_too(kind: Kind) {
 
 async fn signing_out_the_others_keeps_this_device(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
+    hotel.write_time("verified_at", Clock::System.now()).await;
 
     hotel
         .tv
@@ -581,6 +622,7 @@ async fn signing_out_the_others_keeps_this_device(kind: Kind) {
 
 async fn changing_the_password_wipes_this_device_unless_it_is_kept(kind: Kind) {
     let mut hotel = Hotel::open(kind).await;
+    hotel.write_time("verified_at", Clock::System.now()).await;
     let passwords = [
         hotel.household.password.clone(),
         Household::unregistered().password,
@@ -606,4 +648,121 @@ async fn changing_the_password_wipes_this_device_unless_it_is_kept(kind: Kind) {
     let screen = hotel.is_wiped(sign_out).await;
     hotel.was_not_refused();
     assert_eq!(screen["reason"], "password_changed");
+}
+
+async fn signing_out_the_others_needs_a_proof_and_gives_another_token(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let others = json!({ "do": "sign_out", "scope": "others" });
+    let methods = json!([["code"], ["password", "code"]]);
+    let required = json!(["verification-required", methods]);
+    assert_eq!(hotel.refused(others.clone()).await, required);
+    assert!(hotel.phone.is_signed_in().await);
+
+    let ask = json!({ "do": "request_verification_code" });
+    let asked = hotel.tv.command(ask).await.unwrap();
+    let email = &hotel.household.email;
+    let code = inbox::code_with(email, "Your code to confirm that it is you").await;
+    let verify = json!({ "do": "verify", "challenge": asked["challenge"], "code": code });
+    hotel.tv.command(verify).await.unwrap();
+
+    hotel.tv.command(others).await.unwrap();
+    assert!(!hotel.phone.is_signed_in().await);
+    hotel.is_untouched().await;
+    assert_eq!(hotel.tv.count("disconnected").await.unwrap(), 0);
+    hotel.tv.switch_off().await.unwrap();
+    hotel.tv.switch_on(&hotel.network).await.unwrap();
+    hotel.tv.event("connected").await.unwrap();
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+}
+
+async fn three_devices_a_day_are_signed_out_by_the_device_key(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let until = recognized_until(Clock::System.now());
+    hotel.write_time("recognized_until", until).await;
+    let mut phones = vec![hotel.phone.clone()];
+    for _ in 0..3 {
+        phones.push(hotel.household.sign_in(PHONE).await);
+    }
+    let sign_out = |device: &Device| json!({ "do": "sign_out_device", "device": device.id });
+
+    for phone in &phones[..3] {
+        hotel.tv.command(sign_out(phone)).await.unwrap();
+        assert!(!phone.is_signed_in().await);
+    }
+    let methods = json!([["password"], ["code"]]);
+    let required = json!(["verification-required", methods]);
+    assert_eq!(hotel.refused(sign_out(&phones[3])).await, required);
+    hotel.verify().await;
+    hotel.tv.command(sign_out(&phones[3])).await.unwrap();
+
+    assert!(!phones[3].is_signed_in().await);
+}
+
+async fn a_verification_whose_answer_was_lost_is_repeated(kind: Kind) {
+    let mut hotel = Hotel::open_unconfirmed(kind).await;
+    let path = "/v1/verifications";
+    let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+    hotel.network.fault(post, path, lost, 1);
+
+    hotel.verify().await;
+
+    let seen = hotel.network.seen(path);
+    let posts = seen.iter().filter(|one| one.method == Method::POST);
+    assert_eq!(posts.count(), 2);
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+    hotel.tv.switch_off().await.unwrap();
+    hotel.tv.switch_on(&hotel.network).await.unwrap();
+    hotel.tv.event("connected").await.unwrap();
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+    hotel.is_untouched().await;
+}
+
+async fn a_replaced_token_that_nobody_knows_wipes_and_forgets_nothing(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let superseded = Fault::Problem(401, "token-superseded");
+    hotel.network.fault(None, "/v1/", superseded, usize::MAX);
+
+    let refused = hotel.call("/v1/session").await;
+    assert_eq!(refused, json!([401, "token-superseded"]));
+    hotel.network.set_cut(true);
+    hotel.tv.event("disconnected").await.unwrap();
+    hotel.network.set_cut(false);
+    let before = hotel.network.seen("/v1/").len();
+    hotel.network.until_seen("/v1/", before + 3).await.unwrap();
+
+    hotel.is_untouched().await;
+    let screens = hotel.tv.count("sign_in_screen").await.unwrap();
+    assert_eq!(screens, hotel.screens);
+    hotel.network.clear_faults();
+    hotel.tv.event("connected").await.unwrap();
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+}
+
+async fn a_device_with_the_token_before_is_wiped_and_acknowledges(kind: Kind) {
+    let mut hotel = Hotel::open_unconfirmed(kind).await;
+    let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+    let path = "/v1/verifications";
+    hotel.network.fault(post, path, lost, usize::MAX);
+    let verify = json!({ "do": "verify", "password": hotel.household.password });
+    let unheard = hotel.tv.try_command(verify).await.unwrap();
+    assert_eq!(unheard["ok"], false);
+    hotel.network.set_cut(true);
+    hotel.tv.event("disconnected").await.unwrap();
+    let sign_out = hotel.sign_out().await;
+
+    hotel.network.set_cut(false);
+
+    hotel.is_wiped(&sign_out).await;
+    hotel.receipt(&sign_out, "wiped").await;
+}
+
+async fn wrong_proofs_change_nothing(kind: Kind) {
+    let mut hotel = Hotel::open_unconfirmed(kind).await;
+    let wrong = json!({ "do": "verify", "password": "wrong" });
+
+    let refused = hotel.refused(wrong).await;
+
+    assert_eq!(refused[0], "credentials-invalid");
+    hotel.is_untouched().await;
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
 }

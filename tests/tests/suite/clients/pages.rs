@@ -7,10 +7,12 @@ use curfew_tests::browser::{Browser, Pages};
 use curfew_tests::client::{Device, Household, PHONE};
 use curfew_tests::conformance::{Fault, Network, PATIENCE};
 use curfew_tests::inbox;
+use curfew_tests::person::{STORED_SESSION, write_time_of};
 use curfew_tests::routes::routes;
 use curfew_tests::stack::api_url;
 use http::Method;
 use http_api::SESSION_COOKIE;
+use runtime::Clock;
 use serde_json::{Value, json};
 
 /// The keys that stay in a wiped page: the device key, the reason for the sign-in
@@ -173,6 +175,9 @@ async fn tv_and_phone(pages: &Pages) -> (Screen, Screen) {
     let (tv, phone) = tokio::join!(Screen::open(pages, "TV"), Screen::open(pages, "Phone"));
     tv.sign_in(&household).await;
     phone.sign_in(&household).await;
+    let session = phone.value(STORED_SESSION).await;
+    let verified = write_time_of(&session, "verified_at", Clock::System.now());
+    verified.await.unwrap();
     (tv, phone)
 }
 
@@ -784,5 +789,237 @@ async fn a_page_with_a_cookie_has_no_token_and_is_wiped_and_acknowledges() {
             .until_cookie(SESSION_COOKIE, false)
             .await
             .unwrap();
+    }
+}
+
+/// Returns a page of an account whose address nobody has confirmed: a verification takes the
+/// password. And the proof.
+async fn provable(tv: Screen) -> (Screen, Value) {
+    let household = Household::register_as(false).await;
+    tv.sign_in(&household).await;
+    (tv, json!({ "password": household.password }))
+}
+
+/// The same with the cookie or a token.
+async fn provable_by(pages: &Pages, has_cookie: bool) -> (Screen, Value) {
+    let tv = if has_cookie {
+        open_with_cookie(pages).await
+    } else {
+        Screen::open_patient(pages, "TV").await
+    };
+    provable(tv).await
+}
+
+async fn verify(tv: &Screen, proof: &Value) {
+    let verifying = "curfew.verify(given).then(() => true)";
+    let done = tv.browser.value_of(verifying, proof.clone()).await;
+    assert_eq!(done.unwrap(), true);
+}
+
+/// Asserts that the page of this tab is signed in, and that nothing has happened to it.
+async fn is_signed_in(tv: &Screen) {
+    let listed = "curfew.devices().then(({ devices }) => devices.length)";
+    assert_eq!(tv.value(listed).await, 1);
+    assert_eq!(tv.value("curfew.check()").await, true);
+    assert_eq!(tv.count("stopped").await, 0);
+}
+
+#[tokio::test]
+async fn a_token_that_one_tab_has_replaced_is_replaced_in_every_tab() {
+    let pages = Pages::serve().await.unwrap();
+    for has_cookie in [false, true] {
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
+        let before = tv.value(STORED_SESSION).await;
+        tv.browser.tab(1).await.unwrap();
+        tv.load().await;
+        tv.until(READY).await;
+
+        tv.browser.tab(0).await.unwrap();
+        verify(&tv, &proof).await;
+        is_signed_in(&tv).await;
+        tv.browser.tab(1).await.unwrap();
+        is_signed_in(&tv).await;
+        verify(&tv, &proof).await;
+        is_signed_in(&tv).await;
+        tv.browser.tab(0).await.unwrap();
+        is_signed_in(&tv).await;
+
+        let after = tv.value(STORED_SESSION).await;
+        assert_eq!(after["session"], before["session"]);
+        if !has_cookie {
+            assert_ne!(after["token"], before["token"]);
+        }
+        tv.load().await;
+        tv.until(READY).await;
+        is_signed_in(&tv).await;
+    }
+}
+
+#[tokio::test]
+async fn two_tabs_that_verify_at_once_end_with_the_same_token() {
+    let pages = Pages::serve().await.unwrap();
+    let (tv, proof) = provable(Screen::open_patient(&pages, "TV").await).await;
+    tv.browser.tab(1).await.unwrap();
+    tv.load().await;
+    tv.until(READY).await;
+    let begin =
+        "void (window.verified = Promise.all([curfew.verify(given), curfew.verify(given)]))";
+    for tab in [0, 1] {
+        tv.browser.tab(tab).await.unwrap();
+        let given = proof.clone();
+        tv.browser.value_of(begin, given).await.unwrap();
+    }
+
+    for tab in [0, 1] {
+        tv.browser.tab(tab).await.unwrap();
+        let done = tv.value("window.verified.then(() => true)").await;
+        assert_eq!(done, true);
+        is_signed_in(&tv).await;
+    }
+    let seen = tv.network.seen("/v1/verifications");
+    let posts = seen.iter().filter(|one| one.method == Method::POST);
+    let statuses: Vec<u16> = posts.map(|one| one.status).collect();
+    assert_eq!(statuses, [200; 4]);
+}
+
+#[tokio::test]
+async fn a_call_under_way_during_a_verification_is_repeated_with_the_newer_token() {
+    let pages = Pages::serve().await.unwrap();
+    for (has_cookie, problem) in [
+        (false, "token-superseded"),
+        (false, "token-invalid"),
+        (true, "token-superseded"),
+        (true, "token-invalid"),
+    ] {
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
+        let refused = Fault::Problem(401, problem);
+        tv.network.hold_faults(true);
+        tv.network.fault(None, "/v1/devices", refused, 2);
+        tv.value(
+            "void (window.late = Promise.all([curfew.devices(), curfew.fetch('/v1/devices')]))",
+        )
+        .await;
+        verify(&tv, &proof).await;
+
+        tv.network.hold_faults(false);
+
+        let listed = "window.late.then(([{ devices }, { status }]) => [devices.length, status])";
+        assert_eq!(tv.value(listed).await, json!([1, 200]), "{problem}");
+        is_signed_in(&tv).await;
+        assert_eq!(tv.count("sign_in_screen").await, 1);
+    }
+}
+
+/// Calls a module whose API refuses two acts until a verification, with a hook that gives a
+/// wrong proof first, or gives up.
+const PROVING: &str = "(async (givesUp) => {
+    const { Curfew } = await import('/curfew.js');
+    const session = { token: 'cft_a', session: 's', account: { id: 'a', email: 'a@example.com' }, device: { id: 'd' } };
+    const entries = new Map([['curfew.session', JSON.stringify(session)]]);
+    const storage = {
+      getItem: (key) => entries.get(key) ?? null,
+      setItem: (key, value) => entries.set(key, value),
+      removeItem: (key) => entries.delete(key),
+    };
+    const refuse = (status, name, more) => new Response(
+      JSON.stringify({ type: `urn:curfew:problem:${name}`, status, ...more }),
+      { status, headers: { 'content-type': 'application/problem+json' } },
+    );
+    const methods = [['password']];
+    const calls = [];
+    let isVerified = false;
+    const answer = async (url, { headers, body }) => {
+      const path = new URL(url).pathname;
+      if (path === '/v1/verifications') {
+        const { password } = JSON.parse(body);
+        calls.push(`verify ${password}`);
+        isVerified = password === 'right';
+        return isVerified ? Response.json({ token: 'cft_b', session: 's' }) : refuse(403, 'credentials-invalid');
+      }
+      if (!path.endsWith('sign-out') && !path.endsWith('sign-out-all')) {
+        return new Response('', { status: 503 });
+      }
+      const token = headers.get('authorization');
+      calls.push(`${path} ${token} ${token.endsWith(JSON.parse(entries.get('curfew.session')).token)}`);
+      return isVerified ? Response.json({ sign_out: { id: path } }) : refuse(401, 'verification-required', { methods });
+    };
+    const asked = [];
+    const client = new Curfew({
+      api: 'http://127.0.0.1:1', storage, fetch: answer,
+      verificationRequired: async ({ methods, error }) => {
+        asked.push([methods, error && error.problem]);
+        return givesUp ? null : { password: error ? 'right' : 'wrong' };
+      },
+    });
+    await client.start();
+    const acts = [client.signOutAll('others'), ...(givesUp ? [] : [client.signOutDevice('e')])];
+    const ended = await Promise.all(acts.map(
+      (act) => act.then(({ id }) => id, ({ problem, methods }) => [problem, methods]),
+    ));
+    client.close();
+    return { asked, ended, calls };
+})(given)";
+
+#[tokio::test]
+async fn acts_that_need_a_proof_ask_once_and_go_on_by_themselves() {
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+
+    let done = tv.browser.value_of(PROVING, json!(false)).await.unwrap();
+    let (all, one) = ("/v1/sign-out-all", "/v1/devices/e/sign-out");
+    let methods = json!([["password"]]);
+    let asked = json!([[methods, null], [methods, "credentials-invalid"]]);
+    assert_eq!(done["asked"], asked);
+    assert_eq!(done["ended"], json!([all, one]));
+    let mut calls: Vec<String> = serde_json::from_value(done["calls"].clone()).unwrap();
+    calls[4..].sort();
+    let (before, after) = ("Bearer cft_a true", "Bearer cft_b true");
+    let mut wanted = [
+        format!("{all} {before}"),
+        format!("{one} {before}"),
+        "verify wrong".to_owned(),
+        "verify right".to_owned(),
+        format!("{all} {after}"),
+        format!("{one} {after}"),
+    ];
+    wanted[4..].sort();
+    assert_eq!(calls, wanted);
+
+    let left = tv.browser.value_of(PROVING, json!(true)).await.unwrap();
+    let refused = json!(["verification-required", methods]);
+    assert_eq!(left["ended"], json!([refused]));
+    assert_eq!(left["asked"], json!([[methods, null]]));
+}
+
+#[tokio::test]
+async fn a_page_with_the_token_or_cookie_before_is_wiped_and_acknowledges() {
+    let pages = Pages::serve().await.unwrap();
+    for has_cookie in [false, true] {
+        let household = Household::register_as(false).await;
+        let tv = if has_cookie {
+            open_with_cookie(&pages).await
+        } else {
+            Screen::open(&pages, "TV").await
+        };
+        tv.sign_in(&household).await;
+        let owner = household.sign_in(PHONE).await;
+        let tv_id = tv.value("curfew.session.device.id").await;
+        let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+        let path = "/v1/verifications";
+        tv.network.fault(post, path, lost, usize::MAX);
+        let proof = json!({ "password": household.password });
+        let verifying = "curfew.verify(given).catch(({ passes }) => passes)";
+        let unheard = tv.browser.value_of(verifying, proof).await.unwrap();
+        assert_eq!(unheard, true);
+        tv.network.set_cut(true);
+        tv.until("!curfew.connected").await;
+        let tv_id = tv_id.as_str().unwrap();
+        let sign_out = owner.sign_out(tv_id).await.done(200)["sign_out"].clone();
+
+        tv.network.set_cut(false);
+
+        let why = tv.sign_in_screen().await;
+        assert!(why.contains("by “"), "{why}");
+        acknowledged(&owner, &sign_out, tv_id).await;
     }
 }

@@ -5,12 +5,15 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use curfew::target;
-use curfew_client::{Api, Client, Credentials, DeviceInfo, Secret, Settings, Storage, Timing};
+use curfew_client::{
+    Api, Client, Credentials, DeviceInfo, Secret, Settings, Storage, Timing, Verification,
+};
 use curfew_tests::client::{Household, LAPTOP, unique};
-use curfew_tests::conformance::device_command;
+use curfew_tests::conformance::{Fault, Network, device_command};
 use curfew_tests::inbox;
 use curfew_tests::snippets::Terminal;
 use curfew_tests::stack::api_url;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -105,6 +108,32 @@ async fn a_pass_signs_the_device_in_past_the_limit_that_others_have_used_up() {
     device.types("pass AAAA-AAAA", "It is signed in.").await;
 }
 
+#[tokio::test]
+async fn the_owner_proves_it_with_a_code_and_the_sign_out_goes_on() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let (email, password) = (&household.email, &household.password);
+    let mut device = Typed::start(email, password).await;
+    device.terminal.line("Signed in to").await.unwrap();
+
+    device
+        .types("out others", "Type: code, then code CODE")
+        .await;
+    device.types("prove wrong", "Failed: ").await;
+    device
+        .types("code", "A mail with a code is on its way.")
+        .await;
+    assert!(laptop.is_signed_in().await);
+    let subject = "Your code to confirm that it is you";
+    let code = inbox::code_with(email, subject).await;
+    device
+        .types(&format!("code {code}"), "Confirmed for five minutes.")
+        .await;
+
+    device.terminal.line("Signed out.").await.unwrap();
+    laptop.ended().await;
+}
+
 /// Answers one request with this status and a challenge. Returns the request's body.
 async fn answer_once(address: String, status: u16) -> Value {
     let listener = TcpListener::bind(address).await.unwrap();
@@ -165,5 +194,47 @@ async fn a_device_asks_for_a_code_with_the_key_of_that_address() {
         let (sent, challenge) = tokio::join!(answer_once(address.clone(), 202), asked);
         assert_eq!(challenge.unwrap().reveal(), "cfc_a");
         assert_eq!(sent, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_call_under_way_during_a_verification_is_repeated_with_the_newer_token() {
+    let household = Household::register_as(false).await;
+    for problem in ["token-superseded", "token-invalid"] {
+        let network = Network::before(api_url()).await.unwrap();
+        let settings = Settings {
+            api: Api::new(&network.api_url()).unwrap(),
+            socket_url: Some(network.socket_url()),
+            device: DeviceInfo::default(),
+            timing: Timing::default(),
+        };
+        let (mut client, _events) = Client::new(settings, Storage::in_memory());
+        let password = Secret::new(&household.password);
+        let credentials = Credentials {
+            email: household.email.clone(),
+            password: password.clone(),
+        };
+        let before = client.sign_in(&credentials).await.unwrap();
+        network.hold_faults(true);
+        let refused = Fault::Problem(401, problem);
+        network.fault(None, "/v1/devices", refused, 1);
+        let verification = Verification {
+            password: Some(password),
+            code: None,
+        };
+
+        let verify = async {
+            let verified = client.verify(&verification).await;
+            network.hold_faults(false);
+            verified
+        };
+        let (called, verified) =
+            tokio::join!(client.call(Method::GET, "/v1/devices", None), verify);
+
+        verified.unwrap();
+        assert_eq!(called.unwrap().status, 200, "{problem}");
+        let after = client.session().unwrap();
+        assert_eq!(after.id, before.id);
+        assert_ne!(after.token, before.token);
     }
 }

@@ -4,6 +4,7 @@ use curfew_tests::client::{Api, Household, TV};
 use curfew_tests::conformance::{Fault, Network};
 use curfew_tests::person::Person;
 use curfew_tests::stack::{SHOP_ORIGIN, api_url};
+use runtime::Clock;
 use serde_json::{Value, json};
 
 const SCRIPT: &str = "<img src=x onerror=\"window.stolen=1\"><script>window.stolen=1</script>";
@@ -15,7 +16,7 @@ async fn a_name_with_markup_is_shown_as_text_everywhere() {
     let agent = format!("{name}/1.0");
     let named = json!({ "device": { "name": name, "model": name, "app": name, "os": name } });
     let tv = household.sign_in_with(&agent, named).await;
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
 
     person.reads("<img src=x onerror=").await.unwrap();
     let spoken = format!("Sign out · {}", tv.shown["name"].as_str().unwrap());
@@ -81,6 +82,9 @@ async fn a_whole_visit_breaks_no_rule_of_the_policy() {
         .sign_in(&household.email, &household.password)
         .await
         .unwrap();
+    person.reads("Hotel TV").await.unwrap();
+    let now = Clock::System.now();
+    person.write_time("verified_at", now).await.unwrap();
     for (pressed, read) in [
         ("Rename Hotel TV", "Rename this device"),
         ("Cancel", "Other devices"),

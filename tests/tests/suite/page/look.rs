@@ -6,9 +6,12 @@ use std::fs;
 use curfew_tests::client::{Household, PHONE, TABLET, TV};
 use curfew_tests::inbox;
 use curfew_tests::person::Person;
+use domain::verification::VERIFIED_FOR;
+use runtime::Clock;
 use serde_json::{Value, json};
 
 use super::files::packages;
+use super::verification::mailed_code;
 
 /// The sizes, the last one of a television. The first one is a laptop at 400 %, too.
 const SIZES: [(&str, (u32, u32)); 4] = [
@@ -168,6 +171,7 @@ async fn every_view_can_be_used_by_everybody() {
     person.reads("3 other devices").await.unwrap();
     inspect(&person, "everywhere", title).await;
     person.press("Cancel").await.unwrap();
+    inspect_proving(&person, &household.email).await;
     person.press("Sign out · Hotel TV").await.unwrap();
     person.reads("Sign out “Hotel TV”?").await.unwrap();
     person.press("Sign out").await.unwrap();
@@ -194,6 +198,41 @@ async fn every_view_can_be_used_by_everybody() {
     inspect(&person, "password", "Change password").await;
     inspect_notice(&person, &household.email).await;
     inspect_address().await;
+}
+
+/// Checks the questions who the person is, for one device after another.
+async fn inspect_proving(person: &Person, email: &str) {
+    let title = "Manage access and devices";
+    person
+        .press("Sign out · Kids’ tablet · iPad")
+        .await
+        .unwrap();
+    person.press("Sign out").await.unwrap();
+    person.reads("Confirm that it is you").await.unwrap();
+    inspect(person, "prove", title).await;
+    person.press("Send me a code").await.unwrap();
+    person.reads("Code in the mail").await.unwrap();
+    person.press("Confirm").await.unwrap();
+    person.reads("Fill in this field.").await.unwrap();
+    inspect(person, "prove-code", title).await;
+    let code = mailed_code(email).await;
+    person.browser.write("#code", &code).await.unwrap();
+    person.press("Confirm").await.unwrap();
+    person.reads("Signed out. Not reached yet").await.unwrap();
+    let past = Clock::System.now() - VERIFIED_FOR;
+    person.write_time("verified_at", past).await.unwrap();
+    person.press("Sign out everywhere").await.unwrap();
+    person.press("Sign out everywhere").await.unwrap();
+    person.reads("Use a code by mail instead").await.unwrap();
+    inspect(person, "prove-password", title).await;
+    person.press("Cancel").await.unwrap();
+    person.reads("so nothing has changed").await.unwrap();
+    inspect(person, "prove-cancelled", title).await;
+    for name in ["All other devices", "Kids’ tablet · iPad"] {
+        person.press(&format!("Hide {name}")).await.unwrap();
+    }
+    let now = Clock::System.now();
+    person.write_time("verified_at", now).await.unwrap();
 }
 
 /// Checks the views of an account whose address nobody has confirmed.
@@ -277,7 +316,7 @@ async fn one_device_is_signed_out_by_the_keyboard_alone() {
     let tv = household
         .sign_in_with(TV, json!({ "device": { "name": "Hotel TV" } }))
         .await;
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
     person.reads("Hotel TV").await.unwrap();
     let focused = "document.activeElement.textContent.replace(/\\s+/g, ' ').trim()";
 
@@ -310,7 +349,7 @@ async fn one_device_is_signed_out_by_the_keyboard_alone() {
 async fn nothing_moves_while_the_page_loads() {
     let household = Household::register().await;
     household.sign_in(TV).await;
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
     let measure = "new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
         window.shift = (window.shift || 0) + entry.value; })).observe({ type: 'layout-shift', buffered: true });";
     let source = json!({ "source": measure });

@@ -27,7 +27,7 @@ async fn tv_and_person() -> (Household, curfew_tests::client::Device, Person) {
     let household = Household::register().await;
     let named = json!({ "device": { "name": "Hotel TV" } });
     let tv = household.sign_in_with(TV, named).await;
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
     (household, tv, person)
 }
 
@@ -76,7 +76,7 @@ async fn a_tv_that_plays_goes_dark_while_the_page_says_that_it_is_wiped() {
     )])
     .await
     .unwrap();
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
     tv.line("Socket open.").await.unwrap();
     person.browser.value("location.reload()").await.unwrap();
 
@@ -430,7 +430,7 @@ async fn of_three_hundred_devices_one_is_found_and_several_are_signed_out() {
     for n in 0..298 {
         WrittenDevice::new(&store, account, epoch, n).await;
     }
-    let person = Person::signed_in(&household).await.unwrap();
+    let person = Person::verified(&household).await.unwrap();
 
     person.reads("300 devices are signed in").await.unwrap();
     person
