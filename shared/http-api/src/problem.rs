@@ -350,18 +350,16 @@ impl Problem {
             Self::VerificationRequired {
                 challenge: None, ..
             } => "Verify with one of the methods (`POST /v1/verifications`), and send this again.",
-            Self::VerificationRequired {
-                challenge: Some(_), ..
-            } => "Sign in with a pass: this challenge, and the code in the mail that was sent.",
             Self::AccountDisabled => "Its sessions are not accepted.",
             Self::CredentialsInvalid => "The e-mail address or the password is wrong.",
             Self::CurrentPasswordWrong => "The current password is wrong.",
             Self::CodeInvalid => {
                 "It is wrong, too old, used or was tried too often. Ask for another one."
             }
-            Self::AddressUnconfirmed { .. } => {
-                "Sign in with a pass: this challenge, and the code in the mail that was sent."
-            }
+            Self::AddressUnconfirmed { .. }
+            | Self::VerificationRequired {
+                challenge: Some(_), ..
+            } => "Sign in with a pass: this challenge, and the code in the mail that was sent.",
             Self::AddressTaken => "Sign in, or recover the account with another code.",
             Self::MailUnavailable => {
                 "This deployment sends none (`MailFrom`), or the account's address is not confirmed."

@@ -1,5 +1,7 @@
 //! Verification: a session's new token.
 
+use std::fmt::Write as _;
+
 use domain::challenge::Challenge;
 use domain::session::Authenticated;
 use domain::verification::NewToken;
@@ -65,6 +67,9 @@ impl Store {
 
 /// Returns 32 characters that no other verification has.
 fn request_token(new: &NewToken) -> String {
-    let start = &new.hash.as_bytes()[..16];
-    start.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut token = String::new();
+    for byte in &new.hash.as_bytes()[..16] {
+        let _ = write!(token, "{byte:02x}");
+    }
+    token
 }
