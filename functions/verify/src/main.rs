@@ -23,20 +23,15 @@ fn deps() -> Result<Deps, Error> {
         ..Tables::default()
     };
     let clients = Clients::from_environment()?;
-    let policy = runtime::verification_policy()?;
-    let codes = if policy.sends_mail {
-        let queue = MailQueue::new(clients.sqs(), runtime::required("CODES_QUEUE_URL")?);
-        Some(Codes::new(queue, runtime::uncounted_networks()?))
-    } else {
-        None
-    };
+    let queue = runtime::optional("CODES_QUEUE_URL");
+    let uncounted = runtime::uncounted_networks()?;
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
         limits: runtime::limits()?,
-        policy,
+        policy: runtime::verification_policy()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
-        codes,
+        codes: queue.map(|url| Codes::new(MailQueue::new(clients.sqs(), url), uncounted)),
         hasher: Mutex::new(Hasher::lazy()),
     })
 }

@@ -1,19 +1,22 @@
 //! Problem documents (RFC 9457), one for each fault that a client can act on.
 
+mod document;
+
 use std::fmt;
 use std::time::Duration;
 
 use domain::password::Rejection;
 use domain::verification::{Methods, Proof, VERIFIED_FOR};
-use domain::{ChallengeSecret, DeviceId, EndInfo, Rfc3339, SignOutId};
+use domain::{ChallengeSecret, DeviceId, EndInfo, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::StoreError;
-use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::password_reason::PasswordReason;
 use crate::views::SignedOutBy;
+
+pub use self::document::ProblemDocument;
 
 /// The types are URNs, so that they are the same in every deployment.
 const TYPE_PREFIX: &str = "urn:curfew:problem:";
@@ -115,63 +118,6 @@ pub enum Problem {
     },
     /// A service that this needs failed or timed out. Retry.
     Unavailable,
-}
-
-/// A problem document (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub struct ProblemDocument {
-    /// `urn:curfew:problem:` and the problem's name.
-    #[serde(rename = "type")]
-    #[schema(example = "urn:curfew:problem:session-signed-out")]
-    pub kind: String,
-    /// A sentence that is the same for every problem of this type.
-    pub title: &'static str,
-    /// The status of the answer.
-    #[schema(minimum = 400, maximum = 599)]
-    pub status: u16,
-    /// The fault of this request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// `request-invalid`: the field, header or parameter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// `password-rejected`: every reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reasons: Option<Vec<PasswordReason>>,
-    /// `session-signed-out`: the sign-out that ended the session. The device wipes
-    /// what it stored for the account, acknowledges this sign-out, and shows the
-    /// sign-in screen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = Uuid)]
-    pub sign_out: Option<String>,
-    /// `session-signed-out`: the time of the sign-out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub signed_out_at: Option<Rfc3339>,
-    /// `session-signed-out`: the device that requested it; `null` when an operator, a
-    /// recovery or wrong passwords did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<SignedOutBy>)]
-    pub signed_out_by: Option<Option<SignedOutBy>>,
-    /// `session-signed-out`: the reason: `signed_out`, `password_changed`,
-    /// `account_disabled`, `recovered` or `wrong_password`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub reason: Option<&'static str>,
-    /// `verification-required`: what the caller can verify with. Each list names all that
-    /// it takes: `password`, `code`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub methods: Option<Vec<Vec<&'static str>>>,
-    /// `verification-required`: the most seconds since the verification.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 300)]
-    pub max_age: Option<i64>,
-    /// `address-unconfirmed`, and `verification-required` at a sign-in: the challenge of the
-    /// pass whose code was mailed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
-    pub challenge: Option<ShownChallenge>,
 }
 
 /// The text of a challenge's secret, for the caller alone.
@@ -425,55 +371,6 @@ impl Problem {
                 | Self::AccountDisabled
         )
     }
-
-    /// Returns the document.
-    #[must_use]
-    pub fn document(&self) -> ProblemDocument {
-        let mut document = ProblemDocument {
-            kind: format!("{TYPE_PREFIX}{}", self.name()),
-            title: self.title(),
-            status: self.status(),
-            detail: self.detail(),
-            field: None,
-            reasons: None,
-            sign_out: None,
-            signed_out_at: None,
-            signed_out_by: None,
-            reason: None,
-            methods: None,
-            max_age: None,
-            challenge: None,
-        };
-        if let Self::RequestInvalid { field, .. } = self {
-            document.field = Some(field.clone());
-        } else if let Self::PasswordRejected(reasons) = self {
-            document.reasons = Some(reasons.clone());
-        } else if let Self::AddressUnconfirmed { challenge } = self {
-            document.challenge = Some(challenge.clone());
-        } else if let Self::VerificationRequired { methods, challenge } = self {
-            document.methods = Some(names_of(methods));
-            document.max_age = Some(VERIFIED_FOR.as_secs());
-            document.challenge.clone_from(challenge);
-        } else if let Self::SessionSignedOut {
-            sign_out,
-            at,
-            by,
-            reason,
-            by_itself: _,
-        } = self
-        {
-            document.sign_out = Some(sign_out.to_string());
-            document.signed_out_at = Some((*at).into());
-            document.signed_out_by = Some(by.clone());
-            document.reason = Some(reason);
-        }
-        document
-    }
-}
-
-fn names_of(methods: Methods) -> Vec<Vec<&'static str>> {
-    let names = |method: &&[Proof]| method.iter().map(|proof| proof.as_str()).collect();
-    methods.iter().map(names).collect()
 }
 
 /// Returns the text for a person, with the time rounded up to minutes.
