@@ -17,7 +17,7 @@ impl Store {
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
     /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
-    /// still holds the caller's session, signed in, and the token that was read; with a code,
+    /// still has the token that was read, which names the session, and is signed in; with a code,
     /// Challenges (`challenge_id`), which is deleted only if it is there. The account's
     /// other sessions and the session's own times stay. The start of the new token's hash is
     /// the client request token, so a replay changes nothing.

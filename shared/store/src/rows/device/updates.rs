@@ -13,8 +13,8 @@ use domain::{SessionId, Timestamp};
 
 use super::{active_place_attributes, has_session, is_signed_in, key, signed_in_key};
 use crate::attributes::{
-    Item, SCOPE, STATE_SIGNED_OUT, WRITE_ACT, WRITE_RECOGNIZE, WRITE_TOUCH, WRITE_VERIFY, built,
-    bytes, number, string, timestamp,
+    Item, SCOPE, STATE, STATE_SIGNED_IN, STATE_SIGNED_OUT, WRITE_ACT, WRITE_RECOGNIZE, WRITE_TOUCH,
+    WRITE_VERIFY, built, bytes, number, string, timestamp,
 };
 use crate::writes::Condition;
 
@@ -131,17 +131,20 @@ pub(crate) fn end_session(table: &str, device: &Device, ended: &EndInfo, write: 
 /// Returns the update that gives a signed-in session another token, if no other verification
 /// has done so in between.
 pub(crate) fn verify(table: &str, device: &Device, new: &NewToken) -> Update {
-    let mut condition = is_signed_in(device.session);
-    condition
-        .expression
-        .to_mut()
-        .push_str(" AND token_hash = :current");
+    // The token also names the session: no other one has it.
+    let condition = Condition {
+        expression: Cow::Borrowed("token_hash = :current AND #state = :signed_in"),
+        names: &[("#state", STATE)],
+        values: vec![
+            (":current", bytes(device.token_hash.as_bytes())),
+            (":signed_in", string(STATE_SIGNED_IN)),
+        ],
+    };
     let mut set = "SET token_hash = :new, previous_token_hash = :previous, \
                    previous_token_until = :until, verified_at = :at, last_write = :write"
         .to_owned();
     let mut update = condition
         .update(table, key(device.account, device.id))
-        .expression_attribute_values(":current", bytes(device.token_hash.as_bytes()))
         .expression_attribute_values(":new", bytes(new.hash.as_bytes()))
         .expression_attribute_values(":previous", bytes(new.previous.hash.as_bytes()))
         .expression_attribute_values(":until", timestamp(new.previous.until))
