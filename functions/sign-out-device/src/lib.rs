@@ -77,7 +77,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
     for _ in 0..WRITE_ATTEMPTS {
         let (caller, target) =
             authenticate_with_device(store, request, wanted, limits, now).await?;
-        let body: SignOutDevice = request.optional_json()?;
+        let keys = device_keys(request, &request.optional_json()?)?;
         let target = target.ok_or(Problem::DeviceNotFound)?;
         if let Some(ended) = earlier_end(deps, &caller, &target, now).await? {
             return Ok(Answer::json(200, &SignOutAnswer::of(&ended)));
@@ -86,7 +86,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
         let written = if target.id == caller.device.id {
             store.sign_out_this(&caller, &sign_out, limits).await?
         } else {
-            let counted = admit(deps, request, &body, &caller, now)?;
+            let counted = admit(deps, &keys, &caller, now)?;
             may_end_others(&caller, now)?;
             store
                 .sign_out_device(&caller, &target, &sign_out, counted, limits)
@@ -103,8 +103,7 @@ async fn sign_out(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answ
 /// few a day that a recognized device may do without one.
 fn admit(
     deps: &Deps,
-    request: &Request,
-    body: &SignOutDevice,
+    keys: &DeviceKeys,
     caller: &Authenticated,
     now: Timestamp,
 ) -> Result<CountedAct, Problem> {
@@ -112,7 +111,6 @@ fn admit(
     let most = deps.policy.most_unproven;
     if !device.is_verified(now) && device.may_act_unproven(most, now) {
         // A token alone may be stolen: the key shows that it is still on its device.
-        let keys = device_keys(request, body)?;
         let rows = std::slice::from_ref(device);
         if keys.recognized(account, rows, &deps.limits, now).is_some() {
             return Ok(CountedAct::Unproven { most });

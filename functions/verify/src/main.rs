@@ -24,14 +24,13 @@ fn deps() -> Result<Deps, Error> {
     };
     let clients = Clients::from_environment()?;
     let queue = runtime::optional("CODES_QUEUE_URL");
-    let uncounted = runtime::uncounted_networks()?;
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
         limits: runtime::limits()?,
         policy: runtime::verification_policy()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
-        codes: queue.map(|url| Codes::new(MailQueue::new(clients.sqs(), url), uncounted)),
+        codes: queue.map(|url| Codes::for_sessions(MailQueue::new(clients.sqs(), url))),
         hasher: Mutex::new(Hasher::lazy()),
     })
 }

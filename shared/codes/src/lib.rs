@@ -62,6 +62,12 @@ impl Codes {
         Self { queue, uncounted }
     }
 
+    /// Takes the queue, for codes that are counted for a session alone; does no I/O.
+    #[must_use]
+    pub fn for_sessions(queue: MailQueue) -> Self {
+        Self::new(queue, NetworkRanges::default())
+    }
+
     /// Counts the mail, stores a challenge, queues the mail and answers 202. A device that is
     /// recognized for the account of the address has a budget of its own, which nobody else
     /// can use up.

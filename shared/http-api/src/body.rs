@@ -28,12 +28,13 @@ impl Request {
         object(&bytes)
     }
 
-    /// Reads a JSON body, which may be missing.
+    /// Reads a JSON body, which may be missing or `null`.
     ///
     /// # Errors
     /// As [`Request::json`].
     pub fn optional_json<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
-        if self.body_bytes()?.is_empty() {
+        let body = self.body_bytes()?;
+        if body.is_empty() || body == b"null" {
             return Ok(T::default());
         }
         self.json()

@@ -275,6 +275,7 @@ fn functions_that_hash_sign_out_or_publish_have_reserved_concurrency() {
         ("Register", "HashingConcurrency"),
         ("Login", "HashingConcurrency"),
         ("ChangePassword", "HashingConcurrency"),
+        ("Verify", "HashingConcurrency"),
         ("ConfirmCodes", "HashingConcurrency"),
         ("SignOutDevice", "SignOutConcurrency"),
         ("SignOutAll", "SignOutConcurrency"),
@@ -344,6 +345,11 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     }
     if main.contains("runtime::allowed_origins()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
+    }
+    if main.contains("runtime::verification_policy()") {
+        for name in ["MAIL_FROM", "UNPROVEN_SIGN_OUTS"] {
+            read.insert(name.to_owned(), true);
+        }
     }
     if main.contains("runtime::origin_policy()") {
         for name in [

@@ -181,7 +181,13 @@ fn changes() -> Vec<Route> {
 /// Returns the routes that can sign the caller out.
 fn sign_outs() -> Vec<Route> {
     let mut sign_outs = changes();
-    let others = ["createSocketTicket", "renameDevice", "confirmAddress"];
+    let others = [
+        "createSocketTicket",
+        "renameDevice",
+        "confirmAddress",
+        "requestVerificationCode",
+        "verify",
+    ];
     sign_outs.retain(|route| !others.contains(&&*route.id));
     sign_outs
 }
