@@ -28,13 +28,12 @@ impl Request {
         object(&bytes)
     }
 
-    /// Reads a JSON body, which may be missing or `null`.
+    /// Reads a JSON body, which may be missing.
     ///
     /// # Errors
     /// As [`Request::json`].
     pub fn optional_json<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
-        let body = self.body_bytes()?;
-        if body.is_empty() || body == b"null" {
+        if self.body_bytes()?.is_empty() {
             return Ok(T::default());
         }
         self.json()

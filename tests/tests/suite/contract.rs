@@ -37,6 +37,7 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
     }
 
     let unconfirmed = Household::register_as(false).await;
+    let verified = Household::register_as(false).await;
     let settings = root().join("tests/contract");
     let mut command = tether.command(Environment::Contract.programs().join("schemathesis"));
     command
@@ -55,6 +56,10 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
         .env("CURFEW_CONTRACT_ROOT_KEY", &stack().aws.access_key_id)
         .env("CURFEW_CONTRACT_STATUSES", &statuses)
         .env("CURFEW_CONTRACT_MAILS", &stack().mails_url)
+        .env(
+            "CURFEW_CONTRACT_VERIFIED",
+            verified.credentials().to_string(),
+        )
         .env(
             "CURFEW_CONTRACT_UNCONFIRMED",
             unconfirmed.credentials().to_string(),

@@ -52,6 +52,9 @@ pub fn document() -> Value {
     let mut document = serde_json::to_value(all).expect("a document is JSON");
     document["info"] = info();
     document["components"]["securitySchemes"] = security_schemes();
+    for schema in bodies(&mut document["paths"]) {
+        without_null(schema);
+    }
     for response in successes(&mut document["paths"]) {
         response["headers"] = json!({
             "Cache-Control": {
@@ -112,6 +115,24 @@ fn security_schemes() -> Value {
                 route (Signature Version 4, service `execute-api`).",
         },
     })
+}
+
+/// Returns the schema of every body of a request.
+fn bodies(paths: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = paths.as_object_mut().expect("paths").values_mut();
+    let operations = paths.flat_map(|path| path.as_object_mut().expect("methods").values_mut());
+    operations.filter_map(|it| it.pointer_mut("/requestBody/content/application~1json/schema"))
+}
+
+/// Removes the choice of `null`: a body that may be missing is never `null`.
+fn without_null(schema: &mut Value) {
+    let choices = schema["oneOf"].as_array().cloned().unwrap_or_default();
+    let mut choices = choices
+        .into_iter()
+        .filter(|choice| choice["type"] != "null");
+    if let (Some(only), None) = (choices.next(), choices.next()) {
+        *schema = only;
+    }
 }
 
 /// Returns the successful response of every operation.
