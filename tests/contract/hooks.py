@@ -27,6 +27,8 @@ MAILS = os.environ["CURFEW_CONTRACT_MAILS"]
 # An account whose address nobody has confirmed.
 UNCONFIRMED = json.loads(os.environ["CURFEW_CONTRACT_UNCONFIRMED"])
 ACCOUNTS = json.loads(os.environ["CURFEW_CONTRACT_ACCOUNTS"])
+# Nobody has confirmed their addresses, so a sign-in counts as a verification.
+UNPROVEN = json.loads(os.environ["CURFEW_CONTRACT_UNPROVEN"])
 PATIENCE_SECONDS = 30
 # The routes that ask for what these take.
 ASKS = {"confirmAccount": "/v1/accounts", "confirmPasswordReset": "/v1/password-resets"}
@@ -42,12 +44,10 @@ filled: set[str] = vars(schemathesis).setdefault("curfew_filled", set())
 class Household:
     """An account of its own, of those that the suite has made."""
 
-    def __init__(self, credentials: dict | None = None) -> None:
-        if credentials is None:
-            with lock:
-                email, password = ACCOUNTS.pop()
-            credentials = {"email": email, "password": password}
-        self.credentials = credentials
+    def __init__(self, accounts: list) -> None:
+        with lock:
+            email, password = accounts.pop()
+        self.credentials = {"email": email, "password": password}
 
     def sign_in(self) -> dict:
         answer = post("/v1/login", self.credentials)
@@ -97,16 +97,15 @@ def code_from(path: str, email: str) -> dict:
 
 def notice_secret() -> str:
     """The secret in the mail about the second device of an account."""
-    household = Household()
+    household = Household(ACCOUNTS)
     household.sign_in()
     household.sign_in()
     return in_mail(household.credentials["email"], r"(?<=#/notice/)\S+")
 
 
 lock = threading.Lock()
-HOUSEHOLD = Household()
-# Nobody has confirmed its address, so a sign-in counts as a verification.
-VERIFIED = Household(json.loads(os.environ["CURFEW_CONTRACT_VERIFIED"]))
+HOUSEHOLD = Household(ACCOUNTS)
+VERIFIED = Household(UNPROVEN)
 households: dict[str, Household] = {}
 # By the token that each has ended.
 sign_outs: dict[str, str] = {}
@@ -152,7 +151,7 @@ class Token:
         # A changed password would lock the others out, and a global sign-out end
         # the sessions of the cases that run beside it.
         own = operation_of(case) in ("changePassword", "signOutAll")
-        household = Household() if own else HOUSEHOLD
+        household = Household(UNPROVEN) if own else HOUSEHOLD
         token = household.sign_in()["token"]
         households[token] = household
         return token
@@ -194,7 +193,7 @@ def fill(operation: str, body: dict) -> None:
         return
     if is_first:
         recovers = operation == "confirmPasswordReset"
-        email = Household().credentials["email"] if recovers else new_email()
+        email = Household(ACCOUNTS).credentials["email"] if recovers else new_email()
         body.update(code_from(ASKS[operation], email), password=f"quiet otter {secrets.token_hex(8)}")
     else:
         body.update(challenge=challenge_from(ASKS[operation], new_email()), code="K7QM-2R9X")

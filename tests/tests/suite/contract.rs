@@ -12,8 +12,24 @@ use curfew_tests::client::{Api, Household};
 use curfew_tests::stack::{allowed_origin, api_url, stack};
 use serde_json::{Value, json};
 
-/// The accounts of cases that change a password or sign every device out.
+/// The accounts of cases that change a password or sign every device out. Nobody has confirmed
+/// their addresses.
 const ACCOUNTS: usize = 400;
+
+/// The accounts with a confirmed address.
+const CONFIRMED: usize = 20;
+
+/// Makes accounts, and returns the address and the password of each.
+async fn accounts(count: usize, are_confirmed: bool) -> Vec<[String; 2]> {
+    let mut accounts = Vec::new();
+    for _ in 0..count {
+        let Household {
+            email, password, ..
+        } = Household::register_as(are_confirmed).await;
+        accounts.push([email, password]);
+    }
+    accounts
+}
 
 #[tokio::test]
 async fn every_answer_is_one_that_the_document_allows_and_every_operation_succeeds() {
@@ -28,16 +44,10 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
     let statuses = folder.join("statuses.json");
     let log = folder.join("schemathesis.log");
 
-    let mut accounts = Vec::new();
-    for _ in 0..ACCOUNTS {
-        let Household {
-            email, password, ..
-        } = Household::register().await;
-        accounts.push([email, password]);
-    }
+    let confirmed = accounts(CONFIRMED, true).await;
+    let unproven = accounts(ACCOUNTS, false).await;
 
     let unconfirmed = Household::register_as(false).await;
-    let verified = Household::register_as(false).await;
     let settings = root().join("tests/contract");
     let mut command = tether.command(Environment::Contract.programs().join("schemathesis"));
     command
@@ -56,15 +66,12 @@ async fn every_answer_is_one_that_the_document_allows_and_every_operation_succee
         .env("CURFEW_CONTRACT_ROOT_KEY", &stack().aws.access_key_id)
         .env("CURFEW_CONTRACT_STATUSES", &statuses)
         .env("CURFEW_CONTRACT_MAILS", &stack().mails_url)
-        .env(
-            "CURFEW_CONTRACT_VERIFIED",
-            verified.credentials().to_string(),
-        )
+        .env("CURFEW_CONTRACT_UNPROVEN", json!(unproven).to_string())
         .env(
             "CURFEW_CONTRACT_UNCONFIRMED",
             unconfirmed.credentials().to_string(),
         )
-        .env("CURFEW_CONTRACT_ACCOUNTS", json!(accounts).to_string())
+        .env("CURFEW_CONTRACT_ACCOUNTS", json!(confirmed).to_string())
         .env("NO_PROXY", "127.0.0.1")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     run_logged(command, "schemathesis", &log).await.unwrap();
