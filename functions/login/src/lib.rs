@@ -276,12 +276,14 @@ async fn sign_in(
         // A pass proves access to the address's mail, which a password thief lacks.
         let is_recognized =
             charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
-        if !is_recognized && account.needs_code(deps.sends_mail(), now) {
-            return Err(ask_to_confirm(deps, request, &account, &attempt, now).await);
-        }
         let is_verified = is_proven_by_sign_in(&account, is_recognized, deps.sends_mail());
+        if !is_recognized && account.needs_code(deps.sends_mail(), now) {
+            let secret = send_pass(deps, request, &account, &attempt, now).await?;
+            return Err(Problem::address_unconfirmed(&secret));
+        }
         if attempt.ends_others && !is_verified {
-            return Err(ask_for_pass(deps, request, &account, &attempt, now).await);
+            let secret = send_pass(deps, request, &account, &attempt, now).await?;
+            return Err(Problem::pass_required(&secret));
         }
         charges.take_pass().await?;
         let device = keys.identify(&account, devices, now, runtime::random());
@@ -313,33 +315,8 @@ async fn sign_in(
     Err(StoreError::Contended.into())
 }
 
-/// Mails a pass to an unconfirmed address whose password was right, and returns the problem
-/// with its challenge, or the one that kept the mail from being sent.
-async fn ask_to_confirm(
-    deps: &Deps,
-    request: &Request,
-    account: &Account,
-    attempt: &Attempt,
-    now: Timestamp,
-) -> Problem {
-    request.note_outcome("address-unconfirmed");
-    let sent = send_pass(deps, request, account, attempt, now).await;
-    sent.map_or_else(|problem| problem, |it| Problem::address_unconfirmed(&it))
-}
-
-/// The same for a sign-in that signs others out from a device that is not recognized.
-async fn ask_for_pass(
-    deps: &Deps,
-    request: &Request,
-    account: &Account,
-    attempt: &Attempt,
-    now: Timestamp,
-) -> Problem {
-    request.note_outcome("verification-required");
-    let sent = send_pass(deps, request, account, attempt, now).await;
-    sent.map_or_else(|problem| problem, |it| Problem::pass_required(&it))
-}
-
+/// Mails a pass to the address of an account whose password was right, and returns the secret
+/// of its challenge.
 async fn send_pass(
     deps: &Deps,
     request: &Request,

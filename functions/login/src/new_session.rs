@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::attempt::Attempt;
 use crate::page::EndedEarlier;
 
-/// What a sign-in has proven.
+/// The trust that a sign-in has earned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trust {
     /// Whether its device is recognized.

@@ -109,10 +109,11 @@ fn admit(
 ) -> Result<CountedAct, Problem> {
     let Authenticated { account, device } = caller;
     let most = deps.policy.most_unproven;
-    if !device.is_verified(now) && device.may_act_unproven(most, now) {
+    if !device.is_verified(now) {
         // A token alone may be stolen: the key shows that it is still on its device.
         let rows = std::slice::from_ref(device);
-        if keys.recognized(account, rows, &deps.limits, now).is_some() {
+        let shown = keys.recognized(account, rows, &deps.limits, now);
+        if device.may_act_unproven(shown.is_some(), most, now) {
             return Ok(CountedAct::Unproven { most });
         }
     }

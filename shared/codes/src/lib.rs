@@ -122,8 +122,8 @@ impl Codes {
     }
 
     /// Mails a code for a verification to the address of the caller's account, and answers 202.
-    /// Counts the mail for the session: what another session asks for, a thief's perhaps, can't
-    /// use up its budget. Only this session can answer the challenge.
+    /// Counts the mail for the session: another session, such as a thief's, can't use up its
+    /// budget. Only this session can answer the challenge.
     ///
     /// # Errors
     /// `mail-unavailable` for an account without a confirmed address, `too-many-attempts` and

@@ -124,7 +124,7 @@ pub fn authenticate(
     match session_status(&account, &device, limits, now) {
         SessionStatus::SignedIn if is_current => Ok(Authenticated { account, device }),
         SessionStatus::SignedIn if device.accepts_previous_token(now) => {
-            // Whoever has the token before has not seen the proof.
+            // The old token proves nothing.
             let verified_at = None;
             let device = Device {
                 verified_at,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::device::{Device, PreviousToken, UnprovenActs};
-use crate::ownership::verification::Caller;
+use crate::ownership::verification::{Act, Caller};
 use crate::recognition::recognized_until;
 use crate::token::{Token, TokenHash};
 
@@ -55,20 +55,15 @@ pub fn methods(
         has_mail: has_proving_address(account, sends_mail),
         is_external: false,
     };
-    let accepted = caller.accepted();
     // The sign-in has shown the password.
     let is_just_signed_in = now.duration_since(device.signed_in_at) < VERIFIED_FOR;
-    if is_just_signed_in
-        && is_enough(accepted, &[Proof::Password, Proof::AddressCode])
-        && !is_enough(accepted, &[Proof::AddressCode])
-        && !is_enough(accepted, &[Proof::Password])
-    {
+    if caller.has_mail && !is_recognized && is_just_signed_in {
         return &[
             &[Proof::AddressCode],
             &[Proof::Password, Proof::AddressCode],
         ];
     }
-    accepted
+    caller.accepted()
 }
 
 /// Returns whether these proofs are enough for one of the methods.
@@ -128,9 +123,9 @@ impl Device {
     }
 
     /// Returns whether the session may sign out one more device today without a
-    /// verification, of at most `most`. The caller has to be recognized.
+    /// verification, of at most `most`.
     #[must_use]
-    pub fn may_act_unproven(&self, most: u32, now: Timestamp) -> bool {
+    pub fn may_act_unproven(&self, is_recognized: bool, most: u32, now: Timestamp) -> bool {
         let UnprovenActs { day, count } = self.unproven_acts;
         // The day in the row is later than this one if this clock is behind: count in it.
         let used = if day >= UnprovenActs::day_of(now) {
@@ -138,7 +133,7 @@ impl Device {
         } else {
             0
         };
-        used < most
+        !Act::SignOutDevice.needs_verification(is_recognized, used, most)
     }
 }
 
@@ -215,15 +210,16 @@ mod tests {
         let now = fixtures::now();
         let day = UnprovenActs::day_of(now);
         device.unproven_acts = UnprovenActs { day, count: 2 };
-        assert!(device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, now));
+        assert!(device.may_act_unproven(true, UNPROVEN_SIGN_OUTS_PER_DAY, now));
         device.unproven_acts.count = 3;
-        assert!(!device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, now));
+        assert!(!device.may_act_unproven(true, UNPROVEN_SIGN_OUTS_PER_DAY, now));
         let midnight = now + (SignedDuration::from_hours(14));
-        assert!(!device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, midnight - SECOND));
-        assert!(device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, midnight));
-        assert!(!device.may_act_unproven(0, midnight));
+        assert!(!device.may_act_unproven(true, UNPROVEN_SIGN_OUTS_PER_DAY, midnight - SECOND));
+        assert!(device.may_act_unproven(true, UNPROVEN_SIGN_OUTS_PER_DAY, midnight));
+        assert!(!device.may_act_unproven(true, 0, midnight));
+        assert!(!device.may_act_unproven(false, UNPROVEN_SIGN_OUTS_PER_DAY, midnight));
         // A clock that is behind has no day of its own.
         let behind = now - SignedDuration::from_hours(24);
-        assert!(!device.may_act_unproven(UNPROVEN_SIGN_OUTS_PER_DAY, behind));
+        assert!(!device.may_act_unproven(true, UNPROVEN_SIGN_OUTS_PER_DAY, behind));
     }
 }

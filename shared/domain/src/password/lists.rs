@@ -119,8 +119,8 @@ fn second_key(hash: u64, tier: usize) -> u64 {
     mix(hash, 1 + (TIERS.len() + tier) as u64)
 }
 
-/// FNV-1a with 64 bits. The filter mixes its keys well, and who makes two texts
-/// collide has only their own password refused.
+/// FNV-1a with 64 bits. The filter mixes its keys well, and a collision that somebody makes
+/// only gets their own password refused.
 fn hash(text: impl Iterator<Item = char>) -> u64 {
     text.fold(0xcbf2_9ce4_8422_2325, |hash, c| mix(hash, u64::from(c)))
 }

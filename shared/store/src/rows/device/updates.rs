@@ -89,7 +89,7 @@ fn count_unproven(
     "unproven_acts = :one, unproven_acts_day = :day"
 }
 
-/// How an act by which a session ends others is counted.
+/// The way in which an act against other sessions is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountedAct {
     /// The session was verified.
