@@ -7,6 +7,8 @@ operation was answered with are written to `CURFEW_CONTRACT_STATUSES`.
 """
 
 import atexit
+import base64
+import hmac
 import json
 import os
 import re
@@ -103,7 +105,41 @@ def notice_secret() -> str:
     return in_mail(household.credentials["email"], r"(?<=#/notice/)\S+")
 
 
+def totp(secret: str) -> str:
+    """The code that an authenticator app shows now (RFC 6238)."""
+    step = int(time.time() // 30).to_bytes(8, "big")
+    digest = hmac.digest(base64.b32decode(secret), step, "sha1")
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at : at + 4], 'big') & 0x7FFFFFFF) % 10**6:06}"
+
+
+class Owner:
+    """An account with a session that may add a factor, and has begun one."""
+
+    def __init__(self) -> None:
+        self.household = Household(UNPROVEN)
+        self.token = self.household.sign_in()["token"]
+        self.factor = self.post("/v1/factors", {"name": "App"})
+
+    def post(self, path: str, body: dict | None) -> dict:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = requests.post(API + path, json=body, headers=headers, timeout=PATIENCE_SECONDS)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def confirm(self) -> None:
+        self.post(f"/v1/factors/{self.factor['id']}/confirmation", {"totp": totp(self.factor["secret"])})
+
+    def second_step(self) -> dict:
+        """What completes a sign-in."""
+        code = self.post("/v1/recovery-codes", None)["codes"][0]
+        self.confirm()
+        asked = post("/v1/login", self.household.credentials).json()
+        return {"challenge": asked["challenge"], "device_key": asked["device_key"], "recovery_code": code}
+
+
 lock = threading.Lock()
+owners: dict[str, Owner] = {}
 HOUSEHOLD = Household(ACCOUNTS)
 VERIFIED = Household(UNPROVEN)
 households: dict[str, Household] = {}
@@ -114,6 +150,15 @@ statuses: dict[str, set[int]] = defaultdict(set)
 
 def operation_of(case: schemathesis.Case) -> str:
     return case.operation.definition.raw["operationId"]
+
+
+def owner_of(operation: str) -> Owner:
+    """The account of an operation on factors. A second sign-in to it would need the factor."""
+    if operation not in owners:
+        owners[operation] = Owner()
+        if operation == "removeFactor":
+            owners[operation].confirm()
+    return owners[operation]
 
 
 def is_valid(case: schemathesis.Case) -> bool:
@@ -142,7 +187,9 @@ class Token:
             token, sign_out = HOUSEHOLD.sign_out()
             sign_outs[token] = sign_out
             return token
-        if operation_of(case) in ("signOutDevice", "verify"):
+        if operation_of(case) in ("confirmFactor", "removeFactor"):
+            return owner_of(operation_of(case)).token
+        if operation_of(case) in ("signOutDevice", "verify", "beginFactor", "makeRecoveryCodes"):
             return VERIFIED.sign_in()["token"]
         if operation_of(case) == "confirmAddress":
             answer = post("/v1/login", UNCONFIRMED)
@@ -247,6 +294,20 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
             case.path_parameters["sign_out_id"] = sign_outs[token]
     elif operation == "introspect":
         body["token"] = HOUSEHOLD.sign_in()["token"]
+    elif operation in ("confirmFactor", "removeFactor"):
+        factor = owner_of(operation).factor
+        case.path_parameters["factor_id"] = factor["id"]
+        if operation == "confirmFactor":
+            body["totp"] = totp(factor["secret"])
+    elif operation == "completeSignIn":
+        if operation not in codes:
+            codes.add(operation)
+            body.clear()
+            body.update(Owner().second_step())
+        else:
+            body.update(challenge=challenge_from("/v1/passes", new_email()), totp="000000")
+            body.pop("recovery_code", None)
+            body.pop("transport", None)
     elif operation == "verify":
         body.clear()
         body["password"] = VERIFIED.credentials["password"]

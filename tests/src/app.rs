@@ -11,6 +11,7 @@ use codes::Codes;
 use domain::networks::NetworkRanges;
 use domain::{AccountId, Device, SignOutId};
 use events::Record;
+use factors::{Checker, Sealer};
 use http_api::Reply;
 use jiff::SignedDuration;
 use mail::MailQueue;
@@ -24,6 +25,7 @@ use crate::background::Background;
 use crate::bundle::{Bundle, ISSUER, json_of};
 use crate::delivery;
 use crate::fake_aws::FakeAws;
+use crate::kms;
 
 /// A future on the heap: the handlers are too large for the stack of a test.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -123,6 +125,7 @@ impl TestApp {
         let (login, register, others) = (codes(), codes(), codes());
         let policies = [
             &mut self.bundle.verify.policy,
+            &mut self.bundle.second_step.policy,
             &mut self.bundle.sign_out_device.policy,
             &mut self.bundle.sign_out_all.policy,
             &mut self.bundle.change_password.policy,
@@ -134,6 +137,24 @@ impl TestApp {
         self.bundle.login.codes = login;
         self.bundle.register.codes = register;
         self.bundle.request_codes.codes = others;
+        self
+    }
+
+    /// Lets accounts have factors.
+    #[must_use]
+    pub fn with_factors(mut self) -> Self {
+        let sends_mail = self.bundle.session.sends_mail;
+        let checker = Checker {
+            sealer: Some(Sealer::new(self.clients.kms(), kms::KEY.to_owned())),
+            sends_mail,
+        };
+        self.bundle.verify.checker = checker.clone();
+        self.bundle.second_step.checker = checker.clone();
+        // A recovery has been asked for by mail.
+        self.bundle.confirm_codes.checker = Checker {
+            sends_mail: true,
+            ..checker
+        };
         self
     }
 

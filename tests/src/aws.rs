@@ -70,6 +70,12 @@ impl Call {
         Self::json("secretsmanager", "1.1", "secretsmanager", action, body)
     }
 
+    /// Returns a call to KMS.
+    #[must_use]
+    pub fn kms(action: &str, body: &Value) -> Self {
+        Self::json("kms", "1.1", "TrentService", action, body)
+    }
+
     /// Returns a call to Systems Manager.
     #[must_use]
     pub fn ssm(action: &str, body: &Value) -> Self {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use domain::password::{Hasher, Params, PasswordRules};
 use domain::verification::{UNPROVEN_SIGN_OUTS_PER_DAY, VerificationPolicy};
 use domain::{DeviceId, Limits, NewChallenge, SignInBudgets};
+use factors::Checker;
 use http_api::{Event, OriginPolicy, Reply};
 use runtime::Clock;
 use serde_json::{Value, json};
@@ -27,6 +28,12 @@ pub const CHEAP: Params = Params {
 pub const POLICY: VerificationPolicy = VerificationPolicy {
     sends_mail: false,
     most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY,
+};
+
+/// The factors of a deployment that has none.
+const CHECKER: Checker = Checker {
+    sealer: None,
+    sends_mail: false,
 };
 
 /// The issuer of introspection and of the events.
@@ -68,6 +75,8 @@ pub struct Bundle {
     pub change_password: change_password::Deps,
     /// `POST /v1/verification-codes` and `POST /v1/verifications`.
     pub verify: verify::Deps,
+    /// `POST /v1/second-steps`, `/v1/factors` and `POST /v1/recovery-codes`.
+    pub second_step: second_step::Deps,
     /// The authorizer.
     pub authorizer: authorizer::Deps,
     /// `GET /v1/sign-outs/{sign_out_id}` and its acknowledgement.
@@ -114,14 +123,15 @@ impl Bundle {
         Self {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
             request_codes: deps!(request_codes, limits: limits, codes: None),
-            confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, hasher: hasher()),
+            confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, checker: CHECKER, hasher: hasher()),
             login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, codes: None, hasher: hasher()),
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
             sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
             sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
-            verify: deps!(verify, limits: limits, policy: POLICY, codes: None, hasher: hasher()),
+            verify: deps!(verify, limits: limits, policy: POLICY, codes: None, checker: CHECKER, hasher: hasher()),
+            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), notices: None),
             change_password: deps!(change_password, limits: limits, policy: POLICY, rules: rules, hasher: hasher()),
             authorizer: authorizer::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),
@@ -175,6 +185,12 @@ impl Bundle {
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
                 "POST /v1/verification-codes" | "POST /v1/verifications" => {
                     verify::handle(&self.verify, event).await
+                }
+                "POST /v1/second-steps" | "POST /v1/recovery-codes" => {
+                    second_step::handle(&self.second_step, event).await
+                }
+                _ if route.contains("/v1/factors") => {
+                    second_step::handle(&self.second_step, event).await
                 }
                 "POST /v1/socket-tickets" => {
                     socket_tickets::handle(&self.socket_tickets, event).await

@@ -1,5 +1,5 @@
 //! AWS as the functions reach it, in process: the embedded DynamoDB, and stand-ins
-//! for SNS, SQS, SES and the gateway's management API. A test reads what was sent, and
+//! for SNS, SQS, SES, KMS and the gateway's management API. A test reads what was sent, and
 //! decides which calls fail and how.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::delivery::{self, Published, Queued};
 use crate::engine::{Engine, ServiceResponse};
+use crate::kms;
 use crate::wire::{self, Call, CallResult};
 
 /// A test's decision about one call.
@@ -270,6 +271,7 @@ impl FakeAws {
             "PutConfigurationSetSendingOptions" => delivery::sent_answer(),
             "PostToConnection" => self.post(delivery::connection_of(call), &call.body),
             "DeleteConnection" => self.close(delivery::connection_of(call)),
+            "Encrypt" | "Decrypt" => kms::answer(&call.operation, &call.body),
             operation => self.engine.answer(operation, &call.body),
         }
     }

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod executor;
 pub mod fake_aws;
 pub mod inbox;
+pub mod kms;
 pub mod listener;
 pub mod many;
 pub mod metered;

@@ -22,13 +22,14 @@ pub enum Guard {
 
 /// The routes that are not for the holder of a valid session. Every other one must
 /// be.
-const EXCEPTIONS: [(&str, Guard); 13] = [
+const EXCEPTIONS: [(&str, Guard); 14] = [
     ("register", Guard::Open),
     ("confirmAccount", Guard::Open),
     ("requestPasswordReset", Guard::Open),
     ("requestPass", Guard::Open),
     ("confirmPasswordReset", Guard::Open),
     ("login", Guard::Open),
+    ("completeSignIn", Guard::Open),
     ("getOpenApi", Guard::Open),
     ("getAsyncApi", Guard::Open),
     ("readNotice", Guard::Open),
@@ -85,6 +86,7 @@ impl Route {
         self.path
             .replace("{device_id}", id)
             .replace("{sign_out_id}", id)
+            .replace("{factor_id}", id)
     }
 
     /// Returns a request for it, with the example as its body.

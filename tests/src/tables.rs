@@ -15,6 +15,7 @@ pub fn names() -> store::Tables {
         attempts: ATTEMPTS.to_owned(),
         notices: NOTICES.to_owned(),
         challenges: CHALLENGES.to_owned(),
+        factors: FACTORS.to_owned(),
     }
 }
 
@@ -36,11 +37,13 @@ pub const ATTEMPTS: &str = "Attempts";
 pub const NOTICES: &str = "Notices";
 /// The challenges.
 pub const CHALLENGES: &str = "Challenges";
+/// The factors.
+pub const FACTORS: &str = "Factors";
 
 /// Returns the bodies of `CreateTable`, with the keys, streams and indexes of the
 /// template.
 #[must_use]
-pub fn definitions() -> [Value; 9] {
+pub fn definitions() -> [Value; 10] {
     let hash = |name: &str| json!({ "AttributeName": name, "KeyType": "HASH" });
     let range = |name: &str| json!({ "AttributeName": name, "KeyType": "RANGE" });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
@@ -125,6 +128,12 @@ pub fn definitions() -> [Value; 9] {
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [text("challenge_id")],
             "KeySchema": [hash("challenge_id")],
+        }),
+        json!({
+            "TableName": FACTORS,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [text("account_id"), text("factor_id")],
+            "KeySchema": [hash("account_id"), range("factor_id")],
         }),
     ]
 }

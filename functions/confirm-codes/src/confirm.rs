@@ -83,6 +83,8 @@ fn new_account(challenge: &Challenge, password_hash: StoredHash, now: Timestamp)
         created_at: now,
         confirmed_at: Some(now),
         recovered_at: None,
+        recovered_epoch: None,
+        factors: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use domain::challenge::Challenge;
 use domain::password::{Hasher, Password, PasswordRules, StoredHash};
 use domain::{ChallengeSecret, Code, Limits, Purpose, Timestamp};
+use factors::Checker;
 use http_api::{Event, OriginPolicy, Problem, Reply, serve};
 use runtime::Clock;
 use store::Store;
@@ -28,14 +29,15 @@ pub use address::AddressConfirmation;
 pub use confirm::NewAccountConfirmation;
 pub use recover::PasswordResetConfirmation;
 
-/// Reads identities; writes accounts, identities, devices, challenges, receipts and counters of
-/// attempts.
+/// Reads identities; writes accounts, identities, devices, challenges, receipts, factors and
+/// counters of attempts; opens secrets of authenticator apps.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     pub rules: PasswordRules,
+    pub checker: Checker,
     /// Locked while a hash is computed in its buffer.
     pub hasher: Mutex<Hasher>,
 }

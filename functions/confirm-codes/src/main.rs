@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use confirm_codes::{Deps, handle};
 use domain::password::Hasher;
+use factors::{Checker, Sealer};
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
@@ -19,13 +20,21 @@ fn deps() -> Result<Deps, Error> {
         receipts: runtime::required("RECEIPTS_TABLE")?,
         challenges: runtime::required("CHALLENGES_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,
+        factors: runtime::required("FACTORS_TABLE")?,
         ..Tables::default()
     };
+    let clients = Clients::from_environment()?;
+    let key = runtime::optional("FACTORS_KEY");
     Ok(Deps {
-        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        store: Store::new(clients.dynamodb(), tables),
         limits: runtime::limits()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
+        checker: Checker {
+            sealer: key.map(|key| Sealer::new(clients.kms(), key)),
+            // A recovery has been asked for by mail.
+            sends_mail: true,
+        },
         rules: runtime::password_rules()?,
         hasher: Mutex::new(Hasher::lazy()),
     })

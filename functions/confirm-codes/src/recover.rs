@@ -2,11 +2,13 @@
 
 use domain::account::Account;
 use domain::challenge::{Challenge, Link};
+use domain::factors::FactorUse;
 use domain::password::StoredHash;
 use domain::{CounterKey, Purpose, SignOut, Timestamp};
+use factors::{Accepted, Checker, Shown};
 use http_api::{
-    Answer, BodyProblems, CodeProblems, Empty, NewPasswordProblems, Problem, Request,
-    RequestProblems, WRITE_ATTEMPTS,
+    Answer, BodyProblems, Empty, NewPasswordProblems, Problem, RecoveryProblems, Request,
+    RequestProblems, TooManyAttempts, WRITE_ATTEMPTS,
 };
 use serde::Deserialize;
 use store::{Charged, StoreError, WriteOutcome};
@@ -38,6 +40,17 @@ pub struct PasswordResetConfirmation {
         example = "nine lanterns drift past the harbour"
     )]
     pub password: Zeroizing<String>,
+    /// The code of an authenticator app. Needed, or else a recovery code, if the account has an
+    /// app that counts.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 64, example = "287082")]
+    pub totp: Option<Zeroizing<String>>,
+    /// A recovery code, which works once.
+    #[serde(default)]
+    #[schema(
+        value_type = Option<String>, max_length = 64, example = "7K2M-9QXR-4TVB-H0CD-8WNE-31FG"
+    )]
+    pub recovery_code: Option<Zeroizing<String>>,
 }
 
 /// Sets the password of the account whose address the caller has proven, and ends every
@@ -53,7 +66,7 @@ pub struct PasswordResetConfirmation {
     responses(
         (status = 200, description = "The password is set, and every session has ended.",
             body = Empty, example = json!({})),
-        RequestProblems, BodyProblems, CodeProblems, NewPasswordProblems,
+        RequestProblems, BodyProblems, RecoveryProblems, NewPasswordProblems, TooManyAttempts,
     ),
 )]
 pub(crate) async fn recover_account(
@@ -62,11 +75,19 @@ pub(crate) async fn recover_account(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     let body: PasswordResetConfirmation = request.json()?;
+    let totp = body.totp.as_ref().map(|text| text.as_str());
+    let recovery_code = body.recovery_code.as_ref().map(|text| text.as_str());
+    let shown = Shown::parse(totp, recovery_code)?;
     let challenge = proven(deps, &body, now).await?;
+    let mut used: Option<FactorUse> = None;
     let mut hashed: Option<StoredHash> = None;
     for _ in 0..WRITE_ATTEMPTS {
         let account = account_of(deps, &challenge).await?;
         request.note_account(account.id);
+        if used.is_none() && account.has_settled_factor(deps.checker.sends_mail, now) {
+            let shown = shown.as_ref().ok_or(Problem::FactorRequired)?;
+            used = Some(use_factor(deps, request, &account, shown, now).await?);
+        }
         let new = match hashed {
             Some(ref hashed) => hashed,
             None => hashed.insert(hash(deps, &body.password, &challenge)?),
@@ -74,7 +95,7 @@ pub(crate) async fn recover_account(
         let sign_out = SignOut::of_recovered(&account, now, runtime::random());
         let written = deps
             .store
-            .recover(&sign_out, &challenge, new, &deps.limits)
+            .recover(&sign_out, (&challenge, used.as_ref()), new, &deps.limits)
             .await?;
         if written == WriteOutcome::Done {
             request.note_outcome("recovered");
@@ -83,6 +104,27 @@ pub(crate) async fn recover_account(
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Returns what the factor uses up that the request has shown. The address alone never
+/// replaces it.
+async fn use_factor(
+    deps: &Deps,
+    request: &Request,
+    account: &Account,
+    shown: &Shown,
+    now: Timestamp,
+) -> Result<FactorUse, Problem> {
+    let charged = shown.charge(&deps.store, account, now).await?;
+    let checking = deps
+        .checker
+        .check(&deps.store, account, (shown, Accepted::Settled), now);
+    let Some(used) = Box::pin(checking).await? else {
+        request.note_outcome("wrong-factor");
+        return Err(Problem::CodeInvalid);
+    };
+    Checker::give_back(&deps.store, &charged).await;
+    Ok(used)
 }
 
 /// Ends the failed sign-ins in a row of the address: otherwise its owner could not sign in

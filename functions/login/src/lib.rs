@@ -9,11 +9,8 @@
 mod attempt;
 mod backend;
 mod charges;
-mod logged_in;
-mod new_session;
-mod page;
+mod second_step;
 mod verify;
-mod write;
 
 use std::mem;
 use std::sync::Mutex;
@@ -22,7 +19,7 @@ use codes::Codes;
 use domain::challenge::ChallengeRandom;
 use domain::password::Hasher;
 use domain::verification::is_proven_by_sign_in;
-use domain::{Account, AccountId, ChallengeSecret, DeviceType, Limits, SignInBudgets, Timestamp};
+use domain::{Account, AccountId, ChallengeSecret, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
     AddressUnconfirmed, Answer, BodyProblems, CredentialsInvalid, Event, IamProblems, Object,
@@ -30,25 +27,17 @@ use http_api::{
 };
 use mail::MailQueue;
 use runtime::Clock;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use sign_in::{ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport, Trust};
 use store::{Rows, Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 pub use backend::{BackendLogin, Person};
-pub use logged_in::LoggedIn;
 
 use attempt::Attempt;
 use charges::Charges;
-use logged_in::answer;
-use new_session::{NewSession, Trust};
-use page::end_earlier;
 use verify::{Verified, require_enabled};
-use write::write;
-
-/// The most attempts of a sign-in when other writes change the same rows in between.
-/// One more than for other writes: the client has just waited for a hash.
-const ATTEMPTS: u32 = 4;
 
 /// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts;
 /// queues failed sign-ins and mails with codes.
@@ -70,50 +59,6 @@ impl Deps {
     fn sends_mail(&self) -> bool {
         self.codes.is_some()
     }
-}
-
-/// The way in which the client gets its token and sends it back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenTransport {
-    /// In the body of the answer, and back in the `Authorization` header.
-    #[default]
-    Bearer,
-    /// In a cookie, for a page. No script can read it.
-    Cookie,
-}
-
-/// The facts that a device reports about itself. All are optional, and none proves
-/// anything.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[schema(as = DeviceClaims)]
-#[serde(deny_unknown_fields, default, expecting = "an object")]
-pub struct DeviceClaims {
-    /// The name that the device reports, such as one from its settings. A name set with
-    /// `PATCH /v1/devices/{device_id}` goes before it.
-    #[schema(
-        max_length = 64,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Living room"
-    )]
-    pub name: Option<String>,
-    /// The kind of device.
-    #[serde(rename = "type")]
-    #[schema(value_type = Option<http_api::DeviceKind>)]
-    pub device_type: Option<DeviceType>,
-    /// The operating system.
-    #[schema(max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
-    pub os: Option<String>,
-    /// The model.
-    #[schema(
-        max_length = 64,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-        example = "Samsung QE55"
-    )]
-    pub model: Option<String>,
-    /// The app.
-    #[schema(max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
-    pub app: Option<String>,
 }
 
 /// The body of the request.
@@ -154,14 +99,6 @@ pub struct Login {
     #[serde(default)]
     #[schema(value_type = Option<Pass>)]
     pub pass: Option<Object<Pass>>,
-}
-
-/// The devices that a sign-in signs out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SignOutOthers {
-    /// Every other device of the account.
-    Others,
 }
 
 /// A pass: an attempt that no limit of others counts.
@@ -254,7 +191,7 @@ async fn sign_in(
     mut attempt: Attempt,
     now: Timestamp,
 ) -> Result<Answer, Problem> {
-    let mut keys = mem::take(&mut attempt.device_keys);
+    let mut keys = mem::take(&mut attempt.wanted.device_keys);
     // On the heap: the futures of the SDK are large.
     let charging = Box::pin(Charges::begin(deps, request, &attempt, &keys, now));
     let unknown = AccountId::from_random(runtime::random());
@@ -262,6 +199,14 @@ async fn sign_in(
     let (read, charges) = join(reading, charging).await;
     let (mut charges, (account_id, mut rows)) = (charges?, read?);
     Box::pin(charges.complete(&keys, &rows)).await?;
+    let sign_in = SignIn {
+        store: &deps.store,
+        limits: &deps.limits,
+        sends_mail: deps.sends_mail(),
+        request,
+        wanted: &attempt.wanted,
+        now,
+    };
     let mut verified = Verified::default();
     for _ in 0..ATTEMPTS {
         let Rows { account, devices } = rows;
@@ -273,39 +218,29 @@ async fn sign_in(
                 return Err(problem);
             }
         };
+        let is_recognized = charges.are_of_recognized(&keys, &account, &devices);
+        if !is_recognized && account.has_factor(deps.sends_mail(), now) {
+            let asking = second_step::ask(&sign_in, &account, devices, &mut keys);
+            return Box::pin(asking).await;
+        }
         // A pass proves access to the address's mail, which a password thief lacks.
-        let is_recognized =
-            charges.is_by_pass || charges.are_of_recognized(&keys, &account, &devices);
-        let is_verified = is_proven_by_sign_in(&account, is_recognized, deps.sends_mail());
-        if !is_recognized && account.needs_code(deps.sends_mail(), now) {
-            let secret = send_pass(deps, request, &account, &attempt, now).await?;
-            return Err(Problem::address_unconfirmed(&secret));
-        }
-        if attempt.ends_others && !is_verified {
-            let secret = send_pass(deps, request, &account, &attempt, now).await?;
-            return Err(Problem::pass_required(&secret));
-        }
-        charges.take_pass().await?;
-        let device = keys.identify(&account, devices, now, runtime::random());
+        let is_recognized = is_recognized || charges.is_by_pass;
         let trust = Trust {
             is_recognized,
-            is_verified,
+            is_verified: is_proven_by_sign_in(&account, is_recognized, deps.sends_mail(), now),
         };
-        let begin = (&account, device, trust);
-        let mut session = NewSession::new(&deps.limits, request, &attempt, begin, now);
-        if attempt.ends_others {
-            session.end_others(&account, now);
-        }
-        request.note_device(session.row.id);
-        session.earlier = end_earlier(deps, request, &attempt, &session.row, now).await?;
-        let writing = Box::pin(write(deps, &account, &session, now));
+        require_pass(deps, request, &attempt, (&account, trust), now).await?;
+        charges.take_pass().await?;
+        let preparing = sign_in.prepare(&account, devices, &mut keys, trust);
+        let session = Box::pin(preparing).await?;
+        let writing = Box::pin(sign_in.write(&account, &session));
         if join(writing, charges.give_back()).await.0? == WriteOutcome::Done {
             charges.end_failures().await;
             if charges.is_by_pass {
                 confirm_by_pass(deps, &attempt, &mut account, now).await;
             }
             verified.rehash(deps, &attempt.password, &account).await;
-            return Ok(answer(deps, &attempt, &account, session, &keys, now));
+            return Ok(sign_in.answer(&account, session, &keys));
         }
         // Another write came first, or the answer to ours was lost. The same session must
         // not be written twice: the next round makes a new one.
@@ -313,6 +248,25 @@ async fn sign_in(
         rows = deps.store.rows(account_id, &devices).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+/// Requires a pass, and mails one, if the password alone is not enough.
+async fn require_pass(
+    deps: &Deps,
+    request: &Request,
+    attempt: &Attempt,
+    (account, trust): (&Account, Trust),
+    now: Timestamp,
+) -> Result<(), Problem> {
+    if !trust.is_recognized && account.needs_code(deps.sends_mail(), now) {
+        let secret = send_pass(deps, request, account, attempt, now).await?;
+        return Err(Problem::address_unconfirmed(&secret));
+    }
+    if attempt.wanted.ends_others && !trust.is_verified {
+        let secret = send_pass(deps, request, account, attempt, now).await?;
+        return Err(Problem::pass_required(&secret));
+    }
+    Ok(())
 }
 
 /// Mails a pass to the address of an account whose password was right, and returns the secret

@@ -12,11 +12,13 @@ use std::sync::Mutex;
 
 use codes::{CodeRequested, Codes};
 use domain::challenge::{Challenge, ChallengeRandom};
+use domain::factors::FactorUse;
 use domain::password::{Hasher, PasswordCheck};
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
 use domain::{Limits, Purpose, Rfc3339, Timestamp, Token};
+use factors::{Accepted, Checker};
 use http_api::{
     Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Proving, Reply, Request,
     RequestProblems, SESSION_COOKIE, TooManyAttempts, Transport, VerifiedTokenProblems,
@@ -24,7 +26,7 @@ use http_api::{
 };
 use runtime::Clock;
 use serde::Serialize;
-use store::{Store, StoreError, WriteOutcome};
+use store::{Store, StoreError, UsedUp, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -32,7 +34,8 @@ pub use proofs::Verification;
 
 use proofs::Proofs;
 
-/// Reads accounts; writes devices, receipts, challenges and counters of attempts; queues mails.
+/// Reads accounts; writes devices, receipts, challenges, factors and counters of attempts;
+/// opens secrets of authenticator apps; queues mails.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -41,6 +44,7 @@ pub struct Deps {
     pub clock: Clock,
     /// None when the deployment sends no mail.
     pub codes: Option<Codes>,
+    pub checker: Checker,
     /// Locked while a hash is computed in its buffer.
     pub hasher: Mutex<Hasher>,
 }
@@ -150,7 +154,7 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let (account, device) = (caller.account.id, caller.device.id);
         let token = Token::new(account, device, runtime::random());
         let new = NewToken::new(&token, &presented, &proofs.shown(), now);
-        let written = deps.store.verify(&caller, &new, answered.as_ref());
+        let written = deps.store.verify(&caller, &new, &answered);
         if Box::pin(written).await? == WriteOutcome::Done {
             request.note_outcome("verified");
             return Ok(answer(request, &caller, &token, now));
@@ -159,13 +163,13 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
     Err(StoreError::Contended.into())
 }
 
-/// Checks the proofs of the caller. Returns the challenge that the code has answered.
+/// Checks the proofs of the caller. Returns what they use up.
 async fn prove(
     deps: &Deps,
     proving: &Proving<'_>,
     caller: &Authenticated,
     proofs: &Proofs,
-) -> Result<Option<Challenge>, Problem> {
+) -> Result<UsedUp, Problem> {
     let (Authenticated { account, device }, now) = (caller, proving.now);
     let is_recognized = is_recognized(account, device, &deps.limits, now);
     let methods = methods(account, device, is_recognized, deps.policy.sends_mail, now);
@@ -174,9 +178,14 @@ async fn prove(
         return Err(Problem::VerificationRequired { methods, challenge });
     }
     let attempt = proving.count(caller).await?;
-    let answered = answered(deps, caller, proofs, now).await?;
-    // The code first: it costs less than a hash.
-    let wrong = if proofs.code.is_some() && answered.is_none() {
+    let used = UsedUp {
+        challenge: answered(deps, caller, proofs, now).await?,
+        factor: shown_factor(deps, caller, proofs, now).await?,
+    };
+    // The codes first: they cost less than a hash.
+    let is_wrong = proofs.code.is_some() && used.challenge.is_none()
+        || proofs.factor.is_some() && used.factor.is_none();
+    let wrong = if is_wrong {
         Some(("wrong-code", Problem::CodeInvalid))
     } else if !is_right_password(deps, caller, proofs) {
         Some(("wrong-password", Problem::CurrentPasswordWrong))
@@ -188,7 +197,22 @@ async fn prove(
         return Err(proving.refuse(caller, &attempt, wrong).await?);
     }
     proving.give_back(&attempt).await;
-    Ok(answered)
+    Ok(used)
+}
+
+/// Returns the factor that the request has shown, if it counts.
+async fn shown_factor(
+    deps: &Deps,
+    caller: &Authenticated,
+    proofs: &Proofs,
+    now: Timestamp,
+) -> Result<Option<FactorUse>, Problem> {
+    let Some(shown) = &proofs.factor else {
+        return Ok(None);
+    };
+    let shown = (shown, Accepted::Settled);
+    let checking = deps.checker.check(&deps.store, &caller.account, shown, now);
+    Box::pin(checking).await
 }
 
 /// Counts a try of the challenge, and returns it if the code answers it and this session

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use codes::Codes;
 use domain::password::Hasher;
+use factors::{Checker, Sealer};
 use mail::MailQueue;
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
@@ -20,14 +21,21 @@ fn deps() -> Result<Deps, Error> {
         receipts: runtime::required("RECEIPTS_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,
         challenges: runtime::required("CHALLENGES_TABLE")?,
+        factors: runtime::required("FACTORS_TABLE")?,
         ..Tables::default()
     };
     let clients = Clients::from_environment()?;
     let queue = runtime::optional("CODES_QUEUE_URL");
+    let key = runtime::optional("FACTORS_KEY");
+    let policy = runtime::verification_policy()?;
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
         limits: runtime::limits()?,
-        policy: runtime::verification_policy()?,
+        policy,
+        checker: Checker {
+            sealer: key.map(|key| Sealer::new(clients.kms(), key)),
+            sends_mail: policy.sends_mail,
+        },
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         codes: queue.map(|url| Codes::for_sessions(MailQueue::new(clients.sqs(), url))),

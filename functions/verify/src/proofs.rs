@@ -3,13 +3,14 @@
 use domain::password::Password;
 use domain::verification::Proof;
 use domain::{ChallengeSecret, Code};
+use factors::Shown;
 use http_api::{Problem, Request};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-/// The body of the request: the password, a code, or both, as one of the `methods` in the
-/// problem `verification-required` says.
+/// The body of the request: what one of the `methods` in the problem `verification-required`
+/// says.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Verification {
@@ -26,12 +27,23 @@ pub struct Verification {
     #[serde(default)]
     #[schema(value_type = Option<String>, max_length = 64, example = "K7QM-2R9X")]
     pub code: Option<Zeroizing<String>>,
+    /// The code of an authenticator app.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, max_length = 64, example = "287082")]
+    pub totp: Option<Zeroizing<String>>,
+    /// A recovery code, which works once.
+    #[serde(default)]
+    #[schema(
+        value_type = Option<String>, max_length = 64, example = "7K2M-9QXR-4TVB-H0CD-8WNE-31FG"
+    )]
+    pub recovery_code: Option<Zeroizing<String>>,
 }
 
 /// The well-formed proofs of a request.
 pub(crate) struct Proofs {
     pub(crate) password: Option<Password>,
     pub(crate) code: Option<(ChallengeSecret, Code)>,
+    pub(crate) factor: Option<Shown>,
 }
 
 impl Proofs {
@@ -52,13 +64,21 @@ impl Proofs {
             (None, Some(_)) => return Err(Problem::invalid("challenge", "is missing")),
             (Some(_), None) => return Err(Problem::invalid("code", "is missing")),
         };
-        Ok(Self { password, code })
+        let totp = body.totp.as_ref().map(|text| text.as_str());
+        let recovery_code = body.recovery_code.as_ref().map(|text| text.as_str());
+        let factor = Shown::parse(totp, recovery_code)?;
+        Ok(Self {
+            password,
+            code,
+            factor,
+        })
     }
 
     /// Returns the kinds of proof that the request has.
     pub(crate) fn shown(&self) -> Vec<Proof> {
         let password = self.password.as_ref().map(|_| Proof::Password);
         let code = self.code.as_ref().map(|_| Proof::AddressCode);
-        password.into_iter().chain(code).collect()
+        let factor = self.factor.as_ref().map(Shown::proof);
+        password.into_iter().chain(code).chain(factor).collect()
     }
 }

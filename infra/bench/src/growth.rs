@@ -70,7 +70,7 @@ pub async fn run(builder: &Builder, rounds: usize) -> Result<()> {
     let counted = count(&mut accounts).await?;
     let spent = measure(&mut accounts, rounds).await?;
     for account in accounts {
-        account.end().await?;
+        Box::pin(account.end()).await?;
     }
     let hashes = spent.iter().flatten().filter_map(|spent| spent.hash_us);
     let hash_us = median(hashes);

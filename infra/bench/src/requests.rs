@@ -273,6 +273,7 @@ impl World {
             }
             "list-devices" => ("ten devices", get("/v1/devices")),
             "messages" => ("no messages", get("/v1/messages")),
+            "second-step" => ("no factors", get("/v1/factors")),
             "page" => ("the page", gateway("GET", "/", None, None)),
             "sign-out-receipts" => {
                 let path = format!("/v1/sign-outs/{}", self.sign_out);
@@ -347,7 +348,8 @@ pub fn environment(command: &mut Command) {
         .env("SOCKET_TICKETS_TABLE", names.tickets)
         .env("ATTEMPTS_TABLE", names.attempts)
         .env("NOTICES_TABLE", names.notices)
-        .env("CHALLENGES_TABLE", names.challenges);
+        .env("CHALLENGES_TABLE", names.challenges)
+        .env("FACTORS_TABLE", names.factors);
 }
 
 /// Registers an account and signs its devices in.

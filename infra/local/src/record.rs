@@ -131,6 +131,8 @@ pub struct Tables {
     pub notices: String,
     /// Codes and links in mails.
     pub challenges: String,
+    /// Factors.
+    pub factors: String,
 }
 
 impl From<Tables> for store::Tables {
@@ -145,6 +147,7 @@ impl From<Tables> for store::Tables {
             attempts: tables.attempts,
             notices: tables.notices,
             challenges: tables.challenges,
+            factors: tables.factors,
         }
     }
 }

@@ -87,6 +87,7 @@ impl Stack {
             // The address that socket tickets name.
             ("SocketUrl".to_owned(), socket_url.clone()),
             ("MailFrom".to_owned(), MAIL_FROM.to_owned()),
+            ("SecondFactors".to_owned(), "true".to_owned()),
             ("UncountedNetworks".to_owned(), "127.0.0.1/32".to_owned()),
             // The tests ask for many at once.
             ("UnprovenMailBudget".to_owned(), "9999/1".to_owned()),
@@ -279,5 +280,6 @@ fn tables(deployed: &Deployed) -> Result<Tables> {
         attempts: resource("Attempts")?,
         notices: resource("Notices")?,
         challenges: resource("Challenges")?,
+        factors: resource("Factors")?,
     })
 }

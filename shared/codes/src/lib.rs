@@ -162,7 +162,7 @@ impl Codes {
     ) -> Result<(), Problem> {
         store.put_challenge(&new.challenge).await?;
         let language = Language::preferred(request.header("accept-language").unwrap_or_default());
-        let message = message(new, language, is_for_password);
+        let message = message(new, language, is_for_password).ok_or(Problem::MailUnavailable)?;
         if let Err(error) = self.queue.send(&message).await {
             tracing::error!(cause = store::chain(&*error), "mail not queued");
             return Err(Problem::Unavailable);
@@ -220,7 +220,8 @@ async fn charge(
     Ok(())
 }
 
-fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Message {
+/// Returns the mail with the code; `None` for a purpose that has no mail.
+fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Option<Message> {
     let challenge = Challenge {
         email: new.challenge.email.as_normal().to_owned(),
         challenge_id: new.challenge.id.to_string(),
@@ -230,10 +231,13 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Mes
         language,
         is_for_password,
     };
-    match new.challenge.purpose {
+    let message = match new.challenge.purpose {
         Purpose::Confirmation => Message::ConfirmAddress(challenge),
         Purpose::Recovery => Message::PasswordReset(challenge),
         Purpose::Pass => Message::Pass(challenge),
         Purpose::Verification => Message::Verification(challenge),
-    }
+        // A factor answers it, and no code.
+        Purpose::SecondStep => return None,
+    };
+    Some(message)
 }

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::factors::AccountFactor;
 use crate::ids::{AccountId, SessionId};
 use crate::password::StoredHash;
 
@@ -69,6 +70,10 @@ pub struct Account {
     pub confirmed_at: Option<Timestamp>,
     /// The time of the last recovery. It ended every challenge that was asked for before.
     pub recovered_at: Option<Timestamp>,
+    /// The epoch that the last recovery led to.
+    pub recovered_epoch: Option<Epoch>,
+    /// Its factors, also those that a recovery has ended.
+    pub factors: Vec<AccountFactor>,
 }
 
 /// The time for which an account whose address nobody has confirmed works as any other.

@@ -25,14 +25,14 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::account::Epoch;
+use crate::crockford;
 use crate::email::EmailAddress;
-use crate::ids::SessionId;
+use crate::ids::{AccountId, DeviceId, SessionId};
 use crate::token::{Malformed, SECRET_BYTES, decode, encode, stored};
 
 const CHALLENGE_PREFIX: &str = "cfc_";
 const CODE_CHARS: usize = 8;
-/// Crockford's base 32: no I, L, O and U.
-const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The time for which a code can be typed.
 pub const CODE_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
@@ -54,6 +54,8 @@ pub enum Purpose {
     Pass,
     /// Proving again that the holder of a session is the owner.
     Verification,
+    /// Completing a sign-in whose password was right.
+    SecondStep,
 }
 
 impl Purpose {
@@ -65,6 +67,7 @@ impl Purpose {
             Self::Recovery => "recovery",
             Self::Pass => "pass",
             Self::Verification => "verification",
+            Self::SecondStep => "second_step",
         }
     }
 
@@ -76,6 +79,7 @@ impl Purpose {
             "recovery" => Self::Recovery,
             "pass" => Self::Pass,
             "verification" => Self::Verification,
+            "second_step" => Self::SecondStep,
             _ => return None,
         })
     }
@@ -171,13 +175,7 @@ impl Code {
     /// Creates a code from random bytes.
     #[must_use]
     pub fn new(random: [u8; 5]) -> Self {
-        let bits = random
-            .iter()
-            .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        Self(std::array::from_fn(|at| {
-            let five = bits >> (5 * (CODE_CHARS - 1 - at)) & 31;
-            ALPHABET[usize::try_from(five).unwrap_or_default()]
-        }))
+        Self(crockford::encode(&random))
     }
 
     /// Parses what a person typed: in either case, with or without dashes and blanks, with
@@ -186,36 +184,13 @@ impl Code {
     /// # Errors
     /// [`Malformed`] for anything else.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut code = [0; CODE_CHARS];
-        let mut length = 0;
-        for letter in text
-            .chars()
-            .filter(|letter| *letter != '-' && !letter.is_whitespace())
-        {
-            let letter = match letter.to_ascii_uppercase() {
-                'O' => b'0',
-                'I' | 'L' => b'1',
-                letter => u8::try_from(letter).map_err(|_| Malformed)?,
-            };
-            if !ALPHABET.contains(&letter) {
-                return Err(Malformed);
-            }
-            *code.get_mut(length).ok_or(Malformed)? = letter;
-            length += 1;
-        }
-        if length == CODE_CHARS {
-            Ok(Self(code))
-        } else {
-            Err(Malformed)
-        }
+        crockford::parse(text).map(Self)
     }
 
     /// Returns the text to show, in two groups.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        let text = String::from_utf8_lossy(&self.0);
-        let (first, second) = text.split_at(CODE_CHARS / 2);
-        Zeroizing::new(format!("{first}-{second}"))
+        crockford::grouped(&self.0, CODE_CHARS / 2)
     }
 }
 
@@ -274,14 +249,28 @@ pub struct Challenge {
     pub purpose: Purpose,
     /// The address whose mail has the code.
     pub email: EmailAddress,
-    /// The digest of the code.
-    pub code: CodeDigest,
+    /// The digest of the code; `None` for a second step, which a factor answers.
+    pub code: Option<CodeDigest>,
     /// The hash of the link's secret, if the mail has one that works anywhere.
     pub link: Option<LinkHash>,
     /// The time when it was asked for.
     pub asked_at: Timestamp,
     /// The session that asked for a verification, which alone may answer it.
     pub session: Option<SessionId>,
+    /// The sign-in that a second step completes.
+    pub sign_in: Option<PendingSignIn>,
+}
+
+/// A sign-in whose password was right, and which a factor has to complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingSignIn {
+    /// The account.
+    pub account: AccountId,
+    /// The epoch that was read together with the password's hash. The session gets this
+    /// one, so that a password that is changed in between signs nobody in.
+    pub epoch: Epoch,
+    /// The device that asked, which alone may complete it.
+    pub device: DeviceId,
 }
 
 /// A new challenge, with the secrets that are not stored.
@@ -326,10 +315,11 @@ impl NewChallenge {
                 id: secret.id(),
                 purpose,
                 email,
-                code: secret.digest(&code),
+                code: Some(secret.digest(&code)),
                 link: link.as_ref().map(Link::hash),
                 asked_at: now,
                 session: None,
+                sign_in: None,
             },
             secret,
             code,
@@ -346,6 +336,36 @@ impl NewChallenge {
 }
 
 impl Challenge {
+    /// Creates the challenge of a second step.
+    #[must_use]
+    pub fn of_second_step(
+        secret: &ChallengeSecret,
+        email: EmailAddress,
+        sign_in: PendingSignIn,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: secret.id(),
+            purpose: Purpose::SecondStep,
+            email,
+            code: None,
+            link: None,
+            asked_at: now,
+            session: None,
+            sign_in: Some(sign_in),
+        }
+    }
+
+    /// Returns the sign-in that a second step may complete at `now`, on a device of these.
+    /// The try must have been counted before.
+    #[must_use]
+    pub fn sign_in_on(&self, devices: &[DeviceId], now: Timestamp) -> Option<PendingSignIn> {
+        let is_own = |it: &PendingSignIn| devices.contains(&it.device);
+        self.sign_in
+            .filter(is_own)
+            .filter(|_| self.is_within(CODE_LIFETIME, now))
+    }
+
     /// Returns whether a typed code answers it. The try must have been counted before.
     #[must_use]
     pub fn is_answered_by_code(
@@ -354,7 +374,8 @@ impl Challenge {
         code: &Code,
         now: Timestamp,
     ) -> bool {
-        self.code.matches(&secret.digest(code)) && self.is_within(CODE_LIFETIME, now)
+        let is_right = self.code.is_some_and(|it| it.matches(&secret.digest(code)));
+        is_right && self.is_within(CODE_LIFETIME, now)
     }
 
     /// Returns whether a link answers it.

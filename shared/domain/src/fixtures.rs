@@ -34,6 +34,8 @@ pub(crate) fn authenticated() -> Authenticated {
             created_at: now,
             confirmed_at: None,
             recovered_at: None,
+            recovered_epoch: None,
+            factors: Vec::new(),
         },
         device: Device {
             account: token.account(),

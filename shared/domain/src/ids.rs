@@ -141,11 +141,16 @@ id! {
     /// The id of a notice to the owner.
     NoticeId
 }
+id! {
+    /// The id of a factor of an account.
+    FactorId
+}
 random_id!(AccountId);
 timed_id!(DeviceId);
 random_id!(SessionId);
 timed_id!(SignOutId);
 timed_id!(NoticeId);
+timed_id!(FactorId);
 
 /// API Gateway's id of an open WebSocket connection. It proves nothing about its
 /// holder.

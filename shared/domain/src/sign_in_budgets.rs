@@ -36,6 +36,15 @@ pub const PAUSE_WITHOUT_MAIL: SignedDuration = SignedDuration::from_hours(1);
 pub const WRONG_PROOFS: Budget =
     Budget::new(20, SignedDuration::from_secs(1)).with_in_a_row(10, None);
 
+/// The tries of the authenticator apps of an account: 20 a day. After 100 in a row without a
+/// success, none is taken any more; a recovery code and a recognized device still are.
+pub const SECOND_STEPS: Budget =
+    Budget::new(20, SignedDuration::from_mins(72)).with_in_a_row(100, None);
+
+/// The tries of the recovery codes of an account: ten, and then one an hour. A guess is
+/// right once in 2^120 / 10.
+pub const RECOVERY_CODE_TRIES: Budget = Budget::new(10, SignedDuration::from_hours(1));
+
 impl Default for SignInBudgets {
     /// Returns 10 attempts of an address and then one in 5 minutes; 30 of a network and
     /// one in 10 seconds; 5 of a device and one a minute; no mail.

@@ -51,13 +51,13 @@ pub fn methods(
 ) -> Methods {
     let caller = Caller {
         is_recognized,
-        has_factor: false,
+        has_factor: account.has_settled_factor(sends_mail, now),
         has_mail: has_proving_address(account, sends_mail),
         is_external: false,
     };
     // The sign-in has shown the password.
     let is_just_signed_in = now.duration_since(device.signed_in_at) < VERIFIED_FOR;
-    if caller.has_mail && !is_recognized && is_just_signed_in {
+    if caller.has_mail && !caller.has_factor && !is_recognized && is_just_signed_in {
         return &[
             &[Proof::AddressCode],
             &[Proof::Password, Proof::AddressCode],
@@ -74,10 +74,16 @@ pub fn is_enough(methods: Methods, shown: &[Proof]) -> bool {
 }
 
 /// Returns whether a sign-in with the right password counts as a verification. One with a pass
-/// makes its device recognized.
+/// makes its device recognized. Where a factor counts, only a factor verifies.
 #[must_use]
-pub fn is_proven_by_sign_in(account: &Account, is_recognized: bool, sends_mail: bool) -> bool {
-    is_recognized || !has_proving_address(account, sends_mail)
+pub fn is_proven_by_sign_in(
+    account: &Account,
+    is_recognized: bool,
+    sends_mail: bool,
+    now: Timestamp,
+) -> bool {
+    let is_enough = is_recognized || !has_proving_address(account, sends_mail);
+    is_enough && !account.has_settled_factor(sends_mail, now)
 }
 
 /// The token that a verification gives to a session.
@@ -184,7 +190,7 @@ mod tests {
             let Authenticated { account, device } = caller;
             let methods = methods(account, device, false, sends_mail, later);
             is_enough(methods, &[Proof::Password])
-                && is_proven_by_sign_in(account, false, sends_mail)
+                && is_proven_by_sign_in(account, false, sends_mail, fixtures::now())
         };
         assert!(!is_password_enough(&caller, true));
         assert!(is_password_enough(&caller, false));

@@ -46,9 +46,10 @@ pub use proofs::{Proving, require_verified};
 pub use request::Request;
 pub use responses::{
     AddressTaken, AddressUnconfirmed, BodyProblems, CodeProblems, CredentialsInvalid,
-    CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems, IamProblems, MailUnavailable,
-    NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited, RequestProblems,
-    SignOutNotFound, TokenProblems, TooManyAttempts, VerifiedTokenProblems, WrongProofs,
+    CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems, FactorNotFound, FactorProblems,
+    IamProblems, MailUnavailable, NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited,
+    RecoveryProblems, RequestProblems, SecondStepProblems, SignOutNotFound, TokenProblems,
+    TooManyAttempts, VerifiedTokenProblems, WrongProofs,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

@@ -70,6 +70,24 @@ pub enum Problem {
         /// The challenge that the code works with.
         challenge: ShownChallenge,
     },
+    /// The account has a factor, and the sign-in is on a device that is not recognized. Only a
+    /// caller with the right password gets this answer.
+    SecondStepRequired {
+        /// The challenge that the factor's code works with.
+        challenge: ShownChallenge,
+        /// The key of the device that asked, if the request had none.
+        device_key: Option<ShownChallenge>,
+    },
+    /// The account has a factor that counts, and a recovery needs it, too.
+    FactorRequired,
+    /// The account's authenticator apps were tried wrongly too often.
+    FactorLocked,
+    /// The account has as many factors as it may have.
+    TooManyFactors,
+    /// The account has no such factor.
+    FactorNotFound,
+    /// The deployment has no second factors.
+    FactorsUnavailable,
     /// The address, which the caller has proven, has an account already.
     AddressTaken,
     /// The deployment sends no mail, or the account has no confirmed address.
@@ -150,6 +168,19 @@ impl Problem {
         }
     }
 
+    /// Creates the problem of a sign-in that a factor has to complete. `device_key` is the
+    /// device's new key, if the request had none.
+    #[must_use]
+    pub fn second_step_required(
+        secret: &ChallengeSecret,
+        device_key: Option<Zeroizing<String>>,
+    ) -> Self {
+        Self::SecondStepRequired {
+            challenge: ShownChallenge(secret.to_text()),
+            device_key: device_key.map(ShownChallenge),
+        }
+    }
+
     /// Creates the problem of a sign-in that signs others out by the password alone. The code of
     /// a pass was mailed.
     #[must_use]
@@ -201,6 +232,12 @@ impl Problem {
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CodeInvalid => "code-invalid",
             Self::AddressUnconfirmed { .. } => "address-unconfirmed",
+            Self::SecondStepRequired { .. } => "second-step-required",
+            Self::FactorRequired => "factor-required",
+            Self::FactorLocked => "factor-locked",
+            Self::TooManyFactors => "too-many-factors",
+            Self::FactorNotFound => "factor-not-found",
+            Self::FactorsUnavailable => "factors-unavailable",
             Self::AddressTaken => "address-taken",
             Self::MailUnavailable => "mail-unavailable",
             Self::CallerNotAllowed => "caller-not-allowed",
@@ -235,14 +272,21 @@ impl Problem {
             Self::CurrentPasswordWrong
             | Self::CodeInvalid
             | Self::AddressUnconfirmed { .. }
+            | Self::SecondStepRequired { .. }
+            | Self::FactorRequired
+            | Self::FactorLocked
             | Self::CallerNotAllowed
             | Self::DistributionRequired => 403,
             Self::DeviceNotFound
             | Self::SignOutNotFound
             | Self::NoticeNotFound
+            | Self::FactorNotFound
             | Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
-            Self::AddressTaken | Self::MailUnavailable => 409,
+            Self::AddressTaken
+            | Self::MailUnavailable
+            | Self::TooManyFactors
+            | Self::FactorsUnavailable => 409,
             Self::RequestTooLarge { .. } => 413,
             Self::PasswordRejected(_) => 422,
             Self::RateLimited { .. } | Self::TooManyAttempts { .. } => 429,
@@ -264,6 +308,12 @@ impl Problem {
             }
             Self::CodeInvalid => "The code is not valid.",
             Self::AddressUnconfirmed { .. } => "The address is not confirmed.",
+            Self::SecondStepRequired { .. } => "A second step is required.",
+            Self::FactorRequired => "A second factor is required.",
+            Self::FactorLocked => "The authenticator apps are locked.",
+            Self::TooManyFactors => "The account has enough factors.",
+            Self::FactorNotFound => "Factor not found.",
+            Self::FactorsUnavailable => "Second steps are not available.",
             Self::AddressTaken => "The address has an account.",
             Self::MailUnavailable => "No mail can be sent.",
             Self::CallerNotAllowed => "The caller is not allowed.",
@@ -306,6 +356,17 @@ impl Problem {
             | Self::VerificationRequired {
                 challenge: Some(_), ..
             } => "Sign in with a pass: this challenge, and the code in the mail that was sent.",
+            Self::SecondStepRequired { .. } => {
+                "Send this challenge with a code of your authenticator app or a recovery code (`POST /v1/second-steps`)."
+            }
+            Self::FactorRequired => {
+                "Send the same with a code of your authenticator app (`totp`) or a recovery code (`recovery_code`)."
+            }
+            Self::FactorLocked => {
+                "Too many wrong codes were tried. Use a recovery code, or a device that is recognized."
+            }
+            Self::TooManyFactors => "Remove one before you add another.",
+            Self::FactorsUnavailable => "This deployment has none (`SecondFactors`).",
             Self::AddressTaken => "Sign in, or recover the account with another code.",
             Self::MailUnavailable => {
                 "This deployment sends none (`MailFrom`), or the account's address is not confirmed."
@@ -333,6 +394,7 @@ impl Problem {
             Self::Unavailable => "The request may not have taken effect. Try again soon.",
             Self::DeviceNotFound
             | Self::SignOutNotFound
+            | Self::FactorNotFound
             | Self::PasswordRejected(_)
             | Self::NotFound => return None,
         };

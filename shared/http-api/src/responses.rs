@@ -161,8 +161,8 @@ impl IntoResponses for CodeProblems {
     }
 }
 
-/// The problems of a sign-in with a pass, and of one to an account that is 30 days old and has
-/// an unconfirmed address.
+/// The problems of a sign-in with a pass, of one to an account with a factor, and of one to an
+/// account that is 30 days old and has an unconfirmed address.
 #[derive(Debug)]
 pub enum AddressUnconfirmed {}
 
@@ -172,9 +172,63 @@ impl IntoResponses for AddressUnconfirmed {
         // Replaces the 403 of the other groups.
         grouped(&[
             Problem::address_unconfirmed(&secret),
+            Problem::second_step_required(&secret, None),
             Problem::CodeInvalid,
             Problem::DistributionRequired,
         ])
+    }
+}
+
+/// The problems of a second step.
+#[derive(Debug)]
+pub enum SecondStepProblems {}
+
+impl IntoResponses for SecondStepProblems {
+    fn responses() -> Responses {
+        // Replaces the 403 of the other groups.
+        grouped(&[
+            Problem::CodeInvalid,
+            Problem::FactorLocked,
+            Problem::DistributionRequired,
+            Problem::FactorsUnavailable,
+        ])
+    }
+}
+
+/// The problems of a recovery.
+#[derive(Debug)]
+pub enum RecoveryProblems {}
+
+impl IntoResponses for RecoveryProblems {
+    fn responses() -> Responses {
+        // Replaces the 403 of the other groups.
+        grouped(&[
+            Problem::CodeInvalid,
+            Problem::FactorRequired,
+            Problem::FactorLocked,
+            Problem::DistributionRequired,
+            Problem::FactorsUnavailable,
+        ])
+    }
+}
+
+/// The problems of adding a factor.
+#[derive(Debug)]
+pub enum FactorProblems {}
+
+impl IntoResponses for FactorProblems {
+    fn responses() -> Responses {
+        grouped(&[Problem::TooManyFactors, Problem::FactorsUnavailable])
+    }
+}
+
+/// The problem of a factor that the account does not have.
+#[derive(Debug)]
+pub enum FactorNotFound {}
+
+impl IntoResponses for FactorNotFound {
+    fn responses() -> Responses {
+        grouped(&[Problem::FactorNotFound])
     }
 }
 

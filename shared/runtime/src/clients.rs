@@ -144,6 +144,12 @@ impl Clients {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
+    /// Builds a client of KMS.
+    #[must_use]
+    pub fn kms(&self) -> aws_sdk_kms::Client {
+        aws_sdk_kms::Client::new(&self.config)
+    }
+
     /// Builds a client of SES.
     #[must_use]
     pub fn ses(&self) -> aws_sdk_sesv2::Client {

@@ -21,7 +21,7 @@ pub use clock::{Clock, elapsed_us};
 pub use environment::{ConfigError, flag, header_names, number, optional, required};
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{
-    allowed_origins, budget, limits, origin_policy, password_rules, sign_in_budgets,
+    allowed_origins, budget, limits, origin_policy, password_rules, product, sign_in_budgets,
     uncounted_networks, verification_policy,
 };
 

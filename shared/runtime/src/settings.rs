@@ -10,6 +10,7 @@ use domain::verification::{UNPROVEN_SIGN_OUTS_PER_DAY, VerificationPolicy};
 use domain::{Budget, Limits, SignInBudgets};
 use jiff::SignedDuration;
 use origin_policy::{Distribution, OriginPolicy};
+use serde::Deserialize;
 
 use crate::clients::Clients;
 use crate::environment::{ConfigError, flag, number, optional};
@@ -120,6 +121,25 @@ pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
 /// [`ConfigError`], if a range is malformed.
 pub fn uncounted_networks() -> Result<NetworkRanges, ConfigError> {
     parsed("UNCOUNTED_NETWORKS", NetworkRanges::default())
+}
+
+/// Reads the name of the product in `PAGE_CONFIG` (`Curfew`).
+///
+/// # Errors
+/// [`ConfigError`], if it is malformed.
+pub fn product() -> Result<String, ConfigError> {
+    #[derive(Deserialize)]
+    struct Page {
+        name: Option<String>,
+    }
+    let malformed = |_| ConfigError::Invalid {
+        name: "PAGE_CONFIG",
+        expected: "JSON with a `name` of text, or without one",
+    };
+    let page = optional("PAGE_CONFIG").map(|config| serde_json::from_str::<Page>(&config));
+    let page = page.transpose().map_err(malformed)?;
+    let name = page.and_then(|page| page.name);
+    Ok(name.unwrap_or_else(|| "Curfew".to_owned()))
 }
 
 /// Reads a budget, such as `100/1`.

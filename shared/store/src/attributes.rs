@@ -22,6 +22,21 @@ pub(crate) const DISABLED_AT: &str = "disabled_at";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const CONFIRMED_AT: &str = "confirmed_at";
 pub(crate) const RECOVERED_AT: &str = "recovered_at";
+pub(crate) const RECOVERED_EPOCH: &str = "recovered_epoch";
+/// The factors of an account: a list of maps.
+pub(crate) const FACTORS: &str = "factors";
+pub(crate) const FACTOR_ID: &str = "factor_id";
+pub(crate) const ADDED_AT: &str = "added_at";
+pub(crate) const MADE_AT: &str = "made_at";
+pub(crate) const FACTOR_NAME: &str = "factor_name";
+pub(crate) const SEALED_SECRET: &str = "sealed_secret";
+/// The last time step whose code was accepted.
+pub(crate) const LAST_STEP: &str = "last_step";
+/// The session that may confirm a factor; absent once it is confirmed.
+pub(crate) const BEGUN_BY: &str = "begun_by";
+pub(crate) const BEGUN_AT: &str = "begun_at";
+/// The hashes of the recovery codes that are left, in base64url.
+pub(crate) const CODE_HASHES: &str = "code_hashes";
 pub(crate) const SESSION_ID: &str = "session_id";
 pub(crate) const STATE: &str = "state";
 /// The sort key of the index of signed-in devices. Only rows whose state is
@@ -279,6 +294,26 @@ impl<'a> Reader<'a> {
                 .try_into()
                 .map(Some)
                 .map_err(|_| self.corrupt(attribute)),
+            Some(_) => Err(self.corrupt(attribute)),
+        }
+    }
+
+    /// Returns bytes of any length.
+    pub(crate) fn blob(&self, attribute: &'static str) -> Result<Vec<u8>, StoreError> {
+        match self.item.get(attribute) {
+            Some(AttributeValue::B(blob)) => Ok(blob.as_ref().to_vec()),
+            Some(_) | None => Err(self.corrupt(attribute)),
+        }
+    }
+
+    /// Returns the maps of a list, in their order; none if it is absent.
+    pub(crate) fn maps(&self, attribute: &'static str) -> Result<Vec<&'a Item>, StoreError> {
+        match self.item.get(attribute) {
+            None => Ok(Vec::new()),
+            Some(AttributeValue::L(values)) => values
+                .iter()
+                .map(|value| value.as_m().map_err(|_| self.corrupt(attribute)))
+                .collect(),
             Some(_) => Err(self.corrupt(attribute)),
         }
     }

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, Update};
 use domain::account::Account;
 use domain::challenge::{Challenge, ChallengeId, Purpose};
+use domain::factors::FactorUse;
 use domain::password::StoredHash;
 use domain::session::Authenticated;
 use domain::{AccountId, EmailAddress, Limits, NoticeId, SignOut, Timestamp};
@@ -220,14 +221,15 @@ impl Store {
     /// One transaction: Accounts (`account_id`), whose epoch jumps and whose kept session
     /// goes, only if the epoch is still before the jump and no recovery was completed since
     /// the challenge was asked for; Challenges (`challenge_id`); Receipts (the header and the
-    /// record). The sign-out's id is the transaction's token, so a replay changes nothing.
+    /// record); with a factor, Factors (`account_id`, `factor_id`), as
+    /// [`Store::take_second_step`]. The sign-out's id is the transaction's token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn recover(
         &self,
         sign_out: &SignOut,
-        challenge: &Challenge,
+        (challenge, used): (&Challenge, Option<&FactorUse>),
         new: &StoredHash,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
@@ -238,12 +240,14 @@ impl Store {
         let update = account::can_be_recovered(challenge.asked_at)
             .update(&self.tables.accounts, account::key(sign_out.account))
             .update_expression(
-                "SET epoch = :next, password_hash = :new, recovered_at = :at REMOVE kept_session",
+                "SET epoch = :next, recovered_epoch = :next, password_hash = :new, \
+                 recovered_at = :at REMOVE kept_session",
             )
             .expression_attribute_values(":next", number(next))
             .expression_attribute_values(":new", string(new.as_str()))
             .expression_attribute_values(":at", timestamp(recovered_at));
         let mut writes = vec![Write::Update(built(update.build())), self.take(challenge)];
+        writes.extend(used.map(|shown| self.use_factor(sign_out.account, shown)));
         let records = receipt::put_header(&self.tables.receipts, sign_out, limits);
         writes.extend(records.into_iter().map(Write::Put));
         writes::transact(&self.client, writes, sign_out.id.to_string()).await

@@ -24,6 +24,7 @@ mod check;
 mod connections;
 mod contact;
 mod devices;
+mod factors;
 mod notices;
 mod receipts;
 mod rename;
@@ -41,11 +42,13 @@ pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use devices::{DeviceIds, DevicePage};
 pub use error::StoreError;
 pub use errors::{Cause, chain};
+pub use factors::Factors;
 pub use notices::{NoticePage, Recorded};
 pub use rows::connection::{Connection, OpenSocket};
 pub use rows::device::CountedAct;
 pub use rows::ticket::Ticket;
 pub use stream::Change;
+pub use verification::UsedUp;
 pub use writes::WriteOutcome;
 
 use aws_sdk_dynamodb::Client;
@@ -71,6 +74,8 @@ pub struct Tables {
     pub notices: String,
     /// Key `challenge_id`.
     pub challenges: String,
+    /// Key `account_id`, `factor_id`.
+    pub factors: String,
 }
 
 /// The local index of Devices that finds the rows that no write has ended, by the last

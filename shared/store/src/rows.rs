@@ -6,6 +6,7 @@ pub(crate) mod challenge;
 pub(crate) mod connection;
 pub(crate) mod counter;
 pub(crate) mod device;
+pub(crate) mod factor;
 pub(crate) mod notice;
 pub(crate) mod receipt;
 pub(crate) mod ticket;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use domain::challenge::Challenge;
+use domain::factors::FactorUse;
 use domain::session::Authenticated;
 use domain::verification::NewToken;
 use domain::{Device, Timestamp};
@@ -12,13 +13,23 @@ use crate::error::StoreError;
 use crate::rows::{account, challenge, device};
 use crate::writes::{self, Write, WriteOutcome};
 
+/// What a verification uses up: each works once.
+#[derive(Debug, Clone, Default)]
+pub struct UsedUp {
+    /// The challenge that a code has answered.
+    pub challenge: Option<Challenge>,
+    /// The factor that was shown.
+    pub factor: Option<FactorUse>,
+}
+
 impl Store {
     /// Gives the caller's session another token, which is verified.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
     /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
     /// still has the token that was read, which names the session, and is signed in; with a code,
-    /// Challenges (`challenge_id`), which is deleted only if it is there. The account's
+    /// Challenges (`challenge_id`), which is deleted only if it is there; with a factor, Factors
+    /// (`account_id`, `factor_id`), as [`Store::take_second_step`]. The account's
     /// other sessions and the session's own times stay. The start of the new token's hash is
     /// the client request token, so a replay changes nothing.
     ///
@@ -28,7 +39,7 @@ impl Store {
         &self,
         caller: &Authenticated,
         new: &NewToken,
-        answered: Option<&Challenge>,
+        used: &UsedUp,
     ) -> Result<WriteOutcome, StoreError> {
         let (account, row) = (&caller.account, &caller.device);
         let same_epoch = account::has_epoch(account.epoch)
@@ -37,7 +48,10 @@ impl Store {
             Write::Check(same_epoch),
             Write::Update(device::verify(&self.tables.devices, row, new)),
         ];
-        if let Some(answered) = answered {
+        if let Some(shown) = &used.factor {
+            writes.push(self.use_factor(account.id, shown));
+        }
+        if let Some(answered) = &used.challenge {
             let key = challenge::key(&answered.id);
             let take = challenge::exists().delete(&self.tables.challenges, key);
             writes.push(Write::Delete(take));

@@ -181,7 +181,12 @@ async fn a_recovery_reaches_over_a_sign_out_that_came_in_between() {
     let second = app.sign_in(None).await;
 
     let sign_out = SignOut::of_recovered(&read, app.clock.now(), runtime::random());
-    let recovered = store.recover(&sign_out, &asked.challenge, &read.password_hash, limits);
+    let recovered = store.recover(
+        &sign_out,
+        (&asked.challenge, None),
+        &read.password_hash,
+        limits,
+    );
 
     assert_eq!(recovered.await.unwrap(), WriteOutcome::Done);
     let reasons = async || {

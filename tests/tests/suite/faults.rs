@@ -387,7 +387,7 @@ fn is_change(call: &Call) -> bool {
 }
 
 /// The operations that need no request here.
-const EXEMPT: [(&str, &str); 15] = [
+const EXEMPT: [(&str, &str); 21] = [
     ("getOpenApi", "reads no table"),
     ("getAsyncApi", "reads no table"),
     (
@@ -400,6 +400,12 @@ const EXEMPT: [(&str, &str); 15] = [
     ("requestPasswordReset", "its faults are in `challenges.rs`"),
     ("requestPass", "its faults are in `challenges.rs`"),
     ("requestVerificationCode", "its faults are those of codes"),
+    ("completeSignIn", "its faults are in `second_step.rs`"),
+    ("listFactors", "it only reads"),
+    ("beginFactor", "its faults are in `second_step.rs`"),
+    ("confirmFactor", "its faults are in `second_step.rs`"),
+    ("removeFactor", "its faults are in `second_step.rs`"),
+    ("makeRecoveryCodes", "its faults are in `second_step.rs`"),
     ("verify", "its faults are in `verification.rs`"),
     ("listMessages", "it only reads"),
     ("readNotice", "it only reads"),

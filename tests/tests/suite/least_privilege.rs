@@ -23,9 +23,11 @@ const GUARDED: [(&str, &[&str]); 2] = [
             "confirmed_at",
             "disabled_at",
             "epoch",
+            "factors",
             "kept_session",
             "password_hash",
             "recovered_at",
+            "recovered_epoch",
         ],
     ),
     (
@@ -60,6 +62,7 @@ fn attempts() -> Vec<(String, Call)> {
         ("Notices", &tables.notices),
         ("Attempts", &tables.attempts),
         ("Challenges", &tables.challenges),
+        ("Factors", &tables.factors),
     ] {
         for (action, call) in on_table(name, table) {
             attempt(format!("{action} {name}"), call);
@@ -113,6 +116,11 @@ fn attempts() -> Vec<(String, Call)> {
         for (action, call) in on_secret(secret) {
             attempt(format!("{action} of {name}"), call);
         }
+    }
+
+    let key = &stack.resources["FactorsKey"];
+    for (action, call) in on_key(key) {
+        attempt(format!("{action} FactorsKey"), call);
     }
 
     for (method, action) in [
@@ -245,6 +253,7 @@ fn key_of(name: &str) -> Value {
         "Notices" => &["account_id", "notice_id"],
         "Attempts" => &["counter"],
         "Challenges" => &["challenge_id"],
+        "Factors" => &["account_id", "factor_id"],
         _ => &["account_id", "sign_out_id"],
     };
     keys.iter()
@@ -366,6 +375,22 @@ fn on_queue(url: &str) -> Vec<(&'static str, Call)> {
     ]
 }
 
+/// Returns every way of using a key. None of them has anything to seal or to open.
+fn on_key(key: &str) -> [(&'static str, Call); 4] {
+    let text = json!({ "KeyId": key, "Plaintext": "" });
+    let sealed = json!({ "KeyId": key, "CiphertextBlob": "" });
+    let plain = json!({ "KeyId": key });
+    [
+        ("Encrypt", Call::kms("Encrypt", &text)),
+        ("Decrypt", Call::kms("Decrypt", &sealed)),
+        ("DescribeKey", Call::kms("DescribeKey", &plain)),
+        (
+            "ScheduleKeyDeletion",
+            Call::kms("ScheduleKeyDeletion", &json!({ "KeyId": "none" })),
+        ),
+    ]
+}
+
 /// Returns every way of using a secret. None of them changes it.
 fn on_secret(secret: &str) -> Vec<(&'static str, Call)> {
     let secret = json!({ "SecretId": secret });
@@ -426,7 +451,7 @@ const ASK_FOR_A_CODE: &[&str] = &[
 ];
 
 /// The calls that each function may make, besides those of a group.
-const ALLOWED: [(&str, &[&[&str]]); 26] = [
+const ALLOWED: [(&str, &[&[&str]]); 27] = [
     ("Api", &[]),
     ("Page", &[]),
     ("Authorizer", &[CHECK]),
@@ -455,7 +480,39 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
                 "UpdateItem Challenges",
                 "DeleteItem Challenges",
                 "UpdateItem Attempts",
+                "Query Factors",
+                "UpdateItem Factors",
+                "Decrypt FactorsKey",
                 "SendMessage Codes",
+            ],
+        ],
+    ),
+    (
+        "SecondStep",
+        &[
+            CHECK,
+            MARK,
+            &[
+                "ConditionCheckItem Accounts",
+                "UpdateItem Accounts",
+                "UpdateItem Accounts.disabled_at",
+                "UpdateItem Accounts.epoch",
+                "UpdateItem Accounts.factors",
+                "UpdateItem Accounts.kept_session",
+                "UpdateItem Accounts.password_hash",
+                "ConditionCheckItem Devices",
+                "PutItem Devices",
+                "PutItem Receipts",
+                "UpdateItem Challenges",
+                "DeleteItem Challenges",
+                "UpdateItem Attempts",
+                "Query Factors",
+                "PutItem Factors",
+                "UpdateItem Factors",
+                "DeleteItem Factors",
+                "Encrypt FactorsKey",
+                "Decrypt FactorsKey",
+                "SendMessage NotifyQueue",
             ],
         ],
     ),
@@ -473,6 +530,10 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
                 "UpdateItem Accounts.kept_session",
                 "UpdateItem Accounts.password_hash",
                 "UpdateItem Accounts.recovered_at",
+                "UpdateItem Accounts.recovered_epoch",
+                "Query Factors",
+                "UpdateItem Factors",
+                "Decrypt FactorsKey",
                 "GetItem Identities",
                 "PutItem Identities",
                 "GetItem Challenges",

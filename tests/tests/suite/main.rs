@@ -39,6 +39,7 @@ mod races;
 mod receipts;
 mod redrive;
 mod route_keys;
+mod second_step;
 mod sign_in_limits;
 mod sign_in_others;
 mod smoke;

@@ -40,6 +40,7 @@ pub fn document() -> Value {
         sign_out_all::Document::openapi(),
         change_password::Document::openapi(),
         verify::Document::openapi(),
+        second_step::Document::openapi(),
         sign_out_receipts::Document::openapi(),
         socket_tickets::Document::openapi(),
         introspect::Document::openapi(),

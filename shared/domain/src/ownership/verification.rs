@@ -101,7 +101,7 @@ impl Proof {
         match self {
             Self::Password => "password",
             Self::AddressCode => "code",
-            Self::Factor => "factor",
+            Self::Factor => "totp",
             Self::RecoveryCode => "recovery_code",
             Self::External => "external",
         }

@@ -52,7 +52,7 @@ pub struct ProblemDocument {
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
     /// `verification-required`: what the caller can verify with. Each list names all that
-    /// it takes: `password`, `code`.
+    /// it takes: `password`, `code`, `totp`, `recovery_code`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<Vec<&'static str>>>,
     /// `verification-required`: the most seconds since the verification.
@@ -60,10 +60,15 @@ pub struct ProblemDocument {
     #[schema(example = 300)]
     pub max_age: Option<i64>,
     /// `address-unconfirmed`, and `verification-required` at a sign-in: the challenge of the
-    /// pass whose code was mailed.
+    /// pass whose code was mailed. `second-step-required`: the challenge that a factor answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
     pub challenge: Option<ShownChallenge>,
+    /// `second-step-required`: the device's key, if the request had none. The second step needs
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^cfd_[0-9]{13}_[A-Za-z0-9_-]{43}$")]
+    pub device_key: Option<ShownChallenge>,
 }
 
 impl Problem {
@@ -84,6 +89,7 @@ impl Problem {
             methods: None,
             max_age: None,
             challenge: None,
+            device_key: None,
         };
         if let Self::RequestInvalid { field, .. } = self {
             document.field = Some(field.clone());
@@ -91,6 +97,13 @@ impl Problem {
             document.reasons = Some(reasons.clone());
         } else if let Self::AddressUnconfirmed { challenge } = self {
             document.challenge = Some(challenge.clone());
+        } else if let Self::SecondStepRequired {
+            challenge,
+            device_key,
+        } = self
+        {
+            document.challenge = Some(challenge.clone());
+            document.device_key.clone_from(device_key);
         } else if let Self::VerificationRequired { methods, challenge } = self {
             document.methods = Some(names_of(methods));
             document.max_age = Some(VERIFIED_FOR.as_secs());

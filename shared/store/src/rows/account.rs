@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use domain::account::{Account, Epoch};
+use domain::factors::AccountFactor;
 use domain::password::StoredHash;
 use domain::{AccountId, EmailAddress, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, CONFIRMED_AT, CREATED_AT, DISABLED_AT, EMAIL, EPOCH, Item, KEPT_SESSION,
-    PASSWORD_HASH, RECOVERED_AT, Reader, number, string, timestamp,
+    ACCOUNT_ID, ADDED_AT, CONFIRMED_AT, CREATED_AT, DISABLED_AT, EMAIL, EPOCH, FACTOR_ID, FACTORS,
+    Item, KEPT_SESSION, NOTIFIED_AT, PASSWORD_HASH, RECOVERED_AT, RECOVERED_EPOCH, Reader, number,
+    string, timestamp,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -87,6 +91,12 @@ pub(crate) fn to_item(account: &Account) -> Item {
     if let Some(at) = account.recovered_at {
         set(RECOVERED_AT, timestamp(at));
     }
+    if let Some(epoch) = account.recovered_epoch {
+        set(RECOVERED_EPOCH, number(epoch.0));
+    }
+    if !account.factors.is_empty() {
+        set(FACTORS, factors_to_list(&account.factors));
+    }
     item
 }
 
@@ -102,7 +112,62 @@ pub(crate) fn from_item(item: &Item) -> Result<Account, StoreError> {
         created_at: row.timestamp(CREATED_AT)?,
         confirmed_at: row.timestamp_opt(CONFIRMED_AT)?,
         recovered_at: row.timestamp_opt(RECOVERED_AT)?,
+        recovered_epoch: row.number_opt(RECOVERED_EPOCH)?.map(Epoch),
+        factors: factors_from_list(&row)?,
     })
+}
+
+fn factors_to_list(factors: &[AccountFactor]) -> AttributeValue {
+    let to_map = |factor: &AccountFactor| {
+        let mut map = Item::from([
+            (FACTOR_ID.to_owned(), string(factor.id)),
+            (ADDED_AT.to_owned(), timestamp(factor.added_at)),
+            (EPOCH.to_owned(), number(factor.epoch.0)),
+        ]);
+        if let Some(at) = factor.notified_at {
+            map.insert(NOTIFIED_AT.to_owned(), timestamp(at));
+        }
+        AttributeValue::M(map)
+    };
+    AttributeValue::L(factors.iter().map(to_map).collect())
+}
+
+fn factors_from_list(row: &Reader<'_>) -> Result<Vec<AccountFactor>, StoreError> {
+    let from_map = |map| {
+        let row = Reader::new("Accounts", map);
+        Ok(AccountFactor {
+            id: row.id(FACTOR_ID)?,
+            added_at: row.timestamp(ADDED_AT)?,
+            epoch: Epoch(row.number(EPOCH)?),
+            notified_at: row.timestamp_opt(NOTIFIED_AT)?,
+        })
+    };
+    row.maps(FACTORS)?.into_iter().map(from_map).collect()
+}
+
+/// Begins the update of an account's factors, which requires that they are still those that
+/// were read, and that the epoch is.
+pub(crate) fn replace_factors(
+    table: &str,
+    account: &Account,
+    new: &[AccountFactor],
+) -> UpdateBuilder {
+    let mut condition = has_epoch(account.epoch);
+    let expression = condition.expression.to_mut();
+    if account.factors.is_empty() {
+        expression.push_str(" AND attribute_not_exists(factors)");
+    } else {
+        expression.push_str(" AND factors = :before");
+        let before = factors_to_list(&account.factors);
+        condition.values.push((":before", before));
+    }
+    let update = condition.update(table, key(account.id));
+    if new.is_empty() {
+        return update.update_expression("REMOVE factors");
+    }
+    update
+        .update_expression("SET factors = :factors")
+        .expression_attribute_values(":factors", factors_to_list(new))
 }
 
 pub(crate) fn identity_key(email: &EmailAddress) -> Item {

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use domain::EmailAddress;
-use domain::challenge::{Challenge, ChallengeId, CodeDigest, LinkHash, Purpose, TRIES};
+use domain::challenge::{
+    Challenge, ChallengeId, CodeDigest, LinkHash, PendingSignIn, Purpose, TRIES,
+};
+use domain::{EmailAddress, Epoch};
 
 use crate::attributes::{
-    ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, EMAIL, Item, LINK_HASH, PURPOSE, Reader,
-    SESSION_ID, TRIES_MADE, bytes, number, string, timestamp, ttl,
+    ACCOUNT_ID, ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, DEVICE_ID, EMAIL, EPOCH, Item,
+    LINK_HASH, PURPOSE, Reader, SESSION_ID, TRIES_MADE, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -44,7 +46,9 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
     set(PURPOSE, string(challenge.purpose.as_str()));
     set(EMAIL, string(challenge.email.as_normal()));
-    set(CODE_DIGEST, bytes(challenge.code.as_bytes()));
+    if let Some(code) = &challenge.code {
+        set(CODE_DIGEST, bytes(code.as_bytes()));
+    }
     if let Some(link) = &challenge.link {
         set(LINK_HASH, bytes(link.as_bytes()));
     }
@@ -52,6 +56,11 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     set(TRIES_MADE, number(0));
     if let Some(session) = challenge.session {
         set(SESSION_ID, string(session));
+    }
+    if let Some(sign_in) = &challenge.sign_in {
+        set(ACCOUNT_ID, string(sign_in.account));
+        set(EPOCH, number(sign_in.epoch.0));
+        set(DEVICE_ID, string(sign_in.device));
     }
     set(DELETE_AT, ttl(challenge.expires_at()));
     item
@@ -63,9 +72,21 @@ pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {
         id: row.id(CHALLENGE_ID)?,
         purpose: row.parsed(PURPOSE, Purpose::parse)?,
         email: row.parsed(EMAIL, |email| EmailAddress::parse(email).ok())?,
-        code: CodeDigest::from_bytes(row.bytes(CODE_DIGEST)?),
+        code: row.bytes_opt(CODE_DIGEST)?.map(CodeDigest::from_bytes),
         link: row.bytes_opt(LINK_HASH)?.map(LinkHash::from_bytes),
         asked_at: row.timestamp(ASKED_AT)?,
         session: row.id_opt(SESSION_ID)?,
+        sign_in: pending_sign_in(&row)?,
     })
+}
+
+fn pending_sign_in(row: &Reader<'_>) -> Result<Option<PendingSignIn>, StoreError> {
+    let Some(account) = row.id_opt(ACCOUNT_ID)? else {
+        return Ok(None);
+    };
+    Ok(Some(PendingSignIn {
+        account,
+        epoch: Epoch(row.number(EPOCH)?),
+        device: row.id(DEVICE_ID)?,
+    }))
 }

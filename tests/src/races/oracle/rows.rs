@@ -59,6 +59,8 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         created_at: moment(row, "created_at")?,
         confirmed_at: moment(row, "confirmed_at"),
         recovered_at: moment(row, "recovered_at"),
+        recovered_epoch: number(row, "recovered_epoch").map(Epoch),
+        factors: Vec::new(),
     })
 }
 

@@ -1,11 +1,14 @@
 //! Requests that a caller waits for.
 
 use curfew_tests::account::{EMAIL, PASSWORD};
-use curfew_tests::bundle::json_of;
+use curfew_tests::bundle::{event, json_of};
+use curfew_tests::cost::Cost;
 use curfew_tests::metered::{Metered, device_of, sign_out_of};
-use domain::DeviceKey;
+use domain::factors::AccountFactor;
 use domain::recognition::EARNED_AFTER;
+use domain::{DeviceKey, FactorId, Token};
 use jiff::SignedDuration;
+use serde_json::json;
 
 use super::{Named, OTHER_PASSWORD};
 
@@ -62,6 +65,7 @@ async fn signing_out() -> Vec<Named> {
     costs.push(("change-password-keeping", m.cost(change).await));
     let verification = bundle.verify(&laptop, OTHER_PASSWORD);
     costs.push(("verify", m.cost(verification).await));
+    costs.push(("second-step", Box::pin(second_step()).await));
     let global = bundle.sign_out_scope(&laptop, "global");
     costs.push(("sign-out-global", m.cost(global).await));
 
@@ -70,6 +74,35 @@ async fn signing_out() -> Vec<Named> {
     let change = (m.bundle()).change_password(&laptop, PASSWORD, OTHER_PASSWORD, false);
     costs.push(("change-password", m.cost(change).await));
     costs
+}
+
+/// A sign-in that a recovery code completes.
+async fn second_step() -> Cost {
+    let m = Metered::with_account().await;
+    let bundle = m.bundle();
+    let (laptop, _) = m.device().await;
+    let made = bundle.send(event("POST", "/v1/recovery-codes", Some(&laptop), None));
+    let codes = json_of(&made.await)["codes"].take();
+    let account = Token::parse(&laptop).unwrap().account();
+    let account = bundle.store.rows(account, &[]).await.unwrap().account;
+    let account = account.unwrap();
+    let now = m.app.clock.now();
+    let factor = AccountFactor {
+        id: FactorId::new(now, runtime::random()),
+        added_at: now,
+        epoch: account.epoch,
+        notified_at: None,
+    };
+    let factors = [factor];
+    let adding = bundle.store.record_factor_notices(&account, &factors);
+    adding.await.unwrap();
+    let asked = json_of(&bundle.log_in(EMAIL, PASSWORD, None).await);
+    let body = json!({
+        "challenge": asked["challenge"], "device_key": asked["device_key"],
+        "recovery_code": codes[0],
+    });
+    let completing = bundle.send(event("POST", "/v1/second-steps", None, Some(&body)));
+    m.cost(completing).await
 }
 
 /// Requests of ended sessions, and their owner's requests about them. Each device is

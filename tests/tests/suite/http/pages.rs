@@ -186,6 +186,10 @@ fn sign_outs() -> Vec<Route> {
         "renameDevice",
         "confirmAddress",
         "requestVerificationCode",
+        "beginFactor",
+        "confirmFactor",
+        "removeFactor",
+        "makeRecoveryCodes",
         "verify",
     ];
     sign_outs.retain(|route| !others.contains(&&*route.id));

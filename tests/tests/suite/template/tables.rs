@@ -18,7 +18,10 @@ fn every_lasting_table_is_retained_recoverable_and_protected() {
     let mut tables = resources("AWS::DynamoDB::Table");
     tables.retain(|name, _| !TEMPORARY.contains(name));
     let names: Vec<&str> = tables.keys().copied().collect();
-    assert_eq!(names, ["Accounts", "Devices", "Identities", "Receipts"]);
+    assert_eq!(
+        names,
+        ["Accounts", "Devices", "Factors", "Identities", "Receipts"]
+    );
 
     for (name, table) in tables {
         let properties = &table["Properties"];

@@ -8,10 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::attempt::Attempt;
-use crate::new_session::NewSession;
 use crate::page::EndedEarlier;
-use crate::{Deps, TokenTransport};
+use crate::{NewSession, SignIn, TokenTransport};
 
 /// The answer: a session.
 #[derive(Serialize, ToSchema)]
@@ -50,7 +48,12 @@ pub struct LoggedIn {
 }
 
 impl LoggedIn {
-    pub(crate) fn example() -> Self {
+    /// Returns an example for the document.
+    ///
+    /// # Panics
+    /// Never: its time is well-formed.
+    #[must_use]
+    pub fn example() -> Self {
         Self {
             token: Some(Zeroizing::new(format!("cft_{}", "x".repeat(92)))),
             device_key: Some(Zeroizing::new(format!(
@@ -72,14 +75,13 @@ impl LoggedIn {
 
 /// Returns the answer that shows the session, once.
 pub(crate) fn answer(
-    deps: &Deps,
-    attempt: &Attempt,
+    sign_in: &SignIn<'_>,
     account: &Account,
     session: NewSession,
     keys: &DeviceKeys,
-    now: Timestamp,
 ) -> Answer {
-    let in_cookie = attempt.transport == TokenTransport::Cookie;
+    let SignIn { limits, now, .. } = *sign_in;
+    let in_cookie = sign_in.wanted.transport == TokenTransport::Cookie;
     let NewSession {
         row,
         token,
@@ -93,7 +95,7 @@ pub(crate) fn answer(
     if in_cookie {
         let seconds_to = |end: Timestamp| end.duration_since(now).as_secs();
         let session_s = seconds_to(row.expires_at);
-        let device_s = seconds_to(deps.limits.device_kept_until(row.expires_at));
+        let device_s = seconds_to(limits.device_kept_until(row.expires_at));
         cookies.push(cookie(SESSION_COOKIE, &token, session_s));
         cookies.push(cookie(DEVICE_COOKIE, &keys.to_cookie(&key), device_s));
     }
@@ -106,7 +108,7 @@ pub(crate) fn answer(
             session: row.session.to_string(),
             expires_at: row.expires_at.into(),
             device: DeviceView::signed_in(&row, row.id),
-            account: AccountView::new(account, deps.sends_mail()),
+            account: AccountView::new(account, sign_in.sends_mail),
             earlier_sign_out: earlier.map(|earlier| earlier.sign_out.to_string()),
             sign_out: sign_out.map(|sign_out| sign_out.id.to_string()),
         },

@@ -1,24 +1,22 @@
 //! The write of a new session, alone or with the end of every other one.
 
 use domain::session::{SessionStatus, session_status};
-use domain::{Account, EndInfo, EndedSession, Timestamp};
+use domain::{Account, EndInfo, EndedSession};
 use store::{StoreError, WriteOutcome};
 
-use crate::Deps;
-use crate::new_session::NewSession;
+use crate::{NewSession, SignIn};
 
 /// Writes the new session's row and, if the request asks for it, signs every other device
 /// out. If the row still holds a session that an account-wide sign-out ended and the sweep
 /// has not marked, also writes the receipt entry of that session.
 pub(crate) async fn write(
-    deps: &Deps,
+    sign_in: &SignIn<'_>,
     account: &Account,
     new: &NewSession,
-    now: Timestamp,
 ) -> Result<WriteOutcome, StoreError> {
-    let (store, limits) = (&deps.store, &deps.limits);
+    let SignIn { store, limits, .. } = *sign_in;
     let replaced = new.replaced.as_ref().map(|before| before.session);
-    let unswept = unswept(deps, account, new, now).await?;
+    let unswept = unswept(sign_in, account, new).await?;
     if let Some(sign_out) = &new.sign_out {
         let unswept = unswept.as_ref().map(|(session, ended)| (session, ended));
         let verified = (sign_out, &account.password_hash);
@@ -39,18 +37,20 @@ pub(crate) async fn write(
 /// Returns the session in the row that an account-wide sign-out ended and the sweep has
 /// not marked, with that end, unless it had expired before.
 async fn unswept(
-    deps: &Deps,
+    sign_in: &SignIn<'_>,
     account: &Account,
     new: &NewSession,
-    now: Timestamp,
 ) -> Result<Option<(EndedSession, EndInfo)>, StoreError> {
+    let SignIn {
+        store, limits, now, ..
+    } = *sign_in;
     let Some(before) = &new.replaced else {
         return Ok(None);
     };
-    if session_status(account, before, &deps.limits, now) != SessionStatus::EndedByEpoch {
+    if session_status(account, before, limits, now) != SessionStatus::EndedByEpoch {
         return Ok(None);
     }
-    let ended = deps.store.end_by_epoch(before).await?;
-    let ended = ended.filter(|ended| !before.had_expired(ended.at, &deps.limits));
+    let ended = store.end_by_epoch(before).await?;
+    let ended = ended.filter(|ended| !before.had_expired(ended.at, limits));
     Ok(ended.map(|ended| (EndedSession::from(before), ended)))
 }

@@ -2,14 +2,11 @@
 //! have its token any more.
 
 use domain::session::{AuthError, authenticate};
-use domain::{Device, SignOut, SignOutId, Timestamp, Token};
-use http_api::{
-    ENDED_COOKIE, ENDED_COOKIE_AGE_S, Problem, Request, SESSION_COOKIE, WRITE_ATTEMPTS, cookie,
-};
+use domain::{Device, SignOut, SignOutId, Token};
+use http_api::{ENDED_COOKIE, ENDED_COOKIE_AGE_S, Problem, SESSION_COOKIE, WRITE_ATTEMPTS, cookie};
 use store::{StoreError, WriteOutcome};
 
-use crate::attempt::Attempt;
-use crate::{Deps, TokenTransport};
+use crate::{SignIn, TokenTransport};
 
 /// A session that a sign-out has ended, now or earlier.
 pub(crate) struct EndedEarlier {
@@ -27,25 +24,25 @@ impl EndedEarlier {
 /// Signs out the session in a page's cookie, unless the new session replaces it in its
 /// row. Returns it, if a sign-out has ended it.
 ///
-/// The cookie proves that the session is the page's. Call this only with the right
-/// password, and before the new session is written: if it fails, nothing has begun.
+/// The cookie proves that the session is the page's. Call this only when the sign-in is
+/// proven, and before the new session is written: if it fails, nothing has begun.
 pub(crate) async fn end_earlier(
-    deps: &Deps,
-    request: &Request,
-    attempt: &Attempt,
+    sign_in: &SignIn<'_>,
     new: &Device,
-    now: Timestamp,
 ) -> Result<Option<EndedEarlier>, Problem> {
-    let Some(token) = earlier_token(request, attempt, new) else {
+    let SignIn {
+        store, limits, now, ..
+    } = *sign_in;
+    let Some(token) = earlier_token(sign_in, new) else {
         return Ok(None);
     };
     for _ in 0..WRITE_ATTEMPTS {
-        let mut rows = deps.store.rows(token.account(), &[token.device()]).await?;
+        let mut rows = store.rows(token.account(), &[token.device()]).await?;
         let device = rows.take_device(token.device());
-        let sign_out = match authenticate(&token, rows.account, device, &deps.limits, now) {
+        let sign_out = match authenticate(&token, rows.account, device, limits, now) {
             Ok(caller) => {
                 let sign_out = SignOut::of_this(&caller, now, runtime::random());
-                let ended = deps.store.sign_out_this(&caller, &sign_out, &deps.limits);
+                let ended = store.sign_out_this(&caller, &sign_out, limits);
                 if ended.await? == WriteOutcome::Stale {
                     continue;
                 }
@@ -53,8 +50,8 @@ pub(crate) async fn end_earlier(
             }
             Err(AuthError::SignedOut(ended, _)) => ended.sign_out,
             Err(AuthError::EndedByEpoch(device)) => {
-                let ended = deps.store.end_by_epoch(&device).await?;
-                match ended.filter(|ended| device.is_in_receipt_of(ended, &deps.limits)) {
+                let ended = store.end_by_epoch(&device).await?;
+                match ended.filter(|ended| device.is_in_receipt_of(ended, limits)) {
                     Some(ended) => ended.sign_out,
                     None => return Ok(None),
                 }
@@ -74,12 +71,12 @@ pub(crate) async fn end_earlier(
 }
 
 /// Returns the token in a page's cookie, unless the new session has the same row.
-fn earlier_token(request: &Request, attempt: &Attempt, new: &Device) -> Option<Token> {
+fn earlier_token(sign_in: &SignIn<'_>, new: &Device) -> Option<Token> {
     // Of these requests only, the origin is known to be allowed.
-    if attempt.transport != TokenTransport::Cookie {
+    if sign_in.wanted.transport != TokenTransport::Cookie {
         return None;
     }
-    let cookies = request.cookies(SESSION_COOKIE);
+    let cookies = sign_in.request.cookies(SESSION_COOKIE);
     let [cookie] = cookies.as_slice() else {
         return None;
     };

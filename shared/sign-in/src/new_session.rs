@@ -3,27 +3,26 @@
 use device_info::{ClientHints, ReportedInfo};
 use domain::device::{EndingActs, UnprovenActs};
 use domain::recognition::recognized_until;
-use domain::{
-    Account, Device, DeviceInfo, DeviceState, Limits, SessionId, SignOut, Timestamp, Token,
-};
-use http_api::{Identified, Request};
+use domain::{Account, Device, DeviceInfo, DeviceState, SessionId, SignOut, Timestamp, Token};
+use http_api::Identified;
 use zeroize::Zeroizing;
 
-use crate::attempt::Attempt;
+use crate::SignIn;
 use crate::page::EndedEarlier;
 
 /// The trust that a sign-in has earned.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Trust {
+pub struct Trust {
     /// Whether its device is recognized.
-    pub(crate) is_recognized: bool,
+    pub is_recognized: bool,
     /// Whether it counts as a verification.
-    pub(crate) is_verified: bool,
+    pub is_verified: bool,
 }
 
 /// A new session: the row to write, and the secrets to show.
-pub(crate) struct NewSession {
-    pub(crate) row: Device,
+pub struct NewSession {
+    /// The row.
+    pub row: Device,
     pub(crate) replaced: Option<Device>,
     pub(crate) token: Token,
     pub(crate) key: Zeroizing<String>,
@@ -36,14 +35,17 @@ pub(crate) struct NewSession {
 impl NewSession {
     /// Creates a session for a device of the account.
     pub(crate) fn new(
-        limits: &Limits,
-        request: &Request,
-        attempt: &Attempt,
+        sign_in: &SignIn<'_>,
         (account, Identified { key, before }, trust): (&Account, Identified<'_>, Trust),
-        now: Timestamp,
     ) -> Self {
+        let SignIn {
+            limits,
+            request,
+            now,
+            ..
+        } = *sign_in;
         let token = Token::new(account.id, key.device_in(account.id), runtime::random());
-        let (info, reported_name) = describe(attempt, request, before.as_ref());
+        let (info, reported_name) = describe(sign_in, before.as_ref());
         let session = SessionId::from_random(runtime::random());
         let mut row = Device {
             account: account.id,
@@ -88,8 +90,7 @@ impl NewSession {
     }
 
     /// Makes it the one session that is left of the account.
-    pub(crate) fn end_others(&mut self, account: &Account, now: Timestamp) {
-        let sign_out = SignOut::at_sign_in(account, &self.row, now, runtime::random());
+    pub(crate) fn end_others(&mut self, account: &Account, sign_out: SignOut) {
         self.sign_out = Some(sign_out);
         self.row.epoch = account.epoch.after_jump();
         self.row.last_epoch = self.row.epoch;
@@ -104,19 +105,18 @@ fn first_sign_in(before: Option<&Device>, now: Timestamp) -> Timestamp {
 
 /// Returns the details of the device and the name that it reports. Keeps the name that
 /// it reported before, if the request has none.
-fn describe(
-    attempt: &Attempt,
-    request: &Request,
-    before: Option<&Device>,
-) -> (DeviceInfo, Option<String>) {
-    let reported_name = attempt
+fn describe(sign_in: &SignIn<'_>, before: Option<&Device>) -> (DeviceInfo, Option<String>) {
+    let SignIn {
+        request, wanted, ..
+    } = *sign_in;
+    let reported_name = wanted
         .reported
         .name
         .clone()
         .or_else(|| before.and_then(|row| row.reported_name.clone()));
     let reported = ReportedInfo {
         name: reported_name.clone(),
-        ..attempt.reported.clone()
+        ..wanted.reported.clone()
     };
     let hints = ClientHints {
         viewer_type: request.viewer_type(),

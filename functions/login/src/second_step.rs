@@ -1,0 +1,41 @@
+//! Asking for a second step: the password was right, and the account has a factor.
+
+use domain::challenge::PendingSignIn;
+use domain::{Account, Challenge, ChallengeSecret, Device, EmailAddress};
+use http_api::{Answer, DEVICE_COOKIE, DeviceKeys, Problem, cookie};
+use sign_in::{SignIn, TokenTransport};
+
+/// Stores the challenge, and answers with it. It opens nothing: only this device can complete
+/// the sign-in, with a factor. A page without a device key gets one in its cookie.
+pub(crate) async fn ask(
+    sign_in: &SignIn<'_>,
+    account: &Account,
+    devices: Vec<Device>,
+    keys: &mut DeviceKeys,
+) -> Result<Answer, Problem> {
+    let now = sign_in.now;
+    let secret = ChallengeSecret::new(runtime::random());
+    let had_key = keys.last().is_some();
+    let key = keys.identify(account, devices, now, runtime::random()).key;
+    let (device, key) = (key.device_in(account.id), key.to_text());
+    let pending = PendingSignIn {
+        account: account.id,
+        epoch: account.epoch,
+        device,
+    };
+    let email = EmailAddress::parse(&account.email).map_err(|_| Problem::CredentialsInvalid)?;
+    let challenge = Challenge::of_second_step(&secret, email, pending, now);
+    sign_in.store.put_challenge(&challenge).await?;
+    sign_in.request.note_device(device);
+    sign_in.request.note_outcome("second-step-required");
+    let in_cookie = sign_in.wanted.transport == TokenTransport::Cookie;
+    let shown = (!had_key && !in_cookie).then(|| key.clone());
+    let answer = Answer::from(Problem::second_step_required(&secret, shown));
+    if !in_cookie {
+        return Ok(answer);
+    }
+    let limits = sign_in.limits;
+    let kept_until = limits.device_kept_until(limits.expires_at(now));
+    let seconds = kept_until.duration_since(now).as_secs();
+    Ok(answer.with_cookie(cookie(DEVICE_COOKIE, &keys.to_cookie(&key), seconds)))
+}

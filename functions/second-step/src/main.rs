@@ -1,0 +1,40 @@
+//! Wiring of the `second-step` function.
+
+use factors::{Checker, Sealer};
+use mail::MailQueue;
+use runtime::{Clients, Clock, Error};
+use second_step::{Deps, handle};
+use store::{Store, Tables};
+
+fn main() -> Result<(), Error> {
+    runtime::run(deps, handle)
+}
+
+fn deps() -> Result<Deps, Error> {
+    let tables = Tables {
+        accounts: runtime::required("ACCOUNTS_TABLE")?,
+        devices: runtime::required("DEVICES_TABLE")?,
+        receipts: runtime::required("RECEIPTS_TABLE")?,
+        attempts: runtime::required("ATTEMPTS_TABLE")?,
+        challenges: runtime::required("CHALLENGES_TABLE")?,
+        factors: runtime::required("FACTORS_TABLE")?,
+        ..Tables::default()
+    };
+    let clients = Clients::from_environment()?;
+    let key = runtime::optional("FACTORS_KEY");
+    let policy = runtime::verification_policy()?;
+    let queue = runtime::optional("NOTIFY_QUEUE_URL");
+    Ok(Deps {
+        store: Store::new(clients.dynamodb(), tables),
+        limits: runtime::limits()?,
+        policy,
+        checker: Checker {
+            sealer: key.map(|key| Sealer::new(clients.kms(), key)),
+            sends_mail: policy.sends_mail,
+        },
+        product: runtime::product()?,
+        notices: queue.map(|url| MailQueue::new(clients.sqs(), url)),
+        origin_policy: runtime::origin_policy()?,
+        clock: Clock::System,
+    })
+}

@@ -1,0 +1,201 @@
+//! Factors: adding, removing and using them.
+
+use domain::account::Account;
+use domain::challenge::Challenge;
+use domain::factors::{AccountFactor, FactorUse, RecoveryCodes, TotpFactor};
+use domain::session::Authenticated;
+use domain::{AccountId, FactorId};
+
+use crate::attributes::{built, string};
+use crate::error::StoreError;
+use crate::rows::{account, challenge, device, factor};
+use crate::writes::{self, Write, WriteOutcome};
+use crate::{Store, reads};
+
+/// The rows of an account's factors.
+#[derive(Debug, Clone, Default)]
+pub struct Factors {
+    /// The authenticator apps, also those that are not confirmed.
+    pub totp: Vec<TotpFactor>,
+    /// The recovery codes, if the account has some.
+    pub codes: Option<RecoveryCodes>,
+}
+
+impl Store {
+    /// Returns the rows of an account's factors.
+    ///
+    /// `Query` of Factors (`account_id`), consistent, all pages: an account has few.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the read failed.
+    pub async fn factors(&self, account: AccountId) -> Result<Factors, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.factors)
+            .key_condition_expression("account_id = :account")
+            .expression_attribute_values(":account", string(account));
+        let mut factors = Factors::default();
+        for item in reads::query_all(query).await? {
+            if factor::is_recovery_codes(&item)? {
+                factors.codes = Some(factor::codes_from_item(&item)?);
+            } else {
+                factors.totp.push(factor::from_item(&item)?);
+            }
+        }
+        Ok(factors)
+    }
+
+    /// Stores a factor that the caller's session may confirm.
+    ///
+    /// `PutItem` of Factors (`account_id`, `factor_id`), unconditional: the id is new. A
+    /// replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn begin_factor(&self, begun: &TotpFactor) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.tables.factors)
+            .set_item(Some(factor::to_item(begun)))
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("PutItem", error))?;
+        Ok(())
+    }
+
+    /// Confirms a factor with the code of a time step, and adds it to the account.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch and the
+    /// factors that were read; Devices (`account_id`, `device_id`), only if the row still has
+    /// the caller's session, signed in; Factors (`account_id`, `factor_id`), only if this
+    /// session began it and nobody has confirmed it. The factor's id is the client request
+    /// token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn confirm_factor(
+        &self,
+        caller: &Authenticated,
+        (begun, added): (&TotpFactor, AccountFactor),
+        step: u64,
+    ) -> Result<WriteOutcome, StoreError> {
+        let mut factors = caller.account.factors.clone();
+        factors.push(added);
+        let session = caller.device.session;
+        let confirm = factor::confirm(&self.tables.factors, begun, session, step);
+        let mut writes = self.replace_factors(caller, &factors);
+        writes.push(Write::Update(confirm));
+        writes::transact(&self.client, writes, begun.id.to_string()).await
+    }
+
+    /// Removes a factor from the account.
+    ///
+    /// One transaction: Accounts and Devices as [`Store::confirm_factor`]; Factors
+    /// (`account_id`, `factor_id`), which is deleted. `attempt` is the client request token,
+    /// so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn remove_factor(
+        &self,
+        caller: &Authenticated,
+        id: FactorId,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let account = &caller.account;
+        let others = account.factors.iter().filter(|it| it.id != id).copied();
+        let mut writes = self.replace_factors(caller, &others.collect::<Vec<_>>());
+        let key = factor::key(account.id, id);
+        let delete = factor::exists().delete(&self.tables.factors, key);
+        writes.push(Write::Delete(delete));
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
+    /// Replaces the recovery codes of the caller's account.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
+    /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
+    /// still has the caller's session, signed in; Factors (`account_id`,
+    /// `recovery-codes`). `attempt` is the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn put_recovery_codes(
+        &self,
+        caller: &Authenticated,
+        codes: &RecoveryCodes,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let account = &caller.account;
+        let same_epoch = account::has_epoch(account.epoch)
+            .check(&self.tables.accounts, account::key(account.id));
+        let put = factor::put_codes(&self.tables.factors, account.id, codes);
+        let writes = [
+            Write::Check(same_epoch),
+            self.is_signed_in(caller),
+            Write::Put(put),
+        ];
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
+    /// Takes a second step away together with what has answered it, so that both work once.
+    /// The sign-in is written afterwards.
+    ///
+    /// One transaction: Challenges (`challenge_id`), only if it is there; Factors
+    /// (`account_id`, `factor_id`), only if no code of this time step or a later one was
+    /// accepted, or the recovery code is left. `attempt` is the client request token, so a
+    /// replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn take_second_step(
+        &self,
+        account: AccountId,
+        challenge: &Challenge,
+        shown: &FactorUse,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let key = challenge::key(&challenge.id);
+        let take = challenge::exists().delete(&self.tables.challenges, key);
+        let writes = [Write::Delete(take), self.use_factor(account, shown)];
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
+    /// Writes that the notice of a new factor went to the owner, from which on it settles.
+    ///
+    /// `UpdateItem` of Accounts (`account_id`), only if it still has the epoch and the factors
+    /// that were read. A replay is `Stale`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn record_factor_notices(
+        &self,
+        account: &Account,
+        factors: &[AccountFactor],
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = account::replace_factors(&self.tables.accounts, account, factors);
+        writes::update(&self.client, &built(update.build())).await
+    }
+
+    /// Returns the write that uses a factor up.
+    pub(crate) fn use_factor(&self, account: AccountId, shown: &FactorUse) -> Write {
+        Write::Update(factor::use_up(&self.tables.factors, account, shown))
+    }
+
+    fn replace_factors(&self, caller: &Authenticated, new: &[AccountFactor]) -> Vec<Write> {
+        let update = account::replace_factors(&self.tables.accounts, &caller.account, new);
+        vec![
+            Write::Update(built(update.build())),
+            self.is_signed_in(caller),
+        ]
+    }
+
+    /// Returns the check that the caller's session has not ended.
+    fn is_signed_in(&self, caller: &Authenticated) -> Write {
+        let row = &caller.device;
+        let key = device::key(row.account, row.id);
+        let check = device::is_signed_in(row.session).check(&self.tables.devices, key);
+        Write::Check(check)
+    }
+}

@@ -1,0 +1,579 @@
+//! Second steps: authenticator apps and recovery codes at a sign-in, at a verification and at a
+//! recovery.
+
+use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
+use curfew_tests::app::TestApp;
+use curfew_tests::bundle::{event, event_about, json_of, problem_of};
+use curfew_tests::tables::{CHALLENGES, DEVICES, FACTORS};
+use domain::challenge::CODE_LIFETIME;
+use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
+use domain::ownership::factors::SETTLED_AFTER;
+use futures_util::future::join_all;
+use http_api::Reply;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use totp_rs::{Builder, Secret, Totp};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// Long enough for the next code.
+const STEP: SignedDuration = SignedDuration::from_secs(30);
+
+/// An authenticator app.
+struct Phone {
+    id: String,
+    totp: Totp,
+}
+
+impl Phone {
+    fn of(begun: &Value) -> Self {
+        let secret = begun["secret"].as_str().unwrap();
+        let secret = Secret::try_from_base32(secret).unwrap();
+        Self {
+            id: begun["id"].as_str().unwrap().to_owned(),
+            totp: Builder::new().with_secret(secret).build().unwrap(),
+        }
+    }
+
+    /// Returns the code that it shows now.
+    fn code(&self, app: &TestApp) -> String {
+        let now = app.clock.now().as_second().try_into().unwrap();
+        self.totp.generate(now).to_string()
+    }
+}
+
+async fn post(app: &TestApp, path: &str, token: &str, body: Option<&Value>) -> Reply {
+    app.bundle
+        .send(event("POST", path, Some(token), body))
+        .await
+}
+
+async fn begin(app: &TestApp, device: &TestDevice) -> Value {
+    let body = json!({ "name": "Lea's phone" });
+    let begun = post(app, "/v1/factors", &device.token, Some(&body)).await;
+    assert_eq!(begun.status_code, 201, "{}", json_of(&begun));
+    json_of(&begun)
+}
+
+async fn confirm(app: &TestApp, device: &TestDevice, id: &str, code: &str) -> Reply {
+    let body = json!({ "totp": code });
+    let route = "POST /v1/factors/{factor_id}/confirmation";
+    let event = event_about(route, Some(&device.token), id, Some(&body));
+    app.bundle.send(event).await
+}
+
+/// Adds an app, whose notice has gone to the address.
+async fn add(app: &TestApp, device: &TestDevice) -> Phone {
+    let phone = Phone::of(&begin(app, device).await);
+    let confirmed = confirm(app, device, &phone.id, &phone.code(app)).await;
+    assert_eq!(confirmed.status_code, 200, "{}", json_of(&confirmed));
+    notify(app, device).await;
+    phone
+}
+
+/// Records that every notice has gone.
+async fn notify(app: &TestApp, device: &TestDevice) {
+    let store = &app.bundle.store;
+    let account = store.rows(device.account, &[]).await.unwrap().account;
+    let account = account.unwrap();
+    let mut factors = account.factors.clone();
+    for factor in &mut factors {
+        factor.notified_at = Some(app.clock.now());
+    }
+    let recording = store.record_factor_notices(&account, &factors).await;
+    assert_eq!(recording.unwrap(), store::WriteOutcome::Done);
+}
+
+/// Returns an app with mail, factors, and a device that is verified.
+async fn app_with_device() -> (TestApp, TestDevice) {
+    let app = TestApp::new().await.with_mail().with_factors();
+    // The address was confirmed long ago, so that a factor does not settle at once.
+    app.advance(SETTLED_AFTER);
+    let device = app.sign_in(None).await;
+    mark_verified(&app, &device).await;
+    (app, device)
+}
+
+/// Writes that the session was verified just now.
+async fn mark_verified(app: &TestApp, device: &TestDevice) {
+    let key = json!({
+        "account_id": { "S": device.account }, "device_id": { "S": device.id },
+    });
+    let mut row = app.aws.engine.row(DEVICES, &key).unwrap();
+    let now = app.clock.now().as_millisecond().to_string();
+    row["verified_at"] = json!({ "N": now });
+    app.aws.engine.put(DEVICES, &row);
+}
+
+/// Signs in on another device.
+async fn sign_in(app: &TestApp, key: Option<&str>) -> Reply {
+    app.bundle.log_in(EMAIL, PASSWORD, key).await
+}
+
+async fn complete(app: &TestApp, asked: &Reply, proof: Value) -> Reply {
+    let asked = json_of(asked);
+    let mut body = proof;
+    body["challenge"] = asked["challenge"].clone();
+    body["device_key"] = asked["device_key"].clone();
+    app.bundle
+        .send(event("POST", "/v1/second-steps", None, Some(&body)))
+        .await
+}
+
+fn required(reply: &Reply) {
+    assert_eq!(problem_of(reply), (403, "second-step-required".to_owned()));
+}
+
+fn invalid(reply: &Reply) {
+    assert_eq!(problem_of(reply), (403, "code-invalid".to_owned()));
+}
+
+#[tokio::test]
+async fn a_sign_in_on_an_unknown_device_needs_the_app_and_a_recognized_one_does_not() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    required(&asked);
+    let body = json_of(&asked);
+    assert!(
+        body["challenge"].as_str().unwrap().starts_with("cfc_"),
+        "{body}"
+    );
+    let done = complete(
+        &app,
+        &asked,
+        json!({ "totp": phone.code(&app), "remember": true }),
+    )
+    .await;
+    let tv = TestDevice::of(&done);
+    assert_eq!(tv.key, body["device_key"].as_str().unwrap());
+    assert_eq!(app.bundle.who_am_i(&tv.token).await.status_code, 200);
+    let again = sign_in(&app, Some(&tv.key)).await;
+    assert_eq!(again.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_remembered_is_asked_again() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    let tv = TestDevice::of(&complete(&app, &asked, json!({ "totp": phone.code(&app) })).await);
+    required(&sign_in(&app, Some(&tv.key)).await);
+}
+
+#[tokio::test]
+async fn a_code_works_once_and_so_does_its_challenge() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    // The code that confirmed the app is used, too.
+    let asked = sign_in(&app, None).await;
+    invalid(&complete(&app, &asked, json!({ "totp": phone.code(&app) })).await);
+    app.advance(STEP);
+    let code = json!({ "totp": phone.code(&app) });
+    assert_eq!(complete(&app, &asked, code.clone()).await.status_code, 200);
+    invalid(&complete(&app, &asked, code.clone()).await);
+    let other = sign_in(&app, None).await;
+    invalid(&complete(&app, &other, code).await);
+    app.advance(STEP);
+    invalid(&complete(&app, &asked, json!({ "totp": phone.code(&app) })).await);
+}
+
+#[tokio::test]
+async fn of_a_hundred_parallel_tries_with_one_code_one_signs_in() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let code = json!({ "totp": phone.code(&app) });
+    let asked = join_all((0..10).map(|_| sign_in(&app, None))).await;
+    let tries = asked
+        .iter()
+        .flat_map(|asked| std::iter::repeat_n(asked, 10));
+    let replies = join_all(tries.map(|asked| complete(&app, asked, code.clone()))).await;
+    let signed_in = replies.iter().filter(|reply| reply.status_code == 200);
+    assert_eq!(signed_in.count(), 1);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| [200, 403, 429].contains(&reply.status_code))
+    );
+}
+
+#[tokio::test]
+async fn a_challenge_opens_nothing_and_is_bound_to_its_device() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = json_of(&sign_in(&app, None).await);
+    let challenge = asked["challenge"].as_str().unwrap();
+    // Every route takes a token, and a challenge is none.
+    for path in ["/v1/session", "/v1/devices", "/v1/factors"] {
+        let reply = app
+            .bundle
+            .send(event("GET", path, Some(challenge), None))
+            .await;
+        assert_ne!(reply.status_code, 200, "{path}");
+    }
+    // Another device has another key, or none.
+    let other = sign_in(&app, None).await;
+    for key in [
+        json_of(&other)["device_key"].clone(),
+        json!(laptop.key),
+        Value::Null,
+    ] {
+        let mut body = json!({ "challenge": challenge, "totp": phone.code(&app) });
+        if !key.is_null() {
+            body["device_key"] = key;
+        }
+        let reply = app
+            .bundle
+            .send(event("POST", "/v1/second-steps", None, Some(&body)));
+        invalid(&reply.await);
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_ends_after_five_tries_and_after_ten_minutes() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    for _ in 0..5 {
+        invalid(&complete(&app, &asked, json!({ "totp": "000000" })).await);
+    }
+    invalid(&complete(&app, &asked, json!({ "totp": phone.code(&app) })).await);
+    for (wait, status) in [(CODE_LIFETIME - SECOND, 200), (CODE_LIFETIME, 403)] {
+        app.advance(STEP);
+        let asked = sign_in(&app, None).await;
+        app.advance(wait);
+        let code = json!({ "totp": phone.code(&app) });
+        assert_eq!(
+            complete(&app, &asked, code).await.status_code,
+            status,
+            "{wait}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_in_between_completes_no_sign_in() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    let other = curfew_tests::account::OTHER_PASSWORD;
+    let changed = app
+        .bundle
+        .change_password(&laptop.token, PASSWORD, other, false);
+    assert_eq!(changed.await.status_code, 200);
+    invalid(&complete(&app, &asked, json!({ "totp": phone.code(&app) })).await);
+}
+
+#[tokio::test]
+async fn guesses_are_limited_and_a_recovery_code_gets_past_the_limit() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    app.advance(STEP);
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let asked = sign_in(&app, None).await;
+        for _ in 0..5 {
+            let reply = complete(&app, &asked, json!({ "totp": "000000" })).await;
+            statuses.push(reply.status_code);
+        }
+    }
+    let guessed = statuses.iter().filter(|status| **status == 403).count();
+    assert_eq!((guessed, statuses.len() - guessed), (20, 5));
+    let asked = sign_in(&app, None).await;
+    let refused = complete(&app, &asked, json!({ "totp": phone.code(&app) })).await;
+    assert_eq!(refused.status_code, 429);
+    let by_code = complete(&app, &asked, json!({ "recovery_code": codes[0] })).await;
+    assert_eq!(by_code.status_code, 200, "{}", json_of(&by_code));
+}
+
+async fn recovery_codes(app: &TestApp, device: &TestDevice) -> Vec<String> {
+    mark_verified(app, device).await;
+    let made = post(app, "/v1/recovery-codes", &device.token, None).await;
+    assert_eq!(made.status_code, 201, "{}", json_of(&made));
+    serde_json::from_value(json_of(&made)["codes"].take()).unwrap()
+}
+
+#[tokio::test]
+async fn each_of_ten_recovery_codes_works_once_and_new_ones_replace_them() {
+    let (app, laptop) = app_with_device().await;
+    let _phone = add(&app, &laptop).await;
+    let old = recovery_codes(&app, &laptop).await;
+    assert_eq!(old.len(), RECOVERY_CODES);
+    let asked = sign_in(&app, None).await;
+    let typed = old[0].to_lowercase().replace('-', " ");
+    assert_eq!(
+        complete(&app, &asked, json!({ "recovery_code": typed }))
+            .await
+            .status_code,
+        200
+    );
+    let asked = sign_in(&app, None).await;
+    invalid(&complete(&app, &asked, json!({ "recovery_code": old[0] })).await);
+    let list = app
+        .bundle
+        .send(event("GET", "/v1/factors", Some(&laptop.token), None))
+        .await;
+    assert_eq!(json_of(&list)["recovery_codes"]["left"], 9);
+    let new = recovery_codes(&app, &laptop).await;
+    invalid(&complete(&app, &asked, json!({ "recovery_code": old[1] })).await);
+    assert_eq!(
+        complete(&app, &asked, json!({ "recovery_code": new[1] }))
+            .await
+            .status_code,
+        200
+    );
+    let stored = app.aws.contents(&[FACTORS]).concat();
+    assert!(new.iter().all(|code| !stored.contains(code.as_str())));
+}
+
+#[tokio::test]
+async fn a_factor_is_added_only_by_a_verified_session_with_a_code_within_ten_minutes() {
+    let (app, laptop) = app_with_device().await;
+    let body = json!({ "name": "Lea's phone" });
+    app.advance(domain::verification::VERIFIED_FOR);
+    let refused = post(&app, "/v1/factors", &laptop.token, Some(&body)).await;
+    assert_eq!(
+        problem_of(&refused),
+        (401, "verification-required".to_owned())
+    );
+    mark_verified(&app, &laptop).await;
+    let begun = begin(&app, &laptop).await;
+    assert!(
+        begun["uri"]
+            .as_str()
+            .unwrap()
+            .starts_with("otpauth://totp/Films:lea%40example.com?")
+    );
+    assert!(begun["qr_code"].as_str().unwrap().starts_with("<svg"));
+    let phone = Phone::of(&begun);
+    // Nothing is asked for before it is confirmed.
+    assert_eq!(sign_in(&app, None).await.status_code, 200);
+    let wrong = confirm(&app, &laptop, &phone.id, "000000").await;
+    invalid(&wrong);
+    // Another session of the same account can't confirm it.
+    let tv = app.sign_in(None).await;
+    let stolen = confirm(&app, &tv, &phone.id, &phone.code(&app)).await;
+    assert_eq!(problem_of(&stolen), (404, "factor-not-found".to_owned()));
+    app.advance(CONFIRM_WITHIN);
+    let late = confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    assert_eq!(problem_of(&late), (404, "factor-not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn an_account_has_five_apps_at_most_and_one_can_be_removed() {
+    let (app, laptop) = app_with_device().await;
+    let mut phones = Vec::new();
+    for _ in 0..5 {
+        phones.push(add(&app, &laptop).await);
+    }
+    let body = json!({ "name": "Sixth" });
+    let sixth = post(&app, "/v1/factors", &laptop.token, Some(&body)).await;
+    assert_eq!(problem_of(&sixth), (409, "too-many-factors".to_owned()));
+    let remove = |token: &str| {
+        event_about(
+            "DELETE /v1/factors/{factor_id}",
+            Some(token),
+            &phones[0].id,
+            None,
+        )
+    };
+    assert_eq!(
+        app.bundle.send(remove(&laptop.token)).await.status_code,
+        200
+    );
+    let gone = app.bundle.send(remove(&laptop.token)).await;
+    assert_eq!(problem_of(&gone), (404, "factor-not-found".to_owned()));
+    let list = app
+        .bundle
+        .send(event("GET", "/v1/factors", Some(&laptop.token), None))
+        .await;
+    assert_eq!(json_of(&list)["factors"].as_array().unwrap().len(), 4);
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    invalid(&complete(&app, &asked, json!({ "totp": phones[0].code(&app) })).await);
+    assert_eq!(
+        complete(&app, &asked, json!({ "totp": phones[1].code(&app) }))
+            .await
+            .status_code,
+        200
+    );
+}
+
+#[tokio::test]
+async fn nobody_removes_or_confirms_the_factor_of_another_account() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.register(OTHER_EMAIL).await;
+    let ada = app.sign_in_to(OTHER_EMAIL, None).await;
+    mark_verified(&app, &ada).await;
+    let remove = event_about(
+        "DELETE /v1/factors/{factor_id}",
+        Some(&ada.token),
+        &phone.id,
+        None,
+    );
+    let refused = app.bundle.send(remove).await;
+    assert_eq!(problem_of(&refused), (404, "factor-not-found".to_owned()));
+    required(&sign_in(&app, None).await);
+}
+
+#[tokio::test]
+async fn a_settled_factor_is_the_only_proof_and_a_young_one_is_none() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let verify = |body: Value| {
+        let event = event(
+            "POST",
+            "/v1/verifications",
+            Some(&laptop.token),
+            Some(&body),
+        );
+        app.bundle.send(event)
+    };
+    // The session was young at the sign-in, so it is not recognized yet.
+    app.advance(STEP);
+    let young = verify(json!({ "totp": phone.code(&app) })).await;
+    assert_eq!(
+        problem_of(&young),
+        (401, "verification-required".to_owned())
+    );
+    app.advance(SETTLED_AFTER);
+    let by_password = verify(json!({ "password": PASSWORD })).await;
+    assert_eq!(
+        json_of(&by_password)["methods"],
+        json!([["totp"], ["recovery_code"]])
+    );
+    let wrong = verify(json!({ "totp": "000000" })).await;
+    invalid(&wrong);
+    let right = verify(json!({ "totp": phone.code(&app) })).await;
+    assert_eq!(right.status_code, 200, "{}", json_of(&right));
+    // The same code again, with the new token.
+    let token = json_of(&right)["token"].as_str().unwrap().to_owned();
+    let body = json!({ "totp": phone.code(&app) });
+    let again = post(&app, "/v1/verifications", &token, Some(&body)).await;
+    assert_ne!(again.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_recovery_needs_a_settled_factor_and_ends_a_young_one() {
+    for (settled, wait) in [(false, STEP), (true, SETTLED_AFTER)] {
+        let (app, laptop) = app_with_device().await;
+        let phone = add(&app, &laptop).await;
+        app.advance(wait);
+        let asked = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+        let other = curfew_tests::account::OTHER_PASSWORD;
+        let recovered = app.bundle.recover(&asked, other).await;
+        if settled {
+            assert_eq!(problem_of(&recovered), (403, "factor-required".to_owned()));
+            let mut body = json!({
+                "challenge": *asked.secret.to_text(), "code": *asked.code.to_text(),
+                "password": other, "totp": "000000",
+            });
+            let path = "/v1/password-resets/confirmations";
+            let send = |body: &Value| app.bundle.send(event("POST", path, None, Some(body)));
+            invalid(&send(&body).await);
+            body["totp"] = phone.code(&app).into();
+            let reply = send(&body).await;
+            assert_eq!(reply.status_code, 200, "{}", json_of(&reply));
+        } else {
+            assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+        }
+        let asked = app.bundle.log_in(EMAIL, other, None).await;
+        assert_eq!(asked.status_code == 403, settled, "{}", json_of(&asked));
+    }
+}
+
+#[tokio::test]
+async fn a_sealed_secret_that_was_changed_or_moved_does_not_open() {
+    let (app, laptop) = app_with_device().await;
+    let first = add(&app, &laptop).await;
+    let second = add(&app, &laptop).await;
+    app.advance(STEP);
+    let row = |id: &str| {
+        let key = json!({ "account_id": { "S": laptop.account }, "factor_id": { "S": id } });
+        app.aws.engine.row(FACTORS, &key).unwrap()
+    };
+    // Who can write to the table puts the secret of their own app into another's row, and
+    // changes a byte of their own.
+    let mut moved = row(&first.id);
+    moved["sealed_secret"] = row(&second.id)["sealed_secret"].clone();
+    app.aws.engine.put(FACTORS, &moved);
+    let remove = event_about(
+        "DELETE /v1/factors/{factor_id}",
+        Some(&laptop.token),
+        &second.id,
+        None,
+    );
+    assert_eq!(app.bundle.send(remove).await.status_code, 200);
+    let asked = sign_in(&app, None).await;
+    invalid(&complete(&app, &asked, json!({ "totp": second.code(&app) })).await);
+    // Another app goes on working.
+    let third = add(&app, &laptop).await;
+    app.advance(STEP);
+    let done = complete(&app, &asked, json!({ "totp": third.code(&app) })).await;
+    assert_eq!(done.status_code, 200, "{}", json_of(&done));
+}
+
+#[tokio::test]
+async fn signing_in_with_a_second_step_can_sign_out_every_other_device() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let body = json!({ "email": EMAIL, "password": PASSWORD, "sign_out": "others" });
+    let asked = app
+        .bundle
+        .send(event("POST", "/v1/login", None, Some(&body)))
+        .await;
+    required(&asked);
+    let proof = json!({ "totp": phone.code(&app), "sign_out": "others" });
+    let done = complete(&app, &asked, proof).await;
+    let tv = TestDevice::of(&done);
+    assert_eq!(app.bundle.who_am_i(&tv.token).await.status_code, 200);
+    assert_eq!(app.bundle.who_am_i(&laptop.token).await.status_code, 401);
+}
+
+#[tokio::test]
+async fn a_pass_does_not_replace_a_factor() {
+    let (app, laptop) = app_with_device().await;
+    let _phone = add(&app, &laptop).await;
+    let asked = super::challenges::ask(&app, domain::Purpose::Pass, EMAIL).await;
+    required(&super::challenges::log_in_by_pass(&app, &asked, EMAIL, PASSWORD).await);
+}
+
+#[tokio::test]
+async fn nothing_of_a_factor_is_stored_or_logged_in_clear() {
+    let (app, laptop) = app_with_device().await;
+    let begun = begin(&app, &laptop).await;
+    let asked = {
+        let phone = Phone::of(&begun);
+        confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+        sign_in(&app, None).await
+    };
+    let stored = app.aws.contents(&[FACTORS, CHALLENGES]).concat();
+    for secret in [&begun["secret"], &json_of(&asked)["challenge"]] {
+        assert!(!stored.contains(secret.as_str().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_without_factors_says_so() {
+    let app = TestApp::new().await;
+    let device = app.sign_in(None).await;
+    let body = json!({ "name": "Lea's phone" });
+    let refused = post(&app, "/v1/factors", &device.token, Some(&body)).await;
+    assert_eq!(
+        problem_of(&refused),
+        (409, "factors-unavailable".to_owned())
+    );
+    let list = app
+        .bundle
+        .send(event("GET", "/v1/factors", Some(&device.token), None))
+        .await;
+    assert_eq!(json_of(&list), json!({ "factors": [], "available": false }));
+}
