@@ -28,19 +28,22 @@ ROOT_KEY = os.environ["CURFEW_CONTRACT_ROOT_KEY"]
 MAILS = os.environ["CURFEW_CONTRACT_MAILS"]
 # An account whose address nobody has confirmed.
 UNCONFIRMED = json.loads(os.environ["CURFEW_CONTRACT_UNCONFIRMED"])
-ACCOUNTS = json.loads(os.environ["CURFEW_CONTRACT_ACCOUNTS"])
+# schemathesis loads this file more than once, and calls the hooks of each copy. They share
+# the accounts, of which each is for one use.
+shared = vars(schemathesis)
+ACCOUNTS = shared.setdefault("curfew_accounts", json.loads(os.environ["CURFEW_CONTRACT_ACCOUNTS"]))
 # Nobody has confirmed their addresses, so a sign-in counts as a verification.
-UNPROVEN = json.loads(os.environ["CURFEW_CONTRACT_UNPROVEN"])
+UNPROVEN = shared.setdefault("curfew_unproven", json.loads(os.environ["CURFEW_CONTRACT_UNPROVEN"]))
 PATIENCE_SECONDS = 30
 # The routes that ask for what these take.
 ASKS = {"confirmAccount": "/v1/accounts", "confirmPasswordReset": "/v1/password-resets"}
 # Those that take the secret in a mail about a sign-in.
 NOTICES = ("readNotice", "answerNotice")
 # A mail takes a second or two: one valid case of each operation gets a real code.
-codes: set[str] = set()
-# schemathesis loads this file more than once, and calls the hooks of each copy. They share
-# which cases were filled in.
-filled: set[str] = vars(schemathesis).setdefault("curfew_filled", set())
+codes: set[str] = shared.setdefault("curfew_codes", set())
+# They also share which cases were filled in.
+filled: set[str] = shared.setdefault("curfew_filled", set())
+lock = shared.setdefault("curfew_lock", threading.RLock())
 
 
 class Household:
@@ -138,8 +141,7 @@ class Owner:
         return {"challenge": asked["challenge"], "device_key": asked["device_key"], "recovery_code": code}
 
 
-lock = threading.Lock()
-owners: dict[str, Owner] = {}
+owners: dict[str, Owner] = shared.setdefault("curfew_owners", {})
 HOUSEHOLD = Household(ACCOUNTS)
 VERIFIED = Household(UNPROVEN)
 households: dict[str, Household] = {}
@@ -154,11 +156,12 @@ def operation_of(case: schemathesis.Case) -> str:
 
 def owner_of(operation: str) -> Owner:
     """The account of an operation on factors. A second sign-in to it would need the factor."""
-    if operation not in owners:
-        owners[operation] = Owner()
-        if operation == "removeFactor":
-            owners[operation].confirm()
-    return owners[operation]
+    with lock:
+        if operation not in owners:
+            owners[operation] = Owner()
+            if operation == "removeFactor":
+                owners[operation].confirm()
+        return owners[operation]
 
 
 def is_valid(case: schemathesis.Case) -> bool:
@@ -232,6 +235,7 @@ def fill(operation: str, body: dict) -> None:
             body["secret"] = notice_secret()
         return
     body.pop("link", None)
+    body.pop("recovery_code", None)
     if operation == "confirmAddress":
         if is_first:
             body.update(code_from("/v1/accounts", UNCONFIRMED["email"]))
@@ -244,6 +248,20 @@ def fill(operation: str, body: dict) -> None:
         body.update(code_from(ASKS[operation], email), password=f"quiet otter {secrets.token_hex(8)}")
     else:
         body.update(challenge=challenge_from(ASKS[operation], new_email()), code="K7QM-2R9X")
+
+
+def complete(operation: str, body: dict) -> None:
+    """Puts what completes a sign-in into one case, and well-formed texts into the others."""
+    if operation not in codes:
+        codes.add(operation)
+        body.clear()
+        body.update(Owner().second_step())
+        return
+    body.update(challenge=challenge_from("/v1/passes", new_email()), totp="000000")
+    if body.get("device_key"):
+        body["device_key"] = HOUSEHOLD.sign_in()["device_key"]
+    body.pop("recovery_code", None)
+    body.pop("transport", None)
 
 
 @schemathesis.hook
@@ -300,14 +318,9 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
         if operation == "confirmFactor":
             body["totp"] = totp(factor["secret"])
     elif operation == "completeSignIn":
-        if operation not in codes:
-            codes.add(operation)
-            body.clear()
-            body.update(Owner().second_step())
-        else:
-            body.update(challenge=challenge_from("/v1/passes", new_email()), totp="000000")
-            body.pop("recovery_code", None)
-            body.pop("transport", None)
+        if case.id not in filled:
+            filled.add(case.id)
+            complete(operation, body)
     elif operation == "verify":
         body.clear()
         body["password"] = VERIFIED.credentials["password"]

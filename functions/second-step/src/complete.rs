@@ -78,14 +78,15 @@ impl Step {
             sign_out: body.sign_out,
         };
         let wanted = Wanted::parse(request, fields)?;
-        let secret = ChallengeSecret::parse(&body.challenge)
-            .map_err(|error| Problem::invalid("challenge", error.to_string()))?;
         let totp = body.totp.as_ref().map(|text| text.as_str());
         let recovery_code = body.recovery_code.as_ref().map(|text| text.as_str());
         let shown = Shown::parse(totp, recovery_code)?;
+        let shown = shown.ok_or_else(|| Problem::invalid("totp", "is missing"))?;
+        let secret = ChallengeSecret::parse(&body.challenge)
+            .map_err(|error| Problem::invalid("challenge", error.to_string()))?;
         Ok(Self {
             secret,
-            shown: shown.ok_or_else(|| Problem::invalid("totp", "is missing"))?,
+            shown,
             remember: body.remember,
             wanted,
         })
