@@ -110,6 +110,8 @@ pub async fn register(
         created_at: now,
         confirmed_at,
         recovered_at: None,
+        hold: None,
+        address_change: None,
     };
     // Boxed: the SDK's future is large, and most tests begin with this one.
     let registered = Box::pin(store.register(&account, &address)).await?;

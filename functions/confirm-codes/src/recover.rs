@@ -2,6 +2,7 @@
 
 use domain::account::Account;
 use domain::challenge::{Challenge, Link};
+use domain::ownership::Hold;
 use domain::password::StoredHash;
 use domain::{CounterKey, Purpose, SignOut, Timestamp};
 use http_api::{
@@ -71,10 +72,11 @@ pub(crate) async fn recover_account(
             Some(ref hashed) => hashed,
             None => hashed.insert(hash(deps, &body.password, &challenge)?),
         };
+        let hold = Hold::after_recovery(account.hold, now);
         let sign_out = SignOut::of_recovered(&account, now, runtime::random());
         let written = deps
             .store
-            .recover(&sign_out, &challenge, new, &deps.limits)
+            .recover(&sign_out, &challenge, (new, &hold), &deps.limits)
             .await?;
         if written == WriteOutcome::Done {
             request.note_outcome("recovered");

@@ -137,6 +137,8 @@ async fn register_at_once(
         created_at: now,
         confirmed_at: None,
         recovered_at: None,
+        hold: None,
+        address_change: None,
     };
     match deps.store.register(&account, email).await? {
         RegisterOutcome::Registered => {

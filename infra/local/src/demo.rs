@@ -42,6 +42,8 @@ pub async fn register(store: &Store, email: &str, password: &str) -> Result<Acco
         created_at: now,
         confirmed_at: Some(now),
         recovered_at: None,
+        hold: None,
+        address_change: None,
     };
     let registered = store.register(&account, &address).await?;
     ensure!(

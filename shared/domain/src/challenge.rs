@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::account::Epoch;
 use crate::email::EmailAddress;
 use crate::ids::SessionId;
 use crate::token::{Malformed, SECRET_BYTES, decode, encode, stored};
@@ -54,6 +55,8 @@ pub enum Purpose {
     Pass,
     /// Proving again that the holder of a session is the owner.
     Verification,
+    /// Changing the address of an account to this one.
+    AddressChange,
 }
 
 impl Purpose {
@@ -65,6 +68,7 @@ impl Purpose {
             Self::Recovery => "recovery",
             Self::Pass => "pass",
             Self::Verification => "verification",
+            Self::AddressChange => "address_change",
         }
     }
 
@@ -76,6 +80,7 @@ impl Purpose {
             "recovery" => Self::Recovery,
             "pass" => Self::Pass,
             "verification" => Self::Verification,
+            "address_change" => Self::AddressChange,
             _ => return None,
         })
     }
@@ -280,8 +285,12 @@ pub struct Challenge {
     pub link: Option<LinkHash>,
     /// The time when it was asked for.
     pub asked_at: Timestamp,
-    /// The session that asked for a verification, which alone may answer it.
+    /// The session that asked, which alone may answer it: for a verification and for a change
+    /// of the address.
     pub session: Option<SessionId>,
+    /// The account's epoch when it was asked for, in which alone it may be answered: for a
+    /// change of the address.
+    pub epoch: Option<Epoch>,
 }
 
 /// A new challenge, with the secrets that are not stored.
@@ -330,6 +339,7 @@ impl NewChallenge {
                 link: link.as_ref().map(Link::hash),
                 asked_at: now,
                 session: None,
+                epoch: None,
             },
             secret,
             code,
@@ -341,6 +351,13 @@ impl NewChallenge {
     #[must_use]
     pub fn bound_to(mut self, session: SessionId) -> Self {
         self.challenge.session = Some(session);
+        self
+    }
+
+    /// Binds it to an epoch of the account: what ends other sessions ends it, too.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: Epoch) -> Self {
+        self.challenge.epoch = Some(epoch);
         self
     }
 }

@@ -34,6 +34,8 @@ pub(crate) fn authenticated() -> Authenticated {
             created_at: now,
             confirmed_at: None,
             recovered_at: None,
+            hold: None,
+            address_change: None,
         },
         device: Device {
             account: token.account(),

@@ -45,10 +45,11 @@ pub use problem::{Problem, ProblemDocument};
 pub use proofs::{Proving, require_verified};
 pub use request::Request;
 pub use responses::{
-    AddressTaken, AddressUnconfirmed, BodyProblems, CodeProblems, CredentialsInvalid,
-    CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems, IamProblems, MailUnavailable,
-    NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited, RequestProblems,
-    SignOutNotFound, TokenProblems, TooManyAttempts, VerifiedTokenProblems, WrongProofs,
+    AddressChangeUnavailable, AddressTaken, AddressUnconfirmed, BodyProblems, ChangeHeld,
+    CodeProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
+    IamProblems, MailUnavailable, NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited,
+    RequestProblems, SignOutNotFound, TokenProblems, TooManyAttempts, VerifiedTokenProblems,
+    WrongProofs,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

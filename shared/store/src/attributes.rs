@@ -22,6 +22,13 @@ pub(crate) const DISABLED_AT: &str = "disabled_at";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const CONFIRMED_AT: &str = "confirmed_at";
 pub(crate) const RECOVERED_AT: &str = "recovered_at";
+pub(crate) const HELD_SINCE: &str = "held_since";
+pub(crate) const HELD_BY: &str = "held_by";
+pub(crate) const PREVIOUS_EMAIL: &str = "previous_email";
+pub(crate) const ADDRESS_CHANGED_AT: &str = "address_changed_at";
+pub(crate) const ADDRESS_CHANGE: &str = "address_change";
+/// The time until which an address stays with the account that had it.
+pub(crate) const KEPT_UNTIL: &str = "kept_until";
 pub(crate) const SESSION_ID: &str = "session_id";
 pub(crate) const STATE: &str = "state";
 /// The sort key of the index of signed-in devices. Only rows whose state is

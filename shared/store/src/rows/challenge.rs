@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use domain::EmailAddress;
+use domain::account::Epoch;
 use domain::challenge::{Challenge, ChallengeId, CodeDigest, LinkHash, Purpose, TRIES};
 
 use crate::attributes::{
-    ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, EMAIL, Item, LINK_HASH, PURPOSE, Reader,
+    ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, EMAIL, EPOCH, Item, LINK_HASH, PURPOSE, Reader,
     SESSION_ID, TRIES_MADE, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
@@ -53,6 +54,9 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     if let Some(session) = challenge.session {
         set(SESSION_ID, string(session));
     }
+    if let Some(epoch) = challenge.epoch {
+        set(EPOCH, number(epoch.0));
+    }
     set(DELETE_AT, ttl(challenge.expires_at()));
     item
 }
@@ -67,5 +71,6 @@ pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {
         link: row.bytes_opt(LINK_HASH)?.map(LinkHash::from_bytes),
         asked_at: row.timestamp(ASKED_AT)?,
         session: row.id_opt(SESSION_ID)?,
+        epoch: row.number_opt(EPOCH)?.map(Epoch),
     })
 }

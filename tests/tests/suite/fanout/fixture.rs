@@ -55,6 +55,8 @@ impl FanOut {
             created_at: at(0),
             confirmed_at: None,
             recovered_at: None,
+            hold: None,
+            address_change: None,
         };
         let address = EmailAddress::parse(EMAIL).unwrap();
         Box::pin(store.register(&account, &address)).await.unwrap();

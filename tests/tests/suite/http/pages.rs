@@ -185,6 +185,8 @@ fn sign_outs() -> Vec<Route> {
         "createSocketTicket",
         "renameDevice",
         "confirmAddress",
+        "confirmAddressChange",
+        "requestAddressChange",
         "requestVerificationCode",
         "verify",
     ];
