@@ -67,6 +67,9 @@ class Household:
         return token, answer.json()["sign_out"]["id"]
 
 
+CODE = r"\b[0-9A-Z]{4}-[0-9A-Z]{4}\b"
+
+
 def new_email() -> str:
     return f"{secrets.token_hex(8)}@household.example"
 
@@ -97,7 +100,7 @@ def in_mail(email: str, pattern: str) -> str:
 def code_from(path: str, email: str) -> dict:
     """Asks for a code for an address, and returns the challenge and the code in its mail."""
     challenge = challenge_from(path, email)
-    return {"challenge": challenge, "code": in_mail(email, r"\b[0-9A-Z]{4}-[0-9A-Z]{4}\b")}
+    return {"challenge": challenge, "code": in_mail(email, CODE)}
 
 
 def notice_secret() -> str:
@@ -192,15 +195,16 @@ class Token:
             return token
         if operation_of(case) in ("confirmFactor", "removeFactor"):
             return owner_of(operation_of(case)).token
-        if operation_of(case) in ("signOutDevice", "verify", "beginFactor", "makeRecoveryCodes"):
+        of_verified = ("signOutDevice", "verify", "requestAddressChange", "beginFactor", "makeRecoveryCodes")
+        if operation_of(case) in of_verified:
             return VERIFIED.sign_in()["token"]
         if operation_of(case) == "confirmAddress":
             answer = post("/v1/login", UNCONFIRMED)
             assert answer.status_code == 200, answer.text
             return answer.json()["token"]
-        # A changed password would lock the others out, and a global sign-out end
+        # A changed password or address would lock the others out, and a global sign-out end
         # the sessions of the cases that run beside it.
-        own = operation_of(case) in ("changePassword", "signOutAll")
+        own = operation_of(case) in ("changePassword", "confirmAddressChange", "signOutAll")
         household = Household(UNPROVEN) if own else HOUSEHOLD
         token = household.sign_in()["token"]
         households[token] = household
@@ -226,16 +230,27 @@ class Signature:
         case.headers["Authorization"] = signature
 
 
-def fill(operation: str, body: dict) -> None:
+def fill(operation: str, body: dict, token: str) -> None:
     """Puts what came by mail into one case of an operation, and well-formed texts into the others."""
     is_first = operation not in codes
     codes.add(operation)
     if operation in NOTICES:
         if is_first:
             body["secret"] = notice_secret()
+        if body.get("action") == "undo":
+            # That is for another notice.
+            body["action"] = "end"
         return
     body.pop("link", None)
     body.pop("recovery_code", None)
+    if operation == "confirmAddressChange":
+        # The code works for the session that asked.
+        email, headers = new_email(), {"Authorization": f"Bearer {token}"}
+        answer = post("/v1/address-changes", {"email": email}, headers)
+        assert answer.status_code == 202, answer.text
+        code = in_mail(email, CODE) if is_first else "K7QM-2R9X"
+        body.update(challenge=answer.json()["challenge"], code=code)
+        return
     if operation == "confirmAddress":
         if is_first:
             body.update(code_from("/v1/accounts", UNCONFIRMED["email"]))
@@ -293,15 +308,17 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
     elif operation == "loginByBackend":
         body["person"] = {"ip": "203.0.113.7"}
         body["sign_in"] = HOUSEHOLD.credentials
-    elif operation in ASKS or operation in NOTICES or operation == "confirmAddress":
+    elif operation in ASKS or operation in NOTICES or operation in ("confirmAddress", "confirmAddressChange"):
         # A second copy would ask for another mail to the same address.
         if case.id not in filled:
             filled.add(case.id)
-            fill(operation, body)
+            fill(operation, body, token)
     elif operation in ("requestPass", "requestPasswordReset"):
         body["email"] = new_email()
         if body.get("device_key"):
             body["device_key"] = HOUSEHOLD.sign_in()["device_key"]
+    elif operation == "requestAddressChange":
+        body["email"] = new_email()
     elif operation == "register":
         body.pop("password", None)
         body["email"] = new_email()

@@ -112,6 +112,8 @@ pub async fn register(
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        hold: None,
+        address_change: None,
     };
     // Boxed: the SDK's future is large, and most tests begin with this one.
     let registered = Box::pin(store.register(&account, &address)).await?;

@@ -165,6 +165,7 @@ impl Bundle {
                 }
                 "POST /v1/accounts/confirmations"
                 | "POST /v1/password-resets/confirmations"
+                | "POST /v1/address-changes/confirmations"
                 | "POST /v1/address-confirmations" => {
                     confirm_codes::handle(&self.confirm_codes, event).await
                 }
@@ -183,9 +184,9 @@ impl Bundle {
                 }
                 "POST /v1/sign-out-all" => sign_out_all::handle(&self.sign_out_all, event).await,
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
-                "POST /v1/verification-codes" | "POST /v1/verifications" => {
-                    verify::handle(&self.verify, event).await
-                }
+                "POST /v1/address-changes"
+                | "POST /v1/verification-codes"
+                | "POST /v1/verifications" => verify::handle(&self.verify, event).await,
                 "POST /v1/second-steps" | "POST /v1/recovery-codes" => {
                     second_step::handle(&self.second_step, event).await
                 }
@@ -313,6 +314,23 @@ impl Bundle {
     pub async fn verify(&self, token: &str, password: &str) -> Reply {
         let body = json!({ "password": password });
         self.send(event("POST", "/v1/verifications", Some(token), Some(&body)))
+            .await
+    }
+
+    /// Changes the address to that of a challenge.
+    pub async fn change_address(&self, token: &str, asked: &NewChallenge) -> Reply {
+        let body = json!({
+            "challenge": *asked.secret.to_text(), "code": *asked.code.to_text(),
+        });
+        let path = "/v1/address-changes/confirmations";
+        self.send(event("POST", path, Some(token), Some(&body)))
+            .await
+    }
+
+    /// Undoes a change of the address, by the link and the reference in a mail.
+    pub async fn undo_address(&self, secret: &str, reference: &str) -> Reply {
+        let body = json!({ "secret": secret, "action": "undo", "reference": reference });
+        self.send(event("POST", "/v1/notices/actions", None, Some(&body)))
             .await
     }
 

@@ -13,7 +13,7 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, accept, answered, hash, parse};
+use crate::{Deps, accept, answered, hash, parse, unproven_owner};
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
@@ -60,7 +60,7 @@ pub(crate) async fn confirm_account(
     let challenge = answered(deps, Purpose::Confirmation, &presented, now).await?;
     let password_hash = hash(deps, &body.password, &challenge)?;
     for _ in 0..WRITE_ATTEMPTS {
-        let claimed = unconfirmed_owner(deps, &challenge).await?;
+        let claimed = unproven_owner(deps, &challenge, Problem::AddressTaken, now).await?;
         let account = new_account(&challenge, password_hash.clone(), now);
         let written = deps.store.confirm(&account, &challenge, claimed).await?;
         if written == WriteOutcome::Done {
@@ -85,21 +85,7 @@ fn new_account(challenge: &Challenge, password_hash: StoredHash, now: Timestamp)
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        hold: None,
+        address_change: None,
     }
-}
-
-/// Returns the account that has the address without a proof, if one has.
-async fn unconfirmed_owner(
-    deps: &Deps,
-    challenge: &Challenge,
-) -> Result<Option<AccountId>, Problem> {
-    let Some(owner) = deps.store.account_by_email(&challenge.email).await? else {
-        return Ok(None);
-    };
-    let account = deps.store.rows(owner, &[]).await?.account;
-    let is_confirmed = account.is_some_and(|account| account.confirmed_at.is_some());
-    if is_confirmed {
-        return Err(Problem::AddressTaken);
-    }
-    Ok(Some(owner))
 }

@@ -1,6 +1,7 @@
 //! `POST /v1/accounts/confirmations` and `POST /v1/password-resets/confirmations`: a
 //! password for an address whose mail the caller has read. `POST /v1/address-confirmations`: the
-//! address of the caller's own account.
+//! address of the caller's own account. `POST /v1/address-changes/confirmations`: another address
+//! for it.
 //!
 //! Nothing is hashed before the code or the link is found right.
 
@@ -10,6 +11,7 @@
 )]
 
 mod address;
+mod change;
 mod confirm;
 mod recover;
 
@@ -18,14 +20,15 @@ use std::sync::Mutex;
 
 use domain::challenge::Challenge;
 use domain::password::{Hasher, Password, PasswordRules, StoredHash};
-use domain::{ChallengeSecret, Code, Limits, Purpose, Timestamp};
+use domain::{AccountId, ChallengeSecret, Code, Limits, Purpose, Timestamp};
 use factors::Checker;
 use http_api::{Event, OriginPolicy, Problem, Reply, serve};
 use runtime::Clock;
-use store::Store;
+use store::{AddressOwner, Store};
 use utoipa::OpenApi;
 
 pub use address::AddressConfirmation;
+pub use change::{AddressChangeConfirmation, AddressChanged};
 pub use confirm::NewAccountConfirmation;
 pub use recover::PasswordResetConfirmation;
 
@@ -47,7 +50,8 @@ pub struct Deps {
 #[openapi(paths(
     confirm::confirm_account,
     recover::recover_account,
-    address::confirm_address
+    address::confirm_address,
+    change::change_address
 ))]
 pub struct Document;
 
@@ -61,6 +65,9 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
             }
             "POST /v1/password-resets/confirmations" => {
                 recover::recover_account(deps, &request, now).await
+            }
+            "POST /v1/address-changes/confirmations" => {
+                Box::pin(change::change_address(deps, &request, now)).await
             }
             "POST /v1/address-confirmations" => address::confirm_address(deps, &request, now).await,
             _ => Err(Problem::NotFound),
@@ -91,6 +98,31 @@ async fn answered(
     let found = deps.store.try_challenge(&secret.id(), purpose).await?;
     let answered = found.filter(|it| it.is_answered_by_code(secret, code, now));
     answered.ok_or(Problem::CodeInvalid)
+}
+
+/// Returns the account that has the address of a challenge without a proof, if one has.
+///
+/// # Errors
+/// `taken`, if an account has proven the address, or had it and can still get it back; and
+/// `unavailable`.
+async fn unproven_owner(
+    deps: &Deps,
+    challenge: &Challenge,
+    taken: Problem,
+    now: Timestamp,
+) -> Result<Option<AccountId>, Problem> {
+    let owner = match deps.store.address_owner(&challenge.email, now).await? {
+        AddressOwner::Nobody => return Ok(None),
+        AddressOwner::Former => return Err(taken),
+        AddressOwner::Account(owner) => owner,
+    };
+    let account = deps.store.rows(owner, &[]).await?.account;
+    let is_confirmed = account.is_some_and(|account| account.confirmed_at.is_some());
+    if is_confirmed {
+        Err(taken)
+    } else {
+        Ok(Some(owner))
+    }
 }
 
 /// Returns the hash of a password that keeps the rules, for the address of a challenge

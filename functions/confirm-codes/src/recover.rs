@@ -3,6 +3,7 @@
 use domain::account::Account;
 use domain::challenge::{Challenge, Link};
 use domain::factors::FactorUse;
+use domain::ownership::Hold;
 use domain::password::StoredHash;
 use domain::{CounterKey, Purpose, SignOut, Timestamp};
 use factors::{Accepted, Checker, Shown};
@@ -92,10 +93,11 @@ pub(crate) async fn recover_account(
             Some(ref hashed) => hashed,
             None => hashed.insert(hash(deps, &body.password, &challenge)?),
         };
+        let hold = Hold::after_recovery(account.hold, now);
         let sign_out = SignOut::of_recovered(&account, now, runtime::random());
         let written = deps
             .store
-            .recover(&sign_out, (&challenge, used.as_ref()), new, &deps.limits)
+            .recover(&sign_out, (&challenge, used.as_ref()), (new, &hold), &deps.limits)
             .await?;
         if written == WriteOutcome::Done {
             request.note_outcome("recovered");

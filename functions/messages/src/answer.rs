@@ -1,18 +1,18 @@
-//! The link in a mail: shows the sign-in that the notice is about, and answers it. Showing
-//! changes nothing, so that a program that opens every link of a mail does no harm.
+//! The link in a mail: shows the sign-in or the changed address that the notice is about, and
+//! answers it. Showing changes nothing, so that a program that opens every link of a mail does no
+//! harm.
 
-use domain::recognition::recognized_until;
-use domain::session::{SessionStatus, session_status};
-use domain::{Device, EndInfo, Notice, NoticeEvent, NoticeId, NoticeToken, SignOut, Timestamp};
+use domain::{EndInfo, Notice, NoticeEvent, NoticeToken, Rfc3339, Timestamp};
 use http_api::{
     Answer, BodyProblems, NoticeNotFound, Problem, Request, RequestProblems, SignOutAnswer,
     SignOutView, Status, WRITE_ATTEMPTS,
 };
 use serde::{Deserialize, Serialize};
-use store::{StoreError, WriteOutcome};
+use store::StoreError;
 use utoipa::ToSchema;
 
-use crate::{Deps, MessageView};
+use crate::undo::UndoEffect;
+use crate::{Deps, MessageView, sign_in, undo};
 
 /// The body of the request.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -27,8 +27,10 @@ pub struct ReadNotice {
 pub struct NoticeRead {
     /// The notice.
     pub message: MessageView,
-    /// Whether the device is still signed in.
-    pub status: Status,
+    /// Whether the device is still signed in; `null` for a changed address.
+    pub status: Option<Status>,
+    /// What the answer `undo` does; `null` for a sign-in.
+    pub undo: Option<UndoEffect>,
 }
 
 /// The owner's answer.
@@ -39,6 +41,8 @@ pub enum Action {
     End,
     /// It was the owner: the device is recognized from now on.
     Mine,
+    /// It was not the owner who changed the address: see `undo` of the notice.
+    Undo,
 }
 
 /// The body of the request.
@@ -47,31 +51,42 @@ pub enum Action {
 pub struct AnswerNotice {
     /// The secret of the link, which is its last part.
     pub secret: String,
-    /// The answer.
+    /// The answer: `end` or `mine` to a sign-in, `undo` to a changed address.
     pub action: Action,
+    /// For `undo`: the six characters in the mail, in either case. A program that opens every
+    /// link does not know them.
+    #[serde(default)]
+    #[schema(example = "7K3Q9D")]
+    pub reference: Option<String>,
 }
 
 /// The effect of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NoticeAnswered {
     /// `end`: the sign-out that ended the device's session, or had ended it before. `null` if
-    /// it had ended in another way, and for `mine`.
+    /// it had ended in another way, and for `mine`. `undo`: the sign-out of every device, or
+    /// `null` if it only holds changes.
     pub sign_out: Option<SignOutView>,
+    /// `undo`: the time until which changes are held, if it only does that.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub held_until: Option<Rfc3339>,
 }
 
 impl NoticeRead {
     fn example() -> Self {
         Self {
             message: MessageView::example(),
-            status: Status::SignedIn,
+            status: Some(Status::SignedIn),
+            undo: None,
         }
     }
 }
 
 impl NoticeAnswered {
-    fn of(ended: Option<&EndInfo>) -> Self {
+    pub(crate) fn of(ended: Option<&EndInfo>) -> Self {
         Self {
             sign_out: ended.map(SignOutView::from),
+            held_until: None,
         }
     }
 
@@ -80,15 +95,9 @@ impl NoticeAnswered {
         sign_out.requested_by = None;
         Self {
             sign_out: Some(sign_out),
+            held_until: None,
         }
     }
-}
-
-/// The device that a notice is about, as its token found them.
-struct Found {
-    notice: Notice,
-    device: Option<Device>,
-    status: SessionStatus,
 }
 
 /// Shows the notice whose mail has this link. It changes nothing.
@@ -106,25 +115,27 @@ pub(crate) async fn read(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     let body: ReadNotice = request.json()?;
-    let found = find(deps, &token(&body.secret)?, now).await?;
-    let answer = NoticeRead {
-        message: MessageView::from(&found.notice),
-        status: match found.status {
-            SessionStatus::SignedIn => Status::SignedIn,
-            _ => Status::SignedOut,
-        },
+    let notice = notice_of(deps, &token(&body.secret)?, now).await?;
+    let answer = match notice.event {
+        NoticeEvent::SignedIn { device, session } => {
+            sign_in::read(deps, &notice, (device, session), now).await?
+        }
+        NoticeEvent::AddressChanged => undo::read(deps, &notice, now).await?,
+        _ => return Err(Problem::NoticeNotFound),
     };
     Ok(Answer::json(200, &answer))
 }
 
-/// Answers a notice about a sign-in, once: `end` signs that device out, `mine` recognizes it.
-/// A session that has ended by now is left as it is.
+/// Answers a notice, once. One about a sign-in: `end` signs that device out, `mine` recognizes it.
+/// A session that has ended by now is left as it is. One about a changed address: `undo` gives the
+/// account the address before, signs out every device, and makes the password void until a
+/// recovery by that address; if a factor had proven the change, it only holds further changes.
 #[utoipa::path(
     post, path = "/v1/notices/actions", operation_id = "answerNotice", tag = "account",
     request_body(content = AnswerNotice, example = json!({ "secret": "cfn_…", "action": "end" })),
     responses(
-        (status = 200, description = "The device is signed out, or recognized. For one that was signed out \
-                before, this is that earlier sign-out.",
+        (status = 200, description = "The device is signed out, or recognized, or the change is undone. For a \
+                device that was signed out before, this is that earlier sign-out.",
             body = NoticeAnswered, example = json!(NoticeAnswered::example())),
         RequestProblems, BodyProblems, NoticeNotFound,
     ),
@@ -133,59 +144,30 @@ pub(crate) async fn act(deps: &Deps, request: &Request, now: Timestamp) -> Resul
     let body: AnswerNotice = request.json()?;
     let token = token(&body.secret)?;
     for _ in 0..WRITE_ATTEMPTS {
-        let found = find(deps, &token, now).await?;
-        let ended = match (found.status, &found.device) {
-            (SessionStatus::SignedIn, Some(device)) => {
-                match write(deps, &found.notice, device, body.action, now).await? {
-                    Written::Done(ended) => ended,
-                    Written::Stale => continue,
-                }
+        let notice = notice_of(deps, &token, now).await?;
+        let invalid = |detail| Err(Problem::invalid("action", detail));
+        let answered = match (&notice.event, body.action) {
+            (NoticeEvent::SignedIn { device, session }, Action::End | Action::Mine) => {
+                let of = (*device, *session);
+                sign_in::answer(deps, &notice, of, body.action, now).await?
             }
-            (SessionStatus::SignedOut(ended), _) => Some(ended),
-            (SessionStatus::EndedByEpoch, Some(device)) => deps.store.end_by_epoch(device).await?,
-            _ => None,
+            (NoticeEvent::AddressChanged, Action::Undo) => {
+                undo::require_reference(&notice, body.reference.as_deref())?;
+                undo::answer(deps, &notice, now).await?
+            }
+            (NoticeEvent::SignedIn { .. }, Action::Undo) => {
+                return invalid("must be `end` or `mine` for a sign-in");
+            }
+            (NoticeEvent::AddressChanged, Action::End | Action::Mine) => {
+                return invalid("must be `undo` for a changed address");
+            }
+            _ => return Err(Problem::NoticeNotFound),
         };
-        return Ok(Answer::json(200, &NoticeAnswered::of(ended.as_ref())));
+        if let Some(answered) = answered {
+            return Ok(Answer::json(200, &answered));
+        }
     }
     Err(StoreError::Contended.into())
-}
-
-/// The outcome of the write of an answer.
-enum Written {
-    /// With the sign-out, if it was one.
-    Done(Option<EndInfo>),
-    Stale,
-}
-
-async fn write(
-    deps: &Deps,
-    notice: &Notice,
-    device: &Device,
-    action: Action,
-    now: Timestamp,
-) -> Result<Written, StoreError> {
-    let (store, limits) = (&deps.store, &deps.limits);
-    let (written, ended) = match action {
-        Action::End => {
-            let sign_out = SignOut::of_notice(device, now, runtime::random());
-            let written = store
-                .end_by_notice(notice, device, &sign_out, limits)
-                .await?;
-            (written, Some(sign_out.end_info()))
-        }
-        Action::Mine => {
-            let times = (now, recognized_until(now));
-            let attempt = NoticeId::new(now, runtime::random());
-            let written = store
-                .recognize_by_notice(notice, device, times, attempt)
-                .await?;
-            (written, None)
-        }
-    };
-    Ok(match written {
-        WriteOutcome::Done => Written::Done(ended),
-        WriteOutcome::Stale => Written::Stale,
-    })
 }
 
 /// Parses the secret. A malformed one is a link that was not copied whole.
@@ -193,24 +175,7 @@ fn token(secret: &str) -> Result<NoticeToken, Problem> {
     NoticeToken::parse(secret).map_err(|_| Problem::NoticeNotFound)
 }
 
-async fn find(deps: &Deps, token: &NoticeToken, now: Timestamp) -> Result<Found, Problem> {
+async fn notice_of(deps: &Deps, token: &NoticeToken, now: Timestamp) -> Result<Notice, Problem> {
     let notice = deps.store.notice_of_token(token, now).await?;
-    let notice = notice.ok_or(Problem::NoticeNotFound)?;
-    let NoticeEvent::SignedIn { device, session } = notice.event else {
-        return Err(Problem::NoticeNotFound);
-    };
-    let mut rows = deps.store.rows(notice.account, &[device]).await?;
-    // A sign-in on a known device goes on with the session that the owner was notified of; after
-    // any other one, that session has ended.
-    let device = rows.take_device(device);
-    let device = device.filter(|device| device.notice_session == session);
-    let status = match (&rows.account, &device) {
-        (Some(account), Some(device)) => session_status(account, device, &deps.limits, now),
-        _ => SessionStatus::Expired,
-    };
-    Ok(Found {
-        notice,
-        device,
-        status,
-    })
+    notice.ok_or(Problem::NoticeNotFound)
 }

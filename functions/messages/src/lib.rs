@@ -8,6 +8,8 @@
 
 mod answer;
 mod list;
+mod sign_in;
+mod undo;
 mod views;
 
 use domain::{Limits, Timestamp};
@@ -18,9 +20,10 @@ use utoipa::OpenApi;
 
 pub use answer::{Action, AnswerNotice, NoticeAnswered, NoticeRead, ReadNotice};
 pub use list::{Messages, Query};
+pub use undo::UndoEffect;
 pub use views::{MessageDevice, MessageView};
 
-/// Reads accounts; writes devices, notices and receipts.
+/// Writes accounts, identities, devices, notices and receipts.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,

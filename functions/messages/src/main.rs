@@ -11,6 +11,7 @@ fn main() -> Result<(), Error> {
 fn deps() -> Result<Deps, Error> {
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
+        identities: runtime::required("IDENTITIES_TABLE")?,
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
         notices: runtime::required("NOTICES_TABLE")?,

@@ -10,11 +10,12 @@ use utoipa::ToSchema;
 #[schema(as = Message)]
 pub struct MessageView {
     /// The six characters that the mail shows, too. A mail without a message here is not
-    /// from this service.
+    /// from this service. `null` behind the link of an `address_changed`, whose answer has to
+    /// name it.
     #[schema(example = "7K3Q9D")]
-    pub reference: String,
+    pub reference: Option<String>,
     /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered`,
-    /// `wrong_password` or `many_failures`.
+    /// `address_changed`, `address_restored`, `wrong_password` or `many_failures`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.
@@ -27,7 +28,7 @@ pub struct MessageView {
     pub sign_out: Option<String>,
     /// The wrong passwords in a row, for `many_failures`.
     pub failures: Option<MessageFailures>,
-    /// The owner's answer from the mail: `end` or `mine`.
+    /// The owner's answer from the mail: `end`, `mine` or `undo`.
     #[schema(example = "end")]
     pub answer: Option<String>,
     /// The time of the answer.
@@ -99,15 +100,18 @@ impl From<&Notice> for MessageView {
             _ => None,
         };
         let sign_out = match &notice.event {
-            NoticeEvent::SignedIn { .. } | NoticeEvent::ManyFailures(_) => None,
+            NoticeEvent::SignedIn { .. }
+            | NoticeEvent::AddressChanged
+            | NoticeEvent::ManyFailures(_) => None,
             NoticeEvent::SignedOut(id)
             | NoticeEvent::PasswordChanged(id)
             | NoticeEvent::Recovered(id)
+            | NoticeEvent::AddressRestored(id)
             | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
         };
         let (answer, answered_at) = notice.answer.unzip();
         Self {
-            reference: notice.reference.clone(),
+            reference: Some(notice.reference.clone()),
             kind: notice.event.kind().to_owned(),
             at: notice.at.into(),
             device: notice.device.as_ref().map(MessageDevice::from),
@@ -124,7 +128,7 @@ impl MessageView {
     pub(crate) fn example() -> Self {
         let at = "2026-11-20T09:30:00Z".parse::<domain::Timestamp>();
         Self {
-            reference: "7K3Q9D".to_owned(),
+            reference: Some("7K3Q9D".to_owned()),
             kind: "signed_in".to_owned(),
             at: at.expect("it is a time").into(),
             device: Some(MessageDevice {

@@ -72,6 +72,10 @@ impl News {
                 };
                 (news, &event.circumstances, by)
             }
+            Event::AddressChanged(event) => {
+                let by = Some(event.requested_by);
+                (NoticeEvent::AddressChanged, &event.circumstances, by)
+            }
             Event::CredentialChange(_) => return Ok(None),
         };
         let at = Timestamp::from_second(circumstances.event_timestamp).map_err(|_| InvalidId)?;
@@ -96,6 +100,7 @@ fn of_sign_out(
         (Reason::SignedOut, Some(_)) => NoticeEvent::SignedOut,
         (Reason::PasswordChanged, _) => NoticeEvent::PasswordChanged,
         (Reason::Recovered, _) => NoticeEvent::Recovered,
+        (Reason::AddressRestored, _) => NoticeEvent::AddressRestored,
         (Reason::WrongPassword, _) => NoticeEvent::WrongPassword,
         (Reason::SignedOut, None) | (Reason::AccountDisabled | Reason::Replaced, _) => {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! Notifies the owner by mail of what happened to the account: a sign-in on a device that is not
-//! known, devices that another one signed out, a changed password, a recovery, a device that
-//! was signed out because it gave wrong passwords, many failed sign-ins.
+//! known, devices that another one signed out, a changed password, a recovery, a changed address
+//! and its undo, a device that was signed out because it gave wrong passwords, many failed sign-ins.
 //!
 //! A subscriber like any other. A message can come twice, late and out of order: each event
 //! has one notice, and a notice whose mail was queued is not queued again.
@@ -21,8 +21,8 @@ use domain::email::InvalidEmail;
 use domain::ids::InvalidId;
 use domain::notice::reference;
 use domain::{
-    Account, AccountId, Budget, CounterKey, Device, EmailAddress, Notice, NoticeDevice,
-    NoticeEvent, NoticeToken,
+    Account, AccountId, Budget, ChangeState, CounterKey, Device, EmailAddress, Notice,
+    NoticeDevice, NoticeEvent, NoticeToken, Timestamp,
 };
 use events::SecurityEventToken;
 use futures_util::future::join_all;
@@ -183,7 +183,10 @@ async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, 
     if is_first_device(deps, news, &account, device.as_ref()).await? {
         return Ok(Outcome::NoNews);
     }
-    let notice = notice_of(news, account.id, device.as_ref());
+    let Some(at) = time_of(news, &account) else {
+        return Ok(Outcome::NoNews);
+    };
+    let notice = notice_of(news, at, account.id, device.as_ref());
     let token = NoticeToken::new(account.id, notice.id, runtime::random());
     let now = deps.clock.now();
     let (hash, lease) = (token.hash(), (now, now + LEASE));
@@ -203,19 +206,32 @@ async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, 
             return Ok(Outcome::OverBudget);
         }
     }
-    let message = Message::Notice(Box::new(mail_of(deps, &account, &notice, &token)));
-    queue.send(&message).await.map_err(Error::NotQueued)?;
+    for mail in mails_of(deps, &account, &notice, &token) {
+        let message = Message::Notice(Box::new(mail));
+        queue.send(&message).await.map_err(Error::NotQueued)?;
+    }
     deps.store.notice_queued(&notice, now).await?;
     Ok(Outcome::Queued)
 }
 
-fn notice_of(news: &News, account: AccountId, device: Option<&Device>) -> Notice {
+/// Returns the time of an event. That of a changed address is the account's own, by which its
+/// notice is bound to the change; none if that change is not the account's last one any more.
+fn time_of(news: &News, account: &Account) -> Option<Timestamp> {
+    if news.event != NoticeEvent::AddressChanged {
+        return Some(news.at);
+    }
+    let change = account.address_change.as_ref()?;
+    let is_it = change.at.as_second() == news.at.as_second();
+    (is_it && change.undo(change.at).is_open()).then_some(change.at)
+}
+
+fn notice_of(news: &News, at: Timestamp, account: AccountId, device: Option<&Device>) -> Notice {
     let gathered_by = news.by.filter(|_| news.is_gathered);
     Notice {
         account,
-        id: news.event.notice_id(news.at, gathered_by),
+        id: news.event.notice_id(at, gathered_by),
         event: news.event.clone(),
-        at: news.at,
+        at,
         device: device.map(shown),
         reference: reference(runtime::random()),
         answer: None,
@@ -269,6 +285,30 @@ fn shown_places(places: &[String]) -> (Option<String>, usize) {
     (Some(named.join(", ")), others.len())
 }
 
+/// Returns the mails about a notice: that to the account's address, or to the one before a
+/// change; and one to the address that an undo has taken from the account.
+fn mails_of(
+    deps: &Deps,
+    account: &Account,
+    notice: &Notice,
+    token: &NoticeToken,
+) -> Vec<mail::Notice> {
+    let mut mails = vec![mail_of(deps, account, notice, token)];
+    let Some(change) = &account.address_change else {
+        return mails;
+    };
+    match (&notice.event, change.state) {
+        (NoticeEvent::AddressChanged, _) => mails[0].email.clone_from(&change.previous),
+        (NoticeEvent::AddressRestored(_), ChangeState::Undone) => mails.push(mail::Notice {
+            email: change.previous.clone(),
+            event: "address_lost".to_owned(),
+            ..mails[0].clone()
+        }),
+        _ => {}
+    }
+    mails
+}
+
 fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken) -> mail::Notice {
     let device = notice.device.clone().unwrap_or_default();
     let failures = match &notice.event {
@@ -276,13 +316,19 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
         _ => None,
     };
     let sign_out = match &notice.event {
-        NoticeEvent::SignedIn { .. } | NoticeEvent::ManyFailures(_) => None,
+        NoticeEvent::SignedIn { .. }
+        | NoticeEvent::AddressChanged
+        | NoticeEvent::ManyFailures(_) => None,
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
         | NoticeEvent::Recovered(id)
+        | NoticeEvent::AddressRestored(id)
         | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
     };
-    let has_link = matches!(notice.event, NoticeEvent::SignedIn { .. });
+    let has_link = matches!(
+        notice.event,
+        NoticeEvent::SignedIn { .. } | NoticeEvent::AddressChanged
+    );
     let (places, more_places) = failures.map_or((None, 0), |it| shown_places(&it.places));
     mail::Notice {
         account_id: notice.account.to_string(),

@@ -508,6 +508,13 @@ export class App {
       // A link has no field.
       return document.querySelector("#code") ? { code: fault } : { form: fault };
     }
+    if (error.document?.field === "reference") {
+      return { reference: this.say("problem.reference") };
+    }
+    if (error.problem === "change-held") {
+      const date = this.language.date(error.document.held_until);
+      return { form: this.say("problem.change-held", { date }) };
+    }
     if (error.document?.field === "email") {
       return { email: this.say("problem.email") };
     }

@@ -6,7 +6,7 @@ import { field, formFault, submit, submitButton } from "./views/form.js";
 
 /**
  * @typedef {object} Asked
- * @property {"sign-up" | "recovery" | "pass" | "address"} purpose
+ * @property {"sign-up" | "recovery" | "pass" | "address" | "new-address"} purpose
  * @property {string} email
  * @property {string | null} challenge what the code works with; null where no mail is sent
  * @property {boolean} [isUnconfirmed] whether a sign-in was refused because the address is unconfirmed
@@ -46,15 +46,16 @@ export function askedFor(purpose) {
  * @param {App} app
  * @param {Asked["purpose"]} purpose
  * @param {(email: string) => Promise<string | null>} ask returns the challenge, or null where no mail is sent
+ * @param {string} [label]
  */
-export function addressForm(app, purpose, ask) {
+export function addressForm(app, purpose, ask, label = app.say("sign_in.email")) {
   const send = submit(app, async ({ email }) => {
     remember({ purpose, email, challenge: await ask(email) });
     app.focus("form input:not([hidden])");
   });
   return html`<form onSubmit=${send} novalidate key="address">
     ${formFault(app)}
-    ${field({ app, name: "email", label: app.say("sign_in.email"), type: "email", autocomplete: "username" })}
+    ${field({ app, name: "email", label, type: "email", autocomplete: "username" })}
     ${submitButton(app, app.say("code.next"), app.say("code.busy"))}
   </form>`;
 }

@@ -44,6 +44,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/dialogs.js",
         "views/form.js",
         "views/messages.js",
+        "views/new-address.js",
         "views/notice.js",
         "views/password.js",
         "views/pass.js",
@@ -53,6 +54,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/shell.js",
         "views/sign-in.js",
         "views/sign-up.js",
+        "views/undo.js",
     ];
     const CLIENT: &[u8] = include_bytes!("../../../infra/clients/javascript/curfew.js");
     let mut all = [("curfew.js", CLIENT); OWN.len() + 1];

@@ -61,7 +61,9 @@ impl Task {
                 ended: Epoch(event.ended_epoch),
                 kept: Some(event.kept_session),
             },
-            Event::CredentialChange(_) | Event::SessionEstablished(_) => return Ok(Self::Nothing),
+            Event::CredentialChange(_)
+            | Event::SessionEstablished(_)
+            | Event::AddressChanged(_) => return Ok(Self::Nothing),
         };
         Ok(Self::Notify(token.sub_id.user.id, affected))
     }

@@ -139,6 +139,8 @@ async fn register_at_once(
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        hold: None,
+        address_change: None,
     };
     match deps.store.register(&account, email).await? {
         RegisterOutcome::Registered => {

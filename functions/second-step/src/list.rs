@@ -106,10 +106,9 @@ fn view(deps: &Deps, caller: &Authenticated, rows: &Factors, now: Timestamp) -> 
             settles_at: account.settles_at(factor, sends_mail).map(Into::into),
         })
     });
-    let codes = rows.codes.as_ref().filter(|codes| codes.count(account));
     FactorsView {
         factors: factors.collect(),
-        recovery_codes: codes.map(|codes| RecoveryCodesView {
+        recovery_codes: rows.codes.as_ref().map(|codes| RecoveryCodesView {
             left: codes.left.len(),
             made_at: codes.made_at.into(),
         }),

@@ -56,7 +56,6 @@ pub(crate) async fn make_recovery_codes(
         let codes = RecoveryCodes {
             left: new.iter().map(|code| code.hash_in(account.id)).collect(),
             made_at: now,
-            epoch: account.epoch,
         };
         let attempt = FactorId::new(now, runtime::random());
         let writing = deps.store.put_recovery_codes(&caller, &codes, attempt);

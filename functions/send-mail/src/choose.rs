@@ -5,6 +5,8 @@ use domain::{EmailAddress, Timestamp};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, Message, Notice};
 
+use store::AddressOwner;
+
 use crate::facts::{Facts, FailureFacts};
 use crate::{Deps, Error};
 
@@ -21,6 +23,12 @@ pub enum Mail {
     Pass { code: String, link: String },
     /// The code for a verification. It has no link: only the session that asked can use it.
     Verification { code: String },
+    /// The code that changes the address of an account to this one. It has no link, as for a
+    /// verification.
+    ChangeAddress { code: String },
+    /// Something was asked for with an address that an account had until a change, which its
+    /// mailbox can still undo.
+    AddressKept { link: String },
     /// A recovery or a sign-in was asked for, and there is no such account.
     NoAccount { link: String },
     /// A device that was not known signed in. If the link of the notice has expired, the
@@ -36,6 +44,16 @@ pub enum Mail {
     PasswordChanged { facts: Facts, link: String },
     /// The account was recovered.
     Recovered { facts: Facts, link: String },
+    /// The address was changed. For the mailbox before, which can undo it.
+    AddressChanged {
+        facts: Facts,
+        link: String,
+        is_expired: bool,
+    },
+    /// A change of the address was undone. For the address that is back.
+    AddressRestored { facts: Facts, link: String },
+    /// The same, for the address that the account no longer has.
+    AddressLost { facts: Facts, link: String },
     /// A device was signed out because it gave wrong passwords.
     WrongPassword { facts: Facts, link: String },
     /// Somebody gave many wrong passwords in a row.
@@ -68,11 +86,16 @@ impl Mail {
             Self::PasswordReset { .. } => "password-reset",
             Self::Pass { .. } => "pass",
             Self::Verification { .. } => "verification",
+            Self::ChangeAddress { .. } => "change-address",
+            Self::AddressKept { .. } => "address-kept",
             Self::NoAccount { .. } => "no-account",
             Self::SignedIn { .. } => "signed-in",
             Self::SignedOut { .. } => "signed-out",
             Self::PasswordChanged { .. } => "password-changed",
             Self::Recovered { .. } => "recovered",
+            Self::AddressChanged { .. } => "address-changed",
+            Self::AddressRestored { .. } => "address-restored",
+            Self::AddressLost { .. } => "address-lost",
             Self::WrongPassword { .. } => "wrong-password",
             Self::ManyFailures { .. } => "many-failures",
         }
@@ -87,6 +110,7 @@ impl Mail {
                 | Self::PasswordReset { .. }
                 | Self::Pass { .. }
                 | Self::Verification { .. }
+                | Self::ChangeAddress { .. }
         )
     }
 }
@@ -100,6 +124,8 @@ enum Owner {
     Unconfirmed,
     /// An account has proven it.
     Confirmed,
+    /// An account had it, and its mailbox can still undo the change.
+    Former,
 }
 
 /// Returns the mail that a message becomes, and who it goes to.
@@ -108,7 +134,8 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
         Message::ConfirmAddress(challenge)
         | Message::PasswordReset(challenge)
         | Message::Pass(challenge)
-        | Message::Verification(challenge) => of_challenge(deps, message, challenge).await,
+        | Message::Verification(challenge)
+        | Message::ChangeAddress(challenge) => of_challenge(deps, message, challenge).await,
         Message::Notice(notice) => of_notice(&deps.page_url, notice, deps.clock.now()),
     }
 }
@@ -139,6 +166,23 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
             failures: FailureFacts::of(notice).ok_or(Error::InvalidNotice)?,
             link: page.to_owned(),
         },
+        ("address_changed", _, Some(secret)) => Mail::AddressChanged {
+            facts,
+            link: if is_expired {
+                page.to_owned()
+            } else {
+                format!("{page}#/notice/{secret}")
+            },
+            is_expired,
+        },
+        ("address_restored", _, _) => Mail::AddressRestored {
+            facts,
+            link: page.to_owned(),
+        },
+        ("address_lost", _, _) => Mail::AddressLost {
+            facts,
+            link: page.to_owned(),
+        },
         ("recovered", _, _) => Mail::Recovered {
             facts,
             link: page.to_owned(),
@@ -149,7 +193,9 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         email: EmailAddress::parse(&notice.email)?,
         language: notice.language,
         is_proven: true,
-        notice: Some([notice.account_id.clone(), notice.notice_id.clone()]),
+        // Whether the mail to a lost address comes back says nothing about the account's.
+        notice: (notice.event != "address_lost")
+            .then(|| [notice.account_id.clone(), notice.notice_id.clone()]),
     };
     Ok((mail, addressee))
 }
@@ -165,7 +211,13 @@ async fn of_challenge(
     let page = &deps.page_url;
     let code = challenge.code.clone();
     let mail = match (message, owner) {
-        (Message::ConfirmAddress(_), Owner::Confirmed) => Mail::AddressTaken { link: page.clone() },
+        (_, Owner::Former) => Mail::AddressKept { link: page.clone() },
+        (Message::ConfirmAddress(_) | Message::ChangeAddress(_), Owner::Confirmed) => {
+            Mail::AddressTaken { link: page.clone() }
+        }
+        (Message::ChangeAddress(_), Owner::Nobody | Owner::Unconfirmed) => {
+            Mail::ChangeAddress { code }
+        }
         (Message::ConfirmAddress(_), Owner::Nobody | Owner::Unconfirmed) => Mail::ConfirmAddress {
             link: link(page, "confirm", challenge),
             code,
@@ -198,15 +250,18 @@ async fn of_challenge(
 
 fn is_proven(owner: Owner, challenge: &Challenge) -> bool {
     match owner {
-        Owner::Confirmed => true,
+        Owner::Confirmed | Owner::Former => true,
         Owner::Unconfirmed => challenge.is_for_password,
         Owner::Nobody => false,
     }
 }
 
 async fn owner_of(deps: &Deps, email: &EmailAddress) -> Result<Owner, Error> {
-    let Some(id) = deps.store.account_by_email(email).await? else {
-        return Ok(Owner::Nobody);
+    let owner = deps.store.address_owner(email, deps.clock.now());
+    let id = match owner.await? {
+        AddressOwner::Nobody => return Ok(Owner::Nobody),
+        AddressOwner::Former => return Ok(Owner::Former),
+        AddressOwner::Account(id) => id,
     };
     let account = deps.store.rows(id, &[]).await?.account;
     let is_confirmed = account.is_some_and(|account| account.confirmed_at.is_some());

@@ -223,7 +223,9 @@ impl Announced {
                 Revoked::Session { .. } => return Ok(None),
             },
             Event::OtherSessionsRevoked(event) => event.ended_epoch,
-            Event::CredentialChange(_) | Event::SessionEstablished(_) => return Ok(None),
+            Event::CredentialChange(_)
+            | Event::SessionEstablished(_)
+            | Event::AddressChanged(_) => return Ok(None),
         };
         Ok(Some(Self {
             account: token.sub_id.user.id,

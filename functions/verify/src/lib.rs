@@ -1,11 +1,13 @@
 //! `POST /v1/verification-codes` and `POST /v1/verifications`: the holder of a session proves
-//! again that they are the owner, and gets another token.
+//! again that they are the owner, and gets another token. `POST /v1/address-changes`: asks for a
+//! code to a new address, which needs that.
 
 #![allow(
     missing_docs,
     reason = "a field whose name and type say it needs no comment"
 )]
 
+mod address;
 mod proofs;
 
 use std::sync::Mutex;
@@ -30,6 +32,7 @@ use store::{Store, StoreError, UsedUp, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
+pub use address::AddressChangeRequest;
 pub use proofs::Verification;
 
 use proofs::Proofs;
@@ -82,16 +85,19 @@ impl Verified {
 
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(request_code, verify))]
+#[openapi(paths(request_code, verify, address::request_address_change))]
 pub struct Document;
 
-/// Answers a request of either route.
+/// Answers a request of one of the routes.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
     serve(&deps.origin_policy, event, now, |request, now| async move {
         match request.route() {
             "POST /v1/verification-codes" => request_code(deps, &request, now).await,
             "POST /v1/verifications" => Box::pin(verify(deps, &request, now)).await,
+            "POST /v1/address-changes" => {
+                address::request_address_change(deps, &request, now).await
+            }
             _ => Err(Problem::NotFound),
         }
     })

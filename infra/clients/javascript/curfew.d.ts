@@ -51,7 +51,7 @@ export interface Session {
   expires_at: string;
 }
 
-export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered" | "wrong_password";
+export type SignOutReason = "signed_out" | "password_changed" | "account_disabled" | "recovered" | "address_restored" | "wrong_password";
 
 /** The end of a session. */
 export type Ended =
@@ -92,12 +92,20 @@ export type PartState = "not_reached" | "seen" | "notified" | "wiped";
 /** A message that was mailed to the owner. A mail with another reference is forged. */
 export interface Message {
   reference: string;
-  kind: "signed_in" | "signed_out" | "password_changed" | "recovered" | "wrong_password" | "many_failures";
+  kind:
+    | "signed_in"
+    | "signed_out"
+    | "password_changed"
+    | "recovered"
+    | "address_changed"
+    | "address_restored"
+    | "wrong_password"
+    | "many_failures";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
   sign_out: string | null;
   failures: { count: number; since: string; places: string[] } | null;
-  answer: "end" | "mine" | null;
+  answer: "end" | "mine" | "undo" | null;
   answered_at: string | null;
   returned_at: string | null;
 }
@@ -254,6 +262,11 @@ export class Curfew {
   /** Confirms the address of this account, by the challenge of `signUp` with it and the code in
    * the mail. */
   confirmAddress(proof: { challenge: string; code: string }): Promise<void>;
+  /** Asks for a mail to a new address of this account, which needs a verification. Returns the
+   * challenge of its code. */
+  requestAddressChange(account: { email: string }): Promise<string>;
+  /** Changes the address of this account by the code in the mail. */
+  changeAddress(proof: { challenge: string; code: string }): Promise<void>;
   /** Asks for a mail with which an account is recovered. Returns the challenge of its code. */
   requestPasswordReset(account: { email: string }): Promise<string>;
   /** Recovers an account by a code or a link. Every device is signed out. */

@@ -228,6 +228,27 @@ export class Curfew {
     await this.#change(session, { account: session.account });
   }
 
+  /** Asks for a mail to a new address of this account, which needs a verification. Returns the
+   * challenge of its code, whether or not the address has an account. */
+  async requestAddressChange({ email }) {
+    const session = this.#signedIn();
+    return (await this.#askVerified("POST", "/v1/address-changes", { session, body: { email } })).challenge;
+  }
+
+  /** Changes the address of this account, by a challenge of `requestAddressChange` and the code
+   * in the mail. This device keeps its key. */
+  async changeAddress({ challenge, code }) {
+    const session = this.#signedIn();
+    const path = "/v1/address-changes/confirmations";
+    const { email } = await this.#ask("POST", path, { session, body: { challenge, code } });
+    const [before, after] = [session.account.email, email].map(accountOf);
+    const keys = (await this.#deviceKeys()).filter(([name]) => name !== after);
+    await this.#write("device", keys.map(([name, key]) => [name === before ? after : name, key]));
+    session.account.email = email;
+    session.account.confirm_address = false;
+    await this.#change(session, { account: session.account });
+  }
+
   /** Changes members of a stored session, unless it has ended or was replaced. */
   async #change(session, members) {
     await this.#exclusively(async () => {

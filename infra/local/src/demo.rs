@@ -44,6 +44,8 @@ pub async fn register(store: &Store, email: &str, password: &str) -> Result<Acco
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        hold: None,
+        address_change: None,
     };
     let registered = store.register(&account, &address).await?;
     ensure!(

@@ -83,11 +83,7 @@ impl Codes {
         now: Timestamp,
         random: ChallengeRandom,
     ) -> Result<Answer, Problem> {
-        if !email.is_ascii() {
-            let detail =
-                "must have only ASCII letters before the `@`: no mail can be sent to others";
-            return Err(Problem::invalid("email", detail));
-        }
+        require_ascii(&email)?;
         let counted = self.counters(request, purpose, &email, recognized);
         charge(store, request, counted, now).await?;
         let new = NewChallenge::new(purpose, email, now, random);
@@ -152,6 +148,42 @@ impl Codes {
         Ok(Answer::json(202, &CodeRequested { challenge }))
     }
 
+    /// Mails a code for a change of the address to the new one, and answers 202, the same for a
+    /// free and a taken one. Counts the mail for the session and for the new mailbox. Only this
+    /// session can answer the challenge, in the account's present epoch.
+    ///
+    /// # Errors
+    /// `request-invalid` for an address that SES can't send to; `too-many-attempts` and
+    /// `unavailable`.
+    pub async fn send_address_change(
+        &self,
+        store: &Store,
+        request: &Request,
+        (caller, email): (&Authenticated, EmailAddress),
+        now: Timestamp,
+        random: ChallengeRandom,
+    ) -> Result<Answer, Problem> {
+        require_ascii(&email)?;
+        let (session, purpose) = (caller.device.session, Purpose::AddressChange);
+        let counters = TO_A_MAILBOX.into_iter().flat_map(|(period, budget)| {
+            let key = |kind, of: &[u8]| {
+                let parts = [purpose.as_str().as_bytes(), period.as_bytes(), of];
+                (CounterKey::new(kind, &parts), budget)
+            };
+            [
+                key("mail-session", session.as_bytes()),
+                key("mail", email.mailbox().as_bytes()),
+            ]
+        });
+        charge(store, request, counters.collect(), now).await?;
+        let new = NewChallenge::new(purpose, email, now, random);
+        let new = new.bound_to(session).in_epoch(caller.account.epoch);
+        self.send(store, request, &new, false).await?;
+        request.note_outcome("code-requested");
+        let challenge = new.secret.to_text();
+        Ok(Answer::json(202, &CodeRequested { challenge }))
+    }
+
     /// Stores a challenge and queues its mail.
     async fn send(
         &self,
@@ -200,6 +232,15 @@ impl Codes {
     }
 }
 
+/// Requires an address that SES can send to.
+fn require_ascii(email: &EmailAddress) -> Result<(), Problem> {
+    if email.is_ascii() {
+        return Ok(());
+    }
+    let detail = "must have only ASCII letters before the `@`: no mail can be sent to others";
+    Err(Problem::invalid("email", detail))
+}
+
 /// Counts a mail.
 async fn charge(
     store: &Store,
@@ -236,6 +277,7 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Opt
         Purpose::Recovery => Message::PasswordReset(challenge),
         Purpose::Pass => Message::Pass(challenge),
         Purpose::Verification => Message::Verification(challenge),
+        Purpose::AddressChange => Message::ChangeAddress(challenge),
         // A factor answers it, and no code.
         Purpose::SecondStep => return None,
     };

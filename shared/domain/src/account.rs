@@ -3,7 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::factors::AccountFactor;
+use crate::address_change::AddressChange;
 use crate::ids::{AccountId, SessionId};
+use crate::ownership::Hold;
 use crate::password::StoredHash;
 
 /// The account's counter of sign-outs of all devices. A session of an older epoch
@@ -65,15 +67,20 @@ pub struct Account {
     pub disabled_at: Option<Timestamp>,
     /// The time of registration.
     pub created_at: Timestamp,
-    /// The time when its owner proved that they read the address's mail; `None` if nobody
-    /// ever did.
+    /// The time when its owner first proved that they read the address's mail; `None` if
+    /// nobody ever did. A change of the address leaves it.
     pub confirmed_at: Option<Timestamp>,
-    /// The time of the last recovery. It ended every challenge that was asked for before.
+    /// The time of the last recovery, or of the last undo of a changed address. It ended every
+    /// challenge that was asked for before.
     pub recovered_at: Option<Timestamp>,
     /// The epoch that the last recovery led to.
     pub recovered_epoch: Option<Epoch>,
     /// Its factors, also those that a recovery has ended.
     pub factors: Vec<AccountFactor>,
+    /// The hold on changes that a recovery or a warning began.
+    pub hold: Option<Hold>,
+    /// The last change of the address.
+    pub address_change: Option<AddressChange>,
 }
 
 /// The time for which an account whose address nobody has confirmed works as any other.

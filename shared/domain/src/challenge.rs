@@ -56,6 +56,8 @@ pub enum Purpose {
     Verification,
     /// Completing a sign-in whose password was right.
     SecondStep,
+    /// Changing the address of an account to this one.
+    AddressChange,
 }
 
 impl Purpose {
@@ -68,6 +70,7 @@ impl Purpose {
             Self::Pass => "pass",
             Self::Verification => "verification",
             Self::SecondStep => "second_step",
+            Self::AddressChange => "address_change",
         }
     }
 
@@ -80,6 +83,7 @@ impl Purpose {
             "pass" => Self::Pass,
             "verification" => Self::Verification,
             "second_step" => Self::SecondStep,
+            "address_change" => Self::AddressChange,
             _ => return None,
         })
     }
@@ -255,8 +259,12 @@ pub struct Challenge {
     pub link: Option<LinkHash>,
     /// The time when it was asked for.
     pub asked_at: Timestamp,
-    /// The session that asked for a verification, which alone may answer it.
+    /// The session that asked, which alone may answer it: for a verification and for a change
+    /// of the address.
     pub session: Option<SessionId>,
+    /// The account's epoch when it was asked for, in which alone it may be answered: for a
+    /// change of the address.
+    pub epoch: Option<Epoch>,
     /// The sign-in that a second step completes.
     pub sign_in: Option<PendingSignIn>,
 }
@@ -320,6 +328,7 @@ impl NewChallenge {
                 asked_at: now,
                 session: None,
                 sign_in: None,
+                epoch: None,
             },
             secret,
             code,
@@ -331,6 +340,13 @@ impl NewChallenge {
     #[must_use]
     pub fn bound_to(mut self, session: SessionId) -> Self {
         self.challenge.session = Some(session);
+        self
+    }
+
+    /// Binds it to an epoch of the account: what ends other sessions ends it, too.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: Epoch) -> Self {
+        self.challenge.epoch = Some(epoch);
         self
     }
 }
@@ -352,6 +368,7 @@ impl Challenge {
             link: None,
             asked_at: now,
             session: None,
+            epoch: None,
             sign_in: Some(sign_in),
         }
     }

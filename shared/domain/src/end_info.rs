@@ -62,6 +62,8 @@ pub enum Reason {
     AccountDisabled,
     /// The owner recovered the account by its address.
     Recovered,
+    /// The mailbox of the address before undid a change of the address.
+    AddressRestored,
     /// The session's device gave too many wrong current passwords in a row.
     WrongPassword,
 }
@@ -75,6 +77,7 @@ impl Reason {
             Self::PasswordChanged => "password_changed",
             Self::AccountDisabled => "account_disabled",
             Self::Recovered => "recovered",
+            Self::AddressRestored => "address_restored",
             Self::WrongPassword => "wrong_password",
         }
     }
@@ -87,6 +90,7 @@ impl Reason {
             "password_changed" => Self::PasswordChanged,
             "account_disabled" => Self::AccountDisabled,
             "recovered" => Self::Recovered,
+            "address_restored" => Self::AddressRestored,
             "wrong_password" => Self::WrongPassword,
             _ => return None,
         })
@@ -107,7 +111,8 @@ pub struct ByDevice {
 pub struct EndInfo {
     /// The time of the sign-out, from which the session is refused.
     pub at: Timestamp,
-    /// The device that requested it; `None` for an operator, wrong passwords and a recovery.
+    /// The device that requested it; `None` for an operator, wrong passwords, a recovery and
+    /// an undo.
     pub by: Option<ByDevice>,
     /// The reason for the sign-out.
     pub reason: Reason,

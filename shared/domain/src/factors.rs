@@ -220,19 +220,9 @@ pub struct RecoveryCodes {
     pub left: Vec<RecoveryCodeHash>,
     /// The time when they were made.
     pub made_at: Timestamp,
-    /// The account's epoch at that time.
-    pub epoch: Epoch,
 }
 
 impl RecoveryCodes {
-    /// Returns whether they still count: a recovery ends those that were made before.
-    #[must_use]
-    pub fn count(&self, account: &Account) -> bool {
-        account
-            .recovered_epoch
-            .is_none_or(|epoch| self.epoch >= epoch)
-    }
-
     /// Returns whether this is one of those that are left.
     #[must_use]
     pub fn has(&self, shown: &RecoveryCodeHash) -> bool {
@@ -337,22 +327,8 @@ mod tests {
         let codes = RecoveryCodes {
             left: vec![hash],
             made_at: now(),
-            epoch: Epoch(5),
         };
         assert!(codes.has(&hash));
         assert!(!codes.has(&RecoveryCode::new([1; 15]).hash_in(account)));
-    }
-
-    #[test]
-    fn a_recovery_ends_the_recovery_codes() {
-        let mut account = authenticated().account;
-        let codes = RecoveryCodes {
-            left: Vec::new(),
-            made_at: now(),
-            epoch: Epoch(5),
-        };
-        assert!(codes.count(&account));
-        account.recovered_epoch = Some(Epoch(1000));
-        assert!(!codes.count(&account));
     }
 }

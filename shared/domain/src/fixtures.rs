@@ -36,6 +36,8 @@ pub(crate) fn authenticated() -> Authenticated {
             recovered_at: None,
             recovered_epoch: None,
             factors: Vec::new(),
+            hold: None,
+            address_change: None,
         },
         device: Device {
             account: token.account(),

@@ -6,6 +6,7 @@
 //! both.
 
 pub mod account;
+pub mod address_change;
 pub mod attempts;
 pub mod challenge;
 mod crockford;
@@ -33,6 +34,7 @@ pub mod verification;
 mod fixtures;
 
 pub use account::{Account, Epoch};
+pub use address_change::{AddressChange, ChangeState, NewAddress};
 pub use attempts::{Budget, CounterKey, Failures};
 pub use challenge::{Challenge, ChallengeId, ChallengeSecret, Code, NewChallenge, Purpose};
 pub use device::{Device, DeviceInfo, DeviceState, DeviceType, Place};

@@ -42,6 +42,10 @@ pub enum NoticeEvent {
     PasswordChanged(SignOutId),
     /// The account was recovered by its address.
     Recovered(SignOutId),
+    /// The address was changed. The notice goes to the address before, which can undo it.
+    AddressChanged,
+    /// The old mailbox undid a change of the address.
+    AddressRestored(SignOutId),
     /// A device was signed out because it gave too many wrong current passwords.
     WrongPassword(SignOutId),
     /// Devices that are not recognized gave many wrong passwords in a row.
@@ -57,6 +61,8 @@ impl NoticeEvent {
             Self::SignedOut(_) => "signed_out",
             Self::PasswordChanged(_) => "password_changed",
             Self::Recovered(_) => "recovered",
+            Self::AddressChanged => "address_changed",
+            Self::AddressRestored(_) => "address_restored",
             Self::WrongPassword(_) => "wrong_password",
             Self::ManyFailures(_) => "many_failures",
         }
@@ -80,9 +86,11 @@ impl NoticeEvent {
                 Self::SignedOut(id)
                 | Self::PasswordChanged(id)
                 | Self::Recovered(id)
+                | Self::AddressRestored(id)
                 | Self::WrongPassword(id),
                 _,
             ) => hash.update(id.as_bytes()),
+            (Self::AddressChanged, _) => hash.update(at.as_millisecond().to_be_bytes()),
             (Self::ManyFailures(failures), _) => {
                 hash.update(failures.since.as_millisecond().to_be_bytes());
                 hash.update(failures.count.to_be_bytes());
@@ -128,13 +136,15 @@ pub struct Notice {
     pub returned_at: Option<Timestamp>,
 }
 
-/// What the owner answered to a notice about a sign-in.
+/// What the owner answered to a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeAnswer {
     /// "It was not me": the session was ended.
     End,
     /// "It was me": the device is recognized.
     Mine,
+    /// "It was not me": the change of the address was undone.
+    Undo,
 }
 
 impl NoticeAnswer {
@@ -144,13 +154,14 @@ impl NoticeAnswer {
         match self {
             Self::End => "end",
             Self::Mine => "mine",
+            Self::Undo => "undo",
         }
     }
 
     /// Parses the name; `None` for an unknown one.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::End, Self::Mine]
+        [Self::End, Self::Mine, Self::Undo]
             .into_iter()
             .find(|answer| answer.as_str() == name)
     }

@@ -72,7 +72,8 @@ pub struct SignOut {
     pub reason: Reason,
     /// The time from which its sessions are refused.
     pub at: Timestamp,
-    /// The device that requested it; `None` for an operator, wrong passwords and a recovery.
+    /// The device that requested it; `None` for an operator, wrong passwords, a recovery and
+    /// an undo.
     pub by: Option<ByDevice>,
     /// The sessions that it ends.
     pub target: SignOutTarget,
@@ -218,6 +219,16 @@ impl SignOut {
         }
     }
 
+    /// Creates the sign-out of every device of an account whose changed address is undone. It
+    /// is a jump.
+    #[must_use]
+    pub fn of_restored(account: &Account, now: Timestamp, random: [u8; 10]) -> Self {
+        Self {
+            reason: Reason::AddressRestored,
+            ..Self::of_recovered(account, now, random)
+        }
+    }
+
     /// Creates the sign-out of every device of an account by an operator. It is a jump.
     #[must_use]
     pub fn by_operator(account: &Account, now: Timestamp, random: [u8; 10]) -> Self {
@@ -239,11 +250,12 @@ impl SignOut {
         }
     }
 
-    /// Returns whether the transaction of this sign-out also set a new password.
+    /// Returns whether the transaction of this sign-out also replaced the password, or made it
+    /// void.
     #[must_use]
     pub fn sets_password(&self) -> bool {
         match self.reason {
-            Reason::PasswordChanged | Reason::Recovered => true,
+            Reason::PasswordChanged | Reason::Recovered | Reason::AddressRestored => true,
             Reason::SignedOut | Reason::AccountDisabled | Reason::WrongPassword => false,
         }
     }

@@ -16,7 +16,7 @@ pub struct SecurityEventToken {
     pub jti: String,
     /// The time of the record, in seconds since 1970.
     pub iat: i64,
-    /// The cause: the id of the sign-out, or of the session that began. Several messages
+    /// The cause: the id of the sign-out, of the session that began, or of the changed address. Several messages
     /// can share it.
     pub txn: String,
     /// The account, or one session of it.
@@ -88,6 +88,10 @@ pub enum Event {
     /// A device signed in (CAEP 1.0, section 3.6).
     #[serde(rename = "https://schemas.openid.net/secevent/caep/event-type/session-established")]
     SessionEstablished(SessionEstablished),
+    /// The address was changed. A type of our own: RISC's `identifier-changed` names the
+    /// address, and no message has one.
+    #[serde(rename = "urn:curfew:secevent:address-changed")]
+    AddressChanged(AddressChanged),
 }
 
 impl Event {
@@ -99,6 +103,7 @@ impl Event {
             Self::OtherSessionsRevoked(_) => EventType::OtherSessionsRevoked,
             Self::CredentialChange(_) => EventType::CredentialChange,
             Self::SessionEstablished(_) => EventType::SessionEstablished,
+            Self::AddressChanged(_) => EventType::AddressChanged,
         }
     }
 }
@@ -114,6 +119,8 @@ pub enum EventType {
     CredentialChange,
     /// A device signed in.
     SessionEstablished,
+    /// The address was changed.
+    AddressChanged,
 }
 
 impl EventType {
@@ -125,6 +132,7 @@ impl EventType {
             Self::OtherSessionsRevoked => "other-sessions-revoked",
             Self::CredentialChange => "credential-change",
             Self::SessionEstablished => "session-established",
+            Self::AddressChanged => "address-changed",
         }
     }
 }
@@ -181,6 +189,8 @@ pub enum Reason {
     AccountDisabled,
     /// The owner recovered the account by its address.
     Recovered,
+    /// The mailbox of the address before undid a change of the address.
+    AddressRestored,
     /// The device gave too many wrong current passwords.
     WrongPassword,
     /// The same device signed in again.
@@ -194,6 +204,7 @@ impl From<domain::Reason> for Reason {
             domain::Reason::PasswordChanged => Self::PasswordChanged,
             domain::Reason::AccountDisabled => Self::AccountDisabled,
             domain::Reason::Recovered => Self::Recovered,
+            domain::Reason::AddressRestored => Self::AddressRestored,
             domain::Reason::WrongPassword => Self::WrongPassword,
         }
     }
@@ -290,6 +301,8 @@ pub enum CredentialType {
 pub enum ChangeType {
     /// The credential was replaced.
     Update,
+    /// The credential was made void.
+    Revoke,
 }
 
 /// The claims of `session-established`.
@@ -306,6 +319,16 @@ pub struct SessionEstablished {
     /// Whether the device was known: it had a session that nobody had ended.
     #[serde(default)]
     pub is_known_device: bool,
+}
+
+/// The claims of `address-changed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressChanged {
+    /// The claims that every event has.
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
+    /// The device that changed it.
+    pub requested_by: DeviceId,
 }
 
 /// The JSON of a scope: its word.

@@ -15,15 +15,15 @@ mod messages;
 mod topic;
 
 pub use claims::{
-    ChangeType, Circumstances, CredentialChange, CredentialType, Event, EventType, Id,
-    InitiatingEntity, OtherSessionsRevoked, Reason, Revoked, SecurityEventToken,
+    AddressChanged, ChangeType, Circumstances, CredentialChange, CredentialType, Event, EventType,
+    Id, InitiatingEntity, OtherSessionsRevoked, Reason, Revoked, SecurityEventToken,
     SessionEstablished, SessionRevoked, Subject, Text,
 };
 pub use messages::{Message, Record, messages, session_ended};
 pub use topic::{PublishOutcome, Topic};
 
 /// The JSON Schema (2020-12) of the message of each event type.
-pub const SCHEMAS: [(EventType, &str); 4] = [
+pub const SCHEMAS: [(EventType, &str); 5] = [
     (
         EventType::SessionRevoked,
         include_str!("../schemas/session-revoked.json"),
@@ -39,5 +39,9 @@ pub const SCHEMAS: [(EventType, &str); 4] = [
     (
         EventType::SessionEstablished,
         include_str!("../schemas/session-established.json"),
+    ),
+    (
+        EventType::AddressChanged,
+        include_str!("../schemas/address-changed.json"),
     ),
 ];

@@ -1,5 +1,6 @@
 //! The messages that a change gives.
 
+mod address;
 mod sign_in;
 mod sign_out;
 #[cfg(test)]
@@ -63,7 +64,8 @@ pub struct Record {
 /// | a sign-out of one session | `session-revoked` of it |
 /// | a sign-out of all sessions, a disabled account | `session-revoked` of the account |
 /// | a sign-out of all other sessions | `other-sessions-revoked` |
-/// | a changed password | one of the last two, and `credential-change` |
+/// | a changed password, a recovery, an undone change of the address | one of the last two, and `credential-change` |
+/// | a changed address | `address-changed` |
 /// | a sign-in | `session-established`, after `session-revoked` of the session that it replaced, if any |
 #[must_use]
 pub fn messages(change: &Change, record: &Record, issuer: &str) -> Vec<Message> {
@@ -72,6 +74,7 @@ pub fn messages(change: &Change, record: &Record, issuer: &str) -> Vec<Message> 
         Change::SignedIn { device, before } => {
             sign_in::messages(device, before.as_deref(), record, issuer)
         }
+        Change::AddressChanged(change) => vec![address::message(change, record, issuer)],
         Change::Other => Vec::new(),
     }
 }
@@ -80,7 +83,7 @@ pub fn messages(change: &Change, record: &Record, issuer: &str) -> Vec<Message> 
 struct Source<'a> {
     issuer: &'a str,
     record: &'a Record,
-    /// The id of the sign-out, or of the session that began.
+    /// The id of the sign-out, of the session that began, or of the changed address.
     txn: String,
     /// The time of the change, for a record without one.
     at: Timestamp,

@@ -138,8 +138,7 @@ impl Checker {
             Shown::Totp(code) => self.find(account, &rows, (code, accepted), now).await,
             Shown::RecoveryCode(code) => {
                 let hash = code.hash_in(account.id);
-                let codes = rows.codes.filter(|codes| codes.count(account));
-                let is_left = codes.is_some_and(|codes| codes.has(&hash));
+                let is_left = rows.codes.is_some_and(|codes| codes.has(&hash));
                 Ok(is_left.then_some(FactorUse::RecoveryCode(hash)))
             }
         }

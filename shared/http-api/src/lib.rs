@@ -45,11 +45,12 @@ pub use problem::{Problem, ProblemDocument};
 pub use proofs::{Proving, require_verified};
 pub use request::Request;
 pub use responses::{
-    AddressTaken, AddressUnconfirmed, BodyProblems, CodeProblems, CredentialsInvalid,
-    CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems, FactorNotFound, FactorProblems,
-    IamProblems, MailUnavailable, NewPasswordProblems, NoticeNotFound, OriginProblems, RateLimited,
-    RecoveryProblems, RequestProblems, SecondStepProblems, SignOutNotFound, TokenProblems,
-    TooManyAttempts, VerifiedTokenProblems, WrongProofs,
+    AddressChangeUnavailable, AddressTaken, AddressUnconfirmed, BodyProblems, ChangeHeld,
+    CodeProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
+    FactorNotFound, FactorProblems, IamProblems, MailUnavailable, NewPasswordProblems,
+    NoticeNotFound, OriginProblems, RateLimited, RecoveryProblems, RequestProblems,
+    SecondStepProblems, SignOutNotFound, TokenProblems, TooManyAttempts, VerifiedTokenProblems,
+    WrongProofs,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

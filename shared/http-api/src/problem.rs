@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::password::Rejection;
 use domain::verification::{Methods, Proof, VERIFIED_FOR};
-use domain::{ChallengeSecret, DeviceId, EndInfo, SignOutId};
+use domain::{ChallengeSecret, DeviceId, EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::StoreError;
@@ -92,6 +92,12 @@ pub enum Problem {
     AddressTaken,
     /// The deployment sends no mail, or the account has no confirmed address.
     MailUnavailable,
+    /// A change of the address has to wait: after a recovery or a warning, or because the
+    /// mailbox before can still undo the last change.
+    ChangeHeld {
+        /// The time from which it is possible.
+        until: Timestamp,
+    },
     /// The route requires a caller with AWS credentials.
     CallerNotAllowed,
     /// The request did not come through the team's own distribution.
@@ -240,6 +246,7 @@ impl Problem {
             Self::FactorsUnavailable => "factors-unavailable",
             Self::AddressTaken => "address-taken",
             Self::MailUnavailable => "mail-unavailable",
+            Self::ChangeHeld { .. } => "change-held",
             Self::CallerNotAllowed => "caller-not-allowed",
             Self::DistributionRequired => "distribution-required",
             Self::DeviceNotFound => "device-not-found",
@@ -285,6 +292,7 @@ impl Problem {
             Self::MethodNotAllowed { .. } => 405,
             Self::AddressTaken
             | Self::MailUnavailable
+            | Self::ChangeHeld { .. }
             | Self::TooManyFactors
             | Self::FactorsUnavailable => 409,
             Self::RequestTooLarge { .. } => 413,
@@ -316,6 +324,7 @@ impl Problem {
             Self::FactorsUnavailable => "Second steps are not available.",
             Self::AddressTaken => "The address has an account.",
             Self::MailUnavailable => "No mail can be sent.",
+            Self::ChangeHeld { .. } => "The address can't be changed yet.",
             Self::CallerNotAllowed => "The caller is not allowed.",
             Self::DistributionRequired => "This is not the API's public address.",
             Self::DeviceNotFound => "Device not found.",
@@ -370,6 +379,12 @@ impl Problem {
             Self::AddressTaken => "Sign in, or recover the account with another code.",
             Self::MailUnavailable => {
                 "This deployment sends none (`MailFrom`), or the account's address is not confirmed."
+            }
+            Self::ChangeHeld { until } => {
+                return Some(format!(
+                    "It can be changed from {} on: 72 hours after a recovery, seven days after the last change.",
+                    Rfc3339::from(*until)
+                ));
             }
             Self::CallerNotAllowed => {
                 "Sign the request with AWS credentials (Signature Version 4, service `execute-api`)."

@@ -252,6 +252,31 @@ impl IntoResponses for MailUnavailable {
     }
 }
 
+/// The problems of a change of the address that can't be asked for now.
+#[derive(Debug)]
+pub enum AddressChangeUnavailable {}
+
+impl IntoResponses for AddressChangeUnavailable {
+    fn responses() -> Responses {
+        grouped(&[Problem::MailUnavailable, change_held()])
+    }
+}
+
+/// The problem of a change of the address that has to wait.
+#[derive(Debug)]
+pub enum ChangeHeld {}
+
+impl IntoResponses for ChangeHeld {
+    fn responses() -> Responses {
+        grouped(&[change_held()])
+    }
+}
+
+fn change_held() -> Problem {
+    let until = "2026-11-23T09:30:00Z".parse().expect("it is a time");
+    Problem::ChangeHeld { until }
+}
+
 /// The problem of a new password that breaks rules.
 #[derive(Debug)]
 pub enum NewPasswordProblems {}

@@ -168,7 +168,7 @@ pub struct DeviceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_out_by: Option<SignedOutBy>,
     /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered`,
-    /// `wrong_password` or `expired`.
+    /// `address_restored`, `wrong_password` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "signed_out")]
     pub reason: Option<String>,

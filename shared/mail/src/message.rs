@@ -19,6 +19,8 @@ pub enum Message {
     Pass(Challenge),
     /// A signed-in person's request to prove that they are the owner.
     Verification(Challenge),
+    /// A signed-in person's request to change the address of the account to this one.
+    ChangeAddress(Challenge),
     /// Something happened to an account that its owner should know.
     Notice(Box<Notice>),
 }
@@ -67,10 +69,11 @@ pub struct Notice {
     pub account_id: String,
     /// The id of the notice in the account, by which SES reports that its mail came back.
     pub notice_id: String,
-    /// The address of the account.
+    /// The address of the account or, after a change, the one before.
     pub email: String,
     /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,
-    /// `wrong_password` or `many_failures`.
+    /// `address_changed`, `address_restored`, `address_lost`, `wrong_password` or
+    /// `many_failures`.
     pub event: String,
     /// When, in seconds since 1970.
     pub at_s: i64,
@@ -89,7 +92,7 @@ pub struct Notice {
     /// The wrong passwords in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<Failures>,
-    /// The token of the link, for a sign-in.
+    /// The token of the link, for a sign-in and a changed address.
     pub link_secret: Option<String>,
     /// The language of the owner.
     pub language: Language,
@@ -121,6 +124,7 @@ impl Message {
             Self::PasswordReset(_) => "password_reset",
             Self::Pass(_) => "pass",
             Self::Verification(_) => "verification",
+            Self::ChangeAddress(_) => "change_address",
             Self::Notice(_) => "notice",
         }
     }
@@ -133,7 +137,8 @@ impl Message {
             Self::ConfirmAddress(challenge)
             | Self::PasswordReset(challenge)
             | Self::Pass(challenge)
-            | Self::Verification(challenge) => Some(challenge.expires_at_s),
+            | Self::Verification(challenge)
+            | Self::ChangeAddress(challenge) => Some(challenge.expires_at_s),
             Self::Notice(_) => None,
         }
     }

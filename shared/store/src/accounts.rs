@@ -36,7 +36,7 @@ impl Store {
     /// Creates an account and assigns the address to it.
     ///
     /// One transaction of Accounts (`account_id`) and Identities (`email`), only if
-    /// no account has the address. The account's id is the transaction's token, so a
+    /// no account has the address, or the time is over for which it was kept. The account's id is the transaction's token, so a
     /// replay changes nothing.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Store {
         let row = Put::builder()
             .table_name(&self.tables.accounts)
             .set_item(Some(account::to_item(account)));
-        let identity = account::address_is_free().put(
+        let identity = account::address_is_free(account.created_at).put(
             &self.tables.identities,
             account::to_identity(account, email),
         );
@@ -60,7 +60,8 @@ impl Store {
         }
     }
 
-    /// Returns the account that has the address.
+    /// Returns the account that has the address. One that had it before a change of its address
+    /// does not have it.
     ///
     /// `GetItem` of Identities (`email`), consistent.
     ///
@@ -72,7 +73,8 @@ impl Store {
     ) -> Result<Option<AccountId>, StoreError> {
         let key = account::identity_key(email);
         let item = reads::get(&self.client, &self.tables.identities, key).await?;
-        item.as_ref().map(account::account_of_identity).transpose()
+        let identity = item.as_ref().map(account::identity_from).transpose()?;
+        Ok(identity.and_then(|it| it.kept_until.is_none().then_some(it.account)))
     }
 
     /// Returns a page of the ids of all accounts, for an operator. No function may scan.

@@ -37,6 +37,13 @@ pub(crate) const BEGUN_BY: &str = "begun_by";
 pub(crate) const BEGUN_AT: &str = "begun_at";
 /// The hashes of the recovery codes that are left, in base64url.
 pub(crate) const CODE_HASHES: &str = "code_hashes";
+pub(crate) const HELD_SINCE: &str = "held_since";
+pub(crate) const HELD_BY: &str = "held_by";
+pub(crate) const PREVIOUS_EMAIL: &str = "previous_email";
+pub(crate) const ADDRESS_CHANGED_AT: &str = "address_changed_at";
+pub(crate) const ADDRESS_CHANGE: &str = "address_change";
+/// The time until which an address stays with the account that had it.
+pub(crate) const KEPT_UNTIL: &str = "kept_until";
 pub(crate) const SESSION_ID: &str = "session_id";
 pub(crate) const STATE: &str = "state";
 /// The sort key of the index of signed-in devices. Only rows whose state is

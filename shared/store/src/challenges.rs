@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, Update};
 use domain::account::Account;
 use domain::challenge::{Challenge, ChallengeId, Purpose};
 use domain::factors::FactorUse;
+use domain::ownership::Hold;
 use domain::password::StoredHash;
 use domain::session::Authenticated;
 use domain::{AccountId, EmailAddress, Limits, NoticeId, SignOut, Timestamp};
@@ -122,7 +123,7 @@ impl Store {
     /// an address.
     ///
     /// One transaction: Identities (`email`), only if no account has the address, or still the
-    /// claimed one; Accounts (`account_id`), the new row and, if claimed, the old one, only if
+    /// claimed one, or the time is over for which it was kept; Accounts (`account_id`), the new row and, if claimed, the old one, only if
     /// nobody has confirmed its address; Challenges (`challenge_id`), whose purpose changes. The new account's id is the transaction's token, so a
     /// replay changes nothing.
     ///
@@ -139,7 +140,7 @@ impl Store {
             .table_name(accounts)
             .set_item(Some(account::to_item(new)));
         let condition = match claimed {
-            None => account::address_is_free(),
+            None => account::address_is_free(new.created_at),
             Some(old) => account::address_is_of(old),
         };
         let identity = account::to_identity(new, &challenge.email);
@@ -149,10 +150,7 @@ impl Store {
             self.make_pass(challenge),
         ];
         if let Some(old) = claimed {
-            let update = account::nobody_confirmed()
-                .update(accounts, account::key(old))
-                .update_expression("REMOVE email");
-            writes.push(Write::Update(built(update.build())));
+            writes.push(Write::Update(account::without_address(accounts, old)));
         }
         writes::transact(&self.client, writes, new.id.to_string()).await
     }
@@ -219,10 +217,11 @@ impl Store {
     /// its way.
     ///
     /// One transaction: Accounts (`account_id`), whose epoch jumps and whose kept session
-    /// goes, only if the epoch is still before the jump and no recovery was completed since
-    /// the challenge was asked for; Challenges (`challenge_id`); Receipts (the header and the
-    /// record); with a factor, Factors (`account_id`, `factor_id`), as
-    /// [`Store::take_second_step`]. The sign-out's id is the transaction's token, so a replay changes nothing.
+    /// goes, only if the epoch is still before the jump, it still has the address, and no
+    /// recovery was completed since the challenge was asked for; Challenges (`challenge_id`);
+    /// Receipts (the header and the record); Factors (`account_id`, `factor_id`), the recovery
+    /// codes, which go, and, with a factor, that one, as [`Store::take_second_step`]. The
+    /// sign-out's id is the transaction's token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -230,24 +229,26 @@ impl Store {
         &self,
         sign_out: &SignOut,
         (challenge, used): (&Challenge, Option<&FactorUse>),
-        new: &StoredHash,
+        (new, hold): (&StoredHash, &Hold),
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
         // Not before the question, even if this clock is behind the other function's:
         // otherwise the same question could be answered again.
         let recovered_at: Timestamp = sign_out.at.max(challenge.asked_at);
         let next = sign_out.last_ended().map_or(0, |ended| ended.next().0);
-        let update = account::can_be_recovered(challenge.asked_at)
+        let update = account::can_be_recovered(challenge)
             .update(&self.tables.accounts, account::key(sign_out.account))
             .update_expression(
                 "SET epoch = :next, recovered_epoch = :next, password_hash = :new, \
-                 recovered_at = :at REMOVE kept_session",
+                 recovered_at = :at, held_since = :since, held_by = :by REMOVE kept_session",
             )
+            .expression_attribute_values(":since", timestamp(hold.began_at))
+            .expression_attribute_values(":by", string(hold.cause.as_str()))
             .expression_attribute_values(":next", number(next))
             .expression_attribute_values(":new", string(new.as_str()))
             .expression_attribute_values(":at", timestamp(recovered_at));
         let mut writes = vec![Write::Update(built(update.build())), self.take(challenge)];
-        writes.extend(used.map(|shown| self.use_factor(sign_out.account, shown)));
+        writes.extend(self.use_at_recovery(sign_out.account, used));
         let records = receipt::put_header(&self.tables.receipts, sign_out, limits);
         writes.extend(records.into_iter().map(Write::Put));
         writes::transact(&self.client, writes, sign_out.id.to_string()).await
@@ -267,7 +268,7 @@ impl Store {
 
     /// Returns the delete of a challenge. It needs no condition: of two completions of one
     /// recovery, the condition on the last recovery stops the second.
-    fn take(&self, challenge: &Challenge) -> Write {
+    pub(crate) fn take(&self, challenge: &Challenge) -> Write {
         let delete = Delete::builder()
             .table_name(&self.tables.challenges)
             .set_key(Some(challenge::key(&challenge.id)));

@@ -178,6 +178,23 @@ impl Store {
         writes::update(&self.client, &built(update.build())).await
     }
 
+    /// Returns the writes of a recovery: the factor is used up, and the recovery codes go,
+    /// whoever made them.
+    pub(crate) fn use_at_recovery(
+        &self,
+        account: AccountId,
+        used: Option<&FactorUse>,
+    ) -> Vec<Write> {
+        let code = match used {
+            Some(FactorUse::RecoveryCode(hash)) => Some(hash),
+            Some(FactorUse::Totp { .. }) | None => None,
+        };
+        let delete = Write::Delete(factor::delete_codes(&self.tables.factors, account, code));
+        let totp = used.filter(|_| code.is_none());
+        let totp = totp.map(|shown| self.use_factor(account, shown));
+        totp.into_iter().chain([delete]).collect()
+    }
+
     /// Returns the write that uses a factor up.
     pub(crate) fn use_factor(&self, account: AccountId, shown: &FactorUse) -> Write {
         Write::Update(factor::use_up(&self.tables.factors, account, shown))

@@ -18,6 +18,7 @@ mod rows;
 
 mod accounts;
 mod acknowledge;
+mod addresses;
 mod attempts;
 mod challenges;
 mod check;
@@ -37,6 +38,7 @@ mod verification;
 
 pub use accounts::{AccountPage, RegisterOutcome};
 pub use acknowledge::AcknowledgeOutcome;
+pub use addresses::AddressOwner;
 pub use attempts::{Charge, Charged};
 pub use check::{ResolvedStatus, Rows, SessionKey};
 pub use devices::{DeviceIds, DevicePage};

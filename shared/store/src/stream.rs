@@ -2,9 +2,10 @@
 
 use aws_lambda_events::dynamodb::EventRecord;
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::address_change::AddressChanged;
 use domain::{Device, SignOut};
 
-use crate::attributes::{Item, LAST_WRITE, SCOPE, WRITE_SIGN_IN};
+use crate::attributes::{Item, KIND, LAST_WRITE, SCOPE, WRITE_SIGN_IN};
 use crate::error::StoreError;
 use crate::rows::{device, receipt};
 
@@ -24,6 +25,8 @@ pub enum Change {
         /// The row before, if there was one.
         before: Option<Box<Device>>,
     },
+    /// The address of an account was changed.
+    AddressChanged(AddressChanged),
     /// A change that is not published.
     Other,
 }
@@ -44,6 +47,9 @@ impl Change {
         if record.event_name == "INSERT" && new.contains_key(SCOPE) && !new.contains_key(LAST_WRITE)
         {
             return receipt::header_from_item(&new).map(Self::SignedOut);
+        }
+        if new.get(KIND) == Some(&AttributeValue::S(receipt::ADDRESS_CHANGED.to_owned())) {
+            return receipt::address_change_from_item(&new).map(Self::AddressChanged);
         }
         if new.get(LAST_WRITE) == Some(&AttributeValue::S(WRITE_SIGN_IN.to_owned())) {
             let old = Item::from(record.change.old_image.clone());

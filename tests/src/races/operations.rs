@@ -7,7 +7,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use domain::challenge::{ChallengeRandom, NewChallenge, Purpose};
-use domain::{DeviceId, DeviceKey, EmailAddress, Scope, SignOut, SignOutId, Timestamp};
+use domain::{
+    AccountId, DeviceId, DeviceKey, EmailAddress, Epoch, NoticeEvent, NoticeToken, Scope,
+    SessionId, SignOut, SignOutId, Timestamp,
+};
 use http_api::Reply;
 use jiff::SignedDuration;
 use runtime::lock;
@@ -54,6 +57,10 @@ pub enum Operation {
     Disable,
     /// Somebody who reads the address's mail recovers the account.
     Recover,
+    /// A device changes the account's address.
+    ChangeAddress(usize),
+    /// Somebody who reads the mail of the address before undoes the change.
+    UndoAddress,
     /// A device proves again that it is the owner's, and gets another token.
     Verify(usize),
     /// A device makes a call when a touch is due.
@@ -94,6 +101,7 @@ impl Operation {
             | Self::SignOutGlobal(by)
             | Self::ChangePasswordKeeping(by)
             | Self::ChangePassword(by)
+            | Self::ChangeAddress(by)
             | Self::Verify(by)
             | Self::Touch(by)
             | Self::Check(by) => Some(by),
@@ -104,6 +112,7 @@ impl Operation {
             | Self::SignInEndingOthers
             | Self::Disable
             | Self::Recover
+            | Self::UndoAddress
             | Self::Sweep(_) => None,
         }
     }
@@ -139,6 +148,12 @@ impl Operation {
         )
     }
 
+    /// Returns whether it writes addresses.
+    #[must_use]
+    pub fn is_about_addresses(self) -> bool {
+        matches!(self, Self::ChangeAddress(_) | Self::UndoAddress)
+    }
+
     /// Returns whether it only writes receipt entries, or replaces a session that has
     /// one.
     #[must_use]
@@ -166,6 +181,8 @@ impl Operation {
             Self::ChangePassword(_) => "change password",
             Self::Disable => "disable",
             Self::Recover => "recover",
+            Self::ChangeAddress(_) => "change address",
+            Self::UndoAddress => "undo address",
             Self::Verify(_) => "verify",
             Self::Touch(_) => "touch",
             Self::Sweep(_) => "sweep",
@@ -258,12 +275,16 @@ pub struct Functions {
 }
 
 /// The state at the begin of an operation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// The device that was the last to sign in for the first time.
     pub newest: Option<DeviceId>,
     /// The sign-out that a sweep is about.
     pub announced: Option<SignOut>,
+    /// The account's epoch before the race.
+    pub epoch: Epoch,
+    /// The time of the change of the address before the race.
+    pub changed_at: Option<Timestamp>,
 }
 
 /// Returns the key of the device that signs in first. It is newer than all others.
@@ -296,6 +317,44 @@ pub fn recovery(actor: usize) -> NewChallenge {
     // A race begins ten minutes after noon, when a code of noon is too old.
     let asked_at = noon + SignedDuration::from_mins(5);
     NewChallenge::new(Purpose::Recovery, email, asked_at, random)
+}
+
+/// The address after the change in a history that has one.
+pub const CHANGED_EMAIL: &str = "changed@example.com";
+/// The reference of the mail about that change.
+pub const REFERENCE: &str = "7K3Q9D";
+
+/// Returns the new address of the actor with this number.
+#[must_use]
+pub fn new_address(actor: usize) -> String {
+    format!("new{actor}@example.com")
+}
+
+/// Returns the challenge by which an actor changes the address of the account from a device.
+#[must_use]
+pub fn address_change(
+    actor: usize,
+    member: usize,
+    session: SessionId,
+    epoch: Epoch,
+) -> NewChallenge {
+    let byte = u8::try_from(64 + 8 * actor + member).expect("few actors and devices");
+    let random = ChallengeRandom {
+        secret: [byte; 32],
+        code: [byte; 5],
+        link: [byte; 32],
+    };
+    let email = EmailAddress::parse(&new_address(actor)).expect("an address");
+    let asked_at = recovery(actor).challenge.asked_at;
+    let asked = NewChallenge::new(Purpose::AddressChange, email, asked_at, random);
+    asked.bound_to(session).in_epoch(epoch)
+}
+
+/// Returns the token in the mail about the change of a history that has one.
+#[must_use]
+pub fn undo_token(account: AccountId, at: Timestamp) -> NoticeToken {
+    let notice = NoticeEvent::AddressChanged.notice_id(at, None);
+    NoticeToken::new(account, notice, [9; 32])
 }
 
 /// Returns the name that the actor with this number gives a device.
@@ -361,6 +420,17 @@ pub fn begin(
             Operation::Verify(by) => bundle.verify(token(by), password).await,
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
             Operation::Recover => bundle.recover(&recovery(actor), &new_password(actor)).await,
+            Operation::ChangeAddress(by) => {
+                let device = &account.devices[by];
+                let epoch = found.epoch;
+                let asked = address_change(actor, by, device.session, epoch);
+                bundle.change_address(&device.token, &asked).await
+            }
+            Operation::UndoAddress => {
+                let at = found.changed_at.expect("a history with a change");
+                let secret = undo_token(account.id, at).to_text();
+                bundle.undo_address(&secret, REFERENCE).await
+            }
             Operation::Disable => {
                 let (limits, now) = (&bundle.limits, bundle.clock.now());
                 let disabled = disable(&bundle.store, account.id, limits, now).await;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::device::{Device, DeviceState};
 use domain::token::TokenHash;
-use domain::{DeviceId, EndedSession, SessionId, SignOut, SignOutId, Timestamp};
+use domain::{DeviceId, EndedSession, Epoch, Reason, SessionId, SignOut, SignOutId, Timestamp};
 
 pub use self::rules::Violation;
 use self::rules::{ACKNOWLEDGED, COUNTED, Checked, EXPLAINED, broken};
@@ -121,6 +121,10 @@ pub struct Oracle<'a> {
     seen: Snapshot,
     /// The current password.
     password: String,
+    /// The account's epoch before the race.
+    epoch: Epoch,
+    /// The number of changes of the address that were written.
+    address_changes: usize,
     /// The names that were written for each device.
     names: BTreeMap<DeviceId, Vec<String>>,
     /// Whether the write arrives again after its caller was answered.
@@ -154,10 +158,13 @@ impl<'a> Oracle<'a> {
             (part.session.session, tracked)
         });
         let sessions = gone.chain(sessions).collect();
+        let epoch = seen.account.epoch;
         Ok(Self {
             account,
             sessions,
             seen,
+            epoch,
+            address_changes: 0,
             password: account.password.clone(),
             names: BTreeMap::new(),
             is_replay: false,
@@ -185,7 +192,10 @@ impl<'a> Oracle<'a> {
         let header = self.new_header(&after)?;
         if let Some(header) = &header {
             self.check_act(by, header, &after, now)?;
-            if header.sets_password() {
+            if header.reason == Reason::AddressRestored {
+                // Void.
+                self.password.clear();
+            } else if header.sets_password() {
                 new_password.clone_into(&mut self.password);
             }
         } else if after.account.epoch != self.seen.account.epoch
@@ -194,6 +204,7 @@ impl<'a> Oracle<'a> {
             return broken(COUNTED, "the epoch moved without a record");
         }
         self.check_sessions(by, header.as_ref(), &after, now)?;
+        self.check_address(by, &after, now)?;
         self.check_names(by, &after)?;
         self.check_rows(by, &after, now)?;
         Self::check_index(by, &after)?;

@@ -58,6 +58,9 @@ fn assignments(history: History) -> Vec<Operation> {
     if history == History::TwoSignOuts {
         all.push(Operation::Sweep(Announced::First));
     }
+    if history == History::AddressChanged {
+        all.push(Operation::UndoAddress);
+    }
     for by in 0..DEVICES {
         all.push(Operation::SignInAgain(by));
         all.push(Operation::Check(by));
@@ -74,6 +77,9 @@ fn assignments(history: History) -> Vec<Operation> {
             Operation::Verify(by),
             Operation::SignOutOne(by, Target::Newest),
         ]);
+        if history == History::Fresh {
+            all.push(Operation::ChangeAddress(by));
+        }
         all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
         all.extend((0..DEVICES).map(|of| Operation::Rename(by, of)));
     }
@@ -84,7 +90,7 @@ fn assignments(history: History) -> Vec<Operation> {
 /// Returns whether the history ended the device's session.
 fn is_ended(history: History, member: usize) -> bool {
     match history {
-        History::Fresh | History::AtTheLimit => false,
+        History::Fresh | History::AtTheLimit | History::AddressChanged => false,
         History::OneSignOut => member == 1,
         History::TwoSignOuts => member != 2,
     }
@@ -107,6 +113,10 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     || other.is_change_of_password()
                     || matches!(other, Operation::SignOutGlobal(_))
             });
+    if pair.into_iter().any(Operation::is_about_addresses) {
+        let [one, other] = pair;
+        return is_worth_it_to_address(one, other) || is_worth_it_to_address(other, one);
+    }
     let verifies = |it| matches!(it, Operation::Verify(_));
     if pair.into_iter().any(verifies) {
         let [one, other] = pair;
@@ -138,10 +148,45 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     && !pair.into_iter().any(Operation::is_change_of_password)
         }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
-        // For scripts only.
-        History::AtTheLimit => false,
+        // For scripts, and for the undo alone.
+        History::AtTheLimit | History::AddressChanged => false,
     };
     has_newest && adds && is_new
+}
+
+/// Returns whether the other operation ends what changes the address or is ended by its undo, or
+/// reads the address. Of the devices one is enough for an undo, which treats all alike.
+fn is_worth_it_to_address(change: Operation, other: Operation) -> bool {
+    let is_of_all = ends_many(other)
+        || other.is_change_of_password()
+        || matches!(
+            other,
+            Operation::Recover | Operation::SignIn | Operation::SignInEndingOthers
+        );
+    match change {
+        Operation::ChangeAddress(by) => {
+            let is_of_session = match other {
+                Operation::SignOutOne(_, Target::Device(of)) => of == by,
+                Operation::SignInAgain(device)
+                | Operation::SignOutThis(device)
+                | Operation::Verify(device) => device == by,
+                _ => matches!(other, Operation::ChangeAddress(_)),
+            };
+            is_of_all || is_of_session
+        }
+        Operation::UndoAddress => {
+            let is_of_first = other.caller().is_none_or(|by| by == 0);
+            let is_of_one = matches!(
+                other,
+                Operation::SignInAgain(0)
+                    | Operation::SignOutThis(0)
+                    | Operation::Verify(0)
+                    | Operation::UndoAddress
+            );
+            is_of_one || is_of_all && is_of_first
+        }
+        _ => false,
+    }
 }
 
 /// Returns whether the other operation ends the session that is verified, or is made by it.
@@ -166,7 +211,7 @@ fn is_worth_it_to_verify(history: History, verification: Operation, other: Opera
                 || matches!(other, Operation::Recover | Operation::SignInEndingOthers)
         }
         History::OneSignOut => matches!(other, Operation::Sweep(_)),
-        History::TwoSignOuts | History::AtTheLimit => false,
+        History::TwoSignOuts | History::AtTheLimit | History::AddressChanged => false,
     }
 }
 
@@ -184,7 +229,7 @@ fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) 
         History::Fresh | History::OneSignOut => is_of_target,
         // The first device has no name, and its end is not swept.
         History::TwoSignOuts => other == Operation::SignInAgain(0) && of == 0,
-        History::AtTheLimit => false,
+        History::AtTheLimit | History::AddressChanged => false,
     }
 }
 
@@ -236,6 +281,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         Operation::SignOutGlobal(by) => Operation::SignOutGlobal(name(by)),
         Operation::ChangePasswordKeeping(by) => Operation::ChangePasswordKeeping(name(by)),
         Operation::ChangePassword(by) => Operation::ChangePassword(name(by)),
+        Operation::ChangeAddress(by) => Operation::ChangeAddress(name(by)),
         Operation::Touch(by) => Operation::Touch(name(by)),
         Operation::Verify(by) => Operation::Verify(name(by)),
         Operation::Check(by) => Operation::Check(name(by)),
@@ -245,6 +291,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         | Operation::SignInEndingOthers
         | Operation::Disable
         | Operation::Recover
+        | Operation::UndoAddress
         | Operation::Sweep(_)) => other,
     }
 }

@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use domain::challenge::{Challenge, ChallengeRandom};
 use domain::device::EndingActs;
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::password::{Hasher, Params};
+use domain::{Account, EmailAddress, Epoch, NewChallenge, Notice, NoticeEvent, Purpose};
 use jiff::SignedDuration;
 use runtime::{Clock, lock};
 use serde_json::json;
@@ -27,7 +29,9 @@ use self::calls::{Footprint, PendingCalls, receive};
 pub use self::choosers::{Chooser, Exhaustive, Scripted, Turn};
 use self::race::{Actor, Race};
 use super::clauses::Clause;
-use super::operations::{Functions, Operation, recovery};
+use super::operations::{
+    CHANGED_EMAIL, Functions, Operation, REFERENCE, address_change, recovery, undo_token,
+};
 use super::oracle::{FinalStatus, Violation};
 use crate::account::{EMAIL, PASSWORD, TestAccount, TestDevice, noon, register};
 use crate::background::Background;
@@ -107,6 +111,8 @@ pub enum History {
     TwoSignOuts,
     /// Three devices are signed in, and each may end others once more in this hour.
     AtTheLimit,
+    /// Three devices are signed in, and one has changed the address.
+    AddressChanged,
 }
 
 /// A history that races start from, saved to a file.
@@ -209,10 +215,6 @@ impl Runner {
         let (store, now) = (&bundle.store, bundle.clock.now());
         let registered = register(store, EMAIL, PASSWORD, Some(now), now).await;
         registered.expect("the tables answer");
-        for actor in 0..3 {
-            let asked = store.put_challenge(&recovery(actor).challenge).await;
-            asked.expect("the tables answer");
-        }
         let mut devices = Vec::new();
         for _ in 0..3 {
             devices.push(self.sign_in(None).await);
@@ -224,6 +226,8 @@ impl Runner {
         };
         if history == History::AtTheLimit {
             self.use_up_acts();
+        } else if history == History::AddressChanged {
+            self.change_address(&devices[0]).await;
         } else if history != History::Fresh {
             let named = async |device: &TestDevice| {
                 let renamed = bundle.rename_device(&devices[0].token, device.id, "Home");
@@ -237,12 +241,68 @@ impl Runner {
         if history == History::TwoSignOuts {
             others(&devices[2]).await;
         }
+        let rows = store.rows(devices[0].account, &[]).await;
+        let account = rows.expect("the tables answer").account;
+        let account = account.expect("the account");
+        self.ask(&devices, &account).await;
         TestAccount {
             id: devices[0].account,
-            email: EMAIL.to_owned(),
+            email: account.email,
             password: PASSWORD.to_owned(),
             devices,
         }
+    }
+
+    /// Asks for the recoveries and the changes of the address of the races.
+    async fn ask(&self, devices: &[TestDevice], account: &Account) {
+        let email = EmailAddress::parse(&account.email).expect("an address");
+        for actor in 0..3 {
+            let mut asked = vec![Challenge {
+                email: email.clone(),
+                ..recovery(actor).challenge
+            }];
+            for (member, device) in devices.iter().enumerate() {
+                let change = address_change(actor, member, device.session, account.epoch);
+                asked.push(change.challenge);
+            }
+            for challenge in asked {
+                let put = self.functions.bundle.store.put_challenge(&challenge).await;
+                put.expect("the tables answer");
+            }
+        }
+    }
+
+    /// Changes the address from a device, and mails the notice to the one before.
+    async fn change_address(&self, by: &TestDevice) {
+        let bundle = &self.functions.bundle;
+        let (store, now) = (&bundle.store, bundle.clock.now());
+        let email = EmailAddress::parse(CHANGED_EMAIL).expect("an address");
+        let random = ChallengeRandom {
+            secret: [8; 32],
+            code: [8; 5],
+            link: [8; 32],
+        };
+        let asked = NewChallenge::new(Purpose::AddressChange, email, now, random);
+        let asked = asked.bound_to(by.session).in_epoch(Epoch::FIRST);
+        let put = store.put_challenge(&asked.challenge).await;
+        put.expect("the tables answer");
+        let changed = bundle.change_address(&by.token, &asked).await;
+        assert_eq!(changed.status_code, 200);
+        let token = undo_token(by.account, now);
+        let notice = Notice {
+            account: by.account,
+            id: token.notice(),
+            event: NoticeEvent::AddressChanged,
+            at: now,
+            device: None,
+            reference: REFERENCE.to_owned(),
+            answer: None,
+            returned_at: None,
+        };
+        let recorded = store
+            .record_notice(&notice, &token.hash(), (now, now))
+            .await;
+        recorded.expect("the tables answer");
     }
 
     /// Lets every session end others in the races, which begin ten minutes later.
@@ -303,6 +363,7 @@ impl Runner {
         *lock(&self.pending) = PendingCalls {
             engine: Some(engine.clone()),
             knocked_out: knocked_out.cloned(),
+            reads_addresses: operations.iter().any(|it| it.is_about_addresses()),
             handed_over,
             ..PendingCalls::default()
         };
@@ -326,6 +387,8 @@ impl Runner {
                     .iter()
                     .all(|it| it.is_about_parts() || matches!(it, Operation::Touch(_))),
             last_footprint: Footprint::default(),
+            epoch: Epoch::FIRST,
+            changed_at: None,
             run: &mut run,
             knocked_out,
         };

@@ -8,6 +8,7 @@ use curfew_tests::app::{TestApp, event_of};
 use curfew_tests::bundle::{event, json_of};
 use curfew_tests::tables::{ACCOUNTS, CHALLENGES, IDENTITIES};
 use domain::challenge::{ChallengeRandom, LINK_LIFETIME};
+use domain::ownership::Hold;
 use domain::{AccountId, EmailAddress, NewChallenge, Purpose, SignOut};
 use futures_util::future::join_all;
 use http_api::Reply;
@@ -181,12 +182,9 @@ async fn a_recovery_reaches_over_a_sign_out_that_came_in_between() {
     let second = app.sign_in(None).await;
 
     let sign_out = SignOut::of_recovered(&read, app.clock.now(), runtime::random());
-    let recovered = store.recover(
-        &sign_out,
-        (&asked.challenge, None),
-        &read.password_hash,
-        limits,
-    );
+    let hold = Hold::after_recovery(None, app.clock.now());
+    let new = (&read.password_hash, &hold);
+    let recovered = store.recover(&sign_out, (&asked.challenge, None), new, limits);
 
     assert_eq!(recovered.await.unwrap(), WriteOutcome::Done);
     let reasons = async || {

@@ -387,7 +387,7 @@ fn is_change(call: &Call) -> bool {
 }
 
 /// The operations that need no request here.
-const EXEMPT: [(&str, &str); 21] = [
+const EXEMPT: [(&str, &str); 23] = [
     ("getOpenApi", "reads no table"),
     ("getAsyncApi", "reads no table"),
     (
@@ -396,6 +396,11 @@ const EXEMPT: [(&str, &str); 21] = [
     ),
     ("confirmAccount", "its faults are in `challenges.rs`"),
     ("confirmAddress", "its faults are in `unconfirmed.rs`"),
+    (
+        "confirmAddressChange",
+        "its faults are in `address_changes.rs`",
+    ),
+    ("requestAddressChange", "its faults are those of codes"),
     ("confirmPasswordReset", "its faults are in `challenges.rs`"),
     ("requestPasswordReset", "its faults are in `challenges.rs`"),
     ("requestPass", "its faults are in `challenges.rs`"),

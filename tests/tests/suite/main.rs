@@ -1,5 +1,6 @@
 //! The one integration-test binary: a file for each function and concern.
 
+mod address_changes;
 mod adopt;
 mod assurance;
 mod attempts;

@@ -63,6 +63,7 @@ export default {
   "past.password_changed": "Abgemeldet am {date}: „{name}“ hat das Passwort geändert",
   "past.account_disabled": "Abgemeldet am {date}: Das Konto wurde gesperrt",
   "past.recovered": "Abgemeldet am {date}: Das Konto wurde über seine Adresse wiederhergestellt",
+  "past.address_restored": "Abgemeldet am {date}: Eine Änderung der Adresse wurde rückgängig gemacht",
   "past.wrong_password": "Abgemeldet am {date}: Das aktuelle Passwort war zehnmal falsch",
   "past.expired": "Abgelaufen am {date}, weil es zu lange nicht benutzt wurde",
   "past.receipt": "Beleg",
@@ -121,6 +122,7 @@ export default {
   "receipt.why.password_changed": "Das Passwort wurde geändert",
   "receipt.why.account_disabled": "Das Konto wurde gesperrt",
   "receipt.why.recovered": "Das Konto wurde über seine Adresse wiederhergestellt",
+  "receipt.why.address_restored": "Eine Änderung der Adresse wurde vom vorherigen Postfach aus rückgängig gemacht",
   "receipt.why.wrong_password": "Das aktuelle Passwort war zehnmal falsch",
   "receipt.refused": "Diese Sitzungen werden seit {time} abgewiesen.",
   "receipt.state.wiped": "Gelöscht: Das Gerät hat am {time} gemeldet, dass es seine Daten gelöscht hat.",
@@ -177,12 +179,15 @@ export default {
   "messages.signed_out": "Geräte wurden abgemeldet",
   "messages.password_changed": "Das Passwort wurde geändert",
   "messages.recovered": "Das Konto wurde wiederhergestellt",
+  "messages.address_changed": "Die Adresse wurde geändert",
+  "messages.address_restored": "Eine Änderung der Adresse wurde rückgängig gemacht",
   "messages.wrong_password": "Ein Gerät hat falsche Passwörter eingegeben",
   "messages.many_failures": "Viele falsche Passwörter",
   "messages.failures": "{n} falsche Passwörter nacheinander seit {date}",
   "messages.reference": "Kennung {reference}",
   "messages.answer.end": "Deine Antwort: Das war ich nicht",
   "messages.answer.mine": "Deine Antwort: Das war ich",
+  "messages.answer.undo": "Das vorherige Postfach hat geantwortet: Das war ich nicht",
   "messages.returned": "Diese Mail kam zurück: Dein Postfach hat sie nicht angenommen.",
   "notice.title": "Warst du das?",
   "notice.question":
@@ -208,6 +213,8 @@ export default {
   "ended.password_changed": "Das Passwort wurde am {date} geändert. Melde dich mit dem neuen an.",
   "ended.account_disabled": "Dein Konto wurde am {date} gesperrt.",
   "ended.recovered": "Am {date} über die Adresse des Kontos wiederhergestellt. Nicht von dir? Stelle es selbst wieder her und schütze dein Postfach.",
+  "ended.address_restored":
+    "Du wurdest am {date} abgemeldet: Vom vorherigen Postfach aus wurde eine Änderung der Adresse rückgängig gemacht, und das Passwort gilt nicht mehr. Ist das dein Postfach? Wähle ein neues Passwort.",
   "ended.wrong_password": "Du wurdest am {date} abgemeldet: Das aktuelle Passwort war zehnmal falsch. Melde dich wieder an.",
   "ended.disabled": "Dein Konto ist gesperrt.",
   "ended.expired": "Deine Sitzung ist abgelaufen. Melde dich wieder an.",
@@ -276,4 +283,27 @@ export default {
   "sign_in.others": "Anmelden und alles andere abmelden",
   "sign_in.others_done": "Du bist angemeldet. Jedes andere Gerät wurde abgemeldet.",
   "pass.others": "Wir kennen dieses Gerät noch nicht. Der Code aus der E-Mail zeigt, dass du es bist: Er meldet dich an und alles andere ab. Dein Passwort brauchst du trotzdem.",
+  "notice.done.undoes": "Die Änderung ist rückgängig gemacht",
+  "notice.done.holds": "Deine Geräte sind gewarnt",
+  "undo.title": "Hast du die Adresse geändert?",
+  "undo.undoes":
+    "Wenn ja, musst du nichts tun. Wenn nicht, mach es rückgängig: Dein Konto bekommt diese Adresse zurück, alle Geräte werden abgemeldet, und das Passwort gilt nicht mehr. Dann wählst du über eine Mail an diese Adresse ein neues. Noch hat sich nichts geändert.",
+  "undo.holds":
+    "Wenn ja, musst du nichts tun. Ein zweiter Faktor hat diese Änderung bestätigt, darum lässt sie sich von hier aus nicht rückgängig machen. Das warst nicht du? Dann warne die Geräte des Kontos: 72 Stunden lang lässt sich nichts Wichtiges ändern. Noch hat sich nichts geändert.",
+  "undo.reference": "Kennung in der Mail",
+  "undo.hint": "Sechs Buchstaben und Ziffern, am Ende der Mail.",
+  "undo.submit.undoes": "Das war ich nicht: rückgängig machen",
+  "undo.submit.holds": "Das war ich nicht: Geräte warnen",
+  "undo.done_text.undoes":
+    "Das Konto hat diese Adresse wieder. Alle Geräte wurden abgemeldet, und das Passwort gilt nicht mehr. Wähle jetzt ein neues.",
+  "undo.done_text.holds": "Die Nachrichten des Kontos zeigen es, und Änderungen sind 72 Stunden lang gesperrt.",
+  "new_address.title": "E-Mail-Adresse ändern",
+  "new_address.lead":
+    "Dein Konto hat {email}. Die neue Adresse bekommt eine Mail mit einem Code. Auch die vorherige bekommt eine Mail: Von dort lässt sich die Änderung sieben Tage lang rückgängig machen.",
+  "new_address.email": "Neue E-Mail-Adresse",
+  "new_address.submit": "Adresse ändern",
+  "new_address.done": "Die Adresse ist geändert. Melde dich von nun an mit ihr an.",
+  "problem.reference": "Das ist nicht die Kennung in der Mail.",
+  "problem.change-held":
+    "Die Adresse lässt sich ab {date} wieder ändern: 72 Stunden nach einer Wiederherstellung, sieben Tage nach der letzten Änderung.",
 };

@@ -63,6 +63,7 @@ export default {
   "past.password_changed": "Signed out {date}: “{name}” changed the password",
   "past.account_disabled": "Signed out {date}: the account was disabled",
   "past.recovered": "Signed out {date}: the account was recovered by its address",
+  "past.address_restored": "Signed out {date}: a change of the address was undone",
   "past.wrong_password": "Signed out {date}: the current password was wrong ten times",
   "past.expired": "Expired {date}: it was not used for too long",
   "past.receipt": "Receipt",
@@ -120,6 +121,7 @@ export default {
   "receipt.why.password_changed": "The password was changed",
   "receipt.why.account_disabled": "The account was disabled",
   "receipt.why.recovered": "The account was recovered by its address",
+  "receipt.why.address_restored": "A change of the address was undone from the mailbox before",
   "receipt.why.wrong_password": "The current password was wrong ten times",
   "receipt.refused": "The sessions below have been refused since {time}.",
   "receipt.state.wiped": "Wiped: the device reported on {time} that it deleted what it stored.",
@@ -173,12 +175,15 @@ export default {
   "messages.signed_out": "Devices were signed out",
   "messages.password_changed": "The password was changed",
   "messages.recovered": "The account was recovered",
+  "messages.address_changed": "The address was changed",
+  "messages.address_restored": "A change of the address was undone",
   "messages.wrong_password": "A device gave wrong passwords",
   "messages.many_failures": "Many wrong passwords",
   "messages.failures": "{n} wrong passwords in a row since {date}",
   "messages.reference": "Reference {reference}",
   "messages.answer.end": "You answered: it was not me",
   "messages.answer.mine": "You answered: it was me",
+  "messages.answer.undo": "The mailbox before answered: it was not me",
   "messages.returned": "This mail was returned: your mailbox did not accept it.",
   "notice.title": "Was this you?",
   "notice.question":
@@ -203,6 +208,8 @@ export default {
   "ended.password_changed": "The password was changed on {date}. Sign in with the new one.",
   "ended.account_disabled": "Your account was disabled on {date}.",
   "ended.recovered": "Recovered on {date} by the address of the account. Not you? Recover it yourself, and protect your mailbox.",
+  "ended.address_restored":
+    "You were signed out on {date}: a change of the address was undone from the mailbox before, and the password no longer works. Is that your mailbox? Choose a new password.",
   "ended.wrong_password": "You were signed out on {date}: the current password was wrong ten times. Sign in again.",
   "ended.disabled": "Your account is disabled.",
   "ended.expired": "Your session has expired. Sign in again.",
@@ -270,4 +277,27 @@ export default {
   "sign_in.others": "Sign in and sign out everything else",
   "sign_in.others_done": "You are signed in. Every other device was signed out.",
   "pass.others": "We don’t know this device yet. The code in the mail shows that it is you: it signs you in, and everything else out. You need your password, too.",
+  "notice.done.undoes": "The change is undone",
+  "notice.done.holds": "Your devices are warned",
+  "undo.title": "Did you change the address?",
+  "undo.undoes":
+    "If you did, you have nothing to do. If not, undo it: your account gets this address back, every device is signed out, and the password stops working. Then you choose a new one by a mail to this address. Nothing has changed yet.",
+  "undo.holds":
+    "If you did, you have nothing to do. A second factor has confirmed this change, so it can’t be undone from here. If it was not you, warn the devices of the account: for 72 hours nothing that matters can be changed. Nothing has changed yet.",
+  "undo.reference": "Reference in the mail",
+  "undo.hint": "Six letters and digits, at the end of the mail.",
+  "undo.submit.undoes": "It was not me: undo it",
+  "undo.submit.holds": "It was not me: warn the devices",
+  "undo.done_text.undoes":
+    "The account has this address again. Every device was signed out, and the password no longer works. Choose a new one now.",
+  "undo.done_text.holds": "The account’s messages show it, and changes are held for 72 hours.",
+  "new_address.title": "Change e-mail address",
+  "new_address.lead":
+    "Your account has {email}. The new address gets a mail with a code. The one before gets a mail, too: from there the change can be undone for seven days.",
+  "new_address.email": "New e-mail address",
+  "new_address.submit": "Change the address",
+  "new_address.done": "The address is changed. Sign in with it from now on.",
+  "problem.reference": "That is not the reference in the mail.",
+  "problem.change-held":
+    "The address can be changed again from {date} on: 72 hours after a recovery, seven days after the last change.",
 };

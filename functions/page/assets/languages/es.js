@@ -66,6 +66,7 @@ export default {
   "past.password_changed": "Sesión cerrada el {date}: se cambió la contraseña desde «{name}»",
   "past.account_disabled": "Sesión cerrada el {date}: se desactivó la cuenta",
   "past.recovered": "Sesión cerrada el {date}: la cuenta se recuperó con su dirección",
+  "past.address_restored": "Sesión cerrada el {date}: se deshizo un cambio de la dirección",
   "past.wrong_password": "Sesión cerrada el {date}: la contraseña actual fue incorrecta diez veces",
   "past.expired": "Caducó el {date} por falta de uso",
   "past.receipt": "Comprobante",
@@ -128,6 +129,7 @@ export default {
   "receipt.why.password_changed": "Se cambió la contraseña",
   "receipt.why.account_disabled": "Se desactivó la cuenta",
   "receipt.why.recovered": "La cuenta se recuperó con su dirección",
+  "receipt.why.address_restored": "Se deshizo un cambio de la dirección desde el buzón anterior",
   "receipt.why.wrong_password": "La contraseña actual fue incorrecta diez veces",
   "receipt.refused": "A estas sesiones se les deniega el acceso desde el {time}.",
   "receipt.state.wiped": "Borrado: el dispositivo confirmó el {time} que borró lo que guardó.",
@@ -185,12 +187,15 @@ export default {
   "messages.signed_out": "Se cerraron sesiones",
   "messages.password_changed": "Se cambió la contraseña",
   "messages.recovered": "Se recuperó la cuenta",
+  "messages.address_changed": "Se cambió la dirección",
+  "messages.address_restored": "Se deshizo un cambio de la dirección",
   "messages.wrong_password": "Un dispositivo probó contraseñas equivocadas",
   "messages.many_failures": "Muchas contraseñas equivocadas",
   "messages.failures": "{n} contraseñas equivocadas seguidas desde el {date}",
   "messages.reference": "Referencia {reference}",
   "messages.answer.end": "Tu respuesta: no fui yo",
   "messages.answer.mine": "Tu respuesta: fui yo",
+  "messages.answer.undo": "El buzón anterior respondió: no fui yo",
   "messages.returned": "Este correo fue devuelto: tu buzón no lo aceptó.",
   "notice.title": "¿Fuiste tú?",
   "notice.question":
@@ -216,6 +221,8 @@ export default {
   "ended.password_changed": "La contraseña se cambió el {date}. Inicia sesión con la nueva.",
   "ended.account_disabled": "Tu cuenta se desactivó el {date}.",
   "ended.recovered": "La cuenta se recuperó el {date} con su dirección. ¿No fuiste tú? Recupérala tú y protege tu buzón.",
+  "ended.address_restored":
+    "Se cerró tu sesión el {date}: desde el buzón anterior se deshizo un cambio de la dirección, y la contraseña ya no funciona. ¿Es tu buzón? Elige una contraseña nueva.",
   "ended.wrong_password": "Tu sesión se cerró el {date}: la contraseña actual fue incorrecta diez veces. Vuelve a iniciar sesión.",
   "ended.disabled": "Tu cuenta está desactivada.",
   "ended.expired": "Tu sesión ha caducado. Vuelve a iniciar sesión.",
@@ -283,4 +290,27 @@ export default {
   "sign_in.others": "Iniciar sesión y cerrar todas las demás",
   "sign_in.others_done": "Has iniciado sesión. Se cerró la de todos los demás dispositivos.",
   "pass.others": "Aún no conocemos este dispositivo. El código del correo muestra que eres tú: inicia tu sesión y cierra todas las demás. También necesitas tu contraseña.",
+  "notice.done.undoes": "El cambio está deshecho",
+  "notice.done.holds": "Tus dispositivos están avisados",
+  "undo.title": "¿Cambiaste tú la dirección?",
+  "undo.undoes":
+    "Si fuiste tú, no tienes que hacer nada. Si no, deshazlo: tu cuenta recupera esta dirección, se cierra la sesión de todos los dispositivos y la contraseña deja de funcionar. Después eliges una nueva con un correo a esta dirección. Aún no ha cambiado nada.",
+  "undo.holds":
+    "Si fuiste tú, no tienes que hacer nada. Un segundo factor confirmó este cambio, así que no se puede deshacer desde aquí. Si no fuiste tú, avisa a los dispositivos de la cuenta: durante 72 horas no se puede cambiar nada importante. Aún no ha cambiado nada.",
+  "undo.reference": "Referencia del correo",
+  "undo.hint": "Seis letras y cifras, al final del correo.",
+  "undo.submit.undoes": "No fui yo: deshacerlo",
+  "undo.submit.holds": "No fui yo: avisar a los dispositivos",
+  "undo.done_text.undoes":
+    "La cuenta vuelve a tener esta dirección. Se cerró la sesión de todos los dispositivos, y la contraseña ya no funciona. Elige ahora una nueva.",
+  "undo.done_text.holds": "Los mensajes de la cuenta lo muestran, y los cambios quedan retenidos 72 horas.",
+  "new_address.title": "Cambiar la dirección de correo",
+  "new_address.lead":
+    "Tu cuenta tiene {email}. La nueva dirección recibe un correo con un código. La anterior también recibe un correo: desde allí se puede deshacer el cambio durante siete días.",
+  "new_address.email": "Nueva dirección de correo",
+  "new_address.submit": "Cambiar la dirección",
+  "new_address.done": "La dirección está cambiada. Desde ahora inicia sesión con ella.",
+  "problem.reference": "Esa no es la referencia del correo.",
+  "problem.change-held":
+    "La dirección se puede volver a cambiar a partir del {date}: 72 horas después de una recuperación, siete días después del último cambio.",
 };

@@ -33,7 +33,8 @@ export function devices(app) {
  * @param {Device[]} loaded
  */
 function summary(app, loaded) {
-  return app.say("devices.summary", { n: loaded.length, email: app.session?.account.email ?? "" });
+  const said = app.say("devices.summary", { n: loaded.length, email: app.session?.account.email ?? "" });
+  return html`${said} <a href="#/address">${app.say("new_address.title")}</a>`;
 }
 
 /** @param {App} app */

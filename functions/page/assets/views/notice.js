@@ -1,22 +1,24 @@
 /**
- * The link in a mail about a sign-in: shows the device, and signs it out, or recognizes it,
- * after a press.
+ * The link in a mail about a sign-in or a changed address: shows the device, and signs it out,
+ * recognizes it, or undoes the change, after a press.
  * Loading it changes nothing. The secret leaves the address bar at once.
  */
 import { Component, html } from "../html.js";
 import { deviceIcon, sign } from "../icons.js";
 import { skeletons, trouble } from "./devices.js";
+import { undoForm, undone } from "./undo.js";
 
 /** @typedef {import("../app.js").App} App */
 
 /**
  * @typedef {object} Notice what the API returns
- * @property {"signed_in" | "signed_out"} status
- * @property {{ reference: string, at: string, device: null | { type: string, os: string | null, browser: string | null, place: string | null } }} message
+ * @property {"signed_in" | "signed_out" | null} status null for a changed address
+ * @property {"undoes" | "holds" | null} undo what undoing a change does; null for a sign-in
+ * @property {{ reference: string | null, at: string, device: null | { type: string, os: string | null, browser: string | null, place: string | null } }} message
  */
 
 /** @typedef {{ app: App, secret: string }} Props */
-/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "missing" | null }} State */
+/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "missing" | "undoes" | "holds" | null }} State */
 
 /** @extends {Component<Props, State>} */
 class NoticeView extends Component {
@@ -39,6 +41,23 @@ class NoticeView extends Component {
   }
 
   /**
+   * Undoes a change of the address.
+   * @param {"undoes" | "holds"} effect
+   * @param {string} reference
+   */
+  async undo(effect, reference) {
+    const { app } = this.props;
+    const status = await this.ask("actions", { action: "undo", reference }, () => this.setState({ done: effect }));
+    if (status === 400) {
+      throw { document: { field: "reference" } };
+    }
+    // A session of this browser has ended with it.
+    await app.curfew.check();
+    app.focus("h1");
+  }
+
+  /**
+   * Returns the status of the answer, or 0.
    * @param {"read" | "actions"} path
    * @param {object} body
    * @param {(answer: any) => void} done
@@ -46,9 +65,10 @@ class NoticeView extends Component {
   async ask(path, body, done) {
     const { app, secret } = this.props;
     if (this.state.isBusy) {
-      return;
+      return 0;
     }
     this.setState({ isBusy: true, problem: null });
+    let status = 0;
     /** @type {string | null} */
     let key = "problem.no_answer";
     try {
@@ -58,6 +78,7 @@ class NoticeView extends Component {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ secret, ...body }),
       });
+      status = answer.status;
       if (answer.ok) {
         done(await answer.json());
         key = null;
@@ -66,12 +87,13 @@ class NoticeView extends Component {
         app.focus("h1");
         key = null;
       } else {
-        key = "problem.unavailable";
+        key = status === 400 ? null : "problem.unavailable";
       }
     } catch (error) {
       console.warn(error);
     }
     this.setState({ isBusy: false, problem: key && app.say(key) });
+    return status;
   }
 
   render() {
@@ -79,7 +101,7 @@ class NoticeView extends Component {
     const { notice, problem, done } = this.state;
     return html`
       <div class="narrow">
-        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : "notice.title")}</h1>
+        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : notice?.undo ? "undo.title" : "notice.title")}</h1>
         ${problem && trouble(app, problem, () => this.load())}
         ${done ? answered(app, done) : notice ? this.question(app, notice) : !problem && skeletons(app)}
       </div>
@@ -103,7 +125,7 @@ class NoticeView extends Component {
    * @param {App} app
    * @param {Notice} notice
    */
-  question(app, { status, message }) {
+  question(app, { status, undo, message }) {
     const { at, device, reference } = message;
     const what = [device?.browser, device?.os].filter(Boolean).join(" · ");
     const type = device?.type ?? "other";
@@ -116,24 +138,45 @@ class NoticeView extends Component {
           <div class="about">
             <h2>${app.say(`device.type.${type}`)}</h2>
             ${what && html`<p>${what}</p>`}
-            <p>
-              ${device?.place ? app.say("device.signed_in_place", { date, place: device.place }) : app.say("device.signed_in", { date })}
-            </p>
+            <p>${undo ? [date, device?.place].filter(Boolean).join(" · ") : signedIn(app, date, device?.place)}</p>
           </div>
         </li>
       </ul>
+      ${undo ? undoForm(app, undo, (typed) => this.undo(undo, typed)) : this.answers(app, isIn, reference)}
+    `;
+  }
+
+  /**
+   * @param {App} app
+   * @param {boolean} isIn
+   * @param {string | null} reference
+   */
+  answers(app, isIn, reference) {
+    return html`
       <p>${app.say(isIn ? "notice.question" : "notice.ended")}</p>
       ${isIn && [this.button("end", "danger"), this.button("mine", "")]}
-      <p class="aside">${app.say("notice.reference", { reference })}</p>
+      <p class="aside">${app.say("notice.reference", { reference: reference ?? "" })}</p>
     `;
   }
 }
 
 /**
  * @param {App} app
- * @param {"end" | "mine" | "missing"} done
+ * @param {string} date
+ * @param {string | null | undefined} place
+ */
+function signedIn(app, date, place) {
+  return place ? app.say("device.signed_in_place", { date, place }) : app.say("device.signed_in", { date });
+}
+
+/**
+ * @param {App} app
+ * @param {NonNullable<State["done"]>} done
  */
 function answered(app, done) {
+  if (done === "undoes" || done === "holds") {
+    return undone(app, done);
+  }
   if (done === "missing") {
     return html`
       <p class="lead">${app.say("notice.done_text.missing")}</p>

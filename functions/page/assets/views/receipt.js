@@ -53,7 +53,7 @@ function content(app, shown) {
 /** By whom and why. @param {App} app @param {Receipt} shown */
 function cause(app, { requested_by: by, reason, scope }) {
   const why = app.say(`receipt.why.${reason}`);
-  if (reason === "recovered") {
+  if (["recovered", "address_restored"].includes(reason)) {
     return why;
   }
   // Without a device: a notice's link ends one, wrong passwords end their own, an operator ends all.

@@ -7,6 +7,7 @@ import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
 import { dialog, prove } from "./dialogs.js";
 import { messages } from "./messages.js";
+import { newAddress } from "./new-address.js";
 import { notice } from "./notice.js";
 import { password } from "./password.js";
 import { pass } from "./pass.js";
@@ -19,7 +20,7 @@ import { signUp } from "./sign-up.js";
 /** @typedef {import("../app.js").App} App */
 
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
-const VIEWS = { devices, past, messages, "sign-outs": receipt, password, confirm: address };
+const VIEWS = { devices, past, messages, "sign-outs": receipt, password, address: newAddress, confirm: address };
 
 /** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */
 const OPEN_VIEWS = { "sign-up": signUp, confirm, forgotten: recover, recover, pass };

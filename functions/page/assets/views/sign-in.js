@@ -85,8 +85,8 @@ function sentence(app, ended) {
   const date = app.language.date(ended.signed_out_at);
   if (ended.reason !== "signed_out") {
     const said = app.say(`ended.${ended.reason}`, { date });
-    const isRecovered = ended.reason === "recovered";
-    return isRecovered ? html`${said} <a href="#/forgotten">${app.say("ended.not_you")}</a>` : said;
+    const isRecovery = ["recovered", "address_restored"].includes(ended.reason);
+    return isRecovery ? html`${said} <a href="#/forgotten">${app.say("ended.not_you")}</a>` : said;
   }
   const by = ended.signed_out_by;
   if (by && by.id === app.leftDevice) {

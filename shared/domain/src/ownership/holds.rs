@@ -25,7 +25,35 @@ pub struct Hold {
     pub began_at: Timestamp,
 }
 
+impl HoldCause {
+    /// Returns the name that the table uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovery => "recovery",
+            Self::Warning => "warning",
+        }
+    }
+
+    /// Parses the name; `None` for an unknown one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Recovery, Self::Warning]
+            .into_iter()
+            .find(|cause| cause.as_str() == name)
+    }
+}
+
 impl Hold {
+    /// Returns the hold of a warning at `now`.
+    #[must_use]
+    pub fn of_warning(now: Timestamp) -> Self {
+        Self {
+            cause: HoldCause::Warning,
+            began_at: now,
+        }
+    }
+
     /// Returns the hold after a recovery at `now`. A hold that is running is not prolonged.
     #[must_use]
     pub fn after_recovery(running: Option<Self>, now: Timestamp) -> Self {
@@ -109,10 +137,7 @@ mod tests {
 
     #[test]
     fn a_warning_holds_what_could_keep_the_owner_out_and_never_what_ends_a_thief() {
-        let hold = Hold {
-            cause: HoldCause::Warning,
-            began_at: now(),
-        };
+        let hold = Hold::of_warning(now());
         for by_earlier_factor in [true, false] {
             assert_eq!(
                 held(hold, by_earlier_factor),

@@ -103,6 +103,13 @@ pub enum Undo {
 }
 
 impl Undo {
+    /// Returns whether a press still does something. Until then the next change of the address
+    /// is held.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self != Self::Expired
+    }
+
     /// Returns what a press does at `now` to a change that was made at `changed_at`, proven
     /// by a settled factor or not.
     #[must_use]
@@ -183,6 +190,8 @@ mod tests {
         assert_eq!(Undo::of(now(), true, last - SECOND), Undo::Holds);
         for by_settled_factor in [true, false] {
             assert_eq!(Undo::of(now(), by_settled_factor, last), Undo::Expired);
+            assert!(!Undo::of(now(), by_settled_factor, last).is_open());
+            assert!(Undo::of(now(), by_settled_factor, last - SECOND).is_open());
         }
     }
 }

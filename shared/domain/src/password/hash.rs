@@ -134,6 +134,19 @@ impl StoredHash {
         })
     }
 
+    /// Creates a hash that no password matches: its tag is random. It costs what the hash of a
+    /// password costs, so a sign-in takes as long.
+    #[must_use]
+    pub fn void(random: [u8; 48]) -> Self {
+        let (salt, tag) = random.split_at(16);
+        let argon2id = Argon2id {
+            params: Params::DEFAULT,
+            salt: salt.to_vec(),
+            tag: tag.to_vec(),
+        };
+        argon2id.into_stored()
+    }
+
     /// Returns the PHC string.
     #[must_use]
     pub fn as_str(&self) -> &str {

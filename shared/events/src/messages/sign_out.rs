@@ -94,7 +94,10 @@ fn password_changed(sign_out: &SignOut, ended: Epoch, kept: Option<SessionId>) -
     Event::CredentialChange(CredentialChange {
         circumstances: circumstances(sign_out),
         credential_type: CredentialType::Password,
-        change_type: ChangeType::Update,
+        change_type: match sign_out.reason {
+            domain::Reason::AddressRestored => ChangeType::Revoke,
+            _ => ChangeType::Update,
+        },
         requested_by: sign_out.by.as_ref().map(|by| by.id),
         ended_epoch: ended.0,
         kept_session: kept,
@@ -106,7 +109,9 @@ fn circumstances(sign_out: &SignOut) -> Circumstances {
     Circumstances {
         event_timestamp: sign_out.at.as_second(),
         initiating_entity: match (&sign_out.by, sign_out.reason) {
-            (Some(_), _) | (None, domain::Reason::Recovered) => InitiatingEntity::User,
+            (Some(_), _) | (None, domain::Reason::Recovered | domain::Reason::AddressRestored) => {
+                InitiatingEntity::User
+            }
             (None, domain::Reason::WrongPassword) => InitiatingEntity::Policy,
             (None, _) => InitiatingEntity::Admin,
         },
@@ -140,6 +145,10 @@ fn reasons(sign_out: &SignOut) -> (&'static str, &'static str) {
         (domain::Reason::Recovered, _) => (
             "The account was recovered by its address.",
             "Your account was recovered by its address.",
+        ),
+        (domain::Reason::AddressRestored, _) => (
+            "A change of the address was undone from the mailbox before.",
+            "A change of your address was undone from the mailbox before.",
         ),
         (domain::Reason::WrongPassword, _) => (
             "A device gave ten wrong current passwords in a row.",

@@ -42,12 +42,12 @@ pub struct ProblemDocument {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub signed_out_at: Option<Rfc3339>,
     /// `session-signed-out`: the device that requested it; `null` when an operator, a
-    /// recovery or wrong passwords did.
+    /// recovery, an undone change of the address or wrong passwords did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SignedOutBy>)]
     pub signed_out_by: Option<Option<SignedOutBy>>,
     /// `session-signed-out`: the reason: `signed_out`, `password_changed`,
-    /// `account_disabled`, `recovered` or `wrong_password`.
+    /// `account_disabled`, `recovered`, `address_restored` or `wrong_password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub reason: Option<&'static str>,
@@ -59,6 +59,10 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 300)]
     pub max_age: Option<i64>,
+    /// `change-held`: the time from which the address can be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub held_until: Option<Rfc3339>,
     /// `address-unconfirmed`, and `verification-required` at a sign-in: the challenge of the
     /// pass whose code was mailed. `second-step-required`: the challenge that a factor answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +92,7 @@ impl Problem {
             reason: None,
             methods: None,
             max_age: None,
+            held_until: None,
             challenge: None,
             device_key: None,
         };
@@ -95,6 +100,8 @@ impl Problem {
             document.field = Some(field.clone());
         } else if let Self::PasswordRejected(reasons) = self {
             document.reasons = Some(reasons.clone());
+        } else if let Self::ChangeHeld { until } = self {
+            document.held_until = Some((*until).into());
         } else if let Self::AddressUnconfirmed { challenge } = self {
             document.challenge = Some(challenge.clone());
         } else if let Self::SecondStepRequired {

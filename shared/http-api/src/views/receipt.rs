@@ -97,8 +97,8 @@ pub struct ReceiptView {
     /// The sign-out.
     #[serde(flatten)]
     pub sign_out: SignOutView,
-    /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered` or
-    /// `wrong_password`.
+    /// The reason: `signed_out`, `password_changed`, `account_disabled`, `recovered`,
+    /// `address_restored` or `wrong_password`.
     #[schema(example = "signed_out")]
     pub reason: String,
     /// The counts over all pages.

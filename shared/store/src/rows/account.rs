@@ -2,17 +2,21 @@
 
 use std::borrow::Cow;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::account::{Account, Epoch};
+use domain::address_change::{AddressChange, ChangeState, NewAddress};
+use domain::challenge::Challenge;
 use domain::factors::AccountFactor;
+use domain::ownership::{Hold, HoldCause};
 use domain::password::StoredHash;
 use domain::{AccountId, EmailAddress, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, ADDED_AT, CONFIRMED_AT, CREATED_AT, DISABLED_AT, EMAIL, EPOCH, FACTOR_ID, FACTORS,
-    Item, KEPT_SESSION, NOTIFIED_AT, PASSWORD_HASH, RECOVERED_AT, RECOVERED_EPOCH, Reader, number,
-    string, timestamp,
+    ACCOUNT_ID, ADDED_AT, ADDRESS_CHANGE, ADDRESS_CHANGED_AT, CONFIRMED_AT, CREATED_AT, DISABLED_AT,
+    EMAIL, EPOCH, FACTOR_ID, FACTORS, HELD_BY, HELD_SINCE, Item, KEPT_SESSION, KEPT_UNTIL,
+    NOTIFIED_AT, PASSWORD_HASH, PREVIOUS_EMAIL, RECOVERED_AT, RECOVERED_EPOCH, Reader, built,
+    number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -97,6 +101,15 @@ pub(crate) fn to_item(account: &Account) -> Item {
     if !account.factors.is_empty() {
         set(FACTORS, factors_to_list(&account.factors));
     }
+    if let Some(hold) = &account.hold {
+        set(HELD_SINCE, timestamp(hold.began_at));
+        set(HELD_BY, string(hold.cause.as_str()));
+    }
+    if let Some(change) = &account.address_change {
+        set(PREVIOUS_EMAIL, string(&change.previous));
+        set(ADDRESS_CHANGED_AT, timestamp(change.at));
+        set(ADDRESS_CHANGE, string(change.state.as_str()));
+    }
     item
 }
 
@@ -114,6 +127,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Account, StoreError> {
         recovered_at: row.timestamp_opt(RECOVERED_AT)?,
         recovered_epoch: row.number_opt(RECOVERED_EPOCH)?.map(Epoch),
         factors: factors_from_list(&row)?,
+        hold: hold_from(&row)?,
+        address_change: address_change_from(&row)?,
     })
 }
 
@@ -170,16 +185,35 @@ pub(crate) fn replace_factors(
         .expression_attribute_values(":factors", factors_to_list(new))
 }
 
+fn hold_from(row: &Reader<'_>) -> Result<Option<Hold>, StoreError> {
+    let Some(began_at) = row.timestamp_opt(HELD_SINCE)? else {
+        return Ok(None);
+    };
+    let cause = row.parsed(HELD_BY, HoldCause::parse)?;
+    Ok(Some(Hold { cause, began_at }))
+}
+
+fn address_change_from(row: &Reader<'_>) -> Result<Option<AddressChange>, StoreError> {
+    let Some(at) = row.timestamp_opt(ADDRESS_CHANGED_AT)? else {
+        return Ok(None);
+    };
+    Ok(Some(AddressChange {
+        previous: row.string(PREVIOUS_EMAIL)?,
+        at,
+        state: row.parsed(ADDRESS_CHANGE, ChangeState::parse)?,
+    }))
+}
+
 pub(crate) fn identity_key(email: &EmailAddress) -> Item {
     Item::from([(EMAIL.to_owned(), string(email.as_normal()))])
 }
 
-/// Requires that no account has the address.
-pub(crate) fn address_is_free() -> Condition {
+/// Requires that no account has the address, and none that had it keeps it.
+pub(crate) fn address_is_free(now: Timestamp) -> Condition {
     Condition {
-        expression: Cow::Borrowed("attribute_not_exists(email)"),
+        expression: Cow::Borrowed("attribute_not_exists(email) OR kept_until <= :now"),
         names: &[],
-        values: vec![],
+        values: vec![(":now", timestamp(now))],
     }
 }
 
@@ -210,16 +244,123 @@ pub(crate) fn is_unconfirmed(email: &EmailAddress) -> Condition {
     }
 }
 
-/// Requires that the epoch is before that of a jump, `:next`, and that no recovery was
-/// completed since a challenge was asked for.
-pub(crate) fn can_be_recovered(asked_at: Timestamp) -> Condition {
+/// Requires that the epoch is before that of a jump, `:next`, that the account has the address of
+/// a challenge, and that no recovery was completed since that was asked for.
+pub(crate) fn can_be_recovered(challenge: &Challenge) -> Condition {
     Condition {
         expression: Cow::Borrowed(
-            "epoch < :next AND (attribute_not_exists(recovered_at) OR recovered_at < :asked_at)",
+            "epoch < :next AND email = :email \
+             AND (attribute_not_exists(recovered_at) OR recovered_at < :asked_at)",
         ),
         names: &[],
-        values: vec![(":asked_at", timestamp(asked_at))],
+        values: vec![
+            (":email", string(challenge.email.as_normal())),
+            (":asked_at", timestamp(challenge.asked_at)),
+        ],
     }
+}
+
+/// Requires that a change of the address is still possible: the account has the epoch and the
+/// address that were read, and is confirmed only if it was.
+fn has_address(account: &Account) -> Condition {
+    let email = if account.email.is_empty() {
+        "attribute_not_exists(email)"
+    } else {
+        "email = :old"
+    };
+    let confirmed = match account.confirmed_at {
+        Some(_) => "",
+        None => " AND attribute_not_exists(confirmed_at)",
+    };
+    let mut values = vec![(":epoch", number(account.epoch.0))];
+    if !account.email.is_empty() {
+        values.push((":old", string(&account.email)));
+    }
+    Condition {
+        expression: Cow::Owned(format!("epoch = :epoch AND {email}{confirmed}")),
+        names: &[],
+        values,
+    }
+}
+
+/// Returns the update that changes the address of an account. The time of its first confirmation
+/// stays.
+pub(crate) fn change_address(table: &str, account: &Account, new: &NewAddress) -> Update {
+    let mut update = has_address(account)
+        .update(table, key(account.id))
+        .expression_attribute_values(":email", string(new.email.as_normal()));
+    let mut set = "SET email = :email".to_owned();
+    if account.confirmed_at.is_none() {
+        set.push_str(", confirmed_at = :now");
+        update = update.expression_attribute_values(":now", timestamp(new.at));
+    }
+    if let Some(change) = &new.change {
+        set.push_str(
+            ", previous_email = :previous, address_changed_at = :at, address_change = :state",
+        );
+        update = update
+            .expression_attribute_values(":previous", string(&change.previous))
+            .expression_attribute_values(":at", timestamp(change.at))
+            .expression_attribute_values(":state", string(change.state.as_str()));
+    } else {
+        set.push_str(" REMOVE previous_email, address_changed_at, address_change");
+    }
+    built(update.update_expression(set).build())
+}
+
+/// Requires that a change of the address is the last one, and was not undone.
+fn is_last_change(change: &AddressChange) -> Condition {
+    Condition {
+        expression: Cow::Borrowed("address_changed_at = :changed_at"),
+        names: &[],
+        values: vec![(":changed_at", timestamp(change.at))],
+    }
+}
+
+/// Begins the update that gives an account the address before a change. The caller adds the
+/// epoch of the jump, `:next`, and the hash that no password matches, `:void`.
+pub(crate) fn restore_address(
+    table: &str,
+    (account, change): (&Account, &AddressChange),
+    now: Timestamp,
+) -> UpdateBuilder {
+    let mut condition = is_last_change(change);
+    condition.expression.to_mut().push_str(" AND epoch < :next");
+    condition
+        .update(table, key(account.id))
+        .update_expression(
+            "SET email = :email, previous_email = :undone, address_changed_at = :now, \
+             address_change = :state, epoch = :next, recovered_epoch = :next, \
+             password_hash = :void, recovered_at = :now \
+             REMOVE kept_session, held_since, held_by",
+        )
+        .expression_attribute_values(":email", string(&change.previous))
+        .expression_attribute_values(":undone", string(&account.email))
+        .expression_attribute_values(":state", string(ChangeState::Undone.as_str()))
+        .expression_attribute_values(":now", timestamp(now))
+}
+
+/// Returns the update that begins a hold, because the old mailbox warns of a change.
+pub(crate) fn warn_of_change(
+    table: &str,
+    (account, change): (&Account, &AddressChange),
+    hold: &Hold,
+) -> Update {
+    let update = is_last_change(change)
+        .update(table, key(account.id))
+        .update_expression("SET address_change = :state, held_since = :since, held_by = :by")
+        .expression_attribute_values(":state", string(ChangeState::Warned.as_str()))
+        .expression_attribute_values(":since", timestamp(hold.began_at))
+        .expression_attribute_values(":by", string(hold.cause.as_str()));
+    built(update.build())
+}
+
+/// Returns the update that takes the address from an account that never proved it.
+pub(crate) fn without_address(table: &str, account: AccountId) -> Update {
+    let update = nobody_confirmed()
+        .update(table, key(account))
+        .update_expression("REMOVE email");
+    built(update.build())
 }
 
 pub(crate) fn to_identity(account: &Account, email: &EmailAddress) -> Item {
@@ -229,6 +370,37 @@ pub(crate) fn to_identity(account: &Account, email: &EmailAddress) -> Item {
     item
 }
 
-pub(crate) fn account_of_identity(item: &Item) -> Result<AccountId, StoreError> {
-    Reader::new("Identities", item).id(ACCOUNT_ID)
+/// A row of Identities.
+pub(crate) struct Identity {
+    pub(crate) account: AccountId,
+    /// The time until which it stays with the account, which had it before a change of its
+    /// address. `None` if it has the address now.
+    pub(crate) kept_until: Option<Timestamp>,
+}
+
+pub(crate) fn identity_from(item: &Item) -> Result<Identity, StoreError> {
+    let row = Reader::new("Identities", item);
+    Ok(Identity {
+        account: row.id(ACCOUNT_ID)?,
+        kept_until: row.timestamp_opt(KEPT_UNTIL)?,
+    })
+}
+
+/// Returns the update that leaves an address to the account that had it, for some time.
+pub(crate) fn keep_identity(table: &str, email: &str, until: Timestamp) -> Update {
+    let update = Update::builder()
+        .table_name(table)
+        .key(EMAIL, string(email))
+        .update_expression("SET kept_until = :until, delete_at = :delete_at")
+        .expression_attribute_values(":until", timestamp(until))
+        .expression_attribute_values(":delete_at", ttl(until));
+    built(update.build())
+}
+
+/// Returns the update that gives an account the address back that was kept for it.
+pub(crate) fn take_identity_back(table: &str, account: AccountId, email: &str) -> Update {
+    let update = address_is_of(account)
+        .update(table, Item::from([(EMAIL.to_owned(), string(email))]))
+        .update_expression("REMOVE kept_until, delete_at");
+    built(update.build())
 }

@@ -59,8 +59,10 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     }
     if let Some(sign_in) = &challenge.sign_in {
         set(ACCOUNT_ID, string(sign_in.account));
-        set(EPOCH, number(sign_in.epoch.0));
         set(DEVICE_ID, string(sign_in.device));
+    }
+    if let Some(epoch) = challenge.epoch.or(challenge.sign_in.map(|it| it.epoch)) {
+        set(EPOCH, number(epoch.0));
     }
     set(DELETE_AT, ttl(challenge.expires_at()));
     item
@@ -68,6 +70,8 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
 
 pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {
     let row = Reader::new(TABLE, item);
+    let sign_in = pending_sign_in(&row)?;
+    let epoch = row.number_opt(EPOCH)?.map(Epoch);
     Ok(Challenge {
         id: row.id(CHALLENGE_ID)?,
         purpose: row.parsed(PURPOSE, Purpose::parse)?,
@@ -76,7 +80,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {
         link: row.bytes_opt(LINK_HASH)?.map(LinkHash::from_bytes),
         asked_at: row.timestamp(ASKED_AT)?,
         session: row.id_opt(SESSION_ID)?,
-        sign_in: pending_sign_in(&row)?,
+        epoch: epoch.filter(|_| sign_in.is_none()),
+        sign_in,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, Update};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::account::Epoch;
@@ -129,7 +129,6 @@ pub(crate) fn codes_from_item(item: &Item) -> Result<RecoveryCodes, StoreError> 
     Ok(RecoveryCodes {
         left: left.collect::<Result<_, _>>()?,
         made_at: row.timestamp(MADE_AT)?,
-        epoch: Epoch(row.number(EPOCH)?),
     })
 }
 
@@ -139,9 +138,25 @@ pub(crate) fn put_codes(table: &str, account: AccountId, codes: &RecoveryCodes) 
     let left = codes.left.iter().map(text).collect();
     item.insert(CODE_HASHES.to_owned(), AttributeValue::Ss(left));
     item.insert(MADE_AT.to_owned(), timestamp(codes.made_at));
-    item.insert(EPOCH.to_owned(), number(codes.epoch.0));
     let put = Put::builder().table_name(table).set_item(Some(item));
     built(put.build())
+}
+
+/// Returns the delete of the recovery codes, only if this one is left, if one is given.
+pub(crate) fn delete_codes(
+    table: &str,
+    account: AccountId,
+    code: Option<&RecoveryCodeHash>,
+) -> Delete {
+    match code {
+        Some(hash) => has_code(hash).delete(table, codes_key(account)),
+        None => {
+            let delete = Delete::builder()
+                .table_name(table)
+                .set_key(Some(codes_key(account)));
+            built(delete.build())
+        }
+    }
 }
 
 /// Returns the update that confirms a factor with the code of a time step.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::notice::{
     NOTICE_LINK_LIFETIME, Notice, NoticeAnswer, NoticeDevice, NoticeEvent, NoticeHash,
@@ -111,12 +112,29 @@ pub(crate) fn answer(table: &str, notice: &Notice, answer: NoticeAnswer, now: Ti
         names: &[],
         values: vec![],
     };
-    let update = condition
-        .update(table, key(notice.account, notice.id))
+    let update = condition.update(table, key(notice.account, notice.id));
+    built(set_answer(update, answer, now).build())
+}
+
+/// Returns the update that answers a notice together with a write whose condition makes sure that
+/// this happens once.
+pub(crate) fn answer_alongside(
+    table: &str,
+    notice: &Notice,
+    answer: NoticeAnswer,
+    now: Timestamp,
+) -> Update {
+    let update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key(notice.account, notice.id)));
+    built(set_answer(update, answer, now).build())
+}
+
+fn set_answer(update: UpdateBuilder, answer: NoticeAnswer, now: Timestamp) -> UpdateBuilder {
+    update
         .update_expression("SET answer = :answer, answered_at = :now")
         .expression_attribute_values(":answer", string(answer.as_str()))
-        .expression_attribute_values(":now", timestamp(now));
-    built(update.build())
+        .expression_attribute_values(":now", timestamp(now))
 }
 
 fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
@@ -131,9 +149,11 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
             attributes.push((DEVICE_ID, string(device)));
             attributes.push((SESSION_ID, string(session)));
         }
+        NoticeEvent::AddressChanged => {}
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
         | NoticeEvent::Recovered(id)
+        | NoticeEvent::AddressRestored(id)
         | NoticeEvent::WrongPassword(id) => attributes.push((SIGN_OUT_ID, string(id))),
         NoticeEvent::ManyFailures(failures) => {
             attributes.push((IN_A_ROW, number(failures.count)));
@@ -174,6 +194,8 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
         "signed_out" => NoticeEvent::SignedOut(row.id(SIGN_OUT_ID)?),
         "password_changed" => NoticeEvent::PasswordChanged(row.id(SIGN_OUT_ID)?),
         "recovered" => NoticeEvent::Recovered(row.id(SIGN_OUT_ID)?),
+        "address_changed" => NoticeEvent::AddressChanged,
+        "address_restored" => NoticeEvent::AddressRestored(row.id(SIGN_OUT_ID)?),
         "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
         "many_failures" => NoticeEvent::ManyFailures(counter::failures(item)?),
         _ => return Err(row.corrupt(KIND)),

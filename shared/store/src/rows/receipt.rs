@@ -1,25 +1,31 @@
 //! Rows of Receipts: the header of a sign-out (sort key: its id), an entry for each
 //! device (sort key: `sign_out_id#device_id`), and for an account-wide sign-out a copy
-//! of the header by the epoch that it ended (sort key: `epoch#` and its number).
+//! of the header by the epoch that it ended (sort key: `epoch#` and its number). The record of
+//! a changed address is here for the stream (sort key: `address#` and the change's id).
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 use domain::account::Epoch;
+use domain::address_change::{AddressChanged, NewAddress};
 use domain::device::DeviceType;
 use domain::end_info::{ByDevice, EndInfo};
 use domain::receipt::{ReceiptEntry, Step};
+use domain::session::Authenticated;
 use domain::sign_out::{EndedSession, SignOut, SignOutTarget};
 use domain::token::TokenHash;
 use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH, EPOCH, FROM_EPOCH, Item,
-    KEPT_SESSION, NAME, NOTIFIED_AT, PREVIOUS_TOKEN_HASH, REASON, RECORD, REFUSED_AT, REQUESTED_AT,
-    REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH,
-    WIPED_AT, built, bytes, number, string, timestamp, ttl,
+    KEPT_SESSION, KIND, NAME, NOTIFIED_AT, PREVIOUS_TOKEN_HASH, REASON, RECORD, REFUSED_AT,
+    REQUESTED_AT, REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID,
+    TOKEN_HASH, WIPED_AT, built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 
 pub(crate) const TABLE: &str = "Receipts";
+
+/// The begin of the sort key of the record of a changed address.
+const ADDRESS_KEY: &str = "address#";
 
 pub(crate) fn header_key(account: AccountId, sign_out: SignOutId) -> Item {
     key(account, &sign_out.to_string())
@@ -95,6 +101,43 @@ fn header_to_item(sign_out: &SignOut, limits: &Limits) -> Item {
         }
     }
     item
+}
+
+/// The kind of the record of a changed address.
+pub(crate) const ADDRESS_CHANGED: &str = "address_changed";
+
+/// Returns the put of the record of a changed address, which the stream publishes. It needs no
+/// condition: its key is a new id.
+pub(crate) fn put_address_change(
+    table: &str,
+    caller: &Authenticated,
+    new: &NewAddress,
+    limits: &Limits,
+) -> Put {
+    let mut item = key(caller.account.id, &format!("{ADDRESS_KEY}{}", new.id));
+    let mut set = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    set(KIND, string(ADDRESS_CHANGED));
+    set(REQUESTED_AT, timestamp(new.at));
+    set(REQUESTED_BY, string(caller.device.id));
+    set(DELETE_AT, ttl(limits.sign_out_kept_until(new.at)));
+    built(
+        Put::builder()
+            .table_name(table)
+            .set_item(Some(item))
+            .build(),
+    )
+}
+
+/// Reads the record of a changed address.
+pub(crate) fn address_change_from_item(item: &Item) -> Result<AddressChanged, StoreError> {
+    let row = Reader::new(TABLE, item);
+    let id = |key: &str| key.strip_prefix(ADDRESS_KEY)?.parse().ok();
+    Ok(AddressChanged {
+        account: row.id(ACCOUNT_ID)?,
+        id: row.parsed(SIGN_OUT_ID, id)?,
+        at: row.timestamp(REQUESTED_AT)?,
+        by: row.id(REQUESTED_BY)?,
+    })
 }
 
 /// Reads the record of an account-wide sign-out, which is a copy of its header.

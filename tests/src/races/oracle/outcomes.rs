@@ -41,6 +41,13 @@ impl Oracle<'_> {
                 return broken(ACKNOWLEDGED, "a rename was not written");
             }
         }
+        let is_change = |ran: &&CompletedOperation| {
+            matches!(ran.operation, Operation::ChangeAddress(_))
+                && ran.outcome == Some(Outcome::Passed)
+        };
+        if all.iter().filter(is_change).count() > self.address_changes {
+            return broken(ACKNOWLEDGED, "a change of the address was not written");
+        }
         self.check_new_devices(all)?;
         for header in self.seen.headers.values() {
             for (session, tracked) in &self.sessions {
@@ -55,13 +62,14 @@ impl Oracle<'_> {
             let verdict = hasher.verify(&password, Some(&self.seen.account.password_hash));
             matches!(verdict, PasswordCheck::Match { .. })
         };
-        if !opens(&self.password) {
+        let is_void = self.password.is_empty();
+        if !is_void && !opens(&self.password) {
             return broken(
                 ACKNOWLEDGED,
                 "the password is not the last one that was set",
             );
         }
-        if self.password != self.account.password && opens(&self.account.password) {
+        if !is_void && self.password != self.account.password && opens(&self.account.password) {
             return broken(ACKNOWLEDGED, "the old password opens");
         }
         Ok(())
@@ -157,12 +165,18 @@ impl Oracle<'_> {
                 }
             }
             Outcome::Passed => match operation {
-                Operation::Touch(_) | Operation::Check(_) | Operation::Rename(..)
+                Operation::Touch(_)
+                | Operation::Check(_)
+                | Operation::Rename(..)
+                | Operation::ChangeAddress(_)
                     if caller.is_some_and(|caller| !ran.valid_before.contains(&caller)) =>
                 {
                     return broken(REFUSED, format!("{operation:?}"));
                 }
-                Operation::Touch(_) | Operation::Check(_) | Operation::Rename(..) => {}
+                Operation::Touch(_)
+                | Operation::Check(_)
+                | Operation::Rename(..)
+                | Operation::ChangeAddress(_) => {}
                 Operation::Sweep(_) => {
                     if let Some((sign_out, to_mark)) = &ran.to_mark
                         && !self.seen.unmarked(*sign_out).is_disjoint(to_mark)
@@ -203,6 +217,7 @@ impl Oracle<'_> {
         let is_replaced =
             caller.is_some_and(|caller| self.seen.device_of(caller.session).is_none());
         let password_changed = self.password != self.account.password;
+        let address_changed = self.seen.account.email != self.account.email;
         if let Some(caller) = caller {
             let is_signed_out_answer = problem == "session-signed-out";
             let row = self.seen.device_of(caller.session);
@@ -225,8 +240,15 @@ impl Oracle<'_> {
             (_, 503, _) => return broken(AVAILABLE, format!("{operation:?}")),
             (Operation::Recover, 403, "code-invalid") => {
                 let account = &self.seen.account;
-                account.recovered_at.is_some() || account.disabled_at.is_some()
+                address_changed || account.recovered_at.is_some() || account.disabled_at.is_some()
             }
+            (Operation::ChangeAddress(_), 403, "code-invalid") => {
+                address_changed || self.seen.account.epoch != self.epoch
+            }
+            (Operation::ChangeAddress(_), 409, "change-held") => {
+                address_changed || self.seen.account.recovered_at.is_some()
+            }
+            (Operation::UndoAddress, 404, "notice-not-found") => address_changed,
             // A verification has given the session another token than the caller has.
             (_, 401, "verification-required") => caller.is_some_and(|caller| {
                 let hash = Token::parse(&caller.token).map(|token| token.hash());
@@ -235,7 +257,9 @@ impl Oracle<'_> {
             }),
             (_, 401, "credentials-invalid") => {
                 operation.is_sign_in()
-                    && (password_changed || self.seen.account.disabled_at.is_some())
+                    && (password_changed
+                        || address_changed
+                        || self.seen.account.disabled_at.is_some())
             }
             (Operation::Check(_), 403, "") | (_, 401, "session-signed-out") => has_ended,
             (_, 401, "token-invalid") => has_ended && is_replaced,

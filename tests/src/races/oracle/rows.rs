@@ -2,10 +2,12 @@
 
 use domain::DeviceKeyHash;
 use domain::account::{Account, Epoch};
+use domain::address_change::{AddressChange, ChangeState};
 use domain::device::{
     Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place, PreviousToken, UnprovenActs,
 };
 use domain::end_info::{ByDevice, EndInfo};
+use domain::ownership::{Hold, HoldCause};
 use domain::password::StoredHash;
 use domain::receipt::ReceiptEntry;
 use domain::token::TokenHash;
@@ -61,7 +63,29 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         recovered_at: moment(row, "recovered_at"),
         recovered_epoch: number(row, "recovered_epoch").map(Epoch),
         factors: Vec::new(),
+        hold: hold(row),
+        address_change: address_change(row),
     })
+}
+
+fn hold(row: &Item) -> Option<Hold> {
+    Some(Hold {
+        cause: HoldCause::parse(text(row, "held_by")?)?,
+        began_at: moment(row, "held_since")?,
+    })
+}
+
+fn address_change(row: &Item) -> Option<AddressChange> {
+    Some(AddressChange {
+        previous: text(row, "previous_email")?.to_owned(),
+        at: moment(row, "address_changed_at")?,
+        state: ChangeState::parse(text(row, "address_change")?)?,
+    })
+}
+
+/// Reads an address, and until when it is kept for who had it.
+pub(super) fn read_identity(row: &Item) -> Option<(String, Option<Timestamp>)> {
+    Some((text(row, "email")?.to_owned(), moment(row, "kept_until")))
 }
 
 pub(super) fn read_device(row: &Item) -> Option<Device> {

@@ -61,5 +61,8 @@ pub const KEPT: &str = "a device that a sign-out ended stays in its receipt";
 /// A token is replaced by its holder.
 pub const ROTATED: &str =
     "only a verification of a valid session replaces its token, and its caller keeps one";
+/// The account has one address.
+pub const ADDRESS: &str =
+    "only a valid session changes the address, only the old mailbox undoes it, and one opens it";
 /// A receipt matches the history.
 pub const RECEIPT: &str = "a receipt shows what the history of the writes shows";

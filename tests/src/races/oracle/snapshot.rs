@@ -9,10 +9,10 @@ use domain::session::{SessionStatus, session_status};
 use domain::{DeviceId, Limits, SessionId, SignOut, SignOutId, SignOutTarget, Timestamp};
 use dynoxide::Item;
 
-use super::rows::{read_account, read_device, read_header, read_part, read_record};
+use super::rows::{read_account, read_device, read_header, read_identity, read_part, read_record};
 use super::rules::{READABLE, Violation, broken};
 use crate::engine::Engine;
-use crate::tables::{ACCOUNTS, DEVICES, RECEIPTS};
+use crate::tables::{ACCOUNTS, DEVICES, IDENTITIES, RECEIPTS};
 
 /// The tables at one moment.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub(super) headers: BTreeMap<SignOutId, SignOut>,
     pub(super) records: BTreeMap<Epoch, SignOut>,
     pub(super) parts: BTreeMap<(SignOutId, DeviceId), ReceiptEntry>,
+    /// The addresses, each with the time until which it is kept if it is a former one.
+    pub(super) addresses: BTreeMap<String, Option<Timestamp>>,
 }
 
 impl Snapshot {
@@ -47,7 +49,13 @@ impl Snapshot {
             headers: BTreeMap::new(),
             records: BTreeMap::new(),
             parts: BTreeMap::new(),
+            addresses: BTreeMap::new(),
         };
+        for row in engine.rows(IDENTITIES) {
+            let (email, kept_until) =
+                read_identity(&row).ok_or_else(|| unreadable("an address"))?;
+            snapshot.addresses.insert(email, kept_until);
+        }
         for mut row in engine.rows(DEVICES) {
             let device = read_device(&row).ok_or_else(|| unreadable("a device"))?;
             // The contacts are checked separately from the rest of the row.
@@ -63,7 +71,7 @@ impl Snapshot {
             } else if row.contains_key("record") {
                 let (ended, record) = read_record(&row).ok_or_else(|| unreadable("a record"))?;
                 snapshot.records.insert(ended, record);
-            } else {
+            } else if !row.contains_key("kind") {
                 let (sign_out, part) = read_part(&row).ok_or_else(|| unreadable("a part"))?;
                 snapshot.parts.insert((sign_out, part.session.device), part);
             }

@@ -1,5 +1,6 @@
 //! The checks of one write.
 
+use domain::address_change::AddressChange;
 use domain::device::DeviceState;
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::{
@@ -9,8 +10,8 @@ use dynoxide::Item;
 
 use super::rows::signed_in_key;
 use super::rules::{
-    ACKNOWLEDGED, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD, INDEXED,
-    LIMITED, MONOTONE, PART, ROTATED, SETTLED, TIMES, broken,
+    ACKNOWLEDGED, ADDRESS, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD,
+    INDEXED, LIMITED, MONOTONE, PART, ROTATED, SETTLED, TIMES, broken,
 };
 use super::snapshot::{ended_epoch, first_to_end};
 use super::{Oracle, Snapshot, TrackedSession};
@@ -96,7 +97,7 @@ impl Oracle<'_> {
                     return broken(EXPLAINED, "another session was kept");
                 }
                 let is_next = match by {
-                    Operation::Recover | Operation::SignInEndingOthers => {
+                    Operation::Recover | Operation::UndoAddress | Operation::SignInEndingOthers => {
                         *ended > self.seen.account.epoch
                     }
                     _ => *ended == self.seen.account.epoch,
@@ -239,6 +240,49 @@ impl Oracle<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a change of the address is made by a valid session or undone by the old
+    /// mailbox, that the account's own address alone opens it, and that the one before a change
+    /// is kept.
+    pub(super) fn check_address(
+        &mut self,
+        by: Operation,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
+        let (was, is) = (&self.seen.account, &after.account);
+        let mut own = after.addresses.iter().filter(|(_, kept)| kept.is_none());
+        let own = (own.next(), own.next());
+        if !matches!(own, (Some((email, _)), None) if *email == is.email) {
+            return broken(ADDRESS, format!("{by:?} left {own:?} for {}", is.email));
+        }
+        if was.email == is.email {
+            return Ok(());
+        }
+        let undo_ends_at = is.address_change.as_ref().map(AddressChange::undo_ends_at);
+        let kept_until = after.addresses.get(&was.email).copied().flatten();
+        let is_right = match by {
+            Operation::ChangeAddress(member) => {
+                self.address_changes += 1;
+                let session = self.account.devices[member].session;
+                self.seen.is_valid(session, now) && kept_until == undo_ends_at
+            }
+            Operation::UndoAddress => {
+                let before = was.address_change.as_ref().map(|it| &it.previous);
+                let is_void = is.password_hash != was.password_hash;
+                before == Some(&is.email) && is_void && kept_until.is_some_and(|at| at <= now)
+            }
+            _ => false,
+        };
+        if is_right {
+            Ok(())
+        } else {
+            broken(
+                ADDRESS,
+                format!("{by:?} made {} of {}", is.email, was.email),
+            )
+        }
     }
 
     /// Checks that each row is in the index until a write has ended its session, by the

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::delivery;
 use crate::engine::Engine;
 use crate::races::clauses::{self, Clause};
-use crate::tables::RECEIPTS;
+use crate::tables::{IDENTITIES, RECEIPTS};
 use crate::wire::{Call, CallResult, Slot};
 
 /// A call that waits for the schedule.
@@ -34,6 +34,8 @@ pub(super) struct PendingCalls {
     pub(super) waiting: BTreeMap<usize, Waiting>,
     /// The clause that calls outside of the race are made without.
     pub(super) knocked_out: Option<Clause>,
+    /// Whether an operation of the race writes addresses, so that reading one is a step.
+    pub(super) reads_addresses: bool,
     pub(super) handed_over: Arc<Mutex<BTreeMap<usize, String>>>,
 }
 
@@ -68,9 +70,11 @@ pub(super) fn receive(pending: &mut PendingCalls, call: Call) -> CallResult {
         let answer = pending.engine().answer(&call.operation, &call.body);
         return CallResult::Answered(answer);
     };
-    if call.operation == "GetItem" || call.is_of_a_counter() {
-        // It reads an address, which no operation of a race writes, or charges a counter,
-        // which says nothing about sessions.
+    let is_of_an_address = pending.reads_addresses && call.body.contains(IDENTITIES);
+    if call.operation == "GetItem" && !is_of_an_address || call.is_of_a_counter() {
+        // It reads an address, which no operation of this race writes, a challenge or a notice,
+        // whose use another condition limits, or it charges a counter, which says nothing about
+        // sessions.
         let answer = pending.engine().answer(&call.operation, &call.body);
         return CallResult::Answered(answer);
     }

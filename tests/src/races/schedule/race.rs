@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use domain::{DeviceId, SignOutId};
+use domain::{DeviceId, Epoch, SignOutId, Timestamp};
 use jiff::SignedDuration;
 use runtime::lock;
 use serde_json::{Value, json};
@@ -68,6 +68,10 @@ pub(super) struct Race<'a> {
     /// separate steps, and so do all random schedules.
     pub(super) are_contacts_steps: bool,
     pub(super) last_footprint: Footprint,
+    /// The account's epoch before the race.
+    pub(super) epoch: Epoch,
+    /// The time of the change of the address before the race.
+    pub(super) changed_at: Option<Timestamp>,
     pub(super) run: &'a mut Run,
     pub(super) knocked_out: Option<&'a Clause>,
 }
@@ -76,6 +80,9 @@ impl Race<'_> {
     pub(super) fn go(&mut self, chooser: &mut dyn Chooser) -> Result<(), Violation> {
         let account = self.account.clone();
         let mut oracle = Oracle::new(&account, &self.engine, self.runner.clock.now())?;
+        let before = oracle.seen().account();
+        self.epoch = before.epoch;
+        self.changed_at = before.address_change.as_ref().map(|it| it.at);
         loop {
             let mut steps = self.steps();
             if steps.is_empty() {
@@ -253,7 +260,12 @@ impl Race<'_> {
             .map(|sign_out| (sign_out.id, seen.unmarked(sign_out.id)));
         actor.target = target;
         let operation = actor.operation;
-        let found = Found { newest, announced };
+        let found = Found {
+            newest,
+            announced,
+            epoch: self.epoch,
+            changed_at: self.changed_at,
+        };
         let running = begin(operation, at, &self.runner.functions, &self.account, found);
         self.actors[at].running = Some(running);
     }
@@ -340,8 +352,9 @@ impl Race<'_> {
         oracle: &mut Oracle<'_>,
     ) -> Result<ServiceResponse, Violation> {
         self.run.calls += 1;
-        assert!(!call.body.contains(IDENTITIES), "a race writes no address");
         let operation = self.actors[at].operation;
+        let is_of_an_address = call.body.contains(IDENTITIES);
+        assert!(!is_of_an_address || operation.is_about_addresses());
         let mut weakened = None;
         match self.knocked_out {
             Some(clause) if clause.operation == clauses::made_by(operation.kind(), call) => {

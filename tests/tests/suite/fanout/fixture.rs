@@ -57,6 +57,8 @@ impl FanOut {
             recovered_at: None,
             recovered_epoch: None,
             factors: Vec::new(),
+            hold: None,
+            address_change: None,
         };
         let address = EmailAddress::parse(EMAIL).unwrap();
         Box::pin(store.register(&account, &address)).await.unwrap();

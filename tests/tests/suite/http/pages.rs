@@ -187,6 +187,8 @@ fn sign_outs() -> Vec<Route> {
         "createSocketTicket",
         "renameDevice",
         "confirmAddress",
+        "confirmAddressChange",
+        "requestAddressChange",
         "requestVerificationCode",
         "beginFactor",
         "confirmFactor",

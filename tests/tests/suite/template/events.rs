@@ -24,26 +24,32 @@ fn the_streams_are_filtered_and_lose_no_record() {
         let destination = referred(&mapping["DestinationConfig"]["OnFailure"]["Destination"]);
         assert_eq!(destination, "UnpublishedBatches");
         let patterns = mapping["FilterCriteria"]["Filters"].as_array().unwrap();
-        let [pattern] = patterns.as_slice() else {
-            panic!("{} filters", patterns.len());
-        };
-        let pattern: Value = serde_json::from_str(pattern["Pattern"].as_str().unwrap()).unwrap();
-        filters.insert(referred(&mapping["Stream"]), pattern);
+        let patterns = patterns.iter().map(|pattern| {
+            let pattern = pattern["Pattern"].as_str().unwrap();
+            serde_json::from_str::<Value>(pattern).unwrap()
+        });
+        filters.insert(referred(&mapping["Stream"]), patterns.collect::<Vec<_>>());
     }
 
     assert_eq!(
         filters["Receipts"],
-        json!({
-            "eventName": ["INSERT"],
-            "dynamodb": { "NewImage": { "scope": { "S": [{ "exists": true }] } } },
-        })
+        [
+            json!({
+                "eventName": ["INSERT"],
+                "dynamodb": { "NewImage": { "scope": { "S": [{ "exists": true }] } } },
+            }),
+            json!({
+                "eventName": ["INSERT"],
+                "dynamodb": { "NewImage": { "kind": { "S": ["address_changed"] } } },
+            }),
+        ]
     );
     assert_eq!(
         filters["Devices"],
-        json!({
+        [json!({
             "eventName": ["INSERT", "MODIFY"],
             "dynamodb": { "NewImage": { "last_write": { "S": ["sign_in"] } } },
-        })
+        })]
     );
     assert_eq!(mappings.len(), 2);
 }
@@ -115,7 +121,7 @@ fn the_subscriptions_filter_events_by_their_attributes() {
         (
             "NotifyQueue",
             json!({ "$or": [
-                { "event_type": ["session-established"] },
+                { "event_type": ["session-established", "address-changed"] },
                 { "scope": ["device", "others", "global"] },
             ] }),
         ),

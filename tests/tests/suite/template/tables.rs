@@ -94,5 +94,5 @@ fn the_rows_of_devices_and_receipts_expire_and_are_streamed() {
     );
     assert_eq!(facts("Receipts"), json!([true, "delete_at", "NEW_IMAGE"]));
     assert_eq!(facts("Accounts"), json!([null, null, null]));
-    assert_eq!(facts("Identities"), json!([null, null, null]));
+    assert_eq!(facts("Identities"), json!([true, "delete_at", null]));
 }

@@ -92,3 +92,11 @@ fn a_hash_that_costs_too_much_or_too_little_is_rejected() {
         );
     }
 }
+
+#[test]
+fn a_void_hash_is_read_like_any_other_and_costs_the_same() {
+    let void = StoredHash::void([7; 48]);
+    assert_eq!(StoredHash::parse(void.as_str()).as_ref(), Ok(&void));
+    assert_eq!(void.argon2id.params, Params::DEFAULT);
+    assert_ne!(void, StoredHash::void([8; 48]));
+}

@@ -43,7 +43,9 @@ impl Turn<'_> {
     pub(super) fn change_address(&self) -> Option<Moved> {
         let mut state = self.allowed(Act::ChangeAddress)?;
         let own = Address::Of(self.player);
-        if !self.world.has_mail || state.address == own {
+        let undo = |change: Change| self.rules.undo(change.age, change.by_settled_factor);
+        let is_held = state.change.is_some_and(|change| undo(change).is_open());
+        if !self.world.has_mail || state.address == own || is_held {
             return None;
         }
         state.change = Some(Change {
