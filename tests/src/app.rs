@@ -120,8 +120,10 @@ impl TestApp {
             Some(Codes::new(queue, NetworkRanges::default()))
         };
         let notices = MailQueue::new(self.aws.clients().sqs(), "notices".to_owned());
+        self.bundle.second_step.notices = Some(notices.clone());
         self.bundle.login.notices = Some(notices);
         self.bundle.session.sends_mail = true;
+        self.bundle.messages.sends_mail = true;
         let (login, register, others) = (codes(), codes(), codes());
         let policies = [
             &mut self.bundle.verify.policy,

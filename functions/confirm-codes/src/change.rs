@@ -86,13 +86,13 @@ async fn change(
     if !is_its_own || challenge.email.as_normal() == account.email {
         return Err(Problem::CodeInvalid);
     }
-    if let Some(until) = account.address_held_until(false, now) {
+    if let Some(until) = account.address_held_until(true, now) {
         return Err(Problem::ChangeHeld { until });
     }
     // No code is mailed to a taken address, so it was free when this one was.
     let claimed = unproven_owner(deps, challenge, Problem::CodeInvalid, now).await?;
-    // No route offers factors yet.
-    let by_settled_factor = false;
+    // Without mail there would be no code.
+    let by_settled_factor = account.is_proven_by_factor(true, challenge.asked_at);
     let email = challenge.email.clone();
     let new = NewAddress::new(account, email, by_settled_factor, (now, runtime::random()));
     let written = deps

@@ -97,7 +97,12 @@ pub(crate) async fn recover_account(
         let sign_out = SignOut::of_recovered(&account, now, runtime::random());
         let written = deps
             .store
-            .recover(&sign_out, (&challenge, used.as_ref()), (new, &hold), &deps.limits)
+            .recover(
+                &sign_out,
+                (&challenge, used.as_ref()),
+                (new, &hold),
+                &deps.limits,
+            )
             .await?;
         if written == WriteOutcome::Done {
             request.note_outcome("recovered");

@@ -220,7 +220,7 @@ async fn sign_in(
         };
         let is_recognized = charges.are_of_recognized(&keys, &account, &devices);
         if !is_recognized && account.has_factor(deps.sends_mail(), now) {
-            let asking = second_step::ask(&sign_in, &account, devices, &mut keys);
+            let asking = second_step::ask(deps, &sign_in, (&account, devices), &mut keys);
             return Box::pin(asking).await;
         }
         // A pass proves access to the address's mail, which a password thief lacks.

@@ -1,7 +1,8 @@
-//! The link in a mail: shows the sign-in or the changed address that the notice is about, and
-//! answers it. Showing changes nothing, so that a program that opens every link of a mail does no
+//! The link in a mail: shows the sign-in, the new authenticator app or the changed address that
+//! the notice is about, and answers it. Showing changes nothing, so that a program that opens every link of a mail does no
 //! harm.
 
+use domain::notice::FactorAct;
 use domain::{EndInfo, Notice, NoticeEvent, NoticeToken, Rfc3339, Timestamp};
 use http_api::{
     Answer, BodyProblems, NoticeNotFound, Problem, Request, RequestProblems, SignOutAnswer,
@@ -12,7 +13,7 @@ use store::StoreError;
 use utoipa::ToSchema;
 
 use crate::undo::UndoEffect;
-use crate::{Deps, MessageView, sign_in, undo};
+use crate::{Deps, MessageView, factor, sign_in, undo};
 
 /// The body of the request.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -121,13 +122,19 @@ pub(crate) async fn read(
             sign_in::read(deps, &notice, (device, session), now).await?
         }
         NoticeEvent::AddressChanged => undo::read(deps, &notice, now).await?,
+        NoticeEvent::Factor {
+            act: FactorAct::Added,
+            id,
+            by: Some(by),
+        } => factor::read(deps, &notice, (id, by), now).await?,
         _ => return Err(Problem::NoticeNotFound),
     };
     Ok(Answer::json(200, &answer))
 }
 
 /// Answers a notice, once. One about a sign-in: `end` signs that device out, `mine` recognizes it.
-/// A session that has ended by now is left as it is. One about a changed address: `undo` gives the
+/// A session that has ended by now is left as it is. One about a new authenticator app: `end`
+/// removes the app, as long as it is young, and signs out the device that added it. One about a changed address: `undo` gives the
 /// account the address before, signs out every device, and makes the password void until a
 /// recovery by that address; if a factor had proven the change, it only holds further changes.
 #[utoipa::path(
@@ -154,6 +161,17 @@ pub(crate) async fn act(deps: &Deps, request: &Request, now: Timestamp) -> Resul
             (NoticeEvent::AddressChanged, Action::Undo) => {
                 undo::require_reference(&notice, body.reference.as_deref())?;
                 undo::answer(deps, &notice, now).await?
+            }
+            (
+                NoticeEvent::Factor {
+                    act: FactorAct::Added,
+                    id,
+                    by: Some(by),
+                },
+                Action::End,
+            ) => factor::answer(deps, &notice, (*id, *by), now).await?,
+            (NoticeEvent::Factor { .. }, Action::Mine | Action::Undo) => {
+                return invalid("must be `end` for an authenticator app");
             }
             (NoticeEvent::SignedIn { .. }, Action::Undo) => {
                 return invalid("must be `end` or `mine` for a sign-in");

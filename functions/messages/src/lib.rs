@@ -7,6 +7,7 @@
 )]
 
 mod answer;
+mod factor;
 mod list;
 mod sign_in;
 mod undo;
@@ -23,13 +24,14 @@ pub use list::{Messages, Query};
 pub use undo::UndoEffect;
 pub use views::{MessageDevice, MessageView};
 
-/// Writes accounts, identities, devices, notices and receipts.
+/// Writes accounts, identities, devices, factors, notices and receipts.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
+    pub sends_mail: bool,
 }
 
 /// The function's part of the `OpenAPI` document.

@@ -15,6 +15,7 @@ fn deps() -> Result<Deps, Error> {
         devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
         notices: runtime::required("NOTICES_TABLE")?,
+        factors: runtime::required("FACTORS_TABLE")?,
         ..Tables::default()
     };
     Ok(Deps {
@@ -22,5 +23,6 @@ fn deps() -> Result<Deps, Error> {
         limits: runtime::limits()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
+        sends_mail: runtime::optional("MAIL_FROM").is_some(),
     })
 }

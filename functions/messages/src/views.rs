@@ -102,6 +102,7 @@ impl From<&Notice> for MessageView {
         let sign_out = match &notice.event {
             NoticeEvent::SignedIn { .. }
             | NoticeEvent::AddressChanged
+            | NoticeEvent::Factor { .. }
             | NoticeEvent::ManyFailures(_) => None,
             NoticeEvent::SignedOut(id)
             | NoticeEvent::PasswordChanged(id)

@@ -1,9 +1,13 @@
 //! The events of the topic that are news to the owner.
 
 use domain::ids::InvalidId;
-use domain::{AccountId, DeviceId, Failures, NoticeEvent, Scope, Timestamp};
+use domain::notice::FactorAct;
+use domain::{AccountId, DeviceId, FactorId, Failures, NoticeEvent, Scope, Timestamp};
 use events::{Event, Reason, SecurityEventToken};
-use mail::FailedSignIns;
+use mail::{FactorNews, FailedSignIns};
+use store::Store;
+
+use crate::Error;
 
 /// An event that the owner is notified of.
 pub(crate) struct News {
@@ -12,6 +16,8 @@ pub(crate) struct News {
     pub(crate) at: Timestamp,
     /// The device that did it, or that gave wrong passwords.
     pub(crate) by: Option<DeviceId>,
+    /// The place, if no device has one.
+    pub(crate) place: Option<String>,
     /// Whether more of the same is gathered in one notice.
     pub(crate) is_gathered: bool,
 }
@@ -32,8 +38,32 @@ impl News {
             }),
             at: time(failed.at_ms)?,
             by: None,
+            place: None,
             is_gathered: false,
         })
+    }
+
+    /// Returns what news of a factor says; none if its rows say otherwise.
+    pub(crate) async fn of_factor(store: &Store, news: &FactorNews) -> Result<Option<Self>, Error> {
+        let account: AccountId = news.factor_account.parse()?;
+        let act = FactorAct::parse(&news.act).ok_or(InvalidId)?;
+        let id: FactorId = news.id.parse()?;
+        let by = match &news.by {
+            Some((device, session)) => Some((device.parse()?, session.parse()?)),
+            None => None,
+        };
+        if !is_true(store, account, act, id, news).await? {
+            return Ok(None);
+        }
+        let at = Timestamp::from_millisecond(news.at_ms).map_err(|_| InvalidId)?;
+        Ok(Some(Self {
+            account,
+            event: NoticeEvent::Factor { act, id, by },
+            at,
+            by: by.map(|(device, _)| device),
+            place: news.place.clone(),
+            is_gathered: false,
+        }))
     }
 
     /// Returns what an event says; none if it is no news. `credential-change` is none: the
@@ -84,6 +114,7 @@ impl News {
             event,
             at,
             by,
+            place: None,
             is_gathered,
         }))
     }
@@ -107,4 +138,25 @@ fn of_sign_out(
         }
     };
     token.txn.parse().map(|id| Some(event(id)))
+}
+
+/// Returns whether the rows say what the news does. It is queued before the write that it is
+/// about, so that no write goes without its notice, and comes after it.
+async fn is_true(
+    store: &Store,
+    account: AccountId,
+    act: FactorAct,
+    id: FactorId,
+    news: &FactorNews,
+) -> Result<bool, Error> {
+    if let Some(challenge) = &news.challenge_id {
+        let challenge = challenge.parse().map_err(|_| InvalidId)?;
+        return Ok(store.challenge(&challenge).await?.is_some());
+    }
+    if act != FactorAct::Added && act != FactorAct::Removed {
+        return Ok(true);
+    }
+    let account = store.rows(account, &[]).await?.account;
+    let has_it = account.is_some_and(|account| account.factors.iter().any(|it| it.id == id));
+    Ok(has_it == (act == FactorAct::Added))
 }

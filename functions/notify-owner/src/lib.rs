@@ -18,19 +18,20 @@ use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use aws_lambda_events::streams::SqsEventResponse;
 use device_info::known;
 use domain::email::InvalidEmail;
+use domain::factors::AccountFactor;
 use domain::ids::InvalidId;
-use domain::notice::reference;
+use domain::notice::{FactorAct, reference};
 use domain::{
-    Account, AccountId, Budget, ChangeState, CounterKey, Device, EmailAddress, Notice,
+    Account, AccountId, Budget, ChangeState, CounterKey, Device, EmailAddress, FactorId, Notice,
     NoticeDevice, NoticeEvent, NoticeToken, Timestamp,
 };
 use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use mail::{FailedSignIns, Failures, Language, MailQueue, Message};
+use mail::{FactorNews, FailedSignIns, Failures, Language, MailQueue, Message};
 use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
 use serde::Deserialize;
-use store::{Cause, Charge, Recorded, Store, StoreError};
+use store::{Cause, Charge, Recorded, Store, StoreError, WriteOutcome};
 
 use crate::event::News;
 
@@ -51,6 +52,9 @@ const NEW_ACCOUNT: SignedDuration = SignedDuration::from_hours(24);
 /// The mails of one kind to an account: ten, then ten a day.
 const BUDGET: Budget = Budget::new(10, SignedDuration::from_mins(144));
 
+/// The most times that a row is read and written when other writes come in between.
+const ATTEMPTS: u32 = 3;
+
 /// The most places that a mail names. `send-mail` leaves a longer text out.
 const NAMED_PLACES: usize = 10;
 
@@ -70,6 +74,8 @@ enum Received {
     Event(SecurityEventToken),
     /// Failed sign-ins, which `login` has counted.
     FailedSignIns(FailedSignIns),
+    /// Something happened to a factor, or for the lack of one.
+    FactorNews(FactorNews),
 }
 
 /// Reasons to return a message to the queue.
@@ -141,6 +147,11 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
             let account = news.as_ref().ok().map(|news| news.account);
             (news, account, None)
         }
+        Received::FactorNews(of_factor) => {
+            let news = Box::pin(News::of_factor(&deps.store, &of_factor)).await?;
+            let account = news.as_ref().map(|news| news.account);
+            (news.ok_or(Outcome::NoNews), account, None)
+        }
     };
     let outcome = match (news, &deps.queue) {
         (Err(outcome), _) => outcome,
@@ -211,7 +222,40 @@ async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, 
         queue.send(&message).await.map_err(Error::NotQueued)?;
     }
     deps.store.notice_queued(&notice, now).await?;
+    if let NoticeEvent::Factor {
+        act: FactorAct::Added,
+        id,
+        ..
+    } = notice.event
+    {
+        Box::pin(begin_to_settle(deps, account.id, id, now)).await?;
+    }
     Ok(Outcome::Queued)
+}
+
+/// Records that the notice of a new factor went to the address: from now on it settles.
+async fn begin_to_settle(
+    deps: &Deps,
+    account: AccountId,
+    id: FactorId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    for _ in 0..ATTEMPTS {
+        let Some(account) = deps.store.rows(account, &[]).await?.account else {
+            return Ok(());
+        };
+        let mut factors = account.factors.clone();
+        let is_new = |it: &&mut AccountFactor| it.id == id && it.notified_at.is_none();
+        let Some(factor) = factors.iter_mut().find(is_new) else {
+            return Ok(());
+        };
+        factor.notified_at = Some(now);
+        let recording = deps.store.record_factor_notices(&account, &factors);
+        if recording.await? == WriteOutcome::Done {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Contended.into())
 }
 
 /// Returns the time of an event. That of a changed address is the account's own, by which its
@@ -232,7 +276,13 @@ fn notice_of(news: &News, at: Timestamp, account: AccountId, device: Option<&Dev
         id: news.event.notice_id(at, gathered_by),
         event: news.event.clone(),
         at,
-        device: device.map(shown),
+        device: device.map(shown).or_else(|| {
+            let place = news.place.clone()?;
+            Some(NoticeDevice {
+                place: Some(place),
+                ..NoticeDevice::default()
+            })
+        }),
         reference: reference(runtime::random()),
         answer: None,
         returned_at: None,
@@ -318,6 +368,7 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
     let sign_out = match &notice.event {
         NoticeEvent::SignedIn { .. }
         | NoticeEvent::AddressChanged
+        | NoticeEvent::Factor { .. }
         | NoticeEvent::ManyFailures(_) => None,
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
@@ -327,7 +378,12 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
     };
     let has_link = matches!(
         notice.event,
-        NoticeEvent::SignedIn { .. } | NoticeEvent::AddressChanged
+        NoticeEvent::SignedIn { .. }
+            | NoticeEvent::AddressChanged
+            | NoticeEvent::Factor {
+                act: FactorAct::Added,
+                ..
+            }
     );
     let (places, more_places) = failures.map_or((None, 0), |it| shown_places(&it.places));
     mail::Notice {

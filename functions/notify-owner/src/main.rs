@@ -17,6 +17,7 @@ fn deps() -> Result<Deps, Error> {
         devices: runtime::required("DEVICES_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,
         notices: runtime::required("NOTICES_TABLE")?,
+        challenges: runtime::required("CHALLENGES_TABLE")?,
         ..Tables::default()
     };
     let queue = MailQueue::new(clients.sqs(), runtime::required("MAILS_QUEUE_URL")?);

@@ -1,6 +1,8 @@
 //! Adding an authenticator app.
 
 use domain::factors::{AccountFactor, Begun, MOST_FACTORS, TotpFactor};
+use domain::notice::FactorAct;
+use domain::ownership::Act;
 use domain::session::Authenticated;
 use domain::{FactorId, Rfc3339, Timestamp};
 use factors::{Sealer, TotpCode, TotpSecret, qr_code};
@@ -14,7 +16,7 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::Deps;
+use crate::{Deps, news};
 
 /// The body of the request.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -96,6 +98,7 @@ pub(crate) async fn begin_factor(
         .map_err(|refused| Problem::invalid(refused.field, refused.problem.to_string()))?;
     let name = name.ok_or_else(|| Problem::invalid("name", "must not be empty"))?;
     require_verified(deps.policy, &caller, &deps.limits, now)?;
+    require_no_hold(deps, &caller, Act::AddFactor, now)?;
     let sealer = deps.checker.sealer.as_ref();
     let sealer = sealer.ok_or(Problem::FactorsUnavailable)?;
     require_room(deps, &caller, now)?;
@@ -196,6 +199,7 @@ pub(crate) async fn confirm_factor(
             epoch: caller.account.epoch,
             notified_at: None,
         };
+        news::queue(deps, &caller, (FactorAct::Added, row.id), now).await?;
         let confirming = deps.store.confirm_factor(&caller, (&row, factor), step);
         if confirming.await? == WriteOutcome::Done {
             request.note_outcome("factor-added");
@@ -228,6 +232,19 @@ async fn right_step(
     };
     proving.give_back(&attempt).await;
     Ok(step)
+}
+
+/// Requires that no warning of the old mailbox holds an act.
+pub(crate) fn require_no_hold(
+    deps: &Deps,
+    caller: &Authenticated,
+    act: Act,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    match caller.account.held_until(act, deps.policy.sends_mail, now) {
+        Some(until) => Err(Problem::ChangeHeld { until }),
+        None => Ok(()),
+    }
 }
 
 fn require_room(deps: &Deps, caller: &Authenticated, now: Timestamp) -> Result<(), Problem> {

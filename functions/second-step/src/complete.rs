@@ -3,12 +3,15 @@
 use std::mem;
 
 use domain::challenge::{ChallengeSecret, PendingSignIn};
+use domain::factors::FactorUse;
+use domain::notice::FactorAct;
 use domain::{Account, Challenge, CounterKey, FactorId, Purpose, Timestamp};
 use factors::{Accepted, Checker, Shown};
 use http_api::{
     Answer, BodyProblems, Object, Problem, Request, RequestProblems, SecondStepProblems,
     TooManyAttempts,
 };
+use mail::FactorNews;
 use serde::Deserialize;
 use sign_in::{
     ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport, Trust, Wanted,
@@ -18,7 +21,7 @@ use store::{Charged, Rows, StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::Deps;
+use crate::{Deps, news};
 
 /// The body of the request: the challenge, one of `totp` and `recovery_code`, and what the
 /// sign-in asked for.
@@ -126,6 +129,9 @@ pub(crate) async fn complete_sign_in(
         return Err(Problem::CodeInvalid);
     };
     let attempt = FactorId::new(now, runtime::random());
+    if matches!(used, FactorUse::RecoveryCode(_)) {
+        news::send(deps, code_used(pending, attempt, request, now)).await?;
+    }
     let take = deps
         .store
         .take_second_step(account.id, &challenge, &used, attempt);
@@ -163,6 +169,24 @@ pub(crate) async fn complete_sign_in(
         rows = deps.store.rows(pending.account, &devices).await?;
     }
     Err(StoreError::Contended.into())
+}
+
+fn code_used(
+    pending: PendingSignIn,
+    attempt: FactorId,
+    request: &Request,
+    now: Timestamp,
+) -> FactorNews {
+    let place = request.place();
+    FactorNews {
+        factor_account: pending.account.to_string(),
+        act: FactorAct::CodeUsed.as_str().to_owned(),
+        id: attempt.to_string(),
+        by: None,
+        challenge_id: None,
+        place: place.country.or(place.ip),
+        at_ms: now.as_millisecond(),
+    }
 }
 
 /// Counts a try of the challenge, and returns it with the sign-in that this device began.

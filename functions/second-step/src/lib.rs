@@ -11,6 +11,7 @@
 mod add;
 mod complete;
 mod list;
+mod news;
 mod recovery_codes;
 mod remove;
 

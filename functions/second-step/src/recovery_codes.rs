@@ -1,17 +1,20 @@
 //! Making recovery codes.
 
 use domain::factors::{RECOVERY_CODES, RecoveryCode, RecoveryCodes};
+use domain::notice::FactorAct;
+use domain::ownership::Act;
 use domain::{FactorId, Timestamp};
 use http_api::{
-    Answer, BodyProblems, Problem, Request, RequestProblems, VerifiedTokenProblems, WRITE_ATTEMPTS,
-    authenticate, require_verified,
+    Answer, BodyProblems, ChangeHeld, Problem, Request, RequestProblems, VerifiedTokenProblems,
+    WRITE_ATTEMPTS, authenticate, require_verified,
 };
 use serde::Serialize;
 use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::Deps;
+use crate::add::require_no_hold;
+use crate::{Deps, news};
 
 /// New recovery codes.
 #[derive(Serialize, ToSchema)]
@@ -37,7 +40,7 @@ impl NewRecoveryCodes {
     responses(
         (status = 201, description = "The codes.", body = NewRecoveryCodes,
             example = json!(NewRecoveryCodes::example())),
-        RequestProblems, VerifiedTokenProblems, BodyProblems,
+        RequestProblems, VerifiedTokenProblems, BodyProblems, ChangeHeld,
     ),
 )]
 pub(crate) async fn make_recovery_codes(
@@ -49,6 +52,7 @@ pub(crate) async fn make_recovery_codes(
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         request.no_body()?;
         require_verified(deps.policy, &caller, &deps.limits, now)?;
+        require_no_hold(deps, &caller, Act::MakeRecoveryCodes, now)?;
         let account = &caller.account;
         let new: Vec<_> = (0..RECOVERY_CODES)
             .map(|_| RecoveryCode::new(runtime::random()))
@@ -58,6 +62,7 @@ pub(crate) async fn make_recovery_codes(
             made_at: now,
         };
         let attempt = FactorId::new(now, runtime::random());
+        news::queue(deps, &caller, (FactorAct::CodesMade, attempt), now).await?;
         let writing = deps.store.put_recovery_codes(&caller, &codes, attempt);
         if writing.await? == WriteOutcome::Done {
             request.note_outcome("recovery-codes-made");

@@ -1,5 +1,6 @@
 //! Removing a factor.
 
+use domain::notice::FactorAct;
 use domain::{FactorId, Timestamp};
 use http_api::{
     Answer, BodyProblems, Empty, FactorNotFound, Problem, Request, RequestProblems,
@@ -7,7 +8,7 @@ use http_api::{
 };
 use store::{StoreError, WriteOutcome};
 
-use crate::Deps;
+use crate::{Deps, news};
 
 /// Removes an authenticator app.
 #[utoipa::path(
@@ -35,6 +36,7 @@ pub(crate) async fn remove_factor(
         let mut factors = caller.account.factors.iter();
         let wanted = wanted.filter(|wanted| factors.any(|it| it.id == *wanted));
         let wanted = wanted.ok_or(Problem::FactorNotFound)?;
+        news::queue(deps, &caller, (FactorAct::Removed, wanted), now).await?;
         let attempt = FactorId::new(now, runtime::random());
         let removing = deps.store.remove_factor(&caller, wanted, attempt);
         if removing.await? == WriteOutcome::Done {

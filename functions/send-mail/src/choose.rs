@@ -54,6 +54,20 @@ pub enum Mail {
     AddressRestored { facts: Facts, link: String },
     /// The same, for the address that the account no longer has.
     AddressLost { facts: Facts, link: String },
+    /// An authenticator app was added. Its link removes it, unless it has expired.
+    FactorAdded {
+        facts: Facts,
+        link: String,
+        is_expired: bool,
+    },
+    /// An authenticator app was removed.
+    FactorRemoved { facts: Facts, link: String },
+    /// New recovery codes were made.
+    RecoveryCodesMade { facts: Facts, link: String },
+    /// A recovery code was used.
+    RecoveryCodeUsed { facts: Facts, link: String },
+    /// Somebody knew the password, and did not complete the second step.
+    SecondStepMissing { facts: Facts, link: String },
     /// A device was signed out because it gave wrong passwords.
     WrongPassword { facts: Facts, link: String },
     /// Somebody gave many wrong passwords in a row.
@@ -96,6 +110,11 @@ impl Mail {
             Self::AddressChanged { .. } => "address-changed",
             Self::AddressRestored { .. } => "address-restored",
             Self::AddressLost { .. } => "address-lost",
+            Self::FactorAdded { .. } => "factor-added",
+            Self::FactorRemoved { .. } => "factor-removed",
+            Self::RecoveryCodesMade { .. } => "recovery-codes-made",
+            Self::RecoveryCodeUsed { .. } => "recovery-code-used",
+            Self::SecondStepMissing { .. } => "second-step-missing",
             Self::WrongPassword { .. } => "wrong-password",
             Self::ManyFailures { .. } => "many-failures",
         }
@@ -174,6 +193,31 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
                 format!("{page}#/notice/{secret}")
             },
             is_expired,
+        },
+        ("factor_added", _, Some(secret)) => Mail::FactorAdded {
+            facts,
+            link: if is_expired {
+                page.to_owned()
+            } else {
+                format!("{page}#/notice/{secret}")
+            },
+            is_expired,
+        },
+        ("factor_removed", _, _) => Mail::FactorRemoved {
+            facts,
+            link: page.to_owned(),
+        },
+        ("recovery_codes_made", _, _) => Mail::RecoveryCodesMade {
+            facts,
+            link: page.to_owned(),
+        },
+        ("recovery_code_used", _, _) => Mail::RecoveryCodeUsed {
+            facts,
+            link: page.to_owned(),
+        },
+        ("second_step_missing", _, _) => Mail::SecondStepMissing {
+            facts,
+            link: page.to_owned(),
         },
         ("address_restored", _, _) => Mail::AddressRestored {
             facts,

@@ -53,7 +53,7 @@ pub(crate) async fn request_address_change(
     }
     let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
     require_verified(deps.policy, &caller, &deps.limits, now)?;
-    if let Some(until) = caller.account.address_held_until(false, now) {
+    if let Some(until) = caller.account.address_held_until(true, now) {
         return Err(Problem::ChangeHeld { until });
     }
     let random = ChallengeRandom {

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::factors::AccountFactor;
 use crate::address_change::AddressChange;
+use crate::factors::AccountFactor;
 use crate::ids::{AccountId, SessionId};
 use crate::ownership::Hold;
 use crate::password::StoredHash;

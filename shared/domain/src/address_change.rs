@@ -7,7 +7,8 @@ use crate::account::Account;
 use crate::email::EmailAddress;
 use crate::ids::{AccountId, DeviceId, NoticeId};
 use crate::ownership::recovery::UNDO_FOR;
-use crate::ownership::{Act, Undo};
+use crate::ownership::verification::PROOF_LIFETIME;
+use crate::ownership::{Act, Hold, Undo};
 
 /// The last change of an account's address, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,19 +135,36 @@ pub struct AddressChanged {
 }
 
 impl Account {
+    /// Returns the time until which an act is held; `None` if it is not. A factor that had
+    /// settled before the hold began proves the act: where one counts, nothing else verifies.
+    #[must_use]
+    pub fn held_until(&self, act: Act, sends_mail: bool, now: Timestamp) -> Option<Timestamp> {
+        let holds = |hold: &Hold| {
+            let by_earlier_factor = self.has_settled_factor(sends_mail, hold.began_at);
+            hold.holds(act, by_earlier_factor, now)
+        };
+        self.hold.filter(holds).map(|hold| hold.ends_at())
+    }
+
     /// Returns the time until which a change of the address is held; `None` if it is not.
-    /// `by_earlier_factor` is as in [`Hold::holds`](crate::ownership::Hold::holds).
     ///
     /// A change that the old mailbox can still undo holds the next one, so that a thief can't
     /// change the address away from under the undo.
     #[must_use]
-    pub fn address_held_until(&self, by_earlier_factor: bool, now: Timestamp) -> Option<Timestamp> {
-        let hold = self.hold;
-        let hold = hold.filter(|it| it.holds(Act::ChangeAddress, by_earlier_factor, now));
+    pub fn address_held_until(&self, sends_mail: bool, now: Timestamp) -> Option<Timestamp> {
         let change = self.address_change.as_ref();
         let change = change.filter(|it| it.undo(now).is_open());
-        hold.map(|it| it.ends_at())
-            .max(change.map(AddressChange::undo_ends_at))
+        let held = self.held_until(Act::ChangeAddress, sends_mail, now);
+        held.max(change.map(AddressChange::undo_ends_at))
+    }
+
+    /// Returns whether a factor that counted has proven a change that was asked for at
+    /// `asked_at`. It had settled before the verification, so that a thief can't change the
+    /// address just when a factor of theirs settles.
+    #[must_use]
+    pub fn is_proven_by_factor(&self, sends_mail: bool, asked_at: Timestamp) -> bool {
+        let verified_after = asked_at.checked_sub(PROOF_LIFETIME);
+        verified_after.is_ok_and(|at| self.has_settled_factor(sends_mail, at))
     }
 }
 
@@ -155,7 +173,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+    use crate::factors::AccountFactor;
     use crate::fixtures::{authenticated, now};
+    use crate::ids::FactorId;
     use crate::ownership::holds::HELD_FOR;
     use crate::ownership::{Hold, HoldCause};
 
@@ -197,7 +217,15 @@ mod tests {
         let held = |account: &Account, at| account.address_held_until(false, at);
         assert_eq!(held(&account, of_hold - SECOND), Some(of_hold));
         assert_eq!(held(&account, of_hold), None);
-        assert_eq!(account.address_held_until(true, now()), None);
+        let mut with_factor = account.clone();
+        with_factor.factors = vec![AccountFactor {
+            id: FactorId::new(now(), [7; 10]),
+            added_at: now() - SECOND,
+            epoch: account.epoch,
+            notified_at: None,
+        }];
+        // It settled at once, since no mail reaches the account.
+        assert_eq!(with_factor.address_held_until(false, now()), None);
         account.address_change = Some(changed(ChangeState::Changed));
         let last = now() + UNDO_FOR;
         assert_eq!(held(&account, now()), Some(last));

@@ -402,6 +402,19 @@ impl Challenge {
         is_right && self.is_within(LINK_LIFETIME, now)
     }
 
+    /// Returns the time until which its row is kept. That of a second step shows afterwards
+    /// that nobody has completed it.
+    #[must_use]
+    pub fn kept_until(&self) -> Timestamp {
+        match self.sign_in {
+            Some(_) => self
+                .asked_at
+                .checked_add(LINK_LIFETIME)
+                .unwrap_or(Timestamp::MAX),
+            None => self.expires_at(),
+        }
+    }
+
     /// Returns the time from which nothing answers it.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {

@@ -14,7 +14,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::attempts::Failures;
 use crate::device::DeviceType;
-use crate::ids::{AccountId, DeviceId, NoticeId, SessionId, SignOutId};
+use crate::ids::{AccountId, DeviceId, FactorId, NoticeId, SessionId, SignOutId};
 use crate::token::{Malformed, SECRET_BYTES, decode, encode, slice, stored};
 
 /// The time in which the link of a notice can be used.
@@ -50,6 +50,59 @@ pub enum NoticeEvent {
     WrongPassword(SignOutId),
     /// Devices that are not recognized gave many wrong passwords in a row.
     ManyFailures(Failures),
+    /// Something happened to a factor, or for the lack of one.
+    Factor {
+        /// What happened.
+        act: FactorAct,
+        /// The id of the factor or, if it is about none, of the event.
+        id: FactorId,
+        /// The device and the session that did it, if one did.
+        by: Option<(DeviceId, SessionId)>,
+    },
+}
+
+/// What happened to a factor, or for the lack of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactorAct {
+    /// An authenticator app was added. As long as it is young, the link of the notice removes
+    /// it, and ends the session that added it.
+    Added,
+    /// An authenticator app was removed.
+    Removed,
+    /// New recovery codes were made.
+    CodesMade,
+    /// A recovery code was used.
+    CodeUsed,
+    /// Somebody knew the password, and did not complete the second step.
+    StepMissing,
+}
+
+impl FactorAct {
+    const ALL: [Self; 5] = [
+        Self::Added,
+        Self::Removed,
+        Self::CodesMade,
+        Self::CodeUsed,
+        Self::StepMissing,
+    ];
+
+    /// Returns the name that JSON and the tables use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "factor_added",
+            Self::Removed => "factor_removed",
+            Self::CodesMade => "recovery_codes_made",
+            Self::CodeUsed => "recovery_code_used",
+            Self::StepMissing => "second_step_missing",
+        }
+    }
+
+    /// Parses the name; `None` for an unknown one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.as_str() == name)
+    }
 }
 
 impl NoticeEvent {
@@ -65,6 +118,7 @@ impl NoticeEvent {
             Self::AddressRestored(_) => "address_restored",
             Self::WrongPassword(_) => "wrong_password",
             Self::ManyFailures(_) => "many_failures",
+            Self::Factor { act, .. } => act.as_str(),
         }
     }
 
@@ -90,6 +144,7 @@ impl NoticeEvent {
                 | Self::WrongPassword(id),
                 _,
             ) => hash.update(id.as_bytes()),
+            (Self::Factor { id, .. }, _) => hash.update(id.as_bytes()),
             (Self::AddressChanged, _) => hash.update(at.as_millisecond().to_be_bytes()),
             (Self::ManyFailures(failures), _) => {
                 hash.update(failures.since.as_millisecond().to_be_bytes());

@@ -218,7 +218,11 @@ pub enum FactorProblems {}
 
 impl IntoResponses for FactorProblems {
     fn responses() -> Responses {
-        grouped(&[Problem::TooManyFactors, Problem::FactorsUnavailable])
+        grouped(&[
+            Problem::TooManyFactors,
+            Problem::FactorsUnavailable,
+            change_held(),
+        ])
     }
 }
 

@@ -8,5 +8,5 @@ mod message;
 mod queue;
 
 pub use language::Language;
-pub use message::{Challenge, FailedSignIns, Failures, Message, Notice};
+pub use message::{Challenge, FactorNews, FailedSignIns, Failures, Message, Notice};
 pub use queue::MailQueue;

@@ -72,8 +72,9 @@ pub struct Notice {
     /// The address of the account or, after a change, the one before.
     pub email: String,
     /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,
-    /// `address_changed`, `address_restored`, `address_lost`, `wrong_password` or
-    /// `many_failures`.
+    /// `address_changed`, `address_restored`, `address_lost`, `wrong_password`,
+    /// `many_failures`, `factor_added`, `factor_removed`, `recovery_codes_made`,
+    /// `recovery_code_used` or `second_step_missing`.
     pub event: String,
     /// When, in seconds since 1970.
     pub at_s: i64,
@@ -113,6 +114,30 @@ pub struct FailedSignIns {
     pub at_ms: i64,
     /// Their places, as far as they are known.
     pub places: Vec<String>,
+}
+
+/// Something that happened to a factor of an account, or for the lack of one. `notify-owner`
+/// reads the rows again: it may come before what it is about is written, or without it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactorNews {
+    /// The account.
+    pub factor_account: String,
+    /// What happened, as a notice calls it.
+    pub act: String,
+    /// The id of the factor or, if it is about none, of the event.
+    pub id: String,
+    /// The device and the session that did it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<(String, String)>,
+    /// The challenge of a second step that is news if it is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge_id: Option<String>,
+    /// The place of who knew the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 impl Message {
@@ -160,6 +185,12 @@ impl fmt::Debug for Challenge {
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Notice({})", self.event)
+    }
+}
+
+impl fmt::Debug for FactorNews {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FactorNews({})", self.act)
     }
 }
 

@@ -4,7 +4,7 @@
 use aws_sdk_sqs::Client;
 use errors::Cause;
 
-use crate::{FailedSignIns, Message};
+use crate::{FactorNews, FailedSignIns, Message};
 
 /// Client of one of the queues.
 #[derive(Debug, Clone)]
@@ -36,11 +36,25 @@ impl MailQueue {
         self.send_body(serde_json::to_string(failed)?).await
     }
 
+    /// Queues news of a factor, to be delivered after a delay of at most 900 seconds. It can
+    /// arrive twice.
+    ///
+    /// # Errors
+    /// As [`MailQueue::send`].
+    pub async fn send_factor_news(&self, news: &FactorNews, delay_s: i32) -> Result<(), Cause> {
+        self.send_later(serde_json::to_string(news)?, delay_s).await
+    }
+
     async fn send_body(&self, body: String) -> Result<(), Cause> {
+        self.send_later(body, 0).await
+    }
+
+    async fn send_later(&self, body: String, delay_s: i32) -> Result<(), Cause> {
         self.client
             .send_message()
             .queue_url(&self.url)
             .message_body(body)
+            .set_delay_seconds((delay_s > 0).then_some(delay_s))
             .send()
             .await
             .map_err(Box::new)?;

@@ -112,6 +112,29 @@ impl Store {
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 
+    /// Removes a factor by the notice about it.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch and the
+    /// factors that were read; Factors (`account_id`, `factor_id`), which is deleted.
+    /// `attempt` is the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn remove_young_factor(
+        &self,
+        account: &Account,
+        id: FactorId,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let others = account.factors.iter().filter(|it| it.id != id).copied();
+        let others: Vec<_> = others.collect();
+        let update = account::replace_factors(&self.tables.accounts, account, &others);
+        let key = factor::key(account.id, id);
+        let delete = factor::exists().delete(&self.tables.factors, key);
+        let writes = [Write::Update(built(update.build())), Write::Delete(delete)];
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
     /// Replaces the recovery codes of the caller's account.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that the

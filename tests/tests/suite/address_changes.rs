@@ -760,9 +760,18 @@ async fn a_failure_of_a_table_changes_no_address_and_a_lost_answer_changes_it_on
     let unavailable = (503, "unavailable".to_owned());
     let answer = it.asked(&laptop, NEW).await;
     // Each try that was counted is one of five.
-    for operation in ["BatchGetItem", "UpdateItem", "GetItem", "TransactWriteItems"] {
+    for operation in [
+        "BatchGetItem",
+        "UpdateItem",
+        "GetItem",
+        "TransactWriteItems",
+    ] {
         it.app.aws.fail(operation, failed);
-        assert_eq!(it.confirm(&laptop, &answer).await, unavailable, "{operation}");
+        assert_eq!(
+            it.confirm(&laptop, &answer).await,
+            unavailable,
+            "{operation}"
+        );
         it.app.aws.restore();
         assert_eq!(it.account(&laptop).await.email, EMAIL);
     }
@@ -773,7 +782,11 @@ async fn a_failure_of_a_table_changes_no_address_and_a_lost_answer_changes_it_on
 
     for operation in ["GetItem", "BatchGetItem", "TransactWriteItems"] {
         it.app.aws.fail(operation, failed);
-        assert_eq!(problem_of(&it.press(&mail).await), unavailable, "{operation}");
+        assert_eq!(
+            problem_of(&it.press(&mail).await),
+            unavailable,
+            "{operation}"
+        );
         it.app.aws.restore();
         assert_eq!(it.account(&laptop).await.email, NEW);
     }

@@ -4,13 +4,16 @@
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
+use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::tables::{CHALLENGES, DEVICES, FACTORS};
+use curfew_tests::wire::CallResult;
 use domain::challenge::CODE_LIFETIME;
 use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
 use domain::ownership::factors::SETTLED_AFTER;
 use futures_util::future::join_all;
 use http_api::Reply;
 use jiff::SignedDuration;
+use mail::MailQueue;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -578,4 +581,194 @@ async fn a_deployment_without_factors_says_so() {
         .send(event("GET", "/v1/factors", Some(&device.token), None))
         .await;
     assert_eq!(json_of(&list), json!({ "factors": [], "available": false }));
+}
+
+/// Delivers the news of factors that were queued, and returns the notices that are mailed.
+async fn notices(app: &TestApp) -> Vec<mail::Notice> {
+    let clients = app.aws.clients();
+    let notify = notify_owner::Deps {
+        store: app.bundle.store.clone(),
+        queue: Some(MailQueue::new(clients.sqs(), "mails".to_owned())),
+        language: mail::Language::En,
+        clock: app.clock.clone(),
+    };
+    let news: Vec<String> = app
+        .aws
+        .take_queued()
+        .into_iter()
+        .map(|it| it.body)
+        .collect();
+    let news: Vec<&str> = news.iter().map(String::as_str).collect();
+    let failed = failed_messages(notify_owner::handle(&notify, queue_event(&news)).await);
+    assert_eq!(failed, [] as [&str; 0]);
+    let mails = app.aws.take_queued().into_iter();
+    let mails = mails.map(|it| serde_json::from_str(&it.body).unwrap());
+    mails
+        .map(|mail| match mail {
+            mail::Message::Notice(notice) => *notice,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn events_of(notices: &[mail::Notice]) -> Vec<&str> {
+    notices.iter().map(|notice| &*notice.event).collect()
+}
+
+async fn press(app: &TestApp, notice: &mail::Notice, action: &str) -> Reply {
+    let secret = notice.link_secret.as_deref().unwrap();
+    let body = json!({ "secret": secret, "action": action });
+    let event = event("POST", "/v1/notices/actions", None, Some(&body));
+    app.bundle.send(event).await
+}
+
+/// Adds an app whose notice was mailed, and returns both.
+async fn add_with_notice(app: &TestApp, device: &TestDevice) -> (Phone, mail::Notice) {
+    let phone = Phone::of(&begin(app, device).await);
+    let confirmed = confirm(app, device, &phone.id, &phone.code(app)).await;
+    assert_eq!(confirmed.status_code, 200, "{}", json_of(&confirmed));
+    let mut notices = notices(app).await;
+    assert_eq!(events_of(&notices), ["factor_added"]);
+    (phone, notices.remove(0))
+}
+
+#[tokio::test]
+async fn a_new_factor_settles_seven_days_after_its_notice_and_not_after_it_was_added() {
+    let (app, laptop) = app_with_device().await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    let settles = async || {
+        let list = event("GET", "/v1/factors", Some(&laptop.token), None);
+        json_of(&app.bundle.send(list).await)["factors"][0].take()
+    };
+    assert_eq!(settles().await["settles_at"], Value::Null);
+    app.advance(SignedDuration::from_hours(1));
+    assert_eq!(events_of(&notices(&app).await), ["factor_added"]);
+    let at = app.clock.now() + SETTLED_AFTER;
+    let shown: domain::Timestamp = settles().await["settles_at"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(shown, at);
+}
+
+#[tokio::test]
+async fn no_factor_is_added_whose_notice_can_not_be_queued() {
+    let (app, laptop) = app_with_device().await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    app.aws.fail("SendMessage", || CallResult::Broken);
+    let refused = confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    assert_eq!(problem_of(&refused), (503, "unavailable".to_owned()));
+    app.aws.restore();
+    assert_eq!(sign_in(&app, None).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn news_of_what_was_not_written_is_dropped() {
+    let (app, laptop) = app_with_device().await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    app.aws.fail("TransactWriteItems", || CallResult::Broken);
+    let refused = confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    assert_eq!(problem_of(&refused), (503, "unavailable".to_owned()));
+    app.aws.restore();
+    assert_eq!(events_of(&notices(&app).await), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_press_in_the_mail_removes_a_young_factor_and_ends_the_session_that_added_it() {
+    let (app, thief) = app_with_device().await;
+    let (phone, notice) = add_with_notice(&app, &thief).await;
+    let body = json!({ "secret": notice.link_secret });
+    let read = app
+        .bundle
+        .send(event("POST", "/v1/notices/read", None, Some(&body)))
+        .await;
+    assert_eq!(json_of(&read)["message"]["kind"], "factor_added");
+    for wrong in ["mine", "undo"] {
+        let reply = press(&app, &notice, wrong).await;
+        assert_eq!(problem_of(&reply), (400, "request-invalid".to_owned()));
+    }
+    let pressed = press(&app, &notice, "end").await;
+    assert_eq!(pressed.status_code, 200, "{}", json_of(&pressed));
+    assert_eq!(app.bundle.who_am_i(&thief.token).await.status_code, 401);
+    assert_eq!(sign_in(&app, None).await.status_code, 200);
+    assert!(!app.aws.contents(&[FACTORS]).concat().contains(&phone.id));
+    let again = press(&app, &notice, "end").await;
+    assert_eq!(problem_of(&again), (404, "notice-not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_press_does_nothing_to_a_factor_that_has_settled() {
+    let (app, laptop) = app_with_device().await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    let notice = notices(&app).await.remove(0);
+    // The link lives as long as the factor is young; a clock that is ahead makes it settle
+    // before.
+    let mut account = app
+        .bundle
+        .store
+        .rows(laptop.account, &[])
+        .await
+        .unwrap()
+        .account
+        .unwrap();
+    let before = account.clone();
+    account.factors[0].notified_at = Some(app.clock.now() - SETTLED_AFTER);
+    let recording = app
+        .bundle
+        .store
+        .record_factor_notices(&before, &account.factors);
+    recording.await.unwrap();
+    let pressed = press(&app, &notice, "end").await;
+    assert_eq!(problem_of(&pressed), (404, "notice-not-found".to_owned()));
+    assert_eq!(app.bundle.who_am_i(&laptop.token).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn the_owner_hears_of_removed_apps_and_of_recovery_codes_made_and_used() {
+    let (app, laptop) = app_with_device().await;
+    let (phone, _) = add_with_notice(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    assert_eq!(events_of(&notices(&app).await), ["recovery_codes_made"]);
+    let asked = sign_in(&app, None).await;
+    // The news that a second step is missing comes eleven minutes later.
+    let _missing = app.aws.take_queued();
+    complete(&app, &asked, json!({ "recovery_code": codes[0] })).await;
+    assert_eq!(events_of(&notices(&app).await), ["recovery_code_used"]);
+    let route = "DELETE /v1/factors/{factor_id}";
+    let remove = event_about(route, Some(&laptop.token), &phone.id, None);
+    assert_eq!(app.bundle.send(remove).await.status_code, 200);
+    assert_eq!(events_of(&notices(&app).await), ["factor_removed"]);
+}
+
+#[tokio::test]
+async fn the_owner_hears_of_a_right_password_without_the_second_step() {
+    let (app, laptop) = app_with_device().await;
+    let (phone, _) = add_with_notice(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    app.advance(CODE_LIFETIME + STEP);
+    assert_eq!(events_of(&notices(&app).await), ["second_step_missing"]);
+    // Who completes it hears nothing.
+    let completed = sign_in(&app, None).await;
+    let done = complete(&app, &completed, json!({ "totp": phone.code(&app) })).await;
+    assert_eq!(done.status_code, 200, "{}", json_of(&done));
+    assert_eq!(events_of(&notices(&app).await), [] as [&str; 0]);
+    invalid(&complete(&app, &asked, json!({ "totp": phone.code(&app) })).await);
+}
+
+#[tokio::test]
+async fn a_recovery_ends_the_recovery_codes() {
+    let (app, laptop) = app_with_device().await;
+    let _codes = recovery_codes(&app, &laptop).await;
+    assert_eq!(app.aws.rows(FACTORS).len(), 1);
+    let asked = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+    let recovered = app
+        .bundle
+        .recover(&asked, curfew_tests::account::OTHER_PASSWORD)
+        .await;
+    assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+    assert_eq!(app.aws.rows(FACTORS).len(), 0);
 }

@@ -13,10 +13,10 @@ use domain::password::StoredHash;
 use domain::{AccountId, EmailAddress, Timestamp};
 
 use crate::attributes::{
-    ACCOUNT_ID, ADDED_AT, ADDRESS_CHANGE, ADDRESS_CHANGED_AT, CONFIRMED_AT, CREATED_AT, DISABLED_AT,
-    EMAIL, EPOCH, FACTOR_ID, FACTORS, HELD_BY, HELD_SINCE, Item, KEPT_SESSION, KEPT_UNTIL,
-    NOTIFIED_AT, PASSWORD_HASH, PREVIOUS_EMAIL, RECOVERED_AT, RECOVERED_EPOCH, Reader, built,
-    number, string, timestamp, ttl,
+    ACCOUNT_ID, ADDED_AT, ADDRESS_CHANGE, ADDRESS_CHANGED_AT, CONFIRMED_AT, CREATED_AT,
+    DISABLED_AT, EMAIL, EPOCH, FACTOR_ID, FACTORS, HELD_BY, HELD_SINCE, Item, KEPT_SESSION,
+    KEPT_UNTIL, NOTIFIED_AT, PASSWORD_HASH, PREVIOUS_EMAIL, RECOVERED_AT, RECOVERED_EPOCH, Reader,
+    built, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;

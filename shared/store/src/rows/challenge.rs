@@ -64,7 +64,7 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     if let Some(epoch) = challenge.epoch.or(challenge.sign_in.map(|it| it.epoch)) {
         set(EPOCH, number(epoch.0));
     }
-    set(DELETE_AT, ttl(challenge.expires_at()));
+    set(DELETE_AT, ttl(challenge.kept_until()));
     item
 }
 

@@ -6,16 +6,16 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::notice::{
-    NOTICE_LINK_LIFETIME, Notice, NoticeAnswer, NoticeDevice, NoticeEvent, NoticeHash,
+    FactorAct, NOTICE_LINK_LIFETIME, Notice, NoticeAnswer, NoticeDevice, NoticeEvent, NoticeHash,
 };
 use domain::{AccountId, DeviceType, NoticeId, Timestamp};
 use jiff::SignedDuration;
 
 use crate::attributes::{
-    ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, IN_A_ROW,
-    IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT, REFERENCE,
-    RETURNED_AT, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number, string,
-    timestamp, ttl,
+    ACCOUNT_ID, ANSWER, ANSWERED_AT, AT, BROWSER, DELETE_AT, DEVICE_ID, DEVICE_TYPE, FACTOR_ID,
+    IN_A_ROW, IN_A_ROW_FROM, IN_A_ROW_SINCE, Item, KIND, NOTICE_ID, OS, PLACE, QUEUED_AT,
+    REFERENCE, RETURNED_AT, Reader, SECRET_HASHES, SESSION_ID, SIGN_OUT_ID, built, bytes, number,
+    string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::rows::counter;
@@ -150,6 +150,13 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
             attributes.push((SESSION_ID, string(session)));
         }
         NoticeEvent::AddressChanged => {}
+        NoticeEvent::Factor { id, by, .. } => {
+            attributes.push((FACTOR_ID, string(id)));
+            if let Some((device, session)) = by {
+                attributes.push((DEVICE_ID, string(device)));
+                attributes.push((SESSION_ID, string(session)));
+            }
+        }
         NoticeEvent::SignedOut(id)
         | NoticeEvent::PasswordChanged(id)
         | NoticeEvent::Recovered(id)
@@ -198,7 +205,11 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
         "address_restored" => NoticeEvent::AddressRestored(row.id(SIGN_OUT_ID)?),
         "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
         "many_failures" => NoticeEvent::ManyFailures(counter::failures(item)?),
-        _ => return Err(row.corrupt(KIND)),
+        kind => NoticeEvent::Factor {
+            act: FactorAct::parse(kind).ok_or_else(|| row.corrupt(KIND))?,
+            id: row.id(FACTOR_ID)?,
+            by: row.id_opt(DEVICE_ID)?.zip(row.id_opt(SESSION_ID)?),
+        },
     };
     let answer = match row.timestamp_opt(ANSWERED_AT)? {
         Some(at) => Some((row.parsed(ANSWER, NoticeAnswer::parse)?, at)),
