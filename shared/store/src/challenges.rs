@@ -122,9 +122,10 @@ impl Store {
     /// an address.
     ///
     /// One transaction: Identities (`email`), only if no account has the address, or still the
-    /// claimed one, or the time is over for which it was kept; Accounts (`account_id`), the new row and, if claimed, the old one, only if
-    /// nobody has confirmed its address; Challenges (`challenge_id`), whose purpose changes. The new account's id is the transaction's token, so a
-    /// replay changes nothing.
+    /// claimed one, or the time is over for which it was kept; Accounts (`account_id`), the new
+    /// row and, if claimed, the old one, only if nobody has confirmed its address; Challenges
+    /// (`challenge_id`), whose purpose changes. The new account's id is the transaction's token,
+    /// so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -215,10 +216,11 @@ impl Store {
     /// away. No sign-out and no change of the password that is written in between gets in
     /// its way.
     ///
-    /// One transaction: Accounts (`account_id`), whose epoch jumps and whose kept session
-    /// goes, only if the epoch is still before the jump, it still has the address, and no
-    /// recovery was completed since the challenge was asked for; Challenges (`challenge_id`); Receipts (the header and the
-    /// record). The sign-out's id is the transaction's token, so a replay changes nothing.
+    /// One transaction: Accounts (`account_id`), whose epoch jumps and whose kept session goes,
+    /// only if the epoch is still before the jump, it still has the address, and no recovery was
+    /// completed since the challenge was asked for; Challenges (`challenge_id`); Receipts (the
+    /// header and the record). The sign-out's id is the transaction's token, so a replay changes
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
