@@ -179,7 +179,7 @@ impl Changing {
     }
 
     /// Writes into the account's row.
-    fn rewrite(&self, of: &TestDevice, attributes: Value) {
+    fn rewrite(&self, of: &TestDevice, attributes: &Value) {
         let mut rows = self.app.aws.rows(ACCOUNTS).into_iter();
         let mut row = rows
             .find(|row| row["account_id"]["S"] == of.account.to_string())
@@ -596,7 +596,7 @@ async fn an_undo_leaves_nothing_that_the_rule_ends() {
     let until = (it.app.clock.now() + SignedDuration::from_hours(1)).as_millisecond();
     it.rewrite(
         &thief,
-        json!({
+        &json!({
             "held_since": { "N": until.to_string() },
             "held_by": { "S": "recovery" },
         }),
@@ -690,7 +690,7 @@ async fn where_a_settled_factor_proved_the_change_a_press_only_holds_the_next_on
     let (it, [owner]) = changing().await;
     it.change(&owner, NEW).await;
     let by_factor = ChangeState::ChangedByFactor.as_str();
-    it.rewrite(&owner, json!({ "address_change": { "S": by_factor } }));
+    it.rewrite(&owner, &json!({ "address_change": { "S": by_factor } }));
     let [mail] = <[_; 1]>::try_from(it.mails().await).unwrap();
     assert_eq!(json_of(&it.read(&mail).await)["undo"], "holds");
 
@@ -913,7 +913,7 @@ impl Changing {
             }
             Meanwhile::Jumped => {
                 let epoch = self.account(by).await.epoch.after_jump().0.to_string();
-                self.rewrite(by, json!({ "epoch": { "N": epoch } }));
+                self.rewrite(by, &json!({ "epoch": { "N": epoch } }));
             }
         }
     }
