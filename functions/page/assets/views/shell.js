@@ -60,8 +60,11 @@ function view(app) {
   return (isKnown ? VIEWS[app.route.name] : devices)(app);
 }
 
-/** The view behind the link in a mail, which is loaded only there. */
-const opened = { /** @type {((app: App) => unknown) | null} */ view: null, hasFailed: false };
+/**
+ * The view behind the link in a mail, which is loaded only there.
+ * @type {{ view: ((app: App) => unknown) | null, hasFailed: boolean }}
+ */
+const opened = { view: null, hasFailed: false };
 
 /** @param {App} app */
 function notice(app) {
