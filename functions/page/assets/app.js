@@ -39,6 +39,7 @@ const REFRESH_MS = 60_000;
 const OWN_FAULTS = {
   isTaken: "sign_up.taken",
   isUnknown: "password.unknown",
+  isSame: "new_address.same",
 };
 
 /** The time between two looks at a receipt that is shown. */
@@ -496,7 +497,7 @@ export class App {
       );
       return { new_password: sentences.join(" ") };
     }
-    const own = ["isTaken", "isUnknown"].find((name) => error[name]);
+    const own = ["isTaken", "isUnknown", "isSame"].find((name) => error[name]);
     if (own) {
       return { form: this.say(OWN_FAULTS[own]) };
     }

@@ -70,7 +70,12 @@ const HTML: &str = include_str!("../assets/index.html");
 /// Where the page's HTML lists the modules that it needs at once.
 const MODULES: &str = "<!-- modules -->";
 /// Modules that are loaded only if they are needed.
-const LATER: [&str; 2] = ["languages/de.js", "languages/es.js"];
+const LATER: [&str; 4] = [
+    "languages/de.js",
+    "languages/es.js",
+    "views/notice.js",
+    "views/undo.js",
+];
 
 /// Returns the hash of all files. It stands in their addresses, so that a browser may
 /// keep them.

@@ -16,8 +16,8 @@ pub struct SecurityEventToken {
     pub jti: String,
     /// The time of the record, in seconds since 1970.
     pub iat: i64,
-    /// The cause: the id of the sign-out, of the session that began, or of the changed address. Several messages
-    /// can share it.
+    /// The cause: the id of the sign-out, of the session that began, or of the changed address.
+    /// Several messages can share it.
     pub txn: String,
     /// The account, or one session of it.
     pub sub_id: Subject,

@@ -35,9 +35,9 @@ pub struct AccountPage {
 impl Store {
     /// Creates an account and assigns the address to it.
     ///
-    /// One transaction of Accounts (`account_id`) and Identities (`email`), only if
-    /// no account has the address, or the time is over for which it was kept. The account's id is the transaction's token, so a
-    /// replay changes nothing.
+    /// One transaction of Accounts (`account_id`) and Identities (`email`), only if no account
+    /// has the address, or the time is over for which it was kept. The account's id is the
+    /// transaction's token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

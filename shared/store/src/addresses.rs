@@ -113,9 +113,9 @@ impl Store {
     ///
     /// One transaction: Notices (`account_id`, `notice_id`), which is answered; Accounts
     /// (`account_id`), whose epoch jumps, only if the epoch is still before the jump and this
-    /// change is the last one and was not undone; Identities (`email`), the one before, only if it is
-    /// still kept for the account, and the changed one, which is free from now on; Receipts (the
-    /// header and the record). The sign-out's id is the client request token, so a replay
+    /// change is the last one and was not undone; Identities (`email`), the one before, only if
+    /// it is still kept for the account, and the changed one, which is free from now on; Receipts
+    /// (the header and the record). The sign-out's id is the client request token, so a replay
     /// changes nothing.
     ///
     /// # Errors
@@ -149,7 +149,8 @@ impl Store {
     /// proved, was not the owner's.
     ///
     /// One transaction: Notices (`account_id`, `notice_id`), which is answered, only if it was
-    /// not; Accounts (`account_id`), only if this change is the last one. `attempt` is the client request token, so a replay changes nothing.
+    /// not; Accounts (`account_id`), only if this change is the last one. `attempt` is the client
+    /// request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

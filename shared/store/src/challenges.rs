@@ -123,9 +123,10 @@ impl Store {
     /// an address.
     ///
     /// One transaction: Identities (`email`), only if no account has the address, or still the
-    /// claimed one, or the time is over for which it was kept; Accounts (`account_id`), the new row and, if claimed, the old one, only if
-    /// nobody has confirmed its address; Challenges (`challenge_id`), whose purpose changes. The new account's id is the transaction's token, so a
-    /// replay changes nothing.
+    /// claimed one, or the time is over for which it was kept; Accounts (`account_id`), the new
+    /// row and, if claimed, the old one, only if nobody has confirmed its address; Challenges
+    /// (`challenge_id`), whose purpose changes. The new account's id is the transaction's token,
+    /// so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

@@ -10,10 +10,6 @@ use crate::error::StoreError;
 use crate::rows::{device, receipt};
 
 /// A change in a stream record, for subscribers.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one exists at a time, and the largest is the common one"
-)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A sign-out ended sessions.

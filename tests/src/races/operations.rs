@@ -148,6 +148,15 @@ impl Operation {
         )
     }
 
+    /// Returns whether it succeeds for every valid session, and ends none.
+    #[must_use]
+    pub fn needs_a_session_alone(self) -> bool {
+        matches!(
+            self,
+            Self::Touch(_) | Self::Check(_) | Self::Rename(..) | Self::ChangeAddress(_)
+        )
+    }
+
     /// Returns whether it writes addresses.
     #[must_use]
     pub fn is_about_addresses(self) -> bool {

@@ -335,7 +335,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 11] {
+fn every_mail() -> [Mail; 15] {
     let (code, link) = (
         "K7QM-2R9X".to_owned(),
         format!("{PAGE}#/confirm/challenge.secret"),
@@ -351,6 +351,7 @@ fn every_mail() -> [Mail; 11] {
     let page = || PAGE.to_owned();
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
     let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
+    let [moved, restored, lost] = [(); 3].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
             code: confirm.0,
@@ -366,6 +367,7 @@ fn every_mail() -> [Mail; 11] {
         },
         Mail::AddressTaken { link: page() },
         Mail::NoAccount { link: page() },
+        Mail::AddressKept { link: page() },
         Mail::SignedIn {
             facts: in_.0,
             link: in_.1,
@@ -382,6 +384,19 @@ fn every_mail() -> [Mail; 11] {
         Mail::Recovered {
             facts: recovered.0,
             link: recovered.1,
+        },
+        Mail::AddressChanged {
+            facts: moved.0,
+            link: moved.1,
+            is_expired: false,
+        },
+        Mail::AddressRestored {
+            facts: restored.0,
+            link: restored.1,
+        },
+        Mail::AddressLost {
+            facts: lost.0,
+            link: lost.1,
         },
         Mail::WrongPassword {
             facts: wrong.0,
@@ -435,7 +450,16 @@ fn every_mail_in_every_language_links_to_the_page_alone_and_guards_its_code() {
             } else {
                 assert!(!mail.text.contains("K7QM"), "{name}");
             }
-            assert_eq!(mail.text.contains("7K3Q9D"), at > 4, "{name}");
+            assert_eq!(mail.text.contains("7K3Q9D"), at > 5, "{name}");
+        }
+        let code = || "K7QM-2R9X".to_owned();
+        for mail in [
+            Mail::Verification { code: code() },
+            Mail::ChangeAddress { code: code() },
+        ] {
+            let mail = render(&mail, language, "Curfew").unwrap();
+            assert!(mail.text.starts_with(warning), "{}", mail.text);
+            assert!(mail.text.contains("    K7QM-2R9X\n") && !mail.html.contains("http"));
         }
     }
 }

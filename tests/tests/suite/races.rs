@@ -521,13 +521,10 @@ fn every_condition_that_is_knocked_out_breaks_a_rule() {
         // `every_condition_of_a_recovery_is_needed` takes them apart. No race tries a code
         // often, or one of another purpose: `every_condition_of_a_try_is_needed` does.
         .filter(|clause| clause.operation != "recover")
-        // The same holds for two undos, and for the code of a change. Nobody else registers an
-        // address in a race. `address_changes.rs` has these.
+        // The same holds for two undos, and nobody else registers an address in a race:
+        // `every_condition_on_addresses_is_needed` has these.
         .filter(|clause| clause.operation != "undo address")
-        .filter(|clause| {
-            let is_shown_there = ["Update Challenges", "Put Identities"].contains(&&*clause.write);
-            clause.operation != "change address" || !is_shown_there
-        })
+        .filter(|clause| !clause.write.ends_with("Identities"))
         // Its other conditions on the account are in `sign_in_others`. That on the row is for
         // a known device, whose session it replaces: for a new one, the epoch's is enough.
         .filter(|clause| clause.operation != ENDING_OTHERS || clause.text.starts_with("epoch"))

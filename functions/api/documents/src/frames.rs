@@ -52,7 +52,7 @@ fn session_revoked() -> Frame {
         members: json!({
             "sign_out": id(),
             "session": id(),
-            "reason": { "enum": ["signed_out", "password_changed", "account_disabled", "recovered", "wrong_password"] },
+            "reason": { "enum": ["signed_out", "password_changed", "account_disabled", "recovered", "address_restored", "wrong_password"] },
             "signed_out_at": { "type": "string", "format": "date-time" },
             "signed_out_by": {
                 "description": "The device that requested it; null when an operator did.",

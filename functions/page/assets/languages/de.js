@@ -302,6 +302,7 @@ export default {
     "Dein Konto hat {email}. Die neue Adresse bekommt eine Mail mit einem Code. Auch die vorherige bekommt eine Mail: Von dort lässt sich die Änderung sieben Tage lang rückgängig machen.",
   "new_address.email": "Neue E-Mail-Adresse",
   "new_address.submit": "Adresse ändern",
+  "new_address.same": "Das Konto hat diese Adresse schon.",
   "new_address.done": "Die Adresse ist geändert. Melde dich von nun an mit ihr an.",
   "problem.reference": "Das ist nicht die Kennung in der Mail.",
   "problem.change-held":

@@ -296,6 +296,7 @@ export default {
     "Your account has {email}. The new address gets a mail with a code. The one before gets a mail, too: from there the change can be undone for seven days.",
   "new_address.email": "New e-mail address",
   "new_address.submit": "Change the address",
+  "new_address.same": "The account has this address already.",
   "new_address.done": "The address is changed. Sign in with it from now on.",
   "problem.reference": "That is not the reference in the mail.",
   "problem.change-held":

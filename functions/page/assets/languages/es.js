@@ -309,6 +309,7 @@ export default {
     "Tu cuenta tiene {email}. La nueva dirección recibe un correo con un código. La anterior también recibe un correo: desde allí se puede deshacer el cambio durante siete días.",
   "new_address.email": "Nueva dirección de correo",
   "new_address.submit": "Cambiar la dirección",
+  "new_address.same": "La cuenta ya tiene esta dirección.",
   "new_address.done": "La dirección está cambiada. Desde ahora inicia sesión con ella.",
   "problem.reference": "Esa no es la referencia del correo.",
   "problem.change-held":

@@ -9,15 +9,25 @@ import { formFault, submit, submitButton } from "./form.js";
 export function newAddress(app) {
   const asked = askedFor("new-address");
   const label = app.say("new_address.email");
-  const ask = (/** @type {string} */ email) => app.curfew.requestAddressChange({ email });
   return html`
     <div class="narrow" key="new-address">
       <p class="back"><a href="#/">${app.say("back")}</a></p>
       <h1 tabindex="-1">${app.say("new_address.title")}</h1>
       <p class="lead">${app.say("new_address.lead", { email: app.session?.account.email ?? "" })}</p>
-      ${asked === null ? addressForm(app, "new-address", ask, label) : proof(app, asked)}
+      ${asked === null ? addressForm(app, "new-address", (email) => ask(app, email), label) : proof(app, asked)}
     </div>
   `;
+}
+
+/**
+ * @param {App} app
+ * @param {string} email
+ */
+async function ask(app, email) {
+  if (email.trim().toLowerCase() === app.session?.account.email) {
+    throw { document: null, isSame: true };
+  }
+  return app.curfew.requestAddressChange({ email });
 }
 
 /**

@@ -32,6 +32,8 @@ class NoticeView extends Component {
 
   async load() {
     await this.ask("read", {}, (notice) => this.setState({ notice }));
+    // The title is that of the notice.
+    this.props.app.update();
   }
 
   /** @param {"end" | "mine"} action */

@@ -8,7 +8,6 @@ import { devices, trouble } from "./devices.js";
 import { dialog, prove } from "./dialogs.js";
 import { messages } from "./messages.js";
 import { newAddress } from "./new-address.js";
-import { notice } from "./notice.js";
 import { password } from "./password.js";
 import { pass } from "./pass.js";
 import { past } from "./past.js";
@@ -59,6 +58,36 @@ function view(app) {
   const isToConfirm = app.route.name !== "confirm" || app.session.account.confirm_address;
   const isKnown = Object.keys(VIEWS).includes(app.route.name) && isToConfirm;
   return (isKnown ? VIEWS[app.route.name] : devices)(app);
+}
+
+/**
+ * The view behind the link in a mail, which is loaded only there.
+ * @type {{ view: ((app: App) => unknown) | null, hasFailed: boolean }}
+ */
+const opened = { view: null, hasFailed: false };
+
+/** @param {App} app */
+function notice(app) {
+  if (opened.hasFailed) {
+    // A browser may never ask again for a module that it could not load.
+    return trouble(app, app.say("problem.no_answer"), () => location.reload());
+  }
+  if (opened.view === null) {
+    void loadNotice(app);
+    return html`<p class="starting">${app.say("loading")}</p>`;
+  }
+  return opened.view(app);
+}
+
+/** @param {App} app */
+async function loadNotice(app) {
+  try {
+    opened.view = (await import("./notice.js")).notice;
+  } catch (error) {
+    console.warn(error);
+    opened.hasFailed = true;
+  }
+  app.focus("h1");
 }
 
 /** Shows the sign-out of this device, until it is answered. @param {App} app */

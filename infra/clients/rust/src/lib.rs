@@ -122,7 +122,8 @@ pub struct SignedOut {
     pub at: String,
     /// The device that asked for it; none when an operator did.
     pub by: Option<By>,
-    /// `signed_out`, `password_changed`, `account_disabled`, `recovered` or `wrong_password`.
+    /// `signed_out`, `password_changed`, `account_disabled`, `recovered`, `address_restored` or
+    /// `wrong_password`.
     pub reason: String,
 }
 

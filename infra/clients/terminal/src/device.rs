@@ -328,6 +328,7 @@ fn description(signed_out: &SignedOut) -> String {
         "password_changed" => ", because the password was changed".to_owned(),
         "account_disabled" => ", because the account was disabled".to_owned(),
         "recovered" => ", because the account was recovered by its address".to_owned(),
+        "address_restored" => ", because a change of the address was undone".to_owned(),
         "wrong_password" => ", because the current password was wrong ten times".to_owned(),
         other => format!(" ({other})"),
     };

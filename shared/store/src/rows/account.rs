@@ -261,26 +261,18 @@ pub(crate) fn can_be_recovered(challenge: &Challenge) -> Condition {
 }
 
 /// Requires that a change of the address is still possible: the account has the epoch and the
-/// address that were read, and is confirmed only if it was.
+/// address that were read, and is unconfirmed if it was. One without an address is.
 fn has_address(account: &Account) -> Condition {
-    let email = if account.email.is_empty() {
-        "attribute_not_exists(email)"
-    } else {
-        "email = :old"
-    };
-    let confirmed = match account.confirmed_at {
-        Some(_) => "",
-        None => " AND attribute_not_exists(confirmed_at)",
-    };
-    let mut values = vec![(":epoch", number(account.epoch.0))];
+    let mut condition = has_epoch(account.epoch);
+    let expression = condition.expression.to_mut();
+    if account.confirmed_at.is_none() {
+        expression.push_str(" AND attribute_not_exists(confirmed_at)");
+    }
     if !account.email.is_empty() {
-        values.push((":old", string(&account.email)));
+        expression.push_str(" AND email = :old");
+        condition.values.push((":old", string(&account.email)));
     }
-    Condition {
-        expression: Cow::Owned(format!("epoch = :epoch AND {email}{confirmed}")),
-        names: &[],
-        values,
-    }
+    condition
 }
 
 /// Returns the update that changes the address of an account. The time of its first confirmation

@@ -165,18 +165,7 @@ impl Oracle<'_> {
                 }
             }
             Outcome::Passed => match operation {
-                Operation::Touch(_)
-                | Operation::Check(_)
-                | Operation::Rename(..)
-                | Operation::ChangeAddress(_)
-                    if caller.is_some_and(|caller| !ran.valid_before.contains(&caller)) =>
-                {
-                    return broken(REFUSED, format!("{operation:?}"));
-                }
-                Operation::Touch(_)
-                | Operation::Check(_)
-                | Operation::Rename(..)
-                | Operation::ChangeAddress(_) => {}
+                _ if operation.needs_a_session_alone() => return check_caller(ran, caller),
                 Operation::Sweep(_) => {
                     if let Some((sign_out, to_mark)) = &ran.to_mark
                         && !self.seen.unmarked(*sign_out).is_disjoint(to_mark)
@@ -339,4 +328,12 @@ impl Oracle<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Checks that the caller's session was valid when an operation began that succeeded.
+fn check_caller(ran: &CompletedOperation, caller: Option<SessionId>) -> Checked {
+    if caller.is_none_or(|caller| ran.valid_before.contains(&caller)) {
+        return Ok(());
+    }
+    broken(REFUSED, format!("{:?}", ran.operation))
 }

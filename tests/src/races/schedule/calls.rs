@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::delivery;
 use crate::engine::Engine;
 use crate::races::clauses::{self, Clause};
-use crate::tables::{IDENTITIES, RECEIPTS};
+use crate::tables::{CHALLENGES, IDENTITIES, RECEIPTS};
 use crate::wire::{Call, CallResult, Slot};
 
 /// A call that waits for the schedule.
@@ -71,10 +71,11 @@ pub(super) fn receive(pending: &mut PendingCalls, call: Call) -> CallResult {
         return CallResult::Answered(answer);
     };
     let is_of_an_address = pending.reads_addresses && call.body.contains(IDENTITIES);
-    if call.operation == "GetItem" && !is_of_an_address || call.is_of_a_counter() {
+    let is_read = call.operation == "GetItem" && !is_of_an_address;
+    let is_try = call.operation == "UpdateItem" && call.body.contains(CHALLENGES);
+    if is_read || is_try || call.is_of_a_counter() {
         // It reads an address, which no operation of this race writes, a challenge or a notice,
-        // whose use another condition limits, or it charges a counter, which says nothing about
-        // sessions.
+        // or it counts a try or an attempt. None of these says anything about sessions.
         let answer = pending.engine().answer(&call.operation, &call.body);
         return CallResult::Answered(answer);
     }
@@ -152,7 +153,7 @@ pub(super) fn footprint(operation: &str, body: &str) -> Footprint {
     let body: Value = serde_json::from_str(body).expect("a call of JSON");
     let mut footprint = Footprint::default();
     let mut add = |table: &Value, key: &Value| {
-        let sort = ["device_id", "sign_out_id"]
+        let sort = ["device_id", "sign_out_id", "email"]
             .into_iter()
             .find_map(|name| key[name]["S"].as_str());
         let table = table.as_str().unwrap_or_default().to_owned();

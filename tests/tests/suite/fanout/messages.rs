@@ -1,8 +1,10 @@
 //! Every kind of message matches its schema, and contains ids and nothing else.
 
 use curfew_tests::bundle::ISSUER;
+use domain::address_change::AddressChanged;
 use domain::{
-    Device, DeviceState, EndedSession, Epoch, Reason, Scope, SignOut, SignOutTarget, TokenHash,
+    Device, DeviceState, EndedSession, Epoch, NoticeId, Reason, Scope, SignOut, SignOutTarget,
+    TokenHash,
 };
 use events::{Message, Record, SCHEMAS, messages, session_ended};
 use jsonschema::Validator;
@@ -27,6 +29,12 @@ fn every_message() -> Vec<Message> {
             before,
         });
     }
+    changes.push(Change::AddressChanged(AddressChanged {
+        account: device.account,
+        id: NoticeId::new(at(7), [7; 10]),
+        at: at(7),
+        by: device.id,
+    }));
     let records = [
         Record::default(),
         Record {
@@ -75,6 +83,7 @@ fn every_sign_out(device: &Device) -> impl Iterator<Item = SignOut> {
         (Scope::Others, Reason::SignedOut, others.clone()),
         (Scope::Global, Reason::PasswordChanged, all.clone()),
         (Scope::Others, Reason::PasswordChanged, others),
+        (Scope::Global, Reason::AddressRestored, all.clone()),
         (Scope::Global, Reason::AccountDisabled, all),
     ];
     let device = device.clone();

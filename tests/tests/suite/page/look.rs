@@ -11,6 +11,7 @@ use runtime::Clock;
 use serde_json::{Value, json};
 
 use super::files::packages;
+use super::mails::{ADDRESS_CHANGED, notice_of};
 use super::verification::mailed_code;
 
 /// The sizes, the last one of a television. The first one is a laptop at 400 %, too.
@@ -198,6 +199,7 @@ async fn every_view_can_be_used_by_everybody() {
     inspect(&person, "password", "Change password").await;
     inspect_notice(&person, &household.email).await;
     inspect_address().await;
+    inspect_new_address().await;
 }
 
 /// Checks the questions who the person is, for one device after another.
@@ -249,6 +251,47 @@ async fn inspect_address() {
     person.reads("We send a mail with a code to").await.unwrap();
     begins(&person).await;
     inspect(&person, "address", "Confirm your address").await;
+}
+
+/// Checks a change of the address, and its undo in the mailbox before.
+async fn inspect_new_address() {
+    let household = Household::register().await;
+    let email = &household.email;
+    let person = open_with_axe().await;
+    person.sign_in(email, &household.password).await.unwrap();
+    person.reads("This device").await.unwrap();
+    person
+        .write_time("verified_at", Clock::System.now())
+        .await
+        .unwrap();
+    person.press("Change e-mail address").await.unwrap();
+    person.reads("New e-mail address").await.unwrap();
+    begins(&person).await;
+    let title = "Change e-mail address";
+    inspect(&person, "new-address", title).await;
+    let new = Household::unregistered().email;
+    person.fill("New e-mail address", &new).await.unwrap();
+    person.press("Continue").await.unwrap();
+    person.reads("Code in the mail").await.unwrap();
+    inspect(&person, "new-address-code", title).await;
+    let code = inbox::code_for(&new, 1).await;
+    person.fill("Code in the mail", &code).await.unwrap();
+    person.press("Change the address").await.unwrap();
+    person.reads("The address is changed.").await.unwrap();
+
+    let (link, reference) = notice_of(email, ADDRESS_CHANGED).await;
+    person.go(&link).await.unwrap();
+    person.reads("Nothing has changed yet.").await.unwrap();
+    let asked = "Did you change the address?";
+    inspect(&person, "undo", asked).await;
+    person
+        .fill("Reference in the mail", &reference)
+        .await
+        .unwrap();
+    person.press("It was not me: undo it").await.unwrap();
+    person.reads("Choose a new one now.").await.unwrap();
+    begins(&person).await;
+    inspect(&person, "undone", "The change is undone").await;
 }
 
 async fn inspect_from_right_to_left(person: &Person) {

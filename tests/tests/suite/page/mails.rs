@@ -139,3 +139,96 @@ async fn a_sign_in_that_was_not_the_owners_is_ended_and_leads_to_a_new_password(
     owner.go(&format!("#/sign-outs/{receipt}")).await.unwrap();
     owner.reads("By the link in a mail").await.unwrap();
 }
+
+/// The subject of the notice to the mailbox before a change of the address.
+pub(super) const ADDRESS_CHANGED: &str = "The address of your account was changed";
+
+/// Waits for a mail, and returns the part of the page's address in its link, and its reference.
+pub(super) async fn notice_of(address: &str, subject: &str) -> (String, String) {
+    let link = inbox::link_for(address, subject).await;
+    let mails = inbox::wait_for(address, 1).await;
+    let mail = mails.iter().find(|mail| mail.subject == subject);
+    let (_, reference) = mail.unwrap().body_text.split_once("Reference ").unwrap();
+    (link, reference[..6].to_owned())
+}
+
+#[tokio::test]
+async fn a_thief_changes_the_address_and_the_owner_takes_the_account_back_from_the_old_mailbox() {
+    let household = Household::register().await;
+    let (email, new) = (&household.email, "seven violet lanterns drift");
+    let tv = household.sign_in(TV).await;
+    let stolen = Household::unregistered().email;
+    let thief = Person::verified(&household).await.unwrap();
+    thief.press("Change e-mail address").await.unwrap();
+    thief.fill("New e-mail address", email).await.unwrap();
+    thief.press("Continue").await.unwrap();
+    thief
+        .reads("The account has this address already.")
+        .await
+        .unwrap();
+    thief.fill("New e-mail address", &stolen).await.unwrap();
+    thief.press("Continue").await.unwrap();
+    let code = inbox::code_for(&stolen, 1).await;
+    thief.fill("Code in the mail", &code).await.unwrap();
+    thief.press("Change the address").await.unwrap();
+    thief.reads("The address is changed.").await.unwrap();
+    let summary = format!("2 devices are signed in to {stolen}.");
+    thief.reads(&summary).await.unwrap();
+    assert!(tv.is_signed_in().await, "a change ends no session");
+
+    let (link, reference) = notice_of(email, ADDRESS_CHANGED).await;
+    let owner = Person::open().await.unwrap();
+    owner.go(&link).await.unwrap();
+    owner.reads("Did you change the address?").await.unwrap();
+    owner.reads("Nothing has changed yet.").await.unwrap();
+    let shown = owner.text().await.unwrap();
+    assert!(!shown.contains(&reference), "{shown}");
+    owner.press("It was not me: undo it").await.unwrap();
+    owner.reads("Fill in this field.").await.unwrap();
+    owner.fill("Reference in the mail", "AAAAAA").await.unwrap();
+    owner.press("It was not me: undo it").await.unwrap();
+    owner
+        .reads("That is not the reference in the mail.")
+        .await
+        .unwrap();
+    assert!(tv.is_signed_in().await);
+    owner
+        .fill("Reference in the mail", &reference)
+        .await
+        .unwrap();
+    owner.press("It was not me: undo it").await.unwrap();
+    owner.reads("The change is undone").await.unwrap();
+
+    thief.go("").await.unwrap();
+    thief.reads("the password no longer works").await.unwrap();
+    assert_eq!(tv.ended().await["reason"], "address_restored");
+    thief.sign_in(&stolen, &household.password).await.unwrap();
+    thief
+        .reads("The e-mail address or the password is wrong.")
+        .await
+        .unwrap();
+    owner.press("Choose a new password").await.unwrap();
+    owner.fill("E-mail address", email).await.unwrap();
+    owner.press("Continue").await.unwrap();
+    let link = inbox::link_for(email, "Get back into your account").await;
+    owner.go(&link).await.unwrap();
+    owner.fill("New password", new).await.unwrap();
+    owner.press("Set the password").await.unwrap();
+    owner.reads("Sign in with it.").await.unwrap();
+    owner.sign_in(email, new).await.unwrap();
+    owner.reads("No other device is signed in.").await.unwrap();
+    owner.press("Messages").await.unwrap();
+    owner
+        .reads("A change of the address was undone")
+        .await
+        .unwrap();
+    owner
+        .reads("The mailbox before answered: it was not me")
+        .await
+        .unwrap();
+    owner.press("Signed in").await.unwrap();
+    owner.press("Change e-mail address").await.unwrap();
+    owner.fill("New e-mail address", &stolen).await.unwrap();
+    owner.press("Continue").await.unwrap();
+    owner.reads("Confirm that it is you").await.unwrap();
+}
