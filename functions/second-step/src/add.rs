@@ -200,7 +200,9 @@ pub(crate) async fn confirm_factor(
             notified_at: None,
         };
         news::queue(deps, &caller, (FactorAct::Added, row.id), now).await?;
-        let confirming = deps.store.confirm_factor(&caller, (&row, factor), step);
+        let attempt = FactorId::new(now, runtime::random());
+        let of = (&row, factor);
+        let confirming = deps.store.confirm_factor(&caller, of, step, attempt);
         if confirming.await? == WriteOutcome::Done {
             request.note_outcome("factor-added");
             return Ok(Answer::json(200, &Empty {}));

@@ -69,8 +69,8 @@ impl Store {
     /// One transaction: Accounts (`account_id`), only if it still has the epoch and the
     /// factors that were read; Devices (`account_id`, `device_id`), only if the row still has
     /// the caller's session, signed in; Factors (`account_id`, `factor_id`), only if this
-    /// session began it and nobody has confirmed it. The factor's id is the client request
-    /// token, so a replay changes nothing.
+    /// session began it and nobody has confirmed it. `attempt` is the client request token, so a
+    /// replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -79,6 +79,7 @@ impl Store {
         caller: &Authenticated,
         (begun, added): (&TotpFactor, AccountFactor),
         step: u64,
+        attempt: FactorId,
     ) -> Result<WriteOutcome, StoreError> {
         let mut factors = caller.account.factors.clone();
         factors.push(added);
@@ -86,7 +87,7 @@ impl Store {
         let confirm = factor::confirm(&self.tables.factors, begun, session, step);
         let mut writes = self.replace_factors(caller, &factors);
         writes.push(Write::Update(confirm));
-        writes::transact(&self.client, writes, begun.id.to_string()).await
+        writes::transact(&self.client, writes, attempt.to_string()).await
     }
 
     /// Removes a factor from the account.
@@ -106,8 +107,7 @@ impl Store {
         let account = &caller.account;
         let others = account.factors.iter().filter(|it| it.id != id).copied();
         let mut writes = self.replace_factors(caller, &others.collect::<Vec<_>>());
-        let key = factor::key(account.id, id);
-        let delete = factor::exists().delete(&self.tables.factors, key);
+        let delete = factor::delete(&self.tables.factors, account.id, id);
         writes.push(Write::Delete(delete));
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
@@ -129,8 +129,7 @@ impl Store {
         let others = account.factors.iter().filter(|it| it.id != id).copied();
         let others: Vec<_> = others.collect();
         let update = account::replace_factors(&self.tables.accounts, account, &others);
-        let key = factor::key(account.id, id);
-        let delete = factor::exists().delete(&self.tables.factors, key);
+        let delete = factor::delete(&self.tables.factors, account.id, id);
         let writes = [Write::Update(built(update.build())), Write::Delete(delete)];
         writes::transact(&self.client, writes, attempt.to_string()).await
     }

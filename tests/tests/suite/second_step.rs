@@ -1,12 +1,17 @@
 //! Second steps: authenticator apps and recovery codes at a sign-in, at a verification and at a
 //! recovery.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
+use curfew_tests::fake_aws::Intercept;
+use curfew_tests::races::clauses::{Clause, clauses, without};
 use curfew_tests::tables::{CHALLENGES, DEVICES, FACTORS};
-use curfew_tests::wire::CallResult;
+use curfew_tests::wire::{CallResult, Slot};
 use domain::challenge::CODE_LIFETIME;
 use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
 use domain::ownership::factors::SETTLED_AFTER;
@@ -14,6 +19,7 @@ use futures_util::future::join_all;
 use http_api::Reply;
 use jiff::SignedDuration;
 use mail::MailQueue;
+use runtime::lock;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -771,4 +777,218 @@ async fn a_recovery_ends_the_recovery_codes() {
         .await;
     assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
     assert_eq!(app.aws.rows(FACTORS).len(), 0);
+}
+
+/// What happens while a write of a factor is held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    /// Another request completes the same second step with another recovery code.
+    SameStep,
+    /// Another sign-in shows the same code of the app.
+    SameCode,
+    /// Another sign-in shows the same recovery code.
+    SameRecoveryCode,
+    /// Another device signs every other one out, while this one confirms an app.
+    SignedOutByEpoch,
+    /// Another device signs this one out, which confirms an app.
+    SignedOut,
+    /// This device signs in again, so that its row has another session.
+    SignedInAgain,
+    /// The same session confirms another app.
+    AnotherAdded,
+    /// The same, and the account had one before.
+    OneMoreAdded,
+    /// The same session confirms the same app, and removes it.
+    AddedAndRemoved,
+    /// Another device signs every other one out, while this one makes recovery codes.
+    NoCodesByEpoch,
+    /// Another device signs this one out, which makes recovery codes.
+    NoCodes,
+    /// This device signs in again, so that its row has another session, while it makes codes.
+    NoCodesOfOldSession,
+}
+
+impl Meanwhile {
+    const ALL: [Self; 12] = [
+        Self::SameStep,
+        Self::SameCode,
+        Self::SameRecoveryCode,
+        Self::SignedOutByEpoch,
+        Self::SignedOut,
+        Self::SignedInAgain,
+        Self::AnotherAdded,
+        Self::OneMoreAdded,
+        Self::AddedAndRemoved,
+        Self::NoCodesByEpoch,
+        Self::NoCodes,
+        Self::NoCodesOfOldSession,
+    ];
+}
+
+/// Makes a request whose transaction is held up for something else, and made without a clause.
+async fn around(
+    app: &TestApp,
+    request: impl Future<Output = Reply>,
+    (knocked_out, met): (Option<&Clause>, &mut BTreeSet<Clause>),
+    meanwhile: impl Future<Output = ()>,
+) -> Reply {
+    let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
+    let (parked, answers) = (held.clone(), slot.clone());
+    let mut is_held = false;
+    app.aws.intercept(move |call| {
+        let is_it = call.operation == "TransactWriteItems" && call.body.contains(FACTORS);
+        if is_held || !is_it {
+            return Intercept::Make;
+        }
+        is_held = true;
+        *lock(&parked) = Some(call.clone());
+        Intercept::Replace(CallResult::Waiting(answers.clone()))
+    });
+    let release = async {
+        while lock(&held).is_none() {
+            tokio::task::yield_now().await;
+        }
+        let call = lock(&held).take().expect("it is held up");
+        meanwhile.await;
+        met.extend(clauses("factor", &call));
+        let weakened = knocked_out.and_then(|clause| without(clause, &call));
+        slot.fill(app.aws.make(&weakened.unwrap_or(call)));
+    };
+    let (reply, ()) = tokio::join!(request, release);
+    app.aws.restore();
+    reply
+}
+
+async fn live_factors(app: &TestApp, device: &TestDevice) -> usize {
+    let rows = app.bundle.store.rows(device.account, &[]).await.unwrap();
+    rows.account.unwrap().factors.len()
+}
+
+/// Holds a write up for something else. Returns whether the rule is kept, and the clauses.
+async fn keeps_the_rule(what: Meanwhile, knocked_out: Option<&Clause>) -> (bool, BTreeSet<Clause>) {
+    let mut met = BTreeSet::new();
+    let weakening = (knocked_out, &mut met);
+    let is_kept = match what {
+        Meanwhile::SameStep | Meanwhile::SameCode | Meanwhile::SameRecoveryCode => {
+            Box::pin(one_signs_in(what, weakening)).await
+        }
+        Meanwhile::NoCodesByEpoch | Meanwhile::NoCodes | Meanwhile::NoCodesOfOldSession => {
+            Box::pin(no_codes_after_the_end(what, weakening)).await
+        }
+        _ => Box::pin(adds_what_it_may(what, weakening)).await,
+    };
+    (is_kept, met)
+}
+
+type Weakening<'a> = (Option<&'a Clause>, &'a mut BTreeSet<Clause>);
+
+async fn one_signs_in(what: Meanwhile, weakening: Weakening<'_>) -> bool {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    let other = match what {
+        Meanwhile::SameStep => asked.clone(),
+        _ => sign_in(&app, None).await,
+    };
+    let code = |at: usize| json!({ "recovery_code": codes[at] });
+    let (first, second) = match what {
+        Meanwhile::SameStep => (code(0), code(1)),
+        Meanwhile::SameCode => {
+            let shown = json!({ "totp": phone.code(&app) });
+            (shown.clone(), shown)
+        }
+        _ => (code(0), code(0)),
+    };
+    let meanwhile = async {
+        let done = complete(&app, &other, second).await;
+        assert_eq!(done.status_code, 200, "{}", json_of(&done));
+    };
+    let held = complete(&app, &asked, first);
+    Box::pin(around(&app, held, weakening, meanwhile))
+        .await
+        .status_code
+        != 200
+}
+
+/// Ends the session of a device, as said.
+async fn end(app: &TestApp, what: Meanwhile, device: &TestDevice, by: &TestDevice) {
+    match what {
+        Meanwhile::SignedOutByEpoch | Meanwhile::NoCodesByEpoch => {
+            let _ = app.sign_out_scope(by, "others").await;
+        }
+        Meanwhile::SignedOut | Meanwhile::NoCodes => {
+            let _ = app.sign_out_device(by, device).await;
+        }
+        _ => {
+            let again = sign_in(app, Some(&device.key)).await;
+            assert_eq!(again.status_code, 200, "{}", json_of(&again));
+        }
+    }
+}
+
+async fn no_codes_after_the_end(what: Meanwhile, weakening: Weakening<'_>) -> bool {
+    let (app, laptop) = app_with_device().await;
+    let other = app.sign_in(None).await;
+    mark_verified(&app, &other);
+    let path = "/v1/recovery-codes";
+    let held = post(&app, path, &laptop.token, None);
+    let meanwhile = end(&app, what, &laptop, &other);
+    let made = Box::pin(around(&app, held, weakening, meanwhile)).await;
+    made.status_code != 201 && app.aws.rows(FACTORS).is_empty()
+}
+
+async fn adds_what_it_may(what: Meanwhile, weakening: Weakening<'_>) -> bool {
+    let (app, laptop) = app_with_device().await;
+    let other = app.sign_in(None).await;
+    mark_verified(&app, &other);
+    if what == Meanwhile::OneMoreAdded {
+        add(&app, &laptop).await;
+    }
+    let before = live_factors(&app, &laptop).await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    let second = Phone::of(&begin(&app, &laptop).await);
+    let code = phone.code(&app);
+    let held = confirm(&app, &laptop, &phone.id, &code);
+    let meanwhile = async {
+        match what {
+            Meanwhile::AnotherAdded | Meanwhile::OneMoreAdded => {
+                let added = confirm(&app, &laptop, &second.id, &second.code(&app)).await;
+                assert_eq!(added.status_code, 200, "{}", json_of(&added));
+            }
+            Meanwhile::AddedAndRemoved => {
+                let added = confirm(&app, &laptop, &phone.id, &code).await;
+                assert_eq!(added.status_code, 200, "{}", json_of(&added));
+                let route = "DELETE /v1/factors/{factor_id}";
+                let remove = event_about(route, Some(&laptop.token), &phone.id, None);
+                assert_eq!(app.bundle.send(remove).await.status_code, 200);
+            }
+            _ => end(&app, what, &laptop, &other).await,
+        }
+    };
+    let reply = Box::pin(around(&app, held, weakening, meanwhile)).await;
+    let added = live_factors(&app, &laptop).await - before;
+    match what {
+        Meanwhile::AnotherAdded | Meanwhile::OneMoreAdded => added == 2,
+        _ => reply.status_code != 200 && added == 0,
+    }
+}
+
+#[tokio::test]
+async fn every_condition_on_factors_is_needed() {
+    let (mut all, mut shown) = (BTreeSet::new(), BTreeSet::new());
+    for what in Meanwhile::ALL {
+        let (is_kept, met) = keeps_the_rule(what, None).await;
+        assert!(is_kept, "{what:?}");
+        for clause in &met {
+            if !keeps_the_rule(what, Some(clause)).await.0 {
+                shown.insert(clause.clone());
+            }
+        }
+        all.extend(met);
+    }
+    let unshown: Vec<_> = all.difference(&shown).collect();
+    assert_eq!(unshown, [] as [&Clause; 0]);
+    assert_eq!(shown.len(), 10, "{shown:?}");
 }

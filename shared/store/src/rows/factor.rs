@@ -20,7 +20,7 @@ const TABLE: &str = "Factors";
 /// The sort key of the row with the recovery codes.
 const RECOVERY_CODES: &str = "recovery-codes";
 
-pub(crate) fn key(account: AccountId, factor: FactorId) -> Item {
+fn key(account: AccountId, factor: FactorId) -> Item {
     row_key(account, string(factor))
 }
 
@@ -35,17 +35,8 @@ fn codes_key(account: AccountId) -> Item {
     row_key(account, string(RECOVERY_CODES))
 }
 
-/// Requires that the factor exists.
-pub(crate) fn exists() -> Condition {
-    Condition {
-        expression: Cow::Borrowed("attribute_exists(factor_id)"),
-        names: &[],
-        values: vec![],
-    }
-}
-
 /// Requires that this session began the factor, and that nobody has confirmed it.
-pub(crate) fn was_begun_by(session: SessionId) -> Condition {
+fn was_begun_by(session: SessionId) -> Condition {
     Condition {
         expression: Cow::Borrowed("begun_by = :session"),
         names: &[],
@@ -140,6 +131,15 @@ pub(crate) fn put_codes(table: &str, account: AccountId, codes: &RecoveryCodes) 
     item.insert(MADE_AT.to_owned(), timestamp(codes.made_at));
     let put = Put::builder().table_name(table).set_item(Some(item));
     built(put.build())
+}
+
+/// Returns the delete of a factor. The account's list, which is written with it, says whether
+/// there is one.
+pub(crate) fn delete(table: &str, account: AccountId, factor: FactorId) -> Delete {
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(key(account, factor)));
+    built(delete.build())
 }
 
 /// Returns the delete of the recovery codes, only if this one is left, if one is given.
