@@ -14,13 +14,12 @@ mod confirm;
 mod recover;
 
 use std::fmt;
-use std::sync::Mutex;
 
 use domain::challenge::Challenge;
-use domain::password::{Hasher, Password, PasswordRules, StoredHash};
+use domain::password::{Password, PasswordRules, StoredHash};
 use domain::{ChallengeSecret, Code, Limits, Purpose, Timestamp};
 use http_api::{Event, OriginPolicy, Problem, Reply, serve};
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use store::Store;
 use utoipa::OpenApi;
 
@@ -36,8 +35,7 @@ pub struct Deps {
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     pub rules: PasswordRules,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
 }
 
 /// The function's part of the `OpenAPI` document.
@@ -95,7 +93,7 @@ async fn answered(
 /// that was answered.
 fn hash(deps: &Deps, text: &str, challenge: &Challenge) -> Result<StoredHash, Problem> {
     let password = accept(deps, text, Some(challenge))?;
-    Ok(runtime::lock(&deps.hasher).hash(&password, runtime::random()))
+    Ok(deps.hasher.hash(&password))
 }
 
 /// Judges a password. Before the challenge is known, without the address, so that most

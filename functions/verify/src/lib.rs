@@ -8,11 +8,9 @@
 
 mod proofs;
 
-use std::sync::Mutex;
-
 use codes::{CodeRequested, Codes};
 use domain::challenge::{Challenge, ChallengeRandom};
-use domain::password::{Hasher, PasswordCheck};
+use domain::password::PasswordCheck;
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
@@ -22,7 +20,7 @@ use http_api::{
     RequestProblems, SESSION_COOKIE, TooManyAttempts, Transport, VerifiedTokenProblems,
     WRITE_ATTEMPTS, WrongProofs, authenticate, cookie, serve,
 };
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use serde::Serialize;
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
@@ -41,8 +39,7 @@ pub struct Deps {
     pub clock: Clock,
     /// None when the deployment sends no mail.
     pub codes: Option<Codes>,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
 }
 
 /// The answer: the session's new token.
@@ -178,7 +175,7 @@ async fn prove(
     // The code first: it costs less than a hash.
     let wrong = if proofs.code.is_some() && answered.is_none() {
         Some(("wrong-code", Problem::CodeInvalid))
-    } else if !is_right_password(deps, caller, proofs) {
+    } else if !is_right_password(deps, caller, proofs).await? {
         Some(("wrong-password", Problem::CurrentPasswordWrong))
     } else {
         None
@@ -212,12 +209,17 @@ async fn answered(
 }
 
 /// Returns whether the password is right, or none was shown.
-fn is_right_password(deps: &Deps, caller: &Authenticated, proofs: &Proofs) -> bool {
+async fn is_right_password(
+    deps: &Deps,
+    caller: &Authenticated,
+    proofs: &Proofs,
+) -> Result<bool, Problem> {
+    let Some(password) = &proofs.password else {
+        return Ok(true);
+    };
     let stored = Some(&caller.account.password_hash);
-    proofs.password.as_ref().is_none_or(|password| {
-        let check = runtime::lock(&deps.hasher).verify(password, stored);
-        matches!(check, PasswordCheck::Match { .. })
-    })
+    let check = deps.hasher.verify(password, stored).await?;
+    Ok(matches!(check, PasswordCheck::Match { .. }))
 }
 
 fn answer(request: &Request, caller: &Authenticated, token: &Token, now: Timestamp) -> Answer {

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use curfew_tests::aws::{Call, Principal};
-use curfew_tests::stack::{SECRET, stack};
+use curfew_tests::stack::{PEPPERS, SECRET, stack};
 use curfew_tests::template;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -109,7 +109,11 @@ fn attempts() -> Vec<(String, Call)> {
         Call::rest("s3", "GET", &object, ""),
     );
 
-    for (name, secret) in [("the distribution", SECRET), ("another", "curfew/another")] {
+    for (name, secret) in [
+        ("the distribution", SECRET),
+        ("the peppers", PEPPERS),
+        ("another", "curfew/another"),
+    ] {
         for (action, call) in on_secret(secret) {
             attempt(format!("{action} of {name}"), call);
         }
@@ -436,7 +440,11 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
             CHECK,
             MARK,
             MOVE_THE_EPOCH,
-            &["UpdateItem Accounts.password_hash", "UpdateItem Attempts"],
+            &[
+                "UpdateItem Accounts.password_hash",
+                "UpdateItem Attempts",
+                "GetSecretValue of the peppers",
+            ],
         ],
     ),
     (
@@ -456,6 +464,7 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
                 "DeleteItem Challenges",
                 "UpdateItem Attempts",
                 "SendMessage Codes",
+                "GetSecretValue of the peppers",
             ],
         ],
     ),
@@ -480,6 +489,7 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
                 "DeleteItem Challenges",
                 "UpdateItem Attempts",
                 "PutItem Receipts",
+                "GetSecretValue of the peppers",
             ],
         ],
     ),
@@ -513,6 +523,7 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
             "SendMessage NotifyQueue",
             "SendMessage Codes",
             "GetSecretValue of the distribution",
+            "GetSecretValue of the peppers",
         ]],
     ),
     (
@@ -606,6 +617,7 @@ const ALLOWED: [(&str, &[&[&str]]); 26] = [
                 "PutItem Accounts",
                 "PutItem Identities",
                 "SendMessage Confirmations",
+                "GetSecretValue of the peppers",
             ],
         ],
     ),

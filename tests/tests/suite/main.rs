@@ -35,6 +35,7 @@ mod operate;
 mod packages;
 mod page;
 mod passwords;
+mod peppers;
 mod races;
 mod receipts;
 mod redrive;
