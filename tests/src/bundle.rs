@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::pin::Pin;
-use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +10,7 @@ use domain::verification::{UNPROVEN_SIGN_OUTS_PER_DAY, VerificationPolicy};
 use domain::{DeviceId, Limits, NewChallenge, SignInBudgets};
 use factors::Checker;
 use http_api::{Event, OriginPolicy, Reply};
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -107,8 +106,9 @@ impl Bundle {
         let store = Store::new(client, tables::names());
         let limits = Limits::default();
         let rules = PasswordRules::default();
-        let hasher =
-            || Mutex::new(Hasher::with_params(CHEAP).expect("parameters within their bounds"));
+        let hasher = || {
+            PasswordHasher::new(Hasher::with_params(CHEAP).expect("parameters within their bounds"))
+        };
         // What all have, and what one has besides.
         macro_rules! deps {
             ($function:ident $(, $name:ident: $value:expr)*) => {

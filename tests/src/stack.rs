@@ -18,8 +18,13 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use curfew::{Options, Record, Stack};
+use serde_json::{Map, Value, json};
 use store::Store;
+
+use crate::client::remember;
 
 /// The allowed origins of the stack, besides those of this machine.
 const ORIGINS: [&str; 3] = [
@@ -33,6 +38,9 @@ pub const SHOP_ORIGIN: &str = "http://id.shop.example";
 
 /// The name of the secret that a distribution in front of the stack sends.
 pub const SECRET: &str = "curfew/distribution";
+
+/// The name of the secret with the peppers of the stack.
+pub const PEPPERS: &str = "curfew/peppers";
 
 /// Returns the URL of the API under test, without a slash at the end.
 ///
@@ -94,27 +102,43 @@ fn read(path: &Path) -> Result<Record> {
     serde_json::from_slice(&text).with_context(|| format!("{} is no record", path.display()))
 }
 
-/// Returns the options of a stack with allowed origins and the secret of a distribution,
-/// which the template does not have by default.
+/// Returns the options of a stack with allowed origins, the secret of a distribution and
+/// peppers, which the template does not have by default.
 fn options() -> Options {
     let mut options = Options::apart("tests");
     options.allowed_origins = ORIGINS.map(str::to_owned).into();
-    let secret = ("DistributionSecret".to_owned(), SECRET.to_owned());
-    options.parameters.extend([secret]);
+    let secrets = [("DistributionSecret", SECRET), ("PepperSecret", PEPPERS)];
+    let secrets = secrets.map(|(parameter, name)| (parameter.to_owned(), name.to_owned()));
+    options.parameters.extend(secrets);
     options
 }
 
-/// Creates the secret of the distribution, before a function looks for it.
-async fn create_secret(stack: &Record) -> Result<()> {
+/// Creates a secret, before a function looks for it.
+async fn create_secret(stack: &Record, name: &str, value: String) -> Result<()> {
     let client = stack.aws.clients().secrets();
-    let create = client.create_secret().name(SECRET);
-    let created = create.secret_string(new_secret()).send().await;
+    let create = client.create_secret().name(name);
+    let created = create.secret_string(value).send().await;
     // The local AWS refuses a retry after a lost answer.
     let Err(error) = created else { return Ok(()) };
     match error.as_service_error() {
         Some(it) if it.is_resource_exists_exception() => Ok(()),
         Some(_) | None => Err(error.into()),
     }
+}
+
+/// Returns a value for the secret with the peppers of these ids. The first is the current
+/// one.
+#[must_use]
+pub fn peppers(ids: &[&str]) -> String {
+    let entry = |id: &&str| ((*id).to_owned(), pepper(id).into());
+    let peppers: Map<String, Value> = ids.iter().map(entry).collect();
+    json!({ "current": ids[0], "peppers": peppers }).to_string()
+}
+
+/// Returns the pepper of an id, in base64.
+#[must_use]
+pub fn pepper(id: &str) -> String {
+    STANDARD.encode(format!("{id:*>32}"))
 }
 
 /// Returns a new value for the secret of the distribution.
@@ -134,7 +158,9 @@ fn start() -> Result<Record> {
         runtime.block_on(async {
             match Stack::start(options()).await {
                 Ok(mut stack) => {
-                    create_secret(stack.record()).await?;
+                    create_secret(stack.record(), SECRET, new_secret()).await?;
+                    remember(&[&pepper("2026-11")]);
+                    create_secret(stack.record(), PEPPERS, peppers(&["2026-11"])).await?;
                     sender.send(Ok(stack.record().clone()))?;
                     stack.broken().await
                 }

@@ -6,9 +6,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
-use std::sync::Mutex;
-
-use domain::password::{Hasher, Password, PasswordCheck, PasswordRules};
+use domain::password::{Password, PasswordCheck, PasswordRules};
 use domain::session::Authenticated;
 use domain::verification::{Proof, VerificationPolicy, is_enough};
 use domain::{EmailAddress, Limits, Reason, SignOut, Timestamp};
@@ -17,7 +15,7 @@ use http_api::{
     PasswordReason, Problem, Proving, RateLimited, Reply, Request, RequestProblems, SignOutAnswer,
     VerifiedTokenProblems, WRITE_ATTEMPTS, authenticate, may_end_others, require_verified, serve,
 };
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use serde::Deserialize;
 use store::{Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
@@ -31,8 +29,7 @@ pub struct Deps {
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     pub rules: PasswordRules,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
 }
 
 /// The body of the request.
@@ -104,7 +101,7 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
             Some(attempt) => attempt,
             None => proving.count(&caller).await?,
         };
-        if !is_current(deps, &current, &caller) {
+        if !is_current(deps, &current, &caller).await? {
             request.note_outcome("wrong-password");
             let wrong = Problem::CurrentPasswordWrong;
             return Err(proving.refuse(&caller, &attempt, wrong).await?);
@@ -113,7 +110,7 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         // one hash alone.
         proving.give_back(&attempt).await;
         let new = accept(deps, &body, &caller.account.email)?;
-        let new_hash = runtime::lock(&deps.hasher).hash(&new, runtime::random());
+        let new_hash = deps.hasher.hash(&new);
         counted = Some(attempt);
         let reason = Reason::PasswordChanged;
         let sign_out = SignOut::of_all(&caller, body.keep_current, reason, now, runtime::random());
@@ -142,10 +139,14 @@ fn require_proof(deps: &Deps, caller: &Authenticated, now: Timestamp) -> Result<
     }
 }
 
-fn is_current(deps: &Deps, current: &Password, caller: &Authenticated) -> bool {
+async fn is_current(
+    deps: &Deps,
+    current: &Password,
+    caller: &Authenticated,
+) -> Result<bool, Problem> {
     let stored = Some(&caller.account.password_hash);
-    let check = runtime::lock(&deps.hasher).verify(current, stored);
-    matches!(check, PasswordCheck::Match { .. })
+    let check = deps.hasher.verify(current, stored).await?;
+    Ok(matches!(check, PasswordCheck::Match { .. }))
 }
 
 /// Returns the new password, if it differs from the current one and keeps the rules.

@@ -1,14 +1,11 @@
 //! Wiring of the `change-password` function.
 
-use std::sync::Mutex;
-
 use change_password::{Deps, handle};
-use domain::password::Hasher;
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+    runtime::run_with_warmup(deps, |deps| deps.hasher.prewarm(), handle)
 }
 
 fn deps() -> Result<Deps, Error> {
@@ -26,6 +23,6 @@ fn deps() -> Result<Deps, Error> {
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         rules: runtime::password_rules()?,
-        hasher: Mutex::new(Hasher::lazy()),
+        hasher: runtime::password_hasher()?,
     })
 }

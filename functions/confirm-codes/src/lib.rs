@@ -16,14 +16,13 @@ mod confirm;
 mod recover;
 
 use std::fmt;
-use std::sync::Mutex;
 
 use domain::challenge::Challenge;
-use domain::password::{Hasher, Password, PasswordRules, StoredHash};
+use domain::password::{Password, PasswordRules, StoredHash};
 use domain::{AccountId, ChallengeSecret, Code, Limits, Purpose, Timestamp};
 use factors::Checker;
 use http_api::{Event, OriginPolicy, Problem, Reply, serve};
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use store::{AddressOwner, Store};
 use utoipa::OpenApi;
 
@@ -41,8 +40,7 @@ pub struct Deps {
     pub clock: Clock,
     pub rules: PasswordRules,
     pub checker: Checker,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
 }
 
 /// The function's part of the `OpenAPI` document.
@@ -129,7 +127,7 @@ async fn unproven_owner(
 /// that was answered.
 fn hash(deps: &Deps, text: &str, challenge: &Challenge) -> Result<StoredHash, Problem> {
     let password = accept(deps, text, Some(challenge))?;
-    Ok(runtime::lock(&deps.hasher).hash(&password, runtime::random()))
+    Ok(deps.hasher.hash(&password))
 }
 
 /// Judges a password. Before the challenge is known, without the address, so that most

@@ -1,15 +1,12 @@
 //! Wiring of the `confirm-codes` function.
 
-use std::sync::Mutex;
-
 use confirm_codes::{Deps, handle};
-use domain::password::Hasher;
 use factors::{Checker, Sealer};
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+    runtime::run_with_warmup(deps, |deps| deps.hasher.prewarm(), handle)
 }
 
 fn deps() -> Result<Deps, Error> {
@@ -36,6 +33,6 @@ fn deps() -> Result<Deps, Error> {
             sends_mail: true,
         },
         rules: runtime::password_rules()?,
-        hasher: Mutex::new(Hasher::lazy()),
+        hasher: runtime::password_hasher()?,
     })
 }

@@ -13,11 +13,9 @@ mod second_step;
 mod verify;
 
 use std::mem;
-use std::sync::Mutex;
 
 use codes::Codes;
 use domain::challenge::ChallengeRandom;
-use domain::password::Hasher;
 use domain::verification::is_proven_by_sign_in;
 use domain::{Account, AccountId, ChallengeSecret, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
@@ -26,7 +24,7 @@ use http_api::{
     OriginPolicy, Problem, Reply, Request, RequestProblems, TooManyAttempts, serve,
 };
 use mail::MailQueue;
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use serde::Deserialize;
 use sign_in::{ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport, Trust};
 use store::{Rows, Store, StoreError, WriteOutcome};
@@ -51,8 +49,7 @@ pub struct Deps {
     pub codes: Option<Codes>,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
 }
 
 impl Deps {
@@ -211,10 +208,15 @@ async fn sign_in(
     for _ in 0..ATTEMPTS {
         let Rows { account, devices } = rows;
         let checked = verified.verify(deps, request, &attempt.password, account.as_ref());
-        let mut account = match checked.and_then(|()| require_enabled(request, account)) {
+        let mut account = match checked
+            .await
+            .and_then(|()| require_enabled(request, account))
+        {
             Ok(account) => account,
             Err(problem) => {
-                charges.report().await;
+                if problem == Problem::CredentialsInvalid {
+                    charges.report().await;
+                }
                 return Err(problem);
             }
         };

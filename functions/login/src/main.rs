@@ -1,17 +1,15 @@
 //! Wiring of the `login` function.
 
 use std::cell::LazyCell;
-use std::sync::Mutex;
 
 use codes::Codes;
-use domain::password::Hasher;
 use login::{Deps, handle};
 use mail::MailQueue;
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+    runtime::run_with_warmup(deps, |deps| deps.hasher.prewarm(), handle)
 }
 
 fn deps() -> Result<Deps, Error> {
@@ -41,6 +39,6 @@ fn deps() -> Result<Deps, Error> {
         budgets,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
-        hasher: Mutex::new(Hasher::lazy()),
+        hasher: runtime::password_hasher()?,
     })
 }

@@ -17,7 +17,11 @@ pub(crate) struct Verified {
 impl Verified {
     /// Verifies the password, with the same work when there is no account. Does nothing if
     /// it was verified against the account's hash before.
-    pub(crate) fn verify(
+    ///
+    /// # Errors
+    /// [`Problem::CredentialsInvalid`]; [`Problem::Unavailable`] if the hash's pepper is not
+    /// known.
+    pub(crate) async fn verify(
         &mut self,
         deps: &Deps,
         request: &Request,
@@ -28,7 +32,7 @@ impl Verified {
         if self.hash.is_some() && self.hash.as_ref() == stored {
             return Ok(());
         }
-        match runtime::lock(&deps.hasher).verify(password, stored) {
+        match deps.hasher.verify(password, stored).await? {
             PasswordCheck::Match { needs_rehash } => {
                 self.hash = stored.cloned();
                 self.needs_rehash = needs_rehash;
@@ -44,13 +48,13 @@ impl Verified {
         }
     }
 
-    /// Stores a hash with the current parameters, if the verified one has others. The
+    /// Stores a hash with the current parameters and pepper, if the verified one has others. The
     /// sign-in succeeds in any case: after a failure, the next sign-in tries again.
     pub(crate) async fn rehash(&self, deps: &Deps, password: &Password, account: &Account) {
         if !self.needs_rehash {
             return;
         }
-        let new = runtime::lock(&deps.hasher).hash(password, runtime::random());
+        let new = deps.hasher.hash(password);
         let verified = &account.password_hash;
         match deps.store.rehash(account.id, verified, &new).await {
             Ok(WriteOutcome::Done | WriteOutcome::Stale) => {}

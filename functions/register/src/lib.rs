@@ -6,18 +6,16 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
-use std::sync::Mutex;
-
 use codes::{CodeRequested, Codes};
 use domain::account::{Account, Epoch};
 use domain::challenge::{ChallengeRandom, Purpose};
-use domain::password::{Hasher, PasswordRules};
+use domain::password::PasswordRules;
 use domain::{AccountId, EmailAddress, Timestamp};
 use http_api::{
     Answer, BodyProblems, Event, NewPasswordProblems, OriginPolicy, Problem, Reply, Request,
     RequestProblems, TooManyAttempts, serve,
 };
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use serde::{Deserialize, Serialize};
 use store::{RegisterOutcome, Store};
 use utoipa::{OpenApi, ToSchema};
@@ -30,8 +28,7 @@ pub struct Deps {
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     pub rules: PasswordRules,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
     /// None when the deployment sends no mail.
     pub codes: Option<Codes>,
 }
@@ -126,7 +123,7 @@ async fn register_at_once(
         .rules
         .accept(password, Some(email))
         .map_err(Problem::password_rejected)?;
-    let hash = runtime::lock(&deps.hasher).hash(&password, runtime::random());
+    let hash = deps.hasher.hash(&password);
     let account = Account {
         id: AccountId::from_random(runtime::random()),
         email: email.as_normal().to_owned(),

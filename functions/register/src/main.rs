@@ -1,16 +1,13 @@
 //! Wiring of the `register` function.
 
-use std::sync::Mutex;
-
 use codes::Codes;
-use domain::password::Hasher;
 use mail::MailQueue;
 use register::{Deps, handle};
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
 
 fn main() -> Result<(), Error> {
-    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+    runtime::run_with_warmup(deps, |deps| deps.hasher.prewarm(), handle)
 }
 
 fn deps() -> Result<Deps, Error> {
@@ -29,7 +26,7 @@ fn deps() -> Result<Deps, Error> {
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         rules: runtime::password_rules()?,
-        hasher: Mutex::new(Hasher::lazy()),
+        hasher: runtime::password_hasher()?,
         codes: queue.map(|url| Codes::new(MailQueue::new(clients.sqs(), url), uncounted)),
     })
 }

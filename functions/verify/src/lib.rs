@@ -10,12 +10,10 @@
 mod address;
 mod proofs;
 
-use std::sync::Mutex;
-
 use codes::{CodeRequested, Codes};
 use domain::challenge::{Challenge, ChallengeRandom};
 use domain::factors::FactorUse;
-use domain::password::{Hasher, PasswordCheck};
+use domain::password::PasswordCheck;
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
@@ -26,7 +24,7 @@ use http_api::{
     RequestProblems, SESSION_COOKIE, TooManyAttempts, Transport, VerifiedTokenProblems,
     WRITE_ATTEMPTS, WrongProofs, authenticate, cookie, serve,
 };
-use runtime::Clock;
+use runtime::{Clock, PasswordHasher};
 use serde::Serialize;
 use store::{Store, StoreError, UsedUp, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
@@ -48,8 +46,7 @@ pub struct Deps {
     /// None when the deployment sends no mail.
     pub codes: Option<Codes>,
     pub checker: Checker,
-    /// Locked while a hash is computed in its buffer.
-    pub hasher: Mutex<Hasher>,
+    pub hasher: PasswordHasher,
 }
 
 /// The answer: the session's new token.
@@ -193,7 +190,7 @@ async fn prove(
         || proofs.factor.is_some() && used.factor.is_none();
     let wrong = if is_wrong {
         Some(("wrong-code", Problem::CodeInvalid))
-    } else if !is_right_password(deps, caller, proofs) {
+    } else if !is_right_password(deps, caller, proofs).await? {
         Some(("wrong-password", Problem::CurrentPasswordWrong))
     } else {
         None
@@ -242,12 +239,17 @@ async fn answered(
 }
 
 /// Returns whether the password is right, or none was shown.
-fn is_right_password(deps: &Deps, caller: &Authenticated, proofs: &Proofs) -> bool {
+async fn is_right_password(
+    deps: &Deps,
+    caller: &Authenticated,
+    proofs: &Proofs,
+) -> Result<bool, Problem> {
+    let Some(password) = &proofs.password else {
+        return Ok(true);
+    };
     let stored = Some(&caller.account.password_hash);
-    proofs.password.as_ref().is_none_or(|password| {
-        let check = runtime::lock(&deps.hasher).verify(password, stored);
-        matches!(check, PasswordCheck::Match { .. })
-    })
+    let check = deps.hasher.verify(password, stored).await?;
+    Ok(matches!(check, PasswordCheck::Match { .. }))
 }
 
 fn answer(request: &Request, caller: &Authenticated, token: &Token, now: Timestamp) -> Answer {

@@ -1,9 +1,6 @@
 //! Wiring of the `verify` function.
 
-use std::sync::Mutex;
-
 use codes::Codes;
-use domain::password::Hasher;
 use factors::{Checker, Sealer};
 use mail::MailQueue;
 use runtime::{Clients, Clock, Error};
@@ -11,7 +8,7 @@ use store::{Store, Tables};
 use verify::{Deps, handle};
 
 fn main() -> Result<(), Error> {
-    runtime::run_with_warmup(deps, |deps| runtime::lock(&deps.hasher).prewarm(), handle)
+    runtime::run_with_warmup(deps, |deps| deps.hasher.prewarm(), handle)
 }
 
 fn deps() -> Result<Deps, Error> {
@@ -39,6 +36,6 @@ fn deps() -> Result<Deps, Error> {
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         codes: queue.map(|url| Codes::for_sessions(MailQueue::new(clients.sqs(), url))),
-        hasher: Mutex::new(Hasher::lazy()),
+        hasher: runtime::password_hasher()?,
     })
 }

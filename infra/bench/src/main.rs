@@ -20,8 +20,9 @@ mod services;
 mod start;
 mod work;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+use tokio::process::Command;
 
 use crate::programs::{Builder, all_functions};
 
@@ -55,6 +56,8 @@ enum Part {
     EndToEnd,
     /// How well the time of an answer shows whether an address has an account (AUC).
     Enumeration,
+    /// How long it takes to judge passwords that were made to be slow.
+    Passwords,
     /// Check instructions and sizes against `limits.toml`, as CI does.
     Gate,
     /// Render the tables of the cost and scale pages.
@@ -75,7 +78,13 @@ async fn main() -> Result<()> {
     if arguments.part == Part::Gate {
         return gate::run(&Builder::new(arguments.built).await?).await;
     }
-    let in_release = [Part::Start, Part::Work, Part::Growth, Part::Enumeration];
+    let in_release = [
+        Part::Start,
+        Part::Work,
+        Part::Growth,
+        Part::Enumeration,
+        Part::Passwords,
+    ];
     if in_release.into_iter().any(wanted) {
         let builder = Builder::new(arguments.built).await?;
         if wanted(Part::Start) {
@@ -89,6 +98,11 @@ async fn main() -> Result<()> {
         }
         if wanted(Part::Enumeration) {
             Box::pin(enumeration::run(&builder)).await?;
+        }
+        if wanted(Part::Passwords) {
+            let program = builder.example("password-judgement").await?;
+            let judged = Command::new(&program.file).status().await?;
+            ensure!(judged.success(), "{} failed", program.name);
         }
     }
     if wanted(Part::EndToEnd) {

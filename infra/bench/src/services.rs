@@ -14,7 +14,7 @@ use domain::password::Hasher;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use runtime::{Clock, lock};
+use runtime::{Clock, PasswordHasher, lock};
 
 use crate::server::{Answer, Server, body};
 
@@ -25,9 +25,9 @@ pub fn bundle_over(engine: &Engine) -> Bundle {
     let clients =
         wire::clients(move |call| CallResult::Answered(engine.answer(&call.operation, &call.body)));
     let mut bundle = Bundle::new(clients.dynamodb(), Clock::System);
-    bundle.register.hasher = Mutex::new(Hasher::new());
-    bundle.login.hasher = Mutex::new(Hasher::new());
-    bundle.change_password.hasher = Mutex::new(Hasher::new());
+    bundle.register.hasher = PasswordHasher::new(Hasher::new());
+    bundle.login.hasher = PasswordHasher::new(Hasher::new());
+    bundle.change_password.hasher = PasswordHasher::new(Hasher::new());
     bundle
 }
 

@@ -5,7 +5,7 @@ mod document;
 use std::fmt;
 use std::time::Duration;
 
-use domain::password::Rejection;
+use domain::password::{Rejection, UnknownPepper};
 use domain::verification::{Methods, Proof, VERIFIED_FOR};
 use domain::{ChallengeSecret, DeviceId, EndInfo, Rfc3339, SignOutId};
 use jiff::Timestamp;
@@ -463,6 +463,13 @@ fn too_many_attempts(retry_after: i64) -> String {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(cause = error.chain(), "DynamoDB request failed");
+        Self::Unavailable
+    }
+}
+
+/// The hasher has logged it.
+impl From<UnknownPepper> for Problem {
+    fn from(_: UnknownPepper) -> Self {
         Self::Unavailable
     }
 }

@@ -11,6 +11,7 @@ mod batch;
 mod clients;
 mod clock;
 mod environment;
+mod hashing;
 mod https;
 mod run;
 mod settings;
@@ -19,10 +20,11 @@ pub use batch::{NoTimeLeft, return_failed, within};
 pub use clients::{CALL_TIMEOUT, Calls, Clients, RetryPolicy};
 pub use clock::{Clock, elapsed_us};
 pub use environment::{ConfigError, flag, header_names, number, optional, required};
+pub use hashing::PasswordHasher;
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{
-    allowed_origins, budget, limits, origin_policy, password_rules, product, sign_in_budgets,
-    uncounted_networks, verification_policy,
+    allowed_origins, budget, limits, origin_policy, password_hasher, password_rules, product,
+    sign_in_budgets, uncounted_networks, verification_policy,
 };
 
 // The system's allocator took one instruction in six of a check. The cost of this one

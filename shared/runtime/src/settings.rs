@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use domain::networks::NetworkRanges;
-use domain::password::PasswordRules;
+use domain::password::{Hasher, PasswordRules};
 use domain::sign_in_budgets::{FAILURES_IN_A_ROW, PAUSE_WITHOUT_MAIL};
 use domain::verification::{UNPROVEN_SIGN_OUTS_PER_DAY, VerificationPolicy};
 use domain::{Budget, Limits, SignInBudgets};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::clients::Clients;
 use crate::environment::{ConfigError, flag, number, optional};
+use crate::hashing::PasswordHasher;
 
 /// The longest limit: a century, so that no date overflows.
 const MAX_DAYS: i64 = 36_500;
@@ -66,6 +67,29 @@ pub fn password_rules() -> Result<PasswordRules, ConfigError> {
         name,
         expected: "a length from 8 to 64",
     })
+}
+
+/// Reads `PEPPER_SECRET`, the name of a secret (none), and waits for the secret. The
+/// buffer is not allocated yet.
+///
+/// # Errors
+/// [`ConfigError`], if the secret can't be read or has no usable peppers: hashes without
+/// one would be weaker than the deployment asks for.
+pub fn password_hasher() -> Result<PasswordHasher, ConfigError> {
+    let name = "PEPPER_SECRET";
+    let Some(secret) = optional(name) else {
+        return Ok(PasswordHasher::new(Hasher::lazy()));
+    };
+    let client = Clients::from_environment()?.secrets();
+    // The loop that takes requests, which has a runtime of its own, starts later.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| error.to_string());
+    let reading = PasswordHasher::with_secret(Hasher::lazy(), client, secret);
+    runtime
+        .and_then(|runtime| runtime.block_on(Box::pin(reading)))
+        .map_err(|fault| ConfigError::Wrong { name, fault })
 }
 
 /// Reads `ADDRESS_BUDGET` (10/300), `NETWORK_BUDGET` (30/10) and `DEVICE_BUDGET` (5/60),

@@ -22,7 +22,7 @@ use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::password::{Hasher, Params};
 use domain::{Account, EmailAddress, Epoch, NewChallenge, Notice, NoticeEvent, Purpose};
 use jiff::SignedDuration;
-use runtime::{Clock, lock};
+use runtime::{Clock, PasswordHasher, lock};
 use serde_json::json;
 
 use self::calls::{Footprint, PendingCalls, receive};
@@ -167,7 +167,8 @@ impl Runner {
         let (clock, earlier) = (noon(), noon());
         let mut rehashing = Bundle::new(client.clone(), clock.clone());
         let params = Params { t: 2, ..CHEAP };
-        rehashing.login.hasher = Mutex::new(Hasher::with_params(params).expect("in bounds"));
+        rehashing.login.hasher =
+            PasswordHasher::new(Hasher::with_params(params).expect("in bounds"));
         let mut sweep = Background::new(&clients, &rehashing).sweep;
         sweep.page_size = 1;
         let handed_over = lock(&pending).handed_over.clone();

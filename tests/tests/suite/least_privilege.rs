@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use curfew_tests::aws::{Call, Principal};
-use curfew_tests::stack::{SECRET, stack};
+use curfew_tests::stack::{PEPPERS, SECRET, stack};
 use curfew_tests::template;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -115,7 +115,11 @@ fn attempts() -> Vec<(String, Call)> {
         Call::rest("s3", "GET", &object, ""),
     );
 
-    for (name, secret) in [("the distribution", SECRET), ("another", "curfew/another")] {
+    for (name, secret) in [
+        ("the distribution", SECRET),
+        ("the peppers", PEPPERS),
+        ("another", "curfew/another"),
+    ] {
         for (action, call) in on_secret(secret) {
             attempt(format!("{action} of {name}"), call);
         }
@@ -464,7 +468,11 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
             CHECK,
             MARK,
             MOVE_THE_EPOCH,
-            &["UpdateItem Accounts.password_hash", "UpdateItem Attempts"],
+            &[
+                "UpdateItem Accounts.password_hash",
+                "UpdateItem Attempts",
+                "GetSecretValue of the peppers",
+            ],
         ],
     ),
     (
@@ -487,6 +495,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "UpdateItem Factors",
                 "Decrypt FactorsKey",
                 "SendMessage Codes",
+                "GetSecretValue of the peppers",
             ],
         ],
     ),
@@ -551,6 +560,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "DeleteItem Challenges",
                 "UpdateItem Attempts",
                 "PutItem Receipts",
+                "GetSecretValue of the peppers",
             ],
         ],
     ),
@@ -585,6 +595,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
             "SendMessage NotifyQueue",
             "SendMessage Codes",
             "GetSecretValue of the distribution",
+            "GetSecretValue of the peppers",
         ]],
     ),
     (
@@ -693,6 +704,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "PutItem Accounts",
                 "PutItem Identities",
                 "SendMessage Confirmations",
+                "GetSecretValue of the peppers",
             ],
         ],
     ),

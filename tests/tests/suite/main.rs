@@ -36,6 +36,7 @@ mod operate;
 mod packages;
 mod page;
 mod passwords;
+mod peppers;
 mod races;
 mod receipts;
 mod redrive;

@@ -1,6 +1,15 @@
-//! The estimates of passwords, compared with zxcvbn, which the functions don't hold.
+//! The estimates of passwords, compared with zxcvbn, which the functions don't hold; and
+//! the lists, made again from their packages.
 
+use std::fs;
+
+use curfew::tools::{Environment, find_python};
+use curfew::{root, target};
+use curfew_tests::conformance::node;
 use domain::password::lists::{Lists, ONLY_FACTOR};
+
+#[path = "../../../infra/bench/programs/password-lists/make.rs"]
+mod make;
 
 /// Words of every frequency, and names.
 const WORDS: [&str; 40] = [
@@ -127,4 +136,33 @@ fn walks_and_sequences_are_judged_as_by_zxcvbn() {
     assert_alike("walks", 10, |numbers| {
         format!("{}{}", WALKS[numbers.below(8)], WALKS[numbers.below(8)])
     });
+}
+
+/// Passwords that the filter does not have: of 50 one is judged, because all of them take
+/// longer than the rest of these tests together.
+const SAMPLE: u64 = 50;
+
+#[tokio::test]
+async fn the_lists_are_what_their_command_makes_of_the_packages() {
+    node().await.unwrap();
+    Environment::Uv
+        .install(&find_python().unwrap())
+        .await
+        .unwrap();
+    let programs = make::Programs {
+        python: &Environment::Uv.programs().join("python"),
+        npm: &Environment::Node.programs().join("npm"),
+    };
+    let folder = target().join("tests/password-lists");
+    let compiled = Lists::compiled();
+
+    let made = make::make(&programs, &folder, |key| {
+        compiled.has_key(key) || key.is_multiple_of(SAMPLE)
+    });
+
+    let committed = fs::read(root().join(make::FILE)).unwrap();
+    assert!(
+        made.unwrap() == committed,
+        "run `cargo run --example password-lists`"
+    );
 }

@@ -11,7 +11,6 @@ use domain::recognition::{EARNED_AFTER, is_recognized};
 use futures_util::future::join_all;
 use http_api::{Event, Reply};
 use jiff::SignedDuration;
-use runtime::lock;
 use serde_json::json;
 
 const WRONG: &str = OTHER_PASSWORD;
@@ -123,7 +122,7 @@ async fn of_a_thousand_guesses_at_once_in_every_spelling_from_everywhere_ten_are
     assert_eq!(hashed(&app, tries).await, 10);
 
     // A request that hashed would wait for the hasher for ever.
-    let hasher = lock(&app.bundle.login.hasher);
+    let hasher = app.bundle.login.hasher.lock();
     assert_eq!(Try::owner(None).status(&app).await, 429);
     drop(hasher);
     app.advance(MINUTE * 5);
@@ -381,7 +380,7 @@ async fn a_counter_that_can_not_be_written_admits_nobody() {
     let failed = || CallResult::Answered(ServiceResponse::error(500, "InternalServerError"));
     app.aws.fail("UpdateItem", failed);
     for key in [None, Some(&*device.key)] {
-        let hasher = lock(&app.bundle.login.hasher);
+        let hasher = app.bundle.login.hasher.lock();
         assert_eq!(Try::owner(key).status(&app).await, 503);
         drop(hasher);
     }

@@ -178,6 +178,12 @@ fn every_role_trusts_only_lambda_and_has_no_managed_policy() {
     assert!(resources("AWS::IAM::ManagedPolicy").is_empty());
 }
 
+/// Returns the ARN of the secret that a parameter names.
+fn secret_arn(parameter: &str) -> String {
+    let account = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}";
+    format!("{account}:secret:${{{parameter}}}-??????")
+}
+
 #[test]
 fn no_policy_has_a_wildcard() {
     // Lambda chooses the names of S3 objects, the gateway those of connections, and
@@ -189,7 +195,8 @@ fn no_policy_has_a_wildcard() {
         "${UnpublishedBatches.Arn}/*".to_owned(),
         format!("{socket}/POST/@connections/*"),
         format!("{socket}/DELETE/@connections/*"),
-        "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${DistributionSecret}-??????".to_owned(),
+        secret_arn("DistributionSecret"),
+        secret_arn("PepperSecret"),
     ];
     let mut wildcards = Vec::new();
     let mut statements = 0;
@@ -335,6 +342,9 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     if main.contains("runtime::password_rules()") {
         read.insert("PASSWORD_MIN_LENGTH".to_owned(), true);
     }
+    if main.contains("runtime::password_hasher()") {
+        read.insert("PEPPER_SECRET".to_owned(), true);
+    }
     if main.contains("runtime::sign_in_budgets()") {
         for name in [
             "ADDRESS_BUDGET",
@@ -381,20 +391,53 @@ fn shows_places(folder: &str) -> bool {
         .any(|source| source.contains(".place()") || source.contains("Codes::new("))
 }
 
+/// Returns the conditions under which the role of a function may read the secret that a
+/// parameter names. All that it may do with it is to read its value.
+fn conditions_of_reading(folder: &str, parameter: &str) -> Vec<Value> {
+    let access = format!("{}Access", pascal_case(folder));
+    let mut conditions = Vec::new();
+    let policies = &resources("AWS::IAM::Role")[&*access]["Properties"]["Policies"];
+    walk(policies, "", &mut |_, value| {
+        let choice = &value["Fn::If"];
+        let statement = &choice[1];
+        if statement["Resource"]["Fn::Sub"] == secret_arn(parameter) {
+            assert_eq!(statement["Action"], "secretsmanager:GetSecretValue");
+            assert_eq!(choice[2], json!({ "Ref": "AWS::NoValue" }));
+            conditions.push(choice[0].clone());
+        }
+    });
+    conditions
+}
+
+#[test]
+fn only_functions_that_hash_can_read_the_peppers_and_only_if_there_are_some() {
+    let mut hashing = BTreeSet::new();
+    for folder in folders() {
+        let wanted = if variables_read(&folder).contains_key("PEPPER_SECRET") {
+            hashing.insert(folder.clone());
+            vec![json!("HasPepperSecret")]
+        } else {
+            vec![]
+        };
+        let conditions = conditions_of_reading(&folder, "PepperSecret");
+        assert_eq!(conditions, wanted, "{folder}");
+    }
+    let all = [
+        "change-password",
+        "confirm-codes",
+        "login",
+        "register",
+        "verify",
+    ];
+    assert_eq!(hashing, all.map(str::to_owned).into());
+    let is_set = json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "PepperSecret" }, ""] }] });
+    assert_eq!(whole()["Conditions"]["HasPepperSecret"], is_set);
+}
+
 #[test]
 fn only_functions_that_may_need_the_distributions_secret_can_read_it() {
     for folder in folders() {
-        let access = format!("{}Access", pascal_case(&folder));
-        let mut conditions = Vec::new();
-        let policies = &resources("AWS::IAM::Role")[&*access]["Properties"]["Policies"];
-        walk(policies, "", &mut |_, value| {
-            let choice = &value["Fn::If"];
-            if choice[1].to_string().contains("secretsmanager:") {
-                assert_eq!(choice[1]["Action"], "secretsmanager:GetSecretValue");
-                conditions.push(choice[0].clone());
-            }
-        });
-
+        let conditions = conditions_of_reading(&folder, "DistributionSecret");
         let is_public = variables_read(&folder).contains_key("REQUIRE_DISTRIBUTION");
         let wanted = match (shows_places(&folder), is_public) {
             (true, _) => vec![json!("HasDistributionSecret")],

@@ -7,7 +7,6 @@ use curfew_tests::engine::ServiceResponse;
 use curfew_tests::wire::CallResult;
 use domain::recognition::{EARNED_AFTER, is_recognized};
 use futures_util::future::join_all;
-use runtime::lock;
 
 const WRONG: &str = "eleven lanterns drift past the harbour";
 
@@ -74,7 +73,7 @@ async fn an_attempt_that_can_not_be_counted_is_not_made() {
     let (app, [device]) = TestApp::with_devices().await;
     let failed = || CallResult::Answered(ServiceResponse::error(500, "InternalServerError"));
     app.aws.fail("UpdateItem", failed);
-    let hasher = lock(&app.bundle.change_password.hasher);
+    let hasher = app.bundle.change_password.hasher.lock();
     assert_eq!(guess(&app, &device).await.0, 503);
     drop(hasher);
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::peppers::PepperId;
+
 /// The cost parameters of an Argon2id hash (RFC 9106 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
@@ -91,6 +93,8 @@ pub struct StoredHash {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Argon2id {
     pub(super) params: Params,
+    /// The pepper that the hash was made with; none for a hash without one.
+    pub(super) pepper: Option<PepperId>,
     pub(super) salt: Vec<u8>,
     pub(super) tag: Vec<u8>,
 }
@@ -110,7 +114,8 @@ pub enum StoredHashError {
 }
 
 impl StoredHash {
-    /// Parses a PHC string: `$argon2id$v=19$m=19456,t=2,p=1$<salt>$<tag>`.
+    /// Parses a PHC string: `$argon2id$v=19$m=19456,t=2,p=1$<salt>$<tag>`, with
+    /// `,keyid=<base64>` after `p=1` for a hash with a pepper.
     ///
     /// # Errors
     /// [`StoredHashError`] when it cannot be verified. A sign-in that reads such a
@@ -141,6 +146,8 @@ impl StoredHash {
         let (salt, tag) = random.split_at(16);
         let argon2id = Argon2id {
             params: Params::DEFAULT,
+            // Nothing matches it with a pepper, either.
+            pepper: None,
             salt: salt.to_vec(),
             tag: tag.to_vec(),
         };
@@ -170,8 +177,13 @@ impl Argon2id {
             return Err(StoredHashError::Unsupported);
         }
         let params: Vec<&str> = params.split(',').collect();
-        let [m, t, p] = *params.as_slice() else {
+        let [m, t, p, ref keyid @ ..] = *params.as_slice() else {
             return Err(StoredHashError::Malformed);
+        };
+        let pepper = match *keyid {
+            [] => None,
+            [keyid] => Some(pepper(keyid)?),
+            _ => return Err(StoredHashError::Malformed),
         };
         let params = Params {
             m_kib: number(m, "m=")?,
@@ -183,18 +195,34 @@ impl Argon2id {
         if !SALT_RANGE.contains(&salt.len()) || !TAG_RANGE.contains(&tag.len()) {
             return Err(StoredHashError::OutOfBounds);
         }
-        Ok(Self { params, salt, tag })
+        Ok(Self {
+            params,
+            pepper,
+            salt,
+            tag,
+        })
     }
 
     pub(super) fn into_stored(self) -> StoredHash {
         let Params { m_kib, t, p } = self.params;
         let salt = STANDARD_NO_PAD.encode(&self.salt);
         let tag = STANDARD_NO_PAD.encode(&self.tag);
+        let keyid = self.pepper.as_ref().map_or_else(String::new, |id| {
+            format!(",keyid={}", STANDARD_NO_PAD.encode(id.as_str()))
+        });
         StoredHash {
-            text: format!("$argon2id$v=19$m={m_kib},t={t},p={p}${salt}${tag}"),
+            text: format!("$argon2id$v=19$m={m_kib},t={t},p={p}{keyid}${salt}${tag}"),
             argon2id: self,
         }
     }
+}
+
+fn pepper(keyid: &str) -> Result<PepperId, StoredHashError> {
+    let base64 = keyid.strip_prefix("keyid=");
+    let bytes = decode(base64.ok_or(StoredHashError::Malformed)?)?;
+    let text = String::from_utf8(bytes).ok();
+    text.and_then(PepperId::new)
+        .ok_or(StoredHashError::Malformed)
 }
 
 fn decode(base64: &str) -> Result<Vec<u8>, StoredHashError> {

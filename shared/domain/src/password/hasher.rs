@@ -2,6 +2,7 @@
 //! outcome.
 
 use std::fmt;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use argon2::{Algorithm, Argon2, Block, Version};
@@ -10,6 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::hash::{Argon2id, Params, ParamsError, StoredHash};
 use super::normal::Password;
+use super::peppers::{Pepper, Peppers, UnknownPepper};
 
 /// The length of a new salt: 128 bits, which RFC 9106 section 3.1 recommends.
 pub const SALT_BYTES: usize = 16;
@@ -23,8 +25,8 @@ const TAG_BYTES: usize = 32;
 pub enum PasswordCheck {
     /// The password is the one that was hashed.
     Match {
-        /// The hash has other parameters than new ones: hash the password again
-        /// and store that.
+        /// The hash has other parameters or another pepper than new ones: hash the
+        /// password again and store that.
         needs_rehash: bool,
     },
     /// The password is another one, or there is no hash.
@@ -39,6 +41,7 @@ pub enum PasswordCheck {
 /// the part of the buffer it used, which takes a twentieth of the hash's time.
 pub struct Hasher {
     params: Params,
+    peppers: Option<Peppers>,
     /// Verified in place of the hash of an account that does not exist.
     dummy: Argon2id,
     memory: Vec<Block>,
@@ -80,17 +83,25 @@ impl Hasher {
     fn without_memory(params: Params) -> Self {
         let dummy = Argon2id {
             params,
+            pepper: None,
             salt: vec![0; SALT_BYTES],
             tag: vec![0; TAG_BYTES],
         };
         Self {
             params,
+            peppers: None,
             dummy,
             memory: Vec::new(),
             prewarming: None,
             #[cfg(test)]
             blocks_filled: 0,
         }
+    }
+
+    /// Makes new hashes with the current one of these peppers from now on, and verifies
+    /// hashes with any of them.
+    pub fn set_peppers(&mut self, peppers: Peppers) {
+        self.peppers = Some(peppers);
     }
 
     /// Allocates the buffer in a background thread. The first hash waits for it.
@@ -116,9 +127,11 @@ impl Hasher {
     #[must_use]
     pub fn hash(&mut self, password: &Password, salt: [u8; SALT_BYTES]) -> StoredHash {
         let mut tag = vec![0; TAG_BYTES];
-        self.compute(self.params, password, &salt, &mut tag);
+        let pepper = self.current_pepper();
+        self.compute(self.params, password, pepper.as_deref(), &salt, &mut tag);
         Argon2id {
             params: self.params,
+            pepper: pepper.map(|it| it.id.clone()),
             salt: salt.to_vec(),
             tag,
         }
@@ -131,28 +144,55 @@ impl Hasher {
     /// `None`, for an account that does not exist, takes the same work, and so does
     /// a hash with cheaper parameters than new ones. A hash with more expensive
     /// parameters takes longer, until the next sign-in hashes it again.
-    pub fn verify(&mut self, password: &Password, stored: Option<&StoredHash>) -> PasswordCheck {
+    ///
+    /// # Errors
+    /// [`UnknownPepper`], if the hash was made with a pepper that this hasher does not
+    /// have. Nothing is computed then.
+    pub fn verify(
+        &mut self,
+        password: &Password,
+        stored: Option<&StoredHash>,
+    ) -> Result<PasswordCheck, UnknownPepper> {
         // Returning early without a hash would answer faster, and so reveal which
         // e-mail addresses have an account.
+        let current = self.current_pepper();
         let Some(stored) = stored else {
             let dummy = self.dummy.clone();
-            let _ignored = self.tag_matches(password, &dummy);
-            return PasswordCheck::Mismatch;
+            let _ignored = self.tag_matches(password, &dummy, current.as_deref());
+            return Ok(PasswordCheck::Mismatch);
         };
         let hash = &stored.argon2id;
-        if bool::from(self.tag_matches(password, hash)) {
-            let needs_rehash = hash.params != self.params
-                || hash.salt.len() != SALT_BYTES
-                || hash.tag.len() != TAG_BYTES;
-            PasswordCheck::Match { needs_rehash }
-        } else {
-            PasswordCheck::Mismatch
+        let pepper = self.pepper_of(hash)?;
+        if !bool::from(self.tag_matches(password, hash, pepper.as_deref())) {
+            return Ok(PasswordCheck::Mismatch);
         }
+        let needs_rehash = hash.params != self.params
+            || hash.pepper.as_ref() != current.as_ref().map(|it| &it.id)
+            || hash.salt.len() != SALT_BYTES
+            || hash.tag.len() != TAG_BYTES;
+        Ok(PasswordCheck::Match { needs_rehash })
     }
 
-    fn tag_matches(&mut self, password: &Password, hash: &Argon2id) -> Choice {
+    fn current_pepper(&self) -> Option<Arc<Pepper>> {
+        self.peppers.as_ref().map(Peppers::current)
+    }
+
+    fn pepper_of(&self, hash: &Argon2id) -> Result<Option<Arc<Pepper>>, UnknownPepper> {
+        let Some(id) = &hash.pepper else {
+            return Ok(None);
+        };
+        let found = self.peppers.as_ref().and_then(|all| all.find(id));
+        found.map(Some).ok_or_else(|| UnknownPepper(id.clone()))
+    }
+
+    fn tag_matches(
+        &mut self,
+        password: &Password,
+        hash: &Argon2id,
+        pepper: Option<&Pepper>,
+    ) -> Choice {
         let mut tag = Zeroizing::new(vec![0; hash.tag.len()]);
-        self.compute(hash.params, password, &hash.salt, &mut tag);
+        self.compute(hash.params, password, pepper, &hash.salt, &mut tag);
         self.equalize(hash.params, password);
         // In constant time: the position of the first wrong byte must not show in
         // the time of the answer.
@@ -170,11 +210,18 @@ impl Hasher {
         };
         if rest.checked().is_ok() {
             let mut tag = Zeroizing::new([0; TAG_BYTES]);
-            self.compute(rest, password, &[0; SALT_BYTES], tag.as_mut());
+            self.compute(rest, password, None, &[0; SALT_BYTES], tag.as_mut());
         }
     }
 
-    fn compute(&mut self, params: Params, password: &Password, salt: &[u8], tag: &mut [u8]) {
+    fn compute(
+        &mut self,
+        params: Params,
+        password: &Password,
+        pepper: Option<&Pepper>,
+        salt: &[u8],
+        tag: &mut [u8],
+    ) {
         self.grow_to(params);
         #[cfg(test)]
         {
@@ -182,7 +229,10 @@ impl Hasher {
         }
         let params = params.argon2();
         let used = &mut self.memory[..params.block_count()];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        // Without a pepper Argon2's secret is empty (RFC 9106 section 3.1).
+        let key = pepper.map_or(&[][..], |pepper| &pepper.key);
+        Argon2::new_with_secret(key, Algorithm::Argon2id, Version::V0x13, params)
+            .expect("a secret in Secrets Manager is shorter than Argon2's limit of 4 GB")
             .hash_password_into_with_memory(password.as_str().as_bytes(), salt, tag, &mut *used)
             .expect("the buffer is large enough, and salt and tag are bounded");
         // With the blocks left by a hash, an attacker could test a guess at a

@@ -62,10 +62,16 @@ impl<'a> Lists<'a> {
         }
     }
 
+    /// Returns whether the filter has a key.
+    #[must_use]
+    pub fn has_key(&self, key: u64) -> bool {
+        self.filter.contains(&key)
+    }
+
     /// Returns whether the whole password is in the list of leaked ones, in any
     /// case, with the usual respellings, and with or without separators.
     pub(super) fn has_leaked(&self, password: &[char]) -> bool {
-        self.filter.contains(&leaked_key(password.iter().copied()))
+        self.has_key(leaked_key(password.iter().copied()))
     }
 
     /// Returns the guesses for a folded word, if it is in the list.

@@ -60,7 +60,7 @@ impl Oracle<'_> {
         let mut opens = |password: &str| {
             let password = Password::parse(password).expect("a password");
             let verdict = hasher.verify(&password, Some(&self.seen.account.password_hash));
-            matches!(verdict, PasswordCheck::Match { .. })
+            matches!(verdict, Ok(PasswordCheck::Match { .. }))
         };
         let is_void = self.password.is_empty();
         if !is_void && !opens(&self.password) {

@@ -28,6 +28,16 @@ fn a_malformed_hash_is_rejected() {
         &REFERENCE.replace("m=64,t=3", "t=3,m=64"),
         &REFERENCE.replace("p=1", "p=1,data=AAAA"),
         &REFERENCE.replace(tag, "é"),
+        &REFERENCE.replace("p=1", "p=1,"),
+        &REFERENCE.replace("p=1", "p=1,keyid="),
+        &REFERENCE.replace("p=1", "p=1,keyid=MjAyNi0xMQ=="),
+        &REFERENCE.replace("p=1", "p=1,keyid=MjAyNi0xMR"),
+        &REFERENCE.replace("p=1", "p=1,KEYID=MjAyNi0xMQ"),
+        &REFERENCE.replace("p=1", "p=1,keyid=MjAyNi0xMS0yMg"),
+        &REFERENCE.replace("p=1", "p=1,keyid=/////w"),
+        &REFERENCE.replace("p=1", "p=1,keyid=JCQ"),
+        &REFERENCE.replace("p=1", "p=1,keyid=MjAyNi0xMQ,data=AAAA"),
+        &REFERENCE.replace("p=1", "keyid=MjAyNi0xMQ,p=1"),
     ] {
         assert_eq!(
             StoredHash::parse(text),

@@ -1,5 +1,10 @@
-use super::super::fixtures::{CHEAP, REFERENCE, SALT, cheap_hasher, matches, password};
+use super::super::fixtures::{
+    CHEAP, REFERENCE, REFERENCE_WITH_PEPPER, SALT, cheap_hasher, matches, password, peppers,
+};
 use super::*;
+
+const REHASH: Result<PasswordCheck, UnknownPepper> =
+    Ok(PasswordCheck::Match { needs_rehash: true });
 
 fn stored(text: &str) -> StoredHash {
     StoredHash::parse(text).unwrap()
@@ -49,12 +54,12 @@ fn hashes_of_the_reference_implementation_match() {
         ),
     ] {
         let check = hasher.verify(&password(text), Some(&stored(hash)));
-        assert_ne!(check, PasswordCheck::Mismatch, "{hash}");
+        assert_ne!(check, Ok(PasswordCheck::Mismatch), "{hash}");
         let check = hasher.verify(
             &password("Correct horse battery staple"),
             Some(&stored(hash)),
         );
-        assert_eq!(check, PasswordCheck::Mismatch, "{hash}");
+        assert_eq!(check, Ok(PasswordCheck::Mismatch), "{hash}");
     }
 }
 
@@ -84,7 +89,7 @@ fn a_changed_salt_or_tag_does_not_match() {
         assert_ne!(changed, REFERENCE);
         assert_eq!(
             hasher.verify(&given, Some(&stored(&changed))),
-            PasswordCheck::Mismatch
+            Ok(PasswordCheck::Mismatch)
         );
     }
 }
@@ -95,7 +100,7 @@ fn no_password_matches_an_account_that_does_not_exist() {
     for text in ["", "correct horse battery staple"] {
         assert_eq!(
             hasher.verify(&password(text), None),
-            PasswordCheck::Mismatch
+            Ok(PasswordCheck::Mismatch)
         );
     }
 }
@@ -107,20 +112,25 @@ fn a_hash_with_other_parameters_needs_a_rehash() {
     let now = hasher.verify(&given, Some(&stored(REFERENCE)));
     assert_eq!(
         now,
-        PasswordCheck::Match {
+        Ok(PasswordCheck::Match {
             needs_rehash: false
-        }
+        })
     );
     let short = "$argon2id$v=19$m=64,t=1,p=1$AAECAwQFBgc$qMOW7PF01xIltPkhQfXNig";
     let other = hasher.verify(&given, Some(&stored(short)));
-    assert_eq!(other, PasswordCheck::Match { needs_rehash: true });
+    assert_eq!(other, REHASH);
     for (salt_bytes, tag_bytes) in [(8, TAG_BYTES), (SALT_BYTES, 16)] {
         let (salt, mut tag) = (vec![1; salt_bytes], vec![0; tag_bytes]);
-        hasher.compute(CHEAP, &given, &salt, &mut tag);
-        let params = CHEAP;
-        let short = Argon2id { params, salt, tag }.into_stored();
+        hasher.compute(CHEAP, &given, None, &salt, &mut tag);
+        let short = Argon2id {
+            params: CHEAP,
+            pepper: None,
+            salt,
+            tag,
+        };
+        let short = short.into_stored();
         let check = hasher.verify(&given, Some(&short));
-        assert_eq!(check, PasswordCheck::Match { needs_rehash: true });
+        assert_eq!(check, REHASH);
     }
     let mut raised = Hasher::with_params(Params {
         m_kib: 128,
@@ -128,7 +138,7 @@ fn a_hash_with_other_parameters_needs_a_rehash() {
     })
     .unwrap();
     let before = raised.verify(&given, Some(&stored(REFERENCE)));
-    assert_eq!(before, PasswordCheck::Match { needs_rehash: true });
+    assert_eq!(before, REHASH);
 }
 
 #[test]
@@ -153,6 +163,88 @@ fn every_result_takes_the_same_work() {
     assert_eq!(work(&right, None), 2048);
     assert_eq!(work(&right, Some(&cheaper)), 2048);
     assert_eq!(work(&password("wrong"), Some(&cheaper)), 2048);
+}
+
+/// Returns a hasher with the peppers `ids`, of which the first is the current one.
+fn with_peppers(ids: &[&str]) -> Hasher {
+    let mut hasher = cheap_hasher();
+    hasher.set_peppers(peppers(ids));
+    hasher
+}
+
+#[test]
+fn a_hash_with_a_pepper_names_it_and_is_that_of_the_reference_implementation() {
+    let given = password("correct horse battery staple");
+    let mut hasher = with_peppers(&["2026-11"]);
+    let hash = hasher.hash(&given, SALT);
+    assert_eq!(hash.as_str(), REFERENCE_WITH_PEPPER);
+    assert_eq!(hash, stored(REFERENCE_WITH_PEPPER));
+    let needs_rehash = false;
+    let check = hasher.verify(&given, Some(&hash));
+    assert_eq!(check, Ok(PasswordCheck::Match { needs_rehash }));
+    let check = hasher.verify(&password("wrong"), Some(&hash));
+    assert_eq!(check, Ok(PasswordCheck::Mismatch));
+}
+
+#[test]
+fn another_pepper_of_the_same_id_does_not_match() {
+    let given = password("correct horse battery staple");
+    let hash = with_peppers(&["2026-11"]).hash(&given, SALT);
+    let mut hasher = cheap_hasher();
+    let other = r#"{"current":"2026-11","peppers":{"2026-11":"KEY"}}"#;
+    let other = other.replace("KEY", "bm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm5ubm4=");
+    hasher.set_peppers(Peppers::parse(&other).unwrap());
+    assert_eq!(
+        hasher.verify(&given, Some(&hash)),
+        Ok(PasswordCheck::Mismatch)
+    );
+}
+
+#[test]
+fn a_hash_with_an_unknown_pepper_is_neither_right_nor_wrong() {
+    let hash = stored(REFERENCE_WITH_PEPPER);
+    for mut hasher in [cheap_hasher(), with_peppers(&["2026-12"])] {
+        for text in ["correct horse battery staple", "wrong"] {
+            let error = hasher.verify(&password(text), Some(&hash)).unwrap_err();
+            assert_eq!(error.0.as_str(), "2026-11");
+        }
+    }
+}
+
+#[test]
+fn a_hash_with_another_pepper_or_none_needs_a_rehash() {
+    let given = password("correct horse battery staple");
+    let mut rotated = with_peppers(&["2026-12", "2026-11"]);
+    let old = rotated.verify(&given, Some(&stored(REFERENCE_WITH_PEPPER)));
+    assert_eq!(old, REHASH);
+    let none = rotated.verify(&given, Some(&stored(REFERENCE)));
+    assert_eq!(none, REHASH);
+    let new = rotated.hash(&given, SALT);
+    assert!(new.as_str().contains(",keyid=MjAyNi0xMg$"));
+    assert_eq!(
+        rotated.verify(&given, Some(&new)),
+        Ok(PasswordCheck::Match {
+            needs_rehash: false
+        })
+    );
+}
+
+#[test]
+fn every_result_takes_the_same_work_with_a_pepper() {
+    let mut hasher = with_peppers(&["2026-12", "2026-11"]);
+    let right = password("correct horse battery staple");
+    let current = hasher.hash(&right, SALT);
+    let mut work = |given: &Password, stored: Option<&StoredHash>| {
+        let before = hasher.blocks_filled;
+        let _ = hasher.verify(given, stored).unwrap();
+        hasher.blocks_filled - before
+    };
+    let (old, none) = (stored(REFERENCE_WITH_PEPPER), stored(REFERENCE));
+    for given in [&right, &password("wrong")] {
+        for stored in [None, Some(&current), Some(&old), Some(&none)] {
+            assert_eq!(work(given, stored), 192);
+        }
+    }
 }
 
 #[test]
@@ -224,7 +316,7 @@ fn the_buffer_grows_once_for_a_larger_hash_and_never_beyond_the_bound() {
     let mut hasher = with_m(40_000);
     for _ in 0..2 {
         let check = hasher.verify(&given, Some(&hash));
-        assert_eq!(check, PasswordCheck::Match { needs_rehash: true });
+        assert_eq!(check, REHASH);
         assert_eq!(hasher.memory.len(), 65_536);
         assert_eq!(hasher.memory.capacity(), 65_536);
     }

