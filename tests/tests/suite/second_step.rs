@@ -2,7 +2,7 @@
 //! recovery.
 
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
-use curfew_tests::app::TestApp;
+use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
 use curfew_tests::tables::{CHALLENGES, DEVICES, FACTORS};
 use domain::challenge::CODE_LIFETIME;
@@ -84,17 +84,19 @@ async fn notify(app: &TestApp, device: &TestDevice) {
 }
 
 /// Returns an app with mail, factors, and a device that is verified.
-async fn app_with_device() -> (TestApp, TestDevice) {
-    let app = TestApp::new().await.with_mail().with_factors();
-    // The address was confirmed long ago, so that a factor does not settle at once.
-    app.advance(SETTLED_AFTER);
-    let device = app.sign_in(None).await;
-    mark_verified(&app, &device).await;
-    (app, device)
+fn app_with_device() -> Boxed<'static, (TestApp, TestDevice)> {
+    Box::pin(async {
+        let app = TestApp::new().await.with_mail().with_factors();
+        // The address was confirmed long ago, so that a factor does not settle at once.
+        app.advance(SETTLED_AFTER);
+        let device = app.sign_in(None).await;
+        mark_verified(&app, &device);
+        (app, device)
+    })
 }
 
 /// Writes that the session was verified just now.
-async fn mark_verified(app: &TestApp, device: &TestDevice) {
+fn mark_verified(app: &TestApp, device: &TestDevice) {
     let key = json!({
         "account_id": { "S": device.account }, "device_id": { "S": device.id },
     });
@@ -308,7 +310,7 @@ async fn guesses_are_limited_and_a_recovery_code_gets_past_the_limit() {
 }
 
 async fn recovery_codes(app: &TestApp, device: &TestDevice) -> Vec<String> {
-    mark_verified(app, device).await;
+    mark_verified(app, device);
     let made = post(app, "/v1/recovery-codes", &device.token, None).await;
     assert_eq!(made.status_code, 201, "{}", json_of(&made));
     serde_json::from_value(json_of(&made)["codes"].take()).unwrap()
@@ -357,7 +359,7 @@ async fn a_factor_is_added_only_by_a_verified_session_with_a_code_within_ten_min
         problem_of(&refused),
         (401, "verification-required".to_owned())
     );
-    mark_verified(&app, &laptop).await;
+    mark_verified(&app, &laptop);
     let begun = begin(&app, &laptop).await;
     assert!(
         begun["uri"]
@@ -426,7 +428,7 @@ async fn nobody_removes_or_confirms_the_factor_of_another_account() {
     let phone = add(&app, &laptop).await;
     app.register(OTHER_EMAIL).await;
     let ada = app.sign_in_to(OTHER_EMAIL, None).await;
-    mark_verified(&app, &ada).await;
+    mark_verified(&app, &ada);
     let remove = event_about(
         "DELETE /v1/factors/{factor_id}",
         Some(&ada.token),
