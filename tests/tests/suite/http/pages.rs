@@ -261,8 +261,12 @@ async fn a_foreign_origin_is_refused_even_with_a_valid_token() {
 #[tokio::test]
 async fn a_change_by_get_is_refused() {
     let tv = Household::register().await.sign_in(TV).await;
+    let (mut changes, mut reads) = (changes(), session_routes());
+    reads.retain(|route| route.method == "GET");
+    // There, GET is a route of its own.
+    changes.retain(|route| reads.iter().all(|read| read.path != route.path));
 
-    for route in changes() {
+    for route in changes {
         let answer = tv.get(&route.path_to(&tv.id)).await;
 
         answer.refused(405, "method-not-allowed");
