@@ -39,8 +39,8 @@ impl Authenticator {
     /// # Panics
     /// When the API refuses.
     pub async fn add(device: &Device) -> Self {
-        let begin = device.call("POST", "/v1/factors");
-        let begun = begin.json(&json!({ "name": "Lea's phone" })).send().await;
+        let call = device.call("POST", "/v1/factors");
+        let begun = call.json(&json!({ "name": "Lea's phone" })).send().await;
         let begun = begun.done(201);
         let text = |name: &str| begun[name].as_str().expect("a text").to_owned();
         let mut app = Self::new(&text("secret"));

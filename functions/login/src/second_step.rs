@@ -1,7 +1,7 @@
 //! Asking for a second step: the password was right, and the account has a factor.
 
 use domain::challenge::PendingSignIn;
-use domain::{Account, Challenge, ChallengeSecret, Device, EmailAddress};
+use domain::{Account, Challenge, ChallengeSecret, Device, DeviceKey, EmailAddress};
 use http_api::{Answer, DEVICE_COOKIE, DeviceKeys, Problem, cookie};
 use sign_in::{SignIn, TokenTransport};
 
@@ -15,7 +15,7 @@ pub(crate) async fn ask(
 ) -> Result<Answer, Problem> {
     let now = sign_in.now;
     let secret = ChallengeSecret::new(runtime::random());
-    let presented = keys.last().map(|key| key.to_text());
+    let presented = keys.last().map(DeviceKey::to_text);
     let key = keys.identify(account, devices, now, runtime::random()).key;
     let (device, key) = (key.device_in(account.id), key.to_text());
     let pending = PendingSignIn {

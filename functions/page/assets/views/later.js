@@ -16,10 +16,15 @@ export function later(load) {
   let isLoading = false;
   let hasFailed = false;
   const begin = async (/** @type {App} */ app) => {
+    const { route } = app;
     isLoading = true;
     try {
       view = await load();
-      app.focus("h1");
+      if (app.route === route) {
+        app.focus("h1");
+      } else {
+        app.update();
+      }
     } catch (error) {
       console.warn(error);
       hasFailed = true;

@@ -61,7 +61,7 @@ function factor(app, way) {
   return html`
     <p class="lead" role="status">${app.say("recover.factor")}</p>
     ${factorField(app, way)}
-    <p class="tools">${otherFactor(app, way, choose)}</p>
+    <p class="tools links">${otherFactor(app, way, choose)}</p>
   `;
 }
 

@@ -25,7 +25,7 @@ export function secondStep(app) {
         <label class="check"><input type="checkbox" id="remember" /> ${app.say("step.remember")}</label>
         ${submitButton(app, app.say("sign_in.submit"), app.say("sign_in.busy"), form)}
       </form>
-      <p class="tools">
+      <p class="tools links">
         ${otherFactor(app, way, choose)}
         <button type="button" class="quiet" onClick=${() => step.answer(null)}>${app.say("step.back")}</button>
       </p>

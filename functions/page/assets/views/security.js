@@ -174,7 +174,7 @@ function codeForm(app, state, { id, secret, uri, qr_code: picture }) {
     ${qrCode(app, picture)}
     <p class="lead">${app.say("security.key")}</p>
     <p class="secret">${secret.match(/.{1,4}/g)?.join(" ")}</p>
-    <p><a href=${uri}>${app.say("security.open")}</a></p>
+    <p class="aside"><a href=${uri}>${app.say("security.open")}</a></p>
     ${formFault(app)} ${factorField(app, "totp")}
     ${submitButton(app, app.say("security.confirm"), app.say("security.busy"))} ${cancel(app, state)}
   </form>`;
