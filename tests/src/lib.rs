@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod app;
+pub mod authenticator;
 pub mod aws;
 pub mod background;
 pub mod browser;

@@ -3,7 +3,7 @@
 use domain::FactorId;
 use domain::challenge::PendingSignIn;
 use domain::notice::FactorAct;
-use domain::{Account, Challenge, ChallengeSecret, Device, EmailAddress};
+use domain::{Account, Challenge, ChallengeSecret, Device, DeviceKey, EmailAddress};
 use http_api::{Answer, DEVICE_COOKIE, DeviceKeys, Problem, cookie};
 use mail::FactorNews;
 use sign_in::{SignIn, TokenTransport};
@@ -24,7 +24,7 @@ pub(crate) async fn ask(
 ) -> Result<Answer, Problem> {
     let now = sign_in.now;
     let secret = ChallengeSecret::new(runtime::random());
-    let had_key = keys.last().is_some();
+    let presented = keys.last().map(DeviceKey::to_text);
     let key = keys.identify(account, devices, now, runtime::random()).key;
     let (device, key) = (key.device_in(account.id), key.to_text());
     let pending = PendingSignIn {
@@ -39,7 +39,9 @@ pub(crate) async fn ask(
     sign_in.request.note_device(device);
     sign_in.request.note_outcome("second-step-required");
     let in_cookie = sign_in.wanted.transport == TokenTransport::Cookie;
-    let shown = (!had_key && !in_cookie).then(|| key.clone());
+    // Another key than the request's is needed if its time is more than a day off.
+    let is_new = presented.as_ref() != Some(&key);
+    let shown = (is_new && !in_cookie).then(|| key.clone());
     let answer = Answer::from(Problem::second_step_required(&secret, shown));
     if !in_cookie {
         return Ok(answer);

@@ -24,10 +24,20 @@ import { Language } from "./text.js";
 /**
  * @typedef {object} Proving the question who the person is, before an act is repeated
  * @property {import("./curfew.js").Methods} methods sets of proofs, of which each is enough
- * @property {"password" | "code" | "both"} way
+ * @property {"password" | "code" | "both" | Way} way
  * @property {string | null} challenge of the code that was mailed
  * @property {import("./views/form.js").Form} form
  * @property {(isProven: true | null) => void} answer
+ */
+
+/** @typedef {"totp" | "recovery_code"} Way a code of the authenticator app, or a recovery code */
+
+/**
+ * @typedef {object} Step the question for a factor, while a sign-in waits for it
+ * @property {Way} way
+ * @property {import("./views/form.js").Form} form
+ * @property {(proof: import("./curfew.js").Factor & { remember?: boolean } | null) => void} answer
+ * @property {(error: unknown) => void} refuse gets the fault of the last answer
  */
 
 /** The key of the chosen language in `localStorage`. */
@@ -63,6 +73,12 @@ export class App {
   dialog = null;
   /** @type {Proving | null} */
   proving = null;
+  /** @type {Step | null} */
+  step = null;
+  /** What a recovery needs besides the mail. @type {Way | null} */
+  recoveryFactor = null;
+  /** The state of the view "Security", while it is shown. @type {import("./security.js").Security | null} */
+  security = null;
   /** The receipt that is shown. @type {{ receipt: Receipt | null, problem: string | null }} */
   shown = { receipt: null, problem: null };
   /** The text that screen readers read out. */
@@ -107,6 +123,7 @@ export class App {
       onSignInScreen: (ended) => this.#signedOut(ended),
       onSuperseded: () => this.open("#/sign-in", this.say("problem.token-superseded")),
       verificationRequired: ({ methods }) => this.#prove(methods),
+      secondStepRequired: ({ error }) => this.#askForStep(error),
       onError: (error) => console.warn(error),
     });
   }
@@ -157,15 +174,33 @@ export class App {
    * @returns {Promise<true | null>}
    */
   #prove(methods) {
-    const isAlone = (/** @type {"password" | "code"} */ proof) => methods.some((it) => it.length === 1 && it[0] === proof);
-    const way = isAlone("password") ? "password" : isAlone("code") ? "code" : "both";
+    const ways = methods.filter((it) => it.length === 1).map(([proof]) => proof);
+    const way = ["totp", "password", "code"].find((it) => ways.some((proof) => proof === it));
     return new Promise((resolve) => {
       const answer = (/** @type {true | null} */ isProven) => {
         this.proving = null;
         this.update();
         resolve(isProven);
       };
-      this.update({ proving: { methods, way, challenge: null, form: { isBusy: false, faults: {} }, answer } });
+      const proving = { methods, way: way ?? "both", challenge: null, form: { isBusy: false, faults: {} }, answer };
+      this.update({ proving: /** @type {Proving} */ (proving) });
+    });
+  }
+
+  /**
+   * Asks for a factor, or shows that the last one was refused.
+   * @param {CurfewError | null} error
+   * @returns {Promise<import("./curfew.js").Factor & { remember?: boolean } | null>}
+   */
+  #askForStep(error) {
+    return new Promise((answer) => {
+      if (error === null || this.step === null) {
+        this.step = { way: "totp", form: { isBusy: false, faults: {} }, answer, refuse: () => {} };
+        this.focus("main form input");
+      } else {
+        this.step.answer = answer;
+        this.step.refuse(error);
+      }
     });
   }
 
@@ -209,6 +244,9 @@ export class App {
     this.selection = null;
     this.dialog = null;
     this.proving?.answer(null);
+    this.step?.answer(null);
+    this.recoveryFactor = null;
+    this.security = null;
     this.shown = { receipt: null, problem: null };
   }
 
@@ -252,7 +290,7 @@ export class App {
       this.loadReceipt();
     } else if (this.route.name === "past") {
       this.loadPast();
-    } else {
+    } else if (this.route.name !== "security") {
       this.loadDevices();
     }
   }
@@ -306,7 +344,7 @@ export class App {
     const isFirst = this.isStarting;
     this.#clear();
     this.update({ session: null, ended });
-    if (this.route.name === "password") {
+    if (["password", "security"].includes(this.route.name)) {
       location.hash = "#/";
     } else if (!isFirst) {
       this.focus("h1");
@@ -322,6 +360,8 @@ export class App {
     this.selection = null;
     this.dialog = null;
     this.proving?.answer(null);
+    this.step = null;
+    this.security = null;
     this.find = "";
     this.notice = null;
     this.#nextNotice = null;
@@ -504,6 +544,10 @@ export class App {
     if (error.document?.field === "name") {
       return { name: this.say("problem.name") };
     }
+    const factor = ["totp", "recovery_code"].find((it) => document.querySelector(`#${it}`));
+    if (factor) {
+      return this.#factorFaults(factor, error);
+    }
     if (["code", "pass.code"].includes(error.document?.field) || error.problem === "code-invalid") {
       const fault = this.say(error.problem === "code-invalid" ? "problem.code-invalid" : "problem.code");
       // A link has no field.
@@ -523,6 +567,22 @@ export class App {
       return { [this.proving ? "password" : "current_password"]: this.say("problem.current_password") };
     }
     return { form: this.problem(error) };
+  }
+
+  /**
+   * Returns the fault of a form that has a factor's field.
+   * @param {string} name
+   * @param {any} error
+   * @returns {Record<string, string>}
+   */
+  #factorFaults(name, error) {
+    if (error.document?.field === name) {
+      return { [name]: this.say(`problem.${name}`) };
+    }
+    if (error.problem === "code-invalid") {
+      return { [name]: this.say(`problem.${name}_invalid`) };
+    }
+    return { form: error.status === 429 ? this.say(`problem.${name}_attempts`) : this.problem(error) };
   }
 
   /** @param {string} text */

@@ -30,6 +30,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "languages/index.js",
         "main.js",
         "outcomes.js",
+        "security.js",
         "television.js",
         "style.css",
         "text.js",
@@ -42,7 +43,9 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/confirm.js",
         "views/devices.js",
         "views/dialogs.js",
+        "views/factor.js",
         "views/form.js",
+        "views/later.js",
         "views/messages.js",
         "views/new-address.js",
         "views/notice.js",
@@ -51,6 +54,8 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/past.js",
         "views/receipt.js",
         "views/recover.js",
+        "views/second-step.js",
+        "views/security.js",
         "views/shell.js",
         "views/sign-in.js",
         "views/sign-up.js",
@@ -70,10 +75,17 @@ const HTML: &str = include_str!("../assets/index.html");
 /// Where the page's HTML lists the modules that it needs at once.
 const MODULES: &str = "<!-- modules -->";
 /// Modules that are loaded only if they are needed.
-const LATER: [&str; 4] = [
+const LATER: [&str; 11] = [
     "languages/de.js",
     "languages/es.js",
+    "security.js",
+    "views/messages.js",
+    "views/new-address.js",
     "views/notice.js",
+    "views/pass.js",
+    "views/receipt.js",
+    "views/recover.js",
+    "views/security.js",
     "views/undo.js",
 ];
 

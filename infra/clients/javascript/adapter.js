@@ -12,6 +12,8 @@ export function adapter({ send, configured }) {
   let curfew = null;
   let places = [];
   let read = null;
+  /** The factor of the command that signs in, which is tried once. */
+  let factor = null;
 
   const report = (event, details = {}) => send({ event, ...details });
 
@@ -23,6 +25,11 @@ export function adapter({ send, configured }) {
         api,
         device,
         timing: { reconnectCapMs: cap, reconnectBaseMs: Math.min(cap, 100) },
+        secondStepRequired: async () => {
+          const shown = factor;
+          factor = null;
+          return shown;
+        },
         onConnected: () => report("connected"),
         onDisconnected: () => report("disconnected"),
         onStop: () => report("stopped"),
@@ -35,7 +42,8 @@ export function adapter({ send, configured }) {
       });
       await curfew.start();
     },
-    async sign_in({ email, password }) {
+    async sign_in({ email, password, totp, recovery_code: recoveryCode, remember }) {
+      factor = totp || recoveryCode ? { totp, recoveryCode, remember } : null;
       const { device } = await curfew.signIn({ email, password });
       return { device_id: device.id };
     },
@@ -67,8 +75,8 @@ export function adapter({ send, configured }) {
     async request_verification_code() {
       return { challenge: await curfew.requestVerificationCode() };
     },
-    async verify({ password, challenge, code }) {
-      await curfew.verify({ password, challenge, code });
+    async verify({ password, challenge, code, totp, recovery_code: recoveryCode }) {
+      await curfew.verify({ password, challenge, code, totp, recoveryCode });
     },
     async sign_out_device({ device }) {
       return { sign_out: (await curfew.signOutDevice(device)).id };

@@ -110,16 +110,49 @@ export interface Message {
   returned_at: string | null;
 }
 
+/** A code of an authenticator app, or a recovery code, which works once. */
+export interface Factor {
+  totp?: string;
+  recoveryCode?: string;
+}
+
 /** What proves that the holder of a session is the owner: the password, a code and its
- * challenge, or both, as one of the `methods` says. */
-export interface Proofs {
+ * challenge, both, or a factor, as one of the `methods` says. */
+export interface Proofs extends Factor {
   password?: string;
   challenge?: string;
   code?: string;
 }
 
 /** Sets of proofs, of which each is enough. */
-export type Methods = ("password" | "code")[][];
+export type Methods = ("password" | "code" | "totp" | "recovery_code")[][];
+
+/** The authenticator apps of an account, and its recovery codes. */
+export interface Factors {
+  factors: {
+    id: string;
+    name: string;
+    added_at: string;
+    /** Whether a verification and a recovery take it, and nothing else. */
+    settled: boolean;
+    /** The time from which on they do; absent until its notice has gone to the address. */
+    settles_at?: string;
+  }[];
+  recovery_codes?: { left: number; made_at: string };
+  /** Whether the deployment has second factors. */
+  available: boolean;
+}
+
+/** An authenticator app to be confirmed. */
+export interface BegunFactor {
+  id: string;
+  /** In base 32, shown this once. */
+  secret: string;
+  uri: string;
+  /** The URI as a QR code, an SVG image. */
+  qr_code: string;
+  confirm_until: string;
+}
 
 /** The progress of a sign-out, device by device. */
 export interface Receipt extends SignOut {
@@ -159,7 +192,7 @@ export class CurfewError extends Error {
   /** The problem's name, such as `credentials-invalid`. */
   readonly problem: string | null;
   /** With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge of the
-   * pass whose code was mailed. */
+   * pass whose code was mailed; with `second-step-required`, that of the second step. */
   readonly challenge: string | null;
   /** With `verification-required`, what `verify` needs. */
   readonly methods: Methods | null;
@@ -218,6 +251,16 @@ export interface Options {
     methods: Methods;
     error: CurfewError | null;
   }): Promise<Proofs | true | null>;
+  /**
+   * The password was right, and the account has an authenticator app. Ask for its code or a
+   * recovery code: the module completes the sign-in. `remember`: this device is not asked for 90
+   * days. If the code was wrong, it asks again, with the `error`. Return `null` to give up. After
+   * that, after five wrong codes or ten minutes, and without this hook, `signIn` throws
+   * `second-step-required`: sign in again.
+   */
+  secondStepRequired?(asked: {
+    error: CurfewError | null;
+  }): Promise<(Factor & { remember?: boolean }) | null>;
   /** An error in the background, for a log: also a socket that is refused for longer
    * than some seconds, once per outage. */
   onError?(error: unknown): void;
@@ -269,9 +312,10 @@ export class Curfew {
   changeAddress(proof: { challenge: string; code: string }): Promise<void>;
   /** Asks for a mail with which an account is recovered. Returns the challenge of its code. */
   requestPasswordReset(account: { email: string }): Promise<string>;
-  /** Recovers an account by a code or a link. Every device is signed out. */
+  /** Recovers an account by a code or a link, and with `factor-required` by a factor, too.
+   * Every device is signed out. */
   resetPassword(
-    proof: { challenge: string; code: string; password: string } | { link: string; password: string },
+    proof: ({ challenge: string; code: string; password: string } | { link: string; password: string }) & Factor,
   ): Promise<void>;
   /** One sign-in at a time: the same credentials share one, others wait. */
   signIn(credentials: {
@@ -306,6 +350,15 @@ export class Curfew {
   signOut(): Promise<SignOut>;
   signOutDevice(device: string): Promise<SignOut>;
   signOutAll(scope: "others" | "global"): Promise<SignOut>;
+  /** Returns the authenticator apps and how many recovery codes are left. */
+  factors(): Promise<Factors>;
+  /** Begins to add an authenticator app. */
+  beginFactor(name: string): Promise<BegunFactor>;
+  /** Adds an app that this session has begun, by a code that it shows, within ten minutes. */
+  confirmFactor(factor: string, totp: string): Promise<void>;
+  removeFactor(factor: string): Promise<void>;
+  /** Makes ten recovery codes. Those before stop working. */
+  makeRecoveryCodes(): Promise<string[]>;
   changePassword(change: {
     currentPassword: string;
     newPassword: string;

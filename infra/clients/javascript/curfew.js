@@ -47,6 +47,10 @@ const TIMING = {
  * and the next answer has another one. */
 const VERIFY_ATTEMPTS = 3;
 
+/** The most codes that a second step takes, and the time in which it takes them. */
+const STEP_TRIES = 5;
+const STEP_MS = 600_000;
+
 /** The end of a session whose device is taken over by another account. */
 const REPLACED = { because: "replaced", session: null };
 
@@ -67,7 +71,8 @@ export class CurfewError extends Error {
     /** The problem's name, such as `credentials-invalid`, or null. */
     this.problem = document === null ? null : nameOf(document);
     /** With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge of
-     * the pass whose code was mailed, or null. */
+     * the pass whose code was mailed; with `second-step-required`, that of the second step; or
+     * null. */
     this.challenge = document?.challenge ?? null;
     /** With `verification-required`, the sets of proofs of which each is enough, or null. */
     this.methods = document?.methods ?? null;
@@ -280,10 +285,11 @@ export class Curfew {
     return (await this.#ask("POST", path, { body: { email, device_key: key } })).challenge;
   }
 
-  /** Recovers an account, by a challenge and the code in the mail, or by its link. Every
-   * device is signed out. */
-  async resetPassword({ challenge, code, link, password }) {
-    const body = { challenge, code, link, password };
+  /** Recovers an account, by a challenge and the code in the mail, or by its link. With
+   * `factor-required`, send the same with a code of an authenticator app or a recovery code.
+   * Every device is signed out. */
+  async resetPassword({ challenge, code, link, password, totp, recoveryCode }) {
+    const body = { challenge, code, link, password, totp, recovery_code: recoveryCode };
     await this.#ask("POST", "/v1/password-resets/confirmations", { body });
   }
 
@@ -291,7 +297,8 @@ export class Curfew {
    * Signs this device in. A second call with the same credentials gets the answer of
    * the first one. All others, in every tab, run one after another: two at once would
    * become two devices. A `pass` is past the limits that others have used up. With
-   * `signOut: "others"` it signs out every other device, in one step.
+   * `signOut: "others"` it signs out every other device, in one step. If the account has an
+   * authenticator app, the hook `secondStepRequired` is asked for its code.
    */
   async signIn({ email, password, pass, signOut }) {
     const running = this.#signingIn;
@@ -299,7 +306,7 @@ export class Curfew {
     if (running !== null && isSame(running)) {
       return running.done;
     }
-    const done = this.#exclusively(() => this.#signInAlone(email, password, { pass, sign_out: signOut }), "sign-in");
+    const done = this.#signInInSteps(email, { email, password, pass, sign_out: signOut });
     const mine = { email, password, signOut, done };
     const clear = () => {
       this.#signingIn = this.#signingIn === mine ? null : this.#signingIn;
@@ -309,8 +316,52 @@ export class Curfew {
     return done;
   }
 
-  async #signInAlone(email, password, more) {
-    const answer = await this.#logIn(email, password, more);
+  async #signInInSteps(email, body) {
+    const signIn = (path, members) => this.#exclusively(() => this.#signInAlone(email, path, members), "sign-in");
+    const ask = this.#hooks.secondStepRequired;
+    try {
+      return await signIn("/v1/login", body);
+    } catch (error) {
+      if (error.problem !== "second-step-required" || !ask) {
+        throw error;
+      }
+      // Other tabs can sign in while the person looks for the code.
+      const { challenge } = error;
+      return this.#complete(ask, error, (proof) => signIn("/v1/second-steps", { challenge, sign_out: body.sign_out, ...proof }));
+    }
+  }
+
+  /** Asks the app for codes until one is right, it gives none, or the challenge is over: the
+   * API answers that like a wrong code. */
+  async #complete(ask, required, send) {
+    const until = Date.now() + STEP_MS;
+    let isAnswerLost = false;
+    for (let tries = 0, error = null; ; ) {
+      const asked = await ask({ error });
+      if (!asked) {
+        throw required;
+      }
+      const { totp, recoveryCode, remember } = asked;
+      try {
+        return await send({ totp, recovery_code: recoveryCode, remember });
+      } catch (refusal) {
+        if (!(refusal instanceof CurfewError)) {
+          throw refusal;
+        }
+        tries += [403, 429].includes(refusal.status) ? 1 : 0;
+        // A lost answer may have used the challenge up.
+        const isOver = isAnswerLost || tries >= STEP_TRIES || Date.now() > until;
+        if (isOver && refusal.problem === "code-invalid") {
+          throw required;
+        }
+        isAnswerLost = isAnswerLost || (refusal.passes && refusal.status !== 429);
+        error = refusal;
+      }
+    }
+  }
+
+  async #signInAlone(email, path, body) {
+    const answer = await this.#logIn(email, path, body);
     const { device_key: key, earlier_sign_out: earlier = null, sign_out: _, ...session } = answer;
     const account = accountOf(email);
     const others = (await this.#deviceKeys()).filter(([name]) => name !== account);
@@ -334,7 +385,7 @@ export class Curfew {
 
   /** Sends a sign-in with the account's device key. A new key is stored before: if the
    * answer is lost, the next sign-in is the same device. */
-  async #logIn(email, password, more) {
+  async #logIn(email, path, members) {
     const account = accountOf(email);
     const keys = await this.#deviceKeys();
     const others = keys.filter(([name]) => name !== account);
@@ -343,7 +394,7 @@ export class Curfew {
     if (stored === null) {
       await this.#write("device", [...others, [account, key]]);
     }
-    const body = { email, password, device_key: key, ...more };
+    const body = { ...members, device_key: key };
     if (this.#device) {
       body.device = this.#device;
     }
@@ -351,8 +402,13 @@ export class Curfew {
       body.transport = "cookie";
     }
     try {
-      return await this.#ask("POST", "/v1/login", { body });
+      return await this.#ask("POST", path, { body });
     } catch (error) {
+      if (error.problem === "second-step-required") {
+        // Only the device that was asked can complete it.
+        await this.#write("device", [...others, [account, error.document.device_key ?? key]]);
+        throw error;
+      }
       const isDamaged = stored !== null && error.document?.field === "device_key";
       const isRefused = error instanceof CurfewError && !error.passes;
       // A mistyped address must not use up the place of an account's key.
@@ -360,7 +416,7 @@ export class Curfew {
         await this.#write("device", others);
       }
       if (isDamaged) {
-        return this.#logIn(email, password, more);
+        return this.#logIn(email, path, members);
       }
       throw error;
     }
@@ -545,6 +601,32 @@ export class Curfew {
     return this.#act("PUT", "/v1/password", body, () => !keepCurrent);
   }
 
+  /** Returns the authenticator apps of the account, and how many recovery codes are left. */
+  factors() {
+    return this.#ask("GET", "/v1/factors", { session: this.#signedIn() });
+  }
+
+  /** Begins to add an authenticator app. Returns its secret, which is shown this once. */
+  beginFactor(name) {
+    return this.#askVerified("POST", "/v1/factors", { session: this.#signedIn(), body: { name } });
+  }
+
+  /** Adds an authenticator app that this session has begun, by a code that it shows. */
+  async confirmFactor(id, totp) {
+    const path = `/v1/factors/${encodeURIComponent(id)}/confirmation`;
+    await this.#ask("POST", path, { session: this.#signedIn(), body: { totp } });
+  }
+
+  async removeFactor(id) {
+    const path = `/v1/factors/${encodeURIComponent(id)}`;
+    await this.#askVerified("DELETE", path, { session: this.#signedIn() });
+  }
+
+  /** Makes ten recovery codes, which are shown this once. Those before stop working. */
+  async makeRecoveryCodes() {
+    return (await this.#askVerified("POST", "/v1/recovery-codes", { session: this.#signedIn() })).codes;
+  }
+
   async #act(method, path, body, endsThis) {
     const session = this.#signedIn();
     const { sign_out: signOut } = await this.#askVerified(method, path, { session, body });
@@ -612,13 +694,14 @@ export class Curfew {
   }
 
   /**
-   * Proves that this is the owner, with the password, with a code and its challenge, or with
-   * both. It counts for five minutes. The session gets another token. Verifications run one
-   * after another, in every tab: each begins with the token of the one before.
+   * Proves that this is the owner, with the password, with a code and its challenge, with
+   * both, with a code of an authenticator app, or with a recovery code. It counts for five
+   * minutes. The session gets another token. Verifications run one after another, in every
+   * tab: each begins with the token of the one before.
    */
-  async verify({ password, code, challenge }) {
+  async verify({ password, code, challenge, totp, recoveryCode }) {
     const session = this.#signedIn();
-    const body = { password, code, challenge };
+    const body = { password, code, challenge, totp, recovery_code: recoveryCode };
     return this.#exclusively(async () => {
       await this.#hasNewerToken(session, rotationOf(session), null);
       const answer = await this.#askToVerify(session, body);

@@ -183,8 +183,8 @@ impl Story {
         let code = self.mailed_code().await?;
         let code = Some(Proof { challenge, code });
         let verification = Verification {
-            password: None,
             code,
+            ..Verification::default()
         };
         device.client.verify(&verification).await?;
         device.take_token();

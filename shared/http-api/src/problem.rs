@@ -75,7 +75,8 @@ pub enum Problem {
     SecondStepRequired {
         /// The challenge that the factor's code works with.
         challenge: ShownChallenge,
-        /// The key of the device that asked, if the request had none.
+        /// The key of the device that asked, if the request had none, or one that can't name a
+        /// new device.
         device_key: Option<ShownChallenge>,
     },
     /// The account has a factor that counts, and a recovery needs it, too.
@@ -175,7 +176,7 @@ impl Problem {
     }
 
     /// Creates the problem of a sign-in that a factor has to complete. `device_key` is the
-    /// device's new key, if the request had none.
+    /// device's new key, if it has one.
     #[must_use]
     pub fn second_step_required(
         secret: &ChallengeSecret,

@@ -7,5 +7,6 @@ mod look;
 mod mails;
 mod old;
 mod scanner;
+mod security;
 mod stories;
 mod verification;

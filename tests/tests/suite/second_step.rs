@@ -244,6 +244,21 @@ async fn a_challenge_opens_nothing_and_is_bound_to_its_device() {
 }
 
 #[tokio::test]
+async fn a_device_whose_clock_is_wrong_gets_the_key_with_which_it_completes_the_sign_in() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let early = app.clock.now() - SETTLED_AFTER;
+    let key = domain::DeviceKey::new(early, runtime::random()).to_text();
+    let asked = sign_in(&app, Some(&key)).await;
+    required(&asked);
+    let new = json_of(&asked)["device_key"].clone();
+    assert_ne!(new, json!(*key));
+    let done = complete(&app, &asked, json!({ "totp": phone.code(&app) })).await;
+    assert_eq!(json!(TestDevice::of(&done).key), new);
+}
+
+#[tokio::test]
 async fn a_challenge_ends_after_five_tries_and_after_ten_minutes() {
     let (app, laptop) = app_with_device().await;
     let phone = add(&app, &laptop).await;

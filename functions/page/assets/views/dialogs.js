@@ -1,16 +1,26 @@
 /** The questions before an act. Each is asked once. */
 import { Component, html } from "../html.js";
+import { factorField, factorIn, otherFactor } from "./factor.js";
 import { field, formFault, submit, submitButton } from "./form.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Dialog} Dialog */
 /** @typedef {import("../app.js").Proving} Proving */
 
+/** The fields of each way to prove it. @type {Record<Proving["way"], ("code" | "password" | import("../app.js").Way)[]>} */
+const FIELDS = {
+  password: ["password"],
+  code: ["code"],
+  both: ["code", "password"],
+  totp: ["totp"],
+  recovery_code: ["recovery_code"],
+};
+
 /**
  * A modal dialog. The browser keeps the focus inside, and gives it back afterwards.
  * @extends {Component<{ title: string, close: () => void }>}
  */
-class Modal extends Component {
+export class Modal extends Component {
   /** @type {HTMLDialogElement | null} */
   element = null;
 
@@ -148,24 +158,23 @@ function rename(app, device) {
  * @param {Proving} asked
  */
 export function prove(app, asked) {
-  const { challenge, way, form } = asked;
+  const { challenge, form } = asked;
+  const fields = FIELDS[asked.way];
   const email = app.session?.account.email ?? "";
-  const isToSend = way !== "password" && challenge === null;
+  const isMailed = fields.includes("code");
+  const isToSend = isMailed && challenge === null;
   const close = () => asked.answer(null);
   const send = submit(app, (values) => answer(app, asked, values), [], asked);
-  const code = () => field({ app, form, name: "code", label: app.say("code.code"), type: "text", autocomplete: "one-time-code" });
-  const password = () =>
-    field({ app, form, name: "password", label: app.say("sign_in.password"), type: "password", autocomplete: "current-password" });
   return html`
     <${Modal} title=${app.say("prove.title")} close=${close}>
-      <form onSubmit=${send} novalidate key=${`${way}-${challenge}`}>
+      <form onSubmit=${send} novalidate key=${`${asked.way}-${challenge}`}>
         <div class="dialog-text" id="dialog-text">
           <p>${app.say("prove.lead")}</p>
-          ${way !== "password" && html`<p>${app.say(isToSend ? "address.lead" : "code.sent", { email })}</p>`}
+          ${isMailed && html`<p>${app.say(isToSend ? "address.lead" : "code.sent", { email })}</p>`}
         </div>
         ${formFault(asked)}
         <input type="email" autocomplete="username" value=${email} hidden readonly />
-        ${way !== "password" && !isToSend && code()} ${way !== "code" && !isToSend && password()} ${otherWays(app, asked)}
+        ${!isToSend && fields.map((name) => proofField(app, name, form))} ${otherWays(app, asked)}
         <div class="buttons">
           <button type="button" onClick=${close}>${app.say("cancel")}</button>
           ${isToSend
@@ -175,6 +184,22 @@ export function prove(app, asked) {
       </form>
     </${Modal}>
   `;
+}
+
+/**
+ * @param {App} app
+ * @param {"code" | "password" | import("../app.js").Way} name
+ * @param {import("./form.js").Form} form
+ */
+function proofField(app, name, form) {
+  switch (name) {
+    case "code":
+      return field({ app, form, name, label: app.say("code.code"), type: "text", autocomplete: "one-time-code" });
+    case "password":
+      return field({ app, form, name, label: app.say("sign_in.password"), type: "password", autocomplete: "current-password" });
+    default:
+      return factorField(app, name, form);
+  }
 }
 
 /**
@@ -195,6 +220,7 @@ function otherWays(app, asked) {
     html`<button type="button" class="quiet" onClick=${go(change)}>${app.say(key)}</button>`;
   return html`<p class="tools">
     ${way !== "password" && challenge !== null && button("prove.again", { challenge: null })}
+    ${(way === "totp" || way === "recovery_code") && otherFactor(app, way, (other) => go({ way: other })())}
     ${way === "password" && has("code") && button("prove.by_code", { way: "code" })}
     ${way === "code" && has("password") && button("prove.by_password", { way: "password" })}
   </p>`;
@@ -207,12 +233,15 @@ function otherWays(app, asked) {
  * @param {Record<string, string>} proofs
  */
 async function answer(app, asked, proofs) {
-  if (asked.way !== "password" && asked.challenge === null) {
+  const isMailed = FIELDS[asked.way].includes("code");
+  if (isMailed && asked.challenge === null) {
     asked.challenge = await app.curfew.requestVerificationCode();
     app.focus("dialog input:not([hidden])");
     return;
   }
-  await app.curfew.verify({ ...proofs, challenge: asked.way === "password" ? undefined : (asked.challenge ?? undefined) });
+  const { password, code } = proofs;
+  const challenge = isMailed ? (asked.challenge ?? undefined) : undefined;
+  await app.curfew.verify({ password, code, challenge, ...factorIn(proofs) });
   if (app.proving === asked) {
     asked.answer(true);
   }

@@ -12,6 +12,7 @@ import { Component, html } from "../html.js";
  * @property {"email" | "password" | "text"} type
  * @property {string} [hint]
  * @property {string} [value]
+ * @property {"numeric"} [inputmode] the keyboard of a phone
  * @property {Form} [form] the page's, if none is given
  */
 
@@ -22,7 +23,7 @@ class FieldView extends Component {
   state = { isShown: false };
 
   render() {
-    const { app, name, label, autocomplete, type, hint, value, form = app.form } = this.props;
+    const { app, name, label, autocomplete, type, hint, value, inputmode, form = app.form } = this.props;
     const fault = form.faults[name];
     const described = [fault && `${name}-fault`, hint && `${name}-hint`].filter(Boolean).join(" ");
     const isPassword = type === "password";
@@ -36,6 +37,7 @@ class FieldView extends Component {
           name=${name}
           type=${isPassword && this.state.isShown ? "text" : type}
           autocomplete=${autocomplete}
+          inputmode=${inputmode}
           autocapitalize="none"
           spellcheck=${false}
           dir=${type === "text" ? "auto" : "ltr"}

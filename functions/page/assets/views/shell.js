@@ -6,20 +6,26 @@ import { address } from "./address.js";
 import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
 import { dialog, prove } from "./dialogs.js";
-import { messages } from "./messages.js";
-import { newAddress } from "./new-address.js";
+import { later } from "./later.js";
 import { password } from "./password.js";
-import { pass } from "./pass.js";
 import { past } from "./past.js";
-import { receipt } from "./receipt.js";
-import { recover } from "./recover.js";
+import { secondStep } from "./second-step.js";
 import { signIn } from "./sign-in.js";
 import { signUp } from "./sign-up.js";
 
 /** @typedef {import("../app.js").App} App */
 
+// Views that few people open are not part of the first download.
+const messages = later(async () => (await import("./messages.js")).messages);
+const newAddress = later(async () => (await import("./new-address.js")).newAddress);
+const notice = later(async () => (await import("./notice.js")).notice);
+const pass = later(async () => (await import("./pass.js")).pass);
+const receipt = later(async () => (await import("./receipt.js")).receipt);
+const recover = later(async () => (await import("./recover.js")).recover);
+const security = later(async () => (await import("./security.js")).security);
+
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
-const VIEWS = { devices, past, messages, "sign-outs": receipt, password, address: newAddress, confirm: address };
+const VIEWS = { devices, past, messages, "sign-outs": receipt, password, address: newAddress, security, confirm: address };
 
 /** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */
 const OPEN_VIEWS = { "sign-up": signUp, confirm, forgotten: recover, recover, pass };
@@ -40,6 +46,9 @@ export function page(app) {
 function view(app) {
   if (app.isStarting) {
     return html`<p class="starting">${app.say("loading")}</p>`;
+  }
+  if (app.step !== null) {
+    return secondStep(app);
   }
   if (app.route.name === "notice") {
     return notice(app);
@@ -111,6 +120,7 @@ function header(app) {
       ${app.session &&
       html`<nav aria-label=${app.say("nav")}>
         ${link(app, "devices", "#/")} ${link(app, "password", "#/password")}
+        ${link(app, "security", "#/security")}
         <button type="button" class="quiet" onClick=${() => askToSignOut(app)}>${app.say("nav.sign_out")}</button>
       </nav>`}
     </header>

@@ -13,8 +13,8 @@ export function signIn(app) {
     try {
       await enter(app, email, password, undefined, signOut);
     } catch (error) {
-      const { challenge } = /** @type {import("../curfew.js").CurfewError} */ (error);
-      if (!challenge) {
+      const { challenge, problem } = /** @type {import("../curfew.js").CurfewError} */ (error);
+      if (!challenge || problem === "second-step-required") {
         throw error;
       }
       // The code was mailed. The view of the pass has its field.
@@ -49,7 +49,11 @@ export function signIn(app) {
  * @param {"others"} [signOut]
  */
 export async function enter(app, email, password, pass, signOut) {
-  await app.curfew.signIn({ email, password, pass, signOut });
+  try {
+    await app.curfew.signIn({ email, password, pass, signOut });
+  } finally {
+    app.step = null;
+  }
   if (app.config.transport === "cookie" && (await app.curfew.check()) === false) {
     // The module shows the sign-in view again, with this reason.
     app.update({ isWithoutCookie: true });

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::answer::{Answer, NoAnswer, SessionCheck};
 use crate::connector::{AddressError, Connector, address};
-use crate::{Proof, Secret};
+use crate::{Proof, SecondStep, Secret};
 
 /// The time for an answer, cold starts on a busy machine included.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -157,6 +157,25 @@ impl Api {
             .json(&body)
             .send()
             .await
+    }
+
+    /// Completes a sign-in that was refused with `second-step-required`.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]. A refusal is an [`Answer`].
+    pub async fn complete_sign_in(
+        &self,
+        step: &SecondStep,
+        device: &DeviceInfo,
+        key: Option<&Secret>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut body = step.to_json();
+        body["device"] = json!(device);
+        if let Some(key) = key {
+            body["device_key"] = key.reveal().into();
+        }
+        let call = self.call(Method::POST, "/v1/second-steps");
+        call.json(&body).send().await
     }
 
     /// Asks whether the session is still valid, and if not, why.

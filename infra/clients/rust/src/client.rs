@@ -93,7 +93,8 @@ impl Client {
     /// one is the same device in the owner's list.
     ///
     /// # Errors
-    /// When the API refuses, can't be reached, or the storage fails.
+    /// When the API refuses, can't be reached, or the storage fails. `second-step-required`, with
+    /// its challenge: [`complete_sign_in`](Self::complete_sign_in).
     pub async fn sign_in(&mut self, credentials: &Credentials) -> Result<Session, Error> {
         self.sign_in_as(credentials, None).await
     }
@@ -130,7 +131,7 @@ impl Client {
         self.settings.api.request_pass(email, key.as_ref()).await
     }
 
-    fn stored_key(&self, email: &str) -> Result<Option<Secret>, Error> {
+    pub(crate) fn stored_key(&self, email: &str) -> Result<Option<Secret>, Error> {
         self.storage().device_key_of(email).map_err(Error::storage)
     }
 
@@ -152,11 +153,22 @@ impl Client {
         }
         let Settings { api, device, .. } = &self.settings;
         let answer = api.sign_in(credentials, device, Some(&key), pass).await?;
-        // A mistyped address must not use up the place of an account's key.
-        if is_first && answer.is_refusal() {
+        if answer.problem() == Some("second-step-required") {
+            // Only the device that was asked can complete it.
+            if let Some(key) = answer.member("/device_key") {
+                let stored = self.storage().store_key(email, &Secret::new(key));
+                stored.map_err(Error::storage)?;
+            }
+        } else if is_first && answer.is_refusal() {
+            // A mistyped address must not use up the place of an account's key.
             let removed = self.storage().remove_key(email);
             removed.map_err(Error::storage)?;
         }
+        self.begin_answered(&answer).await
+    }
+
+    /// Uses the session in the answer to a sign-in.
+    pub(crate) async fn begin_answered(&mut self, answer: &Answer) -> Result<Session, Error> {
         let (session, key) = answer.sign_in()?;
         self.begin(session.clone(), Some(&key)).await?;
         Ok(session)

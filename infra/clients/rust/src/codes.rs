@@ -6,7 +6,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::{Api, Error, Secret};
+use crate::{Api, Error, Factor, Secret};
 
 /// A challenge, and the code in its mail.
 #[derive(Clone, Debug)]
@@ -49,10 +49,18 @@ impl Api {
     /// Sets a new password, and signs out every device of the account.
     ///
     /// # Errors
-    /// When the API refuses or can't be reached.
-    pub async fn reset_password(&self, proof: &Proof, password: &Secret) -> Result<(), Error> {
+    /// When the API refuses or can't be reached. `factor-required`: send the same with a factor.
+    pub async fn reset_password(
+        &self,
+        proof: &Proof,
+        password: &Secret,
+        factor: Option<&Factor>,
+    ) -> Result<(), Error> {
         let mut body = proof.to_json();
         body["password"] = password.reveal().into();
+        if let Some(factor) = factor {
+            factor.add_to(&mut body);
+        }
         let path = "/v1/password-resets/confirmations";
         let answer = self.call(Method::POST, path).json(&body).send().await?;
         if answer.status == 200 {

@@ -12,10 +12,10 @@ pub struct Error {
     /// with one.
     pub problem: Option<String>,
     /// With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge
-    /// of the pass whose code was mailed.
+    /// of the pass whose code was mailed; with `second-step-required`, that of the second step.
     pub challenge: Option<Secret>,
     /// With `verification-required`, the sets of proofs of which each is enough:
-    /// `password`, `code`, or both.
+    /// `password`, `code`, or both; or `totp` and `recovery_code`.
     pub methods: Vec<Vec<String>>,
     /// The cause, for people.
     pub detail: String,

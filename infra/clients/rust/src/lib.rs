@@ -52,6 +52,9 @@
 //! A person who can't sign in gets a code by mail: [`Client::request_password_reset`] and
 //! [`Client::request_pass`].
 //!
+//! A sign-in to an account with an authenticator app is refused with `second-step-required`:
+//! [`Client::complete_sign_in`] with the [`challenge`](Error::challenge) and a code.
+//!
 //! Signing out others may be refused with `verification-required` and its
 //! [`methods`](Error::methods): [`Client::verify`], and repeat the call. The session then has
 //! another token, which the client stores and uses by itself.
@@ -65,6 +68,7 @@ mod codes;
 mod connector;
 mod device_key;
 mod error;
+mod factor;
 mod session_task;
 mod socket;
 mod storage;
@@ -82,6 +86,7 @@ pub use client::{Client, Settings};
 pub use codes::Proof;
 pub use connector::AddressError;
 pub use error::Error;
+pub use factor::{Factor, SecondStep};
 pub use socket::{Frame, Socket, SocketError};
 pub use storage::{Session, Storage};
 pub use timing::Timing;

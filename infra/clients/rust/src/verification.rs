@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{Answer, Client, Error, Proof, Secret};
+use crate::{Answer, Client, Error, Factor, Proof, Secret};
 
 /// The most requests of one verification. An answer that is lost has a token that nobody
 /// has, and the next answer has another one.
@@ -17,6 +17,8 @@ pub struct Verification {
     pub password: Option<Secret>,
     /// A challenge, and the code in its mail.
     pub code: Option<Proof>,
+    /// A factor. Where one has settled, it is the only proof.
+    pub factor: Option<Factor>,
 }
 
 impl Client {
@@ -55,10 +57,17 @@ impl Client {
     }
 
     async fn ask_to_verify(&self, verification: &Verification) -> Result<Answer, Error> {
-        let Verification { password, code } = verification;
+        let Verification {
+            password,
+            code,
+            factor,
+        } = verification;
         let mut body = code.as_ref().map_or_else(|| json!({}), Proof::to_json);
         if let Some(password) = password {
             body["password"] = password.reveal().into();
+        }
+        if let Some(factor) = factor {
+            factor.add_to(&mut body);
         }
         let mut failures = 0;
         loop {

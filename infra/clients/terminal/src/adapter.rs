@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use curfew_client::{
-    Api, Client, Credentials, DeviceInfo, EndReason, Error, Event, Proof, Secret, Settings,
-    Storage, Timing, Verification,
+    Api, Client, Credentials, DeviceInfo, EndReason, Error, Event, Factor, Proof, SecondStep,
+    Secret, Session, Settings, Storage, Timing, Verification,
 };
 
 use crate::input;
@@ -34,6 +34,10 @@ enum Action {
     SignIn {
         email: String,
         password: Secret,
+        #[serde(flatten)]
+        factor: TypedFactor,
+        #[serde(default)]
+        remember: bool,
     },
     Store {
         key: String,
@@ -49,6 +53,8 @@ enum Action {
         password: Option<Secret>,
         challenge: Option<Secret>,
         code: Option<String>,
+        #[serde(flatten)]
+        factor: TypedFactor,
     },
     SignOutDevice {
         device: String,
@@ -63,6 +69,20 @@ enum Action {
         keep_current: bool,
     },
     End,
+}
+
+/// A factor in a command.
+#[derive(Deserialize)]
+struct TypedFactor {
+    totp: Option<Secret>,
+    recovery_code: Option<Secret>,
+}
+
+impl TypedFactor {
+    fn shown(self) -> Option<Factor> {
+        let recovery_code = self.recovery_code.map(Factor::RecoveryCode);
+        self.totp.map(Factor::Totp).or(recovery_code)
+    }
 }
 
 #[derive(Deserialize)]
@@ -158,10 +178,15 @@ impl Adapter {
                 self.configure(configuration)?;
                 json!({})
             }
-            Action::SignIn { email, password } => {
+            Action::SignIn {
+                email,
+                password,
+                factor,
+                remember,
+            } => {
                 let credentials = Credentials { email, password };
-                let session = self.client_mut()?.sign_in(&credentials).await?;
-                json!({ "device_id": session.device })
+                let signing_in = self.sign_in(&credentials, factor.shown(), remember);
+                json!({ "device_id": signing_in.await?.device })
             }
             Action::Store { key, value } => {
                 let stored = self.client()?.storage().store(key, value);
@@ -178,10 +203,14 @@ impl Adapter {
                 password,
                 challenge,
                 code,
+                factor,
             } => {
                 let code = challenge.zip(code);
-                let code = code.map(|(challenge, code)| Proof { challenge, code });
-                let verification = Verification { password, code };
+                let verification = Verification {
+                    password,
+                    code: code.map(|(challenge, code)| Proof { challenge, code }),
+                    factor: factor.shown(),
+                };
                 self.client()?.verify(&verification).await?;
                 json!({})
             }
@@ -207,6 +236,29 @@ impl Adapter {
             Value::Object(members) => Ok(members),
             _ => Ok(Map::new()),
         }
+    }
+
+    /// Signs in, and completes a second step with the factor, if there is one.
+    async fn sign_in(
+        &mut self,
+        credentials: &Credentials,
+        factor: Option<Factor>,
+        remember: bool,
+    ) -> Result<Session, Error> {
+        let client = self.client_mut()?;
+        let required = match client.sign_in(credentials).await {
+            Err(error) if error.problem.as_deref() == Some("second-step-required") => error,
+            signed_in => return signed_in,
+        };
+        let (Some(challenge), Some(factor)) = (required.challenge.clone(), factor) else {
+            return Err(required);
+        };
+        let step = SecondStep {
+            challenge,
+            factor,
+            remember,
+        };
+        client.complete_sign_in(&credentials.email, &step).await
     }
 
     async fn end(&mut self) -> Value {

@@ -2,14 +2,15 @@
 //! mail. And those that prove who the owner is, before others are signed out.
 
 use anyhow::{Error, Result};
-use curfew_client::{Proof, Secret, Verification};
+use curfew_client::{Factor, Proof, SecondStep, Secret, Verification};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::commands::Act;
 use crate::device::Device;
 
 /// The list of these commands.
-pub(crate) const COMMANDS: &str = "forgot · recover CODE NEW PASSWORD · pass · pass CODE";
+pub(crate) const COMMANDS: &str =
+    "forgot · recover CODE NEW PASSWORD · pass · pass CODE · factor CODE";
 
 /// The challenges of the last mails that this device has asked for.
 #[derive(Default)]
@@ -17,8 +18,12 @@ pub(crate) struct Challenges {
     recovery: Option<Secret>,
     pass: Option<Secret>,
     verification: Option<Secret>,
+    /// The second step of the sign-in.
+    pub(crate) step: Option<Secret>,
     /// The sign-out that waits for a verification.
     waiting: Option<Act>,
+    /// The recovery that waits for a factor, with the new password.
+    recovering: Option<(Proof, Secret)>,
 }
 
 impl Device {
@@ -64,9 +69,26 @@ impl Device {
                     self.screen.say("Type code first.");
                     return true;
                 };
-                self.prove(Some(proof(challenge, code)), password).await;
+                let code = Some(proof(challenge, code));
+                let password = (!password.is_empty()).then(|| Secret::new(password.join(" ")));
+                let factor = None;
+                self.prove(Verification {
+                    password,
+                    code,
+                    factor,
+                })
+                .await;
             }
-            ["prove", password @ ..] if !password.is_empty() => self.prove(None, password).await,
+            ["prove", password @ ..] if !password.is_empty() => {
+                self.prove(Verification {
+                    password: Some(Secret::new(password.join(" "))),
+                    ..Verification::default()
+                })
+                .await;
+            }
+            ["factor", code @ ..] if !code.is_empty() => {
+                self.show_factor(Factor::typed(&code.join(""))).await;
+            }
             _ => return false,
         }
         true
@@ -77,6 +99,7 @@ impl Device {
         match self.client.request_password_reset(email).await {
             Ok(challenge) => {
                 self.challenges.recovery = Some(challenge);
+                self.challenges.recovering = None;
                 self.say_sent("recover CODE NEW PASSWORD");
             }
             Err(error) => self.screen.say(&format!("Failed: {error}")),
@@ -105,12 +128,22 @@ impl Device {
         let Some(challenge) = self.challenges.recovery.clone() else {
             return self.screen.say("Type forgot first.");
         };
-        let password = Secret::new(password);
         let proof = proof(challenge, code);
-        if let Err(error) = self.client.api().reset_password(&proof, &password).await {
-            return self.screen.say(&format!("Failed: {error}"));
+        self.recover_with(proof, Secret::new(password), None).await;
+    }
+
+    async fn recover_with(&mut self, proof: Proof, password: Secret, factor: Option<&Factor>) {
+        let api = self.client.api();
+        if let Err(error) = api.reset_password(&proof, &password, factor).await {
+            self.screen.say(&format!("Failed: {error}"));
+            if error.problem.as_deref() == Some("factor-required") {
+                self.challenges.recovering = Some((proof, password));
+                self.screen.say("Type: factor CODE");
+            }
+            return;
         }
         self.challenges.recovery = None;
+        self.challenges.recovering = None;
         self.credentials.password = password;
         self.screen
             .say("The password is set, and every device was signed out.");
@@ -130,6 +163,8 @@ impl Device {
             match proofs.as_slice() {
                 ["password"] => "prove PASSWORD",
                 ["code"] => "code, then code CODE",
+                ["totp"] => "factor CODE OF THE APP",
+                ["recovery_code"] => "factor RECOVERY CODE",
                 _ => "code, then code CODE PASSWORD",
             }
         });
@@ -152,9 +187,7 @@ impl Device {
     }
 
     /// Proves who the owner is, and goes on with the sign-out that waits for it.
-    async fn prove(&mut self, code: Option<Proof>, password: &[&str]) {
-        let password = (!password.is_empty()).then(|| Secret::new(password.join(" ")));
-        let verification = Verification { password, code };
+    async fn prove(&mut self, verification: Verification) {
         if let Err(error) = self.client.verify(&verification).await {
             return self.screen.say(&format!("Failed: {error}"));
         }
@@ -162,6 +195,32 @@ impl Device {
         self.screen.say("Confirmed for five minutes.");
         if let Some(act) = self.challenges.waiting.take() {
             Box::pin(self.sign_out(act)).await;
+        }
+    }
+
+    /// Shows a factor to what waits for one: a recovery, the sign-in, or a verification.
+    async fn show_factor(&mut self, factor: Factor) {
+        if let Some((proof, password)) = self.challenges.recovering.clone() {
+            return self.recover_with(proof, password, Some(&factor)).await;
+        }
+        if self.client.session().is_some() {
+            let factor = Some(factor);
+            let verification = Verification {
+                factor,
+                ..Verification::default()
+            };
+            return self.prove(verification).await;
+        }
+        let Some(challenge) = self.challenges.step.clone() else {
+            return self.screen.say("Nothing waits for a factor.");
+        };
+        let step = SecondStep {
+            challenge,
+            factor,
+            remember: false,
+        };
+        if let Err(error) = self.complete_sign_in(&step).await {
+            self.screen.say(&format!("{error:#}."));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::screen::Ink;
 
 /// The list of commands.
 pub(crate) const COMMANDS: &str = "devices · out N · out others · out all · out · receipt · \
-                                   stop · prove PASSWORD · code · code CODE [PASSWORD] · offline · online · quit";
+                                   stop · prove PASSWORD · code · code CODE [PASSWORD] · factor CODE · offline · online · quit";
 
 /// A sign-out.
 #[derive(Clone)]

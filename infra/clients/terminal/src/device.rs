@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use curfew_client::{
-    Api, Client, Credentials, DeviceInfo, EndReason, Event, Proof, Settings, SignedOut, Storage,
-    Timing,
+    Api, Client, Credentials, DeviceInfo, EndReason, Error, Event, Proof, SecondStep, Session,
+    Settings, SignedOut, Storage, Timing,
 };
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -160,16 +160,41 @@ impl Device {
                 None => client.sign_in(credentials).await,
                 Some(pass) => client.sign_in_with_pass(credentials, pass).await,
             };
-            session.context("Sign-in failed")?;
-            let again = if had_key { " as the same device" } else { "" };
-            let email = &self.credentials.email;
-            self.screen.say(&format!("Signed in to {email}{again}."));
+            self.say_signed_in(session, had_key)?;
         }
+        self.play();
+        Ok(())
+    }
+
+    /// Completes the sign-in with a factor, and starts to play.
+    pub(crate) async fn complete_sign_in(&mut self, step: &SecondStep) -> Result<()> {
+        let email = &self.credentials.email;
+        let session = self.client.complete_sign_in(email, step).await;
+        self.say_signed_in(session, false)?;
+        self.play();
+        Ok(())
+    }
+
+    fn say_signed_in(&mut self, session: Result<Session, Error>, had_key: bool) -> Result<()> {
+        if let Err(error) = &session
+            && error.problem.as_deref() == Some("second-step-required")
+        {
+            self.challenges.step.clone_from(&error.challenge);
+            self.screen.say("Type: factor CODE");
+        }
+        session.context("Sign-in failed")?;
+        self.challenges.step = None;
+        let again = if had_key { " as the same device" } else { "" };
+        let email = &self.credentials.email;
+        self.screen.say(&format!("Signed in to {email}{again}."));
+        Ok(())
+    }
+
+    fn play(&mut self) {
         self.screen.say(&format!("Commands: {COMMANDS}"));
         if let Some(session) = self.client.session() {
             self.player.start(session.token);
         }
-        Ok(())
     }
 
     fn has_key(&self) -> Result<bool> {

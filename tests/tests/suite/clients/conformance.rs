@@ -5,12 +5,14 @@
 
 use std::time::Instant;
 
+use curfew_tests::authenticator::{Authenticator, recovery_codes};
 use curfew_tests::client::{Device, Household, PHONE};
 use curfew_tests::conformance::{Client, Fault, Kind, Network, PATIENCE, write_time};
 use curfew_tests::inbox;
 use curfew_tests::stack::api_url;
 use domain::Timestamp;
 use domain::recognition::recognized_until;
+use domain::verification::VERIFIED_FOR;
 use http::Method;
 use runtime::Clock;
 use serde_json::{Value, json};
@@ -81,6 +83,7 @@ facts! {
     a_replaced_token_that_nobody_knows_wipes_and_forgets_nothing,
     a_device_with_the_token_before_is_wiped_and_acknowledges,
     wrong_proofs_change_nothing,
+    a_second_step_completes_the_sign_in_and_its_device_verifies_by_a_factor,
 }
 
 /// A TV under test, and a phone of the same account that signs it out.
@@ -673,6 +676,37 @@ async fn signing_out_the_others_needs_a_proof_and_gives_another_token(kind: Kind
     hotel.tv.switch_on(&hotel.network).await.unwrap();
     hotel.tv.event("connected").await.unwrap();
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+}
+
+async fn a_second_step_completes_the_sign_in_and_its_device_verifies_by_a_factor(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let mut app = Authenticator::add(&hotel.phone).await;
+    let codes = recovery_codes(&hotel.phone).await;
+    let leave = json!({ "do": "sign_out", "scope": "local" });
+    hotel.tv.command(leave).await.unwrap();
+    let Household {
+        email, password, ..
+    } = &hotel.household;
+    let mut sign_in = json!({ "do": "sign_in", "email": email, "password": password });
+
+    let refused = hotel.tv.try_command(sign_in.clone()).await.unwrap();
+    assert_eq!(refused["problem"], "second-step-required", "{refused}");
+    sign_in["totp"] = app.code().into();
+    let answer = hotel.tv.command(sign_in).await.unwrap();
+
+    // The same device as before: it was the one that asked.
+    assert_eq!(answer["device_id"], json!(hotel.tv_id));
+    hotel
+        .write_time("verified_at", Clock::System.now() - VERIFIED_FOR)
+        .await;
+    let others = json!({ "do": "sign_out", "scope": "others" });
+    let methods = json!([["totp"], ["recovery_code"]]);
+    let required = json!(["verification-required", methods]);
+    assert_eq!(hotel.refused(others.clone()).await, required);
+    let verify = json!({ "do": "verify", "recovery_code": codes[0] });
+    hotel.tv.command(verify).await.unwrap();
+    hotel.tv.command(others).await.unwrap();
+    assert!(!hotel.phone.is_signed_in().await);
 }
 
 async fn three_devices_a_day_are_signed_out_by_the_device_key(kind: Kind) {

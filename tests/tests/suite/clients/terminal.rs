@@ -8,6 +8,7 @@ use curfew::target;
 use curfew_client::{
     Api, Client, Credentials, DeviceInfo, Secret, Settings, Storage, Timing, Verification,
 };
+use curfew_tests::authenticator::Authenticator;
 use curfew_tests::client::{Household, LAPTOP, unique};
 use curfew_tests::conformance::{Fault, Network, device_command};
 use curfew_tests::inbox;
@@ -55,6 +56,20 @@ impl Drop for Typed {
         // What can't be removed is removed with target/.
         let _ = fs::remove_file(&self.keyboard);
     }
+}
+
+#[tokio::test]
+async fn an_owner_with_an_authenticator_app_types_its_code() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let mut app = Authenticator::add(&laptop).await;
+    let (email, password) = (&household.email, &household.password);
+    let mut tv = Typed::start(email, password).await;
+    tv.terminal.line("Type: factor CODE").await.unwrap();
+
+    tv.types("factor 000000", "Sign-in failed").await;
+    let command = format!("factor {}", app.code());
+    tv.types(&command, "Signed in to").await;
 }
 
 #[tokio::test]
@@ -220,7 +235,7 @@ async fn a_call_under_way_during_a_verification_is_repeated_with_the_newer_token
         network.fault(None, "/v1/devices", refused, 1);
         let verification = Verification {
             password: Some(password),
-            code: None,
+            ..Verification::default()
         };
 
         let verify = async {

@@ -7,6 +7,8 @@ use curfew_tests::stack::{SHOP_ORIGIN, api_url};
 use runtime::Clock;
 use serde_json::{Value, json};
 
+use super::security::add_app;
+
 const SCRIPT: &str = "<img src=x onerror=\"window.stolen=1\"><script>window.stolen=1</script>";
 
 #[tokio::test]
@@ -97,10 +99,13 @@ async fn a_whole_visit_breaks_no_rule_of_the_policy() {
         ("Change password", "Current password"),
         ("Devices", "This device"),
         ("Messages", "These are the mails"),
+        ("Security", "You have no authenticator app."),
     ] {
         person.press(pressed).await.unwrap();
         person.reads(read).await.unwrap();
     }
+    // With the QR code of its secret.
+    add_app(&person).await;
 
     let violations = person.browser.value("window.violations").await.unwrap();
     assert_eq!(violations, json!([]));

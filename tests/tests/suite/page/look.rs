@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::files::packages;
 use super::mails::{ADDRESS_CHANGED, notice_of};
+use super::security::add_app;
 use super::verification::mailed_code;
 
 /// The sizes, the last one of a television. The first one is a laptop at 400 %, too.
@@ -200,6 +201,7 @@ async fn every_view_can_be_used_by_everybody() {
     inspect_notice(&person, &household.email).await;
     inspect_address().await;
     inspect_new_address().await;
+    inspect_security().await;
 }
 
 /// Checks the questions who the person is, for one device after another.
@@ -292,6 +294,109 @@ async fn inspect_new_address() {
     person.reads("Choose a new one now.").await.unwrap();
     begins(&person).await;
     inspect(&person, "undone", "The change is undone").await;
+}
+
+/// Checks the view "Security", and each view that asks for a factor.
+async fn inspect_security() {
+    let household = Household::register().await;
+    let person = open_with_axe().await;
+    let (email, password) = (&household.email, &household.password);
+    person.sign_in(email, password).await.unwrap();
+    person.reads("This device").await.unwrap();
+    let now = Clock::System.now();
+    person.write_time("verified_at", now).await.unwrap();
+    person.press("Security").await.unwrap();
+    person
+        .reads("You have no authenticator app.")
+        .await
+        .unwrap();
+    begins(&person).await;
+    inspect(&person, "security-empty", "Security").await;
+    person.press("Add an app").await.unwrap();
+    begins(&person).await;
+    inspect(&person, "security-name", "Add an app").await;
+    person.fill("Name", "Kitchen").await.unwrap();
+    person.press("Continue").await.unwrap();
+    person.reads("Scan the picture").await.unwrap();
+    begins(&person).await;
+    inspect(&person, "security-code", "Add an app").await;
+    person.press("Cancel").await.unwrap();
+    let _app = add_app(&person).await;
+    inspect(&person, "security", "Security").await;
+    person.press("Remove · Lea’s phone").await.unwrap();
+    inspect(&person, "security-remove", "Security").await;
+    person.press("Cancel").await.unwrap();
+    person.press("Make recovery codes").await.unwrap();
+    person.reads("We show them this once.").await.unwrap();
+    begins(&person).await;
+    inspect(&person, "security-codes", "Your recovery codes").await;
+    inspect_printed_codes(&person).await;
+    person.press("I have saved them").await.unwrap();
+    inspect_factor_proof(&person).await;
+    inspect_second_step(&household).await;
+}
+
+/// Checks the recovery codes on paper: nothing else but what they are for.
+async fn inspect_printed_codes(person: &Person) {
+    person.looks((794, 1123), "print", &[]).await.unwrap();
+    let printed = person.text().await.unwrap();
+    assert!(printed.contains("Your recovery codes"), "{printed}");
+    for control in ["Copy", "I have saved them", "Change password", "Language"] {
+        assert!(!printed.contains(control), "{control}: {printed}");
+    }
+    picture(person, "security-codes-printed").await;
+    person.looks(SIZES[2].1, "", &[]).await.unwrap();
+}
+
+/// Checks the question who the person is, of an account with an app.
+async fn inspect_factor_proof(person: &Person) {
+    let past = Clock::System.now() - VERIFIED_FOR;
+    person.write_time("verified_at", past).await.unwrap();
+    person.press("Make new codes").await.unwrap();
+    person.reads("Confirm that it is you").await.unwrap();
+    inspect(person, "prove-totp", "Security").await;
+    person.press("Use a recovery code").await.unwrap();
+    inspect(person, "prove-recovery-code", "Security").await;
+    person.press("Cancel").await.unwrap();
+    person.reads("so nothing has changed").await.unwrap();
+    inspect(person, "security-cancelled", "Security").await;
+}
+
+/// Checks the second step of a sign-in, and that of a recovery.
+async fn inspect_second_step(household: &Household) {
+    let person = open_with_axe().await;
+    let (email, password) = (&household.email, &household.password);
+    person.sign_in(email, password).await.unwrap();
+    person.reads("Enter your code").await.unwrap();
+    person.press("Sign in").await.unwrap();
+    person.reads("Fill in this field.").await.unwrap();
+    inspect(&person, "second-step", "Enter your code").await;
+    inspect_step_from_right_to_left(&person).await;
+    person.press("Use a recovery code").await.unwrap();
+    inspect(&person, "second-step-recovery", "Enter your code").await;
+    person.press("Back to the password").await.unwrap();
+    person.press("Forgotten your password?").await.unwrap();
+    person.fill("E-mail address", email).await.unwrap();
+    person.press("Continue").await.unwrap();
+    let link = inbox::link_for(email, "Get back into your account").await;
+    person.go(&link).await.unwrap();
+    let new = "seven violet lanterns drift";
+    person.fill("New password", new).await.unwrap();
+    person.press("Set the password").await.unwrap();
+    person.reads("so the mail alone").await.unwrap();
+    inspect(&person, "recover-factor", "Choose a new password").await;
+}
+
+/// Checks that a code stays readable where the text runs from the right.
+async fn inspect_step_from_right_to_left(person: &Person) {
+    let browser = &person.browser;
+    let turn = |to: &str| format!("document.documentElement.dir = '{to}'");
+    browser.value(&turn("rtl")).await.unwrap();
+    person.looks(SIZES[0].1, "", &[STILL]).await.unwrap();
+    let wide = "document.documentElement.scrollWidth > innerWidth";
+    assert_eq!(browser.value(wide).await.unwrap(), json!(false));
+    picture(person, "second-step-right-to-left").await;
+    browser.value(&turn("ltr")).await.unwrap();
 }
 
 async fn inspect_from_right_to_left(person: &Person) {

@@ -289,6 +289,19 @@ async fn a_page_without_a_network_says_so_and_recovers() {
 }
 
 #[tokio::test]
+async fn a_view_that_can_not_be_loaded_says_so_and_can_be_retried() {
+    let (_, _, person) = tv_and_person().await;
+    person.browser.set_offline(true).await.unwrap();
+
+    person.press("Messages").await.unwrap();
+
+    person.reads("There was no answer.").await.unwrap();
+    person.browser.set_offline(false).await.unwrap();
+    person.press("Try again").await.unwrap();
+    person.reads("These are the mails").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_device_that_signs_in_again_can_be_signed_out_again() {
     let (household, tv, person) = tv_and_person().await;
     sign_out_tv(&person).await;
