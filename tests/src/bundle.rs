@@ -180,7 +180,7 @@ impl Bundle {
                     rename_device::handle(&self.rename_device, event).await
                 }
                 "POST /v1/devices/{device_id}/sign-out" => {
-                    sign_out_device::handle(&self.sign_out_device, event).await
+                    Box::pin(sign_out_device::handle(&self.sign_out_device, event)).await
                 }
                 "POST /v1/sign-out-all" => sign_out_all::handle(&self.sign_out_all, event).await,
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,

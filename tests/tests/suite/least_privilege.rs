@@ -125,11 +125,6 @@ fn attempts() -> Vec<(String, Call)> {
         }
     }
 
-    let key = &stack.resources["FactorsKey"];
-    for (action, call) in on_key(key) {
-        attempt(format!("{action} FactorsKey"), call);
-    }
-
     for (method, action) in [
         ("POST", "PostToConnection"),
         ("DELETE", "DeleteConnection"),
@@ -153,6 +148,7 @@ fn attempts() -> Vec<(String, Call)> {
             Call::rest("lambda", "POST", &path, "{}"),
         );
     }
+    attempts.extend(on_key(&stack.resources["FactorsKey"]));
     attempts.extend(routes_by_iam());
     attempts.extend(roles());
     attempts.extend(mails());
@@ -383,18 +379,13 @@ fn on_queue(url: &str) -> Vec<(&'static str, Call)> {
 }
 
 /// Returns every way of using a key. None of them has anything to seal or to open.
-fn on_key(key: &str) -> [(&'static str, Call); 4] {
-    let text = json!({ "KeyId": key, "Plaintext": "" });
-    let sealed = json!({ "KeyId": key, "CiphertextBlob": "" });
-    let plain = json!({ "KeyId": key });
+fn on_key(key: &str) -> [(String, Call); 4] {
+    let attempt = |action: &str, body| (format!("{action} FactorsKey"), Call::kms(action, &body));
     [
-        ("Encrypt", Call::kms("Encrypt", &text)),
-        ("Decrypt", Call::kms("Decrypt", &sealed)),
-        ("DescribeKey", Call::kms("DescribeKey", &plain)),
-        (
-            "ScheduleKeyDeletion",
-            Call::kms("ScheduleKeyDeletion", &json!({ "KeyId": "none" })),
-        ),
+        attempt("Encrypt", json!({ "KeyId": key, "Plaintext": "" })),
+        attempt("Decrypt", json!({ "KeyId": key, "CiphertextBlob": "" })),
+        attempt("DescribeKey", json!({ "KeyId": key })),
+        attempt("ScheduleKeyDeletion", json!({ "KeyId": "none" })),
     ]
 }
 

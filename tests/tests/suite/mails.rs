@@ -335,7 +335,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 15] {
+fn every_mail() -> [Mail; 20] {
     let (code, link) = (
         "K7QM-2R9X".to_owned(),
         format!("{PAGE}#/confirm/challenge.secret"),
@@ -352,6 +352,7 @@ fn every_mail() -> [Mail; 15] {
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
     let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
     let [moved, restored, lost] = [(); 3].map(|()| of_facts());
+    let [added, removed, made, used, missing] = [(); 5].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
             code: confirm.0,
@@ -401,6 +402,27 @@ fn every_mail() -> [Mail; 15] {
         Mail::WrongPassword {
             facts: wrong.0,
             link: wrong.1,
+        },
+        Mail::FactorAdded {
+            facts: added.0,
+            link: added.1,
+            is_expired: false,
+        },
+        Mail::FactorRemoved {
+            facts: removed.0,
+            link: removed.1,
+        },
+        Mail::RecoveryCodesMade {
+            facts: made.0,
+            link: made.1,
+        },
+        Mail::RecoveryCodeUsed {
+            facts: used.0,
+            link: used.1,
+        },
+        Mail::SecondStepMissing {
+            facts: missing.0,
+            link: missing.1,
         },
         Mail::ManyFailures {
             facts,

@@ -666,8 +666,8 @@ async fn renamed_gone(knocked_out: Option<&str>) -> usize {
 
 #[tokio::test]
 async fn every_condition_of_renaming_prevents_a_new_row() {
-    assert_eq!(renamed_gone(None).await, 1);
-    assert_eq!(renamed_gone(Some(A_ROW)).await, 2);
+    assert_eq!(Box::pin(renamed_gone(None)).await, 1);
+    assert_eq!(Box::pin(renamed_gone(Some(A_ROW))).await, 2);
 }
 
 /// Makes 20 attempts, each write of which another caller makes as well who has read the same;
@@ -896,17 +896,17 @@ async fn claimed_after_its_confirmation(knocked_out: Option<Clause>) -> (bool, B
 
 #[tokio::test]
 async fn every_condition_of_a_confirmation_protects_who_was_first() {
-    let (is_kept, mut unshown) = claimed_after_its_confirmation(None).await;
+    let (is_kept, mut unshown) = Box::pin(claimed_after_its_confirmation(None)).await;
     assert!(is_kept);
     assert_eq!(unshown.len(), 2, "{unshown:?}");
     for is_claimed in [false, true] {
-        let (is_kept, clauses) = confirmed_twice(is_claimed, None).await;
+        let (is_kept, clauses) = Box::pin(confirmed_twice(is_claimed, None)).await;
         assert!(is_kept, "{is_claimed}");
         assert_eq!(clauses.len(), 1 + usize::from(is_claimed), "{clauses:?}");
         for clause in clauses {
             let knocked_out = Some(clause.clone());
-            let (is_kept, _) = confirmed_twice(is_claimed, knocked_out.clone()).await;
-            let (is_first, _) = claimed_after_its_confirmation(knocked_out).await;
+            let (is_kept, _) = Box::pin(confirmed_twice(is_claimed, knocked_out.clone())).await;
+            let (is_first, _) = Box::pin(claimed_after_its_confirmation(knocked_out)).await;
             assert!(!is_kept || !is_first, "{clause:?}");
             unshown.remove(&clause);
         }

@@ -183,6 +183,11 @@ export default {
   "messages.address_restored": "Eine Änderung der Adresse wurde rückgängig gemacht",
   "messages.wrong_password": "Ein Gerät hat falsche Passwörter eingegeben",
   "messages.many_failures": "Viele falsche Passwörter",
+  "messages.factor_added": "Eine Authenticator-App wurde hinzugefügt",
+  "messages.factor_removed": "Eine Authenticator-App wurde entfernt",
+  "messages.recovery_codes_made": "Neue Wiederherstellungscodes wurden erstellt",
+  "messages.recovery_code_used": "Ein Wiederherstellungscode wurde benutzt",
+  "messages.second_step_missing": "Das richtige Passwort, ohne den zweiten Schritt",
   "messages.failures": "{n} falsche Passwörter nacheinander seit {date}",
   "messages.reference": "Kennung {reference}",
   "messages.answer.end": "Deine Antwort: Das war ich nicht",
@@ -205,6 +210,11 @@ export default {
   "notice.done_text.missing":
     "Er wurde benutzt, ist älter als sieben Tage oder unvollständig. Deine Geräte zeigen, wer angemeldet ist.",
   "notice.devices": "Deine Geräte ansehen",
+  "notice.app.title": "Hast du diese App hinzugefügt?",
+  "notice.app.question": "Auf diesem Gerät wurde eine Authenticator-App hinzugefügt. Wenn du das warst, musst du nichts tun. Wenn nicht, entferne sie: Die App verschwindet, und dieses Gerät wird abgemeldet. Noch hat sich nichts geändert.",
+  "notice.remove": "Das war ich nicht: App entfernen",
+  "notice.done.removed": "Die App ist entfernt",
+  "notice.done_text.removed": "Die App ist entfernt, und das Gerät, das sie hinzugefügt hat, ist abgemeldet.",
   "notice.reference": "Kennung {reference}: Die Mail zeigt dieselbe.",
 
   "ended.signed_out_by": "Du wurdest am {date} von „{name}“ abgemeldet.",

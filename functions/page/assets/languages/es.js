@@ -191,6 +191,11 @@ export default {
   "messages.address_restored": "Se deshizo un cambio de la dirección",
   "messages.wrong_password": "Un dispositivo probó contraseñas equivocadas",
   "messages.many_failures": "Muchas contraseñas equivocadas",
+  "messages.factor_added": "Se añadió una app de autenticación",
+  "messages.factor_removed": "Se quitó una app de autenticación",
+  "messages.recovery_codes_made": "Se crearon nuevos códigos de recuperación",
+  "messages.recovery_code_used": "Se usó un código de recuperación",
+  "messages.second_step_missing": "La contraseña correcta, sin el segundo paso",
   "messages.failures": "{n} contraseñas equivocadas seguidas desde el {date}",
   "messages.reference": "Referencia {reference}",
   "messages.answer.end": "Tu respuesta: no fui yo",
@@ -213,6 +218,11 @@ export default {
   "notice.done_text.missing":
     "Ya se usó, tiene más de siete días o está incompleto. Tus dispositivos muestran quién tiene la sesión iniciada.",
   "notice.devices": "Ver tus dispositivos",
+  "notice.app.title": "¿Añadiste tú esta app?",
+  "notice.app.question": "En este dispositivo se añadió una app de autenticación. Si fuiste tú, no tienes que hacer nada. Si no, quítala: la app desaparece y se cierra la sesión de este dispositivo. Todavía no ha cambiado nada.",
+  "notice.remove": "No fui yo: quitar la app",
+  "notice.done.removed": "La app se ha quitado",
+  "notice.done_text.removed": "La app se ha quitado, y se ha cerrado la sesión del dispositivo que la añadió.",
   "notice.reference": "Referencia {reference}: el correo muestra la misma.",
 
   "ended.signed_out_by": "Tu sesión se cerró el {date} desde «{name}».",

@@ -1,6 +1,6 @@
 /**
- * The link in a mail about a sign-in or a changed address: shows the device, and signs it out,
- * recognizes it, or undoes the change, after a press.
+ * The link in a mail about a sign-in, a new authenticator app or a changed address: shows the
+ * device, and signs it out, recognizes it, removes the app, or undoes the change, after a press.
  * Loading it changes nothing. The secret leaves the address bar at once.
  */
 import { Component, html } from "../html.js";
@@ -14,11 +14,11 @@ import { undoForm, undone } from "./undo.js";
  * @typedef {object} Notice what the API returns
  * @property {"signed_in" | "signed_out" | null} status null for a changed address
  * @property {"undoes" | "holds" | null} undo what undoing a change does; null for a sign-in
- * @property {{ reference: string | null, at: string, device: null | { type: string, os: string | null, browser: string | null, place: string | null } }} message
+ * @property {{ kind: string, reference: string | null, at: string, device: null | { type: string, os: string | null, browser: string | null, place: string | null } }} message
  */
 
 /** @typedef {{ app: App, secret: string }} Props */
-/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "missing" | "undoes" | "holds" | null }} State */
+/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "removed" | "missing" | "undoes" | "holds" | null }} State */
 
 /** @extends {Component<Props, State>} */
 class NoticeView extends Component {
@@ -38,7 +38,8 @@ class NoticeView extends Component {
 
   /** @param {"end" | "mine"} action */
   async answer(action) {
-    await this.ask("actions", { action }, () => this.setState({ done: action }));
+    const done = action === "end" && isOfApp(this.state.notice) ? "removed" : action;
+    await this.ask("actions", { action }, () => this.setState({ done }));
     this.props.app.focus("h1");
   }
 
@@ -103,7 +104,7 @@ class NoticeView extends Component {
     const { notice, problem, done } = this.state;
     return html`
       <div class="narrow">
-        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : notice?.undo ? "undo.title" : "notice.title")}</h1>
+        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : titleOf(notice))}</h1>
         ${problem && trouble(app, problem, () => this.load())}
         ${done ? answered(app, done) : notice ? this.question(app, notice) : !problem && skeletons(app)}
       </div>
@@ -116,7 +117,8 @@ class NoticeView extends Component {
    */
   button(action, look) {
     const { app } = this.props;
-    const text = this.state.isBusy ? "loading" : `notice.${action}`;
+    const what = action === "end" && isOfApp(this.state.notice) ? "remove" : action;
+    const text = this.state.isBusy ? "loading" : `notice.${what}`;
     const press = () => this.answer(action);
     return html`<button type="button" class=${look} aria-disabled=${this.state.isBusy ? "true" : null} onClick=${press}>
       ${app.say(text)}
@@ -154,12 +156,35 @@ class NoticeView extends Component {
    * @param {string | null} reference
    */
   answers(app, isIn, reference) {
+    if (isOfApp(this.state.notice)) {
+      return html`
+        <p>${app.say("notice.app.question")}</p>
+        ${this.button("end", "danger")}
+        <p class="aside">${app.say("notice.reference", { reference: reference ?? "" })}</p>
+      `;
+    }
     return html`
       <p>${app.say(isIn ? "notice.question" : "notice.ended")}</p>
       ${isIn && [this.button("end", "danger"), this.button("mine", "")]}
       <p class="aside">${app.say("notice.reference", { reference: reference ?? "" })}</p>
     `;
   }
+}
+
+/**
+ * Returns whether a notice is about a new authenticator app.
+ * @param {Notice | null} notice
+ */
+function isOfApp(notice) {
+  return notice?.message.kind === "factor_added";
+}
+
+/** @param {Notice | null} notice */
+function titleOf(notice) {
+  if (notice?.undo) {
+    return "undo.title";
+  }
+  return isOfApp(notice) ? "notice.app.title" : "notice.title";
 }
 
 /**
@@ -188,7 +213,7 @@ function answered(app, done) {
   return html`
     <p class="outcome done">${sign("done")} <span>${app.say(`notice.done_text.${done}`)}</span></p>
     ${done === "end" && html`<p>${app.say("notice.next")}</p>`}
-    ${done === "end" && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
+    ${done !== "mine" && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
   `;
 }
 

@@ -148,15 +148,12 @@ pub(crate) fn delete_codes(
     account: AccountId,
     code: Option<&RecoveryCodeHash>,
 ) -> Delete {
-    match code {
-        Some(hash) => has_code(hash).delete(table, codes_key(account)),
-        None => {
-            let delete = Delete::builder()
-                .table_name(table)
-                .set_key(Some(codes_key(account)));
-            built(delete.build())
-        }
+    let key = codes_key(account);
+    if let Some(hash) = code {
+        return has_code(hash).delete(table, key);
     }
+    let delete = Delete::builder().table_name(table).set_key(Some(key));
+    built(delete.build())
 }
 
 /// Returns the update that confirms a factor with the code of a time step.
