@@ -1,6 +1,6 @@
 /**
- * The link in a mail about a sign-in or a changed address: shows the device, and signs it out,
- * recognizes it, or undoes the change, after a press.
+ * The link in a mail about a sign-in, a new authenticator app or a changed address: shows the
+ * device, and signs it out, recognizes it, removes the app, or undoes the change, after a press.
  * Loading it changes nothing. The secret leaves the address bar at once.
  */
 import { Component, html } from "../html.js";
@@ -14,7 +14,7 @@ import { undoForm, undone } from "./undo.js";
  * @typedef {object} Notice what the API returns
  * @property {"signed_in" | "signed_out" | null} status null for a changed address
  * @property {"undoes" | "holds" | null} undo what undoing a change does; null for a sign-in
- * @property {{ reference: string | null, at: string, device: null | { type: string, os: string | null, browser: string | null, place: string | null } }} message
+ * @property {{ kind: string, reference: string | null, at: string, device: null | { type: string, os: string | null, browser: string | null, place: string | null } }} message
  */
 
 /** @typedef {{ app: App, secret: string }} Props */
@@ -101,11 +101,13 @@ class NoticeView extends Component {
   render() {
     const { app } = this.props;
     const { notice, problem, done } = this.state;
+    const said = done === "end" && isOfApp(notice) ? "end_app" : done;
+    const asked = isOfApp(notice) ? "notice.title_app" : notice?.undo ? "undo.title" : "notice.title";
     return html`
       <div class="narrow">
-        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : notice?.undo ? "undo.title" : "notice.title")}</h1>
+        <h1 tabindex="-1">${app.say(said ? `notice.done.${said}` : asked)}</h1>
         ${problem && trouble(app, problem, () => this.load())}
-        ${done ? answered(app, done) : notice ? this.question(app, notice) : !problem && skeletons(app)}
+        ${said ? answered(app, said) : notice ? this.question(app, notice) : !problem && skeletons(app)}
       </div>
     `;
   }
@@ -116,7 +118,8 @@ class NoticeView extends Component {
    */
   button(action, look) {
     const { app } = this.props;
-    const text = this.state.isBusy ? "loading" : `notice.${action}`;
+    const key = isOfApp(this.state.notice) ? "notice.end_app" : `notice.${action}`;
+    const text = this.state.isBusy ? "loading" : key;
     const press = () => this.answer(action);
     return html`<button type="button" class=${look} aria-disabled=${this.state.isBusy ? "true" : null} onClick=${press}>
       ${app.say(text)}
@@ -154,12 +157,21 @@ class NoticeView extends Component {
    * @param {string | null} reference
    */
   answers(app, isIn, reference) {
+    const isNewApp = isOfApp(this.state.notice);
     return html`
-      <p>${app.say(isIn ? "notice.question" : "notice.ended")}</p>
-      ${isIn && [this.button("end", "danger"), this.button("mine", "")]}
+      <p>${app.say(isNewApp ? "notice.question_app" : isIn ? "notice.question" : "notice.ended")}</p>
+      ${(isIn || isNewApp) && this.button("end", "danger")} ${isIn && !isNewApp && this.button("mine", "")}
       <p class="aside">${app.say("notice.reference", { reference: reference ?? "" })}</p>
     `;
   }
+}
+
+/**
+ * Returns whether a notice is about a new authenticator app. Only a young one has a link.
+ * @param {Notice | null} notice
+ */
+function isOfApp(notice) {
+  return notice?.message.kind === "factor_added";
 }
 
 /**
@@ -173,7 +185,7 @@ function signedIn(app, date, place) {
 
 /**
  * @param {App} app
- * @param {NonNullable<State["done"]>} done
+ * @param {NonNullable<State["done"]> | "end_app"} done
  */
 function answered(app, done) {
   if (done === "undoes" || done === "holds") {
@@ -188,7 +200,7 @@ function answered(app, done) {
   return html`
     <p class="outcome done">${sign("done")} <span>${app.say(`notice.done_text.${done}`)}</span></p>
     ${done === "end" && html`<p>${app.say("notice.next")}</p>`}
-    ${done === "end" && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
+    ${(done === "end" || done === "end_app") && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
   `;
 }
 
