@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use curfew_client::Secret;
 use domain::challenge::ChallengeRandom;
-use domain::{EmailAddress, NewChallenge, Purpose};
+use domain::ownership::factors::SETTLED_AFTER;
+use domain::{EmailAddress, NewChallenge, Purpose, Timestamp};
 use runtime::Clock;
 use serde_json::{Value, json};
 
@@ -251,11 +252,23 @@ impl Household {
     /// # Panics
     /// When the tables don't take it.
     pub async fn register_as(is_confirmed: bool) -> Self {
+        Self::register_with(is_confirmed.then(|| Clock::System.now())).await
+    }
+
+    /// Registers an account whose address was confirmed a week ago, so that a factor is young
+    /// at first.
+    ///
+    /// # Panics
+    /// When the tables don't take it.
+    pub async fn register_long_ago() -> Self {
+        Self::register_with(Some(Clock::System.now() - SETTLED_AFTER)).await
+    }
+
+    async fn register_with(confirmed_at: Option<Timestamp>) -> Self {
         let household = Self::unregistered();
         let (email, password) = (&household.email, &household.password);
         let now = Clock::System.now();
         let store = store();
-        let confirmed_at = is_confirmed.then_some(now);
         let register = account::register(&store, email, password, confirmed_at, now);
         Box::pin(register)
             .await

@@ -75,7 +75,7 @@ const HTML: &str = include_str!("../assets/index.html");
 /// Where the page's HTML lists the modules that it needs at once.
 const MODULES: &str = "<!-- modules -->";
 /// Modules that are loaded only if they are needed.
-const LATER: [&str; 11] = [
+const LATER: [&str; 13] = [
     "languages/de.js",
     "languages/es.js",
     "security.js",
@@ -83,6 +83,8 @@ const LATER: [&str; 11] = [
     "views/new-address.js",
     "views/notice.js",
     "views/pass.js",
+    "views/password.js",
+    "views/past.js",
     "views/receipt.js",
     "views/recover.js",
     "views/security.js",

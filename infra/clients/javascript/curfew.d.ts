@@ -100,7 +100,12 @@ export interface Message {
     | "address_changed"
     | "address_restored"
     | "wrong_password"
-    | "many_failures";
+    | "many_failures"
+    | "factor_added"
+    | "factor_removed"
+    | "recovery_codes_made"
+    | "recovery_code_used"
+    | "second_step_missing";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
   sign_out: string | null;

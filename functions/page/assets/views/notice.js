@@ -18,7 +18,7 @@ import { undoForm, undone } from "./undo.js";
  */
 
 /** @typedef {{ app: App, secret: string }} Props */
-/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "removed" | "missing" | "undoes" | "holds" | null }} State */
+/** @typedef {{ notice: Notice | null, problem: string | null, isBusy: boolean, done: "end" | "mine" | "missing" | "undoes" | "holds" | null }} State */
 
 /** @extends {Component<Props, State>} */
 class NoticeView extends Component {
@@ -38,8 +38,7 @@ class NoticeView extends Component {
 
   /** @param {"end" | "mine"} action */
   async answer(action) {
-    const done = action === "end" && isOfApp(this.state.notice) ? "removed" : action;
-    await this.ask("actions", { action }, () => this.setState({ done }));
+    await this.ask("actions", { action }, () => this.setState({ done: action }));
     this.props.app.focus("h1");
   }
 
@@ -102,11 +101,13 @@ class NoticeView extends Component {
   render() {
     const { app } = this.props;
     const { notice, problem, done } = this.state;
+    const said = done === "end" && isOfApp(notice) ? "end_app" : done;
+    const asked = isOfApp(notice) ? "notice.title_app" : notice?.undo ? "undo.title" : "notice.title";
     return html`
       <div class="narrow">
-        <h1 tabindex="-1">${app.say(done ? `notice.done.${done}` : titleOf(notice))}</h1>
+        <h1 tabindex="-1">${app.say(said ? `notice.done.${said}` : asked)}</h1>
         ${problem && trouble(app, problem, () => this.load())}
-        ${done ? answered(app, done) : notice ? this.question(app, notice) : !problem && skeletons(app)}
+        ${said ? answered(app, said) : notice ? this.question(app, notice) : !problem && skeletons(app)}
       </div>
     `;
   }
@@ -117,8 +118,8 @@ class NoticeView extends Component {
    */
   button(action, look) {
     const { app } = this.props;
-    const what = action === "end" && isOfApp(this.state.notice) ? "remove" : action;
-    const text = this.state.isBusy ? "loading" : `notice.${what}`;
+    const key = isOfApp(this.state.notice) ? "notice.end_app" : `notice.${action}`;
+    const text = this.state.isBusy ? "loading" : key;
     const press = () => this.answer(action);
     return html`<button type="button" class=${look} aria-disabled=${this.state.isBusy ? "true" : null} onClick=${press}>
       ${app.say(text)}
@@ -156,35 +157,21 @@ class NoticeView extends Component {
    * @param {string | null} reference
    */
   answers(app, isIn, reference) {
-    if (isOfApp(this.state.notice)) {
-      return html`
-        <p>${app.say("notice.app.question")}</p>
-        ${this.button("end", "danger")}
-        <p class="aside">${app.say("notice.reference", { reference: reference ?? "" })}</p>
-      `;
-    }
+    const isNewApp = isOfApp(this.state.notice);
     return html`
-      <p>${app.say(isIn ? "notice.question" : "notice.ended")}</p>
-      ${isIn && [this.button("end", "danger"), this.button("mine", "")]}
+      <p>${app.say(isNewApp ? "notice.question_app" : isIn ? "notice.question" : "notice.ended")}</p>
+      ${(isIn || isNewApp) && this.button("end", "danger")} ${isIn && !isNewApp && this.button("mine", "")}
       <p class="aside">${app.say("notice.reference", { reference: reference ?? "" })}</p>
     `;
   }
 }
 
 /**
- * Returns whether a notice is about a new authenticator app.
+ * Returns whether a notice is about a new authenticator app. Only a young one has a link.
  * @param {Notice | null} notice
  */
 function isOfApp(notice) {
   return notice?.message.kind === "factor_added";
-}
-
-/** @param {Notice | null} notice */
-function titleOf(notice) {
-  if (notice?.undo) {
-    return "undo.title";
-  }
-  return isOfApp(notice) ? "notice.app.title" : "notice.title";
 }
 
 /**
@@ -198,7 +185,7 @@ function signedIn(app, date, place) {
 
 /**
  * @param {App} app
- * @param {NonNullable<State["done"]>} done
+ * @param {NonNullable<State["done"]> | "end_app"} done
  */
 function answered(app, done) {
   if (done === "undoes" || done === "holds") {
@@ -213,7 +200,7 @@ function answered(app, done) {
   return html`
     <p class="outcome done">${sign("done")} <span>${app.say(`notice.done_text.${done}`)}</span></p>
     ${done === "end" && html`<p>${app.say("notice.next")}</p>`}
-    ${done !== "mine" && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
+    ${(done === "end" || done === "end_app") && html`<p><a class="button" href=${app.session ? "#/password" : "#/forgotten"}>${app.say("notice.new_password")}</a></p>`}
   `;
 }
 

@@ -7,8 +7,6 @@ import { confirm } from "./confirm.js";
 import { devices, trouble } from "./devices.js";
 import { dialog, prove } from "./dialogs.js";
 import { later } from "./later.js";
-import { password } from "./password.js";
-import { past } from "./past.js";
 import { secondStep } from "./second-step.js";
 import { signIn } from "./sign-in.js";
 import { signUp } from "./sign-up.js";
@@ -20,12 +18,23 @@ const messages = later(async () => (await import("./messages.js")).messages);
 const newAddress = later(async () => (await import("./new-address.js")).newAddress);
 const notice = later(async () => (await import("./notice.js")).notice);
 const pass = later(async () => (await import("./pass.js")).pass);
+const password = later(async () => (await import("./password.js")).password);
+const past = later(async () => (await import("./past.js")).past);
 const receipt = later(async () => (await import("./receipt.js")).receipt);
 const recover = later(async () => (await import("./recover.js")).recover);
 const security = later(async () => (await import("./security.js")).security);
 
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
-const VIEWS = { devices, past, messages, "sign-outs": receipt, password, address: newAddress, security, confirm: address };
+const VIEWS = {
+  devices,
+  past,
+  messages,
+  "sign-outs": receipt,
+  password,
+  security,
+  address: newAddress,
+  confirm: address,
+};
 
 /** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */
 const OPEN_VIEWS = { "sign-up": signUp, confirm, forgotten: recover, recover, pass };
@@ -67,36 +76,6 @@ function view(app) {
   const isToConfirm = app.route.name !== "confirm" || app.session.account.confirm_address;
   const isKnown = Object.keys(VIEWS).includes(app.route.name) && isToConfirm;
   return (isKnown ? VIEWS[app.route.name] : devices)(app);
-}
-
-/**
- * The view behind the link in a mail, which is loaded only there.
- * @type {{ view: ((app: App) => unknown) | null, hasFailed: boolean }}
- */
-const opened = { view: null, hasFailed: false };
-
-/** @param {App} app */
-function notice(app) {
-  if (opened.hasFailed) {
-    // A browser may never ask again for a module that it could not load.
-    return trouble(app, app.say("problem.no_answer"), () => location.reload());
-  }
-  if (opened.view === null) {
-    void loadNotice(app);
-    return html`<p class="starting">${app.say("loading")}</p>`;
-  }
-  return opened.view(app);
-}
-
-/** @param {App} app */
-async function loadNotice(app) {
-  try {
-    opened.view = (await import("./notice.js")).notice;
-  } catch (error) {
-    console.warn(error);
-    opened.hasFailed = true;
-  }
-  app.focus("h1");
 }
 
 /** Shows the sign-out of this device, until it is answered. @param {App} app */

@@ -1,5 +1,6 @@
 //! From a mail to its end, as a person reads it on the page.
 
+use curfew_tests::authenticator::Authenticator;
 use curfew_tests::client::{Household, LAPTOP, TV};
 use curfew_tests::inbox;
 use curfew_tests::person::Person;
@@ -231,4 +232,42 @@ async fn a_thief_changes_the_address_and_the_owner_takes_the_account_back_from_t
     owner.fill("New e-mail address", &stolen).await.unwrap();
     owner.press("Continue").await.unwrap();
     owner.reads("Confirm that it is you").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thief_adds_an_app_and_the_owner_removes_it_from_the_mailbox() {
+    let household = Household::register_long_ago().await;
+    let thief = household.sign_in(LAPTOP).await;
+    let _app = Authenticator::add(&thief).await;
+    let asked = household.log_in(json!({})).send().await;
+    let _ = asked.refused(403, "second-step-required");
+    let subject = "An authenticator app was added to your account";
+    let link = inbox::link_for(&household.email, subject).await;
+    let owner = Person::open().await.unwrap();
+
+    owner.go(&link).await.unwrap();
+    owner
+        .reads("Did you add an authenticator app?")
+        .await
+        .unwrap();
+    assert!(thief.is_signed_in().await);
+    owner.press("It was not me: remove the app").await.unwrap();
+
+    owner.reads("The app is removed").await.unwrap();
+    thief.ended().await;
+    let signed_in = Person::signed_in(&household).await.unwrap();
+    signed_in.press("Messages").await.unwrap();
+    signed_in
+        .reads("An authenticator app was added")
+        .await
+        .unwrap();
+    signed_in
+        .reads("You answered: it was not me")
+        .await
+        .unwrap();
+    signed_in.press("Security").await.unwrap();
+    signed_in
+        .reads("You have no authenticator app.")
+        .await
+        .unwrap();
 }
