@@ -145,8 +145,10 @@ class Owner:
 
 
 owners: dict[str, Owner] = shared.setdefault("curfew_owners", {})
-HOUSEHOLD = Household(ACCOUNTS)
-VERIFIED = Household(UNPROVEN)
+with lock:
+    if "curfew_households" not in shared:
+        shared["curfew_households"] = (Household(ACCOUNTS), Household(UNPROVEN))
+HOUSEHOLD, VERIFIED = shared["curfew_households"]
 households: dict[str, Household] = {}
 # By the token that each has ended.
 sign_outs: dict[str, str] = {}
@@ -243,6 +245,7 @@ def fill(operation: str, body: dict, token: str) -> None:
         return
     body.pop("link", None)
     body.pop("recovery_code", None)
+    body.pop("totp", None)
     if operation == "confirmAddressChange":
         # The code works for the session that asked.
         email, headers = new_email(), {"Authorization": f"Bearer {token}"}

@@ -603,6 +603,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "UpdateItem Accounts.kept_session",
                 "UpdateItem Accounts.password_hash",
                 "UpdateItem Accounts.recovered_at",
+                "UpdateItem Accounts.recovered_epoch",
                 "UpdateItem Identities",
                 "UpdateItem Devices.recognized_until",
                 "PutItem Receipts",
