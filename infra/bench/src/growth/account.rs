@@ -66,8 +66,6 @@ pub struct Account {
     /// The rows that operations change, as they were before.
     kept: Vec<(&'static str, Value)>,
     functions: BTreeMap<String, Function>,
-    /// The calls of each operation.
-    calls: BTreeMap<Operation, usize>,
 }
 
 impl Account {
@@ -96,7 +94,6 @@ impl Account {
             caller_session: row.session,
             kept: Vec::new(),
             functions: BTreeMap::new(),
-            calls: BTreeMap::new(),
         };
         account.begin().await?;
         for program in programs {
@@ -169,7 +166,6 @@ impl Account {
                 self.restore(&answer);
                 continue;
             }
-            self.calls.insert(operation, cost.calls.len());
             let counted = self.judge(operation, &answer, cost).await?;
             self.restore(&answer);
             return Ok(counted);
@@ -195,9 +191,7 @@ impl Account {
                 ..Request::new("login", sign_in(UNREADABLE, PASSWORD))
             });
         }
-        // A refused sign-in makes all calls but the last.
-        let calls = self.calls[&operation];
-        let calls = calls + (requests.len() - 1) * calls.saturating_sub(1);
+        let calls = self.calls_of(&requests).await?;
         for _ in 0..TRIES {
             let _before = self.services.take_calls();
             let mut spent = vec![Duration::ZERO; requests.len()];
@@ -222,6 +216,23 @@ impl Account {
              runs on it, and run this again",
             operation.name()
         );
+    }
+
+    /// Returns the number of calls that one of each request makes: until two rounds agree.
+    async fn calls_of(&mut self, requests: &[Request]) -> Result<usize> {
+        let mut before = None;
+        for _ in 0..TRIES {
+            let _before = self.services.take_calls();
+            for request in requests {
+                let answer = self.send(request).await?;
+                self.restore(&answer);
+            }
+            let calls = self.services.take_calls().len();
+            if before.replace(calls) == Some(calls) {
+                return Ok(calls);
+            }
+        }
+        bail!("the number of calls differs from time to time");
     }
 
     fn caller(&self) -> &Token {
@@ -270,6 +281,11 @@ impl Account {
             remove(tables::DEVICES, "device_id", &answer["device"]["id"]);
         }
         remove(tables::RECEIPTS, "sign_out_id", &answer["sign_out"]["id"]);
+        // Refused sign-ins would use up their budgets.
+        for row in engine.rows(tables::ATTEMPTS) {
+            let row = serde_json::to_value(&row).expect("a row is JSON");
+            engine.delete(tables::ATTEMPTS, &json!({ "counter": row["counter"] }));
+        }
     }
 
     /// Judges every row by the product's rule, and tries tokens at the function that
