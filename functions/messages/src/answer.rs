@@ -1,6 +1,6 @@
 //! The link in a mail: shows the sign-in, the new authenticator app or the changed address that
-//! the notice is about, and answers it. Showing changes nothing, so that a program that opens every link of a mail does no
-//! harm.
+//! the notice is about, and answers it. Showing changes nothing, so that a program that opens
+//! every link of a mail does no harm.
 
 use domain::notice::FactorAct;
 use domain::{EndInfo, Notice, NoticeEvent, NoticeToken, Rfc3339, Timestamp};
@@ -38,7 +38,7 @@ pub struct NoticeRead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// It was not the owner: the device is signed out.
+    /// It was not the owner: the device is signed out, and the app that it added is removed.
     End,
     /// It was the owner: the device is recognized from now on.
     Mine,
@@ -52,7 +52,8 @@ pub enum Action {
 pub struct AnswerNotice {
     /// The secret of the link, which is its last part.
     pub secret: String,
-    /// The answer: `end` or `mine` to a sign-in, `undo` to a changed address.
+    /// The answer: `end` or `mine` to a sign-in, `end` to a new authenticator app, `undo` to a
+    /// changed address.
     pub action: Action,
     /// For `undo`: the six characters in the mail, in either case. A program that opens every
     /// link does not know them.
@@ -134,9 +135,10 @@ pub(crate) async fn read(
 
 /// Answers a notice, once. One about a sign-in: `end` signs that device out, `mine` recognizes it.
 /// A session that has ended by now is left as it is. One about a new authenticator app: `end`
-/// removes the app, as long as it is young, and signs out the device that added it. One about a changed address: `undo` gives the
-/// account the address before, signs out every device, and makes the password void until a
-/// recovery by that address; if a factor had proven the change, it only holds further changes.
+/// removes the app, as long as it is young, and signs out the device that added it. One about a
+/// changed address: `undo` gives the account the address before, signs out every device, and
+/// makes the password void until a recovery by that address; if a factor had proven the change,
+/// it only holds further changes.
 #[utoipa::path(
     post, path = "/v1/notices/actions", operation_id = "answerNotice", tag = "account",
     request_body(content = AnswerNotice, example = json!({ "secret": "cfn_…", "action": "end" })),
