@@ -130,7 +130,7 @@ impl Bundle {
             rename_device: deps!(rename_device, limits: limits),
             sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
             sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
-            verify: deps!(verify, limits: limits, policy: POLICY, codes: None, checker: CHECKER, hasher: hasher()),
+            verify: deps!(verify, limits: limits, policy: POLICY, codes: None, notices: None, checker: CHECKER, hasher: hasher()),
             second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), notices: None),
             change_password: deps!(change_password, limits: limits, policy: POLICY, rules: rules, hasher: hasher()),
             authorizer: authorizer::Deps {

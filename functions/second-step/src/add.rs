@@ -5,7 +5,7 @@ use domain::notice::FactorAct;
 use domain::ownership::Act;
 use domain::session::Authenticated;
 use domain::{FactorId, Rfc3339, Timestamp};
-use factors::{Sealer, TotpCode, TotpSecret, qr_code};
+use factors::{Sealer, TotpCode, TotpSecret, news_of, qr_code, queue_news};
 use http_api::{
     Answer, BodyProblems, CodeProblems, Empty, FactorNotFound, FactorProblems, Problem, Request,
     RequestProblems, TokenProblems, TooManyAttempts, VerifiedTokenProblems, WRITE_ATTEMPTS,
@@ -16,7 +16,7 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, news};
+use crate::Deps;
 
 /// The body of the request.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -199,7 +199,8 @@ pub(crate) async fn confirm_factor(
             epoch: caller.account.epoch,
             notified_at: None,
         };
-        news::queue(deps, &caller, (FactorAct::Added, row.id), now).await?;
+        let news = news_of(&caller.device, (FactorAct::Added, row.id), now);
+        queue_news(deps.notices.as_ref(), &news).await?;
         let attempt = FactorId::new(now, runtime::random());
         let of = (&row, factor);
         let confirming = deps.store.confirm_factor(&caller, of, step, attempt);

@@ -6,12 +6,11 @@ use domain::challenge::{ChallengeSecret, PendingSignIn};
 use domain::factors::FactorUse;
 use domain::notice::FactorAct;
 use domain::{Account, Challenge, CounterKey, FactorId, Purpose, Timestamp};
-use factors::{Accepted, Checker, Shown};
+use factors::{Accepted, Checker, Shown, news_from, queue_news};
 use http_api::{
     Answer, BodyProblems, Object, Problem, Request, RequestProblems, SecondStepProblems,
     TooManyAttempts,
 };
-use mail::FactorNews;
 use serde::Deserialize;
 use sign_in::{
     ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport, Trust, Wanted,
@@ -21,7 +20,7 @@ use store::{Charged, Rows, StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, news};
+use crate::Deps;
 
 /// The body of the request: the challenge, one of `totp` and `recovery_code`, and what the
 /// sign-in asked for.
@@ -130,7 +129,9 @@ pub(crate) async fn complete_sign_in(
     };
     let attempt = FactorId::new(now, runtime::random());
     if matches!(used, FactorUse::RecoveryCode(_)) {
-        news::send(deps, code_used(pending, attempt, request, now)).await?;
+        let act = (FactorAct::CodeUsed, attempt);
+        let news = news_from(pending.account, act, request, now);
+        queue_news(deps.notices.as_ref(), &news).await?;
     }
     let take = deps
         .store
@@ -169,24 +170,6 @@ pub(crate) async fn complete_sign_in(
         rows = deps.store.rows(pending.account, &devices).await?;
     }
     Err(StoreError::Contended.into())
-}
-
-fn code_used(
-    pending: PendingSignIn,
-    attempt: FactorId,
-    request: &Request,
-    now: Timestamp,
-) -> FactorNews {
-    let place = request.place();
-    FactorNews {
-        factor_account: pending.account.to_string(),
-        act: FactorAct::CodeUsed.as_str().to_owned(),
-        id: attempt.to_string(),
-        by: None,
-        challenge_id: None,
-        place: place.country.or(place.ip),
-        at_ms: now.as_millisecond(),
-    }
 }
 
 /// Counts a try of the challenge, and returns it with the sign-in that this device began.

@@ -11,7 +11,6 @@
 mod add;
 mod complete;
 mod list;
-mod news;
 mod recovery_codes;
 mod remove;
 

@@ -4,6 +4,7 @@ use domain::factors::{RECOVERY_CODES, RecoveryCode, RecoveryCodes};
 use domain::notice::FactorAct;
 use domain::ownership::Act;
 use domain::{FactorId, Timestamp};
+use factors::{news_of, queue_news};
 use http_api::{
     Answer, BodyProblems, ChangeHeld, Problem, Request, RequestProblems, VerifiedTokenProblems,
     WRITE_ATTEMPTS, authenticate, require_verified,
@@ -13,8 +14,8 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::Deps;
 use crate::add::require_no_hold;
-use crate::{Deps, news};
 
 /// New recovery codes.
 #[derive(Serialize, ToSchema)]
@@ -62,7 +63,9 @@ pub(crate) async fn make_recovery_codes(
             made_at: now,
         };
         let attempt = FactorId::new(now, runtime::random());
-        news::queue(deps, &caller, (FactorAct::CodesMade, attempt), now).await?;
+        let act = (FactorAct::CodesMade, attempt);
+        let news = news_of(&caller.device, act, now);
+        queue_news(deps.notices.as_ref(), &news).await?;
         let writing = deps.store.put_recovery_codes(&caller, &codes, attempt);
         if writing.await? == WriteOutcome::Done {
             request.note_outcome("recovery-codes-made");

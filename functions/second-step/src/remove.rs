@@ -2,13 +2,14 @@
 
 use domain::notice::FactorAct;
 use domain::{FactorId, Timestamp};
+use factors::{news_of, queue_news};
 use http_api::{
     Answer, BodyProblems, Empty, FactorNotFound, Problem, Request, RequestProblems,
     VerifiedTokenProblems, WRITE_ATTEMPTS, authenticate, require_verified,
 };
 use store::{StoreError, WriteOutcome};
 
-use crate::{Deps, news};
+use crate::Deps;
 
 /// Removes an authenticator app.
 #[utoipa::path(
@@ -36,7 +37,8 @@ pub(crate) async fn remove_factor(
         let mut factors = caller.account.factors.iter();
         let wanted = wanted.filter(|wanted| factors.any(|it| it.id == *wanted));
         let wanted = wanted.ok_or(Problem::FactorNotFound)?;
-        news::queue(deps, &caller, (FactorAct::Removed, wanted), now).await?;
+        let news = news_of(&caller.device, (FactorAct::Removed, wanted), now);
+        queue_news(deps.notices.as_ref(), &news).await?;
         let attempt = FactorId::new(now, runtime::random());
         let removing = deps.store.remove_factor(&caller, wanted, attempt);
         if removing.await? == WriteOutcome::Done {

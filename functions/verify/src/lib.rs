@@ -13,17 +13,19 @@ mod proofs;
 use codes::{CodeRequested, Codes};
 use domain::challenge::{Challenge, ChallengeRandom};
 use domain::factors::FactorUse;
+use domain::notice::FactorAct;
 use domain::password::PasswordCheck;
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
-use domain::{Limits, Purpose, Rfc3339, Timestamp, Token};
-use factors::{Accepted, Checker};
+use domain::{FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
+use factors::{Accepted, Checker, news_of, queue_news};
 use http_api::{
     Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Proving, Reply, Request,
     RequestProblems, SESSION_COOKIE, TooManyAttempts, Transport, VerifiedTokenProblems,
     WRITE_ATTEMPTS, WrongProofs, authenticate, cookie, serve,
 };
+use mail::MailQueue;
 use runtime::{Clock, PasswordHasher};
 use serde::Serialize;
 use store::{Store, StoreError, UsedUp, WriteOutcome};
@@ -46,6 +48,8 @@ pub struct Deps {
     /// None when the deployment sends no mail.
     pub codes: Option<Codes>,
     pub checker: Checker,
+    /// The queue of `notify-owner`; none when the deployment sends no mail.
+    pub notices: Option<MailQueue>,
     pub hasher: PasswordHasher,
 }
 
@@ -154,6 +158,12 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let proofs = Proofs::read(request)?;
         let answered = prove(deps, &proving, &caller, &proofs).await?;
+        if let Some(FactorUse::RecoveryCode(_)) = answered.factor {
+            let id = FactorId::new(now, runtime::random());
+            let act = (FactorAct::CodeUsed, id);
+            let news = news_of(&caller.device, act, now);
+            queue_news(deps.notices.as_ref(), &news).await?;
+        }
         let (account, device) = (caller.account.id, caller.device.id);
         let token = Token::new(account, device, runtime::random());
         let new = NewToken::new(&token, &presented, &proofs.shown(), now);

@@ -1,5 +1,7 @@
 //! Wiring of the `verify` function.
 
+use std::cell::LazyCell;
+
 use codes::Codes;
 use factors::{Checker, Sealer};
 use mail::MailQueue;
@@ -22,7 +24,12 @@ fn deps() -> Result<Deps, Error> {
         ..Tables::default()
     };
     let clients = Clients::from_environment()?;
-    let queue = runtime::optional("CODES_QUEUE_URL");
+    // One client for both queues, and none where no mail is sent.
+    let sqs = LazyCell::new(|| clients.sqs());
+    let queue = |name| {
+        let url = runtime::optional(name)?;
+        Some(MailQueue::new(sqs.clone(), url))
+    };
     let key = runtime::optional("FACTORS_KEY");
     let policy = runtime::verification_policy()?;
     Ok(Deps {
@@ -35,7 +42,8 @@ fn deps() -> Result<Deps, Error> {
         },
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
-        codes: queue.map(|url| Codes::for_sessions(MailQueue::new(clients.sqs(), url))),
+        codes: queue("CODES_QUEUE_URL").map(Codes::for_sessions),
+        notices: queue("NOTIFY_QUEUE_URL"),
         hasher: runtime::password_hasher()?,
     })
 }

@@ -5,6 +5,7 @@
 //! `confirm-codes` at a recovery. What a factor counts for is decided in `domain`; that a
 //! code works once is a condition of `store`.
 
+mod news;
 mod seal;
 mod totp;
 
@@ -18,6 +19,7 @@ use http_api::Problem;
 use jiff::Timestamp;
 use store::{Charge, Charged, Factors, Store};
 
+pub use news::{news_from, news_of, queue_news};
 pub use seal::{SealError, Sealer};
 pub use totp::{TotpCode, TotpSecret, qr_code};
 

@@ -485,6 +485,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "Query Factors",
                 "UpdateItem Factors",
                 "Decrypt FactorsKey",
+                "SendMessage NotifyQueue",
                 "SendMessage Codes",
                 "GetSecretValue of the peppers",
             ],

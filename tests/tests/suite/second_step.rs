@@ -758,8 +758,14 @@ async fn the_owner_hears_of_removed_apps_and_of_recovery_codes_made_and_used() {
     let _missing = app.aws.take_queued();
     complete(&app, &asked, json!({ "recovery_code": codes[0] })).await;
     assert_eq!(events_of(&notices(&app).await), ["recovery_code_used"]);
+    app.advance(SETTLED_AFTER);
+    let body = json!({ "recovery_code": codes[1] });
+    let verified = post(&app, "/v1/verifications", &laptop.token, Some(&body)).await;
+    assert_eq!(verified.status_code, 200, "{}", json_of(&verified));
+    assert_eq!(events_of(&notices(&app).await), ["recovery_code_used"]);
+    let token = json_of(&verified)["token"].as_str().unwrap().to_owned();
     let route = "DELETE /v1/factors/{factor_id}";
-    let remove = event_about(route, Some(&laptop.token), &phone.id, None);
+    let remove = event_about(route, Some(&token), &phone.id, None);
     assert_eq!(app.bundle.send(remove).await.status_code, 200);
     assert_eq!(events_of(&notices(&app).await), ["factor_removed"]);
 }

@@ -387,8 +387,12 @@ fn shows_places(folder: &str) -> bool {
         .map(|file| file.unwrap().path())
         .filter(|path| path.is_file())
         .map(|path| fs::read_to_string(path).unwrap())
-        // What a code is counted for is the network of who asks.
-        .any(|source| source.contains(".place()") || source.contains("Codes::new("))
+        // What a code is counted for is the network of who asks. A new session shows its place.
+        .any(|source| {
+            [".place()", "Codes::new(", "SignIn {"]
+                .iter()
+                .any(|use_of| source.contains(use_of))
+        })
 }
 
 /// Returns the conditions under which the role of a function may read the secret that a
