@@ -166,15 +166,26 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
     let is_expired = age >= NOTICE_LINK_LIFETIME;
     let receipt = |id: &String| format!("{page}#/sign-outs/{id}");
     let receipt = notice.sign_out.as_ref().map(receipt);
-    let mail = match (&*notice.event, receipt, &notice.link_secret) {
-        ("signed_in", _, Some(_)) if is_expired => Mail::SignedIn {
+    let press = |secret: &String| match is_expired {
+        true => page.to_owned(),
+        false => format!("{page}#/notice/{secret}"),
+    };
+    let press = notice.link_secret.as_ref().map(press);
+    let home = page.to_owned();
+    let mail = match (&*notice.event, receipt, press) {
+        ("signed_in", _, Some(link)) => Mail::SignedIn {
             facts,
-            link: page.to_owned(),
+            link,
             is_expired,
         },
-        ("signed_in", _, Some(secret)) => Mail::SignedIn {
+        ("address_changed", _, Some(link)) => Mail::AddressChanged {
             facts,
-            link: format!("{page}#/notice/{secret}"),
+            link,
+            is_expired,
+        },
+        ("factor_added", _, Some(link)) => Mail::FactorAdded {
+            facts,
+            link,
             is_expired,
         },
         ("signed_out", Some(link), _) => Mail::SignedOut { facts, link },
@@ -183,54 +194,15 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         ("many_failures", _, _) => Mail::ManyFailures {
             facts,
             failures: FailureFacts::of(notice).ok_or(Error::InvalidNotice)?,
-            link: page.to_owned(),
+            link: home,
         },
-        ("address_changed", _, Some(secret)) => Mail::AddressChanged {
-            facts,
-            link: if is_expired {
-                page.to_owned()
-            } else {
-                format!("{page}#/notice/{secret}")
-            },
-            is_expired,
-        },
-        ("factor_added", _, Some(secret)) => Mail::FactorAdded {
-            facts,
-            link: if is_expired {
-                page.to_owned()
-            } else {
-                format!("{page}#/notice/{secret}")
-            },
-            is_expired,
-        },
-        ("factor_removed", _, _) => Mail::FactorRemoved {
-            facts,
-            link: page.to_owned(),
-        },
-        ("recovery_codes_made", _, _) => Mail::RecoveryCodesMade {
-            facts,
-            link: page.to_owned(),
-        },
-        ("recovery_code_used", _, _) => Mail::RecoveryCodeUsed {
-            facts,
-            link: page.to_owned(),
-        },
-        ("second_step_missing", _, _) => Mail::SecondStepMissing {
-            facts,
-            link: page.to_owned(),
-        },
-        ("address_restored", _, _) => Mail::AddressRestored {
-            facts,
-            link: page.to_owned(),
-        },
-        ("address_lost", _, _) => Mail::AddressLost {
-            facts,
-            link: page.to_owned(),
-        },
-        ("recovered", _, _) => Mail::Recovered {
-            facts,
-            link: page.to_owned(),
-        },
+        ("factor_removed", _, _) => Mail::FactorRemoved { facts, link: home },
+        ("recovery_codes_made", _, _) => Mail::RecoveryCodesMade { facts, link: home },
+        ("recovery_code_used", _, _) => Mail::RecoveryCodeUsed { facts, link: home },
+        ("second_step_missing", _, _) => Mail::SecondStepMissing { facts, link: home },
+        ("address_restored", _, _) => Mail::AddressRestored { facts, link: home },
+        ("address_lost", _, _) => Mail::AddressLost { facts, link: home },
+        ("recovered", _, _) => Mail::Recovered { facts, link: home },
         _ => return Err(Error::InvalidNotice),
     };
     let addressee = Addressee {

@@ -1,11 +1,12 @@
 //! The deployed stack as a whole, on the local AWS: events, the sweep, disabled
-//! accounts, the authorizer, and headers of the distribution.
+//! accounts, the authorizer, headers of the distribution, and the household of `cargo run`.
 
 use std::time::{Duration, Instant};
 
+use curfew::{Record, household};
 use curfew_tests::account;
 use curfew_tests::aws::{Call, Principal};
-use curfew_tests::client::{Api, Device, Household, LAPTOP, PHONE, TABLET, TV};
+use curfew_tests::client::{Api, CONSOLE, Device, Household, LAPTOP, PHONE, TABLET, TV};
 use curfew_tests::listener::{Listener, Message};
 use curfew_tests::stack::{SECRET, new_secret, stack, store};
 use domain::account::Epoch;
@@ -429,4 +430,21 @@ async fn a_forged_host_changes_no_answer() {
     let forged = forged.done(200);
     assert_eq!(forged["device"]["ip"], honest["device"]["ip"]);
     assert_eq!(forged["account"], honest["account"]);
+}
+
+#[tokio::test]
+async fn the_demo_household_moves_in_and_its_laptop_has_signed_the_old_phone_out() {
+    let household = Household::register().await;
+    let mut record: Record = stack().clone();
+    record.demo.email.clone_from(&household.email);
+    record.demo.password.clone_from(&household.password);
+    household::move_in(&record).await.unwrap();
+    let guest = household.sign_in(CONSOLE).await;
+    let past = guest.devices("signed_out").await;
+    let old_phone = past.iter().find(|device| device["name"] == "Old phone");
+    let by = &old_phone.expect("the old phone")["signed_out_by"];
+    assert_eq!(by["name"], "Firefox on Linux", "{past:?}");
+    let active = guest.devices("signed_in").await;
+    let is_tv = |device: &Value| device["model"] == "Samsung QE55Q80";
+    assert!(active.iter().any(is_tv), "{active:?}");
 }
