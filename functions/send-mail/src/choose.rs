@@ -166,9 +166,12 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
     let is_expired = age >= NOTICE_LINK_LIFETIME;
     let receipt = |id: &String| format!("{page}#/sign-outs/{id}");
     let receipt = notice.sign_out.as_ref().map(receipt);
-    let press = |secret: &String| match is_expired {
-        true => page.to_owned(),
-        false => format!("{page}#/notice/{secret}"),
+    let press = |secret: &String| {
+        if is_expired {
+            page.to_owned()
+        } else {
+            format!("{page}#/notice/{secret}")
+        }
     };
     let press = notice.link_secret.as_ref().map(press);
     let home = page.to_owned();
