@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::delivery::{self, Published, Queued};
 use crate::engine::{Engine, ServiceResponse};
 use crate::kms;
-use crate::wire::{self, Call, CallResult};
+use crate::wire::{self, Call, CallResult, Slot};
 
 /// A test's decision about one call.
 #[derive(Debug)]
@@ -104,6 +104,40 @@ impl FakeAws {
                 (true, false) => Intercept::Replace(CallResult::Broken),
             }
         });
+    }
+
+    /// Makes a request whose transaction on a table is held up for something else, and then
+    /// made as `change` returns it. Ends every fault.
+    pub async fn hold_up<T>(
+        &self,
+        table: &'static str,
+        request: impl Future<Output = T>,
+        meanwhile: impl Future<Output = ()>,
+        change: impl FnOnce(Call) -> Call,
+    ) -> T {
+        let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
+        let (parked, answers) = (held.clone(), slot.clone());
+        let mut is_held = false;
+        self.intercept(move |call| {
+            let is_it = call.operation == "TransactWriteItems" && call.body.contains(table);
+            if is_held || !is_it {
+                return Intercept::Make;
+            }
+            is_held = true;
+            *lock(&parked) = Some(call.clone());
+            Intercept::Replace(CallResult::Waiting(answers.clone()))
+        });
+        let release = async {
+            while lock(&held).is_none() {
+                tokio::task::yield_now().await;
+            }
+            let call = lock(&held).take().expect("it is held up");
+            meanwhile.await;
+            slot.fill(self.make(&change(call)));
+        };
+        let (done, ()) = tokio::join!(request, release);
+        self.restore();
+        done
     }
 
     /// Lets SNS reject single messages of a batch, each with an error code.

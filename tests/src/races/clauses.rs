@@ -135,6 +135,14 @@ pub fn without(clause: &Clause, call: &Call) -> Option<Call> {
     })
 }
 
+/// Returns the call without a clause, if there is one to knock out.
+#[must_use]
+pub fn weakened(call: Call, knocked_out: Option<&Clause>) -> Call {
+    knocked_out
+        .and_then(|clause| without(clause, &call))
+        .unwrap_or(call)
+}
+
 fn parts<'a>(call: &Call, body: &'a Value) -> Vec<(String, &'a Value)> {
     if call.operation != "TransactWriteItems" {
         return vec![(kind_of(&call.operation).to_owned(), body)];

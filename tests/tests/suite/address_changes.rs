@@ -1,7 +1,6 @@
 //! Changing the address of an account, and undoing it in the mailbox before.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice, register};
 use curfew_tests::app::TestApp;
@@ -9,9 +8,9 @@ use curfew_tests::bundle::{event, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::Intercept;
-use curfew_tests::races::clauses::{Clause, clauses, without};
+use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::tables::{ACCOUNTS, DEVICES, IDENTITIES, RECEIPTS};
-use curfew_tests::wire::{Call, CallResult, Slot};
+use curfew_tests::wire::{Call, CallResult};
 use domain::address_change::ChangeState;
 use domain::ownership::holds::HELD_FOR;
 use domain::ownership::recovery::UNDO_FOR;
@@ -22,7 +21,6 @@ use domain::{Account, EmailAddress, Purpose};
 use http_api::Reply;
 use jiff::SignedDuration;
 use mail::{Language, MailQueue, Message, Notice};
-use runtime::lock;
 use serde_json::{Value, json};
 use store::{AddressOwner, WriteOutcome};
 
@@ -844,31 +842,12 @@ impl Changing {
         (knocked_out, met): (Option<&Clause>, &mut BTreeSet<Clause>),
         meanwhile: impl Future<Output = ()>,
     ) -> Reply {
-        let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
-        let (parked, answers) = (held.clone(), slot.clone());
-        let mut is_held = false;
-        self.app.aws.intercept(move |call| {
-            let is_it = call.operation == "TransactWriteItems" && call.body.contains(IDENTITIES);
-            if is_held || !is_it {
-                return Intercept::Make;
-            }
-            is_held = true;
-            *lock(&parked) = Some(call.clone());
-            Intercept::Replace(CallResult::Waiting(answers.clone()))
-        });
-        let release = async {
-            while lock(&held).is_none() {
-                tokio::task::yield_now().await;
-            }
-            let call = lock(&held).take().expect("it is held up");
-            meanwhile.await;
+        let change = |call| {
             met.extend(clauses("change", &call));
-            let weakened = knocked_out.and_then(|clause| without(clause, &call));
-            slot.fill(self.app.aws.make(&weakened.unwrap_or(call)));
+            weakened(call, knocked_out)
         };
-        let (reply, ()) = tokio::join!(request, release);
-        self.app.aws.restore();
-        reply
+        let aws = &self.app.aws;
+        aws.hold_up(IDENTITIES, request, meanwhile, change).await
     }
 
     async fn meanwhile(

@@ -13,7 +13,7 @@ use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::{FakeAws, Intercept};
 use curfew_tests::inbox;
 use curfew_tests::person::Person;
-use curfew_tests::races::clauses::{Clause, clauses, without};
+use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::stack::stack;
 use curfew_tests::tables::{DEVICES, NOTICES, RECEIPTS};
 use curfew_tests::wire::{CallResult, Slot};
@@ -485,33 +485,10 @@ impl Notifying {
         knocked_out: Option<&Clause>,
         in_between: impl Future<Output = ()>,
     ) -> (i64, Value) {
-        let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
-        let (parked, answers) = (held.clone(), slot.clone());
-        let mut is_held = false;
-        self.aws().intercept(move |call| {
-            let is_write = call.operation == "TransactWriteItems" && call.body.contains(NOTICES);
-            if !is_write || is_held {
-                return Intercept::Make;
-            }
-            is_held = true;
-            *lock(&parked) = Some(call.clone());
-            Intercept::Replace(CallResult::Waiting(answers.clone()))
-        });
-        let release = async {
-            while lock(&held).is_none() {
-                tokio::task::yield_now().await;
-            }
-            // What happens in between makes calls, too.
-            let call = lock(&held).take().expect("it is held up");
-            in_between.await;
-            let call = knocked_out
-                .and_then(|clause| without(clause, &call))
-                .unwrap_or(call);
-            slot.fill(self.aws().make(&call));
-        };
-        let (answered, ()) = tokio::join!(self.answer(secret, action), release);
-        self.aws().restore();
-        answered
+        let request = self.answer(secret, action);
+        let change = |call| weakened(call, knocked_out);
+        let aws = self.aws();
+        aws.hold_up(NOTICES, request, in_between, change).await
     }
 
     /// Holds answers up for what can happen in between, and returns the rule that this

@@ -572,10 +572,7 @@ fn weakened(
         if call.is_write() {
             lock(&note).extend(clauses::clauses(operation, &call));
         }
-        let weakened = knocked_out
-            .as_ref()
-            .and_then(|it| clauses::without(it, &call));
-        let call = weakened.unwrap_or(call);
+        let call = clauses::weakened(call, knocked_out.as_ref());
         CallResult::Answered(tables.answer(&call.operation, &call.body))
     });
     (clients.dynamodb(), met)
@@ -678,10 +675,7 @@ async fn charged_twice(budget: Budget, knocked_out: Option<Clause>) -> (usize, u
     let admitted = Arc::new(AtomicUsize::new(0));
     let (tables, count) = (engine.clone(), admitted.clone());
     let clients = wire::clients(move |call: Call| {
-        let weakened = knocked_out
-            .as_ref()
-            .and_then(|it| clauses::without(it, &call));
-        let call = weakened.unwrap_or(call);
+        let call = clauses::weakened(call, knocked_out.as_ref());
         let answers = [(); 2].map(|()| tables.answer(&call.operation, &call.body));
         let successes = answers.iter().filter(|answer| answer.is_success()).count();
         count.fetch_add(successes, Ordering::Relaxed);
@@ -743,9 +737,7 @@ async fn recovered_meanwhile(
             tables.put(ACCOUNTS, &json!(row));
             lock(&note).extend(clauses::clauses("recover", &call));
         }
-        let weakened = knocked_out.as_ref();
-        let weakened = weakened.and_then(|it| clauses::without(it, &call));
-        let call = weakened.unwrap_or(call);
+        let call = clauses::weakened(call, knocked_out.as_ref());
         CallResult::Answered(tables.answer(&call.operation, &call.body))
     });
     let bundle = Bundle::new(clients.dynamodb(), noon());

@@ -2,16 +2,14 @@
 //! recovery.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
-use curfew_tests::fake_aws::Intercept;
-use curfew_tests::races::clauses::{Clause, clauses, without};
+use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::tables::{CHALLENGES, DEVICES, FACTORS};
-use curfew_tests::wire::{CallResult, Slot};
+use curfew_tests::wire::CallResult;
 use domain::challenge::CODE_LIFETIME;
 use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
 use domain::ownership::factors::SETTLED_AFTER;
@@ -19,7 +17,6 @@ use futures_util::future::join_all;
 use http_api::Reply;
 use jiff::SignedDuration;
 use mail::MailQueue;
-use runtime::lock;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -853,31 +850,11 @@ async fn around(
     (knocked_out, met): (Option<&Clause>, &mut BTreeSet<Clause>),
     meanwhile: impl Future<Output = ()>,
 ) -> Reply {
-    let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
-    let (parked, answers) = (held.clone(), slot.clone());
-    let mut is_held = false;
-    app.aws.intercept(move |call| {
-        let is_it = call.operation == "TransactWriteItems" && call.body.contains(FACTORS);
-        if is_held || !is_it {
-            return Intercept::Make;
-        }
-        is_held = true;
-        *lock(&parked) = Some(call.clone());
-        Intercept::Replace(CallResult::Waiting(answers.clone()))
-    });
-    let release = async {
-        while lock(&held).is_none() {
-            tokio::task::yield_now().await;
-        }
-        let call = lock(&held).take().expect("it is held up");
-        meanwhile.await;
+    let change = |call| {
         met.extend(clauses("factor", &call));
-        let weakened = knocked_out.and_then(|clause| without(clause, &call));
-        slot.fill(app.aws.make(&weakened.unwrap_or(call)));
+        weakened(call, knocked_out)
     };
-    let (reply, ()) = tokio::join!(request, release);
-    app.aws.restore();
-    reply
+    app.aws.hold_up(FACTORS, request, meanwhile, change).await
 }
 
 async fn live_factors(app: &TestApp, device: &TestDevice) -> usize {

@@ -51,10 +51,7 @@ impl Race {
             {
                 lock(&note).extend(clauses::clauses("sign in", &call));
                 run(act, bundle_over(&to, &at));
-                let weakened = knocked_out
-                    .as_ref()
-                    .and_then(|it| clauses::without(it, &call));
-                call = weakened.unwrap_or(call);
+                call = clauses::weakened(call, knocked_out.as_ref());
             }
             CallResult::Answered(to.make(&call))
         });

@@ -173,10 +173,7 @@ async fn confirm_after(
     let (aws, note) = (app.aws.clone(), met.clone());
     let clients = wire::clients(move |call: Call| {
         lock(&note).extend(clauses::clauses("confirm an address", &call));
-        let weakened = knocked_out
-            .as_ref()
-            .and_then(|it| clauses::without(it, &call));
-        CallResult::Answered(aws.make(&weakened.unwrap_or(call)))
+        CallResult::Answered(aws.make(&clauses::weakened(call, knocked_out.as_ref())))
     });
     let store = Store::new(clients.dynamodb(), tables::names());
     let now = app.clock.now();

@@ -64,9 +64,7 @@ pub(super) fn receive(pending: &mut PendingCalls, call: Call) -> CallResult {
     let Some(actor) = pending.actor else {
         let is_its_own = |clause: &&Clause| clause.operation == clauses::made_by("", &call);
         let knocked_out = pending.knocked_out.as_ref().filter(is_its_own);
-        let call = knocked_out
-            .and_then(|clause| clauses::without(clause, &call))
-            .unwrap_or(call);
+        let call = clauses::weakened(call, knocked_out);
         let answer = pending.engine().answer(&call.operation, &call.body);
         return CallResult::Answered(answer);
     };
