@@ -18,7 +18,7 @@ pub enum UndoEffect {
     /// The account gets the address before, every device is signed out, and the password is void
     /// until a recovery by that address.
     Undoes,
-    /// Further changes are held for 72 hours: a factor had proven the change.
+    /// Further changes are held for 72 hours, because a factor proved this one.
     Holds,
 }
 

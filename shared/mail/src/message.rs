@@ -116,8 +116,8 @@ pub struct FailedSignIns {
     pub places: Vec<String>,
 }
 
-/// Something that happened to a factor of an account, or for the lack of one. `notify-owner`
-/// reads the rows again: it may come before what it is about is written, or without it.
+/// A factor was added, removed or used, or a sign-in was not completed with one. It is queued
+/// before the write, so `notify-owner` reads the rows again and drops it if the write failed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FactorNews {
