@@ -114,6 +114,7 @@ pub async fn register(
         factors: Vec::new(),
         hold: None,
         address_change: None,
+        sign_in_codes: false,
     };
     // Boxed: the SDK's future is large, and most tests begin with this one.
     let registered = Box::pin(store.register(&account, &address)).await?;

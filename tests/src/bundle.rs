@@ -74,7 +74,8 @@ pub struct Bundle {
     pub change_password: change_password::Deps,
     /// `POST /v1/verification-codes` and `POST /v1/verifications`.
     pub verify: verify::Deps,
-    /// `POST /v1/second-steps`, `/v1/factors` and `POST /v1/recovery-codes`.
+    /// `POST /v1/second-steps`, `/v1/factors`, `POST /v1/recovery-codes` and
+    /// `PUT /v1/sign-in-codes`.
     pub second_step: second_step::Deps,
     /// The authorizer.
     pub authorizer: authorizer::Deps,
@@ -124,14 +125,14 @@ impl Bundle {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
             request_codes: deps!(request_codes, limits: limits, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, checker: CHECKER, hasher: hasher()),
-            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), notices: None, codes: None, hasher: hasher()),
+            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), sign_in_codes: false, notices: None, codes: None, hasher: hasher()),
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
             sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
             sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
             verify: deps!(verify, limits: limits, policy: POLICY, codes: None, notices: None, checker: CHECKER, hasher: hasher()),
-            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), notices: None),
+            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), sign_in_codes: false, notices: None),
             change_password: deps!(change_password, limits: limits, policy: POLICY, rules: rules, hasher: hasher()),
             authorizer: authorizer::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),
@@ -187,7 +188,7 @@ impl Bundle {
                 "POST /v1/address-changes"
                 | "POST /v1/verification-codes"
                 | "POST /v1/verifications" => verify::handle(&self.verify, event).await,
-                "POST /v1/second-steps" | "POST /v1/recovery-codes" => {
+                "POST /v1/second-steps" | "POST /v1/recovery-codes" | "PUT /v1/sign-in-codes" => {
                     second_step::handle(&self.second_step, event).await
                 }
                 _ if route.contains("/v1/factors") => {

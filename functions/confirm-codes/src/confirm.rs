@@ -87,5 +87,6 @@ fn new_account(challenge: &Challenge, password_hash: StoredHash, now: Timestamp)
         factors: Vec::new(),
         hold: None,
         address_change: None,
+        sign_in_codes: false,
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use domain::recognition::is_recognized;
 use domain::session::{Authenticated, SessionStatus, session_status};
 use domain::{Account, Device, DeviceId, EndInfo, Limits, Timestamp};
 use http_api::{
@@ -170,7 +171,8 @@ async fn collect_signed_in(
                 if devices.len() == query.limit {
                     return Ok(Some((devices, after)));
                 }
-                devices.push(DeviceView::signed_in(&row, caller.device.id));
+                let is_recognized = is_recognized(&current, &row, &deps.limits, now);
+                devices.push(DeviceView::signed_in(&row, caller.device.id, is_recognized));
             }
             after = Some(id);
         }
@@ -247,9 +249,10 @@ impl<'a> Filter<'a> {
     /// Returns the device's view; none when its status is not wanted.
     fn view(&self, device: &Device, current: DeviceId) -> Option<DeviceView> {
         let status = session_status(self.account, device, &self.limits, self.now);
+        let is_recognized = is_recognized(self.account, device, &self.limits, self.now);
         if status == SessionStatus::SignedIn {
             return (self.which != Which::SignedOut)
-                .then(|| DeviceView::signed_in(device, current));
+                .then(|| DeviceView::signed_in(device, current, is_recognized));
         }
         // DynamoDB may delete a row up to days after its TTL.
         let kept_until = self.limits.device_kept_until(device.expires_at);
@@ -258,7 +261,7 @@ impl<'a> Filter<'a> {
         }
         let by_epoch = self.ends.get(&device.id);
         let end = SessionEnd::of(device, &status, by_epoch, &self.limits);
-        Some(DeviceView::signed_out(device, current, end))
+        Some(DeviceView::signed_out(device, current, is_recognized, end))
     }
 }
 

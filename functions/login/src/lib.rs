@@ -43,6 +43,8 @@ pub struct Deps {
     pub store: Store,
     pub limits: Limits,
     pub budgets: SignInBudgets,
+    /// Whether the team wants a code at every sign-in on a device that is not recognized.
+    pub sign_in_codes: bool,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,
     /// None when the stack sends no mail.
@@ -102,8 +104,8 @@ pub struct Login {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Pass {
-    /// The challenge in the answer to `POST /v1/passes`, in the problem `address-unconfirmed`,
-    /// or, for the first sign-in of a new account, in the answer to `POST /v1/accounts`.
+    /// The challenge in the answer to `POST /v1/passes`, in the problem `address-unconfirmed` or
+    /// `code-required`, or, for the first sign-in of a new account, in the answer to `POST /v1/accounts`.
     #[schema(value_type = String, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
     pub challenge: Zeroizing<String>,
     /// The code in the mail.
@@ -264,6 +266,10 @@ async fn require_pass(
         let secret = send_pass(deps, request, account, attempt, now).await?;
         return Err(Problem::address_unconfirmed(&secret));
     }
+    if !trust.is_recognized && account.wants_code(deps.sends_mail(), deps.sign_in_codes) {
+        let secret = send_pass(deps, request, account, attempt, now).await?;
+        return Err(Problem::code_required(&secret));
+    }
     if attempt.wanted.ends_others && !trust.is_verified {
         let secret = send_pass(deps, request, account, attempt, now).await?;
         return Err(Problem::pass_required(&secret));
@@ -286,7 +292,7 @@ async fn send_pass(
         code: runtime::random(),
         link: runtime::random(),
     };
-    let to = (account.id, attempt.email.clone());
+    let to = (account, attempt.email.clone());
     let sending = codes.send_pass(&deps.store, request, to, now, random);
     Box::pin(sending).await
 }

@@ -37,6 +37,7 @@ fn deps() -> Result<Deps, Error> {
         codes: queue("CODES_QUEUE_URL").map(|queue| Codes::new(queue, uncounted)),
         limits: runtime::limits()?,
         budgets,
+        sign_in_codes: runtime::sign_in_codes()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         hasher: runtime::password_hasher()?,

@@ -16,7 +16,7 @@ pub struct MessageView {
     pub reference: Option<String>,
     /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered`,
     /// `address_changed`, `address_restored`, `wrong_password`, `many_failures`, `factor_added`,
-    /// `factor_removed`, `recovery_codes_made`, `recovery_code_used` or `second_step_missing`.
+    /// `factor_removed`, `recovery_codes_made`, `recovery_code_used`, `sign_in_codes_off` or `second_step_missing`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.

@@ -6,6 +6,8 @@
 export class Security {
   /** @type {Factors | null} */
   factors = null;
+  /** The names of the signed-in devices that are recognized. @type {string[]} */
+  known = [];
   /** @type {string | null} */
   problem = null;
   /** What was done last. @type {string | null} */
@@ -44,7 +46,9 @@ export class Security {
 
   async load() {
     try {
-      this.show({ factors: await this.#app.curfew.factors(), problem: null });
+      const [factors, { devices }] = await Promise.all([this.#app.curfew.factors(), this.#app.curfew.devices()]);
+      const known = devices.filter((it) => it.recognized).map((it) => it.name);
+      this.show({ factors, known, problem: null });
     } catch (error) {
       this.#fail(error);
     }
@@ -83,6 +87,15 @@ export class Security {
     await this.#act(async () => {
       const codes = await this.#app.curfew.makeRecoveryCodes();
       this.show({ codes }, "h1");
+      await this.load();
+    });
+  }
+
+  /** Turns codes by mail on or off. @param {boolean} enabled */
+  async setMailed(enabled) {
+    await this.#act(async () => {
+      await this.#app.curfew.setSignInCodes(enabled);
+      this.show({ done: this.#app.say(enabled ? "security.mailed_on" : "security.mailed_off") }, "h1");
       await this.load();
     });
   }

@@ -138,6 +138,7 @@ async fn register_at_once(
         factors: Vec::new(),
         hold: None,
         address_change: None,
+        sign_in_codes: false,
     };
     match deps.store.register(&account, email).await? {
         RegisterOutcome::Registered => {

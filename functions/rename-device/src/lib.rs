@@ -5,6 +5,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+use domain::recognition::is_recognized;
 use domain::session::{SessionStatus, session_status};
 use domain::{Account, Device, DeviceId, Limits, Timestamp};
 use http_api::{
@@ -115,13 +116,16 @@ async fn view(
     now: Timestamp,
 ) -> Result<DeviceView, StoreError> {
     let status = session_status(account, device, &deps.limits, now);
+    let is_recognized = is_recognized(account, device, &deps.limits, now);
     let by_epoch = match status {
-        SessionStatus::SignedIn => return Ok(DeviceView::signed_in(device, current)),
+        SessionStatus::SignedIn => {
+            return Ok(DeviceView::signed_in(device, current, is_recognized));
+        }
         SessionStatus::EndedByEpoch => deps.store.end_by_epoch(device).await?,
         SessionStatus::SignedOut(_) | SessionStatus::Expired | SessionStatus::AccountDisabled => {
             None
         }
     };
     let end = SessionEnd::of(device, &status, by_epoch.as_ref(), &deps.limits);
-    Ok(DeviceView::signed_out(device, current, end))
+    Ok(DeviceView::signed_out(device, current, is_recognized, end))
 }

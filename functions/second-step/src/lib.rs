@@ -1,5 +1,6 @@
 //! `POST /v1/second-steps`: completes a sign-in with a factor. `/v1/factors` and
-//! `POST /v1/recovery-codes`: the owner's factors.
+//! `POST /v1/recovery-codes`: the owner's factors. `PUT /v1/sign-in-codes`: whether a sign-in
+//! without a factor needs a code by mail.
 //!
 //! The secrets of authenticator apps are sealed by KMS, and only this function may seal one.
 
@@ -13,6 +14,7 @@ mod complete;
 mod list;
 mod recovery_codes;
 mod remove;
+mod sign_in_codes;
 
 use domain::Limits;
 use domain::verification::VerificationPolicy;
@@ -27,6 +29,7 @@ pub use add::{BegunFactor, ConfirmFactor, NewFactor};
 pub use complete::SecondStep;
 pub use list::{FactorView, FactorsView, RecoveryCodesView};
 pub use recovery_codes::NewRecoveryCodes;
+pub use sign_in_codes::{SetSignInCodes, SignInCodesView};
 
 /// Writes accounts, devices, receipts, challenges, factors and counters of attempts; seals and
 /// opens secrets; queues notices.
@@ -37,6 +40,8 @@ pub struct Deps {
     pub checker: Checker,
     /// The name that an authenticator app shows.
     pub product: String,
+    /// Whether the team wants a code at every sign-in on a device that is not recognized.
+    pub sign_in_codes: bool,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,
     pub origin_policy: OriginPolicy,
@@ -52,6 +57,7 @@ pub struct Deps {
     add::confirm_factor,
     remove::remove_factor,
     recovery_codes::make_recovery_codes,
+    sign_in_codes::set_sign_in_codes,
 ))]
 pub struct Document;
 
@@ -73,6 +79,9 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
             }
             "POST /v1/recovery-codes" => {
                 Box::pin(recovery_codes::make_recovery_codes(deps, &request, now)).await
+            }
+            "PUT /v1/sign-in-codes" => {
+                Box::pin(sign_in_codes::set_sign_in_codes(deps, &request, now)).await
             }
             _ => Err(Problem::NotFound),
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use store::Factors;
 use utoipa::ToSchema;
 
-use crate::Deps;
+use crate::{Deps, SignInCodesView};
 
 /// The factors of an account.
 #[derive(Serialize, ToSchema)]
@@ -20,6 +20,13 @@ pub struct FactorsView {
     pub recovery_codes: Option<RecoveryCodesView>,
     /// Whether the deployment has second factors, so that one can be added.
     pub available: bool,
+    /// The time until which the address can't be changed: after a recovery or a warning, or
+    /// because the mailbox before can still undo the last change. Absent if it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub address_held_until: Option<Rfc3339>,
+    /// Codes by mail, which a sign-in without a factor needs.
+    pub sign_in_codes: SignInCodesView,
 }
 
 /// An authenticator app.
@@ -69,6 +76,8 @@ impl FactorsView {
                 made_at: time("2026-11-20T09:31:00Z"),
             }),
             available: true,
+            address_held_until: None,
+            sign_in_codes: SignInCodesView::example(),
         }
     }
 }
@@ -113,5 +122,7 @@ fn view(deps: &Deps, caller: &Authenticated, rows: &Factors, now: Timestamp) -> 
             made_at: codes.made_at.into(),
         }),
         available: deps.checker.sealer.is_some(),
+        address_held_until: account.address_held_until(sends_mail, now).map(Into::into),
+        sign_in_codes: SignInCodesView::of(deps, account),
     }
 }

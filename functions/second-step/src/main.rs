@@ -32,6 +32,7 @@ fn deps() -> Result<Deps, Error> {
             sealer: key.map(|key| Sealer::new(clients.kms(), key)),
             sends_mail: policy.sends_mail,
         },
+        sign_in_codes: runtime::sign_in_codes()?,
         product: runtime::product()?,
         notices: queue.map(|url| MailQueue::new(clients.sqs(), url)),
         origin_policy: runtime::origin_policy()?,

@@ -66,6 +66,8 @@ pub enum Mail {
     RecoveryCodesMade { facts: Facts, link: String },
     /// A recovery code was used.
     RecoveryCodeUsed { facts: Facts, link: String },
+    /// Codes by mail at sign-ins were turned off.
+    SignInCodesOff { facts: Facts, link: String },
     /// Somebody knew the password, and did not complete the second step.
     SecondStepMissing { facts: Facts, link: String },
     /// A device was signed out because it gave wrong passwords.
@@ -114,6 +116,7 @@ impl Mail {
             Self::FactorRemoved { .. } => "factor-removed",
             Self::RecoveryCodesMade { .. } => "recovery-codes-made",
             Self::RecoveryCodeUsed { .. } => "recovery-code-used",
+            Self::SignInCodesOff { .. } => "sign-in-codes-off",
             Self::SecondStepMissing { .. } => "second-step-missing",
             Self::WrongPassword { .. } => "wrong-password",
             Self::ManyFailures { .. } => "many-failures",
@@ -202,6 +205,7 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         ("factor_removed", _, _) => Mail::FactorRemoved { facts, link: home },
         ("recovery_codes_made", _, _) => Mail::RecoveryCodesMade { facts, link: home },
         ("recovery_code_used", _, _) => Mail::RecoveryCodeUsed { facts, link: home },
+        ("sign_in_codes_off", _, _) => Mail::SignInCodesOff { facts, link: home },
         ("second_step_missing", _, _) => Mail::SecondStepMissing { facts, link: home },
         ("address_restored", _, _) => Mail::AddressRestored { facts, link: home },
         ("address_lost", _, _) => Mail::AddressLost { facts, link: home },

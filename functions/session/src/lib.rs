@@ -6,6 +6,7 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
+use domain::recognition::is_recognized;
 use domain::{Limits, SignOut, Timestamp};
 use http_api::{
     AccountView, Answer, BodyProblems, DeviceView, Event, OriginPolicy, Problem, Reply, Request,
@@ -80,11 +81,13 @@ async fn get_session(deps: &Deps, request: &Request, now: Timestamp) -> Result<A
         // It was signed out since it was read: the second read reports how.
         caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     }
+    let device = &caller.device;
+    let is_recognized = is_recognized(&caller.account, device, &deps.limits, now);
     Ok(Answer::json(
         200,
         &Session {
             account: AccountView::new(&caller.account, deps.sends_mail),
-            device: DeviceView::signed_in(&caller.device, caller.device.id),
+            device: DeviceView::signed_in(device, device.id, is_recognized),
         },
     ))
 }

@@ -29,6 +29,8 @@ export interface Device {
   model: string | null;
   ip: string | null;
   location: { city: string | null; country: string | null } | null;
+  /** Whether its sign-ins need no second step. */
+  recognized: boolean;
   first_signed_in_at: string;
   signed_in_at: string;
   last_active_at: string;
@@ -105,6 +107,7 @@ export interface Message {
     | "factor_removed"
     | "recovery_codes_made"
     | "recovery_code_used"
+    | "sign_in_codes_off"
     | "second_step_missing";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
@@ -146,6 +149,12 @@ export interface Factors {
   recovery_codes?: { left: number; made_at: string };
   /** Whether the deployment has second factors. */
   available: boolean;
+  /** The time until which the address can't be changed; absent if it can. */
+  address_held_until?: string;
+  /** Codes by mail, which sign-ins on new devices need where the account has no factor: whether
+   * the owner has turned them on, whether the deployment always asks for them, and whether they
+   * can reach the owner. */
+  sign_in_codes: { enabled: boolean; always: boolean; available: boolean };
 }
 
 /** An authenticator app to be confirmed. */
@@ -196,8 +205,9 @@ export class CurfewError extends Error {
   readonly document: Problem | null;
   /** The problem's name, such as `credentials-invalid`. */
   readonly problem: string | null;
-  /** With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge of the
-   * pass whose code was mailed; with `second-step-required`, that of the second step. */
+  /** With `address-unconfirmed`, `code-required`, or `verification-required` at a sign-in, the
+   * challenge of the pass whose code was mailed; with `second-step-required`, that of the second
+   * step. */
   readonly challenge: string | null;
   /** With `verification-required`, what `verify` needs. */
   readonly methods: Methods | null;
@@ -364,6 +374,8 @@ export class Curfew {
   removeFactor(factor: string): Promise<void>;
   /** Makes ten recovery codes. Those before stop working. */
   makeRecoveryCodes(): Promise<string[]>;
+  /** Turns codes by mail at sign-ins on new devices on or off. */
+  setSignInCodes(enabled: boolean): Promise<void>;
   changePassword(change: {
     currentPassword: string;
     newPassword: string;

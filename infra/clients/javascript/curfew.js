@@ -70,9 +70,9 @@ export class CurfewError extends Error {
     this.document = document;
     /** The problem's name, such as `credentials-invalid`, or null. */
     this.problem = document === null ? null : nameOf(document);
-    /** With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge of
-     * the pass whose code was mailed; with `second-step-required`, that of the second step; or
-     * null. */
+    /** With `address-unconfirmed`, `code-required`, or `verification-required` at a sign-in, the
+     * challenge of the pass whose code was mailed; with `second-step-required`, that of the
+     * second step; or null. */
     this.challenge = document?.challenge ?? null;
     /** With `verification-required`, the sets of proofs of which each is enough, or null. */
     this.methods = document?.methods ?? null;
@@ -625,6 +625,11 @@ export class Curfew {
   /** Makes ten recovery codes, which are shown this once. Those before stop working. */
   async makeRecoveryCodes() {
     return (await this.#askVerified("POST", "/v1/recovery-codes", { session: this.#signedIn() })).codes;
+  }
+
+  /** Turns codes by mail at sign-ins on new devices on or off. */
+  async setSignInCodes(enabled) {
+    await this.#askVerified("PUT", "/v1/sign-in-codes", { session: this.#signedIn(), body: { enabled } });
   }
 
   async #act(method, path, body, endsThis) {

@@ -46,6 +46,7 @@ pub async fn register(store: &Store, email: &str, password: &str) -> Result<Acco
         factors: Vec::new(),
         hold: None,
         address_change: None,
+        sign_in_codes: false,
     };
     let registered = store.register(&account, &address).await?;
     ensure!(

@@ -9,7 +9,7 @@ use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, Purpose}
 use domain::networks::{NetworkRanges, networks_of};
 use domain::session::Authenticated;
 use domain::verification::has_proving_address;
-use domain::{AccountId, DeviceId, EmailAddress, Timestamp};
+use domain::{Account, DeviceId, EmailAddress, Timestamp};
 use http_api::{Answer, Problem, Request};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, MailQueue, Message};
@@ -94,8 +94,9 @@ impl Codes {
     }
 
     /// Mails a pass to the address of an account whose password the caller has shown, and
-    /// returns the secret of its challenge. Counts the mail for the account alone: a stranger,
-    /// who lacks the password, can't use up its budget. Call this only with the right password.
+    /// returns the secret of its challenge. Counts the mail for the account's epoch alone: a
+    /// stranger, who lacks the password, can't use up its budget, and a changed password gives
+    /// the owner a new one. Call this only with the right password.
     ///
     /// # Errors
     /// `too-many-attempts` and `unavailable`.
@@ -103,12 +104,13 @@ impl Codes {
         &self,
         store: &Store,
         request: &Request,
-        (account, email): (AccountId, EmailAddress),
+        (account, email): (&Account, EmailAddress),
         now: Timestamp,
         random: ChallengeRandom,
     ) -> Result<ChallengeSecret, Problem> {
+        let epoch = account.epoch.0.to_be_bytes();
         let counters = TO_A_MAILBOX.map(|(period, budget)| {
-            let parts = [period.as_bytes(), account.as_bytes()];
+            let parts = [period.as_bytes(), account.id.as_bytes(), &epoch[..]];
             (CounterKey::new("mail-account", &parts), budget)
         });
         charge(store, request, counters.to_vec(), now).await?;

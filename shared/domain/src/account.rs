@@ -7,6 +7,7 @@ use crate::factors::AccountFactor;
 use crate::ids::{AccountId, SessionId};
 use crate::ownership::Hold;
 use crate::password::StoredHash;
+use crate::verification::has_proving_address;
 
 /// The account's counter of sign-outs of all devices. A session of an older epoch
 /// has ended, unless it is the kept one.
@@ -81,6 +82,8 @@ pub struct Account {
     pub hold: Option<Hold>,
     /// The last change of the address.
     pub address_change: Option<AddressChange>,
+    /// Whether its owner has asked for a code by mail at sign-ins on new devices.
+    pub sign_in_codes: bool,
 }
 
 /// The time for which an account whose address nobody has confirmed works as any other.
@@ -102,6 +105,15 @@ impl Account {
     pub fn needs_code(&self, sends_mail: bool, now: Timestamp) -> bool {
         let age = now.duration_since(self.created_at);
         self.is_to_be_confirmed(sends_mail) && age >= UNCONFIRMED_FOR
+    }
+
+    /// Returns whether a device that is not recognized needs a code to the confirmed address to
+    /// sign in, because the owner or the team (`by_team`) wants it. A factor is asked for in its
+    /// place.
+    #[must_use]
+    pub fn wants_code(&self, sends_mail: bool, by_team: bool) -> bool {
+        let can_get_it = has_proving_address(self, sends_mail) && self.email.is_ascii();
+        can_get_it && (by_team || self.sign_in_codes)
     }
 
     /// Returns whether a recovery that was asked for at `asked_at` may still be completed: by
@@ -133,6 +145,19 @@ mod tests {
         account.email = ascii;
         account.confirmed_at = Some(due);
         assert!(!account.needs_code(true, due) && !account.is_to_be_confirmed(true));
+    }
+
+    #[test]
+    fn a_code_is_wanted_by_the_owner_or_the_team_and_only_where_it_reaches_the_owner() {
+        let crate::session::Authenticated { mut account, .. } = crate::fixtures::authenticated();
+        account.confirmed_at = Some(account.created_at);
+        for (by_owner, by_team) in [(false, false), (true, false), (false, true), (true, true)] {
+            account.sign_in_codes = by_owner;
+            assert_eq!(account.wants_code(true, by_team), by_owner || by_team);
+            assert!(!account.wants_code(false, by_team));
+        }
+        account.confirmed_at = None;
+        assert!(!account.wants_code(true, true));
     }
 
     #[test]

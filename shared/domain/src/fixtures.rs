@@ -38,6 +38,7 @@ pub(crate) fn authenticated() -> Authenticated {
             factors: Vec::new(),
             hold: None,
             address_change: None,
+            sign_in_codes: false,
         },
         device: Device {
             account: token.account(),

@@ -73,16 +73,19 @@ pub enum FactorAct {
     CodesMade,
     /// A recovery code was used.
     CodeUsed,
+    /// Codes by mail at sign-ins were turned off.
+    SignInCodesOff,
     /// Somebody knew the password, and did not complete the second step.
     StepMissing,
 }
 
 impl FactorAct {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Added,
         Self::Removed,
         Self::CodesMade,
         Self::CodeUsed,
+        Self::SignInCodesOff,
         Self::StepMissing,
     ];
 
@@ -94,6 +97,7 @@ impl FactorAct {
             Self::Removed => "factor_removed",
             Self::CodesMade => "recovery_codes_made",
             Self::CodeUsed => "recovery_code_used",
+            Self::SignInCodesOff => "sign_in_codes_off",
             Self::StepMissing => "second_step_missing",
         }
     }

@@ -51,6 +51,7 @@ impl DeviceView {
             id: TV.to_owned(),
             current: true,
             status: Status::SignedIn,
+            recognized: false,
             name: "Living room · Samsung TV".to_owned(),
             device_type: DeviceType::Tv,
             os: Some("Tizen".to_owned()),

@@ -70,6 +70,12 @@ pub enum Problem {
         /// The challenge that the code works with.
         challenge: ShownChallenge,
     },
+    /// The owner or the team wants a code to the address at sign-ins on a device that is not
+    /// recognized. It was mailed. Only a caller with the right password gets this answer.
+    CodeRequired {
+        /// The challenge that the code works with.
+        challenge: ShownChallenge,
+    },
     /// The account has a factor, and the sign-in is on a device that is not recognized. Only a
     /// caller with the right password gets this answer.
     SecondStepRequired {
@@ -175,6 +181,14 @@ impl Problem {
         }
     }
 
+    /// Creates the problem of a sign-in that a mailed code has to complete.
+    #[must_use]
+    pub fn code_required(secret: &ChallengeSecret) -> Self {
+        Self::CodeRequired {
+            challenge: ShownChallenge(secret.to_text()),
+        }
+    }
+
     /// Creates the problem of a sign-in that a factor has to complete. `device_key` is the
     /// device's new key, if it has one.
     #[must_use]
@@ -239,6 +253,7 @@ impl Problem {
             Self::CredentialsInvalid | Self::CurrentPasswordWrong => "credentials-invalid",
             Self::CodeInvalid => "code-invalid",
             Self::AddressUnconfirmed { .. } => "address-unconfirmed",
+            Self::CodeRequired { .. } => "code-required",
             Self::SecondStepRequired { .. } => "second-step-required",
             Self::FactorRequired => "factor-required",
             Self::FactorLocked => "factor-locked",
@@ -280,6 +295,7 @@ impl Problem {
             Self::CurrentPasswordWrong
             | Self::CodeInvalid
             | Self::AddressUnconfirmed { .. }
+            | Self::CodeRequired { .. }
             | Self::SecondStepRequired { .. }
             | Self::FactorRequired
             | Self::FactorLocked
@@ -317,6 +333,7 @@ impl Problem {
             }
             Self::CodeInvalid => "The code is not valid.",
             Self::AddressUnconfirmed { .. } => "The address is not confirmed.",
+            Self::CodeRequired { .. } => "A code by mail is required.",
             Self::SecondStepRequired { .. } => "A second step is required.",
             Self::FactorRequired => "A second factor is required.",
             Self::FactorLocked => "The authenticator apps are locked.",
@@ -363,6 +380,7 @@ impl Problem {
                 "It is wrong, too old, used or was tried too often. Ask for another one."
             }
             Self::AddressUnconfirmed { .. }
+            | Self::CodeRequired { .. }
             | Self::VerificationRequired {
                 challenge: Some(_), ..
             } => "Sign in with a pass: this challenge, and the code in the mail that was sent.",

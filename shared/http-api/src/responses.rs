@@ -161,8 +161,8 @@ impl IntoResponses for CodeProblems {
     }
 }
 
-/// The problems of a sign-in with a pass, of one to an account with a factor, and of one to an
-/// account that is 30 days old and has an unconfirmed address.
+/// The problems of a sign-in with a pass, of one to an account that wants a second step, and of
+/// one to an account that is 30 days old and has an unconfirmed address.
 #[derive(Debug)]
 pub enum AddressUnconfirmed {}
 
@@ -172,6 +172,7 @@ impl IntoResponses for AddressUnconfirmed {
         // Replaces the 403 of the other groups.
         grouped(&[
             Problem::address_unconfirmed(&secret),
+            Problem::code_required(&secret),
             Problem::second_step_required(&secret, None),
             Problem::CodeInvalid,
             Problem::DistributionRequired,

@@ -119,6 +119,8 @@ pub struct DeviceView {
     pub current: bool,
     /// The status.
     pub status: Status,
+    /// Whether it is recognized: its sign-ins need no second step, and it may verify with less.
+    pub recognized: bool,
     /// The name to show.
     #[schema(example = "Living room · Samsung TV")]
     pub name: String,
@@ -217,17 +219,27 @@ impl<'a> SessionEnd<'a> {
 impl DeviceView {
     /// Creates the view of a device whose session is valid.
     #[must_use]
-    pub fn signed_in(device: &Device, current: DeviceId) -> Self {
-        Self::new(device, current, None)
+    pub fn signed_in(device: &Device, current: DeviceId, is_recognized: bool) -> Self {
+        Self::new(device, current, is_recognized, None)
     }
 
     /// Creates the view of a device whose session has ended.
     #[must_use]
-    pub fn signed_out(device: &Device, current: DeviceId, end: SessionEnd<'_>) -> Self {
-        Self::new(device, current, Some(end))
+    pub fn signed_out(
+        device: &Device,
+        current: DeviceId,
+        is_recognized: bool,
+        end: SessionEnd<'_>,
+    ) -> Self {
+        Self::new(device, current, is_recognized, Some(end))
     }
 
-    fn new(device: &Device, current: DeviceId, end: Option<SessionEnd<'_>>) -> Self {
+    fn new(
+        device: &Device,
+        current: DeviceId,
+        recognized: bool,
+        end: Option<SessionEnd<'_>>,
+    ) -> Self {
         let (signed_out_at, sign_out, signed_out_by, reason) = match end {
             None | Some(SessionEnd::Unrecorded) => (None, None, None, None),
             Some(SessionEnd::SignedOut(ended)) => (
@@ -246,6 +258,7 @@ impl DeviceView {
             } else {
                 Status::SignedOut
             },
+            recognized,
             name: device.name().to_owned(),
             device_type: device.info.device_type,
             os: device.info.os.clone(),

@@ -73,7 +73,7 @@ pub struct Notice {
     pub email: String,
     /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,
     /// `address_changed`, `address_restored`, `address_lost`, `wrong_password`,
-    /// `many_failures`, `factor_added`, `factor_removed`, `recovery_codes_made`,
+    /// `many_failures`, `factor_added`, `factor_removed`, `recovery_codes_made`, `sign_in_codes_off`,
     /// `recovery_code_used` or `second_step_missing`.
     pub event: String,
     /// When, in seconds since 1970.

@@ -139,6 +139,14 @@ pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
     })
 }
 
+/// Reads `SIGN_IN_CODES` (`false`).
+///
+/// # Errors
+/// [`ConfigError`], if it is neither `true` nor `false`.
+pub fn sign_in_codes() -> Result<bool, ConfigError> {
+    parsed("SIGN_IN_CODES", false)
+}
+
 /// Reads `UNCOUNTED_NETWORKS` (none).
 ///
 /// # Errors

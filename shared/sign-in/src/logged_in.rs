@@ -107,7 +107,7 @@ pub(crate) fn answer(
             device_key: (!in_cookie).then_some(key),
             session: row.session.to_string(),
             expires_at: row.expires_at.into(),
-            device: DeviceView::signed_in(&row, row.id),
+            device: DeviceView::signed_in(&row, row.id, row.recognized_until.is_some()),
             account: AccountView::new(account, sign_in.sends_mail),
             earlier_sign_out: earlier.map(|earlier| earlier.sign_out.to_string()),
             sign_out: sign_out.map(|sign_out| sign_out.id.to_string()),

@@ -42,6 +42,7 @@ pub(crate) const HELD_BY: &str = "held_by";
 pub(crate) const PREVIOUS_EMAIL: &str = "previous_email";
 pub(crate) const ADDRESS_CHANGED_AT: &str = "address_changed_at";
 pub(crate) const ADDRESS_CHANGE: &str = "address_change";
+pub(crate) const SIGN_IN_CODES: &str = "sign_in_codes";
 /// The time until which an address stays with the account that had it.
 pub(crate) const KEPT_UNTIL: &str = "kept_until";
 pub(crate) const SESSION_ID: &str = "session_id";

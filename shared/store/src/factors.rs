@@ -161,6 +161,29 @@ impl Store {
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 
+    /// Turns codes by mail at the sign-ins of the caller's account on or off.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
+    /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
+    /// still has the caller's session, signed in. `attempt` is the client request token, so a
+    /// replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn set_sign_in_codes(
+        &self,
+        caller: &Authenticated,
+        is_on: bool,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = account::set_sign_in_codes(&self.tables.accounts, &caller.account, is_on);
+        let writes = [
+            Write::Update(built(update.build())),
+            self.is_signed_in(caller),
+        ];
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
     /// Takes a second step away together with what has answered it, so that both work once.
     /// The sign-in is written afterwards.
     ///

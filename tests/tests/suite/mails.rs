@@ -335,7 +335,7 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 20] {
+fn every_mail() -> [Mail; 21] {
     let (code, link) = (
         "K7QM-2R9X".to_owned(),
         format!("{PAGE}#/confirm/challenge.secret"),
@@ -352,7 +352,7 @@ fn every_mail() -> [Mail; 20] {
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
     let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
     let [moved, restored, lost] = [(); 3].map(|()| of_facts());
-    let [added, removed, made, used, missing] = [(); 5].map(|()| of_facts());
+    let [added, removed, made, used, off, missing] = [(); 6].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
             code: confirm.0,
@@ -419,6 +419,10 @@ fn every_mail() -> [Mail; 20] {
         Mail::RecoveryCodeUsed {
             facts: used.0,
             link: used.1,
+        },
+        Mail::SignInCodesOff {
+            facts: off.0,
+            link: off.1,
         },
         Mail::SecondStepMissing {
             facts: missing.0,

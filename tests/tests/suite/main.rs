@@ -42,6 +42,7 @@ mod receipts;
 mod redrive;
 mod route_keys;
 mod second_step;
+mod sign_in_codes;
 mod sign_in_limits;
 mod sign_in_others;
 mod smoke;

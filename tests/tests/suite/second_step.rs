@@ -25,7 +25,7 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const STEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// An authenticator app.
-struct Phone {
+pub(crate) struct Phone {
     id: String,
     totp: Totp,
 }
@@ -47,7 +47,7 @@ impl Phone {
     }
 }
 
-async fn post(app: &TestApp, path: &str, token: &str, body: Option<&Value>) -> Reply {
+pub(crate) async fn post(app: &TestApp, path: &str, token: &str, body: Option<&Value>) -> Reply {
     app.bundle
         .send(event("POST", path, Some(token), body))
         .await
@@ -68,7 +68,7 @@ async fn confirm(app: &TestApp, device: &TestDevice, id: &str, code: &str) -> Re
 }
 
 /// Adds an app, whose notice has gone to the address.
-async fn add(app: &TestApp, device: &TestDevice) -> Phone {
+pub(crate) async fn add(app: &TestApp, device: &TestDevice) -> Phone {
     let phone = Phone::of(&begin(app, device).await);
     let confirmed = confirm(app, device, &phone.id, &phone.code(app)).await;
     assert_eq!(confirmed.status_code, 200, "{}", json_of(&confirmed));
@@ -90,7 +90,7 @@ async fn notify(app: &TestApp, device: &TestDevice) {
 }
 
 /// Returns an app with mail, factors, and a device that is verified.
-fn app_with_device() -> Boxed<'static, (TestApp, TestDevice)> {
+pub(crate) fn app_with_device() -> Boxed<'static, (TestApp, TestDevice)> {
     Box::pin(async {
         let app = TestApp::new().await.with_mail().with_factors();
         // The address was confirmed long ago, so that a factor does not settle at once.
@@ -102,7 +102,7 @@ fn app_with_device() -> Boxed<'static, (TestApp, TestDevice)> {
 }
 
 /// Writes that the session was verified just now.
-fn mark_verified(app: &TestApp, device: &TestDevice) {
+pub(crate) fn mark_verified(app: &TestApp, device: &TestDevice) {
     let key = json!({
         "account_id": { "S": device.account }, "device_id": { "S": device.id },
     });
@@ -602,7 +602,7 @@ async fn a_deployment_without_factors_says_so() {
 }
 
 /// Delivers the news of factors that were queued, and returns the notices that are mailed.
-async fn notices(app: &TestApp) -> Vec<mail::Notice> {
+pub(crate) async fn notices(app: &TestApp) -> Vec<mail::Notice> {
     let clients = app.aws.clients();
     let notify = notify_owner::Deps {
         store: app.bundle.store.clone(),
@@ -629,7 +629,7 @@ async fn notices(app: &TestApp) -> Vec<mail::Notice> {
         .collect()
 }
 
-fn events_of(notices: &[mail::Notice]) -> Vec<&str> {
+pub(crate) fn events_of(notices: &[mail::Notice]) -> Vec<&str> {
     notices.iter().map(|notice| &*notice.event).collect()
 }
 
@@ -844,7 +844,7 @@ impl Meanwhile {
 }
 
 /// Makes a request whose transaction is held up for something else, and made without a clause.
-async fn around(
+pub(crate) async fn around(
     app: &TestApp,
     request: impl Future<Output = Reply>,
     (knocked_out, met): (Option<&Clause>, &mut BTreeSet<Clause>),

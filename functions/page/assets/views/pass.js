@@ -23,12 +23,16 @@ export function pass(app) {
   `;
 }
 
-/** @param {import("../codes.js").Asked | null} asked */
+/** Returns the text that says why there is a code. @param {import("../codes.js").Asked | null} asked */
 function lead(asked) {
   if (asked?.signOut) {
     return "pass.others";
   }
-  return asked?.isUnconfirmed ? "pass.unconfirmed" : "pass.lead";
+  const texts = new Map([
+    ["address-unconfirmed", "pass.unconfirmed"],
+    ["code-required", "pass.wanted"],
+  ]);
+  return texts.get(asked?.problem ?? "") ?? "pass.lead";
 }
 
 /**

@@ -1,4 +1,4 @@
-/** Security: the authenticator apps and the recovery codes of the account. */
+/** Security: the authenticator apps and the recovery codes of the account, and codes by mail. */
 import { html } from "../html.js";
 import { deviceIcon, sign } from "../icons.js";
 import { Security } from "../security.js";
@@ -55,10 +55,41 @@ function overview(app, state) {
  * @param {Security} state
  * @param {import("../curfew.js").Factors} factors
  */
-function content(app, state, { factors, recovery_codes: codes, available }) {
-  if (!available && factors.length === 0) {
-    return html`<p class="empty">${app.say("security.unavailable")}</p>`;
-  }
+function content(app, state, { factors, recovery_codes: codes, available, sign_in_codes: mailed, address_held_until: held }) {
+  const hasApps = available || factors.length > 0;
+  const hasMailed = mailed.available || mailed.enabled;
+  return html`
+    ${held && html`<p class="notice">${app.say("security.held", { date: app.language.date(held) })}</p>`}
+    ${!hasApps && !hasMailed && html`<p class="empty">${app.say("security.unavailable")}</p>`}
+    ${hasApps && apps(app, state, factors, available)} ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
+    ${hasMailed && byMail(app, state, mailed, factors.length > 0)} ${known(app, state)}
+  `;
+}
+
+/**
+ * Shows the devices that are recognized.
+ * @param {App} app
+ * @param {Security} state
+ */
+function known(app, state) {
+  return html`
+    <section aria-labelledby="known">
+      <div class="section-title"><h2 id="known">${app.say("security.known")}</h2></div>
+      <p>${app.say(state.known.length === 0 ? "security.known_none" : "security.known_lead")}</p>
+      <ul>
+        ${state.known.map((name) => html`<li><bdi>${name}</bdi></li>`)}
+      </ul>
+    </section>
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Security} state
+ * @param {Factor[]} factors
+ * @param {boolean} available
+ */
+function apps(app, state, factors, available) {
   return html`
     <section aria-labelledby="apps">
       <div class="section-title">
@@ -72,7 +103,30 @@ function content(app, state, { factors, recovery_codes: codes, available }) {
         ${factors.map((factor) => card(app, state, factor))}
       </ul>
     </section>
-    ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Security} state
+ * @param {import("../curfew.js").Factors["sign_in_codes"]} mailed
+ * @param {boolean} hasApp
+ */
+function byMail(app, state, { enabled, always }, hasApp) {
+  const busy = state.isBusy ? "true" : null;
+  const label = app.say(enabled ? "security.mailed_turn_off" : "security.mailed_turn_on");
+  return html`
+    <section aria-labelledby="mailed">
+      <div class="section-title">
+        <h2 id="mailed">${app.say("security.mailed")}</h2>
+        ${!always && html`<button type="button" aria-disabled=${busy} onClick=${() => state.setMailed(!enabled)}>
+          ${label}<span class="unseen"> · ${app.say("security.mailed")}</span>
+        </button>`}
+      </div>
+      <p>${app.say(always ? "security.mailed_always" : "security.mailed_lead")}</p>
+      ${!always && html`<p>${app.say(enabled ? "security.mailed_on" : "security.mailed_off")}</p>`}
+      ${hasApp && html`<p class="hint">${app.say("security.mailed_instead")}</p>`}
+    </section>
   `;
 }
 

@@ -18,7 +18,7 @@ export function signIn(app) {
         throw error;
       }
       // The code was mailed. The view of the pass has its field.
-      remember({ purpose: "pass", email, challenge, isUnconfirmed: signOut === undefined, signOut });
+      remember({ purpose: "pass", email, challenge, problem, signOut });
       location.hash = "#/pass";
     }
   });

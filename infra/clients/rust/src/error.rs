@@ -11,8 +11,9 @@ pub struct Error {
     /// The problem's name, such as `credentials-invalid`, when the API answered
     /// with one.
     pub problem: Option<String>,
-    /// With `address-unconfirmed`, or `verification-required` at a sign-in, the challenge
-    /// of the pass whose code was mailed; with `second-step-required`, that of the second step.
+    /// With `address-unconfirmed`, `code-required`, or `verification-required` at a sign-in, the
+    /// challenge of the pass whose code was mailed; with `second-step-required`, that of the
+    /// second step.
     pub challenge: Option<Secret>,
     /// With `verification-required`, the sets of proofs of which each is enough:
     /// `password`, `code`, or both; or `totp` and `recovery_code`.

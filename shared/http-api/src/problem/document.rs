@@ -63,8 +63,8 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub held_until: Option<Rfc3339>,
-    /// `address-unconfirmed`, and `verification-required` at a sign-in: the challenge of the
-    /// pass whose code was mailed. `second-step-required`: the challenge that a factor answers.
+    /// `address-unconfirmed`, `code-required`, and `verification-required` at a sign-in: the
+    /// challenge of the pass whose code was mailed. `second-step-required`: the challenge that a factor answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
     pub challenge: Option<ShownChallenge>,
@@ -102,7 +102,9 @@ impl Problem {
             document.reasons = Some(reasons.clone());
         } else if let Self::ChangeHeld { until } = self {
             document.held_until = Some((*until).into());
-        } else if let Self::AddressUnconfirmed { challenge } = self {
+        } else if let Self::AddressUnconfirmed { challenge } | Self::CodeRequired { challenge } =
+            self
+        {
             document.challenge = Some(challenge.clone());
         } else if let Self::SecondStepRequired {
             challenge,

@@ -16,7 +16,7 @@ use crate::attributes::{
     ACCOUNT_ID, ADDED_AT, ADDRESS_CHANGE, ADDRESS_CHANGED_AT, CONFIRMED_AT, CREATED_AT,
     DISABLED_AT, EMAIL, EPOCH, FACTOR_ID, FACTORS, HELD_BY, HELD_SINCE, Item, KEPT_SESSION,
     KEPT_UNTIL, NOTIFIED_AT, PASSWORD_HASH, PREVIOUS_EMAIL, RECOVERED_AT, RECOVERED_EPOCH, Reader,
-    built, number, string, timestamp, ttl,
+    SIGN_IN_CODES, built, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -110,6 +110,9 @@ pub(crate) fn to_item(account: &Account) -> Item {
         set(ADDRESS_CHANGED_AT, timestamp(change.at));
         set(ADDRESS_CHANGE, string(change.state.as_str()));
     }
+    if account.sign_in_codes {
+        set(SIGN_IN_CODES, AttributeValue::Bool(true));
+    }
     item
 }
 
@@ -129,6 +132,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Account, StoreError> {
         factors: factors_from_list(&row)?,
         hold: hold_from(&row)?,
         address_change: address_change_from(&row)?,
+        sign_in_codes: item.contains_key(SIGN_IN_CODES),
     })
 }
 
@@ -183,6 +187,17 @@ pub(crate) fn replace_factors(
     update
         .update_expression("SET factors = :factors")
         .expression_attribute_values(":factors", factors_to_list(new))
+}
+
+/// Turns codes at sign-ins on or off, if the account still has the epoch that was read.
+pub(crate) fn set_sign_in_codes(table: &str, account: &Account, is_on: bool) -> UpdateBuilder {
+    let update = has_epoch(account.epoch).update(table, key(account.id));
+    if !is_on {
+        return update.update_expression("REMOVE sign_in_codes");
+    }
+    update
+        .update_expression("SET sign_in_codes = :on")
+        .expression_attribute_values(":on", AttributeValue::Bool(true))
 }
 
 fn hold_from(row: &Reader<'_>) -> Result<Option<Hold>, StoreError> {

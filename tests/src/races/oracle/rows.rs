@@ -65,6 +65,7 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         factors: Vec::new(),
         hold: hold(row),
         address_change: address_change(row),
+        sign_in_codes: false,
     })
 }
 

@@ -59,6 +59,7 @@ impl FanOut {
             factors: Vec::new(),
             hold: None,
             address_change: None,
+            sign_in_codes: false,
         };
         let address = EmailAddress::parse(EMAIL).unwrap();
         Box::pin(store.register(&account, &address)).await.unwrap();

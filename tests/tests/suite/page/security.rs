@@ -8,6 +8,8 @@ use domain::verification::VERIFIED_FOR;
 use runtime::Clock;
 use serde_json::Value;
 
+use super::verification::pass_code;
+
 const APP_CODE: &str = "Code of the authenticator app";
 const RECOVERY_CODE: &str = "Recovery code";
 const ASKED: &str = "Enter your code";
@@ -96,6 +98,30 @@ async fn an_owner_adds_an_app_and_recovery_codes_and_signs_in_elsewhere_with_eit
     tablet.reads("3 devices are signed in").await.unwrap();
     person.browser.value("location.reload()").await.unwrap();
     person.reads("9 of 10 are left").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_without_an_app_turns_on_codes_by_mail_and_a_new_device_needs_one() {
+    let household = Household::register().await;
+    let (email, password) = (&household.email, &household.password);
+    let person = Person::verified(&household).await.unwrap();
+    person.press("Security").await.unwrap();
+    person.reads("Codes by mail are off.").await.unwrap();
+    person.press("Turn on").await.unwrap();
+    person.reads("Codes by mail are on.").await.unwrap();
+
+    let phone = Person::open().await.unwrap();
+    phone.sign_in(email, password).await.unwrap();
+    let asked = "The code in the mail shows that it is you. You need";
+    phone.reads(asked).await.unwrap();
+    let code = pass_code(email).await;
+    phone.browser.write("#code", &code).await.unwrap();
+    phone.browser.write("#password", password).await.unwrap();
+    phone.press("Sign in").await.unwrap();
+    phone.reads("2 devices are signed in").await.unwrap();
+
+    person.press("Turn off").await.unwrap();
+    person.reads("Codes by mail are off.").await.unwrap();
 }
 
 #[tokio::test]

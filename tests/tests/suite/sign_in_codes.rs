@@ -1,0 +1,195 @@
+//! Codes by mail as the second step of accounts without a factor.
+
+use std::collections::BTreeSet;
+
+use curfew_tests::account::{EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
+use curfew_tests::app::TestApp;
+use curfew_tests::bundle::{event, json_of, problem_of};
+use curfew_tests::races::clauses::{Clause, clauses, weakened};
+use curfew_tests::tables::ACCOUNTS;
+use domain::Purpose;
+use http_api::Reply;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::challenges::{ask, confirm};
+use crate::second_step::{add, app_with_device, events_of, mark_verified, notices};
+
+async fn set(app: &TestApp, device: &TestDevice, enabled: bool) -> Reply {
+    let body = json!({ "enabled": enabled });
+    let event = event("PUT", "/v1/sign-in-codes", Some(&device.token), Some(&body));
+    app.bundle.send(event).await
+}
+
+async fn turn_on(app: &TestApp, device: &TestDevice) {
+    let reply = set(app, device, true).await;
+    let expected = json!({ "enabled": true, "always": false, "available": true });
+    assert_eq!((reply.status_code, json_of(&reply)), (200, expected));
+}
+
+/// Signs in on a device without recognition, and returns the challenge and the mailed code.
+async fn asked(app: &TestApp, password: &str) -> Value {
+    let reply = app.bundle.log_in(EMAIL, password, None).await;
+    assert_eq!(problem_of(&reply), (403, "code-required".to_owned()));
+    let [mail] = <[_; 1]>::try_from(app.aws.take_queued()).expect("one mail");
+    let mail: Value = serde_json::from_str(&mail.body).unwrap();
+    assert_eq!(
+        (&mail["kind"], &mail["email"]),
+        (&json!("pass"), &json!(EMAIL))
+    );
+    json!({ "challenge": json_of(&reply)["challenge"], "code": mail["code"] })
+}
+
+async fn log_in(app: &TestApp, pass: &Value) -> Reply {
+    let body = json!({ "email": EMAIL, "password": PASSWORD, "pass": pass });
+    app.bundle
+        .send(event("POST", "/v1/login", None, Some(&body)))
+        .await
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_recognized_needs_the_mailed_code_and_is_then_recognized() {
+    let (app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    let pass = asked(&app, PASSWORD).await;
+    let wrong = json!({ "challenge": pass["challenge"], "code": "0000-0000" });
+    let refused = log_in(&app, &wrong).await;
+    assert_eq!(problem_of(&refused), (403, "code-invalid".to_owned()));
+    let television = TestDevice::of(&log_in(&app, &pass).await);
+    let again = log_in(&app, &pass).await;
+    assert_eq!(problem_of(&again), (403, "code-invalid".to_owned()), "used");
+    let recognized = app.bundle.log_in(EMAIL, PASSWORD, Some(&television.key));
+    assert_eq!(recognized.await.status_code, 200);
+}
+
+#[tokio::test]
+async fn the_team_can_want_the_code_for_every_account_with_a_confirmed_address() {
+    let (mut app, laptop) = app_with_device().await;
+    app.bundle.login.sign_in_codes = true;
+    app.bundle.second_step.sign_in_codes = true;
+    let pass = asked(&app, PASSWORD).await;
+    assert_eq!(log_in(&app, &pass).await.status_code, 200);
+    let off = set(&app, &laptop, false).await;
+    assert_eq!(
+        json_of(&off),
+        json!({ "enabled": false, "always": true, "available": true })
+    );
+    asked(&app, PASSWORD).await;
+
+    let mut unproven = TestApp::without_account(|config| config).with_mail();
+    unproven.bundle.login.sign_in_codes = true;
+    let (store, now) = (&unproven.bundle.store, unproven.clock.now());
+    let made = curfew_tests::account::register(store, EMAIL, PASSWORD, None, now);
+    made.await.unwrap();
+    let reply = unproven.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(reply.status_code, 200, "the address may be a stranger's");
+}
+
+#[tokio::test]
+async fn a_factor_is_asked_for_in_its_place() {
+    let (app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    let _phone = add(&app, &laptop).await;
+    let reply = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(problem_of(&reply), (403, "second-step-required".to_owned()));
+}
+
+#[tokio::test]
+async fn a_thief_who_uses_the_mails_up_does_not_stop_the_owner() {
+    let (app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    for _ in 0..3 {
+        asked(&app, PASSWORD).await;
+    }
+    let refused = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(problem_of(&refused), (429, "too-many-attempts".to_owned()));
+    let recognized = app.bundle.log_in(EMAIL, PASSWORD, Some(&laptop.key)).await;
+    assert_ne!(recognized.status_code, 429);
+    // A recovery takes the password from the thief, and gives the owner mails of their own.
+    app.advance(SignedDuration::from_secs(1));
+    let recovery = ask(&app, Purpose::Recovery, EMAIL).await;
+    let recovered = confirm(&app, &recovery, &recovery.code.to_text(), OTHER_PASSWORD).await;
+    assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+    asked(&app, OTHER_PASSWORD).await;
+}
+
+#[tokio::test]
+async fn turning_them_off_needs_a_proof_and_reaches_the_owner() {
+    let (app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    assert!(app.aws.take_queued().is_empty());
+    app.advance(SignedDuration::from_mins(6));
+    for enabled in [false, true] {
+        let reply = set(&app, &laptop, enabled).await;
+        let expected = (401, "verification-required".to_owned());
+        assert_eq!(problem_of(&reply), expected);
+    }
+    asked(&app, PASSWORD).await;
+    mark_verified(&app, &laptop);
+    assert_eq!(set(&app, &laptop, false).await.status_code, 200);
+    assert_eq!(events_of(&notices(&app).await), ["sign_in_codes_off"]);
+    let reply = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(reply.status_code, 200);
+}
+
+#[tokio::test]
+async fn without_mail_they_can_not_be_turned_on_and_are_not_asked_for() {
+    let (mut app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    app.bundle.second_step.policy.sends_mail = false;
+    app.bundle.login.codes = None;
+    let refused = set(&app, &laptop, true).await;
+    assert_eq!(problem_of(&refused), (409, "mail-unavailable".to_owned()));
+    let reply = app.bundle.log_in(EMAIL, PASSWORD, None).await;
+    assert_eq!(reply.status_code, 200);
+    assert_eq!(set(&app, &laptop, false).await.status_code, 200);
+}
+
+/// Turns the codes off while something else happens. Returns whether they are still on, and the
+/// clauses of the transaction.
+async fn turned_off_during(what: &str, knocked_out: Option<&Clause>) -> (bool, BTreeSet<Clause>) {
+    let (app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    let other = app.sign_in_again(&laptop).await;
+    mark_verified(&app, &other);
+    let mut met = BTreeSet::new();
+    let meanwhile = async {
+        match what {
+            "sign-out" => drop(
+                app.bundle
+                    .send(event("POST", "/v1/sign-out", Some(&other.token), None))
+                    .await,
+            ),
+            _ => drop(app.sign_out_scope(&other, "global").await),
+        }
+    };
+    let change = |call| {
+        met.extend(clauses("sign-in codes", &call));
+        weakened(call, knocked_out)
+    };
+    let reply = app
+        .aws
+        .hold_up(ACCOUNTS, set(&app, &other, false), meanwhile, change);
+    assert!([200, 401].contains(&Box::pin(reply).await.status_code));
+    let account = app.bundle.store.rows(other.account, &[]).await.unwrap();
+    (account.account.unwrap().sign_in_codes, met)
+}
+
+#[tokio::test]
+async fn every_condition_of_turning_them_off_is_needed() {
+    let mut all = BTreeSet::new();
+    for what in ["sign-out", "global"] {
+        let (is_on, met) = Box::pin(turned_off_during(what, None)).await;
+        assert!(is_on, "{what}");
+        all.extend(met);
+    }
+    assert!(!all.is_empty());
+    for clause in all {
+        let mut is_needed = false;
+        for what in ["sign-out", "global"] {
+            let (is_on, _) = Box::pin(turned_off_during(what, Some(&clause))).await;
+            is_needed |= !is_on;
+        }
+        assert!(is_needed, "{clause:?}");
+    }
+}
