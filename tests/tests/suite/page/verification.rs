@@ -208,7 +208,7 @@ async fn a_sign_in_signs_everything_else_out_with_the_code_in_the_mail() {
 }
 
 /// Returns the code of a pass.
-async fn pass_code(email: &str) -> String {
+pub async fn pass_code(email: &str) -> String {
     let mut count = 1;
     loop {
         let mails = inbox::wait_for(email, count).await;
