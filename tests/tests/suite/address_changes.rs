@@ -773,7 +773,7 @@ async fn a_failure_of_a_table_changes_no_address_and_a_lost_answer_changes_it_on
     assert_eq!(it.confirm(&laptop, &answer).await, unavailable);
     it.app.aws.restore();
     assert_eq!(it.account(&laptop).await.email, NEW);
-    assert_eq!(it.confirm(&laptop, &answer).await, code_invalid());
+    assert_eq!(it.confirm(&laptop, &answer).await, fine());
     let [mail] = <[_; 1]>::try_from(it.mails().await).expect("one mail");
 
     for operation in ["GetItem", "BatchGetItem", "TransactWriteItems"] {
@@ -847,6 +847,34 @@ impl Changing {
             weakened(call, knocked_out)
         };
         let aws = &self.app.aws;
+#[tokio::test]
+async fn a_confirmation_is_repeated_by_its_session_alone_as_long_as_the_account_has_the_address() {
+    let (it, [laptop, phone]) = changing().await;
+    let answer = it.asked(&laptop, NEW).await;
+    let first = it.send(CONFIRM, &laptop.token, answer.clone()).await;
+    let again = it.send(CONFIRM, &laptop.token, answer.clone()).await;
+    assert_eq!(json_of(&first), json!({ "email": NEW }));
+    assert_eq!((again.status_code, json_of(&again)), (200, json_of(&first)));
+    assert_eq!(it.mails().await.len(), 1, "it was changed once");
+    assert_eq!(it.confirm(&phone, &answer).await, code_invalid());
+    let mut wrong = answer.clone();
+    wrong["code"] = "0000-0000".into();
+    assert_eq!(it.confirm(&laptop, &wrong).await, code_invalid());
+    it.app.advance(SignedDuration::from_mins(10));
+    assert_eq!(it.confirm(&laptop, &answer).await, code_invalid());
+
+    // An address that nobody had confirmed can be corrected again at once.
+    let now = it.app.clock.now();
+    let imported = register(&it.app.bundle.store, OTHER_EMAIL, PASSWORD, None, now);
+    imported.await.unwrap();
+    let device = it.app.sign_in_to(OTHER_EMAIL, None).await;
+    let answer = it.asked(&device, NEWER).await;
+    assert_eq!(it.confirm(&device, &answer).await, fine());
+    it.change(&device, "newest@example.com").await;
+    assert_eq!(it.confirm(&device, &answer).await, code_invalid());
+    assert_eq!(it.account(&device).await.email, "newest@example.com");
+}
+
         aws.hold_up(IDENTITIES, request, meanwhile, change).await
     }
 
