@@ -122,6 +122,7 @@ impl TestApp {
         let notices = MailQueue::new(self.aws.clients().sqs(), "notices".to_owned());
         self.bundle.second_step.notices = Some(notices.clone());
         self.bundle.verify.notices = Some(notices.clone());
+        self.bundle.messages.warnings = Some(notices.clone());
         self.bundle.login.notices = Some(notices);
         self.bundle.session.sends_mail = true;
         self.bundle.messages.sends_mail = true;

@@ -139,7 +139,7 @@ impl Bundle {
                 ..deps!(authorizer, limits: limits)
             },
             sign_out_receipts: deps!(sign_out_receipts, limits: limits),
-            messages: deps!(messages, limits: limits, sends_mail: false),
+            messages: deps!(messages, limits: limits, sends_mail: false, warnings: None),
             socket_tickets: deps!(socket_tickets, limits: limits, url: SOCKET_URL.to_owned()),
             introspect: introspect::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),

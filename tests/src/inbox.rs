@@ -11,12 +11,23 @@ use crate::stack::stack;
 /// The time in which a mail has to arrive: a message of SQS takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The time between two looks. Each one reads every mail of the stack.
+const POLL: Duration = Duration::from_millis(200);
+
 /// Waits for the mails to an address, until there are `count`, and returns the code of the
 /// last one that has a code.
 ///
 /// # Panics
 /// When none has.
 pub async fn code_for(address: &str, count: usize) -> String {
+    let mails = wait_for(address, count).await;
+    let mut codes = mails.iter().rev().filter_map(code_in);
+    codes.next().expect("a mail with a code")
+}
+
+/// Returns the code in a mail.
+#[must_use]
+pub fn code_in(mail: &Mail) -> Option<String> {
     let is_code = |word: &&str| {
         word.len() == 9
             && word.char_indices().all(|(at, letter)| match at {
@@ -24,14 +35,28 @@ pub async fn code_for(address: &str, count: usize) -> String {
                 _ => letter.is_ascii_uppercase() || letter.is_ascii_digit(),
             })
     };
-    let mails = wait_for(address, count).await;
-    let mut codes = mails
-        .iter()
-        .rev()
-        .filter_map(|mail| mail.body_text.split_whitespace().find(is_code));
-    let code = codes.next().expect("a mail with a code").to_owned();
-    remember(&[&code]);
-    code
+    let code = mail.body_text.split_whitespace().find(is_code)?;
+    remember(&[code]);
+    Some(code.to_owned())
+}
+
+/// Returns the mails to an address with this subject, the oldest first, once there are `count`.
+///
+/// # Panics
+/// When there are fewer by the deadline.
+pub async fn wait_for_subject(address: &str, subject: &str, count: usize) -> Vec<Mail> {
+    let mut total = count;
+    loop {
+        let mails = wait_for(address, total).await;
+        total = mails.len() + 1;
+        let mails: Vec<_> = mails
+            .into_iter()
+            .filter(|it| it.subject == subject)
+            .collect();
+        if mails.len() >= count {
+            return mails;
+        }
+    }
 }
 
 /// Waits for the mail to an address with this subject, and returns the last code in the
@@ -69,7 +94,7 @@ pub async fn wait_for(address: &str, count: usize) -> Vec<Mail> {
             Instant::now() < until,
             "{count} mails to {address} did not arrive, only {subjects:?}"
         );
-        sleep(Duration::from_millis(50)).await;
+        sleep(POLL).await;
     }
 }
 

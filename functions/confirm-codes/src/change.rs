@@ -37,7 +37,8 @@ pub struct AddressChanged {
 }
 
 /// Changes the address of the caller's account. No session ends. For seven days the mailbox
-/// before can undo it, and nobody else gets the address before.
+/// before can undo it, and nobody else gets the address before. The session that asked can repeat
+/// the request, if the answer was lost.
 #[utoipa::path(
     post, path = "/v1/address-changes/confirmations", operation_id = "confirmAddressChange",
     tag = "account",
@@ -60,7 +61,12 @@ pub(crate) async fn change_address(
     let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     let body: AddressChangeConfirmation = request.json()?;
     let presented = parse(&body.challenge, &body.code)?;
-    let challenge = answered(deps, Purpose::AddressChange, &presented, now).await?;
+    let challenge = match answered(deps, Purpose::AddressChange, &presented, now).await {
+        Err(Problem::CodeInvalid) => {
+            answered(deps, Purpose::AddressChanged, &presented, now).await?
+        }
+        answered => answered?,
+    };
     for _ in 0..WRITE_ATTEMPTS {
         if change(deps, &caller, &challenge, now).await? == WriteOutcome::Done {
             request.note_outcome("address-changed");
@@ -79,11 +85,16 @@ async fn change(
     now: Timestamp,
 ) -> Result<WriteOutcome, Problem> {
     let account = &caller.account;
+    if challenge.session != Some(caller.device.session) {
+        return Err(Problem::CodeInvalid);
+    }
+    // The answer to an earlier request of this session was lost.
+    if challenge.email.as_normal() == account.email {
+        return Ok(WriteOutcome::Done);
+    }
     // The verification was fresh when this session asked, and the challenge is bound to the
-    // session and to the epoch.
-    let is_its_own =
-        challenge.session == Some(caller.device.session) && challenge.epoch == Some(account.epoch);
-    if !is_its_own || challenge.email.as_normal() == account.email {
+    // epoch. It changes the address once.
+    if challenge.purpose != Purpose::AddressChange || challenge.epoch != Some(account.epoch) {
         return Err(Problem::CodeInvalid);
     }
     if let Some(until) = account.address_held_until(true, now) {

@@ -15,6 +15,7 @@ mod views;
 
 use domain::{Limits, Timestamp};
 use http_api::{Answer, Event, OriginPolicy, Problem, Reply, Request, serve};
+use mail::MailQueue;
 use runtime::Clock;
 use store::Store;
 use utoipa::OpenApi;
@@ -24,7 +25,7 @@ pub use list::{Messages, Query};
 pub use undo::UndoEffect;
 pub use views::{MessageDevice, MessageView};
 
-/// Writes accounts, identities, devices, factors, notices and receipts.
+/// Writes accounts, identities, devices, factors, notices and receipts; queues warnings.
 #[derive(Debug)]
 pub struct Deps {
     pub store: Store,
@@ -32,6 +33,8 @@ pub struct Deps {
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     pub sends_mail: bool,
+    /// The queue of `notify-owner`; none when the stack sends no mail.
+    pub warnings: Option<MailQueue>,
 }
 
 /// The function's part of the `OpenAPI` document.

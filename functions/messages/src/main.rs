@@ -1,5 +1,6 @@
 //! Wiring of the `messages` function.
 
+use mail::MailQueue;
 use messages::{Deps, handle};
 use runtime::{Clients, Clock, Error};
 use store::{Store, Tables};
@@ -18,11 +19,14 @@ fn deps() -> Result<Deps, Error> {
         factors: runtime::required("FACTORS_TABLE")?,
         ..Tables::default()
     };
+    let clients = Clients::from_environment()?;
+    let queue = runtime::optional("NOTIFY_QUEUE_URL");
     Ok(Deps {
-        store: Store::new(Clients::from_environment()?.dynamodb(), tables),
+        store: Store::new(clients.dynamodb(), tables),
         limits: runtime::limits()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         sends_mail: runtime::optional("MAIL_FROM").is_some(),
+        warnings: queue.map(|url| MailQueue::new(clients.sqs(), url)),
     })
 }

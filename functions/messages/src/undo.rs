@@ -4,6 +4,7 @@ use domain::ownership::{Hold, Undo};
 use domain::password::StoredHash;
 use domain::{Account, AddressChange, Notice, NoticeId, SignOut, Timestamp};
 use http_api::Problem;
+use mail::AddressWarning;
 use serde::{Deserialize, Serialize};
 use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
@@ -18,7 +19,8 @@ pub enum UndoEffect {
     /// The account gets the address before, every device is signed out, and the password is void
     /// until a recovery by that address.
     Undoes,
-    /// Further changes are held for 72 hours, because a factor proved this one.
+    /// Further changes are held for 72 hours, because a factor proved this one. The account's
+    /// address gets a mail.
     Holds,
 }
 
@@ -62,12 +64,11 @@ pub(crate) async fn answer(
     now: Timestamp,
 ) -> Result<Option<NoticeAnswered>, Problem> {
     let (account, change) = find(deps, notice).await?;
-    let answered = match change.undo(now) {
-        Undo::Undoes => undo(deps, notice, (&account, &change), now).await,
+    match change.undo(now) {
+        Undo::Undoes => Ok(undo(deps, notice, (&account, &change), now).await?),
         Undo::Holds => warn(deps, notice, (&account, &change), now).await,
-        Undo::Expired => return Err(Problem::NoticeNotFound),
-    };
-    Ok(answered?)
+        Undo::Expired => Err(Problem::NoticeNotFound),
+    }
 }
 
 async fn undo(
@@ -91,8 +92,9 @@ async fn warn(
     notice: &Notice,
     of: (&Account, &AddressChange),
     now: Timestamp,
-) -> Result<Option<NoticeAnswered>, StoreError> {
+) -> Result<Option<NoticeAnswered>, Problem> {
     let hold = Hold::of_warning(now);
+    queue_warning(deps, of.0, &hold).await?;
     let attempt = NoticeId::new(now, runtime::random());
     let written = deps
         .store
@@ -103,6 +105,22 @@ async fn warn(
         held_until: Some(hold.ends_at().into()),
     };
     Ok((written == WriteOutcome::Done).then_some(answered))
+}
+
+/// Queues the warning before it is written, so that none goes without its mail.
+async fn queue_warning(deps: &Deps, account: &Account, hold: &Hold) -> Result<(), Problem> {
+    let Some(queue) = &deps.warnings else {
+        return Ok(());
+    };
+    let warning = AddressWarning {
+        warned_account: account.id.to_string(),
+        at_ms: hold.began_at.as_millisecond(),
+    };
+    queue.send_warning(&warning).await.map_err(|error| {
+        let cause = errors::chain(&*error);
+        tracing::error!(cause, "warning not queued");
+        Problem::Unavailable
+    })
 }
 
 /// Returns the account of a notice with the change that it is about.

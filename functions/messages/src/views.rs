@@ -15,8 +15,9 @@ pub struct MessageView {
     #[schema(example = "7K3Q9D")]
     pub reference: Option<String>,
     /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered`,
-    /// `address_changed`, `address_restored`, `wrong_password`, `many_failures`, `factor_added`,
-    /// `factor_removed`, `recovery_codes_made`, `recovery_code_used`, `sign_in_codes_off` or `second_step_missing`.
+    /// `address_changed`, `address_restored`, `address_warned`, `wrong_password`, `many_failures`,
+    /// `factor_added`, `factor_removed`, `recovery_codes_made`, `recovery_code_used`,
+    /// `sign_in_codes_off` or `second_step_missing`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.
@@ -103,6 +104,7 @@ impl From<&Notice> for MessageView {
         let sign_out = match &notice.event {
             NoticeEvent::SignedIn { .. }
             | NoticeEvent::AddressChanged
+            | NoticeEvent::AddressWarned
             | NoticeEvent::Factor { .. }
             | NoticeEvent::ManyFailures(_) => None,
             NoticeEvent::SignedOut(id)

@@ -2,9 +2,10 @@
 
 use domain::ids::InvalidId;
 use domain::notice::FactorAct;
+use domain::ownership::{Hold, HoldCause};
 use domain::{AccountId, DeviceId, FactorId, Failures, NoticeEvent, Scope, Timestamp};
 use events::{Event, Reason, SecurityEventToken};
-use mail::{FactorNews, FailedSignIns};
+use mail::{AddressWarning, FactorNews, FailedSignIns};
 use store::Store;
 
 use crate::Error;
@@ -62,6 +63,29 @@ impl News {
             at,
             by: by.map(|(device, _)| device),
             place: news.place.clone(),
+            is_gathered: false,
+        }))
+    }
+
+    /// Returns what a warning of a changed address says; none if the account's row says otherwise.
+    pub(crate) async fn of_warning(
+        store: &Store,
+        warning: &AddressWarning,
+    ) -> Result<Option<Self>, Error> {
+        let account: AccountId = warning.warned_account.parse()?;
+        let at = Timestamp::from_millisecond(warning.at_ms).map_err(|_| InvalidId)?;
+        let hold = store
+            .rows(account, &[])
+            .await?
+            .account
+            .and_then(|it| it.hold);
+        let is_it = |hold: &Hold| hold.cause == HoldCause::Warning && hold.began_at == at;
+        Ok(hold.filter(is_it).map(|_| Self {
+            account,
+            event: NoticeEvent::AddressWarned,
+            at,
+            by: None,
+            place: None,
             is_gathered: false,
         }))
     }

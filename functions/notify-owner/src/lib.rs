@@ -1,6 +1,6 @@
 //! Notifies the owner by mail of what happened to the account: a sign-in on a device that is not
-//! known, devices that another one signed out, a changed password, a recovery, a changed address
-//! and its undo, a device that was signed out because it gave wrong passwords, many failed sign-ins.
+//! known, devices that another one signed out, a changed password, a recovery, a changed address,
+//! its undo and a warning of it, a device that was signed out because it gave wrong passwords, many failed sign-ins.
 //!
 //! A subscriber like any other. A message can come twice, late and out of order: each event
 //! has one notice, and a notice whose mail was queued is not queued again.
@@ -28,7 +28,7 @@ use domain::{
 use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use mail::{FactorNews, FailedSignIns, Failures, Language, MailQueue, Message};
+use mail::{AddressWarning, FactorNews, FailedSignIns, Failures, Language, MailQueue, Message};
 use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
 use serde::Deserialize;
 use store::{Cause, Charge, Recorded, Store, StoreError, WriteOutcome};
@@ -76,6 +76,8 @@ enum Received {
     FailedSignIns(FailedSignIns),
     /// Something happened to a factor, or for the lack of one.
     FactorNews(FactorNews),
+    /// The mailbox before a change of the address warned of it.
+    AddressWarning(AddressWarning),
 }
 
 /// Reasons to return a message to the queue.
@@ -149,6 +151,11 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
         }
         Received::FactorNews(of_factor) => {
             let news = Box::pin(News::of_factor(&deps.store, &of_factor)).await?;
+            let account = news.as_ref().map(|news| news.account);
+            (news.ok_or(Outcome::NoNews), account, None)
+        }
+        Received::AddressWarning(warning) => {
+            let news = Box::pin(News::of_warning(&deps.store, &warning)).await?;
             let account = news.as_ref().map(|news| news.account);
             (news.ok_or(Outcome::NoNews), account, None)
         }
@@ -368,6 +375,7 @@ fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken)
     let sign_out = match &notice.event {
         NoticeEvent::SignedIn { .. }
         | NoticeEvent::AddressChanged
+        | NoticeEvent::AddressWarned
         | NoticeEvent::Factor { .. }
         | NoticeEvent::ManyFailures(_) => None,
         NoticeEvent::SignedOut(id)

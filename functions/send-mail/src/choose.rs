@@ -52,7 +52,9 @@ pub enum Mail {
     },
     /// A change of the address was undone. For the address that is back.
     AddressRestored { facts: Facts, link: String },
-    /// The same, for the address that the account no longer has.
+    /// The mailbox before a change of the address warned of it. For the account's address.
+    AddressWarned { facts: Facts, link: String },
+    /// A change was undone. For the address that the account no longer has.
     AddressLost { facts: Facts, link: String },
     /// An authenticator app was added. Its link removes it, unless it has expired.
     FactorAdded {
@@ -112,6 +114,7 @@ impl Mail {
             Self::AddressChanged { .. } => "address-changed",
             Self::AddressRestored { .. } => "address-restored",
             Self::AddressLost { .. } => "address-lost",
+            Self::AddressWarned { .. } => "address-warned",
             Self::FactorAdded { .. } => "factor-added",
             Self::FactorRemoved { .. } => "factor-removed",
             Self::RecoveryCodesMade { .. } => "recovery-codes-made",
@@ -208,6 +211,7 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         ("sign_in_codes_off", _, _) => Mail::SignInCodesOff { facts, link: home },
         ("second_step_missing", _, _) => Mail::SecondStepMissing { facts, link: home },
         ("address_restored", _, _) => Mail::AddressRestored { facts, link: home },
+        ("address_warned", _, _) => Mail::AddressWarned { facts, link: home },
         ("address_lost", _, _) => Mail::AddressLost { facts, link: home },
         ("recovered", _, _) => Mail::Recovered { facts, link: home },
         _ => return Err(Error::InvalidNotice),

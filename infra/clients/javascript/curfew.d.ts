@@ -101,6 +101,7 @@ export interface Message {
     | "recovered"
     | "address_changed"
     | "address_restored"
+    | "address_warned"
     | "wrong_password"
     | "many_failures"
     | "factor_added"

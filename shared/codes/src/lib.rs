@@ -281,7 +281,7 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Opt
         Purpose::Verification => Message::Verification(challenge),
         Purpose::AddressChange => Message::ChangeAddress(challenge),
         // A factor answers it, and no code.
-        Purpose::SecondStep => return None,
+        Purpose::SecondStep | Purpose::AddressChanged => return None,
     };
     Some(message)
 }

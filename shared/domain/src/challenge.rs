@@ -58,6 +58,9 @@ pub enum Purpose {
     SecondStep,
     /// Changing the address of an account to this one.
     AddressChange,
+    /// The address was changed to this one. The session that asked may ask again what became of
+    /// it.
+    AddressChanged,
 }
 
 impl Purpose {
@@ -71,6 +74,7 @@ impl Purpose {
             Self::Verification => "verification",
             Self::SecondStep => "second_step",
             Self::AddressChange => "address_change",
+            Self::AddressChanged => "address_changed",
         }
     }
 
@@ -84,6 +88,7 @@ impl Purpose {
             "verification" => Self::Verification,
             "second_step" => Self::SecondStep,
             "address_change" => Self::AddressChange,
+            "address_changed" => Self::AddressChanged,
             _ => return None,
         })
     }

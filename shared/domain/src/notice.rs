@@ -46,6 +46,8 @@ pub enum NoticeEvent {
     AddressChanged,
     /// The old mailbox undid a change of the address.
     AddressRestored(SignOutId),
+    /// The old mailbox warned of a change of the address, which a factor had proven.
+    AddressWarned,
     /// A device was signed out because it gave too many wrong current passwords.
     WrongPassword(SignOutId),
     /// Devices that are not recognized gave many wrong passwords in a row.
@@ -120,6 +122,7 @@ impl NoticeEvent {
             Self::Recovered(_) => "recovered",
             Self::AddressChanged => "address_changed",
             Self::AddressRestored(_) => "address_restored",
+            Self::AddressWarned => "address_warned",
             Self::WrongPassword(_) => "wrong_password",
             Self::ManyFailures(_) => "many_failures",
             Self::Factor { act, .. } => act.as_str(),
@@ -149,7 +152,9 @@ impl NoticeEvent {
                 _,
             ) => hash.update(id.as_bytes()),
             (Self::Factor { id, .. }, _) => hash.update(id.as_bytes()),
-            (Self::AddressChanged, _) => hash.update(at.as_millisecond().to_be_bytes()),
+            (Self::AddressChanged | Self::AddressWarned, _) => {
+                hash.update(at.as_millisecond().to_be_bytes());
+            }
             (Self::ManyFailures(failures), _) => {
                 hash.update(failures.since.as_millisecond().to_be_bytes());
                 hash.update(failures.count.to_be_bytes());

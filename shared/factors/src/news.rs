@@ -3,11 +3,7 @@
 use domain::notice::FactorAct;
 use domain::{AccountId, Device, FactorId, Timestamp};
 use http_api::{Problem, Request};
-use mail::{FactorNews, MailQueue};
-
-/// The time after which news is read: longer than a function may take, so that what it is
-/// about is written by then, or never.
-pub const NEWS_DELAY_S: i32 = 15;
+use mail::{FactorNews, MailQueue, NEWS_DELAY_S};
 
 /// Returns the news of what a session has done.
 #[must_use]

@@ -8,5 +8,7 @@ mod message;
 mod queue;
 
 pub use language::Language;
-pub use message::{Challenge, FactorNews, FailedSignIns, Failures, Message, Notice};
-pub use queue::MailQueue;
+pub use message::{
+    AddressWarning, Challenge, FactorNews, FailedSignIns, Failures, Message, Notice,
+};
+pub use queue::{MailQueue, NEWS_DELAY_S};

@@ -72,8 +72,9 @@ pub struct Notice {
     /// The address of the account or, after a change, the one before.
     pub email: String,
     /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,
-    /// `address_changed`, `address_restored`, `address_lost`, `wrong_password`,
-    /// `many_failures`, `factor_added`, `factor_removed`, `recovery_codes_made`, `sign_in_codes_off`,
+    /// `address_changed`, `address_restored`, `address_lost`, `address_warned`, `wrong_password`,
+    /// `many_failures`, `factor_added`, `factor_removed`, `recovery_codes_made`,
+    /// `sign_in_codes_off`,
     /// `recovery_code_used` or `second_step_missing`.
     pub event: String,
     /// When, in seconds since 1970.
@@ -136,6 +137,17 @@ pub struct FactorNews {
     /// The place of who knew the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// The mailbox before a change of the address warned of it. It is queued before the write, so
+/// `notify-owner` reads the account again and drops it if the write failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressWarning {
+    /// The account.
+    pub warned_account: String,
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
 }

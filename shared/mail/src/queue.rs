@@ -4,7 +4,11 @@
 use aws_sdk_sqs::Client;
 use errors::Cause;
 
-use crate::{FactorNews, FailedSignIns, Message};
+use crate::{AddressWarning, FactorNews, FailedSignIns, Message};
+
+/// The time after which news is read: longer than a function may take, so that what it is
+/// about is written by then, or never.
+pub const NEWS_DELAY_S: i32 = 15;
 
 /// Client of one of the queues.
 #[derive(Debug, Clone)]
@@ -43,6 +47,16 @@ impl MailQueue {
     /// As [`MailQueue::send`].
     pub async fn send_factor_news(&self, news: &FactorNews, delay_s: i32) -> Result<(), Cause> {
         self.send_later(serde_json::to_string(news)?, delay_s).await
+    }
+
+    /// Queues a warning of a changed address, to be delivered after [`NEWS_DELAY_S`]. It can
+    /// arrive twice.
+    ///
+    /// # Errors
+    /// As [`MailQueue::send`].
+    pub async fn send_warning(&self, warning: &AddressWarning) -> Result<(), Cause> {
+        self.send_later(serde_json::to_string(warning)?, NEWS_DELAY_S)
+            .await
     }
 
     async fn send_body(&self, body: String) -> Result<(), Cause> {

@@ -7,7 +7,8 @@ use domain::ownership::Hold;
 use domain::password::StoredHash;
 use domain::session::Authenticated;
 use domain::{
-    Account, AccountId, EmailAddress, Limits, Notice, NoticeAnswer, NoticeId, SignOut, Timestamp,
+    Account, AccountId, EmailAddress, Limits, Notice, NoticeAnswer, NoticeId, Purpose, SignOut,
+    Timestamp,
 };
 
 use crate::attributes::{built, number, string};
@@ -52,8 +53,8 @@ impl Store {
         })
     }
 
-    /// Changes the address of the caller's account to one whose mail the caller has read, and
-    /// takes the challenge away. `claimed` is the account that had it without a proof: it is
+    /// Changes the address of the caller's account to one whose mail the caller has read. The
+    /// challenge is kept for a confirmation that is repeated. `claimed` is the account that had it without a proof: it is
     /// left without an address.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch and the address
@@ -61,7 +62,7 @@ impl Store {
     /// the caller's session, signed in; Identities (`email`), the new one only if no account has
     /// it, or still the claimed one, and the old one, which is kept for the account as long as
     /// the change can be undone; the claimed account, only if nobody has confirmed its address;
-    /// Challenges (`challenge_id`); Receipts (the record for the stream). The change's id is the
+    /// Challenges (`challenge_id`), whose purpose changes; Receipts (the record for the stream). The change's id is the
     /// client request token, so a replay changes nothing.
     ///
     /// # Errors
@@ -91,7 +92,7 @@ impl Store {
                 device::key(account.id, caller.device.id),
             )),
             Write::Put(identity),
-            self.take(challenge),
+            self.turn_into(challenge, Purpose::AddressChanged),
             Write::Put(record),
         ];
         if !account.email.is_empty() {

@@ -148,7 +148,7 @@ impl Store {
         let mut writes = vec![
             Write::Put(condition.put(&self.tables.identities, identity)),
             Write::Put(built(row.build())),
-            self.make_pass(challenge),
+            self.turn_into(challenge, Purpose::Pass),
         ];
         if let Some(old) = claimed {
             writes.push(Write::Update(account::without_address(accounts, old)));
@@ -255,15 +255,15 @@ impl Store {
         writes::transact(&self.client, writes, sign_out.id.to_string()).await
     }
 
-    /// Returns the update that makes a confirmation a pass, with the tries that it has left.
-    /// It needs no condition: of two confirmations of one address, the condition on the
-    /// identity stops the second.
-    fn make_pass(&self, challenge: &Challenge) -> Write {
+    /// Returns the update that gives a completed challenge another purpose, with the tries that
+    /// it has left. It needs no condition: of two confirmations of one address, the condition on
+    /// the identity or on the account's address stops the second.
+    pub(crate) fn turn_into(&self, challenge: &Challenge, purpose: Purpose) -> Write {
         let update = Update::builder()
             .table_name(&self.tables.challenges)
             .set_key(Some(challenge::key(&challenge.id)))
-            .update_expression("SET purpose = :pass")
-            .expression_attribute_values(":pass", string(Purpose::Pass.as_str()));
+            .update_expression("SET purpose = :purpose")
+            .expression_attribute_values(":purpose", string(purpose.as_str()));
         Write::Update(built(update.build()))
     }
 

@@ -126,6 +126,20 @@ impl Changing {
         let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
         let failed = notify_owner::handle(&self.notify, queue_event(&bodies)).await;
         assert_eq!(failed_messages(failed), [] as [&str; 0]);
+        self.queued_mails()
+    }
+
+    /// Delivers the warnings that are queued to `notify-owner`, and returns the mails.
+    async fn warnings(&self) -> Vec<Notice> {
+        let queued = self.app.aws.take_queued().into_iter();
+        let bodies: Vec<String> = queued.map(|it| it.body).collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        let failed = notify_owner::handle(&self.notify, queue_event(&bodies)).await;
+        assert_eq!(failed_messages(failed), [] as [&str; 0]);
+        self.queued_mails()
+    }
+
+    fn queued_mails(&self) -> Vec<Notice> {
         let queued = self.app.aws.take_queued().into_iter();
         let message = queued.map(|it| serde_json::from_str(&it.body).unwrap());
         let notice = message.map(|message| match message {
@@ -133,6 +147,16 @@ impl Changing {
             other => panic!("{other:?}"),
         });
         notice.collect()
+    }
+
+    /// Changes the address to [`NEW`], which a settled factor proved, and returns the mail to the
+    /// address before.
+    async fn changed_by_factor(&self, by: &TestDevice) -> Notice {
+        self.change(by, NEW).await;
+        let by_factor = ChangeState::ChangedByFactor.as_str();
+        self.rewrite(by, &json!({ "address_change": { "S": by_factor } }));
+        let [mail] = <[_; 1]>::try_from(self.mails().await).expect("one mail");
+        mail
     }
 
     /// Changes the address to [`NEW`], and returns the mail to the address before.
@@ -686,10 +710,7 @@ async fn the_old_mailbox_undoes_a_change_for_seven_days_to_the_second_whatever_h
 #[tokio::test]
 async fn where_a_settled_factor_proved_the_change_a_press_only_holds_the_next_ones() {
     let (it, [owner]) = changing().await;
-    it.change(&owner, NEW).await;
-    let by_factor = ChangeState::ChangedByFactor.as_str();
-    it.rewrite(&owner, &json!({ "address_change": { "S": by_factor } }));
-    let [mail] = <[_; 1]>::try_from(it.mails().await).unwrap();
+    let mail = it.changed_by_factor(&owner).await;
     assert_eq!(json_of(&it.read(&mail).await)["undo"], "holds");
 
     let pressed = json_of(&it.press(&mail).await);
@@ -708,11 +729,44 @@ async fn where_a_settled_factor_proved_the_change_a_press_only_holds_the_next_on
     assert_eq!(json_of(&refused)["held_until"], until);
     let list = event("GET", "/v1/messages", Some(&owner.token), None);
     let listed = json_of(&it.app.bundle.send(list).await);
-    assert_eq!(
-        listed["messages"][0]["answer"], "undo",
-        "the owner's devices are warned"
-    );
+    assert_eq!(listed["messages"][0]["answer"], "undo");
     assert_eq!(problem_of(&it.press(&mail).await), gone());
+}
+
+#[tokio::test]
+async fn a_press_that_only_warns_is_mailed_to_the_new_address_and_shown_on_the_devices() {
+    let (it, [owner]) = changing().await;
+    let mail = it.changed_by_factor(&owner).await;
+    assert_eq!(it.press(&mail).await.status_code, 200);
+    let [warning] = <[_; 1]>::try_from(it.app.aws.take_queued()).expect("one warning");
+    for mails in [1, 0] {
+        let event = queue_event(&[&warning.body]);
+        let failed = notify_owner::handle(&it.notify, event).await;
+        assert_eq!(failed_messages(failed), [] as [&str; 0]);
+        let sent = it.queued_mails();
+        let seen: Vec<_> = sent.iter().map(|it| (&*it.event, &*it.email)).collect();
+        assert_eq!(seen, [("address_warned", NEW)][..mails], "it is sent once");
+        assert!(sent.iter().all(|mail| mail.link_secret.is_none()));
+    }
+    let list = event("GET", "/v1/messages", Some(&owner.token), None);
+    let listed = json_of(&it.app.bundle.send(list).await);
+    let kinds = [0, 1].map(|at| listed["messages"][at]["kind"].clone());
+    assert_eq!(kinds, ["address_warned", "address_changed"]);
+}
+
+#[tokio::test]
+async fn no_warning_goes_without_its_mail_and_no_mail_without_the_warning() {
+    let (it, [owner]) = changing().await;
+    let mail = it.changed_by_factor(&owner).await;
+    let unavailable = (503, "unavailable".to_owned());
+    it.app.aws.fail("SendMessage", || CallResult::Broken);
+    assert_eq!(problem_of(&it.press(&mail).await), unavailable);
+    it.app.aws.restore();
+    assert_eq!(it.account(&owner).await.hold, None);
+    it.app.aws.fail("TransactWriteItems", || CallResult::Broken);
+    assert_eq!(problem_of(&it.press(&mail).await), unavailable);
+    it.app.aws.restore();
+    assert_eq!(it.warnings().await, []);
 }
 
 #[tokio::test]
@@ -773,7 +827,7 @@ async fn a_failure_of_a_table_changes_no_address_and_a_lost_answer_changes_it_on
     assert_eq!(it.confirm(&laptop, &answer).await, unavailable);
     it.app.aws.restore();
     assert_eq!(it.account(&laptop).await.email, NEW);
-    assert_eq!(it.confirm(&laptop, &answer).await, code_invalid());
+    assert_eq!(it.confirm(&laptop, &answer).await, fine());
     let [mail] = <[_; 1]>::try_from(it.mails().await).expect("one mail");
 
     for operation in ["GetItem", "BatchGetItem", "TransactWriteItems"] {
@@ -791,6 +845,34 @@ async fn a_failure_of_a_table_changes_no_address_and_a_lost_answer_changes_it_on
     it.app.aws.restore();
     assert_eq!(it.account(&laptop).await.email, EMAIL);
     assert_eq!(problem_of(&it.press(&mail).await), gone());
+}
+
+#[tokio::test]
+async fn a_confirmation_is_repeated_by_its_session_alone_as_long_as_the_account_has_the_address() {
+    let (it, [laptop, phone]) = changing().await;
+    let answer = it.asked(&laptop, NEW).await;
+    let first = it.send(CONFIRM, &laptop.token, answer.clone()).await;
+    let again = it.send(CONFIRM, &laptop.token, answer.clone()).await;
+    assert_eq!(json_of(&first), json!({ "email": NEW }));
+    assert_eq!((again.status_code, json_of(&again)), (200, json_of(&first)));
+    assert_eq!(it.mails().await.len(), 1, "it was changed once");
+    assert_eq!(it.confirm(&phone, &answer).await, code_invalid());
+    let mut wrong = answer.clone();
+    wrong["code"] = "0000-0000".into();
+    assert_eq!(it.confirm(&laptop, &wrong).await, code_invalid());
+    it.app.advance(SignedDuration::from_mins(10));
+    assert_eq!(it.confirm(&laptop, &answer).await, code_invalid());
+
+    // An address that nobody had confirmed can be corrected again at once.
+    let now = it.app.clock.now();
+    let imported = register(&it.app.bundle.store, OTHER_EMAIL, PASSWORD, None, now);
+    imported.await.unwrap();
+    let device = it.app.sign_in_to(OTHER_EMAIL, None).await;
+    let answer = it.asked(&device, NEWER).await;
+    assert_eq!(it.confirm(&device, &answer).await, fine());
+    it.change(&device, "newest@example.com").await;
+    assert_eq!(it.confirm(&device, &answer).await, code_invalid());
+    assert_eq!(it.account(&device).await.email, "newest@example.com");
 }
 
 fn lose_first_transaction() -> impl FnMut(&Call) -> Intercept {

@@ -615,6 +615,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "UpdateItem Notices",
                 "UpdateItem Notices.returned_at",
                 "UpdateItem Devices.recognized_until",
+                "SendMessage NotifyQueue",
             ],
         ],
     ),

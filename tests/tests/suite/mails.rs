@@ -335,11 +335,9 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 21] {
-    let (code, link) = (
-        "K7QM-2R9X".to_owned(),
-        format!("{PAGE}#/confirm/challenge.secret"),
-    );
+fn every_mail() -> [Mail; 22] {
+    let code = "K7QM-2R9X".to_owned();
+    let link = format!("{PAGE}#/confirm/challenge.secret");
     let facts = Facts {
         device: "Computer (Firefox, Linux)".to_owned(),
         place: Some("Porto, PT".to_owned()),
@@ -351,7 +349,7 @@ fn every_mail() -> [Mail; 21] {
     let page = || PAGE.to_owned();
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
     let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
-    let [moved, restored, lost] = [(); 3].map(|()| of_facts());
+    let [moved, restored, lost, warned] = [(); 4].map(|()| of_facts());
     let [added, removed, made, used, off, missing] = [(); 6].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
@@ -398,6 +396,10 @@ fn every_mail() -> [Mail; 21] {
         Mail::AddressLost {
             facts: lost.0,
             link: lost.1,
+        },
+        Mail::AddressWarned {
+            facts: warned.0,
+            link: warned.1,
         },
         Mail::WrongPassword {
             facts: wrong.0,

@@ -33,6 +33,7 @@ mod nothing_lost;
 mod notices;
 mod openapi;
 mod operate;
+mod ownership;
 mod packages;
 mod page;
 mod passwords;

@@ -9,4 +9,5 @@ mod old;
 mod scanner;
 mod security;
 mod stories;
+mod thefts;
 mod verification;

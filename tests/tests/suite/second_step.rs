@@ -388,6 +388,37 @@ async fn a_factor_is_added_only_by_a_verified_session_with_a_code_within_ten_min
     assert_eq!(problem_of(&late), (404, "factor-not-found".to_owned()));
 }
 
+/// Reads a QR code whose image has a path of squares.
+fn read_qr(svg: &str) -> String {
+    const PIXELS: usize = 4;
+    let (_, size) = svg.split_once("viewBox=\"0 0 ").unwrap();
+    let size: usize = size.split(' ').next().unwrap().parse().unwrap();
+    let dark: BTreeSet<(usize, usize)> = svg
+        .split('M')
+        .filter_map(|square| square.split_once("h1v1h-1"))
+        .filter_map(|(corner, _)| corner.split_once(','))
+        .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+        .collect();
+    let pixels = size * PIXELS;
+    let mut image = rqrr::PreparedImage::prepare_from_greyscale(pixels, pixels, |x, y| {
+        if dark.contains(&(x / PIXELS, y / PIXELS)) {
+            0
+        } else {
+            u8::MAX
+        }
+    });
+    let codes = image.detect_grids();
+    assert_eq!(codes.len(), 1, "{svg}");
+    codes[0].decode().unwrap().1
+}
+
+#[tokio::test]
+async fn the_drawn_code_has_the_address_that_an_app_reads() {
+    let (app, laptop) = app_with_device().await;
+    let begun = begin(&app, &laptop).await;
+    assert_eq!(read_qr(begun["qr_code"].as_str().unwrap()), begun["uri"]);
+}
+
 #[tokio::test]
 async fn an_account_has_five_apps_at_most_and_one_can_be_removed() {
     let (app, laptop) = app_with_device().await;

@@ -180,6 +180,7 @@ export default {
   "messages.password_changed": "Das Passwort wurde geändert",
   "messages.recovered": "Das Konto wurde wiederhergestellt",
   "messages.address_changed": "Die Adresse wurde geändert",
+  "messages.address_warned": "Das vorherige Postfach widerspricht deiner neuen Adresse",
   "messages.address_restored": "Eine Änderung der Adresse wurde rückgängig gemacht",
   "messages.wrong_password": "Ein Gerät hat falsche Passwörter eingegeben",
   "messages.many_failures": "Viele falsche Passwörter",

@@ -176,6 +176,7 @@ export default {
   "messages.password_changed": "The password was changed",
   "messages.recovered": "The account was recovered",
   "messages.address_changed": "The address was changed",
+  "messages.address_warned": "The mailbox before objects to your new address",
   "messages.address_restored": "A change of the address was undone",
   "messages.wrong_password": "A device gave wrong passwords",
   "messages.many_failures": "Many wrong passwords",

@@ -188,6 +188,7 @@ export default {
   "messages.password_changed": "Se cambió la contraseña",
   "messages.recovered": "Se recuperó la cuenta",
   "messages.address_changed": "Se cambió la dirección",
+  "messages.address_warned": "El buzón anterior se opone a tu nueva dirección",
   "messages.address_restored": "Se deshizo un cambio de la dirección",
   "messages.wrong_password": "Un dispositivo probó contraseñas equivocadas",
   "messages.many_failures": "Muchas contraseñas equivocadas",

@@ -149,7 +149,7 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
             attributes.push((DEVICE_ID, string(device)));
             attributes.push((SESSION_ID, string(session)));
         }
-        NoticeEvent::AddressChanged => {}
+        NoticeEvent::AddressChanged | NoticeEvent::AddressWarned => {}
         NoticeEvent::Factor { id, by, .. } => {
             attributes.push((FACTOR_ID, string(id)));
             if let Some((device, session)) = by {
@@ -203,6 +203,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
         "recovered" => NoticeEvent::Recovered(row.id(SIGN_OUT_ID)?),
         "address_changed" => NoticeEvent::AddressChanged,
         "address_restored" => NoticeEvent::AddressRestored(row.id(SIGN_OUT_ID)?),
+        "address_warned" => NoticeEvent::AddressWarned,
         "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
         "many_failures" => NoticeEvent::ManyFailures(counter::failures(item)?),
         kind => NoticeEvent::Factor {

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use curfew_tests::authenticator::Authenticator;
 use curfew_tests::browser::{Browser, Pages};
 use curfew_tests::client::{Device, Household, PHONE};
 use curfew_tests::conformance::{Fault, Network, PATIENCE};
@@ -214,6 +215,18 @@ async fn a_page_that_is_signed_out_in_another_browser_is_wiped_and_shows_the_sig
         let after = tv.last(event).await - answered;
         println!("{event}: {after} ms after the answer to the sign-out");
     }
+}
+
+#[tokio::test]
+async fn a_page_asks_for_the_code_of_an_authenticator_app() {
+    let household = Household::register().await;
+    let mut app = Authenticator::add(&household.sign_in(PHONE).await).await;
+    let pages = Pages::serve().await.unwrap();
+    let tv = Screen::open(&pages, "TV").await;
+    let typed = format!("void (window.prompt = () => '{}')", app.code());
+    tv.value(&typed).await;
+
+    tv.sign_in(&household).await;
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ async fn picture(person: &Person, name: &str) {
 }
 
 /// Opens the page with axe in it.
-async fn open_with_axe() -> Person {
+pub(super) async fn open_with_axe() -> Person {
     let axe = packages().await.join("axe-core/axe.min.js");
     let source = json!({ "source": fs::read_to_string(axe).unwrap() });
     let person = Person::open().await.unwrap();
@@ -53,6 +53,14 @@ async fn open_with_axe() -> Person {
     person.browser.value("location.reload()").await.unwrap();
     person.reads("E-mail address").await.unwrap();
     person
+}
+
+/// Checks the view with axe as it is.
+pub(super) async fn can_be_used(person: &Person) {
+    let all = json!({ "rules": { "target-size": { "enabled": true } } });
+    person.looks(SIZES[2].1, "", &[STILL]).await.unwrap();
+    let found = person.browser.value_of(CHECK, all).await.unwrap();
+    assert_eq!(found, json!([]));
 }
 
 /// Checks the view with axe, in both colour schemes and all sizes, and takes pictures.

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::verification::pass_code;
 
-const APP_CODE: &str = "Code of the authenticator app";
-const RECOVERY_CODE: &str = "Recovery code";
-const ASKED: &str = "Enter your code";
+pub const APP_CODE: &str = "Code of the authenticator app";
+pub const RECOVERY_CODE: &str = "Recovery code";
+pub const ASKED: &str = "Enter your code";
 const NOT_SIGNED_IN: &str = "You are not signed in: a code can be tried five times";
 
 /// Returns an account with an app, which counts at once on its first day, and the device that
@@ -25,7 +25,7 @@ async fn with_app() -> (Household, curfew_tests::client::Device, Authenticator) 
 }
 
 /// Opens the page, and gets as far as the second step.
-async fn at_second_step(household: &Household) -> Person {
+pub async fn at_second_step(household: &Household) -> Person {
     let person = Person::open().await.unwrap();
     let (email, password) = (&household.email, &household.password);
     person.sign_in(email, password).await.unwrap();
