@@ -74,7 +74,8 @@ pub struct Bundle {
     pub change_password: change_password::Deps,
     /// `POST /v1/verification-codes` and `POST /v1/verifications`.
     pub verify: verify::Deps,
-    /// `POST /v1/second-steps`, `/v1/factors` and `POST /v1/recovery-codes`.
+    /// `POST /v1/second-steps`, `/v1/factors`, `POST /v1/recovery-codes` and
+    /// `/v1/lost-factors`.
     pub second_step: second_step::Deps,
     /// The authorizer.
     pub authorizer: authorizer::Deps,
@@ -131,7 +132,7 @@ impl Bundle {
             sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
             sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
             verify: deps!(verify, limits: limits, policy: POLICY, codes: None, notices: None, checker: CHECKER, hasher: hasher()),
-            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), notices: None),
+            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), notices: None, codes: None),
             change_password: deps!(change_password, limits: limits, policy: POLICY, rules: rules, hasher: hasher()),
             authorizer: authorizer::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),
@@ -187,7 +188,10 @@ impl Bundle {
                 "POST /v1/address-changes"
                 | "POST /v1/verification-codes"
                 | "POST /v1/verifications" => verify::handle(&self.verify, event).await,
-                "POST /v1/second-steps" | "POST /v1/recovery-codes" => {
+                "POST /v1/second-steps"
+                | "POST /v1/recovery-codes"
+                | "POST /v1/lost-factors"
+                | "POST /v1/lost-factors/confirmations" => {
                     second_step::handle(&self.second_step, event).await
                 }
                 _ if route.contains("/v1/factors") => {

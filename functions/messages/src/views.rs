@@ -16,7 +16,8 @@ pub struct MessageView {
     pub reference: Option<String>,
     /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered`,
     /// `address_changed`, `address_restored`, `wrong_password`, `many_failures`, `factor_added`,
-    /// `factor_removed`, `recovery_codes_made`, `recovery_code_used` or `second_step_missing`.
+    /// `factor_removed`, `recovery_codes_made`, `recovery_code_used`, `second_step_missing` or
+    /// `factor_removal_asked`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.

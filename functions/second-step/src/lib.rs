@@ -1,5 +1,6 @@
 //! `POST /v1/second-steps`: completes a sign-in with a factor. `/v1/factors` and
-//! `POST /v1/recovery-codes`: the owner's factors.
+//! `POST /v1/recovery-codes`: the owner's factors. `/v1/lost-factors`: asks for the removal of
+//! those that the owner has lost.
 //!
 //! The secrets of authenticator apps are sealed by KMS, and only this function may seal one.
 
@@ -11,9 +12,11 @@
 mod add;
 mod complete;
 mod list;
+mod lost;
 mod recovery_codes;
 mod remove;
 
+use codes::Codes;
 use domain::Limits;
 use domain::verification::VerificationPolicy;
 use factors::Checker;
@@ -26,10 +29,11 @@ use utoipa::OpenApi;
 pub use add::{BegunFactor, ConfirmFactor, NewFactor};
 pub use complete::SecondStep;
 pub use list::{FactorView, FactorsView, RecoveryCodesView};
+pub use lost::{LostFactorConfirmation, LostFactorRequest, RemovalView};
 pub use recovery_codes::NewRecoveryCodes;
 
 /// Writes accounts, devices, receipts, challenges, factors and counters of attempts; seals and
-/// opens secrets; queues notices.
+/// opens secrets; queues notices and mails with codes.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -39,6 +43,8 @@ pub struct Deps {
     pub product: String,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,
+    /// None when the deployment sends no mail.
+    pub codes: Option<Codes>,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
 }
@@ -52,6 +58,8 @@ pub struct Deps {
     add::confirm_factor,
     remove::remove_factor,
     recovery_codes::make_recovery_codes,
+    lost::report_lost_factors,
+    lost::confirm_lost_factors,
 ))]
 pub struct Document;
 
@@ -73,6 +81,12 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
             }
             "POST /v1/recovery-codes" => {
                 Box::pin(recovery_codes::make_recovery_codes(deps, &request, now)).await
+            }
+            "POST /v1/lost-factors" => {
+                Box::pin(lost::report_lost_factors(deps, &request, now)).await
+            }
+            "POST /v1/lost-factors/confirmations" => {
+                Box::pin(lost::confirm_lost_factors(deps, &request, now)).await
             }
             _ => Err(Problem::NotFound),
         }

@@ -9,6 +9,7 @@ use store::Factors;
 use utoipa::ToSchema;
 
 use crate::Deps;
+use crate::lost::RemovalView;
 
 /// The factors of an account.
 #[derive(Serialize, ToSchema)]
@@ -20,6 +21,10 @@ pub struct FactorsView {
     pub recovery_codes: Option<RecoveryCodesView>,
     /// Whether the deployment has second factors, so that one can be added.
     pub available: bool,
+    /// The removal of lost authenticator apps that somebody with the password and the mail asked
+    /// for; absent if nobody did. A verification by a factor or a recovery code stops it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removal: Option<RemovalView>,
 }
 
 /// An authenticator app.
@@ -69,6 +74,7 @@ impl FactorsView {
                 made_at: time("2026-11-20T09:31:00Z"),
             }),
             available: true,
+            removal: None,
         }
     }
 }
@@ -113,5 +119,6 @@ fn view(deps: &Deps, caller: &Authenticated, rows: &Factors, now: Timestamp) -> 
             made_at: codes.made_at.into(),
         }),
         available: deps.checker.sealer.is_some(),
+        removal: account.removal_due_at(now).map(RemovalView::from),
     }
 }

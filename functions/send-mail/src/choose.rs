@@ -26,6 +26,8 @@ pub enum Mail {
     /// The code that changes the address of an account to this one. It has no link, as for a
     /// verification.
     ChangeAddress { code: String },
+    /// The code that asks for the removal of lost factors. It has no link, as for a verification.
+    LostFactor { code: String },
     /// Something was asked for with an address that an account had until a change, which its
     /// mailbox can still undo.
     AddressKept { link: String },
@@ -68,6 +70,8 @@ pub enum Mail {
     RecoveryCodeUsed { facts: Facts, link: String },
     /// Somebody knew the password, and did not complete the second step.
     SecondStepMissing { facts: Facts, link: String },
+    /// Somebody with the password and the mail asked to have the authenticator apps removed.
+    FactorRemovalAsked { facts: Facts, link: String },
     /// A device was signed out because it gave wrong passwords.
     WrongPassword { facts: Facts, link: String },
     /// Somebody gave many wrong passwords in a row.
@@ -101,6 +105,7 @@ impl Mail {
             Self::Pass { .. } => "pass",
             Self::Verification { .. } => "verification",
             Self::ChangeAddress { .. } => "change-address",
+            Self::LostFactor { .. } => "lost-factor",
             Self::AddressKept { .. } => "address-kept",
             Self::NoAccount { .. } => "no-account",
             Self::SignedIn { .. } => "signed-in",
@@ -115,6 +120,7 @@ impl Mail {
             Self::RecoveryCodesMade { .. } => "recovery-codes-made",
             Self::RecoveryCodeUsed { .. } => "recovery-code-used",
             Self::SecondStepMissing { .. } => "second-step-missing",
+            Self::FactorRemovalAsked { .. } => "factor-removal-asked",
             Self::WrongPassword { .. } => "wrong-password",
             Self::ManyFailures { .. } => "many-failures",
         }
@@ -130,6 +136,7 @@ impl Mail {
                 | Self::Pass { .. }
                 | Self::Verification { .. }
                 | Self::ChangeAddress { .. }
+                | Self::LostFactor { .. }
         )
     }
 }
@@ -154,7 +161,8 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
         | Message::PasswordReset(challenge)
         | Message::Pass(challenge)
         | Message::Verification(challenge)
-        | Message::ChangeAddress(challenge) => of_challenge(deps, message, challenge).await,
+        | Message::ChangeAddress(challenge)
+        | Message::LostFactor(challenge) => of_challenge(deps, message, challenge).await,
         Message::Notice(notice) => of_notice(&deps.page_url, notice, deps.clock.now()),
     }
 }
@@ -203,6 +211,7 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         ("recovery_codes_made", _, _) => Mail::RecoveryCodesMade { facts, link: home },
         ("recovery_code_used", _, _) => Mail::RecoveryCodeUsed { facts, link: home },
         ("second_step_missing", _, _) => Mail::SecondStepMissing { facts, link: home },
+        ("factor_removal_asked", _, _) => Mail::FactorRemovalAsked { facts, link: home },
         ("address_restored", _, _) => Mail::AddressRestored { facts, link: home },
         ("address_lost", _, _) => Mail::AddressLost { facts, link: home },
         ("recovered", _, _) => Mail::Recovered { facts, link: home },
@@ -250,10 +259,12 @@ async fn of_challenge(
             code,
         },
         (Message::Verification(_), Owner::Confirmed) => Mail::Verification { code },
+        (Message::LostFactor(_), Owner::Confirmed) => Mail::LostFactor { code },
         (
             Message::PasswordReset(_)
             | Message::Pass(_)
             | Message::Verification(_)
+            | Message::LostFactor(_)
             | Message::Notice(_),
             _,
         ) => Mail::NoAccount { link: page.clone() },

@@ -58,6 +58,8 @@ pub enum Purpose {
     SecondStep,
     /// Changing the address of an account to this one.
     AddressChange,
+    /// Having the factors removed that the owner has lost.
+    LostFactor,
 }
 
 impl Purpose {
@@ -71,6 +73,7 @@ impl Purpose {
             Self::Verification => "verification",
             Self::SecondStep => "second_step",
             Self::AddressChange => "address_change",
+            Self::LostFactor => "lost_factor",
         }
     }
 
@@ -84,6 +87,7 @@ impl Purpose {
             "verification" => Self::Verification,
             "second_step" => Self::SecondStep,
             "address_change" => Self::AddressChange,
+            "lost_factor" => Self::LostFactor,
             _ => return None,
         })
     }
@@ -265,7 +269,7 @@ pub struct Challenge {
     /// The account's epoch when it was asked for, in which alone it may be answered: for a
     /// change of the address.
     pub epoch: Option<Epoch>,
-    /// The sign-in that a second step completes.
+    /// The sign-in that a second step completes, or that lacks a lost factor.
     pub sign_in: Option<PendingSignIn>,
 }
 
@@ -340,6 +344,13 @@ impl NewChallenge {
     #[must_use]
     pub fn bound_to(mut self, session: SessionId) -> Self {
         self.challenge.session = Some(session);
+        self
+    }
+
+    /// Binds it to a sign-in that lacks a factor, and to the epoch of that.
+    #[must_use]
+    pub fn of_sign_in(mut self, sign_in: PendingSignIn) -> Self {
+        self.challenge.sign_in = Some(sign_in);
         self
     }
 

@@ -75,15 +75,18 @@ pub enum FactorAct {
     CodeUsed,
     /// Somebody knew the password, and did not complete the second step.
     StepMissing,
+    /// Somebody with the password and the mail asked to have lost factors removed.
+    RemovalAsked,
 }
 
 impl FactorAct {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Added,
         Self::Removed,
         Self::CodesMade,
         Self::CodeUsed,
         Self::StepMissing,
+        Self::RemovalAsked,
     ];
 
     /// Returns the name that JSON and the tables use.
@@ -95,6 +98,7 @@ impl FactorAct {
             Self::CodesMade => "recovery_codes_made",
             Self::CodeUsed => "recovery_code_used",
             Self::StepMissing => "second_step_missing",
+            Self::RemovalAsked => "factor_removal_asked",
         }
     }
 
