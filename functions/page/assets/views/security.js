@@ -55,7 +55,7 @@ function overview(app, state) {
  * @param {Security} state
  * @param {import("../curfew.js").Factors} factors
  */
-function content(app, state, { factors, recovery_codes: codes, available }) {
+function content(app, state, { factors, recovery_codes: codes, available, removal }) {
   if (!available && factors.length === 0) {
     return html`<p class="empty">${app.say("security.unavailable")}</p>`;
   }
@@ -68,11 +68,28 @@ function content(app, state, { factors, recovery_codes: codes, available }) {
         </button>`}
       </div>
       ${factors.length === 0 && html`<p class="empty">${app.say("security.none")}</p>`}
+      ${factors.length > 0 && removal && askedRemoval(app, state, removal)}
       <ul class="cards">
         ${factors.map((factor) => card(app, state, factor))}
       </ul>
     </section>
     ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
+  `;
+}
+
+/**
+ * The removal that somebody asked for who can't show an app.
+ * @param {App} app
+ * @param {Security} state
+ * @param {{ due_at: string }} removal
+ */
+function askedRemoval(app, state, { due_at: dueAt }) {
+  const busy = state.isBusy ? "true" : null;
+  return html`
+    <p class="notice">${sign("waiting")} <span>${app.say("security.removal", { date: app.language.date(dueAt) })}</span></p>
+    <p class="tools">
+      <button type="button" aria-disabled=${busy} onClick=${() => state.stopRemoval()}>${app.say("security.removal_stop")}</button>
+    </p>
   `;
 }
 
