@@ -112,6 +112,7 @@ pub async fn register(
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        factors_lost_at: None,
         hold: None,
         address_change: None,
         sign_in_codes: false,

@@ -138,6 +138,7 @@ impl TestApp {
             policy.sends_mail = true;
         }
         self.bundle.verify.codes = codes();
+        self.bundle.second_step.codes = codes();
         self.bundle.login.codes = login;
         self.bundle.register.codes = register;
         self.bundle.request_codes.codes = others;

@@ -74,7 +74,7 @@ pub struct Bundle {
     pub change_password: change_password::Deps,
     /// `POST /v1/verification-codes` and `POST /v1/verifications`.
     pub verify: verify::Deps,
-    /// `POST /v1/second-steps`, `/v1/factors`, `POST /v1/recovery-codes` and
+    /// `POST /v1/second-steps`, `/v1/factors`, `/v1/recovery-codes`, `/v1/lost-factors` and
     /// `PUT /v1/sign-in-codes`.
     pub second_step: second_step::Deps,
     /// The authorizer.
@@ -132,7 +132,7 @@ impl Bundle {
             sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
             sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
             verify: deps!(verify, limits: limits, policy: POLICY, codes: None, notices: None, checker: CHECKER, hasher: hasher()),
-            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), sign_in_codes: false, notices: None),
+            second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), sign_in_codes: false, notices: None, codes: None),
             change_password: deps!(change_password, limits: limits, policy: POLICY, rules: rules, hasher: hasher()),
             authorizer: authorizer::Deps {
                 origin_policy: OriginPolicy::new(Some(ORIGIN)),
@@ -188,7 +188,11 @@ impl Bundle {
                 "POST /v1/address-changes"
                 | "POST /v1/verification-codes"
                 | "POST /v1/verifications" => verify::handle(&self.verify, event).await,
-                "POST /v1/second-steps" | "POST /v1/recovery-codes" | "PUT /v1/sign-in-codes" => {
+                "POST /v1/second-steps"
+                | "POST /v1/recovery-codes"
+                | "PUT /v1/sign-in-codes"
+                | "POST /v1/lost-factors"
+                | "POST /v1/lost-factors/confirmations" => {
                     second_step::handle(&self.second_step, event).await
                 }
                 _ if route.contains("/v1/factors") => {

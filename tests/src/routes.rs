@@ -22,7 +22,7 @@ pub enum Guard {
 
 /// The routes that are not for the holder of a valid session. Every other one must
 /// be.
-const EXCEPTIONS: [(&str, Guard); 14] = [
+const EXCEPTIONS: [(&str, Guard); 16] = [
     ("register", Guard::Open),
     ("confirmAccount", Guard::Open),
     ("requestPasswordReset", Guard::Open),
@@ -30,6 +30,8 @@ const EXCEPTIONS: [(&str, Guard); 14] = [
     ("confirmPasswordReset", Guard::Open),
     ("login", Guard::Open),
     ("completeSignIn", Guard::Open),
+    ("reportLostFactors", Guard::Open),
+    ("confirmLostFactors", Guard::Open),
     ("getOpenApi", Guard::Open),
     ("getAsyncApi", Guard::Open),
     ("readNotice", Guard::Open),

@@ -85,6 +85,7 @@ fn new_account(challenge: &Challenge, password_hash: StoredHash, now: Timestamp)
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        factors_lost_at: None,
         hold: None,
         address_change: None,
         sign_in_codes: false,

@@ -3,7 +3,7 @@
 use domain::account::Account;
 use domain::challenge::{Challenge, Link};
 use domain::factors::FactorUse;
-use domain::ownership::Hold;
+use domain::ownership::{Hold, LostFactor, Proof};
 use domain::password::StoredHash;
 use domain::{CounterKey, Purpose, SignOut, Timestamp};
 use factors::{Accepted, Checker, Shown};
@@ -52,6 +52,10 @@ pub struct PasswordResetConfirmation {
         value_type = Option<String>, max_length = 64, example = "7K2M-9QXR-4TVB-H0CD-8WNE-31FG"
     )]
     pub recovery_code: Option<Zeroizing<String>>,
+    /// Whether the authenticator apps are removed, because the owner has lost them. Needs a
+    /// recovery code. Without one, and with the password, see `POST /v1/lost-factors`.
+    #[serde(default)]
+    pub remove_factors: bool,
 }
 
 /// Sets the password of the account whose address the caller has proven, and ends every
@@ -79,6 +83,9 @@ pub(crate) async fn recover_account(
     let totp = body.totp.as_ref().map(|text| text.as_str());
     let recovery_code = body.recovery_code.as_ref().map(|text| text.as_str());
     let shown = Shown::parse(totp, recovery_code)?;
+    if body.remove_factors && !may_remove_factors(shown.as_ref()) {
+        return Err(invalid("remove_factors", "needs `recovery_code`"));
+    }
     let challenge = proven(deps, &body, now).await?;
     let mut used: Option<FactorUse> = None;
     let mut hashed: Option<StoredHash> = None;
@@ -93,6 +100,11 @@ pub(crate) async fn recover_account(
             Some(ref hashed) => hashed,
             None => hashed.insert(hash(deps, &body.password, &challenge)?),
         };
+        let removal = if body.remove_factors && used.is_some() {
+            Some(account.removal_of_all())
+        } else {
+            account.due_removal(now)
+        };
         let hold = Hold::after_recovery(account.hold, now);
         let sign_out = SignOut::of_recovered(&account, now, runtime::random());
         let written = deps
@@ -101,6 +113,7 @@ pub(crate) async fn recover_account(
                 &sign_out,
                 (&challenge, used.as_ref()),
                 (new, &hold),
+                removal.as_ref(),
                 &deps.limits,
             )
             .await?;
@@ -111,6 +124,12 @@ pub(crate) async fn recover_account(
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Returns whether the caller may have lost factors removed at once, with a code to the address.
+fn may_remove_factors(shown: Option<&Shown>) -> bool {
+    let shown = shown.map(Shown::proof);
+    shown.is_some_and(|shown| LostFactor::by(&[Proof::AddressCode, shown]) == LostFactor::Now)
 }
 
 /// Returns what the factor uses up that the request has shown. The address alone never

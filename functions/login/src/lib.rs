@@ -38,7 +38,7 @@ use charges::Charges;
 use verify::{Verified, require_enabled};
 
 /// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts;
-/// queues failed sign-ins and mails with codes.
+/// deletes lost factors; queues failed sign-ins, notices and mails with codes.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -222,6 +222,14 @@ async fn sign_in(
                 return Err(problem);
             }
         };
+        if let Some(removal) = account.due_removal(now) {
+            second_step::remove_lost(deps, &sign_in, (&account, &removal)).await?;
+            rows = deps
+                .store
+                .rows(account_id, &keys.devices_in(account_id))
+                .await?;
+            continue;
+        }
         let is_recognized = charges.are_of_recognized(&keys, &account, &devices);
         if !is_recognized && account.has_factor(deps.sends_mail(), now) {
             let asking = second_step::ask(deps, &sign_in, (&account, devices), &mut keys);

@@ -20,6 +20,7 @@ fn deps() -> Result<Deps, Error> {
         receipts: runtime::required("RECEIPTS_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,
         challenges: runtime::required("CHALLENGES_TABLE")?,
+        factors: runtime::required("FACTORS_TABLE")?,
         ..Tables::default()
     };
     let clients = Clients::from_environment()?;

@@ -17,7 +17,7 @@ pub struct MessageView {
     /// What it is about: `signed_in`, `signed_out`, `password_changed`, `recovered`,
     /// `address_changed`, `address_restored`, `address_warned`, `wrong_password`, `many_failures`,
     /// `factor_added`, `factor_removed`, `recovery_codes_made`, `recovery_code_used`,
-    /// `sign_in_codes_off` or `second_step_missing`.
+    /// `sign_in_codes_off`, `second_step_missing` or `factor_removal_asked`.
     #[schema(example = "signed_in")]
     pub kind: String,
     /// The time of what it is about.

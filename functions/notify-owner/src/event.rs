@@ -177,10 +177,23 @@ async fn is_true(
         let challenge = challenge.parse().map_err(|_| InvalidId)?;
         return Ok(store.challenge(&challenge).await?.is_some());
     }
-    if act != FactorAct::Added && act != FactorAct::Removed {
+    if matches!(
+        act,
+        FactorAct::CodesMade | FactorAct::CodeUsed | FactorAct::StepMissing
+    ) {
         return Ok(true);
     }
     let account = store.rows(account, &[]).await?.account;
-    let has_it = account.is_some_and(|account| account.factors.iter().any(|it| it.id == id));
-    Ok(has_it == (act == FactorAct::Added))
+    let Some(account) = account else {
+        return Ok(act == FactorAct::Removed);
+    };
+    let has_it = account.factors.iter().any(|it| it.id == id);
+    Ok(match act {
+        FactorAct::RemovalAsked => {
+            let lost_at = account.factors_lost_at;
+            lost_at.is_some_and(|at| at.as_millisecond() == news.at_ms)
+        }
+        FactorAct::Added => has_it,
+        _ => !has_it,
+    })
 }

@@ -38,6 +38,8 @@ import { Language } from "./text.js";
  * @property {import("./views/form.js").Form} form
  * @property {(proof: import("./curfew.js").Factor & { remember?: boolean } | null) => void} answer
  * @property {(error: unknown) => void} refuse gets the fault of the last answer
+ * @property {{ challenge: string | null, dueAt: string | null } | null} lost how far a person is who has lost the app
+ * @property {() => Promise<string>} reportLost mails a code for that, and returns its challenge
  */
 
 /** The key of the chosen language in `localStorage`. */
@@ -122,8 +124,8 @@ export class App {
       onSignedIn: (session) => this.#signedIn(session),
       onSignInScreen: (ended) => this.#signedOut(ended),
       onSuperseded: () => this.open("#/sign-in", this.say("problem.token-superseded")),
-      verificationRequired: ({ methods }) => this.#prove(methods),
-      secondStepRequired: ({ error }) => this.#askForStep(error),
+      verificationRequired: ({ methods }) => this.prove(methods),
+      secondStepRequired: ({ error, reportLost }) => this.#askForStep(error, reportLost),
       onError: (error) => console.warn(error),
     });
   }
@@ -173,7 +175,7 @@ export class App {
    * @param {import("./curfew.js").Methods} methods
    * @returns {Promise<true | null>}
    */
-  #prove(methods) {
+  prove(methods) {
     const ways = methods.filter((it) => it.length === 1).map(([proof]) => proof);
     const way = ["totp", "password", "code"].find((it) => ways.some((proof) => proof === it));
     return new Promise((resolve) => {
@@ -190,12 +192,14 @@ export class App {
   /**
    * Asks for a factor, or shows that the last one was refused.
    * @param {CurfewError | null} error
+   * @param {() => Promise<string>} reportLost
    * @returns {Promise<import("./curfew.js").Factor & { remember?: boolean } | null>}
    */
-  #askForStep(error) {
+  #askForStep(error, reportLost) {
     return new Promise((answer) => {
       if (error === null || this.step === null) {
-        this.step = { way: "totp", form: { isBusy: false, faults: {} }, answer, refuse: () => {} };
+        const form = { isBusy: false, faults: {} };
+        this.step = { way: "totp", form, answer, refuse: () => {}, lost: null, reportLost };
         this.focus("main form input");
       } else {
         this.step.answer = answer;

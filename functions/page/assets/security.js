@@ -83,6 +83,16 @@ export class Security {
     });
   }
 
+  /** Stops the removal of lost apps, which a verification by one does. */
+  async stopRemoval() {
+    await this.#act(async () => {
+      if ((await this.#app.prove([["totp"], ["recovery_code"]])) !== null) {
+        await this.load();
+        this.show({ done: this.#app.say("security.removal_stopped") }, "h1");
+      }
+    });
+  }
+
   async makeCodes() {
     await this.#act(async () => {
       const codes = await this.#app.curfew.makeRecoveryCodes();

@@ -46,6 +46,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/factor.js",
         "views/form.js",
         "views/later.js",
+        "views/lost.js",
         "views/messages.js",
         "views/new-address.js",
         "views/notice.js",
@@ -75,10 +76,11 @@ const HTML: &str = include_str!("../assets/index.html");
 /// Where the page's HTML lists the modules that it needs at once.
 const MODULES: &str = "<!-- modules -->";
 /// Modules that are loaded only if they are needed.
-const LATER: [&str; 13] = [
+const LATER: [&str; 14] = [
     "languages/de.js",
     "languages/es.js",
     "security.js",
+    "views/lost.js",
     "views/messages.js",
     "views/new-address.js",
     "views/notice.js",

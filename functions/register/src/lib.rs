@@ -136,6 +136,7 @@ async fn register_at_once(
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        factors_lost_at: None,
         hold: None,
         address_change: None,
         sign_in_codes: false,

@@ -9,7 +9,7 @@
 
 use codes::{CodeRequested, Codes};
 use domain::challenge::{ChallengeRandom, Purpose};
-use domain::{AccountId, DeviceId, DeviceKey, EmailAddress, Limits, Timestamp};
+use domain::{AccountId, DeviceId, EmailAddress, Limits, Timestamp};
 use http_api::{
     Answer, BodyProblems, DeviceKeys, Event, MailUnavailable, OriginPolicy, Problem, Reply,
     Request, RequestProblems, TooManyAttempts, serve,
@@ -112,26 +112,13 @@ async fn ask(
         code: runtime::random(),
         link: runtime::random(),
     };
-    let keys = device_keys(request, &body)?;
+    let device_key = body.device_key.as_ref().map(|key| key.as_str());
+    let keys = DeviceKeys::presented(request, device_key)?;
     let recognized = recognized_device(deps, &email, &keys, now).await?;
     let asked = (purpose, email, recognized);
     codes
         .request(&deps.store, request, asked, now, random)
         .await
-}
-
-/// Returns the device keys of the body and, of an allowed page, of the cookie.
-fn device_keys(request: &Request, body: &CodeRequest) -> Result<DeviceKeys, Problem> {
-    let mut keys = match request.require_origin() {
-        Ok(()) => DeviceKeys::from_cookie(request),
-        Err(_) => DeviceKeys::default(),
-    };
-    if let Some(key) = &body.device_key {
-        let key = DeviceKey::parse(key)
-            .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
-        keys.add(key);
-    }
-    Ok(keys)
 }
 
 /// Returns the device of the keys, if it is recognized for the account of the address. Reads

@@ -95,7 +95,8 @@ impl Step {
     }
 }
 
-/// Completes a sign-in whose password was right, with a factor of the account.
+/// Completes a sign-in whose password was right, with a factor of the account. A factor that
+/// counts, or a recovery code, stops the removal of lost ones.
 #[utoipa::path(
     post, path = "/v1/second-steps", operation_id = "completeSignIn", tag = "sessions",
     request_body(content = SecondStep, example = json!({
@@ -133,9 +134,9 @@ pub(crate) async fn complete_sign_in(
         let news = news_from(pending.account, act, request, now);
         queue_news(deps.notices.as_ref(), &news).await?;
     }
-    let take = deps
-        .store
-        .take_second_step(account.id, &challenge, &used, attempt);
+    let stops_removal = account.stops_removal(&used, deps.policy.sends_mail, now);
+    let by = (account, stops_removal);
+    let take = deps.store.take_second_step(by, &challenge, &used, attempt);
     if take.await? == WriteOutcome::Stale {
         request.note_outcome("used-code");
         return Err(Problem::CodeInvalid);
@@ -189,7 +190,7 @@ async fn answered(
 
 /// Returns the account, if it still has the epoch that was read with the password's hash. No
 /// later one: the password may have been changed.
-fn account_of(rows: &Rows, pending: PendingSignIn) -> Result<&Account, Problem> {
+pub(crate) fn account_of(rows: &Rows, pending: PendingSignIn) -> Result<&Account, Problem> {
     let account = rows.account.as_ref();
     let is_open = |it: &&Account| it.epoch == pending.epoch && it.disabled_at.is_none();
     account.filter(is_open).ok_or(Problem::CodeInvalid)

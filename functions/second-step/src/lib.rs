@@ -1,6 +1,7 @@
 //! `POST /v1/second-steps`: completes a sign-in with a factor. `/v1/factors` and
-//! `POST /v1/recovery-codes`: the owner's factors. `PUT /v1/sign-in-codes`: whether a sign-in
-//! without a factor needs a code by mail.
+//! `POST /v1/recovery-codes`: the owner's factors. `/v1/lost-factors`: asks for the removal of
+//! those that the owner has lost. `PUT /v1/sign-in-codes`: whether a sign-in without a factor
+//! needs a code by mail.
 //!
 //! The secrets of authenticator apps are sealed by KMS, and only this function may seal one.
 
@@ -12,10 +13,12 @@
 mod add;
 mod complete;
 mod list;
+mod lost;
 mod recovery_codes;
 mod remove;
 mod sign_in_codes;
 
+use codes::Codes;
 use domain::Limits;
 use domain::verification::VerificationPolicy;
 use factors::Checker;
@@ -28,11 +31,12 @@ use utoipa::OpenApi;
 pub use add::{BegunFactor, ConfirmFactor, NewFactor};
 pub use complete::SecondStep;
 pub use list::{FactorView, FactorsView, RecoveryCodesView};
+pub use lost::{LostFactorConfirmation, LostFactorRequest, RemovalView};
 pub use recovery_codes::NewRecoveryCodes;
 pub use sign_in_codes::{SetSignInCodes, SignInCodesView};
 
 /// Writes accounts, devices, receipts, challenges, factors and counters of attempts; seals and
-/// opens secrets; queues notices.
+/// opens secrets; queues notices and mails with codes.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -44,6 +48,8 @@ pub struct Deps {
     pub sign_in_codes: bool,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,
+    /// None when the deployment sends no mail.
+    pub codes: Option<Codes>,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
 }
@@ -58,6 +64,8 @@ pub struct Deps {
     remove::remove_factor,
     recovery_codes::make_recovery_codes,
     sign_in_codes::set_sign_in_codes,
+    lost::report_lost_factors,
+    lost::confirm_lost_factors,
 ))]
 pub struct Document;
 
@@ -82,6 +90,12 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
             }
             "PUT /v1/sign-in-codes" => {
                 Box::pin(sign_in_codes::set_sign_in_codes(deps, &request, now)).await
+            }
+            "POST /v1/lost-factors" => {
+                Box::pin(lost::report_lost_factors(deps, &request, now)).await
+            }
+            "POST /v1/lost-factors/confirmations" => {
+                Box::pin(lost::confirm_lost_factors(deps, &request, now)).await
             }
             _ => Err(Problem::NotFound),
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use store::Factors;
 use utoipa::ToSchema;
 
+use crate::lost::RemovalView;
 use crate::{Deps, SignInCodesView};
 
 /// The factors of an account.
@@ -27,6 +28,10 @@ pub struct FactorsView {
     pub address_held_until: Option<Rfc3339>,
     /// Codes by mail, which a sign-in without a factor needs.
     pub sign_in_codes: SignInCodesView,
+    /// The removal of lost authenticator apps that somebody with the password and the mail asked
+    /// for; absent if nobody did. A verification by a factor or a recovery code stops it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removal: Option<RemovalView>,
 }
 
 /// An authenticator app.
@@ -78,6 +83,7 @@ impl FactorsView {
             available: true,
             address_held_until: None,
             sign_in_codes: SignInCodesView::example(),
+            removal: None,
         }
     }
 }
@@ -124,5 +130,6 @@ fn view(deps: &Deps, caller: &Authenticated, rows: &Factors, now: Timestamp) -> 
         available: deps.checker.sealer.is_some(),
         address_held_until: account.address_held_until(sends_mail, now).map(Into::into),
         sign_in_codes: SignInCodesView::of(deps, account),
+        removal: account.removal_due_at(now).map(RemovalView::from),
     }
 }

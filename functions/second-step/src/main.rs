@@ -1,5 +1,6 @@
 //! Wiring of the `second-step` function.
 
+use codes::Codes;
 use factors::{Checker, Sealer};
 use mail::MailQueue;
 use runtime::{Clients, Clock, Error};
@@ -23,7 +24,7 @@ fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
     let key = runtime::optional("FACTORS_KEY");
     let policy = runtime::verification_policy()?;
-    let queue = runtime::optional("NOTIFY_QUEUE_URL");
+    let queue = |name| Some(MailQueue::new(clients.sqs(), runtime::optional(name)?));
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
         limits: runtime::limits()?,
@@ -34,7 +35,8 @@ fn deps() -> Result<Deps, Error> {
         },
         sign_in_codes: runtime::sign_in_codes()?,
         product: runtime::product()?,
-        notices: queue.map(|url| MailQueue::new(clients.sqs(), url)),
+        notices: queue("NOTIFY_QUEUE_URL"),
+        codes: queue("CODES_QUEUE_URL").map(Codes::for_sessions),
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
     })

@@ -26,6 +26,8 @@ pub enum Mail {
     /// The code that changes the address of an account to this one. It has no link, as for a
     /// verification.
     ChangeAddress { code: String },
+    /// The code that asks for the removal of lost factors. It has no link, as for a verification.
+    LostFactor { code: String },
     /// Something was asked for with an address that an account had until a change, which its
     /// mailbox can still undo.
     AddressKept { link: String },
@@ -72,6 +74,8 @@ pub enum Mail {
     SignInCodesOff { facts: Facts, link: String },
     /// Somebody knew the password, and did not complete the second step.
     SecondStepMissing { facts: Facts, link: String },
+    /// Somebody with the password and the mail asked to have the authenticator apps removed.
+    FactorRemovalAsked { facts: Facts, link: String },
     /// A device was signed out because it gave wrong passwords.
     WrongPassword { facts: Facts, link: String },
     /// Somebody gave many wrong passwords in a row.
@@ -105,6 +109,7 @@ impl Mail {
             Self::Pass { .. } => "pass",
             Self::Verification { .. } => "verification",
             Self::ChangeAddress { .. } => "change-address",
+            Self::LostFactor { .. } => "lost-factor",
             Self::AddressKept { .. } => "address-kept",
             Self::NoAccount { .. } => "no-account",
             Self::SignedIn { .. } => "signed-in",
@@ -121,6 +126,7 @@ impl Mail {
             Self::RecoveryCodeUsed { .. } => "recovery-code-used",
             Self::SignInCodesOff { .. } => "sign-in-codes-off",
             Self::SecondStepMissing { .. } => "second-step-missing",
+            Self::FactorRemovalAsked { .. } => "factor-removal-asked",
             Self::WrongPassword { .. } => "wrong-password",
             Self::ManyFailures { .. } => "many-failures",
         }
@@ -136,6 +142,7 @@ impl Mail {
                 | Self::Pass { .. }
                 | Self::Verification { .. }
                 | Self::ChangeAddress { .. }
+                | Self::LostFactor { .. }
         )
     }
 }
@@ -160,7 +167,8 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
         | Message::PasswordReset(challenge)
         | Message::Pass(challenge)
         | Message::Verification(challenge)
-        | Message::ChangeAddress(challenge) => of_challenge(deps, message, challenge).await,
+        | Message::ChangeAddress(challenge)
+        | Message::LostFactor(challenge) => of_challenge(deps, message, challenge).await,
         Message::Notice(notice) => of_notice(&deps.page_url, notice, deps.clock.now()),
     }
 }
@@ -210,6 +218,7 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         ("recovery_code_used", _, _) => Mail::RecoveryCodeUsed { facts, link: home },
         ("sign_in_codes_off", _, _) => Mail::SignInCodesOff { facts, link: home },
         ("second_step_missing", _, _) => Mail::SecondStepMissing { facts, link: home },
+        ("factor_removal_asked", _, _) => Mail::FactorRemovalAsked { facts, link: home },
         ("address_restored", _, _) => Mail::AddressRestored { facts, link: home },
         ("address_warned", _, _) => Mail::AddressWarned { facts, link: home },
         ("address_lost", _, _) => Mail::AddressLost { facts, link: home },
@@ -258,10 +267,12 @@ async fn of_challenge(
             code,
         },
         (Message::Verification(_), Owner::Confirmed) => Mail::Verification { code },
+        (Message::LostFactor(_), Owner::Confirmed) => Mail::LostFactor { code },
         (
             Message::PasswordReset(_)
             | Message::Pass(_)
             | Message::Verification(_)
+            | Message::LostFactor(_)
             | Message::Notice(_),
             _,
         ) => Mail::NoAccount { link: page.clone() },

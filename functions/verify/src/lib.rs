@@ -132,7 +132,8 @@ async fn request_code(deps: &Deps, request: &Request, now: Timestamp) -> Result<
 
 /// Verifies that the holder of this session is the owner, and replaces its token. The token
 /// before is accepted until the new one is first seen, for five minutes at most, and only for
-/// what needs no verification. The verification counts for five minutes.
+/// what needs no verification. The verification counts for five minutes. One by a factor stops
+/// the removal of lost ones.
 #[utoipa::path(
     post, path = "/v1/verifications", operation_id = "verify", tag = "sessions",
     request_body(content = Verification, example = json!({
@@ -191,9 +192,12 @@ async fn prove(
         return Err(Problem::VerificationRequired { methods, challenge });
     }
     let attempt = proving.count(caller).await?;
+    let factor = shown_factor(deps, caller, proofs, now).await?;
+    let stops = |used| account.stops_removal(used, deps.policy.sends_mail, now);
     let used = UsedUp {
         challenge: answered(deps, caller, proofs, now).await?,
-        factor: shown_factor(deps, caller, proofs, now).await?,
+        stops_removal: factor.as_ref().is_some_and(stops),
+        factor,
     };
     // The codes first: they cost less than a hash.
     let is_wrong = proofs.code.is_some() && used.challenge.is_none()

@@ -109,7 +109,8 @@ export interface Message {
     | "recovery_codes_made"
     | "recovery_code_used"
     | "sign_in_codes_off"
-    | "second_step_missing";
+    | "second_step_missing"
+    | "factor_removal_asked";
   at: string;
   device: { type: string; os: string | null; browser: string | null; place: string | null } | null;
   sign_out: string | null;
@@ -156,6 +157,9 @@ export interface Factors {
    * the owner has turned them on, whether the deployment always asks for them, and whether they
    * can reach the owner. */
   sign_in_codes: { enabled: boolean; always: boolean; available: boolean };
+  /** The removal of the apps that somebody asked for who can't show them. A verification by a
+   * factor stops it. */
+  removal?: { due_at: string };
 }
 
 /** An authenticator app to be confirmed. */
@@ -272,10 +276,12 @@ export interface Options {
    * recovery code: the module completes the sign-in. `remember`: this device is not asked for 90
    * days. If the code was wrong, it asks again, with the `error`. Return `null` to give up. After
    * that, after five wrong codes or ten minutes, and without this hook, `signIn` throws
-   * `second-step-required`: sign in again.
+   * `second-step-required`: sign in again. `reportLost` asks for a mail with a code, with which
+   * `confirmLost` has the apps removed after 72 hours, and returns its challenge.
    */
   secondStepRequired?(asked: {
     error: CurfewError | null;
+    reportLost: () => Promise<string>;
   }): Promise<(Factor & { remember?: boolean }) | null>;
   /** An error in the background, for a log: also a socket that is refused for longer
    * than some seconds, once per outage. */
@@ -328,11 +334,15 @@ export class Curfew {
   changeAddress(proof: { challenge: string; code: string }): Promise<void>;
   /** Asks for a mail with which an account is recovered. Returns the challenge of its code. */
   requestPasswordReset(account: { email: string }): Promise<string>;
-  /** Recovers an account by a code or a link, and with `factor-required` by a factor, too.
-   * Every device is signed out. */
+  /** Recovers an account by a code or a link, and with `factor-required` by a factor, too. With
+   * a recovery code, `removeFactors` removes the authenticator apps. Every device is signed out. */
   resetPassword(
-    proof: ({ challenge: string; code: string; password: string } | { link: string; password: string }) & Factor,
+    proof: ({ challenge: string; code: string; password: string } | { link: string; password: string }) &
+      Factor & { removeFactors?: boolean },
   ): Promise<void>;
+  /** Has the authenticator apps removed that the owner has lost, by the challenge of
+   * `reportLost` and the code in the mail. Returns the time when they go. */
+  confirmLost(proof: { challenge: string; code: string }): Promise<string>;
   /** One sign-in at a time: the same credentials share one, others wait. */
   signIn(credentials: {
     email: string;

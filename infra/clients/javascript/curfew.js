@@ -268,28 +268,36 @@ export class Curfew {
   /** Asks for a mail with which an account is recovered. Returns a challenge, whether or not
    * the address has an account. */
   async requestPasswordReset({ email }) {
-    return this.#requestCode("/v1/password-resets", email);
+    return this.#requestCode("/v1/password-resets", email, { email });
   }
 
   /** Asks for a mail with a pass. Returns a challenge, which is one for `signIn` together with
    * the code in the mail. */
   async requestPass({ email }) {
-    return this.#requestCode("/v1/passes", email);
+    return this.#requestCode("/v1/passes", email, { email });
   }
 
   /** Asks with the account's device key: what others have used up is not counted for a
    * recognized device. */
-  async #requestCode(path, email) {
+  async #requestCode(path, email, members) {
     const account = accountOf(email);
     const [, key] = (await this.#deviceKeys()).find(([name]) => name === account) || [];
-    return (await this.#ask("POST", path, { body: { email, device_key: key } })).challenge;
+    return (await this.#ask("POST", path, { body: { ...members, device_key: key } })).challenge;
+  }
+
+  /** Has the authenticator apps removed that the owner has lost, by the challenge of
+   * `reportLost` and the code in the mail. Returns the time when they go. */
+  async confirmLost({ challenge, code }) {
+    const path = "/v1/lost-factors/confirmations";
+    return (await this.#ask("POST", path, { body: { challenge, code } })).due_at;
   }
 
   /** Recovers an account, by a challenge and the code in the mail, or by its link. With
    * `factor-required`, send the same with a code of an authenticator app or a recovery code.
-   * Every device is signed out. */
-  async resetPassword({ challenge, code, link, password, totp, recoveryCode }) {
-    const body = { challenge, code, link, password, totp, recovery_code: recoveryCode };
+   * With a recovery code, `removeFactors` removes the apps. Every device is signed out. */
+  async resetPassword({ challenge, code, link, password, totp, recoveryCode, removeFactors }) {
+    const factor = { totp, recovery_code: recoveryCode, remove_factors: removeFactors };
+    const body = { challenge, code, link, password, ...factor };
     await this.#ask("POST", "/v1/password-resets/confirmations", { body });
   }
 
@@ -327,7 +335,9 @@ export class Curfew {
       }
       // Other tabs can sign in while the person looks for the code.
       const { challenge } = error;
-      return this.#complete(ask, error, (proof) => signIn("/v1/second-steps", { challenge, sign_out: body.sign_out, ...proof }));
+      const reportLost = () => this.#requestCode("/v1/lost-factors", email, { challenge });
+      const askFor = (fault) => ask({ error: fault, reportLost });
+      return this.#complete(askFor, error, (proof) => signIn("/v1/second-steps", { challenge, sign_out: body.sign_out, ...proof }));
     }
   }
 
@@ -337,7 +347,7 @@ export class Curfew {
     const until = Date.now() + STEP_MS;
     let isAnswerLost = false;
     for (let tries = 0, error = null; ; ) {
-      const asked = await ask({ error });
+      const asked = await ask(error);
       if (!asked) {
         throw required;
       }

@@ -44,6 +44,7 @@ pub async fn register(store: &Store, email: &str, password: &str) -> Result<Acco
         recovered_at: None,
         recovered_epoch: None,
         factors: Vec::new(),
+        factors_lost_at: None,
         hold: None,
         address_change: None,
         sign_in_codes: false,

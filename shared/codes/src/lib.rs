@@ -5,11 +5,11 @@
 //! itself, or an account whose password it has verified.
 
 use domain::attempts::{Budget, CounterKey};
-use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, Purpose};
+use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, PendingSignIn, Purpose};
 use domain::networks::{NetworkRanges, networks_of};
 use domain::session::Authenticated;
 use domain::verification::has_proving_address;
-use domain::{Account, DeviceId, EmailAddress, Timestamp};
+use domain::{Account, AccountId, DeviceId, EmailAddress, Timestamp};
 use http_api::{Answer, Problem, Request};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, MailQueue, Message};
@@ -186,6 +186,38 @@ impl Codes {
         Ok(Answer::json(202, &CodeRequested { challenge }))
     }
 
+    /// Mails a code for the removal of lost factors to the address of an account, and answers
+    /// 202. Counts the mail for the account alone, as a pass: a stranger, who lacks the password,
+    /// can't use up its budget. The challenge is bound to the sign-in and its epoch.
+    ///
+    /// # Errors
+    /// `mail-unavailable` for an account without a confirmed address, `too-many-attempts` and
+    /// `unavailable`.
+    pub async fn send_lost_factor(
+        &self,
+        store: &Store,
+        request: &Request,
+        (account, sign_in): (&Account, PendingSignIn),
+        now: Timestamp,
+        random: ChallengeRandom,
+    ) -> Result<Answer, Problem> {
+        let email = Some(account).filter(|it| has_proving_address(it, true));
+        let email = email.and_then(|account| EmailAddress::parse(&account.email).ok());
+        let email = email.ok_or(Problem::MailUnavailable)?;
+        let purpose = Purpose::LostFactor;
+        let counters = TO_A_MAILBOX.map(|(period, budget)| {
+            let of = account.id.as_bytes();
+            let parts = [purpose.as_str().as_bytes(), period.as_bytes(), of];
+            (CounterKey::new("mail-account", &parts), budget)
+        });
+        charge(store, request, counters.to_vec(), now).await?;
+        let new = NewChallenge::new(purpose, email, now, random).of_sign_in(sign_in);
+        self.send(store, request, &new, true).await?;
+        request.note_outcome("code-requested");
+        let challenge = new.secret.to_text();
+        Ok(Answer::json(202, &CodeRequested { challenge }))
+    }
+
     /// Stores a challenge and queues its mail.
     async fn send(
         &self,
@@ -280,6 +312,7 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Opt
         Purpose::Pass => Message::Pass(challenge),
         Purpose::Verification => Message::Verification(challenge),
         Purpose::AddressChange => Message::ChangeAddress(challenge),
+        Purpose::LostFactor => Message::LostFactor(challenge),
         // A factor answers it, and no code.
         Purpose::SecondStep | Purpose::AddressChanged => return None,
     };

@@ -78,6 +78,9 @@ pub struct Account {
     pub recovered_epoch: Option<Epoch>,
     /// Its factors, also those that a recovery has ended.
     pub factors: Vec<AccountFactor>,
+    /// The time when somebody with its password and its mail asked to have the factors removed
+    /// that it had by then.
+    pub factors_lost_at: Option<Timestamp>,
     /// The hold on changes that a recovery or a warning began.
     pub hold: Option<Hold>,
     /// The last change of the address.

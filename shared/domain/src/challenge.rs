@@ -61,6 +61,8 @@ pub enum Purpose {
     /// The address was changed to this one. The session that asked may ask again what became of
     /// it.
     AddressChanged,
+    /// Having the factors removed that the owner has lost.
+    LostFactor,
 }
 
 impl Purpose {
@@ -75,6 +77,7 @@ impl Purpose {
             Self::SecondStep => "second_step",
             Self::AddressChange => "address_change",
             Self::AddressChanged => "address_changed",
+            Self::LostFactor => "lost_factor",
         }
     }
 
@@ -89,6 +92,7 @@ impl Purpose {
             "second_step" => Self::SecondStep,
             "address_change" => Self::AddressChange,
             "address_changed" => Self::AddressChanged,
+            "lost_factor" => Self::LostFactor,
             _ => return None,
         })
     }
@@ -270,7 +274,7 @@ pub struct Challenge {
     /// The account's epoch when it was asked for, in which alone it may be answered: for a
     /// change of the address.
     pub epoch: Option<Epoch>,
-    /// The sign-in that a second step completes.
+    /// The sign-in that a second step completes, or that lacks a lost factor.
     pub sign_in: Option<PendingSignIn>,
 }
 
@@ -345,6 +349,13 @@ impl NewChallenge {
     #[must_use]
     pub fn bound_to(mut self, session: SessionId) -> Self {
         self.challenge.session = Some(session);
+        self
+    }
+
+    /// Binds it to a sign-in that lacks a factor, and to the epoch of that.
+    #[must_use]
+    pub fn of_sign_in(mut self, sign_in: PendingSignIn) -> Self {
+        self.challenge.sign_in = Some(sign_in);
         self
     }
 

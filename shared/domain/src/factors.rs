@@ -14,6 +14,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::account::{Account, Epoch};
 use crate::crockford;
 use crate::ids::{AccountId, FactorId, SessionId};
+use crate::ownership::LostFactor;
 use crate::ownership::factors::{AddressHistory, Factor, FactorStanding};
 use crate::token::{Malformed, stored};
 use crate::verification::has_proving_address;
@@ -45,7 +46,8 @@ pub struct AccountFactor {
 }
 
 impl Account {
-    /// Returns how far a factor has come.
+    /// Returns how far a factor has come. One that was lost ends when the wait is over, without
+    /// a write.
     #[must_use]
     pub fn standing_of(
         &self,
@@ -53,6 +55,10 @@ impl Account {
         sends_mail: bool,
         now: Timestamp,
     ) -> FactorStanding {
+        let is_due = |at| LostFactor::is_due(at, now);
+        if self.factors_lost_at.is_some_and(is_due) && self.is_lost(factor) {
+            return FactorStanding::Ended;
+        }
         Factor::from(factor).standing(&self.history(factor, sends_mail), now)
     }
 
@@ -62,7 +68,56 @@ impl Account {
         Factor::from(factor).settles_at(&self.history(factor, sends_mail))
     }
 
-    /// Returns the factors that no recovery has ended.
+    /// Returns the time when lost factors are removed, as long as that can be stopped.
+    #[must_use]
+    pub fn removal_due_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let due_at = self.factors_lost_at.map(LostFactor::due_at);
+        due_at.filter(|at| now < *at)
+    }
+
+    /// Returns the removal of lost factors that was asked for, if its wait is over. What was
+    /// added since stays.
+    #[must_use]
+    pub fn due_removal(&self, now: Timestamp) -> Option<FactorRemoval> {
+        let asked_at = self.factors_lost_at?;
+        let is_lost = |factor: &AccountFactor| self.is_lost(factor);
+        let (removed, left) = self.factors.iter().copied().partition(is_lost);
+        LostFactor::is_due(asked_at, now).then_some(FactorRemoval {
+            asked_at: Some(asked_at),
+            removed,
+            left,
+        })
+    }
+
+    /// Returns the removal of every factor, by who has lost them and needs no wait.
+    #[must_use]
+    pub fn removal_of_all(&self) -> FactorRemoval {
+        FactorRemoval {
+            asked_at: None,
+            removed: self.factors.clone(),
+            left: Vec::new(),
+        }
+    }
+
+    /// Returns whether this use of a factor stops the removal of lost ones: a young one has no
+    /// power over what was there before.
+    #[must_use]
+    pub fn stops_removal(&self, used: &FactorUse, sends_mail: bool, now: Timestamp) -> bool {
+        let counts = match used {
+            FactorUse::RecoveryCode(_) => true,
+            FactorUse::Totp { id, .. } => self
+                .live_factors(sends_mail, now)
+                .any(|(factor, standing)| factor.id == *id && standing.counts()),
+        };
+        counts && self.removal_due_at(now).is_some()
+    }
+
+    /// Returns whether a factor was there when the removal of lost ones was asked for.
+    fn is_lost(&self, factor: &AccountFactor) -> bool {
+        self.factors_lost_at.is_some_and(|at| factor.added_at <= at)
+    }
+
+    /// Returns the factors that no recovery has ended, and that are not lost.
     pub fn live_factors(
         &self,
         sends_mail: bool,
@@ -97,6 +152,17 @@ impl Account {
             recovered_at: recovered_at.map(|at| at.max(factor.added_at)),
         }
     }
+}
+
+/// The removal of factors that their owner has lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactorRemoval {
+    /// The time when it was asked for, if it had to wait.
+    pub asked_at: Option<Timestamp>,
+    /// The factors that go.
+    pub removed: Vec<AccountFactor>,
+    /// The factors that stay.
+    pub left: Vec<AccountFactor>,
 }
 
 impl From<&AccountFactor> for Factor {
@@ -237,6 +303,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{authenticated, now};
     use crate::ownership::factors::SETTLED_AFTER;
+    use crate::ownership::recovery::LOST_FACTOR_WAIT;
 
     fn factor(notified_at: Option<Timestamp>) -> AccountFactor {
         AccountFactor {
@@ -287,6 +354,47 @@ mod tests {
         account.recovered_epoch = Some(Epoch(1000));
         account.recovered_at = Some(settled);
         assert!(account.has_settled_factor(true, settled));
+    }
+
+    #[test]
+    fn a_lost_factor_counts_for_72_hours_to_the_second_and_a_later_one_stays() {
+        let mut account = account(factor(Some(now() - SETTLED_AFTER)));
+        account.factors_lost_at = Some(now());
+        let due = now() + LOST_FACTOR_WAIT;
+        let early = due - SignedDuration::from_secs(1);
+        assert!(account.has_settled_factor(true, early) && !account.has_factor(true, due));
+        assert_eq!(account.removal_due_at(early), Some(due));
+        assert_eq!(account.removal_due_at(due), None);
+        assert_eq!(account.due_removal(early), None);
+        let later = AccountFactor {
+            added_at: now() + SignedDuration::from_secs(1),
+            ..account.factors[0]
+        };
+        account.factors.push(later);
+        assert!(account.has_factor(true, due));
+        let removal = account.due_removal(due).unwrap();
+        assert_eq!((removal.removed.len(), removal.left), (1, vec![later]));
+    }
+
+    #[test]
+    fn a_settled_factor_or_a_recovery_code_stops_the_removal_and_a_young_factor_does_not() {
+        let mut account = account(factor(Some(now())));
+        let (settled, asked) = (now() + SETTLED_AFTER, now() + SETTLED_AFTER / 2);
+        let totp = FactorUse::Totp {
+            id: account.factors[0].id,
+            step: 1,
+        };
+        let code = RecoveryCode::new([1; 15]).hash_in(account.id);
+        let code = FactorUse::RecoveryCode(code);
+        assert!(!account.stops_removal(&totp, true, settled));
+        account.factors_lost_at = Some(asked);
+        assert!(!account.stops_removal(&totp, true, asked));
+        assert!(account.stops_removal(&code, true, asked));
+        account.factors_lost_at = Some(settled);
+        assert!(account.stops_removal(&totp, true, settled));
+        let due = settled + LOST_FACTOR_WAIT;
+        assert!(!account.stops_removal(&totp, true, due));
+        assert!(!account.stops_removal(&code, true, due));
     }
 
     #[test]

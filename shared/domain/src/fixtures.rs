@@ -36,6 +36,7 @@ pub(crate) fn authenticated() -> Authenticated {
             recovered_at: None,
             recovered_epoch: None,
             factors: Vec::new(),
+            factors_lost_at: None,
             hold: None,
             address_change: None,
             sign_in_codes: false,

@@ -79,6 +79,8 @@ pub enum FactorAct {
     SignInCodesOff,
     /// Somebody knew the password, and did not complete the second step.
     StepMissing,
+    /// Somebody with the password and the mail asked to have lost factors removed.
+    RemovalAsked,
 }
 
 impl FactorAct {
@@ -89,6 +91,7 @@ impl FactorAct {
         Self::CodeUsed,
         Self::SignInCodesOff,
         Self::StepMissing,
+        Self::RemovalAsked,
     ];
 
     /// Returns the name that JSON and the tables use.
@@ -101,6 +104,7 @@ impl FactorAct {
             Self::CodeUsed => "recovery_code_used",
             Self::SignInCodesOff => "sign_in_codes_off",
             Self::StepMissing => "second_step_missing",
+            Self::RemovalAsked => "factor_removal_asked",
         }
     }
 

@@ -6,6 +6,7 @@ use store::{Rows, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::cookies::DEVICE_COOKIE;
+use crate::problem::Problem;
 use crate::request::Request;
 
 /// The most keys in a page's cookie: one for each account that signs in there. The one
@@ -49,6 +50,24 @@ impl DeviceKeys {
         keys.reverse();
         let in_cookie = keys.len();
         Self { keys, in_cookie }
+    }
+
+    /// Reads the keys of an allowed page's cookie, and adds the key that the request has in its
+    /// body.
+    ///
+    /// # Errors
+    /// `request-invalid` for a malformed key in the body.
+    pub fn presented(request: &Request, key: Option<&str>) -> Result<Self, Problem> {
+        let mut keys = match request.require_origin() {
+            Ok(()) => Self::from_cookie(request),
+            Err(_) => Self::default(),
+        };
+        if let Some(key) = key {
+            let key = DeviceKey::parse(key)
+                .map_err(|error| Problem::invalid("device_key", error.to_string()))?;
+            keys.add(key);
+        }
+        Ok(keys)
     }
 
     /// Adds the key that the request has in its body.

@@ -21,6 +21,8 @@ pub enum Message {
     Verification(Challenge),
     /// A signed-in person's request to change the address of the account to this one.
     ChangeAddress(Challenge),
+    /// A request, by who signs in with the password, to remove lost factors.
+    LostFactor(Challenge),
     /// Something happened to an account that its owner should know.
     Notice(Box<Notice>),
 }
@@ -74,8 +76,8 @@ pub struct Notice {
     /// What happened: `signed_in`, `signed_out`, `password_changed`, `recovered`,
     /// `address_changed`, `address_restored`, `address_lost`, `address_warned`, `wrong_password`,
     /// `many_failures`, `factor_added`, `factor_removed`, `recovery_codes_made`,
-    /// `sign_in_codes_off`,
-    /// `recovery_code_used` or `second_step_missing`.
+    /// `sign_in_codes_off`, `recovery_code_used`, `second_step_missing` or
+    /// `factor_removal_asked`.
     pub event: String,
     /// When, in seconds since 1970.
     pub at_s: i64,
@@ -162,6 +164,7 @@ impl Message {
             Self::Pass(_) => "pass",
             Self::Verification(_) => "verification",
             Self::ChangeAddress(_) => "change_address",
+            Self::LostFactor(_) => "lost_factor",
             Self::Notice(_) => "notice",
         }
     }
@@ -175,7 +178,8 @@ impl Message {
             | Self::PasswordReset(challenge)
             | Self::Pass(challenge)
             | Self::Verification(challenge)
-            | Self::ChangeAddress(challenge) => Some(challenge.expires_at_s),
+            | Self::ChangeAddress(challenge)
+            | Self::LostFactor(challenge) => Some(challenge.expires_at_s),
             Self::Notice(_) => None,
         }
     }

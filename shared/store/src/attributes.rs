@@ -25,6 +25,8 @@ pub(crate) const RECOVERED_AT: &str = "recovered_at";
 pub(crate) const RECOVERED_EPOCH: &str = "recovered_epoch";
 /// The factors of an account: a list of maps.
 pub(crate) const FACTORS: &str = "factors";
+/// The time when the removal of lost factors was asked for.
+pub(crate) const FACTORS_LOST_AT: &str = "factors_lost_at";
 pub(crate) const FACTOR_ID: &str = "factor_id";
 pub(crate) const ADDED_AT: &str = "added_at";
 pub(crate) const MADE_AT: &str = "made_at";

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, Update};
 use domain::account::Account;
 use domain::challenge::{Challenge, ChallengeId, Purpose};
-use domain::factors::FactorUse;
+use domain::factors::{FactorRemoval, FactorUse};
 use domain::ownership::Hold;
 use domain::password::StoredHash;
 use domain::session::Authenticated;
@@ -221,8 +221,10 @@ impl Store {
     /// goes, only if the epoch is still before the jump, it still has the address, and no
     /// recovery was completed since the challenge was asked for; Challenges (`challenge_id`);
     /// Receipts (the header and the record); Factors (`account_id`, `factor_id`), the recovery
-    /// codes, which go, and, with a factor, that one, as [`Store::take_second_step`]. The
-    /// sign-out's id is the transaction's token, so a replay changes nothing.
+    /// codes, which go, and, with a factor, that one, as [`Store::take_second_step`]. With
+    /// `removal`, the account's factors go, too, only if a removal that had to wait is not
+    /// stopped; one that is still waiting ends. The sign-out's id is the transaction's token, so
+    /// a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -231,25 +233,25 @@ impl Store {
         sign_out: &SignOut,
         (challenge, used): (&Challenge, Option<&FactorUse>),
         (new, hold): (&StoredHash, &Hold),
+        removal: Option<&FactorRemoval>,
         limits: &Limits,
     ) -> Result<WriteOutcome, StoreError> {
         // Not before the question, even if this clock is behind the other function's:
         // otherwise the same question could be answered again.
         let recovered_at: Timestamp = sign_out.at.max(challenge.asked_at);
         let next = sign_out.last_ended().map_or(0, |ended| ended.next().0);
-        let update = account::can_be_recovered(challenge)
-            .update(&self.tables.accounts, account::key(sign_out.account))
-            .update_expression(
-                "SET epoch = :next, recovered_epoch = :next, password_hash = :new, \
-                 recovered_at = :at, held_since = :since, held_by = :by REMOVE kept_session",
-            )
-            .expression_attribute_values(":since", timestamp(hold.began_at))
-            .expression_attribute_values(":by", string(hold.cause.as_str()))
-            .expression_attribute_values(":next", number(next))
-            .expression_attribute_values(":new", string(new.as_str()))
-            .expression_attribute_values(":at", timestamp(recovered_at));
+        let update = account::recover(
+            &self.tables.accounts,
+            (sign_out.account, challenge),
+            removal,
+        )
+        .expression_attribute_values(":since", timestamp(hold.began_at))
+        .expression_attribute_values(":by", string(hold.cause.as_str()))
+        .expression_attribute_values(":next", number(next))
+        .expression_attribute_values(":new", string(new.as_str()))
+        .expression_attribute_values(":at", timestamp(recovered_at));
         let mut writes = vec![Write::Update(built(update.build())), self.take(challenge)];
-        writes.extend(self.use_at_recovery(sign_out.account, used));
+        writes.extend(self.use_at_recovery(sign_out.account, used, removal));
         let records = receipt::put_header(&self.tables.receipts, sign_out, limits);
         writes.extend(records.into_iter().map(Write::Put));
         writes::transact(&self.client, writes, sign_out.id.to_string()).await

@@ -1,10 +1,12 @@
 //! Factors: adding, removing and using them.
 
+use std::iter;
+
 use domain::account::Account;
-use domain::challenge::Challenge;
-use domain::factors::{AccountFactor, FactorUse, RecoveryCodes, TotpFactor};
+use domain::challenge::{Challenge, PendingSignIn};
+use domain::factors::{AccountFactor, FactorRemoval, FactorUse, RecoveryCodes, TotpFactor};
 use domain::session::Authenticated;
-use domain::{AccountId, FactorId};
+use domain::{AccountId, FactorId, Timestamp};
 
 use crate::attributes::{built, string};
 use crate::error::StoreError;
@@ -189,21 +191,69 @@ impl Store {
     ///
     /// One transaction: Challenges (`challenge_id`), only if it is there; Factors
     /// (`account_id`, `factor_id`), only if no code of this time step or a later one was
-    /// accepted, or the recovery code is left. `attempt` is the client request token, so a
-    /// replay changes nothing.
+    /// accepted, or the recovery code is left; with `stops_removal`, Accounts (`account_id`),
+    /// only if it still has the epoch. `attempt` is the client request token, so a replay changes
+    /// nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
     pub async fn take_second_step(
         &self,
-        account: AccountId,
+        (account, stops_removal): (&Account, bool),
         challenge: &Challenge,
         shown: &FactorUse,
         attempt: FactorId,
     ) -> Result<WriteOutcome, StoreError> {
-        let key = challenge::key(&challenge.id);
-        let take = challenge::exists().delete(&self.tables.challenges, key);
-        let writes = [Write::Delete(take), self.use_factor(account, shown)];
+        let mut writes = vec![
+            self.take_open(challenge),
+            self.use_factor(account.id, shown),
+        ];
+        if stops_removal {
+            writes.push(self.keep_factors(account));
+        }
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
+    /// Asks for the removal of the factors that an account has, whose owner has lost them, and
+    /// takes the challenge away.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the epoch of the sign-in
+    /// and nobody has asked before; Challenges (`challenge_id`), only if it is there: otherwise
+    /// the same code could ask again after the removal was stopped. `attempt` is the client
+    /// request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn lose_factors(
+        &self,
+        challenge: &Challenge,
+        sign_in: PendingSignIn,
+        now: Timestamp,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let table = &self.tables.accounts;
+        let lose = account::lose_factors(table, sign_in.account, sign_in.epoch, now);
+        let writes = [Write::Update(lose), self.take_open(challenge)];
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
+    /// Removes the factors that the owner of an account has lost.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the factors that were read
+    /// and nobody has stopped the removal; Factors (`account_id`, `factor_id`), which are
+    /// deleted. `attempt` is the client request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn remove_lost_factors(
+        &self,
+        account: &Account,
+        removal: &FactorRemoval,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = account::remove_lost_factors(&self.tables.accounts, account, removal);
+        let deletes = self.deletes_of(account.id, removal);
+        let writes = iter::once(Write::Update(update)).chain(deletes);
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 
@@ -223,12 +273,13 @@ impl Store {
         writes::update(&self.client, &built(update.build())).await
     }
 
-    /// Returns the writes of a recovery: the factor is used up, and the recovery codes go,
-    /// whoever made them.
+    /// Returns the writes of a recovery: the factor is used up, the recovery codes go, whoever
+    /// made them, and lost factors go.
     pub(crate) fn use_at_recovery(
         &self,
         account: AccountId,
         used: Option<&FactorUse>,
+        removal: Option<&FactorRemoval>,
     ) -> Vec<Write> {
         let code = match used {
             Some(FactorUse::RecoveryCode(hash)) => Some(hash),
@@ -237,7 +288,33 @@ impl Store {
         let delete = Write::Delete(factor::delete_codes(&self.tables.factors, account, code));
         let totp = used.filter(|_| code.is_none());
         let totp = totp.map(|shown| self.use_factor(account, shown));
-        totp.into_iter().chain([delete]).collect()
+        let lost = removal
+            .into_iter()
+            .flat_map(|removal| self.deletes_of(account, removal));
+        totp.into_iter().chain([delete]).chain(lost).collect()
+    }
+
+    /// Returns the write that stops the removal of lost factors, only if the account still has
+    /// the epoch.
+    pub(crate) fn keep_factors(&self, account: &Account) -> Write {
+        Write::Update(account::keep_factors(&self.tables.accounts, account))
+    }
+
+    fn deletes_of(
+        &self,
+        account: AccountId,
+        removal: &FactorRemoval,
+    ) -> impl Iterator<Item = Write> {
+        let delete = move |lost: &AccountFactor| {
+            Write::Delete(factor::delete(&self.tables.factors, account, lost.id))
+        };
+        removal.removed.iter().map(delete)
+    }
+
+    /// Returns the delete of a challenge, only if it is not completed.
+    fn take_open(&self, challenge: &Challenge) -> Write {
+        let key = challenge::key(&challenge.id);
+        Write::Delete(challenge::exists().delete(&self.tables.challenges, key))
     }
 
     /// Returns the write that uses a factor up.

@@ -20,6 +20,8 @@ pub struct UsedUp {
     pub challenge: Option<Challenge>,
     /// The factor that was shown.
     pub factor: Option<FactorUse>,
+    /// Whether that stops the removal of lost factors.
+    pub stops_removal: bool,
 }
 
 impl Store {
@@ -29,9 +31,9 @@ impl Store {
     /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
     /// still has the token that was read, which names the session, and is signed in; with a code,
     /// Challenges (`challenge_id`), which is deleted only if it is there; with a factor, Factors
-    /// (`account_id`, `factor_id`), as [`Store::take_second_step`]. The account's
-    /// other sessions and the session's own times stay. The start of the new token's hash is
-    /// the client request token, so a replay changes nothing.
+    /// (`account_id`, `factor_id`), as [`Store::take_second_step`], which can stop the removal of
+    /// lost factors. The account's other sessions and the session's own times stay. The start of
+    /// the new token's hash is the client request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -42,10 +44,15 @@ impl Store {
         used: &UsedUp,
     ) -> Result<WriteOutcome, StoreError> {
         let (account, row) = (&caller.account, &caller.device);
-        let same_epoch = account::has_epoch(account.epoch)
-            .check(&self.tables.accounts, account::key(account.id));
+        let same_epoch = if used.stops_removal {
+            self.keep_factors(account)
+        } else {
+            let key = account::key(account.id);
+            let check = account::has_epoch(account.epoch).check(&self.tables.accounts, key);
+            Write::Check(check)
+        };
         let mut writes = vec![
-            Write::Check(same_epoch),
+            same_epoch,
             Write::Update(device::verify(&self.tables.devices, row, new)),
         ];
         if let Some(shown) = &used.factor {

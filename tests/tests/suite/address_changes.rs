@@ -225,6 +225,17 @@ fn gone() -> (i64, String) {
 }
 
 #[tokio::test]
+async fn an_undo_ends_the_request_to_remove_lost_factors() {
+    let (it, [laptop, _]) = changing().await;
+    let mail = it.changed_mail(&laptop).await;
+    let now = it.app.clock.now().as_millisecond().to_string();
+    it.rewrite(&laptop, &json!({ "factors_lost_at": { "N": now } }));
+    assert!(it.account(&laptop).await.factors_lost_at.is_some());
+    assert_eq!(it.press(&mail).await.status_code, 200);
+    assert_eq!(it.account(&laptop).await.factors_lost_at, None);
+}
+
+#[tokio::test]
 async fn a_code_to_the_new_address_changes_it_and_ends_no_session() {
     let (it, [laptop, tv]) = changing().await;
     let before = it.account(&laptop).await;

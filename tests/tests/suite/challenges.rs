@@ -184,7 +184,7 @@ async fn a_recovery_reaches_over_a_sign_out_that_came_in_between() {
     let sign_out = SignOut::of_recovered(&read, app.clock.now(), runtime::random());
     let hold = Hold::after_recovery(None, app.clock.now());
     let new = (&read.password_hash, &hold);
-    let recovered = store.recover(&sign_out, (&asked.challenge, None), new, limits);
+    let recovered = store.recover(&sign_out, (&asked.challenge, None), new, None, limits);
 
     assert_eq!(recovered.await.unwrap(), WriteOutcome::Done);
     let reasons = async || {

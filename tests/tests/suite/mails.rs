@@ -334,23 +334,30 @@ async fn what_ses_says_about_an_address_is_in_no_error() {
     }
 }
 
-/// Returns a mail of each kind.
-fn every_mail() -> [Mail; 22] {
-    let code = "K7QM-2R9X".to_owned();
-    let link = format!("{PAGE}#/confirm/challenge.secret");
-    let facts = Facts {
+/// Returns what a notice shows.
+fn facts() -> Facts {
+    Facts {
         device: "Computer (Firefox, Linux)".to_owned(),
         place: Some("Porto, PT".to_owned()),
         at: "2026-11-29, 13:05 UTC".to_owned(),
         reference: "7K3Q9D".to_owned(),
-    };
+    }
+}
+
+/// Returns a mail of each kind.
+fn every_mail() -> [Mail; 23] {
+    let (code, link) = (
+        "K7QM-2R9X".to_owned(),
+        format!("{PAGE}#/confirm/challenge.secret"),
+    );
+    let facts = facts();
     let with_code = || (code.clone(), link.clone());
     let of_facts = || (facts.clone(), format!("{PAGE}#/notice/cfn_secret"));
     let page = || PAGE.to_owned();
     let [confirm, reset, pass] = [(); 3].map(|()| with_code());
     let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
     let [moved, restored, lost, warned] = [(); 4].map(|()| of_facts());
-    let [added, removed, made, used, off, missing] = [(); 6].map(|()| of_facts());
+    let [added, removed, made, used, off, missing, lost_app] = [(); 7].map(|()| of_facts());
     [
         Mail::ConfirmAddress {
             code: confirm.0,
@@ -429,6 +436,10 @@ fn every_mail() -> [Mail; 22] {
         Mail::SecondStepMissing {
             facts: missing.0,
             link: missing.1,
+        },
+        Mail::FactorRemovalAsked {
+            facts: lost_app.0,
+            link: lost_app.1,
         },
         Mail::ManyFailures {
             facts,

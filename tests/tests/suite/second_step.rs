@@ -1,6 +1,8 @@
 //! Second steps: authenticator apps and recovery codes at a sign-in, at a verification and at a
 //! recovery.
 
+mod lost;
+
 use std::collections::BTreeSet;
 
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};

@@ -28,11 +28,12 @@ export function recover(app) {
  */
 function proof(app, link, asked) {
   const hint = app.say("sign_up.rules", { min: app.config.password_min_length });
-  const send = submit(app, async ({ code, new_password: password, ...values }) => {
+  const send = submit(app, async ({ code, new_password: password, ...values }, form) => {
+    const isLost = /** @type {HTMLInputElement | null} */ (form.querySelector("#remove_factors"))?.checked;
     const challenge = asked?.challenge ?? "";
     const mailed = link === undefined ? { challenge, code, password } : { link, password };
     try {
-      await app.curfew.resetPassword({ ...mailed, ...factorIn(values) });
+      await app.curfew.resetPassword({ ...mailed, ...factorIn(values), removeFactors: isLost });
     } catch (error) {
       askForFactor(app, error);
       return;
@@ -61,6 +62,9 @@ function factor(app, way) {
   return html`
     <p class="lead" role="status">${app.say("recover.factor")}</p>
     ${factorField(app, way)}
+    ${way === "recovery_code" && html`<label class="check">
+      <input type="checkbox" id="remove_factors" /> ${app.say("recover.remove")}
+    </label>`}
     <p class="tools links">${otherFactor(app, way, choose)}</p>
   `;
 }

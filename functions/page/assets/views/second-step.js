@@ -2,17 +2,29 @@
 import { html } from "../html.js";
 import { factorField, factorIn, otherFactor } from "./factor.js";
 import { formFault, submit, submitButton } from "./form.js";
+import { later } from "./later.js";
 
 /** @typedef {import("../app.js").App} App */
+
+const lost = later(async () => (await import("./lost.js")).lost);
 
 /** @param {App} app */
 export function secondStep(app) {
   const step = /** @type {import("../app.js").Step} */ (app.step);
+  if (step.lost !== null) {
+    return lost(app);
+  }
   const { way, form } = step;
   const choose = (/** @type {import("../app.js").Way} */ other) => {
     if (!form.isBusy) {
       Object.assign(step, { way: other, form: { isBusy: false, faults: {} } });
       app.focus("main form input");
+    }
+  };
+  const loseApp = () => {
+    if (!form.isBusy) {
+      Object.assign(step, { lost: { challenge: null, dueAt: null }, form: { isBusy: false, faults: {} } });
+      app.focus("h1");
     }
   };
   const send = submit(app, (values, sent) => answer(step, values, sent), [], step);
@@ -29,7 +41,7 @@ export function secondStep(app) {
         ${otherFactor(app, way, choose)}
         <button type="button" class="quiet" onClick=${() => step.answer(null)}>${app.say("step.back")}</button>
       </p>
-      <p class="aside">${app.say("step.lost")}</p>
+      <p class="tools links"><button type="button" class="quiet" onClick=${loseApp}>${app.say("step.lost")}</button></p>
     </div>
   `;
 }

@@ -53,15 +53,16 @@ function overview(app, state) {
 /**
  * @param {App} app
  * @param {Security} state
- * @param {import("../curfew.js").Factors} factors
+ * @param {import("../curfew.js").Factors} shown
  */
-function content(app, state, { factors, recovery_codes: codes, available, sign_in_codes: mailed, address_held_until: held }) {
+function content(app, state, shown) {
+  const { factors, recovery_codes: codes, available, sign_in_codes: mailed, address_held_until: held } = shown;
   const hasApps = available || factors.length > 0;
   const hasMailed = mailed.available || mailed.enabled;
   return html`
     ${held && html`<p class="notice">${app.say("security.held", { date: app.language.date(held) })}</p>`}
     ${!hasApps && !hasMailed && html`<p class="empty">${app.say("security.unavailable")}</p>`}
-    ${hasApps && apps(app, state, factors, available)} ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
+    ${hasApps && apps(app, state, shown)} ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
     ${hasMailed && byMail(app, state, mailed, factors.length > 0)} ${known(app, state)}
   `;
 }
@@ -86,10 +87,9 @@ function known(app, state) {
 /**
  * @param {App} app
  * @param {Security} state
- * @param {Factor[]} factors
- * @param {boolean} available
+ * @param {import("../curfew.js").Factors} shown
  */
-function apps(app, state, factors, available) {
+function apps(app, state, { factors, available, removal }) {
   return html`
     <section aria-labelledby="apps">
       <div class="section-title">
@@ -99,6 +99,7 @@ function apps(app, state, factors, available) {
         </button>`}
       </div>
       ${factors.length === 0 && html`<p class="empty">${app.say("security.none")}</p>`}
+      ${factors.length > 0 && removal && askedRemoval(app, state, removal)}
       <ul class="cards">
         ${factors.map((factor) => card(app, state, factor))}
       </ul>
@@ -127,6 +128,22 @@ function byMail(app, state, { enabled, always }, hasApp) {
       ${!always && html`<p>${app.say(enabled ? "security.mailed_on" : "security.mailed_off")}</p>`}
       ${hasApp && html`<p class="hint">${app.say("security.mailed_instead")}</p>`}
     </section>
+  `;
+}
+
+/**
+ * The removal that somebody asked for who can't show an app.
+ * @param {App} app
+ * @param {Security} state
+ * @param {{ due_at: string }} removal
+ */
+function askedRemoval(app, state, { due_at: dueAt }) {
+  const busy = state.isBusy ? "true" : null;
+  return html`
+    <p class="notice">${sign("waiting")} <span>${app.say("security.removal", { date: app.language.date(dueAt) })}</span></p>
+    <p class="tools">
+      <button type="button" aria-disabled=${busy} onClick=${() => state.stopRemoval()}>${app.say("security.removal_stop")}</button>
+    </p>
   `;
 }
 

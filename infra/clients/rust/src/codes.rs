@@ -1,4 +1,4 @@
-//! Codes in mails: a forgotten password, and a pass for a sign-in.
+//! Codes in mails: a forgotten password, a pass for a sign-in, and a lost authenticator app.
 //!
 //! Asking answers the same whether or not the address has an account. The code in the mail
 //! works only with the challenge that the caller received.
@@ -34,7 +34,8 @@ impl Api {
         email: &str,
         key: Option<&Secret>,
     ) -> Result<Secret, Error> {
-        self.request_code("/v1/password-resets", email, key).await
+        let body = json!({ "email": email });
+        self.request_code("/v1/password-resets", body, key).await
     }
 
     /// Asks for a mail with a pass, with which a sign-in is not subject to the limits that
@@ -43,7 +44,8 @@ impl Api {
     /// # Errors
     /// As [`request_password_reset`](Self::request_password_reset).
     pub async fn request_pass(&self, email: &str, key: Option<&Secret>) -> Result<Secret, Error> {
-        self.request_code("/v1/passes", email, key).await
+        let body = json!({ "email": email });
+        self.request_code("/v1/passes", body, key).await
     }
 
     /// Sets a new password, and signs out every device of the account.
@@ -70,13 +72,41 @@ impl Api {
         }
     }
 
+    /// Asks for a mail with a code for [`confirm_lost`](Self::confirm_lost), by the challenge of a
+    /// sign-in that was refused with `second-step-required`, and its device key. Returns the
+    /// challenge of the code.
+    ///
+    /// # Errors
+    /// When the API refuses or can't be reached.
+    pub async fn report_lost(
+        &self,
+        challenge: &Secret,
+        key: Option<&Secret>,
+    ) -> Result<Secret, Error> {
+        let body = json!({ "challenge": challenge.reveal() });
+        self.request_code("/v1/lost-factors", body, key).await
+    }
+
+    /// Has the authenticator apps removed that the owner has lost. Returns the time when they go.
+    ///
+    /// # Errors
+    /// When the API refuses or can't be reached.
+    pub async fn confirm_lost(&self, proof: &Proof) -> Result<String, Error> {
+        let path = "/v1/lost-factors/confirmations";
+        let call = self.call(Method::POST, path).json(&proof.to_json());
+        let answer = call.send().await?;
+        match answer.member("/due_at") {
+            Some(due_at) if answer.status == 202 => Ok(due_at.to_owned()),
+            _ => Err(Error::from(&answer)),
+        }
+    }
+
     async fn request_code(
         &self,
         path: &str,
-        email: &str,
+        mut body: Value,
         key: Option<&Secret>,
     ) -> Result<Secret, Error> {
-        let mut body = json!({ "email": email });
         if let Some(key) = key {
             body["device_key"] = key.reveal().into();
         }

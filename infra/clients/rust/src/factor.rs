@@ -82,6 +82,16 @@ impl Client {
         };
         self.begin_answered(&answer).await
     }
+
+    /// Asks as [`Api::report_lost`], with the account's device key.
+    ///
+    /// # Errors
+    /// As [`Api::report_lost`], and when the storage fails.
+    pub async fn report_lost(&self, email: &str, challenge: &Secret) -> Result<Secret, Error> {
+        let key = self.stored_key(email)?;
+        let api = &self.settings.api;
+        api.report_lost(challenge, key.as_ref()).await
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,9 @@
 //! [`Client::request_pass`].
 //!
 //! A sign-in to an account with an authenticator app is refused with `second-step-required`:
-//! [`Client::complete_sign_in`] with the [`challenge`](Error::challenge) and a code.
+//! [`Client::complete_sign_in`] with the [`challenge`](Error::challenge) and a code. Who has lost
+//! the app and the recovery codes has it removed after 72 hours: [`Client::report_lost`] and
+//! [`Api::confirm_lost`].
 //!
 //! Signing out others may be refused with `verification-required` and its
 //! [`methods`](Error::methods): [`Client::verify`], and repeat the call. The session then has

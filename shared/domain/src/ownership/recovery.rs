@@ -84,10 +84,18 @@ impl LostFactor {
         }
     }
 
+    /// Returns the time when the wait that began at `asked_at` is over.
+    #[must_use]
+    pub fn due_at(asked_at: Timestamp) -> Timestamp {
+        asked_at
+            .checked_add(LOST_FACTOR_WAIT)
+            .unwrap_or(Timestamp::MAX)
+    }
+
     /// Returns whether the wait that began at `asked_at` is over.
     #[must_use]
     pub fn is_due(asked_at: Timestamp, now: Timestamp) -> bool {
-        now.duration_since(asked_at) >= LOST_FACTOR_WAIT
+        Self::due_at(asked_at) <= now
     }
 }
 

@@ -7,16 +7,16 @@ use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::account::{Account, Epoch};
 use domain::address_change::{AddressChange, ChangeState, NewAddress};
 use domain::challenge::Challenge;
-use domain::factors::AccountFactor;
+use domain::factors::{AccountFactor, FactorRemoval};
 use domain::ownership::{Hold, HoldCause};
 use domain::password::StoredHash;
 use domain::{AccountId, EmailAddress, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, ADDED_AT, ADDRESS_CHANGE, ADDRESS_CHANGED_AT, CONFIRMED_AT, CREATED_AT,
-    DISABLED_AT, EMAIL, EPOCH, FACTOR_ID, FACTORS, HELD_BY, HELD_SINCE, Item, KEPT_SESSION,
-    KEPT_UNTIL, NOTIFIED_AT, PASSWORD_HASH, PREVIOUS_EMAIL, RECOVERED_AT, RECOVERED_EPOCH, Reader,
-    SIGN_IN_CODES, built, number, string, timestamp, ttl,
+    DISABLED_AT, EMAIL, EPOCH, FACTOR_ID, FACTORS, FACTORS_LOST_AT, HELD_BY, HELD_SINCE, Item,
+    KEPT_SESSION, KEPT_UNTIL, NOTIFIED_AT, PASSWORD_HASH, PREVIOUS_EMAIL, RECOVERED_AT,
+    RECOVERED_EPOCH, Reader, SIGN_IN_CODES, built, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -101,6 +101,9 @@ pub(crate) fn to_item(account: &Account) -> Item {
     if !account.factors.is_empty() {
         set(FACTORS, factors_to_list(&account.factors));
     }
+    if let Some(at) = account.factors_lost_at {
+        set(FACTORS_LOST_AT, timestamp(at));
+    }
     if let Some(hold) = &account.hold {
         set(HELD_SINCE, timestamp(hold.began_at));
         set(HELD_BY, string(hold.cause.as_str()));
@@ -130,6 +133,7 @@ pub(crate) fn from_item(item: &Item) -> Result<Account, StoreError> {
         recovered_at: row.timestamp_opt(RECOVERED_AT)?,
         recovered_epoch: row.number_opt(RECOVERED_EPOCH)?.map(Epoch),
         factors: factors_from_list(&row)?,
+        factors_lost_at: row.timestamp_opt(FACTORS_LOST_AT)?,
         hold: hold_from(&row)?,
         address_change: address_change_from(&row)?,
         sign_in_codes: item.contains_key(SIGN_IN_CODES),
@@ -171,15 +175,12 @@ pub(crate) fn replace_factors(
     account: &Account,
     new: &[AccountFactor],
 ) -> UpdateBuilder {
-    let mut condition = has_epoch(account.epoch);
-    let expression = condition.expression.to_mut();
-    if account.factors.is_empty() {
-        expression.push_str(" AND attribute_not_exists(factors)");
-    } else {
-        expression.push_str(" AND factors = :before");
-        let before = factors_to_list(&account.factors);
-        condition.values.push((":before", before));
-    }
+    let mut condition = has_factors(account);
+    condition
+        .expression
+        .to_mut()
+        .push_str(" AND epoch = :epoch");
+    condition.values.push((":epoch", number(account.epoch.0)));
     let update = condition.update(table, key(account.id));
     if new.is_empty() {
         return update.update_expression("REMOVE factors");
@@ -198,6 +199,77 @@ pub(crate) fn set_sign_in_codes(table: &str, account: &Account, is_on: bool) -> 
     update
         .update_expression("SET sign_in_codes = :on")
         .expression_attribute_values(":on", AttributeValue::Bool(true))
+}
+
+/// Returns the update that removes lost factors, which requires that they are still those that
+/// were read, and that nobody has stopped it.
+pub(crate) fn remove_lost_factors(
+    table: &str,
+    account: &Account,
+    removal: &FactorRemoval,
+) -> Update {
+    let condition = and_is_not_stopped(has_factors(account), removal);
+    let update = condition.update(table, key(account.id));
+    let update = match &*removal.left {
+        [] => update.update_expression("REMOVE factors, factors_lost_at"),
+        left => update
+            .update_expression("SET factors = :factors REMOVE factors_lost_at")
+            .expression_attribute_values(":factors", factors_to_list(left)),
+    };
+    built(update.build())
+}
+
+/// Requires that the removal of lost factors is not stopped, if it had to wait.
+pub(crate) fn and_is_not_stopped(mut condition: Condition, removal: &FactorRemoval) -> Condition {
+    if let Some(asked_at) = removal.asked_at {
+        let expression = condition.expression.to_mut();
+        expression.push_str(" AND factors_lost_at = :lost_at");
+        condition.values.push((":lost_at", timestamp(asked_at)));
+    }
+    condition
+}
+
+/// Returns the update that asks for the removal of lost factors, which requires that the epoch
+/// is that of the sign-in, and that nobody has asked before.
+pub(crate) fn lose_factors(
+    table: &str,
+    account: AccountId,
+    epoch: Epoch,
+    now: Timestamp,
+) -> Update {
+    let mut condition = has_epoch(epoch);
+    let expression = condition.expression.to_mut();
+    expression.push_str(" AND attribute_not_exists(factors_lost_at)");
+    let update = condition
+        .update(table, key(account))
+        .update_expression("SET factors_lost_at = :now")
+        .expression_attribute_values(":now", timestamp(now));
+    built(update.build())
+}
+
+/// Returns the update that stops the removal of lost factors, which requires that the epoch is
+/// that which was read.
+pub(crate) fn keep_factors(table: &str, account: &Account) -> Update {
+    let update = has_epoch(account.epoch)
+        .update(table, key(account.id))
+        .update_expression("REMOVE factors_lost_at");
+    built(update.build())
+}
+
+/// Requires that the factors are still those that were read.
+fn has_factors(account: &Account) -> Condition {
+    if account.factors.is_empty() {
+        return Condition {
+            expression: Cow::Borrowed("attribute_not_exists(factors)"),
+            names: &[],
+            values: Vec::new(),
+        };
+    }
+    Condition {
+        expression: Cow::Borrowed("factors = :before"),
+        names: &[],
+        values: vec![(":before", factors_to_list(&account.factors))],
+    }
 }
 
 fn hold_from(row: &Reader<'_>) -> Result<Option<Hold>, StoreError> {
@@ -275,6 +347,36 @@ pub(crate) fn can_be_recovered(challenge: &Challenge) -> Condition {
     }
 }
 
+/// Begins the update that recovers an account. The caller adds the epoch of the jump, `:next`,
+/// the hash, `:new`, the time, `:at`, and the hold, `:since` and `:by`.
+pub(crate) fn recover(
+    table: &str,
+    (account, challenge): (AccountId, &Challenge),
+    removal: Option<&FactorRemoval>,
+) -> UpdateBuilder {
+    let mut condition = can_be_recovered(challenge);
+    let mut set = "SET epoch = :next, recovered_epoch = :next, password_hash = :new, \
+                   recovered_at = :at, held_since = :since, held_by = :by"
+        .to_owned();
+    let mut remove = " REMOVE kept_session, factors_lost_at";
+    let mut left = None;
+    if let Some(removal) = removal {
+        condition = and_is_not_stopped(condition, removal);
+        if removal.left.is_empty() {
+            remove = " REMOVE kept_session, factors_lost_at, factors";
+        } else {
+            set.push_str(", factors = :factors");
+            left = Some(factors_to_list(&removal.left));
+        }
+    }
+    set.push_str(remove);
+    let update = condition.update(table, key(account)).update_expression(set);
+    match left {
+        Some(left) => update.expression_attribute_values(":factors", left),
+        None => update,
+    }
+}
+
 /// Requires that a change of the address is still possible: the account has the epoch and the
 /// address that were read, and is unconfirmed if it was. One without an address is.
 fn has_address(account: &Account) -> Condition {
@@ -339,7 +441,7 @@ pub(crate) fn restore_address(
             "SET email = :email, previous_email = :undone, address_changed_at = :now, \
              address_change = :state, epoch = :next, recovered_epoch = :next, \
              password_hash = :void, recovered_at = :now \
-             REMOVE kept_session, held_since, held_by",
+             REMOVE kept_session, held_since, held_by, factors_lost_at",
         )
         .expression_attribute_values(":email", string(&change.previous))
         .expression_attribute_values(":undone", string(&account.email))

@@ -63,6 +63,7 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         recovered_at: moment(row, "recovered_at"),
         recovered_epoch: number(row, "recovered_epoch").map(Epoch),
         factors: Vec::new(),
+        factors_lost_at: None,
         hold: hold(row),
         address_change: address_change(row),
         sign_in_codes: false,

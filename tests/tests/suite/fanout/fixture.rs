@@ -57,6 +57,7 @@ impl FanOut {
             recovered_at: None,
             recovered_epoch: None,
             factors: Vec::new(),
+            factors_lost_at: None,
             hold: None,
             address_change: None,
             sign_in_codes: false,

@@ -380,6 +380,9 @@ async fn inspect_second_step(household: &Household) {
     person.reads("Fill in this field.").await.unwrap();
     inspect(&person, "second-step", "Enter your code").await;
     inspect_step_from_right_to_left(&person).await;
+    person.press("I lost my authenticator app").await.unwrap();
+    person.reads("It signs you in at once.").await.unwrap();
+    inspect(&person, "lost-app", "A lost authenticator app").await;
     person.press("Use a recovery code").await.unwrap();
     inspect(&person, "second-step-recovery", "Enter your code").await;
     person.press("Back to the password").await.unwrap();

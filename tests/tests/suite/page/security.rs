@@ -158,6 +158,43 @@ async fn who_has_no_code_at_hand_goes_back_to_the_password() {
 }
 
 #[tokio::test]
+async fn who_has_lost_the_app_is_told_until_when_and_the_owner_stops_it() {
+    let (household, laptop, mut app) = with_app().await;
+    let codes = recovery_codes(&laptop).await;
+    let owner = at_second_step(&household).await;
+    owner.fill(APP_CODE, &app.code()).await.unwrap();
+    owner.press("Sign in").await.unwrap();
+    owner.reads("2 devices are signed in").await.unwrap();
+
+    let other = at_second_step(&household).await;
+    other.press("I lost my authenticator app").await.unwrap();
+    other.reads("It signs you in at once.").await.unwrap();
+    other.press("Mail me a code").await.unwrap();
+    other.reads("We sent a mail to the address").await.unwrap();
+    let subject = "Your code to remove a lost authenticator app";
+    let code = inbox::code_with(&household.email, subject).await;
+    other.fill("Code in the mail", &code).await.unwrap();
+    other.press("Remove the app after 72 hours").await.unwrap();
+    other.reads("The app is removed on").await.unwrap();
+    other.press("Back to the password").await.unwrap();
+    other.reads(NOT_SIGNED_IN).await.unwrap();
+
+    owner.press("Security").await.unwrap();
+    owner
+        .reads("says that you have lost the app")
+        .await
+        .unwrap();
+    owner.press("Stop the removal").await.unwrap();
+    owner.reads("Confirm that it is you").await.unwrap();
+    owner.press("Use a recovery code").await.unwrap();
+    owner.fill(RECOVERY_CODE, &codes[0]).await.unwrap();
+    owner.press("Confirm").await.unwrap();
+    owner.reads("The app stays.").await.unwrap();
+    let text = owner.text().await.unwrap();
+    assert!(!text.contains("says that you have lost the app"), "{text}");
+}
+
+#[tokio::test]
 async fn a_remembered_device_is_not_asked_again() {
     let (household, _laptop, mut app) = with_app().await;
     let person = at_second_step(&household).await;
