@@ -84,7 +84,7 @@ pub enum FactorAct {
 }
 
 impl FactorAct {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Added,
         Self::Removed,
         Self::CodesMade,

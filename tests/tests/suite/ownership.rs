@@ -6,8 +6,8 @@
 //! rows with earlier times. How long the owner can stay away is in `address_changes.rs` and
 //! `second_step.rs`.
 //!
-//! Removing a lost factor has no route yet. So a thief with password and mailbox stays outside a
-//! settled factor here also after the half week that the page gives.
+//! What a thief with password and mailbox gets by having a factor removed as lost, after 72 hours,
+//! is in `second_step/lost.rs`.
 
 mod lines;
 mod moves;
