@@ -631,7 +631,11 @@ async fn a_deployment_without_factors_says_so() {
         .bundle
         .send(event("GET", "/v1/factors", Some(&device.token), None))
         .await;
-    assert_eq!(json_of(&list), json!({ "factors": [], "available": false }));
+    let mailed = json!({ "enabled": false, "always": false, "available": false });
+    assert_eq!(
+        json_of(&list),
+        json!({ "factors": [], "available": false, "sign_in_codes": mailed })
+    );
 }
 
 /// Delivers the news of factors that were queued, and returns the notices that are mailed.
