@@ -65,7 +65,7 @@ pub(crate) async fn confirm(
     post(app, "/v1/accounts/confirmations", body).await
 }
 
-async fn recover_by_link(app: &TestApp, asked: &NewChallenge, password: &str) -> Reply {
+pub(crate) async fn recover_by_link(app: &TestApp, asked: &NewChallenge, password: &str) -> Reply {
     let secret = asked.link.as_ref().unwrap().secret_text();
     let link = format!("{}.{}", asked.challenge.id, *secret);
     let body = json!({ "link": link, "password": password });

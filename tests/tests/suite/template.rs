@@ -363,6 +363,9 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
     if main.contains("runtime::allowed_origins()") {
         read.insert("ALLOWED_ORIGINS".to_owned(), true);
     }
+    if main.contains("runtime::sign_in_codes()") {
+        read.insert("SIGN_IN_CODES".to_owned(), true);
+    }
     if main.contains("runtime::verification_policy()") {
         for name in ["MAIL_FROM", "UNPROVEN_SIGN_OUTS"] {
             read.insert(name.to_owned(), true);

@@ -107,7 +107,7 @@ async fn an_owner_without_an_app_turns_on_codes_by_mail_and_a_new_device_needs_o
     let person = Person::verified(&household).await.unwrap();
     person.press("Security").await.unwrap();
     person.reads("Codes by mail are off.").await.unwrap();
-    person.press("Turn on").await.unwrap();
+    person.press("Turn on · Code by mail").await.unwrap();
     person.reads("Codes by mail are on.").await.unwrap();
 
     let phone = Person::open().await.unwrap();
@@ -120,7 +120,7 @@ async fn an_owner_without_an_app_turns_on_codes_by_mail_and_a_new_device_needs_o
     phone.press("Sign in").await.unwrap();
     phone.reads("2 devices are signed in").await.unwrap();
 
-    person.press("Turn off").await.unwrap();
+    person.press("Turn off · Code by mail").await.unwrap();
     person.reads("Codes by mail are off.").await.unwrap();
 }
 
