@@ -9,7 +9,7 @@ use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, PendingS
 use domain::networks::{NetworkRanges, networks_of};
 use domain::session::Authenticated;
 use domain::verification::has_proving_address;
-use domain::{Account, AccountId, DeviceId, EmailAddress, Timestamp};
+use domain::{Account, DeviceId, EmailAddress, Timestamp};
 use http_api::{Answer, Problem, Request};
 use jiff::SignedDuration;
 use mail::{Challenge, Language, MailQueue, Message};

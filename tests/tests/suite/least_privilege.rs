@@ -32,6 +32,7 @@ const GUARDED: [(&str, &[&str]); 2] = [
             "password_hash",
             "recovered_at",
             "recovered_epoch",
+            "sign_in_codes",
         ],
     ),
     (
@@ -509,6 +510,7 @@ const ALLOWED: [(&str, &[&[&str]]); 27] = [
                 "UpdateItem Accounts.factors_lost_at",
                 "UpdateItem Accounts.kept_session",
                 "UpdateItem Accounts.password_hash",
+                "UpdateItem Accounts.sign_in_codes",
                 "ConditionCheckItem Devices",
                 "PutItem Devices",
                 "PutItem Receipts",
