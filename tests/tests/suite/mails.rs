@@ -345,111 +345,64 @@ fn facts() -> Facts {
 }
 
 /// Returns a mail of each kind.
-fn every_mail() -> [Mail; 23] {
-    let (code, link) = (
-        "K7QM-2R9X".to_owned(),
-        format!("{PAGE}#/confirm/challenge.secret"),
-    );
-    let facts = facts();
-    let with_code = || (code.clone(), link.clone());
-    let of_facts = || (facts.clone(), format!("{PAGE}#/notice/cfn_secret"));
+fn every_mail() -> Vec<Mail> {
+    let code = || "K7QM-2R9X".to_owned();
+    let link = || format!("{PAGE}#/confirm/challenge.secret");
     let page = || PAGE.to_owned();
-    let [confirm, reset, pass] = [(); 3].map(|()| with_code());
-    let [in_, out, changed, recovered, wrong] = [(); 5].map(|()| of_facts());
-    let [moved, restored, lost, warned] = [(); 4].map(|()| of_facts());
-    let [added, removed, made, used, off, missing, lost_app] = [(); 7].map(|()| of_facts());
-    [
+    let mut mails = vec![
         Mail::ConfirmAddress {
-            code: confirm.0,
-            link: confirm.1,
+            code: code(),
+            link: link(),
         },
         Mail::PasswordReset {
-            code: reset.0,
-            link: reset.1,
+            code: code(),
+            link: link(),
         },
         Mail::Pass {
-            code: pass.0,
-            link: pass.1,
+            code: code(),
+            link: link(),
         },
         Mail::AddressTaken { link: page() },
         Mail::NoAccount { link: page() },
         Mail::AddressKept { link: page() },
-        Mail::SignedIn {
-            facts: in_.0,
-            link: in_.1,
-            is_expired: false,
-        },
-        Mail::SignedOut {
-            facts: out.0,
-            link: out.1,
-        },
-        Mail::PasswordChanged {
-            facts: changed.0,
-            link: changed.1,
-        },
-        Mail::Recovered {
-            facts: recovered.0,
-            link: recovered.1,
-        },
-        Mail::AddressChanged {
-            facts: moved.0,
-            link: moved.1,
-            is_expired: false,
-        },
-        Mail::AddressRestored {
-            facts: restored.0,
-            link: restored.1,
-        },
-        Mail::AddressLost {
-            facts: lost.0,
-            link: lost.1,
-        },
-        Mail::AddressWarned {
-            facts: warned.0,
-            link: warned.1,
-        },
-        Mail::WrongPassword {
-            facts: wrong.0,
-            link: wrong.1,
-        },
-        Mail::FactorAdded {
-            facts: added.0,
-            link: added.1,
-            is_expired: false,
-        },
-        Mail::FactorRemoved {
-            facts: removed.0,
-            link: removed.1,
-        },
-        Mail::RecoveryCodesMade {
-            facts: made.0,
-            link: made.1,
-        },
-        Mail::RecoveryCodeUsed {
-            facts: used.0,
-            link: used.1,
-        },
-        Mail::SignInCodesOff {
-            facts: off.0,
-            link: off.1,
-        },
-        Mail::SecondStepMissing {
-            facts: missing.0,
-            link: missing.1,
-        },
-        Mail::FactorRemovalAsked {
-            facts: lost_app.0,
-            link: lost_app.1,
-        },
         Mail::ManyFailures {
-            facts,
+            facts: facts(),
             failures: FailureFacts {
                 count: 50,
                 since: "2026-11-29, 12:10 UTC".to_owned(),
             },
             link: page(),
         },
-    ]
+    ];
+    // The notices that say what happened, and link to the page.
+    macro_rules! notices {
+        ($($kind:ident $({ $($name:ident: $value:expr),* })?),* $(,)?) => {
+            [$(Mail::$kind {
+                facts: facts(),
+                link: format!("{PAGE}#/notice/cfn_secret"),
+                $($($name: $value,)*)?
+            }),*]
+        };
+    }
+    mails.extend(notices![
+        SignedIn { is_expired: false },
+        SignedOut,
+        PasswordChanged,
+        Recovered,
+        AddressChanged { is_expired: false },
+        AddressRestored,
+        AddressLost,
+        AddressWarned,
+        WrongPassword,
+        FactorAdded { is_expired: false },
+        FactorRemoved,
+        RecoveryCodesMade,
+        RecoveryCodeUsed,
+        SignInCodesOff,
+        SecondStepMissing,
+        FactorRemovalAsked,
+    ]);
+    mails
 }
 
 #[test]
