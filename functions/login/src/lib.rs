@@ -105,7 +105,8 @@ pub struct Login {
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Pass {
     /// The challenge in the answer to `POST /v1/passes`, in the problem `address-unconfirmed` or
-    /// `code-required`, or, for the first sign-in of a new account, in the answer to `POST /v1/accounts`.
+    /// `code-required`, or, for the first sign-in of a new account, in the answer to
+    /// `POST /v1/accounts`.
     #[schema(value_type = String, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
     pub challenge: Zeroizing<String>,
     /// The code in the mail.

@@ -158,6 +158,10 @@ pub(crate) async fn confirm_lost_factors(
             let due_at = LostFactor::due_at(now);
             return Ok(Answer::json(202, &RemovalView::from(due_at)));
         }
+        // Another request took the challenge, and its removal was stopped since.
+        if deps.store.challenge(&id).await?.is_none() {
+            return Err(Problem::CodeInvalid);
+        }
     }
     Err(StoreError::Contended.into())
 }

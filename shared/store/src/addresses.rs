@@ -54,16 +54,16 @@ impl Store {
     }
 
     /// Changes the address of the caller's account to one whose mail the caller has read. The
-    /// challenge is kept for a confirmation that is repeated. `claimed` is the account that had it without a proof: it is
-    /// left without an address.
+    /// challenge is kept for a confirmation that is repeated. `claimed` is the account that had
+    /// the address without a proof: it is left without one.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch and the address
     /// of the caller's check; Devices (`account_id`, `device_id`), only if the row still holds
     /// the caller's session, signed in; Identities (`email`), the new one only if no account has
     /// it, or still the claimed one, and the old one, which is kept for the account as long as
     /// the change can be undone; the claimed account, only if nobody has confirmed its address;
-    /// Challenges (`challenge_id`), whose purpose changes; Receipts (the record for the stream). The change's id is the
-    /// client request token, so a replay changes nothing.
+    /// Challenges (`challenge_id`), whose purpose changes; Receipts (the record for the stream).
+    /// The change's id is the client request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

@@ -83,10 +83,10 @@ impl Client {
         self.begin_answered(&answer).await
     }
 
-    /// Asks as [`Api::report_lost`], with the account's device key.
+    /// Asks as [`Api::report_lost`](crate::Api::report_lost), with the account's device key.
     ///
     /// # Errors
-    /// As [`Api::report_lost`], and when the storage fails.
+    /// As [`Api::report_lost`](crate::Api::report_lost), and when the storage fails.
     pub async fn report_lost(&self, email: &str, challenge: &Secret) -> Result<Secret, Error> {
         let key = self.stored_key(email)?;
         let api = &self.settings.api;

@@ -433,6 +433,7 @@ async fn keeps_the_rule(what: Meanwhile, knocked_out: Option<&Clause>) -> (bool,
 
 async fn asks(what: Meanwhile, held: Held<'_>, laptop: &TestDevice, phone: &Phone) -> bool {
     let app = held.app;
+    let is_whole = held.knocked_out.is_none();
     let asked = sign_in(app, None).await;
     let answer = answer_of(app, &asked).await;
     let other = answer_of(app, &asked).await;
@@ -459,6 +460,10 @@ async fn asks(what: Meanwhile, held: Held<'_>, laptop: &TestDevice, phone: &Phon
     let lost_at = account(app, laptop).await.factors_lost_at;
     match what {
         Meanwhile::RequestBefore => lost_at == Some(before - HOUR),
+        _ if is_whole => {
+            invalid(&reply);
+            lost_at.is_none()
+        }
         _ => reply.status_code != 202 && lost_at.is_none(),
     }
 }
