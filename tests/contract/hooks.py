@@ -206,7 +206,7 @@ class Token:
             return token
         if operation_of(case) in ("confirmFactor", "removeFactor"):
             return owner_of(operation_of(case)).token
-        of_verified = ("signOutDevice", "verify", "requestAddressChange", "beginFactor", "makeRecoveryCodes")
+        of_verified = ("signOutDevice", "verify", "requestAddressChange", "beginFactor", "makeRecoveryCodes", "setSignInCodes")
         if operation_of(case) in of_verified:
             return VERIFIED.sign_in()["token"]
         if operation_of(case) == "confirmAddress":
@@ -379,6 +379,9 @@ def before_call(context: object, case: schemathesis.Case, **kwargs: object) -> N
     elif operation == "verify":
         body.clear()
         body["password"] = VERIFIED.credentials["password"]
+    elif operation == "setSignInCodes":
+        # Turned on, the other cases' sign-ins would need a code.
+        body["enabled"] = False
     elif operation == "changePassword":
         if token in households:
             body["current_password"] = households[token].credentials["password"]

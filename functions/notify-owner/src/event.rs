@@ -193,6 +193,7 @@ async fn is_true(
             let lost_at = account.factors_lost_at;
             lost_at.is_some_and(|at| at.as_millisecond() == news.at_ms)
         }
+        FactorAct::SignInCodesOff => !account.sign_in_codes,
         FactorAct::Added => has_it,
         _ => !has_it,
     })

@@ -9,7 +9,7 @@ import { field, formFault, submit, submitButton } from "./views/form.js";
  * @property {"sign-up" | "recovery" | "pass" | "address" | "new-address"} purpose
  * @property {string} email
  * @property {string | null} challenge what the code works with; null where no mail is sent
- * @property {string} [problem] the problem of the sign-in that needs the code
+ * @property {string | null} [problem] the problem of the sign-in that needs the code
  * @property {"others"} [signOut] whether the sign-in is to sign out everything else
  */
 

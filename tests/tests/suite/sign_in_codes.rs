@@ -7,6 +7,7 @@ use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{event, json_of, problem_of};
 use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::tables::ACCOUNTS;
+use curfew_tests::wire::CallResult;
 use domain::Purpose;
 use http_api::Reply;
 use jiff::SignedDuration;
@@ -136,6 +137,20 @@ async fn turning_them_off_needs_a_proof_and_reaches_the_owner() {
     assert_eq!(events_of(&notices(&app).await), ["sign_in_codes_off"]);
     let reply = app.bundle.log_in(EMAIL, PASSWORD, None).await;
     assert_eq!(reply.status_code, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_turned_off_without_its_notice_and_no_notice_is_of_nothing() {
+    let (app, laptop) = app_with_device().await;
+    turn_on(&app, &laptop).await;
+    for operation in ["SendMessage", "TransactWriteItems"] {
+        app.aws.fail(operation, || CallResult::Broken);
+        let refused = set(&app, &laptop, false).await;
+        assert_eq!(problem_of(&refused), (503, "unavailable".to_owned()));
+        app.aws.restore();
+    }
+    assert_eq!(events_of(&notices(&app).await), [] as [&str; 0]);
+    asked(&app, PASSWORD).await;
 }
 
 #[tokio::test]

@@ -285,6 +285,9 @@ async fn a_field_of_the_wrong_type_is_named() {
                 json!({}),
                 json!(null),
             ] {
+                if wrong.is_boolean() && operation.members()[name].is_boolean() {
+                    continue;
+                }
                 let body = operation.with(name, wrong);
 
                 let answer = operation.answers_json(body).await;

@@ -192,6 +192,7 @@ fn sign_outs() -> Vec<Route> {
         "confirmFactor",
         "removeFactor",
         "makeRecoveryCodes",
+        "setSignInCodes",
         "verify",
     ];
     sign_outs.retain(|route| !others.contains(&&*route.id));
