@@ -207,6 +207,12 @@ impl Account {
             })
             .collect();
         start.wait();
+        // The device is in use before it is signed out, also on a machine that is busy itself.
+        while progress.accepted.load(Ordering::SeqCst) == 0
+            && !clients.iter().any(thread::JoinHandle::is_finished)
+        {
+            thread::yield_now();
+        }
         thread::sleep(moment);
         let sign_out = self.sign_out(way, &busy);
         progress.is_answered.store(true, Ordering::SeqCst);
