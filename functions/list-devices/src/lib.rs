@@ -249,10 +249,10 @@ impl<'a> Filter<'a> {
     /// Returns the device's view; none when its status is not wanted.
     fn view(&self, device: &Device, current: DeviceId) -> Option<DeviceView> {
         let status = session_status(self.account, device, &self.limits, self.now);
-        let is_recognized = is_recognized(self.account, device, &self.limits, self.now);
+        let is_recognized = || is_recognized(self.account, device, &self.limits, self.now);
         if status == SessionStatus::SignedIn {
             return (self.which != Which::SignedOut)
-                .then(|| DeviceView::signed_in(device, current, is_recognized));
+                .then(|| DeviceView::signed_in(device, current, is_recognized()));
         }
         // DynamoDB may delete a row up to days after its TTL.
         let kept_until = self.limits.device_kept_until(device.expires_at);
@@ -261,7 +261,12 @@ impl<'a> Filter<'a> {
         }
         let by_epoch = self.ends.get(&device.id);
         let end = SessionEnd::of(device, &status, by_epoch, &self.limits);
-        Some(DeviceView::signed_out(device, current, is_recognized, end))
+        Some(DeviceView::signed_out(
+            device,
+            current,
+            is_recognized(),
+            end,
+        ))
     }
 }
 

@@ -271,19 +271,18 @@ async fn require_pass(
     (account, trust): (&Account, Trust),
     now: Timestamp,
 ) -> Result<(), Problem> {
-    if !trust.is_recognized && account.needs_code(deps.sends_mail(), now) {
-        let secret = send_pass(deps, request, account, attempt, now).await?;
-        return Err(Problem::address_unconfirmed(&secret));
-    }
-    if !trust.is_recognized && account.wants_code(deps.sends_mail(), deps.sign_in_codes) {
-        let secret = send_pass(deps, request, account, attempt, now).await?;
-        return Err(Problem::code_required(&secret));
-    }
-    if attempt.wanted.ends_others && !trust.is_verified {
-        let secret = send_pass(deps, request, account, attempt, now).await?;
-        return Err(Problem::pass_required(&secret));
-    }
-    Ok(())
+    let problem = if !trust.is_recognized && account.needs_code(deps.sends_mail(), now) {
+        Problem::address_unconfirmed
+    } else if !trust.is_recognized && account.wants_code(deps.sends_mail(), deps.sign_in_codes) {
+        Problem::code_required
+    } else if attempt.wanted.ends_others && !trust.is_verified {
+        Problem::pass_required
+    } else {
+        return Ok(());
+    };
+    Err(problem(
+        &send_pass(deps, request, account, attempt, now).await?,
+    ))
 }
 
 /// Mails a pass to the address of an account whose password was right, and returns the secret

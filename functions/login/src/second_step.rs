@@ -7,7 +7,7 @@ use domain::factors::FactorRemoval;
 use domain::notice::FactorAct;
 use domain::{Account, Challenge, ChallengeSecret, Device, DeviceKey, EmailAddress};
 use http_api::{Answer, DEVICE_COOKIE, DeviceKeys, Problem, cookie};
-use mail::FactorNews;
+use mail::{FactorNews, NEWS_DELAY_S};
 use sign_in::{SignIn, TokenTransport};
 use store::WriteOutcome;
 
@@ -16,10 +16,6 @@ use crate::Deps;
 /// The time after which the owner is notified of a sign-in that was not completed: a minute
 /// after its challenge has expired.
 const REPORTED_AFTER_S: i32 = 11 * 60;
-
-/// The time after which the owner is notified of a removal: the function has ended by then, so
-/// it is written, or it never is.
-const REMOVAL_REPORTED_AFTER_S: i32 = 15;
 
 /// Stores the challenge, and answers with it. It opens nothing: only this device can complete
 /// the sign-in, with a factor. A page without a device key gets one in its cookie.
@@ -69,7 +65,7 @@ pub(crate) async fn remove_lost(
     let attempt = FactorId::new(sign_in.now, runtime::random());
     if let (Some(queue), Some(removed)) = (&deps.notices, removal.removed.first()) {
         let news = news(sign_in, account, (FactorAct::Removed, removed.id));
-        let sending = queue.send_factor_news(&news, REMOVAL_REPORTED_AFTER_S);
+        let sending = queue.send_factor_news(&news, NEWS_DELAY_S);
         sending.await.map_err(|error| {
             tracing::error!(cause = store::chain(&*error), "news of a factor not queued");
             Problem::Unavailable

@@ -1,6 +1,7 @@
 //! Notifies the owner by mail of what happened to the account: a sign-in on a device that is not
 //! known, devices that another one signed out, a changed password, a recovery, a changed address,
-//! its undo and a warning of it, a device that was signed out because it gave wrong passwords, many failed sign-ins.
+//! its undo and a warning of it, a device that was signed out because it gave wrong passwords,
+//! many failed sign-ins.
 //!
 //! A subscriber like any other. A message can come twice, late and out of order: each event
 //! has one notice, and a notice whose mail was queued is not queued again.

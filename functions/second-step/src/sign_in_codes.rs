@@ -1,7 +1,6 @@
 //! Codes by mail at sign-ins.
 
 use domain::notice::FactorAct;
-use domain::verification::has_proving_address;
 use domain::{Account, FactorId, Timestamp};
 use factors::{news_of, queue_news};
 use http_api::{
@@ -39,7 +38,7 @@ impl SignInCodesView {
         Self {
             enabled: account.sign_in_codes,
             always: deps.sign_in_codes,
-            available: has_proving_address(account, deps.policy.sends_mail),
+            available: account.can_get_code(deps.policy.sends_mail),
         }
     }
 
@@ -74,7 +73,7 @@ pub(crate) async fn set_sign_in_codes(
         let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let SetSignInCodes { enabled } = request.json()?;
         require_verified(deps.policy, &caller, &deps.limits, now)?;
-        if enabled && !has_proving_address(&caller.account, deps.policy.sends_mail) {
+        if enabled && !caller.account.can_get_code(deps.policy.sends_mail) {
             return Err(Problem::MailUnavailable);
         }
         let attempt = FactorId::new(now, runtime::random());

@@ -77,12 +77,11 @@ async fn main() -> Result<()> {
         [] => all_functions()?,
         some => some.to_vec(),
     };
-    if matches!(arguments.part, Part::GateBuild | Part::Gate) {
-        let builder = Builder::new(arguments.built).await?;
-        return match arguments.part {
-            Part::GateBuild => gate::build(&builder).await,
-            _ => gate::run(&builder).await,
-        };
+    if arguments.part == Part::GateBuild {
+        return gate::build(&Builder::new(arguments.built).await?).await;
+    }
+    if arguments.part == Part::Gate {
+        return gate::run(&Builder::new(arguments.built).await?).await;
     }
     let in_release = [
         Part::Start,

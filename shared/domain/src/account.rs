@@ -115,8 +115,14 @@ impl Account {
     /// place.
     #[must_use]
     pub fn wants_code(&self, sends_mail: bool, by_team: bool) -> bool {
-        let can_get_it = has_proving_address(self, sends_mail) && self.email.is_ascii();
-        can_get_it && (by_team || self.sign_in_codes)
+        self.can_get_code(sends_mail) && (by_team || self.sign_in_codes)
+    }
+
+    /// Returns whether a code at a sign-in can reach the owner: the address is confirmed, and
+    /// mail can be sent to it.
+    #[must_use]
+    pub fn can_get_code(&self, sends_mail: bool) -> bool {
+        has_proving_address(self, sends_mail) && self.email.is_ascii()
     }
 
     /// Returns whether a recovery that was asked for at `asked_at` may still be completed: by

@@ -36,11 +36,13 @@ pub fn is_recognized(account: &Account, device: &Device, limits: &Limits, now: T
         DeviceState::SignedOut(ended) if ended.is_by_itself(device.id) => ended.at,
         DeviceState::SignedOut(_) => return false,
     };
-    let lasted_until = until.min(device.expiry(limits));
-    let has_earned = lasted_until.duration_since(device.signed_in_at) >= EARNED_AFTER
-        && now < recognized_until(lasted_until);
+    let has_earned = || {
+        let lasted_until = until.min(device.expiry(limits));
+        lasted_until.duration_since(device.signed_in_at) >= EARNED_AFTER
+            && now < recognized_until(lasted_until)
+    };
     let is_proven = device.recognized_until.is_some_and(|until| now < until);
-    is_of_account && (is_proven || has_earned)
+    is_of_account && (is_proven || has_earned())
 }
 
 #[cfg(test)]
