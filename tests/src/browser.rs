@@ -174,12 +174,7 @@ impl Browser {
         let log = profile.0.with_extension("log");
         let (driver, port) = start_driver(&tether, &chromium, &log).await?;
         let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities(
-                &chromium.browser,
-                &profile.0,
-                pages.address,
-                hosts,
-            ))
+            .capabilities(capabilities(&chromium, &profile.0, pages.address, hosts))
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .with_context(|| format!("the browser did not start; see {}", log.display()))?;
@@ -390,7 +385,7 @@ async fn port_of(driver: &mut Tethered) -> Result<u16> {
 }
 
 fn capabilities(
-    browser: &Path,
+    chromium: &Chromium,
     profile: &Path,
     pages: SocketAddr,
     hosts: &[(&str, SocketAddr)],
@@ -400,28 +395,24 @@ fn capabilities(
     let rules: Vec<_> = found
         .map(|(host, address)| format!("MAP {host}:80 {address}"))
         .collect();
-    let options = json!({
-        "binary": browser,
-        "args": [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--no-proxy-server",
-            "--window-size=960,640",
-            format!("--host-resolver-rules={}", rules.join(",")),
-            format!("--user-data-dir={}", profile.display()),
-        ],
-    });
-    let Value::Object(capabilities) = json!({
-        "browserName": "chrome",
-        "goog:chromeOptions": options,
-    }) else {
+    let switches = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--no-proxy-server",
+        "--window-size=960,640",
+    ];
+    let own = [
+        format!("--host-resolver-rules={}", rules.join(",")),
+        format!("--user-data-dir={}", profile.display()),
+    ];
+    let arguments: Vec<_> = switches.map(str::to_owned).into_iter().chain(own).collect();
+    let Value::Object(capabilities) = chromium.capabilities(&arguments) else {
         unreachable!("it is an object");
     };
     capabilities

@@ -76,18 +76,26 @@ impl Person {
     /// # Errors
     /// As [`Self::open`].
     pub async fn open_at(page: String, hosts: &[(&str, Option<SocketAddr>)]) -> Result<Self> {
+        let person = Self::start(page, hosts).await?;
+        person.go("").await?;
+        Ok(person)
+    }
+
+    /// Starts a browser for pages below an address, and opens none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn start(page: String, hosts: &[(&str, Option<SocketAddr>)]) -> Result<Self> {
         let pages = Pages::serve().await?;
         let hosts: Vec<_> = hosts
             .iter()
             .map(|&(host, address)| (host, address.unwrap_or(pages.address())))
             .collect();
-        let person = Self {
+        Ok(Self {
             browser: Browser::start_with(&pages, &hosts).await?,
             page,
             _pages: pages,
-        };
-        person.go("").await?;
-        Ok(person)
+        })
     }
 
     /// Opens the page, and signs in.

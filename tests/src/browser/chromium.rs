@@ -11,15 +11,23 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use curfew::process::{Tether, run_logged};
 use curfew::target;
+use serde_json::{Value, json};
 
-const BROWSERS: [&str; 4] = [
+/// The browsers, the preferred ones first: a headless shell starts with an eighth of the
+/// processor time.
+const BROWSERS: [&str; 6] = [
+    SHELL,
+    "chrome-headless-shell",
     "chromium",
     "google-chrome",
     "google-chrome-stable",
     "chromium-browser",
 ];
 const DRIVER: &str = "chromedriver";
-const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
+/// Chromium without the parts that a person sees, by its Debian package and program.
+const SHELL: &str = "chromium-headless-shell";
+/// Debian's packages. Older releases have no headless shell.
+const PACKAGES: [[&str; 2]; 2] = [[SHELL, "chromium-driver"], ["chromium", "chromium-driver"]];
 
 /// A browser and its driver.
 #[derive(Clone, Debug)]
@@ -30,19 +38,44 @@ pub(super) struct Chromium {
     pub environment: Vec<(&'static str, OsString)>,
 }
 
+impl Chromium {
+    /// Returns the capabilities of a session: the browser's name, and its options with these
+    /// arguments.
+    pub(super) fn capabilities(&self, arguments: &[String]) -> Value {
+        let program = self.browser.file_name().unwrap_or_default();
+        let is_shell = program.to_string_lossy().ends_with("-headless-shell");
+        let (name, headless) = if is_shell {
+            ("chrome-headless-shell", "--headless")
+        } else {
+            ("chrome", "--headless=new")
+        };
+        let arguments: Vec<_> = arguments
+            .iter()
+            .map(String::as_str)
+            .chain([headless])
+            .collect();
+        json!({
+            "browserName": name,
+            "goog:chromeOptions": { "binary": self.browser, "args": arguments },
+        })
+    }
+}
+
 /// Finds a browser and its driver on the PATH, or downloads both: a driver only drives
 /// the browser of its own version.
 pub(super) async fn chromium(tether: &Tether) -> Result<Chromium> {
-    let browser = BROWSERS.into_iter().find_map(on_path);
-    if let (Some(browser), Some(driver)) = (browser, on_path(DRIVER))
-        && let Some(version) = major_version(tether, &browser).await
-        && major_version(tether, &driver).await == Some(version)
+    if let Some(driver) = on_path(DRIVER)
+        && let Some(version) = major_version(tether, &driver).await
     {
-        return Ok(Chromium {
-            browser,
-            driver,
-            environment: Vec::new(),
-        });
+        for browser in BROWSERS.into_iter().filter_map(on_path) {
+            if major_version(tether, &browser).await == Some(version) {
+                return Ok(Chromium {
+                    browser,
+                    driver,
+                    environment: Vec::new(),
+                });
+            }
+        }
     }
     fetched(tether).await
 }
@@ -109,18 +142,26 @@ async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
     ];
     // Also what the system has: the browser and the driver must be in our folder.
     let install = ["--yes", "--download-only", "--reinstall", "install"];
-    for arguments in [&["update"][..], &[&install[..], &PACKAGES[..]].concat()[..]] {
+    let run = async |arguments: &[&str]| {
         let mut command = tether.command(&apt);
         for setting in &settings {
             command.args(["--option", setting]);
         }
         command.args(arguments);
-        let outcome = run_logged(command, "apt-get", &log).await;
-        outcome.context(
-            "apt could not install a browser: install Chromium and ChromeDriver, so that \
-             `chromium` and `chromedriver` are on the PATH",
-        )?;
+        run_logged(command, "apt-get", &log).await
+    };
+    let mut outcome = run(&["update"]).await;
+    if outcome.is_ok() {
+        let [with_shell, without] = PACKAGES.map(|packages| [&install[..], &packages].concat());
+        outcome = run(&with_shell).await;
+        if outcome.is_err() {
+            outcome = run(&without).await;
+        }
     }
+    outcome.context(
+        "apt could not install a browser: install Chromium and ChromeDriver, so that \
+         `chromium` and `chromedriver` are on the PATH",
+    )?;
     let root = folder.join("root");
     for archive in fs::read_dir(cache.join("archives"))? {
         let archive = archive?.path();
@@ -142,15 +183,16 @@ async fn fetch(tether: &Tether, folder: &Path) -> Result<()> {
 /// Returns the browser in the folder with the unpacked packages.
 fn installed(root: &Path) -> Result<Chromium> {
     // The program, not the script that looks for it in /usr.
-    let browser = root.join("usr/lib/chromium/chromium");
+    let mut browsers = [SHELL, "chromium"]
+        .into_iter()
+        .map(|program| root.join("usr/lib/chromium").join(program));
     let driver = root.join("usr/bin/chromedriver");
-    if !browser.is_file() || !driver.is_file() {
+    let (Some(browser), true) = (browsers.find(|it| it.is_file()), driver.is_file()) else {
         bail!(
-            "the packages {} hold no browser here: install Chromium and ChromeDriver, so that \
+            "Debian's packages have no browser here: install Chromium and ChromeDriver, so that \
              `chromium` and `chromedriver` are on the PATH",
-            PACKAGES.join(" and ")
         );
-    }
+    };
     let mut folders = BTreeSet::new();
     for libraries in ["usr/lib", "lib"] {
         libraries_below(&root.join(libraries), &mut folders)?;

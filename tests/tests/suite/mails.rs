@@ -532,9 +532,8 @@ async fn every_mail_can_be_read_on_a_phone_in_both_colour_schemes() {
     }
     let folder = curfew::target().join("mail-pictures");
     fs::create_dir_all(&folder).unwrap();
-    let person = Person::open_at(format!("file://{}/", folder.display()), &[])
-        .await
-        .unwrap();
+    let starting = Person::start(format!("file://{}/", folder.display()), &[]);
+    let person = starting.await.unwrap();
     for (language, name, html) in pages {
         let name = format!("{name}-{}", language.tag());
         fs::write(folder.join(format!("{name}.html")), html).unwrap();
