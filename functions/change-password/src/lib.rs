@@ -17,7 +17,7 @@ use http_api::{
 };
 use runtime::{Clock, PasswordHasher};
 use serde::Deserialize;
-use store::{Store, StoreError, WriteOutcome};
+use store::{Charged, Store, StoreError, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -47,6 +47,13 @@ pub struct ChangePassword {
     #[serde(default)]
     #[schema(default = false)]
     pub keep_current: bool,
+}
+
+impl ChangePassword {
+    fn current(&self) -> Result<Password, Problem> {
+        Password::parse(&self.current_password)
+            .map_err(|error| Problem::invalid("current_password", error.to_string()))
+    }
 }
 
 /// The function's part of the `OpenAPI` document.
@@ -95,20 +102,14 @@ async fn change(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
             require_proof(deps, &caller, now)?;
             may_end_others(&caller, now)?;
         }
-        let current = Password::parse(&body.current_password)
-            .map_err(|error| Problem::invalid("current_password", error.to_string()))?;
+        let current = body.current()?;
         let attempt = match counted.take() {
             Some(attempt) => attempt,
             None => proving.count(&caller).await?,
         };
-        if !is_current(deps, &current, &caller).await? {
-            request.note_outcome("wrong-password");
-            let wrong = Problem::CurrentPasswordWrong;
-            return Err(proving.refuse(&caller, &attempt, wrong).await?);
-        }
         // Without the current password a caller learns nothing about a new one, and causes
         // one hash alone.
-        proving.give_back(&attempt).await;
+        require_current(deps, &proving, (&caller, &attempt), &current).await?;
         let new = accept(deps, &body, &caller.account.email)?;
         let new_hash = deps.hasher.hash(&new);
         counted = Some(attempt);
@@ -139,14 +140,25 @@ fn require_proof(deps: &Deps, caller: &Authenticated, now: Timestamp) -> Result<
     }
 }
 
-async fn is_current(
+/// Requires the current password. A right one gives the attempt back.
+async fn require_current(
     deps: &Deps,
+    proving: &Proving<'_>,
+    (caller, attempt): (&Authenticated, &Charged),
     current: &Password,
-    caller: &Authenticated,
-) -> Result<bool, Problem> {
+) -> Result<(), Problem> {
     let stored = Some(&caller.account.password_hash);
-    let check = deps.hasher.verify(current, stored).await?;
-    Ok(matches!(check, PasswordCheck::Match { .. }))
+    match deps.hasher.verify(current, stored).await? {
+        PasswordCheck::Match { .. } => {
+            proving.give_back(attempt).await;
+            Ok(())
+        }
+        PasswordCheck::Mismatch => {
+            proving.request.note_outcome("wrong-password");
+            let wrong = Problem::CurrentPasswordWrong;
+            Err(proving.refuse(caller, attempt, wrong).await?)
+        }
+    }
 }
 
 /// Returns the new password, if it differs from the current one and keeps the rules.

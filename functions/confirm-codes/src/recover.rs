@@ -58,6 +58,19 @@ pub struct PasswordResetConfirmation {
     pub remove_factors: bool,
 }
 
+impl PasswordResetConfirmation {
+    /// Returns the factor that it shows. Having the factors removed needs a recovery code.
+    fn shown(&self) -> Result<Option<Shown>, Problem> {
+        let totp = self.totp.as_ref().map(|text| text.as_str());
+        let recovery_code = self.recovery_code.as_ref().map(|text| text.as_str());
+        let shown = Shown::parse(totp, recovery_code)?;
+        if self.remove_factors && !may_remove_factors(shown.as_ref()) {
+            return Err(invalid("remove_factors", "needs `recovery_code`"));
+        }
+        Ok(shown)
+    }
+}
+
 /// Sets the password of the account whose address the caller has proven, and ends every
 /// session. No sign-out and no change of the password in between stops it. Signs nobody in.
 #[utoipa::path(
@@ -80,12 +93,7 @@ pub(crate) async fn recover_account(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     let body: PasswordResetConfirmation = request.json()?;
-    let totp = body.totp.as_ref().map(|text| text.as_str());
-    let recovery_code = body.recovery_code.as_ref().map(|text| text.as_str());
-    let shown = Shown::parse(totp, recovery_code)?;
-    if body.remove_factors && !may_remove_factors(shown.as_ref()) {
-        return Err(invalid("remove_factors", "needs `recovery_code`"));
-    }
+    let shown = body.shown()?;
     let challenge = proven(deps, &body, now).await?;
     let mut used: Option<FactorUse> = None;
     let mut hashed: Option<StoredHash> = None;
@@ -100,30 +108,38 @@ pub(crate) async fn recover_account(
             Some(ref hashed) => hashed,
             None => hashed.insert(hash(deps, &body.password, &challenge)?),
         };
-        let removal = if body.remove_factors && used.is_some() {
-            Some(account.removal_of_all())
-        } else {
-            account.due_removal(now)
-        };
-        let hold = Hold::after_recovery(account.hold, now);
-        let sign_out = SignOut::of_recovered(&account, now, runtime::random());
-        let written = deps
-            .store
-            .recover(
-                &sign_out,
-                (&challenge, used.as_ref()),
-                (new, &hold),
-                removal.as_ref(),
-                &deps.limits,
-            )
-            .await?;
-        if written == WriteOutcome::Done {
+        let removes_all = body.remove_factors && used.is_some();
+        let by = (&challenge, used.as_ref());
+        let recovering = recover(deps, &account, by, (new, removes_all), now);
+        if recovering.await? == WriteOutcome::Done {
             request.note_outcome("recovered");
             end_failures(deps, &challenge).await;
             return Ok(Answer::json(200, &Empty {}));
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Sets the password, and removes the factors: all, or those whose time has come.
+async fn recover(
+    deps: &Deps,
+    account: &Account,
+    by: (&Challenge, Option<&FactorUse>),
+    (new, removes_all): (&StoredHash, bool),
+    now: Timestamp,
+) -> Result<WriteOutcome, StoreError> {
+    let removal = if removes_all {
+        Some(account.removal_of_all())
+    } else {
+        account.due_removal(now)
+    };
+    let hold = Hold::after_recovery(account.hold, now);
+    let sign_out = SignOut::of_recovered(account, now, runtime::random());
+    let (removal, limits) = (removal.as_ref(), &deps.limits);
+    let recovering = deps
+        .store
+        .recover(&sign_out, by, (new, &hold), removal, limits);
+    recovering.await
 }
 
 /// Returns whether the caller may have lost factors removed at once, with a code to the address.

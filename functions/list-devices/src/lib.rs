@@ -164,15 +164,13 @@ async fn collect_signed_in(
             return Ok(None);
         };
         for id in found.ids {
-            let row = rows.take_device(id).filter(|row| {
-                session_status(&current, row, &deps.limits, now) == SessionStatus::SignedIn
-            });
-            if let Some(row) = row {
+            let row = rows.take_device(id);
+            let view = row.and_then(|row| signed_in(deps, &current, &row, caller.device.id, now));
+            if let Some(view) = view {
                 if devices.len() == query.limit {
                     return Ok(Some((devices, after)));
                 }
-                let is_recognized = is_recognized(&current, &row, &deps.limits, now);
-                devices.push(DeviceView::signed_in(&row, caller.device.id, is_recognized));
+                devices.push(view);
             }
             after = Some(id);
         }
@@ -182,6 +180,21 @@ async fn collect_signed_in(
         limit = ROWS_PER_READ;
     }
     Ok(Some((devices, after)))
+}
+
+/// Returns the view of a device whose session is valid.
+fn signed_in(
+    deps: &Deps,
+    account: &Account,
+    device: &Device,
+    current: DeviceId,
+    now: Timestamp,
+) -> Option<DeviceView> {
+    if session_status(account, device, &deps.limits, now) != SessionStatus::SignedIn {
+        return None;
+    }
+    let is_recognized = is_recognized(account, device, &deps.limits, now);
+    Some(DeviceView::signed_in(device, current, is_recognized))
 }
 
 /// Reads rows until the page is full, the account has no more, or the reads of one call

@@ -9,15 +9,14 @@
 mod attempt;
 mod backend;
 mod charges;
+mod rounds;
 mod second_step;
 mod verify;
 
 use std::mem;
 
 use codes::Codes;
-use domain::challenge::ChallengeRandom;
-use domain::verification::is_proven_by_sign_in;
-use domain::{Account, AccountId, ChallengeSecret, Limits, SignInBudgets, Timestamp};
+use domain::{AccountId, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
     AddressUnconfirmed, Answer, BodyProblems, CredentialsInvalid, Event, IamProblems, Object,
@@ -26,8 +25,8 @@ use http_api::{
 use mail::MailQueue;
 use runtime::{Clock, PasswordHasher};
 use serde::Deserialize;
-use sign_in::{ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport, Trust};
-use store::{Rows, Store, StoreError, WriteOutcome};
+use sign_in::{ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport};
+use store::{Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -35,7 +34,7 @@ pub use backend::{BackendLogin, Person};
 
 use attempt::Attempt;
 use charges::Charges;
-use verify::{Verified, require_enabled};
+use rounds::Rounds;
 
 /// Reads identities; writes accounts, devices, receipts, challenges and counters of attempts;
 /// deletes lost factors; queues failed sign-ins, notices and mails with codes.
@@ -191,7 +190,7 @@ async fn sign_in(
     mut attempt: Attempt,
     now: Timestamp,
 ) -> Result<Answer, Problem> {
-    let mut keys = mem::take(&mut attempt.wanted.device_keys);
+    let keys = mem::take(&mut attempt.wanted.device_keys);
     // On the heap: the futures of the SDK are large.
     let charging = Box::pin(Charges::begin(deps, request, &attempt, &keys, now));
     let unknown = AccountId::from_random(runtime::random());
@@ -207,114 +206,13 @@ async fn sign_in(
         wanted: &attempt.wanted,
         now,
     };
-    let mut verified = Verified::default();
+    let mut rounds = Rounds::new(deps, sign_in, &attempt, charges, keys);
     for _ in 0..ATTEMPTS {
-        let Rows { account, devices } = rows;
-        let checked = verified.verify(deps, request, &attempt.password, account.as_ref());
-        let mut account = match checked
-            .await
-            .and_then(|()| require_enabled(request, account))
-        {
-            Ok(account) => account,
-            Err(problem) => {
-                if problem == Problem::CredentialsInvalid {
-                    charges.report().await;
-                }
-                return Err(problem);
-            }
-        };
-        if let Some(removal) = account.due_removal(now) {
-            second_step::remove_lost(deps, &sign_in, (&account, &removal)).await?;
-            rows = deps
-                .store
-                .rows(account_id, &keys.devices_in(account_id))
-                .await?;
-            continue;
+        if let Some(answer) = Box::pin(rounds.next(rows)).await? {
+            return Ok(answer);
         }
-        let is_recognized = charges.are_of_recognized(&keys, &account, &devices);
-        if !is_recognized && account.has_factor(deps.sends_mail(), now) {
-            let asking = second_step::ask(deps, &sign_in, (&account, devices), &mut keys);
-            return Box::pin(asking).await;
-        }
-        // A pass proves access to the address's mail, which a password thief lacks.
-        let is_recognized = is_recognized || charges.is_by_pass;
-        let trust = Trust {
-            is_recognized,
-            is_verified: is_proven_by_sign_in(&account, is_recognized, deps.sends_mail(), now),
-        };
-        require_pass(deps, request, &attempt, (&account, trust), now).await?;
-        charges.take_pass().await?;
-        let preparing = sign_in.prepare(&account, devices, &mut keys, trust);
-        let session = Box::pin(preparing).await?;
-        let writing = Box::pin(sign_in.write(&account, &session));
-        if join(writing, charges.give_back()).await.0? == WriteOutcome::Done {
-            charges.end_failures().await;
-            if charges.is_by_pass {
-                confirm_by_pass(deps, &attempt, &mut account, now).await;
-            }
-            verified.rehash(deps, &attempt.password, &account).await;
-            return Ok(sign_in.answer(&account, session, &keys));
-        }
-        // Another write came first, or the answer to ours was lost. The same session must
-        // not be written twice: the next round makes a new one.
-        let devices = keys.devices_in(account_id);
+        let devices = rounds.devices_in(account_id);
         rows = deps.store.rows(account_id, &devices).await?;
     }
     Err(StoreError::Contended.into())
-}
-
-/// Requires a pass, and mails one, if the password alone is not enough.
-async fn require_pass(
-    deps: &Deps,
-    request: &Request,
-    attempt: &Attempt,
-    (account, trust): (&Account, Trust),
-    now: Timestamp,
-) -> Result<(), Problem> {
-    let problem = if !trust.is_recognized && account.needs_code(deps.sends_mail(), now) {
-        Problem::address_unconfirmed
-    } else if !trust.is_recognized && account.wants_code(deps.sends_mail(), deps.sign_in_codes) {
-        Problem::code_required
-    } else if attempt.wanted.ends_others && !trust.is_verified {
-        Problem::pass_required
-    } else {
-        return Ok(());
-    };
-    Err(problem(
-        &send_pass(deps, request, account, attempt, now).await?,
-    ))
-}
-
-/// Mails a pass to the address of an account whose password was right, and returns the secret
-/// of its challenge.
-async fn send_pass(
-    deps: &Deps,
-    request: &Request,
-    account: &Account,
-    attempt: &Attempt,
-    now: Timestamp,
-) -> Result<ChallengeSecret, Problem> {
-    let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
-    let random = ChallengeRandom {
-        secret: runtime::random(),
-        code: runtime::random(),
-        link: runtime::random(),
-    };
-    let to = (account, attempt.email.clone());
-    let sending = codes.send_pass(&deps.store, request, to, now, random);
-    Box::pin(sending).await
-}
-
-/// Confirms the address of an account that was signed in to with a code to it. An error is
-/// logged: the next pass confirms it.
-async fn confirm_by_pass(deps: &Deps, attempt: &Attempt, account: &mut Account, now: Timestamp) {
-    if account.confirmed_at.is_some() {
-        return;
-    }
-    let confirming = deps.store.confirm_by_pass(account.id, &attempt.email, now);
-    match confirming.await {
-        Ok(WriteOutcome::Done) => account.confirmed_at = Some(now),
-        Ok(WriteOutcome::Stale) => {}
-        Err(error) => tracing::warn!(cause = error.chain(), "address not confirmed"),
-    }
 }

@@ -4,7 +4,7 @@ use domain::ids::InvalidId;
 use domain::notice::FactorAct;
 use domain::ownership::{Hold, HoldCause};
 use domain::{AccountId, DeviceId, FactorId, Failures, NoticeEvent, Scope, Timestamp};
-use events::{Event, Reason, SecurityEventToken};
+use events::{Event, Reason, SecurityEventToken, SessionRevoked};
 use mail::{AddressWarning, FactorNews, FailedSignIns};
 use store::Store;
 
@@ -24,24 +24,29 @@ pub(crate) struct News {
 }
 
 impl News {
+    fn new(account: AccountId, event: NoticeEvent, at: Timestamp) -> Self {
+        Self {
+            account,
+            event,
+            at,
+            by: None,
+            place: None,
+            is_gathered: false,
+        }
+    }
+
     /// Returns what failed sign-ins to the address of an account say.
     pub(crate) fn of_failures(
         account: AccountId,
         failed: &FailedSignIns,
     ) -> Result<Self, InvalidId> {
         let time = |ms| Timestamp::from_millisecond(ms).map_err(|_| InvalidId);
-        Ok(Self {
-            account,
-            event: NoticeEvent::ManyFailures(Failures {
-                count: failed.failures,
-                since: time(failed.since_ms)?,
-                places: failed.places.clone(),
-            }),
-            at: time(failed.at_ms)?,
-            by: None,
-            place: None,
-            is_gathered: false,
-        })
+        let event = NoticeEvent::ManyFailures(Failures {
+            count: failed.failures,
+            since: time(failed.since_ms)?,
+            places: failed.places.clone(),
+        });
+        Ok(Self::new(account, event, time(failed.at_ms)?))
     }
 
     /// Returns what news of a factor says; none if its rows say otherwise.
@@ -58,12 +63,9 @@ impl News {
         }
         let at = Timestamp::from_millisecond(news.at_ms).map_err(|_| InvalidId)?;
         Ok(Some(Self {
-            account,
-            event: NoticeEvent::Factor { act, id, by },
-            at,
             by: by.map(|(device, _)| device),
             place: news.place.clone(),
-            is_gathered: false,
+            ..Self::new(account, NoticeEvent::Factor { act, id, by }, at)
         }))
     }
 
@@ -80,14 +82,8 @@ impl News {
             .account
             .and_then(|it| it.hold);
         let is_it = |hold: &Hold| hold.cause == HoldCause::Warning && hold.began_at == at;
-        Ok(hold.filter(is_it).map(|_| Self {
-            account,
-            event: NoticeEvent::AddressWarned,
-            at,
-            by: None,
-            place: None,
-            is_gathered: false,
-        }))
+        let hold = hold.filter(is_it);
+        Ok(hold.map(|_| Self::new(account, NoticeEvent::AddressWarned, at)))
     }
 
     /// Returns what an event says; none if it is no news. `credential-change` is none: the
@@ -105,17 +101,9 @@ impl News {
                 (event_of, &event.circumstances, Some(device))
             }
             Event::SessionRevoked(event) => {
-                let by = match event.reason {
-                    // No device asked for it, and the notice shows the one that it ended.
-                    Reason::WrongPassword => token.sub_id.device.map(|device| device.id),
-                    _ => event.requested_by,
+                let Some((news, by)) = of_revoked(event, token)? else {
+                    return Ok(None);
                 };
-                let news = match event.scope {
-                    // The end of one session of many is in the notice about all of them.
-                    None | Some(Scope::Local) => None,
-                    Some(_) => of_sign_out(event.reason, by, token)?,
-                };
-                let Some(news) = news else { return Ok(None) };
                 is_gathered = event.scope == Some(Scope::Device);
                 (news, &event.circumstances, by)
             }
@@ -134,13 +122,27 @@ impl News {
         };
         let at = Timestamp::from_second(circumstances.event_timestamp).map_err(|_| InvalidId)?;
         Ok(Some(Self {
-            account: token.sub_id.user.id,
-            event,
-            at,
             by,
-            place: None,
             is_gathered,
+            ..Self::new(token.sub_id.user.id, event, at)
         }))
+    }
+}
+
+/// Returns what the end of a session says, and the device that the notice shows.
+fn of_revoked(
+    event: &SessionRevoked,
+    token: &SecurityEventToken,
+) -> Result<Option<(NoticeEvent, Option<DeviceId>)>, InvalidId> {
+    let by = match event.reason {
+        // No device asked for it, and the notice shows the one that it ended.
+        Reason::WrongPassword => token.sub_id.device.map(|device| device.id),
+        _ => event.requested_by,
+    };
+    match event.scope {
+        // The end of one session of many is in the notice about all of them.
+        None | Some(Scope::Local) => Ok(None),
+        Some(_) => Ok(of_sign_out(event.reason, by, token)?.map(|news| (news, by))),
     }
 }
 

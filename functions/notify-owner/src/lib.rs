@@ -12,6 +12,7 @@
 )]
 
 mod event;
+mod mails;
 
 use std::time::{Duration, Instant};
 
@@ -23,18 +24,19 @@ use domain::factors::AccountFactor;
 use domain::ids::InvalidId;
 use domain::notice::{FactorAct, reference};
 use domain::{
-    Account, AccountId, Budget, ChangeState, CounterKey, Device, EmailAddress, FactorId, Notice,
-    NoticeDevice, NoticeEvent, NoticeToken, Timestamp,
+    Account, AccountId, Budget, CounterKey, Device, EmailAddress, FactorId, Notice, NoticeDevice,
+    NoticeEvent, NoticeToken, Timestamp,
 };
 use events::SecurityEventToken;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
-use mail::{AddressWarning, FactorNews, FailedSignIns, Failures, Language, MailQueue, Message};
+use mail::{AddressWarning, FactorNews, FailedSignIns, Language, MailQueue, Message};
 use runtime::{Clock, NoTimeLeft, elapsed_us, return_failed, within};
 use serde::Deserialize;
 use store::{Cause, Charge, Recorded, Store, StoreError, WriteOutcome};
 
 use crate::event::News;
+use crate::mails::mails_of;
 
 /// Reads identities, accounts and devices; writes notices and counters; queues mails.
 #[derive(Debug)]
@@ -55,9 +57,6 @@ const BUDGET: Budget = Budget::new(10, SignedDuration::from_mins(144));
 
 /// The most times that a row is read and written when other writes come in between.
 const ATTEMPTS: u32 = 3;
-
-/// The most places that a mail names. `send-mail` leaves a longer text out.
-const NAMED_PLACES: usize = 10;
 
 /// The time for a message. What is not done then goes back to the queue alone, before
 /// Lambda ends the process after 30 seconds, which would return the whole batch.
@@ -139,27 +138,11 @@ pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsEventResponse {
 async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
     let started = Instant::now();
     let body = message.body.as_deref().unwrap_or_default();
-    let received = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
-    let (news, account, jti) = match received {
-        Received::Event(token) => {
-            let news = News::of(&token)?.ok_or(Outcome::NoNews);
-            (news, Some(token.sub_id.user.id), Some(token.jti))
-        }
-        Received::FailedSignIns(failed) => {
-            let news = of_failures(deps, &failed).await?;
-            let account = news.as_ref().ok().map(|news| news.account);
-            (news, account, None)
-        }
-        Received::FactorNews(of_factor) => {
-            let news = Box::pin(News::of_factor(&deps.store, &of_factor)).await?;
-            let account = news.as_ref().map(|news| news.account);
-            (news.ok_or(Outcome::NoNews), account, None)
-        }
-        Received::AddressWarning(warning) => {
-            let news = Box::pin(News::of_warning(&deps.store, &warning)).await?;
-            let account = news.as_ref().map(|news| news.account);
-            (news.ok_or(Outcome::NoNews), account, None)
-        }
+    let received: Received = serde_json::from_str(body).map_err(Error::NotAnEvent)?;
+    let news = news_in(deps, &received).await?;
+    let (jti, account) = match &received {
+        Received::Event(token) => (Some(&*token.jti), Some(token.sub_id.user.id)),
+        _ => (None, news.as_ref().ok().map(|news| news.account)),
     };
     let outcome = match (news, &deps.queue) {
         (Err(outcome), _) => outcome,
@@ -176,6 +159,21 @@ async fn process(deps: &Deps, message: &SqsMessage) -> Result<(), Error> {
         "event processed",
     );
     Ok(())
+}
+
+/// Returns what a message says to the owner.
+async fn news_in(deps: &Deps, received: &Received) -> Result<Result<News, Outcome>, Error> {
+    let news = match received {
+        Received::Event(token) => News::of(token)?,
+        Received::FailedSignIns(failed) => return of_failures(deps, failed).await,
+        Received::FactorNews(of_factor) => {
+            Box::pin(News::of_factor(&deps.store, of_factor)).await?
+        }
+        Received::AddressWarning(warning) => {
+            Box::pin(News::of_warning(&deps.store, warning)).await?
+        }
+    };
+    Ok(news.ok_or(Outcome::NoNews))
 }
 
 /// Returns what failed sign-ins say to the owner of their address, if it has one.
@@ -206,26 +204,30 @@ async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, 
         return Ok(Outcome::NoNews);
     };
     let notice = notice_of(news, at, account.id, device.as_ref());
+    queue_mails(deps, queue, &account, &notice).await
+}
+
+/// Writes the notice, and queues its mails, unless that was done before or there were too many
+/// of its kind.
+async fn queue_mails(
+    deps: &Deps,
+    queue: &MailQueue,
+    account: &Account,
+    notice: &Notice,
+) -> Result<Outcome, Error> {
     let token = NoticeToken::new(account.id, notice.id, runtime::random());
     let now = deps.clock.now();
     let (hash, lease) = (token.hash(), (now, now + LEASE));
-    let notice = match deps.store.record_notice(&notice, &hash, lease).await? {
+    let notice = match deps.store.record_notice(notice, &hash, lease).await? {
         Recorded::Written(notice) => notice,
         Recorded::QueuedBefore => return Ok(Outcome::QueuedBefore),
         Recorded::InProgress => return Err(Error::InProgress),
     };
-    let counter = CounterKey::new(
-        "notice",
-        &[account.id.as_bytes(), notice.event.kind().as_bytes()],
-    );
-    match deps.store.charge(counter, &BUDGET, now).await? {
-        Charge::Admitted(_) => {}
-        Charge::Refused(_) | Charge::Spent => {
-            deps.store.notice_queued(&notice, now).await?;
-            return Ok(Outcome::OverBudget);
-        }
+    if !is_within_budget(deps, &notice, now).await? {
+        deps.store.notice_queued(&notice, now).await?;
+        return Ok(Outcome::OverBudget);
     }
-    for mail in mails_of(deps, &account, &notice, &token) {
+    for mail in mails_of(deps, account, &notice, &token) {
         let message = Message::Notice(Box::new(mail));
         queue.send(&message).await.map_err(Error::NotQueued)?;
     }
@@ -239,6 +241,14 @@ async fn notify(deps: &Deps, queue: &MailQueue, news: &News) -> Result<Outcome, 
         Box::pin(begin_to_settle(deps, account.id, id, now)).await?;
     }
     Ok(Outcome::Queued)
+}
+
+/// Counts the mail for its account and its kind.
+async fn is_within_budget(deps: &Deps, notice: &Notice, now: Timestamp) -> Result<bool, Error> {
+    let (account, kind) = (notice.account, notice.event.kind());
+    let counter = CounterKey::new("notice", &[account.as_bytes(), kind.as_bytes()]);
+    let charge = deps.store.charge(counter, &BUDGET, now).await?;
+    Ok(matches!(charge, Charge::Admitted(_)))
 }
 
 /// Records that the notice of a new factor went to the address: from now on it settles.
@@ -334,88 +344,5 @@ fn shown(device: &Device) -> NoticeDevice {
             .and_then(known::browser)
             .map(str::to_owned),
         place,
-    }
-}
-
-/// Returns the places that a mail names, and the number of the others.
-fn shown_places(places: &[String]) -> (Option<String>, usize) {
-    let (named, others) = places.split_at(places.len().min(NAMED_PLACES));
-    (Some(named.join(", ")), others.len())
-}
-
-/// Returns the mails about a notice: that to the account's address, or to the one before a
-/// change; and one to the address that an undo has taken from the account.
-fn mails_of(
-    deps: &Deps,
-    account: &Account,
-    notice: &Notice,
-    token: &NoticeToken,
-) -> Vec<mail::Notice> {
-    let mut mails = vec![mail_of(deps, account, notice, token)];
-    let Some(change) = &account.address_change else {
-        return mails;
-    };
-    match (&notice.event, change.state) {
-        (NoticeEvent::AddressChanged, _) => mails[0].email.clone_from(&change.previous),
-        (NoticeEvent::AddressRestored(_), ChangeState::Undone) => mails.push(mail::Notice {
-            email: change.previous.clone(),
-            event: "address_lost".to_owned(),
-            ..mails[0].clone()
-        }),
-        _ => {}
-    }
-    mails
-}
-
-fn mail_of(deps: &Deps, account: &Account, notice: &Notice, token: &NoticeToken) -> mail::Notice {
-    let device = notice.device.clone().unwrap_or_default();
-    let failures = match &notice.event {
-        NoticeEvent::ManyFailures(failures) => Some(failures),
-        _ => None,
-    };
-    let sign_out = match &notice.event {
-        NoticeEvent::SignedIn { .. }
-        | NoticeEvent::AddressChanged
-        | NoticeEvent::AddressWarned
-        | NoticeEvent::Factor { .. }
-        | NoticeEvent::ManyFailures(_) => None,
-        NoticeEvent::SignedOut(id)
-        | NoticeEvent::PasswordChanged(id)
-        | NoticeEvent::Recovered(id)
-        | NoticeEvent::AddressRestored(id)
-        | NoticeEvent::WrongPassword(id) => Some(id.to_string()),
-    };
-    let has_link = matches!(
-        notice.event,
-        NoticeEvent::SignedIn { .. }
-            | NoticeEvent::AddressChanged
-            | NoticeEvent::Factor {
-                act: FactorAct::Added,
-                ..
-            }
-    );
-    let (places, more_places) = failures.map_or((None, 0), |it| shown_places(&it.places));
-    mail::Notice {
-        account_id: notice.account.to_string(),
-        notice_id: notice.id.to_string(),
-        email: account.email.clone(),
-        event: notice.event.kind().to_owned(),
-        at_s: notice.at.as_second(),
-        device_type: notice
-            .device
-            .as_ref()
-            .map(|device| device.device_type.as_str().to_owned()),
-        os: device.os,
-        browser: device.browser,
-        place: places.or(device.place),
-        reference: notice.reference.clone(),
-        sign_out,
-        failures: failures.map(|failures| Failures {
-            count: failures.count,
-            since_s: failures.since.as_second(),
-            more_places,
-        }),
-        link_secret: has_link.then(|| token.to_text().to_string()),
-        language: deps.language,
     }
 }

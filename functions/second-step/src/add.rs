@@ -32,6 +32,15 @@ pub struct NewFactor {
     pub name: String,
 }
 
+impl NewFactor {
+    /// Returns the name, safe to show.
+    fn name(self) -> Result<String, Problem> {
+        let name = device_info::owner_name(self.name)
+            .map_err(|refused| Problem::invalid(refused.field, refused.problem.to_string()))?;
+        name.ok_or_else(|| Problem::invalid("name", "must not be empty"))
+    }
+}
+
 /// A factor to be confirmed.
 #[derive(Serialize, ToSchema)]
 pub struct BegunFactor {
@@ -60,7 +69,30 @@ pub struct ConfirmFactor {
     pub totp: Zeroizing<String>,
 }
 
+impl ConfirmFactor {
+    fn code(&self) -> Result<TotpCode, Problem> {
+        let code = TotpCode::parse(&self.totp);
+        code.ok_or_else(|| Problem::invalid("totp", "must have six digits"))
+    }
+}
+
 impl BegunFactor {
+    /// Shows a secret and its address. Returns `None` if the address fits in no QR code.
+    fn new(
+        id: FactorId,
+        secret: &TotpSecret,
+        uri: Zeroizing<String>,
+        begun: Begun,
+    ) -> Option<Self> {
+        Some(Self {
+            id: id.to_string(),
+            secret: secret.to_text(),
+            qr_code: qr_code(&uri)?,
+            uri,
+            confirm_until: begun.confirm_until().into(),
+        })
+    }
+
     fn example() -> Self {
         let text = |text: &str| Zeroizing::new(text.to_owned());
         let until: Timestamp = "2026-11-20T09:40:00Z".parse().expect("it is a time");
@@ -94,9 +126,7 @@ pub(crate) async fn begin_factor(
 ) -> Result<Answer, Problem> {
     let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     let body: NewFactor = request.json()?;
-    let name = device_info::owner_name(body.name)
-        .map_err(|refused| Problem::invalid(refused.field, refused.problem.to_string()))?;
-    let name = name.ok_or_else(|| Problem::invalid("name", "must not be empty"))?;
+    let name = body.name()?;
     require_verified(deps.policy, &caller, &deps.limits, now)?;
     require_no_hold(deps, &caller, Act::AddFactor, now)?;
     let sealer = deps.checker.sealer.as_ref();
@@ -123,14 +153,8 @@ pub(crate) async fn begin_factor(
     deps.store.begin_factor(&row).await?;
     request.note_outcome("factor-begun");
     let uri = secret.to_uri(&deps.product, &account.email);
-    let answer = BegunFactor {
-        id: id.to_string(),
-        secret: secret.to_text(),
-        qr_code: qr_code(&uri).ok_or(Problem::Unavailable)?,
-        uri,
-        confirm_until: begun.confirm_until().into(),
-    };
-    Ok(Answer::json(201, &answer))
+    let shown = BegunFactor::new(id, &secret, uri, begun).ok_or(Problem::Unavailable)?;
+    Ok(Answer::json(201, &shown))
 }
 
 async fn seal(
@@ -173,43 +197,63 @@ pub(crate) async fn confirm_factor(
     for _ in 0..WRITE_ATTEMPTS {
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
         let body: ConfirmFactor = request.json()?;
-        let code = TotpCode::parse(&body.totp);
-        let code = code.ok_or_else(|| Problem::invalid("totp", "must have six digits"))?;
+        let code = body.code()?;
         let wanted = wanted.ok_or(Problem::FactorNotFound)?;
         if caller.account.factors.iter().any(|it| it.id == wanted) {
             // After a write whose answer was lost.
             return Ok(Answer::json(200, &Empty {}));
         }
         require_room(deps, &caller, now)?;
-        let rows = deps.store.factors(caller.account.id).await?;
-        let row = rows.totp.into_iter().find(|row| row.id == wanted);
-        let may_confirm = |row: &TotpFactor| {
-            row.begun.is_some_and(|begun| {
-                begun.may_be_confirmed(caller.device.session, caller.account.epoch, now)
-            })
-        };
-        let row = row.filter(may_confirm).ok_or(Problem::FactorNotFound)?;
+        let row = begun_by(deps, &caller, wanted, now).await?;
         let step = match added {
             Some(step) => step,
             None => *added.insert(right_step(deps, request, &caller, (&row, &code), now).await?),
         };
-        let factor = AccountFactor {
-            id: row.id,
-            added_at: now,
-            epoch: caller.account.epoch,
-            notified_at: None,
-        };
-        let news = news_of(&caller.device, (FactorAct::Added, row.id), now);
-        queue_news(deps.notices.as_ref(), &news).await?;
-        let attempt = FactorId::new(now, runtime::random());
-        let of = (&row, factor);
-        let confirming = deps.store.confirm_factor(&caller, of, step, attempt);
-        if confirming.await? == WriteOutcome::Done {
+        if add(deps, &caller, (&row, step), now).await? == WriteOutcome::Done {
             request.note_outcome("factor-added");
             return Ok(Answer::json(200, &Empty {}));
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Returns the factor, if the caller's session has begun it and may still confirm it.
+async fn begun_by(
+    deps: &Deps,
+    caller: &Authenticated,
+    wanted: FactorId,
+    now: Timestamp,
+) -> Result<TotpFactor, Problem> {
+    let rows = deps.store.factors(caller.account.id).await?;
+    let row = rows.totp.into_iter().find(|row| row.id == wanted);
+    let may_confirm = |row: &TotpFactor| {
+        row.begun.is_some_and(|begun| {
+            begun.may_be_confirmed(caller.device.session, caller.account.epoch, now)
+        })
+    };
+    row.filter(may_confirm).ok_or(Problem::FactorNotFound)
+}
+
+/// Queues the news of the factor, and adds it with the time step of the code that was shown.
+async fn add(
+    deps: &Deps,
+    caller: &Authenticated,
+    (row, step): (&TotpFactor, u64),
+    now: Timestamp,
+) -> Result<WriteOutcome, Problem> {
+    let factor = AccountFactor {
+        id: row.id,
+        added_at: now,
+        epoch: caller.account.epoch,
+        notified_at: None,
+    };
+    let news = news_of(&caller.device, (FactorAct::Added, row.id), now);
+    queue_news(deps.notices.as_ref(), &news).await?;
+    let attempt = FactorId::new(now, runtime::random());
+    let confirming = deps
+        .store
+        .confirm_factor(caller, (row, factor), step, attempt);
+    Ok(confirming.await?)
 }
 
 /// Returns the time step of the code. Wrong codes are counted for the session.

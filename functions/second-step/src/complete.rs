@@ -8,13 +8,13 @@ use domain::notice::FactorAct;
 use domain::{Account, Challenge, CounterKey, FactorId, Purpose, Timestamp};
 use factors::{Accepted, Checker, Shown, news_from, queue_news};
 use http_api::{
-    Answer, BodyProblems, Object, Problem, Request, RequestProblems, SecondStepProblems,
-    TooManyAttempts,
+    Answer, BodyProblems, DeviceKeys, Object, Problem, Request, RequestProblems,
+    SecondStepProblems, TooManyAttempts,
 };
 use serde::Deserialize;
 use sign_in::{
-    ATTEMPTS, DeviceClaims, LoggedIn, SignIn, SignOutOthers, TokenTransport, Trust, Wanted,
-    WantedFields,
+    ATTEMPTS, DeviceClaims, LoggedIn, NewSession, SignIn, SignOutOthers, TokenTransport, Trust,
+    Wanted, WantedFields,
 };
 use store::{Charged, Rows, StoreError, WriteOutcome};
 use utoipa::ToSchema;
@@ -119,28 +119,10 @@ pub(crate) async fn complete_sign_in(
     let (challenge, pending) = answered(deps, &step, &keys, now).await?;
     request.note_account(pending.account);
     let devices = keys.devices_in(pending.account);
-    let mut rows = deps.store.rows(pending.account, &devices).await?;
+    let rows = deps.store.rows(pending.account, &devices).await?;
     let account = account_of(&rows, pending)?;
-    let charged = step.shown.charge(&deps.store, account, now).await?;
-    let shown = (&step.shown, Accepted::Live);
-    let checking = deps.checker.check(&deps.store, account, shown, now);
-    let Some(used) = Box::pin(checking).await? else {
-        request.note_outcome("wrong-code");
-        return Err(Problem::CodeInvalid);
-    };
-    let attempt = FactorId::new(now, runtime::random());
-    if matches!(used, FactorUse::RecoveryCode(_)) {
-        let act = (FactorAct::CodeUsed, attempt);
-        let news = news_from(pending.account, act, request, now);
-        queue_news(deps.notices.as_ref(), &news).await?;
-    }
-    let stops_removal = account.stops_removal(&used, deps.policy.sends_mail, now);
-    let by = (account, stops_removal);
-    let take = deps.store.take_second_step(by, &challenge, &used, attempt);
-    if take.await? == WriteOutcome::Stale {
-        request.note_outcome("used-code");
-        return Err(Problem::CodeInvalid);
-    }
+    let by = (&step.shown, &challenge);
+    let charged = use_up(deps, request, by, account, now).await?;
     let sign_in = SignIn {
         store: &deps.store,
         limits: &deps.limits,
@@ -153,6 +135,53 @@ pub(crate) async fn complete_sign_in(
         is_recognized: step.remember,
         is_verified: true,
     };
+    let writing = write_session(&sign_in, (rows, pending), &mut keys, trust);
+    let (account, session) = writing.await?;
+    end_failures(deps, &challenge, &charged).await;
+    Ok(sign_in.answer(&account, session, &keys))
+}
+
+/// Checks what the request has shown, and takes it away together with the challenge. Returns
+/// what it was charged to. Wrong codes stay charged.
+async fn use_up(
+    deps: &Deps,
+    request: &Request,
+    (shown, challenge): (&Shown, &Challenge),
+    account: &Account,
+    now: Timestamp,
+) -> Result<Charged, Problem> {
+    let charged = shown.charge(&deps.store, account, now).await?;
+    let shown = (shown, Accepted::Live);
+    let checking = deps.checker.check(&deps.store, account, shown, now);
+    let Some(used) = Box::pin(checking).await? else {
+        request.note_outcome("wrong-code");
+        return Err(Problem::CodeInvalid);
+    };
+    let attempt = FactorId::new(now, runtime::random());
+    if matches!(used, FactorUse::RecoveryCode(_)) {
+        let act = (FactorAct::CodeUsed, attempt);
+        let news = news_from(account.id, act, request, now);
+        queue_news(deps.notices.as_ref(), &news).await?;
+    }
+    let stops_removal = account.stops_removal(&used, deps.policy.sends_mail, now);
+    let by = (account, stops_removal);
+    let take = deps.store.take_second_step(by, challenge, &used, attempt);
+    if take.await? == WriteOutcome::Stale {
+        request.note_outcome("used-code");
+        return Err(Problem::CodeInvalid);
+    }
+    Ok(charged)
+}
+
+/// Writes a session, as long as the account has the epoch of the sign-in. Returns the account
+/// as it was read for it.
+async fn write_session(
+    sign_in: &SignIn<'_>,
+    (mut rows, pending): (Rows, PendingSignIn),
+    keys: &mut DeviceKeys,
+    trust: Trust,
+) -> Result<(Account, NewSession), Problem> {
+    let devices = keys.devices_in(pending.account);
     for _ in 0..ATTEMPTS {
         account_of(&rows, pending)?;
         let Rows {
@@ -160,15 +189,14 @@ pub(crate) async fn complete_sign_in(
             devices: found,
         } = rows;
         let account = account.ok_or(Problem::CodeInvalid)?;
-        let preparing = sign_in.prepare(&account, found, &mut keys, trust);
+        let preparing = sign_in.prepare(&account, found, keys, trust);
         let session = Box::pin(preparing).await?;
         let writing = Box::pin(sign_in.write(&account, &session));
         if writing.await? == WriteOutcome::Done {
-            end_failures(deps, &challenge, &charged).await;
-            return Ok(sign_in.answer(&account, session, &keys));
+            return Ok((account, session));
         }
         // As in `login`: the same session must not be written twice.
-        rows = deps.store.rows(pending.account, &devices).await?;
+        rows = sign_in.store.rows(pending.account, &devices).await?;
     }
     Err(StoreError::Contended.into())
 }
@@ -177,7 +205,7 @@ pub(crate) async fn complete_sign_in(
 async fn answered(
     deps: &Deps,
     step: &Step,
-    keys: &http_api::DeviceKeys,
+    keys: &DeviceKeys,
     now: Timestamp,
 ) -> Result<(Challenge, PendingSignIn), Problem> {
     let id = step.secret.id();

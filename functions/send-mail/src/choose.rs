@@ -175,21 +175,56 @@ pub(crate) async fn choose(deps: &Deps, message: &Message) -> Result<(Mail, Addr
 
 /// Returns the mail about an event.
 fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addressee), Error> {
-    let facts = Facts::of(notice);
-    let age = SignedDuration::from_secs(now.as_second() - notice.at_s);
-    let is_expired = age >= NOTICE_LINK_LIFETIME;
-    let receipt = |id: &String| format!("{page}#/sign-outs/{id}");
-    let receipt = notice.sign_out.as_ref().map(receipt);
-    let press = |secret: &String| {
-        if is_expired {
-            page.to_owned()
-        } else {
-            format!("{page}#/notice/{secret}")
-        }
+    let mail = about(notice, Links::of(page, notice, now))?;
+    let addressee = Addressee {
+        email: EmailAddress::parse(&notice.email)?,
+        language: notice.language,
+        is_proven: true,
+        // Whether the mail to a lost address comes back says nothing about the account's.
+        notice: (notice.event != "address_lost")
+            .then(|| [notice.account_id.clone(), notice.notice_id.clone()]),
     };
-    let press = notice.link_secret.as_ref().map(press);
-    let home = page.to_owned();
-    let mail = match (&*notice.event, receipt, press) {
+    Ok((mail, addressee))
+}
+
+/// What the mail of a notice may link to.
+struct Links {
+    /// The page.
+    home: String,
+    /// The receipt, if the notice is about a sign-out.
+    receipt: Option<String>,
+    /// Where the owner answers the notice, if it takes an answer: the page once the link has
+    /// expired.
+    press: Option<String>,
+    is_expired: bool,
+}
+
+impl Links {
+    fn of(page: &str, notice: &Notice, now: Timestamp) -> Self {
+        let age = SignedDuration::from_secs(now.as_second() - notice.at_s);
+        let is_expired = age >= NOTICE_LINK_LIFETIME;
+        let receipt = |id: &String| format!("{page}#/sign-outs/{id}");
+        let press = |secret: &String| {
+            if is_expired {
+                page.to_owned()
+            } else {
+                format!("{page}#/notice/{secret}")
+            }
+        };
+        Self {
+            home: page.to_owned(),
+            receipt: notice.sign_out.as_ref().map(receipt),
+            press: notice.link_secret.as_ref().map(press),
+            is_expired,
+        }
+    }
+}
+
+/// Returns what the mail about an event says.
+fn about(notice: &Notice, links: Links) -> Result<Mail, Error> {
+    let facts = Facts::of(notice);
+    let (home, is_expired) = (links.home, links.is_expired);
+    Ok(match (&*notice.event, links.receipt, links.press) {
         ("signed_in", _, Some(link)) => Mail::SignedIn {
             facts,
             link,
@@ -224,16 +259,7 @@ fn of_notice(page: &str, notice: &Notice, now: Timestamp) -> Result<(Mail, Addre
         ("address_lost", _, _) => Mail::AddressLost { facts, link: home },
         ("recovered", _, _) => Mail::Recovered { facts, link: home },
         _ => return Err(Error::InvalidNotice),
-    };
-    let addressee = Addressee {
-        email: EmailAddress::parse(&notice.email)?,
-        language: notice.language,
-        is_proven: true,
-        // Whether the mail to a lost address comes back says nothing about the account's.
-        notice: (notice.event != "address_lost")
-            .then(|| [notice.account_id.clone(), notice.notice_id.clone()]),
-    };
-    Ok((mail, addressee))
+    })
 }
 
 /// Returns the mail that was asked for.
@@ -244,12 +270,24 @@ async fn of_challenge(
 ) -> Result<(Mail, Addressee), Error> {
     let email = EmailAddress::parse(&challenge.email)?;
     let owner = owner_of(deps, &email).await?;
-    let page = &deps.page_url;
+    let mail = asked_for(&deps.page_url, message, challenge, owner);
+    let addressee = Addressee {
+        email,
+        language: challenge.language,
+        is_proven: is_proven(owner, challenge),
+        notice: None,
+    };
+    Ok((mail, addressee))
+}
+
+/// Returns what the mail says, by whose address it is.
+fn asked_for(page: &str, message: &Message, challenge: &Challenge, owner: Owner) -> Mail {
+    let home = page.to_owned();
     let code = challenge.code.clone();
-    let mail = match (message, owner) {
-        (_, Owner::Former) => Mail::AddressKept { link: page.clone() },
+    match (message, owner) {
+        (_, Owner::Former) => Mail::AddressKept { link: home },
         (Message::ConfirmAddress(_) | Message::ChangeAddress(_), Owner::Confirmed) => {
-            Mail::AddressTaken { link: page.clone() }
+            Mail::AddressTaken { link: home }
         }
         (Message::ChangeAddress(_), Owner::Nobody | Owner::Unconfirmed) => {
             Mail::ChangeAddress { code }
@@ -275,15 +313,8 @@ async fn of_challenge(
             | Message::LostFactor(_)
             | Message::Notice(_),
             _,
-        ) => Mail::NoAccount { link: page.clone() },
-    };
-    let addressee = Addressee {
-        email,
-        language: challenge.language,
-        is_proven: is_proven(owner, challenge),
-        notice: None,
-    };
-    Ok((mail, addressee))
+        ) => Mail::NoAccount { link: home },
+    }
 }
 
 fn is_proven(owner: Owner, challenge: &Challenge) -> bool {

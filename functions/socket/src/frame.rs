@@ -71,12 +71,7 @@ pub(crate) async fn handle(
     ids: &mut LogIds,
 ) -> Result<&'static str, Error> {
     let Some(connection) = deps.store.connection(id).await? else {
-        if is_new(event, now) {
-            return Ok("not-found-yet");
-        }
-        // Its row was deleted, so no push would find it: it must not stay open.
-        deps.sockets.close(id).await.map_err(Error::Gateway)?;
-        return Ok("unknown");
+        return close_unknown(deps, event, id, now).await;
     };
     ids.set(connection.account, connection.session.device);
     let frame = parse(event);
@@ -103,6 +98,21 @@ pub(crate) async fn handle(
             Ok("session-ended")
         }
     }
+}
+
+/// Closes a socket without a row, unless it is too new to have one. Returns the outcome.
+async fn close_unknown(
+    deps: &Deps,
+    event: &Event,
+    id: &ConnectionId,
+    now: Timestamp,
+) -> Result<&'static str, Error> {
+    if is_new(event, now) {
+        return Ok("not-found-yet");
+    }
+    // Its row was deleted, so no push would find it: it must not stay open.
+    deps.sockets.close(id).await.map_err(Error::Gateway)?;
+    Ok("unknown")
 }
 
 /// Returns whether the socket is so new that the index may not have its row yet.

@@ -1,23 +1,19 @@
 //! The problems that routes answer with, in groups, for `responses(…)` on a route.
 //! The `OpenAPI` document has an example of each.
 
-use std::collections::BTreeMap;
+mod grouped;
 
 use domain::ChallengeSecret;
 use domain::password::Rejection;
 use domain::verification::Proof;
 use utoipa::IntoResponses;
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::example::ExampleBuilder;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::{Object, ObjectBuilder, Ref, RefOr, Response, Type};
+use utoipa::openapi::{Object, ObjectBuilder, RefOr, Type};
 
+use self::grouped::{Responses, grouped};
 use crate::body::MAX_BODY_BYTES;
 use crate::problem::Problem;
 use crate::views::SignedOutBy;
-
-type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// The problems of every route that reads or writes tables.
 #[derive(Debug)]
@@ -366,44 +362,4 @@ impl IntoResponses for IamProblems {
         }
         responses
     }
-}
-
-/// Returns one response for each status, with an example of each problem.
-fn grouped(problems: &[Problem]) -> Responses {
-    let mut by_status: BTreeMap<String, Vec<&Problem>> = BTreeMap::new();
-    for problem in problems {
-        let status = problem.status().to_string();
-        by_status.entry(status).or_default().push(problem);
-    }
-    let responses = by_status.into_iter();
-    responses
-        .map(|(status, problems)| (status, RefOr::T(response(&problems))))
-        .collect()
-}
-
-fn response(problems: &[&Problem]) -> Response {
-    let names: Vec<String> = problems
-        .iter()
-        .map(|problem| format!("`{}`", problem.name()))
-        .collect();
-    let examples = problems.iter().map(|problem| {
-        let document = serde_json::to_value(problem.document()).expect("a problem is JSON");
-        let example = ExampleBuilder::new().value(Some(document)).build();
-        (problem.name(), example)
-    });
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Problem")))
-        .examples_from_iter(examples)
-        .build();
-    let mut response = ResponseBuilder::new()
-        .description(names.join(", "))
-        .content("application/problem+json", content);
-    if problems.iter().any(|problem| problem.status() == 401) {
-        let challenge = HeaderBuilder::new()
-            .description(Some("The challenge (RFC 6750, section 3)."))
-            .schema(Some(Object::with_type(Type::String)))
-            .build();
-        response = response.header("WWW-Authenticate", challenge);
-    }
-    response.build()
 }

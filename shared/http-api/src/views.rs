@@ -216,6 +216,34 @@ impl<'a> SessionEnd<'a> {
     }
 }
 
+/// What a view shows of the end of a session.
+#[derive(Default)]
+struct ShownEnd {
+    at: Option<Timestamp>,
+    sign_out: Option<String>,
+    by: Option<SignedOutBy>,
+    reason: Option<String>,
+}
+
+impl From<SessionEnd<'_>> for ShownEnd {
+    fn from(end: SessionEnd<'_>) -> Self {
+        match end {
+            SessionEnd::SignedOut(ended) => Self {
+                at: Some(ended.at),
+                sign_out: Some(ended.sign_out.to_string()),
+                by: ended.by.as_ref().map(SignedOutBy::from),
+                reason: Some(ended.reason.as_str().to_owned()),
+            },
+            SessionEnd::Expired(at) => Self {
+                at: Some(at),
+                reason: Some("expired".to_owned()),
+                ..Self::default()
+            },
+            SessionEnd::Unrecorded => Self::default(),
+        }
+    }
+}
+
 impl DeviceView {
     /// Creates the view of a device whose session is valid.
     #[must_use]
@@ -240,16 +268,7 @@ impl DeviceView {
         recognized: bool,
         end: Option<SessionEnd<'_>>,
     ) -> Self {
-        let (signed_out_at, sign_out, signed_out_by, reason) = match end {
-            None | Some(SessionEnd::Unrecorded) => (None, None, None, None),
-            Some(SessionEnd::SignedOut(ended)) => (
-                Some(ended.at),
-                Some(ended.sign_out.to_string()),
-                ended.by.as_ref().map(SignedOutBy::from),
-                Some(ended.reason.as_str().to_owned()),
-            ),
-            Some(SessionEnd::Expired(at)) => (Some(at), None, None, Some("expired".to_owned())),
-        };
+        let shown = end.map(ShownEnd::from).unwrap_or_default();
         Self {
             id: device.id.to_string(),
             current: device.id == current,
@@ -273,10 +292,10 @@ impl DeviceView {
             last_active_ip: device.active_place.ip.clone(),
             last_active_location: LocationView::of(&device.active_place),
             expires_at: device.expires_at.into(),
-            signed_out_at: signed_out_at.map(Rfc3339::from),
-            sign_out,
-            signed_out_by,
-            reason,
+            signed_out_at: shown.at.map(Rfc3339::from),
+            sign_out: shown.sign_out,
+            signed_out_by: shown.by,
+            reason: shown.reason,
         }
     }
 }

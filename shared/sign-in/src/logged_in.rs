@@ -80,7 +80,6 @@ pub(crate) fn answer(
     session: NewSession,
     keys: &DeviceKeys,
 ) -> Answer {
-    let SignIn { limits, now, .. } = *sign_in;
     let in_cookie = sign_in.wanted.transport == TokenTransport::Cookie;
     let NewSession {
         row,
@@ -93,11 +92,11 @@ pub(crate) fn answer(
     let token = token.to_text();
     let mut cookies = Vec::new();
     if in_cookie {
-        let seconds_to = |end: Timestamp| end.duration_since(now).as_secs();
-        let session_s = seconds_to(row.expires_at);
-        let device_s = seconds_to(limits.device_kept_until(row.expires_at));
-        cookies.push(cookie(SESSION_COOKIE, &token, session_s));
-        cookies.push(cookie(DEVICE_COOKIE, &keys.to_cookie(&key), device_s));
+        cookies.extend(secret_cookies(
+            sign_in,
+            row.expires_at,
+            (&token, &keys.to_cookie(&key)),
+        ));
     }
     cookies.extend(earlier.as_ref().map(EndedEarlier::cookie));
     let answer = Answer::json(
@@ -114,4 +113,19 @@ pub(crate) fn answer(
         },
     );
     cookies.into_iter().fold(answer, Answer::with_cookie)
+}
+
+/// Returns the cookies with a session's token and the device keys. The keys outlast the session.
+fn secret_cookies(
+    sign_in: &SignIn<'_>,
+    expires_at: Timestamp,
+    (token, keys): (&str, &str),
+) -> [String; 2] {
+    let SignIn { limits, now, .. } = *sign_in;
+    let seconds_to = |end: Timestamp| end.duration_since(now).as_secs();
+    let kept_until = limits.device_kept_until(expires_at);
+    [
+        cookie(SESSION_COOKIE, token, seconds_to(expires_at)),
+        cookie(DEVICE_COOKIE, keys, seconds_to(kept_until)),
+    ]
 }

@@ -3,7 +3,9 @@
 use device_info::{ClientHints, ReportedInfo};
 use domain::device::{EndingActs, UnprovenActs};
 use domain::recognition::recognized_until;
-use domain::{Account, Device, DeviceInfo, DeviceState, SessionId, SignOut, Timestamp, Token};
+use domain::{
+    Account, Device, DeviceInfo, DeviceKey, DeviceState, SessionId, SignOut, Timestamp, Token,
+};
 use http_api::Identified;
 use zeroize::Zeroizing;
 
@@ -38,42 +40,8 @@ impl NewSession {
         sign_in: &SignIn<'_>,
         (account, Identified { key, before }, trust): (&Account, Identified<'_>, Trust),
     ) -> Self {
-        let SignIn {
-            limits,
-            request,
-            now,
-            ..
-        } = *sign_in;
         let token = Token::new(account.id, key.device_in(account.id), runtime::random());
-        let (info, reported_name) = describe(sign_in, before.as_ref());
-        let session = SessionId::from_random(runtime::random());
-        let mut row = Device {
-            account: account.id,
-            id: token.device(),
-            info,
-            owner_name: before.as_ref().and_then(|row| row.owner_name.clone()),
-            reported_name,
-            place: request.place(),
-            active_place: request.place(),
-            session,
-            notice_session: session,
-            token_hash: token.hash(),
-            key_hash: key.hash_in(account.id),
-            epoch: account.epoch,
-            last_epoch: account.epoch,
-            first_signed_in_at: first_sign_in(before.as_ref(), now),
-            signed_in_at: now,
-            recognized_until: trust.is_recognized.then(|| recognized_until(now)),
-            previous_token: None,
-            verified_at: trust.is_verified.then_some(now),
-            last_active_at: now,
-            expires_at: limits.expires_at(now),
-            state: DeviceState::SignedIn,
-            seen_at: None,
-            notified_at: None,
-            ending_acts: EndingActs::default(),
-            unproven_acts: UnprovenActs::default(),
-        };
+        let mut row = new_row(sign_in, (account, key, before.as_ref()), &token, trust);
         if let Some(before) = &before
             && row.was_known(Some(before))
         {
@@ -94,6 +62,45 @@ impl NewSession {
         self.sign_out = Some(sign_out);
         self.row.epoch = account.epoch.after_jump();
         self.row.last_epoch = self.row.epoch;
+    }
+}
+
+/// Returns the row of a session that begins now. Keeps the device's first sign-in and its names.
+fn new_row(
+    sign_in: &SignIn<'_>,
+    (account, key, before): (&Account, &DeviceKey, Option<&Device>),
+    token: &Token,
+    trust: Trust,
+) -> Device {
+    let (request, now) = (sign_in.request, sign_in.now);
+    let (info, reported_name) = describe(sign_in, before);
+    let session = SessionId::from_random(runtime::random());
+    Device {
+        account: account.id,
+        id: token.device(),
+        info,
+        owner_name: before.and_then(|row| row.owner_name.clone()),
+        reported_name,
+        place: request.place(),
+        active_place: request.place(),
+        session,
+        notice_session: session,
+        token_hash: token.hash(),
+        key_hash: key.hash_in(account.id),
+        epoch: account.epoch,
+        last_epoch: account.epoch,
+        first_signed_in_at: first_sign_in(before, now),
+        signed_in_at: now,
+        recognized_until: trust.is_recognized.then(|| recognized_until(now)),
+        previous_token: None,
+        verified_at: trust.is_verified.then_some(now),
+        last_active_at: now,
+        expires_at: sign_in.limits.expires_at(now),
+        state: DeviceState::SignedIn,
+        seen_at: None,
+        notified_at: None,
+        ending_acts: EndingActs::default(),
+        unproven_acts: UnprovenActs::default(),
     }
 }
 

@@ -39,35 +39,38 @@ pub(crate) async fn end_earlier(
     for _ in 0..WRITE_ATTEMPTS {
         let mut rows = store.rows(token.account(), &[token.device()]).await?;
         let device = rows.take_device(token.device());
-        let sign_out = match authenticate(&token, rows.account, device, limits, now) {
+        let ended = match authenticate(&token, rows.account, device, limits, now) {
             Ok(caller) => {
                 let sign_out = SignOut::of_this(&caller, now, runtime::random());
                 let ended = store.sign_out_this(&caller, &sign_out, limits);
                 if ended.await? == WriteOutcome::Stale {
                     continue;
                 }
-                sign_out.id
+                Some(sign_out.id)
             }
-            Err(AuthError::SignedOut(ended, _)) => ended.sign_out,
-            Err(AuthError::EndedByEpoch(device)) => {
-                let ended = store.end_by_epoch(&device).await?;
-                match ended.filter(|ended| device.is_in_receipt_of(ended, limits)) {
-                    Some(ended) => ended.sign_out,
-                    None => return Ok(None),
-                }
-            }
+            Err(AuthError::SignedOut(ended, _)) => Some(ended.sign_out),
+            Err(AuthError::EndedByEpoch(device)) => end_by_epoch(sign_in, &device).await?,
             Err(
                 AuthError::Unknown
                 | AuthError::Expired
                 | AuthError::AccountDisabled
                 | AuthError::Superseded,
-            ) => {
-                return Ok(None);
-            }
+            ) => None,
         };
-        return Ok(Some(EndedEarlier { token, sign_out }));
+        return Ok(ended.map(|sign_out| EndedEarlier { token, sign_out }));
     }
     Err(StoreError::Contended.into())
+}
+
+/// Returns the sign-out that ended the session by the account's epoch, if its receipt has the
+/// device.
+async fn end_by_epoch(
+    sign_in: &SignIn<'_>,
+    device: &Device,
+) -> Result<Option<SignOutId>, StoreError> {
+    let ended = sign_in.store.end_by_epoch(device).await?;
+    let ended = ended.filter(|ended| device.is_in_receipt_of(ended, sign_in.limits));
+    Ok(ended.map(|ended| ended.sign_out))
 }
 
 /// Returns the token in a page's cookie, unless the new session has the same row.

@@ -48,15 +48,7 @@ impl Store {
         // The devices before the entries: a device that is marked or signs in between
         // the two reads gets its entry in the same transaction, and is found by the
         // second read.
-        let ended = match &sign_out.target {
-            SignOutTarget::One(one) => vec![one.clone()],
-            SignOutTarget::Epoch { ended, .. } => {
-                match self.resolved_epoch(account, *ended).await? {
-                    Some(ended) => self.unmarked_sessions(&sign_out, ended, limits).await?,
-                    None => Vec::new(),
-                }
-            }
-        };
+        let ended = self.ended_sessions(&sign_out, limits).await?;
         let mut entries: BTreeMap<DeviceId, ReceiptEntry> = ended
             .into_iter()
             .map(|session| (session.device, ReceiptEntry::refused(session, sign_out.at)))
@@ -73,6 +65,24 @@ impl Store {
             sign_out,
             entries.into_values().collect(),
         )))
+    }
+
+    /// Returns the session that a sign-out of one ended; of an account-wide one, as
+    /// [`Self::unmarked_sessions`].
+    async fn ended_sessions(
+        &self,
+        sign_out: &SignOut,
+        limits: &Limits,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        match &sign_out.target {
+            SignOutTarget::One(one) => Ok(vec![one.clone()]),
+            SignOutTarget::Epoch { ended, .. } => {
+                match self.resolved_epoch(sign_out.account, *ended).await? {
+                    Some(ended) => self.unmarked_sessions(sign_out, ended, limits).await,
+                    None => Ok(Vec::new()),
+                }
+            }
+        }
     }
 
     /// Returns the sessions that an account-wide sign-out ended and that had no entry in

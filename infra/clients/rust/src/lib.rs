@@ -72,6 +72,7 @@ mod device_key;
 mod error;
 mod factor;
 mod session_task;
+mod sign_outs;
 mod socket;
 mod storage;
 mod timing;

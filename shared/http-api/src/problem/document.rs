@@ -75,15 +75,14 @@ pub struct ProblemDocument {
     pub device_key: Option<ShownChallenge>,
 }
 
-impl Problem {
-    /// Returns the document.
-    #[must_use]
-    pub fn document(&self) -> ProblemDocument {
-        let mut document = ProblemDocument {
-            kind: format!("{TYPE_PREFIX}{}", self.name()),
-            title: self.title(),
-            status: self.status(),
-            detail: self.detail(),
+impl ProblemDocument {
+    /// Creates the document with the members that every problem has.
+    fn new(problem: &Problem) -> Self {
+        Self {
+            kind: format!("{TYPE_PREFIX}{}", problem.name()),
+            title: problem.title(),
+            status: problem.status(),
+            detail: problem.detail(),
             field: None,
             reasons: None,
             sign_out: None,
@@ -95,7 +94,15 @@ impl Problem {
             held_until: None,
             challenge: None,
             device_key: None,
-        };
+        }
+    }
+}
+
+impl Problem {
+    /// Returns the document.
+    #[must_use]
+    pub fn document(&self) -> ProblemDocument {
+        let mut document = ProblemDocument::new(self);
         if let Self::RequestInvalid { field, .. } = self {
             document.field = Some(field.clone());
         } else if let Self::PasswordRejected(reasons) = self {

@@ -233,14 +233,22 @@ pub(crate) fn from_item(item: &Item) -> Result<Device, StoreError> {
         state,
         seen_at: row.timestamp_opt(SEEN_AT)?,
         notified_at: row.timestamp_opt(NOTIFIED_AT)?,
-        ending_acts: EndingActs {
-            hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
-            count: row.number_opt(ACTS)?.unwrap_or_default(),
-        },
-        unproven_acts: UnprovenActs {
-            day: row.number_opt(UNPROVEN_ACTS_DAY)?.unwrap_or_default(),
-            count: row.number_opt(UNPROVEN_ACTS)?.unwrap_or_default(),
-        },
+        ending_acts: ending_acts_from(&row)?,
+        unproven_acts: unproven_acts_from(&row)?,
+    })
+}
+
+fn ending_acts_from(row: &Reader<'_>) -> Result<EndingActs, StoreError> {
+    Ok(EndingActs {
+        hour: row.number_opt(ACTS_HOUR)?.unwrap_or_default(),
+        count: row.number_opt(ACTS)?.unwrap_or_default(),
+    })
+}
+
+fn unproven_acts_from(row: &Reader<'_>) -> Result<UnprovenActs, StoreError> {
+    Ok(UnprovenActs {
+        day: row.number_opt(UNPROVEN_ACTS_DAY)?.unwrap_or_default(),
+        count: row.number_opt(UNPROVEN_ACTS)?.unwrap_or_default(),
     })
 }
 

@@ -144,7 +144,24 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
         (REFERENCE, string(&notice.reference)),
         (DELETE_AT, ttl(notice.at + KEPT)),
     ];
-    match &notice.event {
+    attributes.extend(event_to_attributes(&notice.event));
+    if let Some(device) = &notice.device {
+        attributes.push((DEVICE_TYPE, string(device.device_type.as_str())));
+        let texts = [
+            (OS, &device.os),
+            (BROWSER, &device.browser),
+            (PLACE, &device.place),
+        ];
+        let texts = texts.into_iter();
+        attributes.extend(texts.filter_map(|(name, text)| Some((name, string(text.as_ref()?)))));
+    }
+    attributes
+}
+
+/// Returns what an event has beside its kind.
+fn event_to_attributes(event: &NoticeEvent) -> Vec<(&'static str, AttributeValue)> {
+    let mut attributes = Vec::new();
+    match event {
         NoticeEvent::SignedIn { device, session } => {
             attributes.push((DEVICE_ID, string(device)));
             attributes.push((SESSION_ID, string(session)));
@@ -171,16 +188,6 @@ fn to_attributes(notice: &Notice) -> Vec<(&'static str, AttributeValue)> {
             }
         }
     }
-    if let Some(device) = &notice.device {
-        attributes.push((DEVICE_TYPE, string(device.device_type.as_str())));
-        let texts = [
-            (OS, &device.os),
-            (BROWSER, &device.browser),
-            (PLACE, &device.place),
-        ];
-        let texts = texts.into_iter();
-        attributes.extend(texts.filter_map(|(name, text)| Some((name, string(text.as_ref()?)))));
-    }
     attributes
 }
 
@@ -193,25 +200,7 @@ pub(crate) struct Row {
 
 pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
     let row = Reader::new(TABLE, item);
-    let event = match row.str(KIND)? {
-        "signed_in" => NoticeEvent::SignedIn {
-            device: row.id(DEVICE_ID)?,
-            session: row.id(SESSION_ID)?,
-        },
-        "signed_out" => NoticeEvent::SignedOut(row.id(SIGN_OUT_ID)?),
-        "password_changed" => NoticeEvent::PasswordChanged(row.id(SIGN_OUT_ID)?),
-        "recovered" => NoticeEvent::Recovered(row.id(SIGN_OUT_ID)?),
-        "address_changed" => NoticeEvent::AddressChanged,
-        "address_restored" => NoticeEvent::AddressRestored(row.id(SIGN_OUT_ID)?),
-        "address_warned" => NoticeEvent::AddressWarned,
-        "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
-        "many_failures" => NoticeEvent::ManyFailures(counter::failures(item)?),
-        kind => NoticeEvent::Factor {
-            act: FactorAct::parse(kind).ok_or_else(|| row.corrupt(KIND))?,
-            id: row.id(FACTOR_ID)?,
-            by: row.id_opt(DEVICE_ID)?.zip(row.id_opt(SESSION_ID)?),
-        },
-    };
+    let event = event_from(item)?;
     let answer = match row.timestamp_opt(ANSWERED_AT)? {
         Some(at) => Some((row.parsed(ANSWER, NoticeAnswer::parse)?, at)),
         None => None,
@@ -238,6 +227,29 @@ pub(crate) fn from_item(item: &Item) -> Result<Row, StoreError> {
     Ok(Row {
         notice,
         hashes: hashes(item).ok_or_else(|| row.corrupt(SECRET_HASHES))?,
+    })
+}
+
+fn event_from(item: &Item) -> Result<NoticeEvent, StoreError> {
+    let row = Reader::new(TABLE, item);
+    Ok(match row.str(KIND)? {
+        "signed_in" => NoticeEvent::SignedIn {
+            device: row.id(DEVICE_ID)?,
+            session: row.id(SESSION_ID)?,
+        },
+        "signed_out" => NoticeEvent::SignedOut(row.id(SIGN_OUT_ID)?),
+        "password_changed" => NoticeEvent::PasswordChanged(row.id(SIGN_OUT_ID)?),
+        "recovered" => NoticeEvent::Recovered(row.id(SIGN_OUT_ID)?),
+        "address_changed" => NoticeEvent::AddressChanged,
+        "address_restored" => NoticeEvent::AddressRestored(row.id(SIGN_OUT_ID)?),
+        "address_warned" => NoticeEvent::AddressWarned,
+        "wrong_password" => NoticeEvent::WrongPassword(row.id(SIGN_OUT_ID)?),
+        "many_failures" => NoticeEvent::ManyFailures(counter::failures(item)?),
+        kind => NoticeEvent::Factor {
+            act: FactorAct::parse(kind).ok_or_else(|| row.corrupt(KIND))?,
+            id: row.id(FACTOR_ID)?,
+            by: row.id_opt(DEVICE_ID)?.zip(row.id_opt(SESSION_ID)?),
+        },
     })
 }
 

@@ -26,25 +26,8 @@ pub(crate) fn count_act(
     now: Timestamp,
     counted: CountedAct,
 ) -> Update {
-    let hour = EndingActs::hour_of(now);
-    // The hour in the row is later than this one if this clock is behind: count in it.
-    let (expression, count, limit) = if device.ending_acts.hour >= hour {
-        (
-            "session_id = :session AND #state = :signed_in AND acts < :most",
-            "acts = acts + :one",
-            (":most", number(ENDING_ACTS_PER_HOUR)),
-        )
-    } else {
-        (
-            "session_id = :session AND #state = :signed_in \
-             AND (attribute_not_exists(acts_hour) OR acts_hour < :hour)",
-            "acts = :one, acts_hour = :hour",
-            (":hour", number(hour)),
-        )
-    };
     let mut condition = is_signed_in(device.session);
-    condition.expression = Cow::Borrowed(expression);
-    condition.values.push(limit);
+    let count = count_ending(&mut condition, device, now);
     let unproven = count_unproven(&mut condition, device, now, counted);
     let mut set = format!("SET last_write = :write, {count}");
     let mut update = condition
@@ -63,6 +46,22 @@ pub(crate) fn count_act(
         }
     }
     built(update.update_expression(set).build())
+}
+
+/// Adds the condition that a session has acts left in this hour, and returns what counts one.
+fn count_ending(condition: &mut Condition, device: &Device, now: Timestamp) -> &'static str {
+    let hour = EndingActs::hour_of(now);
+    let expression = condition.expression.to_mut();
+    // The hour in the row is later than this one if this clock is behind: count in it.
+    if device.ending_acts.hour >= hour {
+        expression.push_str(" AND acts < :most");
+        let most = number(ENDING_ACTS_PER_HOUR);
+        condition.values.push((":most", most));
+        return "acts = acts + :one";
+    }
+    expression.push_str(" AND (attribute_not_exists(acts_hour) OR acts_hour < :hour)");
+    condition.values.push((":hour", number(hour)));
+    "acts = :one, acts_hour = :hour"
 }
 
 /// Adds the condition that a session has acts without a verification left today, if the act
