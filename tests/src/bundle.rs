@@ -27,6 +27,7 @@ pub const CHEAP: Params = Params {
 pub const POLICY: VerificationPolicy = VerificationPolicy {
     sends_mail: false,
     most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY,
+    external: None,
 };
 
 /// The factors of a deployment that has none.
@@ -125,7 +126,7 @@ impl Bundle {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
             request_codes: deps!(request_codes, limits: limits, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, checker: CHECKER, hasher: hasher()),
-            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), sign_in_codes: false, notices: None, codes: None, hasher: hasher()),
+            login: deps!(login, limits: limits, budgets: SignInBudgets::default(), sign_in_codes: false, external: None, notices: None, codes: None, hasher: hasher()),
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
@@ -187,7 +188,8 @@ impl Bundle {
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
                 "POST /v1/address-changes"
                 | "POST /v1/verification-codes"
-                | "POST /v1/verifications" => verify::handle(&self.verify, event).await,
+                | "POST /v1/verifications"
+                | "POST /v1/backend/verifications" => verify::handle(&self.verify, event).await,
                 "POST /v1/second-steps"
                 | "POST /v1/recovery-codes"
                 | "PUT /v1/sign-in-codes"

@@ -5,7 +5,8 @@
 
 use std::net::IpAddr;
 
-use http_api::{Object, Problem, Request};
+use domain::Timestamp;
+use http_api::{Object, Problem, Request, proven_at};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -22,6 +23,12 @@ pub struct BackendLogin {
     /// The person who signs in.
     #[schema(value_type = Person)]
     pub person: Object<Person>,
+    /// The time when your own login has proven who the person is, in seconds since 1970, at most
+    /// five minutes ago: the sign-in then counts as a verification. For deployments with
+    /// `ExternalVerification`. As `auth_time` of `OpenID` Connect (Core 1.0, section 2).
+    #[serde(default)]
+    #[schema(example = 1_795_167_000)]
+    pub auth_time: Option<i64>,
     /// What `POST /v1/login` takes. `transport` can't be `cookie`.
     #[schema(value_type = Login)]
     pub sign_in: Object<Login>,
@@ -42,7 +49,11 @@ pub struct Person {
 }
 
 /// Reads the body. Returns the attempt, and the request as if the person had sent it.
-pub(crate) fn read(request: &Request) -> Result<(Attempt, Request), Problem> {
+pub(crate) fn read(
+    request: &Request,
+    external: Option<&'static str>,
+    now: Timestamp,
+) -> Result<(Attempt, Request), Problem> {
     let body: BackendLogin = request.json()?;
     let (Object(person), Object(sign_in)) = (body.person, body.sign_in);
     let ip: IpAddr = person
@@ -58,7 +69,9 @@ pub(crate) fn read(request: &Request) -> Result<(Attempt, Request), Problem> {
         return Err(Problem::invalid("sign_in.transport", "must be `bearer`"));
     }
     let by_person = request.on_behalf_of(ip, user_agent);
-    let attempt = Attempt::new(&by_person, sign_in).map_err(within_sign_in)?;
+    let mut attempt = Attempt::new(&by_person, sign_in).map_err(within_sign_in)?;
+    let proven_at = body.auth_time.map(|at| proven_at(at, external, now));
+    attempt.proven_at = proven_at.transpose()?;
     Ok((attempt, by_person))
 }
 

@@ -16,6 +16,7 @@ mod verify;
 use std::mem;
 
 use codes::Codes;
+use domain::verification::VerificationPolicy;
 use domain::{AccountId, Limits, SignInBudgets, Timestamp};
 use futures_util::future::join;
 use http_api::{
@@ -44,6 +45,8 @@ pub struct Deps {
     pub budgets: SignInBudgets,
     /// Whether the team wants a code at every sign-in on a device that is not recognized.
     pub sign_in_codes: bool,
+    /// The address of the team's own login, if that verifies who somebody is.
+    pub external: Option<&'static str>,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,
     /// None when the stack sends no mail.
@@ -56,6 +59,15 @@ pub struct Deps {
 impl Deps {
     fn sends_mail(&self) -> bool {
         self.codes.is_some()
+    }
+
+    fn policy(&self) -> VerificationPolicy {
+        VerificationPolicy {
+            sends_mail: self.sends_mail(),
+            // No sign-in ends a single device.
+            most_unproven: 0,
+            external: self.external,
+        }
     }
 }
 
@@ -180,7 +192,7 @@ async fn log_in_by_backend(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     request.require_iam()?;
-    let (attempt, by_person) = backend::read(request)?;
+    let (attempt, by_person) = backend::read(request, deps.external, now)?;
     sign_in(deps, &by_person, attempt, now).await
 }
 

@@ -39,6 +39,7 @@ fn deps() -> Result<Deps, Error> {
         limits: runtime::limits()?,
         budgets,
         sign_in_codes: runtime::sign_in_codes()?,
+        external: runtime::external_verification()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         hasher: runtime::password_hasher()?,

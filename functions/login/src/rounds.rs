@@ -100,12 +100,11 @@ impl<'a> Rounds<'a> {
     fn trust(&self, account: &Account, is_recognized: bool) -> Trust {
         // A pass proves access to the address's mail, which a password thief lacks.
         let is_recognized = is_recognized || self.charges.is_by_pass;
-        let SignIn {
-            sends_mail, now, ..
-        } = self.sign_in;
+        let (policy, now) = (self.deps.policy(), self.sign_in.now);
+        let by_password = is_proven_by_sign_in(account, is_recognized, policy, now);
         Trust {
             is_recognized,
-            is_verified: is_proven_by_sign_in(account, is_recognized, sends_mail, now),
+            verified_at: by_password.then_some(now).or(self.attempt.proven_at),
         }
     }
 
@@ -115,11 +114,15 @@ impl<'a> Rounds<'a> {
             sends_mail, now, ..
         } = self.sign_in;
         let by_team = self.deps.sign_in_codes;
+        let is_unproven = self.attempt.wanted.ends_others && trust.verified_at.is_none();
+        if let (true, Some(address)) = (is_unproven, self.deps.external) {
+            return Err(Problem::external_required(address));
+        }
         let problem = if !trust.is_recognized && account.needs_code(sends_mail, now) {
             Problem::address_unconfirmed
         } else if !trust.is_recognized && account.wants_code(sends_mail, by_team) {
             Problem::code_required
-        } else if self.attempt.wanted.ends_others && !trust.is_verified {
+        } else if is_unproven {
             Problem::pass_required
         } else {
             return Ok(());

@@ -24,7 +24,8 @@ import { Language } from "./text.js";
 /**
  * @typedef {object} Proving the question who the person is, before an act is repeated
  * @property {import("./curfew.js").Methods} methods sets of proofs, of which each is enough
- * @property {"password" | "code" | "both" | Way} way
+ * @property {"password" | "code" | "both" | "external" | Way} way
+ * @property {string | null} verifyAt the page of the team's own login
  * @property {string | null} challenge of the code that was mailed
  * @property {import("./views/form.js").Form} form
  * @property {(isProven: true | null) => void} answer
@@ -44,6 +45,8 @@ import { Language } from "./text.js";
 
 /** The key of the chosen language in `localStorage`. */
 const LANGUAGE_KEY = "page.language";
+/** The key in `localStorage` that changes when another tab has verified the session. */
+const VERIFIED_KEY = "page.verified";
 /** The time after which a list that is looked at is read again. */
 const REFRESH_MS = 60_000;
 
@@ -124,7 +127,7 @@ export class App {
       onSignedIn: (session) => this.#signedIn(session),
       onSignInScreen: (ended) => this.#signedOut(ended),
       onSuperseded: () => this.open("#/sign-in", this.say("problem.token-superseded")),
-      verificationRequired: ({ methods }) => this.prove(methods),
+      verificationRequired: ({ methods, verifyAt }) => this.prove(methods, verifyAt),
       secondStepRequired: ({ error, reportLost }) => this.#askForStep(error, reportLost),
       onError: (error) => console.warn(error),
     });
@@ -134,6 +137,11 @@ export class App {
     await this.useLanguage(localStorage.getItem(LANGUAGE_KEY) ?? choose(navigator.languages));
     window.addEventListener("hashchange", () => this.#navigated());
     document.addEventListener("visibilitychange", () => this.#refreshIfSeen());
+    window.addEventListener("storage", ({ key }) => {
+      if (key === VERIFIED_KEY && this.proving?.way === "external") {
+        this.proving.answer(true);
+      }
+    });
     setInterval(() => this.#refreshIfSeen(), REFRESH_MS);
     void this.#followReceipt();
     this.#readRoute();
@@ -173,20 +181,30 @@ export class App {
   /**
    * Asks the person who they are. Returns null if they don't say.
    * @param {import("./curfew.js").Methods} methods
+   * @param {string | null} [verifyAt] the page of the team’s own login
    * @returns {Promise<true | null>}
    */
-  prove(methods) {
+  prove(methods, verifyAt = null) {
     const ways = methods.filter((it) => it.length === 1).map(([proof]) => proof);
-    const way = ["totp", "password", "code"].find((it) => ways.some((proof) => proof === it));
+    const way = ["external", "totp", "password", "code"].find((it) => ways.some((proof) => proof === it));
     return new Promise((resolve) => {
       const answer = (/** @type {true | null} */ isProven) => {
         this.proving = null;
         this.update();
         resolve(isProven);
       };
-      const proving = { methods, way: way ?? "both", challenge: null, form: { isBusy: false, faults: {} }, answer };
+      const proving = { methods, verifyAt, way: way ?? "both", challenge: null, form: { isBusy: false, faults: {} }, answer };
       this.update({ proving: /** @type {Proving} */ (proving) });
     });
+  }
+
+  /**
+   * Verifies with what the team's own login gave, and lets the tab go on that waits for it.
+   * @param {string} challenge
+   */
+  async verifyExternally(challenge) {
+    await this.curfew.verify({ external: challenge });
+    localStorage.setItem(VERIFIED_KEY, String(Date.now()));
   }
 
   /**

@@ -61,6 +61,7 @@ pub(crate) const FILES: &[(&str, &[u8])] = &{
         "views/sign-in.js",
         "views/sign-up.js",
         "views/undo.js",
+        "views/verified.js",
     ];
     const CLIENT: &[u8] = include_bytes!("../../../infra/clients/javascript/curfew.js");
     let mut all = [("curfew.js", CLIENT); OWN.len() + 1];
@@ -76,7 +77,7 @@ const HTML: &str = include_str!("../assets/index.html");
 /// Where the page's HTML lists the modules that it needs at once.
 const MODULES: &str = "<!-- modules -->";
 /// Modules that are loaded only if they are needed.
-const LATER: [&str; 14] = [
+const LATER: [&str; 15] = [
     "languages/de.js",
     "languages/es.js",
     "security.js",
@@ -91,6 +92,7 @@ const LATER: [&str; 14] = [
     "views/recover.js",
     "views/security.js",
     "views/undo.js",
+    "views/verified.js",
 ];
 
 /// Returns the hash of all files. It stands in their addresses, so that a browser may

@@ -133,7 +133,8 @@ pub(crate) async fn complete_sign_in(
     };
     let trust = Trust {
         is_recognized: step.remember,
-        is_verified: true,
+        // Where the team's own login verifies, a factor does not.
+        verified_at: deps.policy.external.is_none().then_some(now),
     };
     let writing = write_session(&sign_in, (rows, pending), &mut keys, trust);
     let (account, session) = writing.await?;

@@ -1,5 +1,6 @@
 //! `POST /v1/verification-codes` and `POST /v1/verifications`: the holder of a session proves
-//! again that they are the owner, and gets another token. `POST /v1/address-changes`: asks for a
+//! again that they are the owner, and gets another token. `POST /v1/backend/verifications`: the
+//! team's own login has proven it. `POST /v1/address-changes`: asks for a
 //! code to a new address, which needs that.
 
 #![allow(
@@ -8,6 +9,7 @@
 )]
 
 mod address;
+mod backend;
 mod proofs;
 
 use codes::{CodeRequested, Codes};
@@ -33,6 +35,7 @@ use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
 pub use address::AddressChangeRequest;
+pub use backend::BackendVerification;
 pub use proofs::Verification;
 
 use proofs::Proofs;
@@ -86,12 +89,29 @@ impl Verified {
 
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(request_code, verify, address::request_address_change))]
+#[openapi(paths(
+    request_code,
+    verify,
+    backend::verify_by_backend,
+    address::request_address_change
+))]
 pub struct Document;
+
+/// The path of the route for backends.
+const BACKEND_PATH: &str = "/v1/backend/verifications";
 
 /// Answers a request of one of the routes.
 pub async fn handle(deps: &Deps, event: Event) -> Reply {
     let now = deps.clock.now();
+    let path = event.raw_path.as_deref().unwrap_or_default();
+    if path.ends_with(BACKEND_PATH) {
+        // A signature is for the API's own address, so backends don't use the distribution.
+        let policy = deps.origin_policy.without_distribution();
+        let answering = serve(&policy, event, now, |request, now| async move {
+            backend::verify_by_backend(deps, &request, now).await
+        });
+        return Box::pin(answering).await;
+    }
     serve(&deps.origin_policy, event, now, |request, now| async move {
         match request.route() {
             "POST /v1/verification-codes" => request_code(deps, &request, now).await,
@@ -167,11 +187,14 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         }
         let (account, device) = (caller.account.id, caller.device.id);
         let token = Token::new(account, device, runtime::random());
-        let new = NewToken::new(&token, &presented, &proofs.shown(), now);
+        let challenge = answered.challenge.as_ref();
+        let external_at = challenge.and_then(|it| it.external_proof(&caller, now));
+        let proof = (&*proofs.shown(), external_at);
+        let new = NewToken::new(&token, &presented, proof, now);
         let written = deps.store.verify(&caller, &new, &answered);
         if Box::pin(written).await? == WriteOutcome::Done {
             request.note_outcome("verified");
-            return Ok(answer(request, &caller, &token, now));
+            return Ok(answer(request, &caller, (&token, new.verified_at), now));
         }
     }
     Err(StoreError::Contended.into())
@@ -186,10 +209,13 @@ async fn prove(
 ) -> Result<UsedUp, Problem> {
     let (Authenticated { account, device }, now) = (caller, proving.now);
     let is_recognized = is_recognized(account, device, &deps.limits, now);
-    let methods = methods(account, device, is_recognized, deps.policy.sends_mail, now);
+    let methods = methods(account, device, is_recognized, deps.policy, now);
     if !is_enough(methods, &proofs.shown()) {
-        let challenge = None;
-        return Err(Problem::VerificationRequired { methods, challenge });
+        return Err(Problem::VerificationRequired {
+            methods,
+            challenge: None,
+            external: deps.policy.external,
+        });
     }
     let attempt = proving.count(caller).await?;
     let factor = shown_factor(deps, caller, proofs, now).await?;
@@ -200,7 +226,8 @@ async fn prove(
         factor,
     };
     // The codes first: they cost less than a hash.
-    let is_wrong = proofs.code.is_some() && used.challenge.is_none()
+    let has_challenge = proofs.code.is_some() || proofs.external.is_some();
+    let is_wrong = has_challenge && used.challenge.is_none()
         || proofs.factor.is_some() && used.factor.is_none();
     let wrong = if is_wrong {
         Some(("wrong-code", Problem::CodeInvalid))
@@ -233,13 +260,18 @@ async fn shown_factor(
 }
 
 /// Counts a try of the challenge, and returns it if the code answers it and this session
-/// asked for it.
+/// asked for it, or if the team's own login gave it to this session.
 async fn answered(
     deps: &Deps,
     caller: &Authenticated,
     proofs: &Proofs,
     now: Timestamp,
 ) -> Result<Option<Challenge>, Problem> {
+    if let Some(secret) = &proofs.external {
+        let id = secret.id();
+        let found = deps.store.try_challenge(&id, Purpose::External).await?;
+        return Ok(found.filter(|it| it.external_proof(caller, now).is_some()));
+    }
     let Some((secret, code)) = &proofs.code else {
         return Ok(None);
     };
@@ -266,9 +298,16 @@ async fn is_right_password(
     Ok(matches!(check, PasswordCheck::Match { .. }))
 }
 
-fn answer(request: &Request, caller: &Authenticated, token: &Token, now: Timestamp) -> Answer {
+fn answer(
+    request: &Request,
+    caller: &Authenticated,
+    (token, verified_at): (&Token, Timestamp),
+    now: Timestamp,
+) -> Answer {
     let text = token.to_text();
-    let until = now.checked_add(VERIFIED_FOR).unwrap_or(Timestamp::MAX);
+    let until = verified_at
+        .checked_add(VERIFIED_FOR)
+        .unwrap_or(Timestamp::MAX);
     let ends = caller.device.expires_at;
     let (token, cookies) = match request.transport() {
         Transport::Bearer => (Some(text), None),

@@ -37,6 +37,11 @@ pub struct Verification {
         value_type = Option<String>, max_length = 64, example = "7K2M-9QXR-4TVB-H0CD-8WNE-31FG"
     )]
     pub recovery_code: Option<Zeroizing<String>>,
+    /// The challenge that the team's own login has given, for the method `external`. It is sent
+    /// alone.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, pattern = "^cfc_[A-Za-z0-9_-]{49}$")]
+    pub external: Option<Zeroizing<String>>,
 }
 
 /// The well-formed proofs of a request.
@@ -44,6 +49,7 @@ pub(crate) struct Proofs {
     pub(crate) password: Option<Password>,
     pub(crate) code: Option<(ChallengeSecret, Code)>,
     pub(crate) factor: Option<Shown>,
+    pub(crate) external: Option<ChallengeSecret>,
 }
 
 impl Proofs {
@@ -67,10 +73,22 @@ impl Proofs {
         let totp = body.totp.as_ref().map(|text| text.as_str());
         let recovery_code = body.recovery_code.as_ref().map(|text| text.as_str());
         let factor = Shown::parse(totp, recovery_code)?;
+        let external = body
+            .external
+            .as_ref()
+            .map(|text| ChallengeSecret::parse(text));
+        let external = external
+            .transpose()
+            .map_err(|error| invalid("external", &error))?;
+        if external.is_some() && (password.is_some() || code.is_some() || factor.is_some()) {
+            let detail = "can't be sent together with another proof";
+            return Err(Problem::invalid("external", detail));
+        }
         Ok(Self {
             password,
             code,
             factor,
+            external,
         })
     }
 
@@ -79,6 +97,8 @@ impl Proofs {
         let password = self.password.as_ref().map(|_| Proof::Password);
         let code = self.code.as_ref().map(|_| Proof::AddressCode);
         let factor = self.factor.as_ref().map(Shown::proof);
-        password.into_iter().chain(code).chain(factor).collect()
+        let external = self.external.as_ref().map(|_| Proof::External);
+        let shown = [password, code, factor, external];
+        shown.into_iter().flatten().collect()
     }
 }

@@ -75,8 +75,8 @@ export function adapter({ send, configured }) {
     async request_verification_code() {
       return { challenge: await curfew.requestVerificationCode() };
     },
-    async verify({ password, challenge, code, totp, recovery_code: recoveryCode }) {
-      await curfew.verify({ password, challenge, code, totp, recoveryCode });
+    async verify({ password, challenge, code, totp, recovery_code: recoveryCode, external }) {
+      await curfew.verify({ password, challenge, code, totp, recoveryCode, external });
     },
     async sign_out_device({ device }) {
       return { sign_out: (await curfew.signOutDevice(device)).id };

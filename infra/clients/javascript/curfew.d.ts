@@ -127,15 +127,17 @@ export interface Factor {
 }
 
 /** What proves that the holder of a session is the owner: the password, a code and its
- * challenge, both, or a factor, as one of the `methods` says. */
+ * challenge, both, a factor, or what the team's own login gave, as one of the `methods` says. */
 export interface Proofs extends Factor {
   password?: string;
+  /** The challenge that the team's own login gave. */
+  external?: string;
   challenge?: string;
   code?: string;
 }
 
 /** Sets of proofs, of which each is enough. */
-export type Methods = ("password" | "code" | "totp" | "recovery_code")[][];
+export type Methods = ("password" | "code" | "totp" | "recovery_code" | "external")[][];
 
 /** The authenticator apps of an account, and its recovery codes. */
 export interface Factors {
@@ -216,6 +218,8 @@ export class CurfewError extends Error {
   readonly challenge: string | null;
   /** With `verification-required`, what `verify` needs. */
   readonly methods: Methods | null;
+  /** With the method `external`, the page of the team's own login. */
+  readonly verifyAt: string | null;
   readonly retryAfterMs: number;
   /** True when a retry may succeed. */
   readonly passes: boolean;
@@ -269,6 +273,8 @@ export interface Options {
    */
   verificationRequired?(asked: {
     methods: Methods;
+    /** With the method `external`, the page to open. */
+    verifyAt: string | null;
     error: CurfewError | null;
   }): Promise<Proofs | true | null>;
   /**

@@ -76,6 +76,8 @@ export class CurfewError extends Error {
     this.challenge = document?.challenge ?? null;
     /** With `verification-required`, the sets of proofs of which each is enough, or null. */
     this.methods = document?.methods ?? null;
+    /** With the method `external`, the page of the team's own login, or null. */
+    this.verifyAt = document?.verify_at ?? null;
     /** The wait before a retry that the API asked for. */
     this.retryAfterMs = retryAfterMs;
   }
@@ -664,7 +666,7 @@ export class Curfew {
       return await this.#ask(method, path, call);
     } catch (error) {
       const ask = this.#hooks.verificationRequired;
-      if (error.problem !== "verification-required" || !ask || !(await this.#prove(ask, error.methods))) {
+      if (error.problem !== "verification-required" || !ask || !(await this.#prove(ask, error))) {
         throw error;
       }
     }
@@ -673,20 +675,20 @@ export class Curfew {
 
   /** Asks the app for proofs until they are right, or it gives none. Calls that need them at
    * the same time share one question. Returns whether the session is verified. */
-  #prove(ask, methods) {
+  #prove(ask, refusal) {
     if (this.#proving === null) {
       const clear = () => {
         this.#proving = null;
       };
-      this.#proving = this.#proveAlone(ask, methods);
+      this.#proving = this.#proveAlone(ask, refusal);
       this.#proving.then(clear, clear);
     }
     return this.#proving;
   }
 
-  async #proveAlone(ask, methods) {
+  async #proveAlone(ask, { methods, verifyAt }) {
     for (let error = null; ; ) {
-      const proofs = await ask({ methods, error });
+      const proofs = await ask({ methods, verifyAt, error });
       if (!proofs || proofs === true) {
         return proofs === true;
       }
@@ -710,13 +712,13 @@ export class Curfew {
 
   /**
    * Proves that this is the owner, with the password, with a code and its challenge, with
-   * both, with a code of an authenticator app, or with a recovery code. It counts for five
-   * minutes. The session gets another token. Verifications run one after another, in every
+   * both, with a code of an authenticator app, with a recovery code, or with the challenge that
+   * the team's own login gave (`external`). It counts for five minutes. The session gets another token. Verifications run one after another, in every
    * tab: each begins with the token of the one before.
    */
-  async verify({ password, code, challenge, totp, recoveryCode }) {
+  async verify({ password, code, challenge, totp, recoveryCode, external }) {
     const session = this.#signedIn();
-    const body = { password, code, challenge, totp, recovery_code: recoveryCode };
+    const body = { password, code, challenge, totp, recovery_code: recoveryCode, external };
     return this.#exclusively(async () => {
       await this.#hasNewerToken(session, rotationOf(session), null);
       const answer = await this.#askToVerify(session, body);

@@ -314,7 +314,7 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Opt
         Purpose::AddressChange => Message::ChangeAddress(challenge),
         Purpose::LostFactor => Message::LostFactor(challenge),
         // A factor answers it, and no code.
-        Purpose::SecondStep | Purpose::AddressChanged => return None,
+        Purpose::SecondStep | Purpose::AddressChanged | Purpose::External => return None,
     };
     Some(message)
 }

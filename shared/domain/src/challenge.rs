@@ -21,7 +21,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::account::Epoch;
 use crate::email::EmailAddress;
 use crate::ids::{AccountId, DeviceId, SessionId};
+use crate::session::Authenticated;
 use crate::token::SECRET_BYTES;
+use crate::verification::VERIFIED_FOR;
 
 pub use self::secrets::{ChallengeId, ChallengeSecret, Code, CodeDigest, Link, LinkHash};
 
@@ -54,6 +56,8 @@ pub enum Purpose {
     AddressChanged,
     /// Having the factors removed that the owner has lost.
     LostFactor,
+    /// Verifying a session: the team's own login has proven who its holder is.
+    External,
 }
 
 impl Purpose {
@@ -69,6 +73,7 @@ impl Purpose {
             Self::AddressChange => "address_change",
             Self::AddressChanged => "address_changed",
             Self::LostFactor => "lost_factor",
+            Self::External => "external",
         }
     }
 
@@ -84,6 +89,7 @@ impl Purpose {
             "address_change" => Self::AddressChange,
             "address_changed" => Self::AddressChanged,
             "lost_factor" => Self::LostFactor,
+            "external" => Self::External,
             _ => return None,
         })
     }
@@ -229,6 +235,41 @@ impl Challenge {
             epoch: None,
             sign_in: Some(sign_in),
         }
+    }
+
+    /// Creates the challenge with which a session shows that the team's own login has proven
+    /// who its holder is, at `proven_at`.
+    #[must_use]
+    pub fn of_external(
+        secret: &ChallengeSecret,
+        email: EmailAddress,
+        (session, epoch): (SessionId, Epoch),
+        proven_at: Timestamp,
+    ) -> Self {
+        Self {
+            id: secret.id(),
+            purpose: Purpose::External,
+            email,
+            code: None,
+            link: None,
+            asked_at: proven_at,
+            session: Some(session),
+            epoch: Some(epoch),
+            sign_in: None,
+        }
+    }
+
+    /// Returns the time of the external proof that it is, if it counts for this caller at `now`.
+    /// The backend has named the account: a thief of the session who signs in there with an
+    /// account of their own proves nothing about this one.
+    #[must_use]
+    pub fn external_proof(&self, caller: &Authenticated, now: Timestamp) -> Option<Timestamp> {
+        let is_of_it = self.purpose == Purpose::External
+            && self.session == Some(caller.device.session)
+            && self.email.as_normal() == caller.account.email
+            && self.epoch == Some(caller.account.epoch);
+        let is_fresh = self.is_within(VERIFIED_FOR, now);
+        (is_of_it && is_fresh).then_some(self.asked_at)
     }
 
     /// Returns the sign-in that a second step may complete at `now`, on a device of these.

@@ -7,7 +7,7 @@
 //! mail is sent, the password is all there is. The rules are in [`crate::ownership`]; here they
 //! are asked about the rows of a session.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::account::Account;
 use crate::device::{Device, PreviousToken, UnprovenActs};
@@ -28,6 +28,9 @@ pub struct VerificationPolicy {
     /// The most devices that a recognized device signs out in a day without a
     /// verification.
     pub most_unproven: u32,
+    /// The address of the team's own login, whose backend says who has proven what. With one,
+    /// nothing else verifies. It lives as long as the process.
+    pub external: Option<&'static str>,
 }
 
 /// The sets of proofs of which each is enough.
@@ -46,18 +49,20 @@ pub fn methods(
     account: &Account,
     device: &Device,
     is_recognized: bool,
-    sends_mail: bool,
+    policy: VerificationPolicy,
     now: Timestamp,
 ) -> Methods {
+    let sends_mail = policy.sends_mail;
     let caller = Caller {
         is_recognized,
         has_factor: account.has_settled_factor(sends_mail, now),
         has_mail: has_proving_address(account, sends_mail),
-        is_external: false,
+        is_external: policy.external.is_some(),
     };
     // The sign-in has shown the password.
     let is_just_signed_in = now.duration_since(device.signed_in_at) < VERIFIED_FOR;
-    if caller.has_mail && !caller.has_factor && !is_recognized && is_just_signed_in {
+    let is_by_address = caller.has_mail && !caller.has_factor && !caller.is_external;
+    if is_by_address && !is_recognized && is_just_signed_in {
         return &[
             &[Proof::AddressCode],
             &[Proof::Password, Proof::AddressCode],
@@ -74,16 +79,30 @@ pub fn is_enough(methods: Methods, shown: &[Proof]) -> bool {
 }
 
 /// Returns whether a sign-in with the right password counts as a verification. One with a pass
-/// makes its device recognized. Where a factor counts, only a factor verifies.
+/// makes its device recognized. Where a factor counts, only a factor verifies; where the team's
+/// own login does, nothing else.
 #[must_use]
 pub fn is_proven_by_sign_in(
     account: &Account,
     is_recognized: bool,
-    sends_mail: bool,
+    policy: VerificationPolicy,
     now: Timestamp,
 ) -> bool {
+    let sends_mail = policy.sends_mail;
     let is_enough = is_recognized || !has_proving_address(account, sends_mail);
-    is_enough && !account.has_settled_factor(sends_mail, now)
+    let is_by_password = !account.has_settled_factor(sends_mail, now) && policy.external.is_none();
+    is_enough && is_by_password
+}
+
+/// The time by which the clock of a backend may be ahead.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Returns the time of a proof that a backend reports, if it counts at `now`. A clock that is
+/// ahead by up to a minute gives `now`.
+#[must_use]
+pub fn external_proof(auth_time: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let age = now.duration_since(auth_time);
+    (age < VERIFIED_FOR && -age <= CLOCK_SKEW).then(|| auth_time.min(now))
 }
 
 /// The token that a verification gives to a session.
@@ -102,9 +121,14 @@ pub struct NewToken {
 impl NewToken {
     /// Creates the record of a verification whose caller presented the token `presented`:
     /// the session's current one or, if the answer to an earlier verification was lost,
-    /// the one before.
+    /// the one before. A proof of the team's own login counts from its time, `external_at`.
     #[must_use]
-    pub fn new(new: &Token, presented: &Token, shown: &[Proof], now: Timestamp) -> Self {
+    pub fn new(
+        new: &Token,
+        presented: &Token,
+        (shown, external_at): (&[Proof], Option<Timestamp>),
+        now: Timestamp,
+    ) -> Self {
         let until = now.checked_add(VERIFIED_FOR).unwrap_or(Timestamp::MAX);
         Self {
             hash: new.hash(),
@@ -112,7 +136,7 @@ impl NewToken {
                 hash: presented.hash(),
                 until,
             },
-            verified_at: now,
+            verified_at: external_at.unwrap_or(now),
             recognized_until: shown
                 .contains(&Proof::AddressCode)
                 .then(|| recognized_until(now)),
@@ -145,13 +169,16 @@ impl Device {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::fixtures;
     use crate::session::Authenticated;
 
     const SECOND: SignedDuration = SignedDuration::from_secs(1);
+    const MAIL: VerificationPolicy = VerificationPolicy {
+        sends_mail: true,
+        most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY,
+        external: None,
+    };
 
     fn confirmed() -> Authenticated {
         let mut caller = fixtures::authenticated();
@@ -164,9 +191,9 @@ mod tests {
         let Authenticated { account, device } = confirmed();
         let later = fixtures::now() + VERIFIED_FOR;
         let [password, code] = [Proof::Password, Proof::AddressCode];
-        let recognized = methods(&account, &device, true, true, later);
+        let recognized = methods(&account, &device, true, MAIL, later);
         assert!(is_enough(recognized, &[password]) && is_enough(recognized, &[code]));
-        let unknown = methods(&account, &device, false, true, later);
+        let unknown = methods(&account, &device, false, MAIL, later);
         assert!(!is_enough(unknown, &[password]) && !is_enough(unknown, &[code]));
         assert!(is_enough(unknown, &[code, password]));
         assert!(!is_enough(recognized, &[]) && !is_enough(unknown, &[]));
@@ -175,7 +202,7 @@ mod tests {
     #[test]
     fn the_password_of_the_sign_in_counts_for_five_minutes_to_the_second() {
         let Authenticated { account, device } = confirmed();
-        let at = |now| methods(&account, &device, false, true, now);
+        let at = |now| methods(&account, &device, false, MAIL, now);
         let end = device.signed_in_at + VERIFIED_FOR;
         assert!(is_enough(at(end - SECOND), &[Proof::AddressCode]));
         assert!(!is_enough(at(end - SECOND), &[Proof::Password]));
@@ -188,9 +215,10 @@ mod tests {
         let later = fixtures::now() + VERIFIED_FOR;
         let is_password_enough = |caller: &Authenticated, sends_mail| {
             let Authenticated { account, device } = caller;
-            let methods = methods(account, device, false, sends_mail, later);
+            let policy = VerificationPolicy { sends_mail, ..MAIL };
+            let methods = methods(account, device, false, policy, later);
             is_enough(methods, &[Proof::Password])
-                && is_proven_by_sign_in(account, false, sends_mail, fixtures::now())
+                && is_proven_by_sign_in(account, false, policy, fixtures::now())
         };
         assert!(!is_password_enough(&caller, true));
         assert!(is_password_enough(&caller, false));
@@ -199,6 +227,34 @@ mod tests {
         let mut caller = confirmed();
         caller.account.confirmed_at = None;
         assert!(is_password_enough(&caller, true));
+    }
+
+    #[test]
+    fn where_the_team_has_a_login_of_its_own_nothing_else_verifies() {
+        let Authenticated { account, device } = confirmed();
+        let now = fixtures::now();
+        let external = Some("https://login.example.com/verify");
+        for (is_recognized, sends_mail) in [(true, true), (true, false), (false, true)] {
+            let policy = VerificationPolicy {
+                sends_mail,
+                external,
+                ..MAIL
+            };
+            let methods = methods(&account, &device, is_recognized, policy, now);
+            assert_eq!(methods, [[Proof::External]]);
+            assert!(!is_proven_by_sign_in(&account, is_recognized, policy, now));
+        }
+    }
+
+    #[test]
+    fn the_proof_of_a_backend_counts_for_five_minutes_and_its_clock_may_be_a_minute_ahead() {
+        let now = fixtures::now();
+        assert_eq!(external_proof(now, now), Some(now));
+        let last = now - VERIFIED_FOR + SECOND;
+        assert_eq!(external_proof(last, now), Some(last));
+        assert_eq!(external_proof(now - VERIFIED_FOR, now), None);
+        assert_eq!(external_proof(now + CLOCK_SKEW, now), Some(now));
+        assert_eq!(external_proof(now + CLOCK_SKEW + SECOND, now), None);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub enum Problem {
         methods: Methods,
         /// At a sign-in, the challenge of the pass whose code was mailed.
         challenge: Option<ShownChallenge>,
+        /// The address of the team's own login, for the method `external`.
+        external: Option<&'static str>,
     },
     /// The session reached its absolute or its idle limit.
     SessionExpired,
@@ -210,6 +212,18 @@ impl Problem {
         Self::VerificationRequired {
             methods: &[&[Proof::Password, Proof::AddressCode]],
             challenge: Some(ShownChallenge(secret.to_text())),
+            external: None,
+        }
+    }
+
+    /// Creates the problem of a sign-in that signs others out without a proof of the team's own
+    /// login, whose address this is.
+    #[must_use]
+    pub fn external_required(address: &'static str) -> Self {
+        Self::VerificationRequired {
+            methods: &[&[Proof::External]],
+            challenge: None,
+            external: Some(address),
         }
     }
 

@@ -4,7 +4,7 @@
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::sign_in_budgets::WRONG_PROOFS;
-use domain::verification::{VerificationPolicy, methods};
+use domain::verification::{VerificationPolicy, external_proof, methods};
 use domain::{CounterKey, Limits, SignOut, Timestamp};
 use store::{Charge, Charged, Store, StoreError, WriteOutcome};
 
@@ -85,6 +85,27 @@ impl Proving<'_> {
     }
 }
 
+/// Returns the time of a proof by the team's own login, whose address is `external`, from the
+/// field `auth_time` in seconds since 1970.
+///
+/// # Errors
+/// `request-invalid`, if the deployment has no such login or the proof is too old.
+pub fn proven_at(
+    auth_time: i64,
+    external: Option<&str>,
+    now: Timestamp,
+) -> Result<Timestamp, Problem> {
+    let invalid = |detail| Problem::invalid("auth_time", detail);
+    if external.is_none() {
+        let detail =
+            "can't be used: this deployment has no login of its own (`ExternalVerification`)";
+        return Err(invalid(detail));
+    }
+    let at = Timestamp::from_second(auth_time).ok();
+    at.and_then(|at| external_proof(at, now))
+        .ok_or_else(|| invalid("must be a time in seconds since 1970, at most five minutes ago"))
+}
+
 /// Requires a verification of at most five minutes ago.
 ///
 /// # Errors
@@ -101,7 +122,8 @@ pub fn require_verified(
     let Authenticated { account, device } = caller;
     let is_recognized = is_recognized(account, device, limits, now);
     Err(Problem::VerificationRequired {
-        methods: methods(account, device, is_recognized, policy.sends_mail, now),
+        methods: methods(account, device, is_recognized, policy, now),
         challenge: None,
+        external: policy.external,
     })
 }

@@ -83,6 +83,7 @@ impl IntoResponses for VerifiedTokenProblems {
         problems.push(Problem::VerificationRequired {
             methods: &[&[Proof::Password], &[Proof::AddressCode]],
             challenge: None,
+            external: None,
         });
         grouped(&problems)
     }

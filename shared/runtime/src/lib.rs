@@ -23,8 +23,9 @@ pub use environment::{ConfigError, flag, header_names, number, optional, require
 pub use hashing::PasswordHasher;
 pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{
-    allowed_origins, budget, limits, origin_policy, password_hasher, password_rules, product,
-    sign_in_budgets, sign_in_codes, uncounted_networks, verification_policy,
+    allowed_origins, budget, external_verification, limits, origin_policy, password_hasher,
+    password_rules, product, sign_in_budgets, sign_in_codes, uncounted_networks,
+    verification_policy,
 };
 
 // The system's allocator took one instruction in six of a check. The cost of this one

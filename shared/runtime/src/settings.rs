@@ -120,7 +120,7 @@ pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
     })
 }
 
-/// Reads `MAIL_FROM` (none) and `UNPROVEN_SIGN_OUTS` (3).
+/// Reads `MAIL_FROM` (none), `UNPROVEN_SIGN_OUTS` (3) and `EXTERNAL_VERIFICATION` (none).
 ///
 /// # Errors
 /// [`ConfigError`], if the number is not one from 0 to 3.
@@ -136,7 +136,27 @@ pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
     Ok(VerificationPolicy {
         sends_mail: optional("MAIL_FROM").is_some(),
         most_unproven,
+        external: external_verification()?,
     })
+}
+
+/// Reads `EXTERNAL_VERIFICATION` (none). Call it once in a process, because it leaks the text.
+///
+/// # Errors
+/// [`ConfigError`], if it is not an https address without query and fragment.
+pub fn external_verification() -> Result<Option<&'static str>, ConfigError> {
+    let name = "EXTERNAL_VERIFICATION";
+    let Some(address) = optional(name) else {
+        return Ok(None);
+    };
+    // It is shown to a page, which opens it.
+    if !address.starts_with("https://") || address.contains(['?', '#', ' ']) {
+        return Err(ConfigError::Invalid {
+            name,
+            expected: "an https address without `?` and `#`",
+        });
+    }
+    Ok(Some(address.leak()))
 }
 
 /// Reads `SIGN_IN_CODES` (`false`).

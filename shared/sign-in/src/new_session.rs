@@ -17,8 +17,8 @@ use crate::page::EndedEarlier;
 pub struct Trust {
     /// Whether its device is recognized.
     pub is_recognized: bool,
-    /// Whether it counts as a verification.
-    pub is_verified: bool,
+    /// The time from which it counts as a verification, if it does.
+    pub verified_at: Option<Timestamp>,
 }
 
 /// A new session: the row to write, and the secrets to show.
@@ -93,7 +93,7 @@ fn new_row(
         signed_in_at: now,
         recognized_until: trust.is_recognized.then(|| recognized_until(now)),
         previous_token: None,
-        verified_at: trust.is_verified.then_some(now),
+        verified_at: trust.verified_at,
         last_active_at: now,
         expires_at: sign_in.limits.expires_at(now),
         state: DeviceState::SignedIn,

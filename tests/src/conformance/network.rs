@@ -42,6 +42,8 @@ pub enum Fault {
     Problem(u16, &'static str),
     /// A body that the API never sends, with this status.
     Other(u16, &'static str),
+    /// An answer of another deployment, with this status.
+    Json(u16, Value),
     /// The request reaches the API, and its answer is lost.
     LostAnswer,
 }
@@ -448,6 +450,10 @@ impl Fault {
                 (status, "application/problem+json", document.to_string())
             }
             Self::Other(status, text) => (status, "text/html", (*text).to_owned()),
+            Self::Json(status @ 400.., problem) => {
+                (status, "application/problem+json", problem.to_string())
+            }
+            Self::Json(status, body) => (status, "application/json", body.to_string()),
             Self::LostAnswer => (&504, "text/html", "no answer in time".to_owned()),
         };
         let mut answer: Answer = Response::builder()

@@ -159,10 +159,11 @@ fn attempts() -> Vec<(String, Call)> {
 }
 
 /// Returns the calls of the routes that are authenticated by IAM.
-fn routes_by_iam() -> [(String, Call); 2] {
+fn routes_by_iam() -> [(String, Call); 3] {
     [
         ("Introspect", "/v1/introspect", "token=none"),
         ("LoginByBackend", "/v1/backend/login", "{}"),
+        ("VerifyByBackend", "/v1/backend/verifications", "{}"),
     ]
     .map(|(name, path, body)| {
         let path = gateway_path(&stack().outputs["ApiUrl"], "$default", path);

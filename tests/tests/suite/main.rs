@@ -17,6 +17,7 @@ mod emulator;
 mod end_to_end;
 mod enumeration;
 mod example;
+mod external;
 mod fanout;
 mod faults;
 mod first_app;

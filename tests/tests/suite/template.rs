@@ -370,6 +370,10 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
         for name in ["MAIL_FROM", "UNPROVEN_SIGN_OUTS"] {
             read.insert(name.to_owned(), true);
         }
+        read.insert("EXTERNAL_VERIFICATION".to_owned(), false);
+    }
+    if main.contains("runtime::external_verification()") {
+        read.insert("EXTERNAL_VERIFICATION".to_owned(), false);
     }
     if main.contains("runtime::origin_policy()") {
         for name in [
@@ -543,6 +547,7 @@ fn the_outputs_have_what_an_adopting_team_needs() {
         "AuthorizerArn",
         "IntrospectionArn",
         "BackendLoginArn",
+        "BackendVerificationArn",
     ] {
         assert!(outputs.contains_key(name), "{name}");
     }

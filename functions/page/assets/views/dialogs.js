@@ -7,7 +7,7 @@ import { field, formFault, submit, submitButton } from "./form.js";
 /** @typedef {import("../app.js").Dialog} Dialog */
 /** @typedef {import("../app.js").Proving} Proving */
 
-/** The fields of each way to prove it. @type {Record<Proving["way"], ("code" | "password" | import("../app.js").Way)[]>} */
+/** The fields of each way to prove it. @type {Record<Exclude<Proving["way"], "external">, ("code" | "password" | import("../app.js").Way)[]>} */
 const FIELDS = {
   password: ["password"],
   code: ["code"],
@@ -158,8 +158,11 @@ function rename(app, device) {
  * @param {Proving} asked
  */
 export function prove(app, asked) {
-  const { challenge, form } = asked;
-  const fields = FIELDS[asked.way];
+  const { challenge, form, way } = asked;
+  if (way === "external") {
+    return proveElsewhere(app, asked);
+  }
+  const fields = FIELDS[way];
   const email = app.session?.account.email ?? "";
   const isMailed = fields.includes("code");
   const isToSend = isMailed && challenge === null;
@@ -182,6 +185,31 @@ export function prove(app, asked) {
             : submitButton(app, app.say("address.submit"), app.say("address.busy"), form)}
         </div>
       </form>
+    </${Modal}>
+  `;
+}
+
+/**
+ * Sends the person to the team's own login, in another tab. This one goes on by itself.
+ * @param {App} app
+ * @param {Proving} asked
+ */
+function proveElsewhere(app, asked) {
+  const address = new URL(asked.verifyAt ?? "", document.baseURI);
+  const close = () => asked.answer(null);
+  address.searchParams.set("session", app.session?.session ?? "");
+  address.searchParams.set("return_to", `${location.origin}${location.pathname}#/verified/`);
+  return html`
+    <${Modal} title=${app.say("prove.title")} close=${close}>
+      <div class="dialog-text" id="dialog-text">
+        <p>${app.say("prove.external")}</p>
+        ${address.protocol === "https:" &&
+        html`<p><a href=${address.href} target="_blank" rel="noopener">${app.say("prove.open")}</a></p>`}
+      </div>
+      <div class="buttons">
+        <button type="button" onClick=${close}>${app.say("cancel")}</button>
+        <button type="button" class="solid" onClick=${() => asked.answer(true)}>${app.say("prove.done")}</button>
+      </div>
     </${Modal}>
   `;
 }
@@ -233,7 +261,7 @@ function otherWays(app, asked) {
  * @param {Record<string, string>} proofs
  */
 async function answer(app, asked, proofs) {
-  const isMailed = FIELDS[asked.way].includes("code");
+  const isMailed = asked.way !== "external" && FIELDS[asked.way].includes("code");
   if (isMailed && asked.challenge === null) {
     asked.challenge = await app.curfew.requestVerificationCode();
     app.focus("dialog input:not([hidden])");

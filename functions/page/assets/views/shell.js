@@ -22,6 +22,7 @@ const password = later(async () => (await import("./password.js")).password);
 const past = later(async () => (await import("./past.js")).past);
 const receipt = later(async () => (await import("./receipt.js")).receipt);
 const recover = later(async () => (await import("./recover.js")).recover);
+const verified = later(async () => (await import("./verified.js")).verified);
 const security = later(async () => (await import("./security.js")).security);
 
 /** The views of a signed-in person, by the name in the address. @type {Record<string, (app: App) => unknown>} */
@@ -34,6 +35,7 @@ const VIEWS = {
   security,
   address: newAddress,
   confirm: address,
+  verified,
 };
 
 /** The views of a person who is not signed in. @type {Record<string, (app: App) => unknown>} */

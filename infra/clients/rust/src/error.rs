@@ -16,8 +16,11 @@ pub struct Error {
     /// second step.
     pub challenge: Option<Secret>,
     /// With `verification-required`, the sets of proofs of which each is enough:
-    /// `password`, `code`, or both; or `totp` and `recovery_code`.
+    /// `password`, `code`, or both; `totp` and `recovery_code`; or `external`.
     pub methods: Vec<Vec<String>>,
+    /// With the method `external`, the page of the team's own login. Add the query parameters
+    /// `session` and `return_to`, an address of the app to which the login appends a challenge.
+    pub verify_at: Option<String>,
     /// The cause, for people.
     pub detail: String,
 }
@@ -36,6 +39,7 @@ impl Error {
             problem: None,
             challenge: None,
             methods: Vec::new(),
+            verify_at: None,
             detail: detail.into(),
         }
     }
@@ -58,6 +62,7 @@ impl From<&Answer> for Error {
             problem: answer.problem().map(str::to_owned),
             challenge: answer.member("/challenge").map(Secret::new),
             methods: answer.methods(),
+            verify_at: answer.member("/verify_at").map(str::to_owned),
             detail: answer.message(),
         }
     }

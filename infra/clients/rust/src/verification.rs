@@ -19,6 +19,8 @@ pub struct Verification {
     pub code: Option<Proof>,
     /// A factor. Where one has settled, it is the only proof.
     pub factor: Option<Factor>,
+    /// The challenge that the team's own login gave, for the method `external`. It is sent alone.
+    pub external: Option<Secret>,
 }
 
 impl Client {
@@ -61,6 +63,7 @@ impl Client {
             password,
             code,
             factor,
+            external,
         } = verification;
         let mut body = code.as_ref().map_or_else(|| json!({}), Proof::to_json);
         if let Some(password) = password {
@@ -68,6 +71,9 @@ impl Client {
         }
         if let Some(factor) = factor {
             factor.add_to(&mut body);
+        }
+        if let Some(challenge) = external {
+            body["external"] = challenge.reveal().into();
         }
         let mut failures = 0;
         loop {

@@ -55,6 +55,7 @@ enum Action {
         code: Option<String>,
         #[serde(flatten)]
         factor: TypedFactor,
+        external: Option<Secret>,
     },
     SignOutDevice {
         device: String,
@@ -204,12 +205,14 @@ impl Adapter {
                 challenge,
                 code,
                 factor,
+                external,
             } => {
                 let code = challenge.zip(code);
                 let verification = Verification {
                     password,
                     code: code.map(|(challenge, code)| Proof { challenge, code }),
                     factor: factor.shown(),
+                    external,
                 };
                 self.client()?.verify(&verification).await?;
                 json!({})
@@ -333,6 +336,7 @@ fn failure(detail: impl ToString) -> Error {
         problem: None,
         challenge: None,
         methods: Vec::new(),
+        verify_at: None,
         detail: detail.to_string(),
     }
 }

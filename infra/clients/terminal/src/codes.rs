@@ -71,17 +71,23 @@ impl Device {
                 };
                 let code = Some(proof(challenge, code));
                 let password = (!password.is_empty()).then(|| Secret::new(password.join(" ")));
-                let factor = None;
                 self.prove(Verification {
                     password,
                     code,
-                    factor,
+                    ..Verification::default()
                 })
                 .await;
             }
             ["prove", password @ ..] if !password.is_empty() => {
                 self.prove(Verification {
                     password: Some(Secret::new(password.join(" "))),
+                    ..Verification::default()
+                })
+                .await;
+            }
+            ["external", challenge] => {
+                self.prove(Verification {
+                    external: Some(Secret::new(*challenge)),
                     ..Verification::default()
                 })
                 .await;
@@ -165,10 +171,15 @@ impl Device {
                 ["code"] => "code, then code CODE",
                 ["totp"] => "factor CODE OF THE APP",
                 ["recovery_code"] => "factor RECOVERY CODE",
+                ["external"] => "external CHALLENGE",
                 _ => "code, then code CODE PASSWORD",
             }
         });
         let ways: Vec<_> = ways.collect();
+        if let (Some(address), Some(session)) = (&error.verify_at, self.client.session()) {
+            let id = &session.id;
+            self.screen.say(&format!("Open: {address}?session={id}"));
+        }
         self.screen.say(&format!(
             "Confirm that it is you, and it goes on. Type: {}",
             ways.join(" · ")

@@ -59,6 +59,12 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 300)]
     pub max_age: Option<i64>,
+    /// `verification-required` with the method `external`: the address of the page where the
+    /// person proves who they are. Add the query parameters `session`, the session's id, and
+    /// `return_to`, an address of your app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = "uri", example = "https://login.example.com/verify")]
+    pub verify_at: Option<&'static str>,
     /// `change-held`: the time from which the address can be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -91,6 +97,7 @@ impl ProblemDocument {
             reason: None,
             methods: None,
             max_age: None,
+            verify_at: None,
             held_until: None,
             challenge: None,
             device_key: None,
@@ -120,7 +127,13 @@ impl Problem {
         {
             document.challenge = Some(challenge.clone());
             document.device_key.clone_from(device_key);
-        } else if let Self::VerificationRequired { methods, challenge } = self {
+        } else if let Self::VerificationRequired {
+            methods,
+            challenge,
+            external,
+        } = self
+        {
+            document.verify_at = *external;
             document.methods = Some(names_of(methods));
             document.max_age = Some(VERIFIED_FOR.as_secs());
             document.challenge.clone_from(challenge);

@@ -57,6 +57,11 @@ impl Problem {
                 "Use the token that the last verification gave to this session."
             }
             Self::VerificationRequired {
+                external: Some(_), ..
+            } => {
+                "Confirm at `verify_at` who you are, verify with what it returns (`POST /v1/verifications`), and send this again."
+            }
+            Self::VerificationRequired {
                 challenge: None, ..
             } => "Verify with one of the methods (`POST /v1/verifications`), and send this again.",
             Self::AccountDisabled => "Its sessions are not accepted.",

@@ -1,15 +1,18 @@
 //! The page asks who the person is, and goes on by itself.
 
+use std::collections::BTreeMap;
+
 use curfew_tests::client::{Device, Household, PHONE, TV};
 use curfew_tests::conformance::{Fault, Network};
 use curfew_tests::inbox;
-use curfew_tests::person::Person;
+use curfew_tests::person::{Person, STORED_SESSION};
 use curfew_tests::stack::api_url;
 use domain::recognition::recognized_until;
 use domain::verification::VERIFIED_FOR;
 use http::Method;
 use runtime::Clock;
 use serde_json::json;
+use url::Url;
 
 const ASKED: &str = "Confirm that it is you";
 const NOT_DONE: &str =
@@ -243,4 +246,69 @@ async fn a_page_whose_new_cookie_was_lost_offers_to_sign_in_again() {
     person.sign_in(email, password).await.unwrap();
     person.reads("2 devices are signed in").await.unwrap();
     assert_eq!(tv.devices("all").await.len(), 2);
+}
+
+/// Signs everything else out on a page whose deployment has a login of its own. That answers
+/// here for the stack of the tests, which has none.
+#[tokio::test]
+async fn a_login_of_the_teams_own_opens_in_another_tab_and_the_act_goes_on_in_the_first() {
+    let household = Household::register().await;
+    let tv = household.sign_in(TV).await;
+    let network = Network::before(api_url()).await.unwrap();
+    let page = network.api_url().replace("127.0.0.1", "localhost");
+    let person = Person::open_at(format!("{page}/"), &[]).await.unwrap();
+    let (email, password) = (&household.email, &household.password);
+    person.sign_in(email, password).await.unwrap();
+    person.reads("This device").await.unwrap();
+    let stored = person.browser.value(STORED_SESSION).await.unwrap();
+    let required = json!({
+        "type": "urn:curfew:problem:verification-required",
+        "title": "Confirm that it is you.",
+        "status": 401,
+        "methods": [["external"]],
+        "max_age": 300,
+        "verify_at": "https://login.example.com/verify",
+    });
+    let post = Some(Method::POST);
+    network.fault(
+        post.clone(),
+        "/v1/sign-out-all",
+        Fault::Json(401, required),
+        1,
+    );
+    sign_out_others(&person).await;
+    person.reads(ASKED).await.unwrap();
+    let link = "document.querySelector('dialog a').href";
+    let link = person.browser.value(link).await.unwrap();
+    let link = Url::parse(link.as_str().unwrap()).unwrap();
+    let asked: BTreeMap<_, _> = link.query_pairs().into_owned().collect();
+    assert_eq!(asked["session"], stored["session"]);
+    assert!(
+        link.as_str()
+            .starts_with("https://login.example.com/verify?")
+    );
+    let challenge = format!("cfc_{}", "x".repeat(49));
+    let now = Clock::System.now();
+    person.write_time("verified_at", now).await.unwrap();
+    let verified = json!({
+        "session": stored["session"],
+        "expires_at": stored["expires_at"],
+        "verified_until": (now + VERIFIED_FOR).to_string(),
+    });
+    network.fault(post, "/v1/verifications", Fault::Json(200, verified), 1);
+
+    person.browser.tab(1).await.unwrap();
+    person
+        .browser
+        .go(&format!("{}{challenge}", asked["return_to"]))
+        .await
+        .unwrap();
+
+    person.reads("You can close this tab.").await.unwrap();
+    let address = person.browser.value("location.href").await.unwrap();
+    assert!(!address.as_str().unwrap().contains("cfc_"), "{address}");
+    person.browser.tab(0).await.unwrap();
+    person.reads("Signed out").await.unwrap();
+    person.browser.until(CLOSED).await.unwrap();
+    tv.ended().await;
 }

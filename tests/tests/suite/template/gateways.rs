@@ -128,7 +128,11 @@ fn only_the_routes_for_services_are_authorized_by_iam() {
     let iam = json!({ "Authorizer": "AWS_IAM" });
     assert_eq!(
         guarded,
-        [("/v1/introspect", &iam), ("/v1/backend/login", &iam)]
+        [
+            ("/v1/introspect", &iam),
+            ("/v1/backend/login", &iam),
+            ("/v1/backend/verifications", &iam),
+        ]
     );
 }
 
