@@ -22,7 +22,7 @@ pub enum Guard {
 
 /// The routes that are not for the holder of a valid session. Every other one must
 /// be.
-const EXCEPTIONS: [(&str, Guard); 16] = [
+const EXCEPTIONS: [(&str, Guard); 17] = [
     ("register", Guard::Open),
     ("confirmAccount", Guard::Open),
     ("requestPasswordReset", Guard::Open),
@@ -39,6 +39,7 @@ const EXCEPTIONS: [(&str, Guard); 16] = [
     ("acknowledgeSignOut", Guard::EndedSession),
     ("introspect", Guard::Iam),
     ("loginByBackend", Guard::Iam),
+    ("verifyByBackend", Guard::Iam),
 ];
 
 /// An operation of the document.

@@ -3,6 +3,7 @@
 use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{by_iam, event, json_of, problem_of};
+use curfew_tests::wire::CallResult;
 use domain::verification::VERIFIED_FOR;
 use http_api::Reply;
 use jiff::SignedDuration;
@@ -191,6 +192,26 @@ async fn a_report_that_is_not_signed_or_not_right_is_refused_and_named() {
     let both = json!({ "external": proof_of(&app, &phone).await, "password": PASSWORD });
     let both = verify(&app, &phone.token, both).await;
     assert_eq!(json_of(&both)["field"], "external");
+}
+
+#[tokio::test]
+async fn tables_that_do_not_answer_give_no_proof_and_take_none() {
+    let (app, [phone, _]) = app().await;
+    let now = body(&phone, app.clock.now().as_second());
+    for operation in ["BatchGetItem", "PutItem"] {
+        app.aws.fail(operation, || CallResult::Broken);
+        let refused = report(&app, &now).await;
+        assert_eq!(problem_of(&refused), (503, "unavailable".to_owned()));
+        app.aws.restore();
+    }
+    let challenge = proof_of(&app, &phone).await;
+    for operation in ["UpdateItem", "TransactWriteItems"] {
+        app.aws.fail(operation, || CallResult::Broken);
+        let refused = show(&app, &phone.token, &challenge).await;
+        assert_eq!(problem_of(&refused), (503, "unavailable".to_owned()));
+        app.aws.restore();
+    }
+    assert_eq!(show(&app, &phone.token, &challenge).await.status_code, 200);
 }
 
 #[tokio::test]
