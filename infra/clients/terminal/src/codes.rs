@@ -10,7 +10,7 @@ use crate::device::Device;
 
 /// The list of these commands.
 pub(crate) const COMMANDS: &str =
-    "forgot · recover CODE NEW PASSWORD · pass · pass CODE · factor CODE";
+    "forgot · recover CODE NEW PASSWORD · pass · pass CODE · factor CODE · lost · lost CODE";
 
 /// The challenges of the last mails that this device has asked for.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Challenges {
     verification: Option<Secret>,
     /// The second step of the sign-in.
     pub(crate) step: Option<Secret>,
+    /// The code that says that the authenticator apps are lost.
+    lost: Option<Secret>,
     /// The sign-out that waits for a verification.
     waiting: Option<Act>,
     /// The recovery that waits for a factor, with the new password.
@@ -92,6 +94,8 @@ impl Device {
                 })
                 .await;
             }
+            ["lost"] => self.report_lost().await,
+            ["lost", code] => self.confirm_lost(code).await,
             ["factor", code @ ..] if !code.is_empty() => {
                 self.show_factor(Factor::typed(&code.join(""))).await;
             }
@@ -117,6 +121,37 @@ impl Device {
             Ok(challenge) => {
                 self.challenges.pass = Some(challenge);
                 self.say_sent("pass CODE");
+            }
+            Err(error) => self.screen.say(&format!("Failed: {error}")),
+        }
+    }
+
+    /// Reports that the authenticator apps are lost, which a second step waits for.
+    async fn report_lost(&mut self) {
+        let Some(step) = self.challenges.step.clone() else {
+            return self.screen.say("Nothing waits for a factor.");
+        };
+        let email = &self.credentials.email;
+        match self.client.report_lost(email, &step).await {
+            Ok(challenge) => {
+                self.challenges.lost = Some(challenge);
+                self.say_sent("lost CODE");
+            }
+            Err(error) => self.screen.say(&format!("Failed: {error}")),
+        }
+    }
+
+    async fn confirm_lost(&mut self, code: &str) {
+        let Some(challenge) = self.challenges.lost.clone() else {
+            return self.screen.say("Type lost first.");
+        };
+        let api = self.client.api();
+        match api.confirm_lost(&proof(challenge, code)).await {
+            Ok(due_at) => {
+                self.challenges.lost = None;
+                self.screen.say(&format!(
+                    "The authenticator apps are removed from {due_at} on. Sign in then."
+                ));
             }
             Err(error) => self.screen.say(&format!("Failed: {error}")),
         }

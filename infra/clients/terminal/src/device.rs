@@ -180,7 +180,7 @@ impl Device {
             && error.problem.as_deref() == Some("second-step-required")
         {
             self.challenges.step.clone_from(&error.challenge);
-            self.screen.say("Type: factor CODE");
+            self.screen.say("Type: factor CODE · lost");
         }
         session.context("Sign-in failed")?;
         self.challenges.step = None;

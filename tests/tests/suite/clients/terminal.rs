@@ -73,6 +73,31 @@ async fn an_owner_with_an_authenticator_app_types_its_code() {
 }
 
 #[tokio::test]
+async fn an_owner_who_lost_the_authenticator_app_has_it_removed_by_a_code_in_the_mail() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let mut app = Authenticator::add(&laptop).await;
+    let (email, password) = (&household.email, &household.password);
+    let mut tv = Typed::start(email, password).await;
+    tv.terminal.line("Type: factor CODE · lost").await.unwrap();
+
+    tv.types("lost AAAA-AAAA", "Type lost first.").await;
+    tv.types("lost", "Type: lost CODE").await;
+    let code = inbox::code_with(email, "Your code to remove a lost authenticator app").await;
+    tv.types("lost AAAA-AAAA", "Failed: ").await;
+    let line = "The authenticator apps are removed from ";
+    tv.types(&format!("lost {code}"), line).await;
+
+    let factors = laptop.get("/v1/factors").await.done(200);
+    assert!(factors["removal"]["due_at"].is_string(), "{factors}");
+    // The app is found again, which stops it.
+    tv.types(&format!("factor {}", app.code()), "Signed in to")
+        .await;
+    let factors = laptop.get("/v1/factors").await.done(200);
+    assert!(factors["removal"].is_null(), "{factors}");
+}
+
+#[tokio::test]
 async fn a_forgotten_password_is_replaced_and_the_device_signs_in_with_the_new_one() {
     let household = Household::register().await;
     let laptop = household.sign_in(LAPTOP).await;
