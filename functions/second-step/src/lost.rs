@@ -112,7 +112,8 @@ pub(crate) async fn report_lost_factors(
 
 /// Begins the wait of 72 hours after which the authenticator apps are removed that the account
 /// has now. Every channel of the owner hears of it, and a factor that counts, or a recovery
-/// code, stops it. Asking again does not change the time.
+/// code, stops it. Asking again does not change the time, and a request whose answer was lost can
+/// be repeated.
 #[utoipa::path(
     post, path = "/v1/lost-factors/confirmations", operation_id = "confirmLostFactors",
     tag = "factors",
@@ -135,8 +136,13 @@ pub(crate) async fn confirm_lost_factors(
     let secret = challenge_secret(&body.challenge)?;
     let code =
         Code::parse(&body.code).map_err(|error| Problem::invalid("code", error.to_string()))?;
-    let (id, purpose) = (secret.id(), Purpose::LostFactor);
-    let found = deps.store.try_challenge(&id, purpose).await?;
+    let id = secret.id();
+    let mut found = deps.store.try_challenge(&id, Purpose::LostFactor).await?;
+    if found.is_none() {
+        // The answer to an earlier request may have been lost.
+        let reported = Purpose::LostFactorReported;
+        found = deps.store.try_challenge(&id, reported).await?;
+    }
     let challenge = found.ok_or(Problem::CodeInvalid)?;
     let sign_in = challenge
         .sign_in
@@ -152,14 +158,19 @@ pub(crate) async fn confirm_lost_factors(
             request.note_outcome("removal-asked-before");
             return Ok(Answer::json(202, &RemovalView::from(due_at)));
         }
+        if challenge.purpose != Purpose::LostFactor {
+            // The removal that it has asked for was stopped since.
+            return Err(Problem::CodeInvalid);
+        }
         let written = lose_factors(deps, request, (&challenge, sign_in), now);
         if written.await? == WriteOutcome::Done {
             request.note_outcome("removal-asked");
             let due_at = LostFactor::due_at(now);
             return Ok(Answer::json(202, &RemovalView::from(due_at)));
         }
-        // Another request took the challenge, and its removal was stopped since.
-        if deps.store.challenge(&id).await?.is_none() {
+        // Another request with it came first, and its removal was stopped since.
+        let open = deps.store.challenge(&id).await?;
+        if open.is_none_or(|it| it.purpose != Purpose::LostFactor) {
             return Err(Problem::CodeInvalid);
         }
     }

@@ -314,7 +314,10 @@ fn message(new: &NewChallenge, language: Language, is_for_password: bool) -> Opt
         Purpose::AddressChange => Message::ChangeAddress(challenge),
         Purpose::LostFactor => Message::LostFactor(challenge),
         // A factor answers it, and no code.
-        Purpose::SecondStep | Purpose::AddressChanged | Purpose::External => return None,
+        Purpose::SecondStep
+        | Purpose::AddressChanged
+        | Purpose::LostFactorReported
+        | Purpose::External => return None,
     };
     Some(message)
 }

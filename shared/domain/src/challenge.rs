@@ -56,6 +56,9 @@ pub enum Purpose {
     AddressChanged,
     /// Having the factors removed that the owner has lost.
     LostFactor,
+    /// The removal of lost factors was asked for. The request may be repeated, if its answer was
+    /// lost.
+    LostFactorReported,
     /// Verifying a session: the team's own login has proven who its holder is.
     External,
 }
@@ -73,6 +76,7 @@ impl Purpose {
             Self::AddressChange => "address_change",
             Self::AddressChanged => "address_changed",
             Self::LostFactor => "lost_factor",
+            Self::LostFactorReported => "lost_factor_reported",
             Self::External => "external",
         }
     }
@@ -89,6 +93,7 @@ impl Purpose {
             "address_change" => Self::AddressChange,
             "address_changed" => Self::AddressChanged,
             "lost_factor" => Self::LostFactor,
+            "lost_factor_reported" => Self::LostFactorReported,
             "external" => Self::External,
             _ => return None,
         })

@@ -6,7 +6,7 @@ use domain::account::Account;
 use domain::challenge::{Challenge, PendingSignIn};
 use domain::factors::{AccountFactor, FactorRemoval, FactorUse, RecoveryCodes, TotpFactor};
 use domain::session::Authenticated;
-use domain::{AccountId, FactorId, Timestamp};
+use domain::{AccountId, FactorId, Purpose, Timestamp};
 
 use crate::attributes::{built, string};
 use crate::error::StoreError;
@@ -214,12 +214,12 @@ impl Store {
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 
-    /// Asks for the removal of the factors that an account has, whose owner has lost them, and
-    /// takes the challenge away.
+    /// Asks for the removal of the factors that an account has, whose owner has lost them. The
+    /// challenge is kept for a request that is repeated.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch of the sign-in
-    /// and nobody has asked before; Challenges (`challenge_id`), only if it is there: otherwise
-    /// the same code could ask again after the removal was stopped. `attempt` is the client
+    /// and nobody has asked before; Challenges (`challenge_id`), whose purpose changes, only if
+    /// it has not changed: otherwise the same code could ask again after the removal was stopped. `attempt` is the client
     /// request token, so a replay changes nothing.
     ///
     /// # Errors
@@ -233,7 +233,11 @@ impl Store {
     ) -> Result<WriteOutcome, StoreError> {
         let table = &self.tables.accounts;
         let lose = account::lose_factors(table, sign_in.account, sign_in.epoch, now);
-        let writes = [Write::Update(lose), self.take_open(challenge)];
+        let reported = challenge::is_for(Purpose::LostFactor)
+            .update(&self.tables.challenges, challenge::key(&challenge.id))
+            .update_expression("SET purpose = :purpose")
+            .expression_attribute_values(":purpose", string(Purpose::LostFactorReported.as_str()));
+        let writes = [Write::Update(lose), Write::Update(built(reported.build()))];
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 

@@ -29,6 +29,15 @@ pub(crate) fn exists() -> Condition {
     }
 }
 
+/// Requires that the challenge is still for this purpose.
+pub(crate) fn is_for(purpose: Purpose) -> Condition {
+    Condition {
+        expression: Cow::Borrowed("purpose = :open"),
+        names: &[],
+        values: vec![(":open", string(purpose.as_str()))],
+    }
+}
+
 /// Requires that the challenge is not completed, is for this purpose, and has tries left.
 pub(crate) fn has_tries(purpose: Purpose) -> Condition {
     Condition {

@@ -144,6 +144,26 @@ async fn asking_again_changes_no_time_and_is_no_news() {
 }
 
 #[tokio::test]
+async fn a_confirmation_whose_answer_was_lost_can_be_repeated_until_the_removal_is_stopped() {
+    let (app, _, phone) = with_settled().await;
+    let asked = sign_in(&app, None).await;
+    let answer = answer_of(&app, &asked).await;
+    let first = confirm(&app, &answer).await;
+    assert_eq!(first.status_code, 202);
+    app.advance(STEP);
+
+    let again = confirm(&app, &answer).await;
+
+    assert_eq!(json_of(&again), json_of(&first));
+    assert_eq!(events_of(&notices(&app).await), ["factor_removal_asked"]);
+    // The app is found again.
+    let stopping = complete(&app, &asked, json!({ "totp": phone.code(&app) })).await;
+    assert_eq!(stopping.status_code, 200, "{}", json_of(&stopping));
+    let late = confirm(&app, &answer).await;
+    assert_eq!(problem_of(&late), (403, "code-invalid".to_owned()));
+}
+
+#[tokio::test]
 async fn the_owner_hears_of_the_request_and_a_press_in_the_mail_can_not_stop_it() {
     let (app, _, _) = with_settled().await;
     lose(&app).await;
@@ -527,7 +547,7 @@ async fn every_condition_on_lost_factors_is_needed() {
     // show that they are needed.
     let own = |clause: &&Clause| {
         clause.write == "Update Accounts" && !is_of_recovery(clause)
-            || clause.text == "attribute_exists(challenge_id)"
+            || clause.text == "purpose = :open"
     };
     let unshown: Vec<_> = all.difference(&shown).filter(own).collect();
     assert_eq!(unshown, [] as [&Clause; 0]);
