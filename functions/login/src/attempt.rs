@@ -1,7 +1,7 @@
 //! The request of a sign-in, parsed.
 
 use domain::password::Password;
-use domain::{ChallengeSecret, Code, EmailAddress, Timestamp};
+use domain::{AccountId, ChallengeSecret, Code, EmailAddress, Timestamp};
 use http_api::{Object, Problem, Request};
 use sign_in::{Wanted, WantedFields};
 
@@ -13,8 +13,8 @@ pub(crate) struct Attempt {
     pub(crate) password: Password,
     pub(crate) wanted: Wanted,
     pub(crate) pass: Option<(ChallengeSecret, Code)>,
-    /// The time when the team's own login has proven who the person is.
-    pub(crate) proven_at: Option<Timestamp>,
+    /// The account that the team's own login has recognized, and when.
+    pub(crate) proven: Option<(AccountId, Timestamp)>,
 }
 
 impl Attempt {
@@ -36,7 +36,7 @@ impl Attempt {
             password,
             wanted,
             pass,
-            proven_at: None,
+            proven: None,
         })
     }
 }

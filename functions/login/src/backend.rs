@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use domain::Timestamp;
-use http_api::{Object, Problem, Request, proven_at};
+use http_api::{Object, Problem, Request, parse_auth_time};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -23,15 +23,28 @@ pub struct BackendLogin {
     /// The person who signs in.
     #[schema(value_type = Person)]
     pub person: Object<Person>,
-    /// The time when your own login has proven who the person is, in seconds since 1970, at most
-    /// five minutes ago: the sign-in then counts as a verification. For deployments with
-    /// `ExternalVerification`. As `auth_time` of `OpenID` Connect (Core 1.0, section 2).
+    /// The proof by your own login, with which the sign-in counts as a verification. For
+    /// deployments with `ExternalVerification`.
     #[serde(default)]
-    #[schema(example = 1_795_167_000)]
-    pub auth_time: Option<i64>,
+    #[schema(value_type = Option<LoginProof>)]
+    pub proof: Option<Object<LoginProof>>,
     /// What `POST /v1/login` takes. `transport` can't be `cookie`.
     #[schema(value_type = Login)]
     pub sign_in: Object<Login>,
+}
+
+/// What the team's own login has proven.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct LoginProof {
+    /// The account of the person that your login has recognized. Take it from your own records,
+    /// never from the request of the app.
+    #[schema(format = Uuid, example = "8b0f4f0e-59d5-4f0e-9c3a-52f2b7c1d9aa")]
+    pub account: String,
+    /// The time when your login has proven who the person is, in seconds since 1970, less than five
+    /// minutes ago. As `auth_time` of `OpenID` Connect (Core 1.0, section 2).
+    #[schema(example = 1_795_167_000)]
+    pub auth_time: i64,
 }
 
 /// The person who signs in, as the backend sees them.
@@ -70,8 +83,12 @@ pub(crate) fn read(
     }
     let by_person = request.on_behalf_of(ip, user_agent);
     let mut attempt = Attempt::new(&by_person, sign_in).map_err(within_sign_in)?;
-    let proven_at = body.auth_time.map(|at| proven_at(at, external, now));
-    attempt.proven_at = proven_at.transpose()?;
+    if let Some(Object(proof)) = body.proof {
+        let account = proof.account.parse();
+        let account = account.map_err(|_| Problem::invalid("proof.account", "must be a UUID"))?;
+        let at = parse_auth_time(("proof.auth_time", proof.auth_time), external, now)?;
+        attempt.proven = Some((account, at));
+    }
     Ok((attempt, by_person))
 }
 

@@ -31,7 +31,7 @@ use store::{Store, StoreError};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-pub use backend::{BackendLogin, Person};
+pub use backend::{BackendLogin, LoginProof, Person};
 
 use attempt::Attempt;
 use charges::Charges;
@@ -45,7 +45,7 @@ pub struct Deps {
     pub budgets: SignInBudgets,
     /// Whether the team wants a code at every sign-in on a device that is not recognized.
     pub sign_in_codes: bool,
-    /// The address of the team's own login, if that verifies who somebody is.
+    /// The address of the team's own login. None if Curfew verifies by itself.
     pub external: Option<&'static str>,
     /// The queue of `notify-owner`; none when the stack sends no mail.
     pub notices: Option<MailQueue>,

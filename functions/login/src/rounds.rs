@@ -94,7 +94,15 @@ impl<'a> Rounds<'a> {
         if let Err(Problem::CredentialsInvalid) = verified {
             self.charges.report().await;
         }
-        verified
+        let account = verified?;
+        // Otherwise a password thief could prove themselves with an account of their own.
+        let proven = self.attempt.proven;
+        if proven.is_some_and(|(proven, _)| proven != account.id) {
+            request.note_outcome("other-account");
+            let detail = "is not the account that signs in";
+            return Err(Problem::invalid("proof.account", detail));
+        }
+        Ok(account)
     }
 
     fn trust(&self, account: &Account, is_recognized: bool) -> Trust {
@@ -104,7 +112,9 @@ impl<'a> Rounds<'a> {
         let by_password = is_proven_by_sign_in(account, is_recognized, policy, now);
         Trust {
             is_recognized,
-            verified_at: by_password.then_some(now).or(self.attempt.proven_at),
+            verified_at: by_password
+                .then_some(now)
+                .or(self.attempt.proven.map(|(_, at)| at)),
         }
     }
 
@@ -114,15 +124,15 @@ impl<'a> Rounds<'a> {
             sends_mail, now, ..
         } = self.sign_in;
         let by_team = self.deps.sign_in_codes;
-        let is_unproven = self.attempt.wanted.ends_others && trust.verified_at.is_none();
-        if let (true, Some(address)) = (is_unproven, self.deps.external) {
+        let lacks_proof = self.attempt.wanted.ends_others && trust.verified_at.is_none();
+        if let (true, Some(address)) = (lacks_proof, self.deps.external) {
             return Err(Problem::external_required(address));
         }
         let problem = if !trust.is_recognized && account.needs_code(sends_mail, now) {
             Problem::address_unconfirmed
         } else if !trust.is_recognized && account.wants_code(sends_mail, by_team) {
             Problem::code_required
-        } else if is_unproven {
+        } else if lacks_proof {
             Problem::pass_required
         } else {
             return Ok(());

@@ -78,6 +78,8 @@ export class App {
   dialog = null;
   /** @type {Proving | null} */
   proving = null;
+  /** What the team's own login gave. @type {string | null} */
+  externalProof = null;
   /** @type {Step | null} */
   step = null;
   /** What a recovery needs besides the mail. @type {Way | null} */
@@ -262,6 +264,12 @@ export class App {
   #readRoute() {
     const [name, id] = location.hash.replace(/^#\/?/, "").split("/");
     this.route = { name: name || "devices", id };
+    // The secret leaves the address bar at once.
+    this.externalProof = name === "verified" && id ? id : null;
+    if (this.externalProof !== null) {
+      this.route.id = undefined;
+      history.replaceState(null, "", "#/verified");
+    }
     this.form = { isBusy: false, faults: {} };
     this.selection = null;
     this.dialog = null;

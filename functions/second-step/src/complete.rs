@@ -115,6 +115,9 @@ pub(crate) async fn complete_sign_in(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     let mut step = Step::parse(request)?;
+    if let (true, Some(address)) = (step.wanted.ends_others, deps.policy.external) {
+        return Err(Problem::external_required(address));
+    }
     let mut keys = mem::take(&mut step.wanted.device_keys);
     let (challenge, pending) = answered(deps, &step, &keys, now).await?;
     request.note_account(pending.account);

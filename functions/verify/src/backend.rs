@@ -9,7 +9,9 @@ use domain::{
     AccountId, Challenge, ChallengeSecret, EmailAddress, Rfc3339, SessionId, Timestamp,
     verification::VERIFIED_FOR,
 };
-use http_api::{Answer, BodyProblems, IamProblems, Problem, Request, RequestProblems, proven_at};
+use http_api::{
+    Answer, BodyProblems, IamProblems, Problem, Request, RequestProblems, parse_auth_time,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -32,12 +34,12 @@ pub struct BackendVerification {
     /// The session to verify: the query parameter `session` with which your page was opened.
     #[schema(format = Uuid, example = "c2a7a1f4-6d0b-4b43-9a55-0e3f9d2b7c11")]
     pub session: String,
-    /// The time when your login has proven who the person is, in seconds since 1970, at most five
+    /// The time when your login has proven who the person is, in seconds since 1970, less than five
     /// minutes ago. As `auth_time` of `OpenID` Connect (Core 1.0, section 2).
     #[schema(example = 1_795_167_000)]
     pub auth_time: i64,
     /// What your login has checked, for the log (RFC 8176).
-    #[schema(max_items = 10, example = json!(["hwk", "user"]))]
+    #[schema(min_items = 1, max_items = 10, example = json!(["hwk", "user"]))]
     pub amr: Vec<String>,
 }
 
@@ -90,22 +92,27 @@ pub(crate) async fn verify_by_backend(
     let id = |field: &'static str| Problem::invalid(field, "must be a UUID");
     let account: AccountId = body.account.parse().map_err(|_| id("account"))?;
     let session: SessionId = body.session.parse().map_err(|_| id("session"))?;
-    let proven_at = proven_at(body.auth_time, deps.policy.external, now)?;
+    let auth_time = ("auth_time", body.auth_time);
+    let proven_at = parse_auth_time(auth_time, deps.policy.external, now)?;
     require_names(&body.amr)?;
     request.note_account(account);
     let found = deps.store.rows(account, &[]).await?.account;
+    let found = found.filter(|it| it.disabled_at.is_none());
     let email = found
         .as_ref()
         .and_then(|it| EmailAddress::parse(&it.email).ok());
     let (Some(account), Some(email)) = (found, email) else {
-        return Err(Problem::invalid("account", "is no account with an address"));
+        return Err(Problem::invalid(
+            "account",
+            "is no enabled account with an address",
+        ));
     };
     let secret = ChallengeSecret::new(runtime::random());
     let of = (session, account.epoch);
     let challenge = Challenge::of_external(&secret, email, of, proven_at);
     deps.store.put_challenge(&challenge).await?;
     tracing::info!(
-        %session, amr = body.amr.join(" "), "proven by the team's own login"
+        %session, amr = body.amr.join(" "), "external proof reported"
     );
     let expires_at = proven_at
         .checked_add(VERIFIED_FOR)

@@ -1,6 +1,6 @@
 //! `POST /v1/verification-codes` and `POST /v1/verifications`: the holder of a session proves
 //! again that they are the owner, and gets another token. `POST /v1/backend/verifications`: the
-//! team's own login has proven it. `POST /v1/address-changes`: asks for a
+//! team's own login reports a proof. `POST /v1/address-changes`: asks for a
 //! code to a new address, which needs that.
 
 #![allow(
@@ -139,6 +139,10 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
 async fn request_code(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
     let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     request.no_body()?;
+    // Nothing would accept the code.
+    if let Some(address) = deps.policy.external {
+        return Err(Problem::external_required(address));
+    }
     let codes = deps.codes.as_ref().ok_or(Problem::MailUnavailable)?;
     let random = ChallengeRandom {
         secret: runtime::random(),
@@ -152,7 +156,7 @@ async fn request_code(deps: &Deps, request: &Request, now: Timestamp) -> Result<
 
 /// Verifies that the holder of this session is the owner, and replaces its token. The token
 /// before is accepted until the new one is first seen, for five minutes at most, and only for
-/// what needs no verification. The verification counts for five minutes. One by a factor stops
+/// what needs no verification. The verification counts for five minutes, an external one from its `auth_time`. One by a factor stops
 /// the removal of lost ones.
 #[utoipa::path(
     post, path = "/v1/verifications", operation_id = "verify", tag = "sessions",
@@ -190,7 +194,11 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         let challenge = answered.challenge.as_ref();
         let external_at = challenge.and_then(|it| it.external_proof(&caller, now));
         let proof = (&*proofs.shown(), external_at);
-        let new = NewToken::new(&token, &presented, proof, now);
+        let mut new = NewToken::new(&token, &presented, proof, now);
+        // An external proof may be older than the last verification.
+        new.verified_at = new
+            .verified_at
+            .max(caller.device.verified_at.unwrap_or(new.verified_at));
         let written = deps.store.verify(&caller, &new, &answered);
         if Box::pin(written).await? == WriteOutcome::Done {
             request.note_outcome("verified");
@@ -217,6 +225,14 @@ async fn prove(
             external: deps.policy.external,
         });
     }
+    if proofs.external.is_some() {
+        // It is not counted: it has 256 bits, and any site can open the page with a wrong one.
+        let challenge = answered(deps, caller, proofs, now).await?;
+        return Ok(UsedUp {
+            challenge: Some(challenge.ok_or(Problem::CodeInvalid)?),
+            ..UsedUp::default()
+        });
+    }
     let attempt = proving.count(caller).await?;
     let factor = shown_factor(deps, caller, proofs, now).await?;
     let stops = |used| account.stops_removal(used, deps.policy.sends_mail, now);
@@ -226,8 +242,7 @@ async fn prove(
         factor,
     };
     // The codes first: they cost less than a hash.
-    let has_challenge = proofs.code.is_some() || proofs.external.is_some();
-    let is_wrong = has_challenge && used.challenge.is_none()
+    let is_wrong = proofs.code.is_some() && used.challenge.is_none()
         || proofs.factor.is_some() && used.factor.is_none();
     let wrong = if is_wrong {
         Some(("wrong-code", Problem::CodeInvalid))

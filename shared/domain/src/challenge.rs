@@ -113,13 +113,14 @@ pub struct Challenge {
     pub id: ChallengeId,
     /// What it is for.
     pub purpose: Purpose,
-    /// The address whose mail has the code.
+    /// The address whose mail has the code, or that of the account.
     pub email: EmailAddress,
-    /// The digest of the code; `None` for a second step, which a factor answers.
+    /// The digest of the code; `None` for a second step, which a factor answers, and for an
+    /// external proof.
     pub code: Option<CodeDigest>,
     /// The hash of the link's secret, if the mail has one that works anywhere.
     pub link: Option<LinkHash>,
-    /// The time when it was asked for.
+    /// The time when it was asked for, or of the external proof.
     pub asked_at: Timestamp,
     /// The session that asked, which alone may answer it: for a verification and for a change
     /// of the address.
@@ -324,6 +325,8 @@ impl Challenge {
     pub fn expires_at(&self) -> Timestamp {
         let lifetime = if self.link.is_some() {
             LINK_LIFETIME
+        } else if self.purpose == Purpose::External {
+            VERIFIED_FOR
         } else {
             CODE_LIFETIME
         };

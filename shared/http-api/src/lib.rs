@@ -42,7 +42,7 @@ pub use origin_policy::OriginPolicy;
 pub use paging::Paging;
 pub use password_reason::PasswordReason;
 pub use problem::{Problem, ProblemDocument};
-pub use proofs::{Proving, proven_at, require_verified};
+pub use proofs::{Proving, parse_auth_time, require_verified};
 pub use request::Request;
 pub use responses::{
     AddressChangeUnavailable, AddressTaken, AddressUnconfirmed, BodyProblems, ChangeHeld,

@@ -85,17 +85,17 @@ impl Proving<'_> {
     }
 }
 
-/// Returns the time of a proof by the team's own login, whose address is `external`, from the
-/// field `auth_time` in seconds since 1970.
+/// Parses the time of a proof by the team's own login, whose address is `external`: the field
+/// `field` in seconds since 1970.
 ///
 /// # Errors
 /// `request-invalid`, if the deployment has no such login or the proof is too old.
-pub fn proven_at(
-    auth_time: i64,
+pub fn parse_auth_time(
+    (field, auth_time): (&'static str, i64),
     external: Option<&str>,
     now: Timestamp,
 ) -> Result<Timestamp, Problem> {
-    let invalid = |detail| Problem::invalid("auth_time", detail);
+    let invalid = |detail| Problem::invalid(field, detail);
     if external.is_none() {
         let detail =
             "can't be used: this deployment has no login of its own (`ExternalVerification`)";
@@ -103,7 +103,7 @@ pub fn proven_at(
     }
     let at = Timestamp::from_second(auth_time).ok();
     at.and_then(|at| external_proof(at, now))
-        .ok_or_else(|| invalid("must be a time in seconds since 1970, at most five minutes ago"))
+        .ok_or_else(|| invalid("must be a time in seconds since 1970, less than five minutes ago and at most a minute ahead"))
 }
 
 /// Requires a verification of at most five minutes ago.

@@ -123,7 +123,7 @@ pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
 /// Reads `MAIL_FROM` (none), `UNPROVEN_SIGN_OUTS` (3) and `EXTERNAL_VERIFICATION` (none).
 ///
 /// # Errors
-/// [`ConfigError`], if the number is not one from 0 to 3.
+/// [`ConfigError`], if the number is not one from 0 to 3, or the address not one of a page.
 pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
     let name = "UNPROVEN_SIGN_OUTS";
     let most_unproven = number(name, UNPROVEN_SIGN_OUTS_PER_DAY)?;
@@ -149,8 +149,10 @@ pub fn external_verification() -> Result<Option<&'static str>, ConfigError> {
     let Some(address) = optional(name) else {
         return Ok(None);
     };
-    // It is shown to a page, which opens it.
-    if !address.starts_with("https://") || address.contains(['?', '#', ' ']) {
+    // A page opens it.
+    let rest = address.strip_prefix("https://").unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:/_~".contains(&byte);
+    if rest.is_empty() || rest.starts_with(['/', ':']) || !rest.bytes().all(is_plain) {
         return Err(ConfigError::Invalid {
             name,
             expected: "an https address without `?` and `#`",

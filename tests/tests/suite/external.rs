@@ -4,6 +4,7 @@ use curfew_tests::account::{EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::TestApp;
 use curfew_tests::bundle::{by_iam, event, json_of, problem_of};
 use curfew_tests::wire::CallResult;
+use domain::ChallengeSecret;
 use domain::verification::VERIFIED_FOR;
 use http_api::Reply;
 use jiff::SignedDuration;
@@ -150,6 +151,35 @@ async fn a_proof_is_for_one_session_of_the_account_that_signed_in_once_and_in_it
 }
 
 #[tokio::test]
+async fn links_with_wrong_proofs_end_no_session() {
+    let (app, [phone, _]) = app().await;
+    let wrong = ChallengeSecret::new([7; 32]).to_text();
+    for _ in 0..11 {
+        let refused = show(&app, &phone.token, &wrong).await;
+        assert_eq!(problem_of(&refused), code_invalid());
+    }
+    let right = proof_of(&app, &phone).await;
+    assert_eq!(show(&app, &phone.token, &right).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_mailed_and_no_second_step_ends_others_where_only_the_login_verifies() {
+    let (app, [phone, _]) = app().await;
+    let route = "/v1/verification-codes";
+    let asking = event("POST", route, Some(&phone.token), None);
+    let asked = app.bundle.send(asking).await;
+    assert_eq!(problem_of(&asked).1, "verification-required");
+    let step = json!({
+        "challenge": *ChallengeSecret::new([7; 32]).to_text(),
+        "totp": "287082",
+        "sign_out": "others",
+    });
+    let step = event("POST", "/v1/second-steps", None, Some(&step));
+    let step = app.bundle.send(step).await;
+    assert_eq!(problem_of(&step).1, "verification-required");
+}
+
+#[tokio::test]
 async fn a_report_that_is_not_signed_or_not_right_is_refused_and_named() {
     let (app, [phone, _]) = app().await;
     let now = app.clock.now().as_second();
@@ -225,12 +255,12 @@ async fn a_deployment_without_a_login_of_its_own_takes_no_such_proof() {
     assert_eq!(json_of(&reply)["field"], "auth_time");
     let signing_in = json!({
         "person": { "ip": "203.0.113.7" },
-        "auth_time": now,
+        "proof": { "account": phone.account.to_string(), "auth_time": now },
         "sign_in": { "email": EMAIL, "password": PASSWORD },
     });
     let event = event("POST", "/v1/backend/login", None, Some(&signing_in));
     let reply = app.bundle.send(by_iam(event)).await;
-    assert_eq!(json_of(&reply)["field"], "auth_time");
+    assert_eq!(json_of(&reply)["field"], "proof.auth_time");
 }
 
 #[tokio::test]
@@ -239,10 +269,10 @@ async fn a_sign_in_ends_the_others_if_the_backend_has_proven_it() {
     let alone = app.bundle.log_in_alone(EMAIL, PASSWORD).await;
     assert_eq!(problem_of(&alone).1, "verification-required");
     assert_eq!(json_of(&alone)["verify_at"], ADDRESS);
-    let signing_in = |auth_time: Option<i64>| {
+    let signing_in = |proof: Option<Value>| {
         json!({
             "person": { "ip": "203.0.113.7" },
-            "auth_time": auth_time,
+            "proof": proof,
             "sign_in": { "email": EMAIL, "password": PASSWORD, "sign_out": "others" },
         })
     };
@@ -255,8 +285,17 @@ async fn a_sign_in_ends_the_others_if_the_backend_has_proven_it() {
         "verification-required"
     );
 
-    let now = app.clock.now().as_second();
-    let device = TestDevice::of(&send(signing_in(Some(now))).await);
+    let proof = |account: domain::AccountId| {
+        let auth_time = app.clock.now().as_second();
+        Some(json!({ "account": account.to_string(), "auth_time": auth_time }))
+    };
+    // A password thief who signs in at the login with an account of their own.
+    let [thief] = app.other_account::<1>().await;
+    let stolen = send(signing_in(proof(thief.account))).await;
+    assert_eq!(json_of(&stolen)["field"], "proof.account");
+    assert_eq!(app.bundle.who_am_i(&tv.token).await.status_code, 200);
+
+    let device = TestDevice::of(&send(signing_in(proof(tv.account))).await);
 
     let dead = app.bundle.who_am_i(&tv.token).await;
     assert_eq!(problem_of(&dead).1, "session-signed-out");

@@ -203,12 +203,11 @@ function proveElsewhere(app, asked) {
     <${Modal} title=${app.say("prove.title")} close=${close}>
       <div class="dialog-text" id="dialog-text">
         <p>${app.say("prove.external")}</p>
-        ${address.protocol === "https:" &&
-        html`<p><a href=${address.href} target="_blank" rel="noopener">${app.say("prove.open")}</a></p>`}
+        <p><a href=${address.protocol === "https:" ? address.href : null} target="_blank" rel="noopener">${app.say("prove.open")}</a></p>
       </div>
       <div class="buttons">
         <button type="button" onClick=${close}>${app.say("cancel")}</button>
-        <button type="button" class="solid" onClick=${() => asked.answer(true)}>${app.say("prove.done")}</button>
+        <button type="button" onClick=${() => asked.answer(true)}>${app.say("prove.done")}</button>
       </div>
     </${Modal}>
   `;

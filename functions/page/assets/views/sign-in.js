@@ -14,6 +14,12 @@ export function signIn(app) {
       await enter(app, email, password, undefined, signOut);
     } catch (error) {
       const { challenge, problem } = /** @type {import("../curfew.js").CurfewError} */ (error);
+      if (!challenge && problem === "verification-required") {
+        // The team's own login verifies sessions only, so this device signs in first.
+        await enter(app, email, password);
+        app.outcomes.signOutOthers();
+        return;
+      }
       if (!challenge || problem === "second-step-required") {
         throw error;
       }

@@ -150,7 +150,8 @@ impl Device {
             Ok(due_at) => {
                 self.challenges.lost = None;
                 self.screen.say(&format!(
-                    "The authenticator apps are removed from {due_at} on. Sign in then."
+                    "The authenticator apps are removed from {due_at} on. Sign in then. \
+                     If you find one before, signing in with it stops that."
                 ));
             }
             Err(error) => self.screen.say(&format!("Failed: {error}")),
