@@ -180,7 +180,8 @@ impl Device {
             && error.problem.as_deref() == Some("second-step-required")
         {
             self.challenges.step.clone_from(&error.challenge);
-            self.screen.say("Type: factor CODE, or lost if you no longer have the app");
+            self.screen
+                .say("Type: factor CODE, or lost if you no longer have the app");
         }
         session.context("Sign-in failed")?;
         self.challenges.step = None;

@@ -79,7 +79,10 @@ async fn an_owner_who_lost_the_authenticator_app_has_it_removed_by_a_code_in_the
     let mut app = Authenticator::add(&laptop).await;
     let (email, password) = (&household.email, &household.password);
     let mut tv = Typed::start(email, password).await;
-    tv.terminal.line("or lost if you no longer have").await.unwrap();
+    tv.terminal
+        .line("or lost if you no longer have")
+        .await
+        .unwrap();
 
     tv.types("lost AAAA-AAAA", "Type lost first.").await;
     tv.types("lost", "Type: lost CODE").await;

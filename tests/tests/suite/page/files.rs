@@ -157,17 +157,35 @@ async fn the_types_of_the_page_are_right() {
     assert!(outcome.status.success(), "{faults}");
 }
 
+/// Returns the names of the texts of a language.
+fn keys(tag: &str) -> BTreeSet<String> {
+    let file = assets().join(format!("languages/{tag}.js"));
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text.lines().filter_map(|line| {
+        let (key, _) = line.strip_prefix("  \"")?.split_once("\":")?;
+        Some(key.to_owned())
+    });
+    lines.collect()
+}
+
+#[test]
+fn every_text_that_the_page_asks_for_by_name_is_there() {
+    let (mut files, known) = (BTreeSet::new(), keys("en"));
+    files_below(&assets(), &mut files);
+    let mut asked = 0;
+    for name in files.iter().filter(|name| name.ends_with(".js")) {
+        let text = fs::read_to_string(assets().join(name)).unwrap();
+        for call in text.split("say(\"").skip(1) {
+            let (key, _) = call.split_once('"').unwrap();
+            assert!(known.contains(key), "{name}: {key}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 100, "{asked}");
+}
+
 #[test]
 fn each_language_has_every_text_with_the_same_values() {
-    let keys = |tag: &str| {
-        let file = assets().join(format!("languages/{tag}.js"));
-        let text = fs::read_to_string(file).unwrap();
-        let lines = text.lines().filter_map(|line| {
-            let (key, _) = line.strip_prefix("  \"")?.split_once("\":")?;
-            Some(key.to_owned())
-        });
-        lines.collect::<BTreeSet<String>>()
-    };
     let english = keys("en");
 
     assert!(english.len() > 100);
