@@ -17,13 +17,13 @@ mod recover;
 
 use std::fmt;
 
+use domain::Limits;
 use domain::challenge::Challenge;
 use domain::password::{Password, PasswordRules, StoredHash};
-use domain::{AccountId, ChallengeSecret, Code, Limits, Purpose, Timestamp};
 use factors::Checker;
 use http_api::{Event, OriginPolicy, Problem, Reply, serve};
 use runtime::{Clock, PasswordHasher};
-use store::{AddressOwner, Store};
+use store::Store;
 use utoipa::OpenApi;
 
 pub use address::AddressConfirmation;
@@ -74,53 +74,8 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
     .await
 }
 
-/// Reads the secret and the code of a request.
-fn parse(challenge: &str, code: &str) -> Result<(ChallengeSecret, Code), Problem> {
-    Ok((
-        ChallengeSecret::parse(challenge).map_err(|error| invalid("challenge", error))?,
-        Code::parse(code).map_err(|error| invalid("code", error))?,
-    ))
-}
-
 fn invalid(field: &str, error: impl fmt::Display) -> Problem {
     Problem::invalid(field, error.to_string())
-}
-
-/// Counts a try, and returns the challenge if the code answers it.
-async fn answered(
-    deps: &Deps,
-    purpose: Purpose,
-    (secret, code): &(ChallengeSecret, Code),
-    now: Timestamp,
-) -> Result<Challenge, Problem> {
-    let found = deps.store.try_challenge(&secret.id(), purpose).await?;
-    let answered = found.filter(|it| it.is_answered_by_code(secret, code, now));
-    answered.ok_or(Problem::CodeInvalid)
-}
-
-/// Returns the account that has the address of a challenge without a proof, if one has.
-///
-/// # Errors
-/// `taken`, if an account has proven the address, or had it and can still get it back; and
-/// `unavailable`.
-async fn unproven_owner(
-    deps: &Deps,
-    challenge: &Challenge,
-    taken: Problem,
-    now: Timestamp,
-) -> Result<Option<AccountId>, Problem> {
-    let owner = match deps.store.address_owner(&challenge.email, now).await? {
-        AddressOwner::Nobody => return Ok(None),
-        AddressOwner::Former => return Err(taken),
-        AddressOwner::Account(owner) => owner,
-    };
-    let account = deps.store.rows(owner, &[]).await?.account;
-    let is_confirmed = account.is_some_and(|account| account.confirmed_at.is_some());
-    if is_confirmed {
-        Err(taken)
-    } else {
-        Ok(Some(owner))
-    }
 }
 
 /// Returns the hash of a password that keeps the rules, for the address of a challenge
