@@ -1,7 +1,5 @@
 //! `POST /v1/accounts/confirmations` and `POST /v1/password-resets/confirmations`: a
-//! password for an address whose mail the caller has read. `POST /v1/address-confirmations`: the
-//! address of the caller's own account. `POST /v1/address-changes/confirmations`: another address
-//! for it.
+//! password for an address whose mail the caller has read.
 //!
 //! Nothing is hashed before the code or the link is found right.
 
@@ -10,8 +8,6 @@
     reason = "a field whose name and type say it needs no comment"
 )]
 
-mod address;
-mod change;
 mod confirm;
 mod recover;
 
@@ -26,13 +22,11 @@ use runtime::{Clock, PasswordHasher};
 use store::Store;
 use utoipa::OpenApi;
 
-pub use address::AddressConfirmation;
-pub use change::{AddressChangeConfirmation, AddressChanged};
 pub use confirm::NewAccountConfirmation;
 pub use recover::PasswordResetConfirmation;
 
-/// Reads identities; writes accounts, identities, devices, challenges, receipts, factors and
-/// counters of attempts; opens secrets of authenticator apps.
+/// Writes accounts, identities, challenges, receipts, factors and counters of attempts; opens
+/// secrets of authenticator apps.
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
@@ -45,12 +39,7 @@ pub struct Deps {
 
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(
-    confirm::confirm_account,
-    recover::recover_account,
-    address::confirm_address,
-    change::change_address
-))]
+#[openapi(paths(confirm::confirm_account, recover::recover_account))]
 pub struct Document;
 
 /// Answers a request of one of the routes.
@@ -64,10 +53,6 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
             "POST /v1/password-resets/confirmations" => {
                 recover::recover_account(deps, &request, now).await
             }
-            "POST /v1/address-changes/confirmations" => {
-                Box::pin(change::change_address(deps, &request, now)).await
-            }
-            "POST /v1/address-confirmations" => address::confirm_address(deps, &request, now).await,
             _ => Err(Problem::NotFound),
         }
     })

@@ -1,13 +1,11 @@
 //! `POST /v1/verification-codes` and `POST /v1/verifications`: the holder of a session proves
-//! again that they are the owner, and gets another token. `POST /v1/address-changes`: asks for a
-//! code to a new address, which needs that.
+//! again that they are the owner, and gets another token.
 
 #![allow(
     missing_docs,
     reason = "a field whose name and type say it needs no comment"
 )]
 
-mod address;
 mod proofs;
 
 use codes::{CodeRequested, Codes};
@@ -17,7 +15,7 @@ use domain::notice::FactorAct;
 use domain::password::PasswordCheck;
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
-use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
+use domain::verification::{NewToken, VERIFIED_FOR, is_enough, methods};
 use domain::{FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
 use factors::{Accepted, Checker, news_of, queue_news};
 use http_api::{
@@ -32,7 +30,6 @@ use store::{Store, StoreError, UsedUp, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-pub use address::AddressChangeRequest;
 pub use proofs::Verification;
 
 use proofs::Proofs;
@@ -42,7 +39,7 @@ use proofs::Proofs;
 pub struct Deps {
     pub store: Store,
     pub limits: Limits,
-    pub policy: VerificationPolicy,
+    pub sends_mail: bool,
     pub origin_policy: OriginPolicy,
     pub clock: Clock,
     /// None when the deployment sends no mail.
@@ -86,7 +83,7 @@ impl Verified {
 
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(request_code, verify, address::request_address_change))]
+#[openapi(paths(request_code, verify))]
 pub struct Document;
 
 /// Answers a request of one of the routes.
@@ -96,9 +93,6 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
         match request.route() {
             "POST /v1/verification-codes" => request_code(deps, &request, now).await,
             "POST /v1/verifications" => Box::pin(verify(deps, &request, now)).await,
-            "POST /v1/address-changes" => {
-                address::request_address_change(deps, &request, now).await
-            }
             _ => Err(Problem::NotFound),
         }
     })
@@ -186,14 +180,14 @@ async fn prove(
 ) -> Result<UsedUp, Problem> {
     let (Authenticated { account, device }, now) = (caller, proving.now);
     let is_recognized = is_recognized(account, device, &deps.limits, now);
-    let methods = methods(account, device, is_recognized, deps.policy.sends_mail, now);
+    let methods = methods(account, device, is_recognized, deps.sends_mail, now);
     if !is_enough(methods, &proofs.shown()) {
         let challenge = None;
         return Err(Problem::VerificationRequired { methods, challenge });
     }
     let attempt = proving.count(caller).await?;
     let factor = shown_factor(deps, caller, proofs, now).await?;
-    let stops = |used| account.stops_removal(used, deps.policy.sends_mail, now);
+    let stops = |used| account.stops_removal(used, deps.sends_mail, now);
     let used = UsedUp {
         challenge: answered(deps, caller, proofs, now).await?,
         stops_removal: factor.as_ref().is_some_and(stops),
