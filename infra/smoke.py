@@ -44,9 +44,6 @@ THROTTLES = {"HttpApi": "Api", "SocketApi": "Socket"}
 SIGN_IN_ROUTES = (
     "POST /v1/accounts",
     "POST /v1/accounts/confirmations",
-    "POST /v1/address-changes",
-    "POST /v1/address-changes/confirmations",
-    "POST /v1/address-confirmations",
     "POST /v1/password-resets/confirmations",
     "POST /v1/login",
     "POST /v1/backend/login",

@@ -34,8 +34,8 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub struct TestApp {
     /// The services that it calls.
     pub aws: Arc<FakeAws>,
-    /// The functions behind HTTP.
-    pub bundle: Bundle,
+    /// The functions behind HTTP, on the heap: a future that holds them would be too large.
+    pub bundle: Box<Bundle>,
     /// The clock of all functions.
     pub clock: Clock,
     clients: Clients,
@@ -76,7 +76,7 @@ impl TestApp {
         let clock = noon();
         Self {
             aws,
-            bundle: Bundle::new(client, clock.clone()),
+            bundle: Box::new(Bundle::new(client, clock.clone())),
             clock,
             clients,
             background: OnceLock::new(),
@@ -89,7 +89,7 @@ impl TestApp {
     pub fn over(aws: &Arc<FakeAws>, clients: &Clients, clock: Clock) -> Self {
         Self {
             aws: aws.clone(),
-            bundle: Bundle::new(clients.dynamodb(), clock.clone()),
+            bundle: Box::new(Bundle::new(clients.dynamodb(), clock.clone())),
             clock,
             clients: clients.clone(),
             background: OnceLock::new(),
@@ -129,6 +129,7 @@ impl TestApp {
         let (login, register, others) = (codes(), codes(), codes());
         let policies = [
             &mut self.bundle.verify.policy,
+            &mut self.bundle.change_address.policy,
             &mut self.bundle.second_step.policy,
             &mut self.bundle.sign_out_device.policy,
             &mut self.bundle.sign_out_all.policy,
@@ -138,6 +139,7 @@ impl TestApp {
             policy.sends_mail = true;
         }
         self.bundle.verify.codes = codes();
+        self.bundle.change_address.codes = codes();
         self.bundle.second_step.codes = codes();
         self.bundle.login.codes = login;
         self.bundle.register.codes = register;

@@ -59,6 +59,8 @@ pub struct Bundle {
     pub request_codes: request_codes::Deps,
     /// `POST /v1/accounts/confirmations` and `POST /v1/password-resets/confirmations`.
     pub confirm_codes: confirm_codes::Deps,
+    /// `POST /v1/address-changes`, its confirmation and `POST /v1/address-confirmations`.
+    pub change_address: change_address::Deps,
     /// `POST /v1/login`.
     pub login: login::Deps,
     /// `GET /v1/session` and `POST /v1/sign-out`.
@@ -126,6 +128,7 @@ impl Bundle {
             register: deps!(register, rules: rules, hasher: hasher(), codes: None),
             request_codes: deps!(request_codes, limits: limits, codes: None),
             confirm_codes: deps!(confirm_codes, limits: limits, rules: rules, checker: CHECKER, hasher: hasher()),
+            change_address: deps!(change_address, limits: limits, policy: POLICY, codes: None),
             login: deps!(login, limits: limits, budgets: SignInBudgets::default(), sign_in_codes: false, external: None, notices: None, codes: None, hasher: hasher()),
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
@@ -165,11 +168,13 @@ impl Bundle {
                 "POST /v1/password-resets" | "POST /v1/passes" => {
                     request_codes::handle(&self.request_codes, event).await
                 }
-                "POST /v1/accounts/confirmations"
-                | "POST /v1/password-resets/confirmations"
+                "POST /v1/accounts/confirmations" | "POST /v1/password-resets/confirmations" => {
+                    confirm_codes::handle(&self.confirm_codes, event).await
+                }
+                "POST /v1/address-changes"
                 | "POST /v1/address-changes/confirmations"
                 | "POST /v1/address-confirmations" => {
-                    confirm_codes::handle(&self.confirm_codes, event).await
+                    change_address::handle(&self.change_address, event).await
                 }
                 "POST /v1/login" | "POST /v1/backend/login" => {
                     login::handle(&self.login, event).await
@@ -186,8 +191,7 @@ impl Bundle {
                 }
                 "POST /v1/sign-out-all" => sign_out_all::handle(&self.sign_out_all, event).await,
                 "PUT /v1/password" => change_password::handle(&self.change_password, event).await,
-                "POST /v1/address-changes"
-                | "POST /v1/verification-codes"
+                "POST /v1/verification-codes"
                 | "POST /v1/verifications"
                 | "POST /v1/backend/verifications" => verify::handle(&self.verify, event).await,
                 "POST /v1/second-steps"

@@ -1,5 +1,6 @@
 //! Confirming an address, which makes its account.
 
+use codes::{answered_challenge, parse_answer, unproven_owner};
 use domain::account::{Account, Epoch};
 use domain::challenge::Challenge;
 use domain::password::StoredHash;
@@ -13,7 +14,7 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, accept, answered, hash, parse, unproven_owner};
+use crate::{Deps, accept, hash};
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
@@ -55,12 +56,14 @@ pub(crate) async fn confirm_account(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     let body: NewAccountConfirmation = request.json()?;
-    let presented = parse(&body.challenge, &body.code)?;
+    let presented = parse_answer(&body.challenge, &body.code)?;
     accept(deps, &body.password, None)?;
-    let challenge = answered(deps, Purpose::Confirmation, &presented, now).await?;
+    let purpose = Purpose::Confirmation;
+    let challenge = answered_challenge(&deps.store, purpose, &presented, now).await?;
     let password_hash = hash(deps, &body.password, &challenge)?;
     for _ in 0..WRITE_ATTEMPTS {
-        let claimed = unproven_owner(deps, &challenge, Problem::AddressTaken, now).await?;
+        let taken = Problem::AddressTaken;
+        let claimed = unproven_owner(&deps.store, &challenge, taken, now).await?;
         let account = new_account(&challenge, password_hash.clone(), now);
         let written = deps.store.confirm(&account, &challenge, claimed).await?;
         if written == WriteOutcome::Done {

@@ -13,7 +13,6 @@ fn deps() -> Result<Deps, Error> {
     let tables = Tables {
         accounts: runtime::required("ACCOUNTS_TABLE")?,
         identities: runtime::required("IDENTITIES_TABLE")?,
-        devices: runtime::required("DEVICES_TABLE")?,
         receipts: runtime::required("RECEIPTS_TABLE")?,
         challenges: runtime::required("CHALLENGES_TABLE")?,
         attempts: runtime::required("ATTEMPTS_TABLE")?,

@@ -1,5 +1,6 @@
 //! Recovering an account by its address.
 
+use codes::{answered_challenge, parse_answer};
 use domain::account::Account;
 use domain::challenge::{Challenge, Link};
 use domain::factors::FactorUse;
@@ -16,7 +17,7 @@ use store::{Charged, StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, accept, answered, hash, invalid, parse};
+use crate::{Deps, accept, hash, invalid};
 
 /// The body of the request: the challenge and the code, or the link.
 #[derive(Deserialize, ToSchema)]
@@ -187,9 +188,9 @@ async fn proven(
     let judge = || accept(deps, &body.password, None);
     match (&body.challenge, &body.code, &body.link) {
         (Some(challenge), Some(code), None) => {
-            let presented = parse(challenge, code)?;
+            let presented = parse_answer(challenge, code)?;
             judge()?;
-            answered(deps, Purpose::Recovery, &presented, now).await
+            answered_challenge(&deps.store, Purpose::Recovery, &presented, now).await
         }
         (None, None, Some(link)) => {
             let link = Link::parse(link).map_err(|error| invalid("link", error))?;

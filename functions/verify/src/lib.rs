@@ -1,14 +1,12 @@
 //! `POST /v1/verification-codes` and `POST /v1/verifications`: the holder of a session proves
 //! again that they are the owner, and gets another token. `POST /v1/backend/verifications`: the
-//! team's own login reports a proof. `POST /v1/address-changes`: asks for a
-//! code to a new address, which needs that.
+//! team's own login reports a proof.
 
 #![allow(
     missing_docs,
     reason = "a field whose name and type say it needs no comment"
 )]
 
-mod address;
 mod backend;
 mod proofs;
 
@@ -34,7 +32,6 @@ use store::{Store, StoreError, UsedUp, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
-pub use address::AddressChangeRequest;
 pub use backend::BackendVerification;
 pub use proofs::Verification;
 
@@ -89,12 +86,7 @@ impl Verified {
 
 /// The function's part of the `OpenAPI` document.
 #[derive(Debug, Clone, Copy, OpenApi)]
-#[openapi(paths(
-    request_code,
-    verify,
-    backend::verify_by_backend,
-    address::request_address_change
-))]
+#[openapi(paths(request_code, verify, backend::verify_by_backend))]
 pub struct Document;
 
 /// The path of the route for backends.
@@ -116,9 +108,6 @@ pub async fn handle(deps: &Deps, event: Event) -> Reply {
         match request.route() {
             "POST /v1/verification-codes" => request_code(deps, &request, now).await,
             "POST /v1/verifications" => Box::pin(verify(deps, &request, now)).await,
-            "POST /v1/address-changes" => {
-                address::request_address_change(deps, &request, now).await
-            }
             _ => Err(Problem::NotFound),
         }
     })

@@ -1,5 +1,6 @@
 //! The proofs of a request.
 
+use codes::parse_answer;
 use domain::password::Password;
 use domain::verification::Proof;
 use domain::{ChallengeSecret, Code};
@@ -55,17 +56,12 @@ pub(crate) struct Proofs {
 impl Proofs {
     pub(crate) fn read(request: &Request) -> Result<Self, Problem> {
         let body: Verification = request.json()?;
-        let invalid =
-            |field, error: &dyn std::fmt::Display| Problem::invalid(field, error.to_string());
         let password = body.password.as_ref().map(|text| Password::parse(text));
         let password = password
             .transpose()
-            .map_err(|error| invalid("password", &error))?;
+            .map_err(|error| Problem::invalid("password", error.to_string()))?;
         let code = match (&body.challenge, &body.code) {
-            (Some(challenge), Some(code)) => Some((
-                ChallengeSecret::parse(challenge).map_err(|error| invalid("challenge", &error))?,
-                Code::parse(code).map_err(|error| invalid("code", &error))?,
-            )),
+            (Some(challenge), Some(code)) => Some(parse_answer(challenge, code)?),
             (None, None) => None,
             (None, Some(_)) => return Err(Problem::invalid("challenge", "is missing")),
             (Some(_), None) => return Err(Problem::invalid("code", "is missing")),
@@ -79,7 +75,7 @@ impl Proofs {
             .map(|text| ChallengeSecret::parse(text));
         let external = external
             .transpose()
-            .map_err(|error| invalid("external", &error))?;
+            .map_err(|error| Problem::invalid("external", error.to_string()))?;
         if external.is_some() && (password.is_some() || code.is_some() || factor.is_some()) {
             let detail = "can't be sent together with another proof";
             return Err(Problem::invalid("external", detail));

@@ -263,6 +263,13 @@ impl World {
                 let event = gateway("POST", path, None, Some(&body));
                 ("a code that nobody asked for", event)
             }
+            "change-address" => {
+                let secret = domain::ChallengeSecret::new([7; 32]);
+                let body = json!({ "challenge": *secret.to_text(), "code": "0000-0000" });
+                let path = "/v1/address-confirmations";
+                let event = gateway("POST", path, Some(token), Some(&body));
+                ("a code that nobody asked for", event)
+            }
             "api" => {
                 let event = gateway("GET", "/v1/openapi.json", None, None);
                 ("the document", event)

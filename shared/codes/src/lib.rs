@@ -1,8 +1,11 @@
-//! Asking for a code: the one way from a request to a mail.
+//! Codes by mail: asking for one, which is the one way from a request to a mail, and answering
+//! it.
 //!
-//! Does the same for every address, and reads no account: answers, writes and messages are
+//! Asking does the same for every address, and reads no account: answers, writes and messages are
 //! alike by construction. A caller may pass a recognized device, which it has looked up
 //! itself, or an account whose password it has verified.
+
+mod answers;
 
 use domain::attempts::{Budget, CounterKey};
 use domain::challenge::{ChallengeRandom, ChallengeSecret, NewChallenge, PendingSignIn, Purpose};
@@ -17,6 +20,8 @@ use serde::Serialize;
 use store::{Charge, Store, StoreError};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
+
+pub use answers::{answered_challenge, parse_answer, unproven_owner};
 
 /// The mails of one kind to one mailbox, or for one device or one account: three an hour, ten
 /// a day.

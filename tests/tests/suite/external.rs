@@ -22,6 +22,7 @@ fn with_external(mut app: TestApp) -> TestApp {
         &mut bundle.sign_out_device.policy,
         &mut bundle.sign_out_all.policy,
         &mut bundle.change_password.policy,
+        &mut bundle.change_address.policy,
     ] {
         policy.external = Some(ADDRESS);
     }

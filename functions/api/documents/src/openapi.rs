@@ -30,6 +30,7 @@ pub fn document() -> Value {
     let parts = vec![
         register::Document::openapi(),
         confirm_codes::Document::openapi(),
+        change_address::Document::openapi(),
         request_codes::Document::openapi(),
         login::Document::openapi(),
         session::Document::openapi(),

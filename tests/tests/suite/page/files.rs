@@ -173,7 +173,8 @@ fn every_text_that_the_page_asks_for_by_name_is_there() {
     let (mut files, known) = (BTreeSet::new(), keys("en"));
     files_below(&assets(), &mut files);
     let mut asked = 0;
-    for name in files.iter().filter(|name| name.ends_with(".js")) {
+    let is_script = |name: &&String| Path::new(name).extension().is_some_and(|it| it == "js");
+    for name in files.iter().filter(is_script) {
         let text = fs::read_to_string(assets().join(name)).unwrap();
         for call in text.split("say(\"").skip(1) {
             let (key, _) = call.split_once('"').unwrap();

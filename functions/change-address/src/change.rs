@@ -1,5 +1,6 @@
 //! Changing the address of an account to one whose mail the caller has read.
 
+use codes::{answered_challenge, parse_answer, unproven_owner};
 use domain::address_change::NewAddress;
 use domain::challenge::Challenge;
 use domain::session::Authenticated;
@@ -13,7 +14,7 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, answered, parse, unproven_owner};
+use crate::Deps;
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
@@ -60,11 +61,10 @@ pub(crate) async fn change_address(
 ) -> Result<Answer, Problem> {
     let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     let body: AddressChangeConfirmation = request.json()?;
-    let presented = parse(&body.challenge, &body.code)?;
-    let challenge = match answered(deps, Purpose::AddressChange, &presented, now).await {
-        Err(Problem::CodeInvalid) => {
-            answered(deps, Purpose::AddressChanged, &presented, now).await?
-        }
+    let presented = parse_answer(&body.challenge, &body.code)?;
+    let answered = |purpose| answered_challenge(&deps.store, purpose, &presented, now);
+    let challenge = match answered(Purpose::AddressChange).await {
+        Err(Problem::CodeInvalid) => answered(Purpose::AddressChanged).await?,
         answered => answered?,
     };
     for _ in 0..WRITE_ATTEMPTS {
@@ -101,7 +101,7 @@ async fn change(
         return Err(Problem::ChangeHeld { until });
     }
     // No code is mailed to a taken address, so it was free when this one was.
-    let claimed = unproven_owner(deps, challenge, Problem::CodeInvalid, now).await?;
+    let claimed = unproven_owner(&deps.store, challenge, Problem::CodeInvalid, now).await?;
     // Without mail there would be no code.
     let by_settled_factor = account.is_proven_by_factor(true, challenge.asked_at);
     let email = challenge.email.clone();

@@ -1,5 +1,6 @@
 //! Confirming the address of an account that exists.
 
+use codes::{answered_challenge, parse_answer};
 use domain::recognition::recognized_until;
 use domain::{NoticeId, Purpose, Timestamp};
 use http_api::{
@@ -11,7 +12,7 @@ use store::{StoreError, WriteOutcome};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::{Deps, answered, parse};
+use crate::Deps;
 
 /// The body of the request.
 #[derive(Deserialize, ToSchema)]
@@ -48,8 +49,9 @@ pub(crate) async fn confirm_address(
 ) -> Result<Answer, Problem> {
     let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     let body: AddressConfirmation = request.json()?;
-    let presented = parse(&body.challenge, &body.code)?;
-    let challenge = answered(deps, Purpose::Confirmation, &presented, now).await?;
+    let presented = parse_answer(&body.challenge, &body.code)?;
+    let purpose = Purpose::Confirmation;
+    let challenge = answered_challenge(&deps.store, purpose, &presented, now).await?;
     let times = (now, recognized_until(now));
     for _ in 0..WRITE_ATTEMPTS {
         let account = &caller.account;
