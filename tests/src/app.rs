@@ -127,15 +127,7 @@ impl TestApp {
         self.bundle.session.sends_mail = true;
         self.bundle.messages.sends_mail = true;
         let (login, register, others) = (codes(), codes(), codes());
-        let policies = [
-            &mut self.bundle.verify.policy,
-            &mut self.bundle.change_address.policy,
-            &mut self.bundle.second_step.policy,
-            &mut self.bundle.sign_out_device.policy,
-            &mut self.bundle.sign_out_all.policy,
-            &mut self.bundle.change_password.policy,
-        ];
-        for policy in policies {
+        for policy in self.bundle.policies() {
             policy.sends_mail = true;
         }
         self.bundle.verify.codes = codes();

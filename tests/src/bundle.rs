@@ -155,6 +155,18 @@ impl Bundle {
         }
     }
 
+    /// Returns what each function asks for before a session ends others.
+    pub fn policies(&mut self) -> [&mut VerificationPolicy; 6] {
+        [
+            &mut self.verify.policy,
+            &mut self.change_address.policy,
+            &mut self.second_step.policy,
+            &mut self.sign_out_device.policy,
+            &mut self.sign_out_all.policy,
+            &mut self.change_password.policy,
+        ]
+    }
+
     /// Sends a request to the function of its route.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Changing the address of an account to one whose mail the caller has read.
 
-use codes::{answered_challenge, parse_answer, unproven_owner};
+use codes::{open_or_completed_challenge, parse_answer, unproven_owner};
 use domain::address_change::NewAddress;
 use domain::challenge::Challenge;
 use domain::session::Authenticated;
@@ -62,11 +62,8 @@ pub(crate) async fn change_address(
     let mut caller = authenticate(&deps.store, request, &deps.limits, now).await?;
     let body: AddressChangeConfirmation = request.json()?;
     let presented = parse_answer(&body.challenge, &body.code)?;
-    let answered = |purpose| answered_challenge(&deps.store, purpose, &presented, now);
-    let challenge = match answered(Purpose::AddressChange).await {
-        Err(Problem::CodeInvalid) => answered(Purpose::AddressChanged).await?,
-        answered => answered?,
-    };
+    let purposes = [Purpose::AddressChange, Purpose::AddressChanged];
+    let challenge = open_or_completed_challenge(&deps.store, purposes, &presented, now).await?;
     for _ in 0..WRITE_ATTEMPTS {
         if change(deps, &caller, &challenge, now).await? == WriteOutcome::Done {
             request.note_outcome("address-changed");

@@ -1,10 +1,10 @@
 //! Removing lost authenticator apps: asking for a code, and beginning the wait with it.
 
-use codes::CodeRequested;
+use codes::{CodeRequested, open_or_completed_challenge, parse_answer};
 use domain::challenge::{Challenge, ChallengeRandom, PendingSignIn};
 use domain::notice::FactorAct;
 use domain::ownership::LostFactor;
-use domain::{Account, ChallengeSecret, Code, FactorId, Purpose, Rfc3339, Timestamp};
+use domain::{Account, ChallengeSecret, FactorId, Purpose, Rfc3339, Timestamp};
 use factors::{news_from, queue_news};
 use http_api::{
     Answer, BodyProblems, CodeProblems, DeviceKeys, MailUnavailable, Problem, Request,
@@ -133,21 +133,10 @@ pub(crate) async fn confirm_lost_factors(
     now: Timestamp,
 ) -> Result<Answer, Problem> {
     let body: LostFactorConfirmation = request.json()?;
-    let secret = challenge_secret(&body.challenge)?;
-    let code =
-        Code::parse(&body.code).map_err(|error| Problem::invalid("code", error.to_string()))?;
-    let id = secret.id();
-    let mut found = deps.store.try_challenge(&id, Purpose::LostFactor).await?;
-    if found.is_none() {
-        // The answer to an earlier request may have been lost.
-        let reported = Purpose::LostFactorReported;
-        found = deps.store.try_challenge(&id, reported).await?;
-    }
-    let challenge = found.ok_or(Problem::CodeInvalid)?;
-    let sign_in = challenge
-        .sign_in
-        .filter(|_| challenge.is_answered_by_code(&secret, &code, now));
-    let sign_in = sign_in.ok_or(Problem::CodeInvalid)?;
+    let presented = parse_answer(&body.challenge, &body.code)?;
+    let purposes = [Purpose::LostFactor, Purpose::LostFactorReported];
+    let challenge = open_or_completed_challenge(&deps.store, purposes, &presented, now).await?;
+    let sign_in = challenge.sign_in.ok_or(Problem::CodeInvalid)?;
     request.note_account(sign_in.account);
     for _ in 0..WRITE_ATTEMPTS {
         let account = account_with_factor(deps, sign_in, now).await?;
@@ -169,7 +158,7 @@ pub(crate) async fn confirm_lost_factors(
             return Ok(Answer::json(202, &RemovalView::from(due_at)));
         }
         // Another request with it came first, and its removal was stopped since.
-        let open = deps.store.challenge(&id).await?;
+        let open = deps.store.challenge(&challenge.id).await?;
         if open.is_none_or(|it| it.purpose != Purpose::LostFactor) {
             return Err(Problem::CodeInvalid);
         }

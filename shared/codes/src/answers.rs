@@ -32,6 +32,23 @@ pub async fn answered_challenge(
     answered.ok_or(Problem::CodeInvalid)
 }
 
+/// Does the same for a request that may be repeated because its answer was lost: by then the
+/// challenge has the purpose `completed` instead of `open`.
+///
+/// # Errors
+/// As [`answered_challenge`].
+pub async fn open_or_completed_challenge(
+    store: &Store,
+    [open, completed]: [Purpose; 2],
+    answer: &(ChallengeSecret, Code),
+    now: Timestamp,
+) -> Result<Challenge, Problem> {
+    match answered_challenge(store, open, answer, now).await {
+        Err(Problem::CodeInvalid) => answered_challenge(store, completed, answer, now).await,
+        other => other,
+    }
+}
+
 /// Returns the account that has the address of a challenge without a proof, if one has.
 ///
 /// # Errors

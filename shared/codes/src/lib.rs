@@ -21,7 +21,7 @@ use store::{Charge, Store, StoreError};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-pub use answers::{answered_challenge, parse_answer, unproven_owner};
+pub use answers::{answered_challenge, open_or_completed_challenge, parse_answer, unproven_owner};
 
 /// The mails of one kind to one mailbox, or for one device or one account: three an hour, ten
 /// a day.

@@ -15,18 +15,10 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Lets the team's own login verify, and nothing else.
 fn with_external(mut app: TestApp) -> TestApp {
-    let bundle = &mut app.bundle;
-    for policy in [
-        &mut bundle.verify.policy,
-        &mut bundle.second_step.policy,
-        &mut bundle.sign_out_device.policy,
-        &mut bundle.sign_out_all.policy,
-        &mut bundle.change_password.policy,
-        &mut bundle.change_address.policy,
-    ] {
+    for policy in app.bundle.policies() {
         policy.external = Some(ADDRESS);
     }
-    bundle.login.external = Some(ADDRESS);
+    app.bundle.login.external = Some(ADDRESS);
     app
 }
 

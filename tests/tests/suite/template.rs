@@ -324,18 +324,6 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
             read.insert(name.to_owned(), true);
         }
     }
-    if main.contains("runtime::sign_in_budgets()") {
-        for name in [
-            "ADDRESS_BUDGET",
-            "NETWORK_BUDGET",
-            "DEVICE_BUDGET",
-            "MOST_FAILURES",
-            "UNCOUNTED_NETWORKS",
-            "MAIL_FROM",
-        ] {
-            read.insert(name.to_owned(), true);
-        }
-    }
     if main.contains("runtime::uncounted_networks()") {
         read.insert("UNCOUNTED_NETWORKS".to_owned(), true);
     }

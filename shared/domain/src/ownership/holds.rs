@@ -97,7 +97,7 @@ mod tests {
     const SECOND: SignedDuration = SignedDuration::from_secs(1);
     const ALL: [Act; 10] = [
         Act::SignOutSelf,
-        Act::SignOutAll,
+        Act::SignOutGlobal,
         Act::SignOutDevice,
         Act::SignOutOthers,
         Act::ChangePassword,

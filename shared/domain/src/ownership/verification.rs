@@ -15,7 +15,7 @@ pub enum Act {
     /// Signing out the caller's own device.
     SignOutSelf,
     /// Signing out every device, the caller's included.
-    SignOutAll,
+    SignOutGlobal,
     /// Signing out one other device.
     SignOutDevice,
     /// Signing out every other device.
@@ -42,7 +42,7 @@ impl Act {
     #[must_use]
     pub fn needs_verification(self, is_recognized: bool, unproven: u32, allowed: u32) -> bool {
         match self {
-            Self::SignOutSelf | Self::SignOutAll | Self::ChangePassword => false,
+            Self::SignOutSelf | Self::SignOutGlobal | Self::ChangePassword => false,
             Self::SignOutDevice => {
                 !is_recognized || unproven >= allowed.min(UNPROVEN_SIGN_OUTS_PER_DAY)
             }
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn ending_other_devices_and_what_changes_who_owns_the_account_needs_a_proof() {
-        for act in [Act::SignOutSelf, Act::SignOutAll, Act::ChangePassword] {
+        for act in [Act::SignOutSelf, Act::SignOutGlobal, Act::ChangePassword] {
             assert!(!act.needs_verification(false, 0, 0), "{act:?}");
         }
         for act in [

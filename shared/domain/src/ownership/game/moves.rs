@@ -217,7 +217,7 @@ impl Turn<'_> {
     }
 
     fn sign_out_all(&self) -> Option<Moved> {
-        let mut state = self.allowed(Act::SignOutAll)?;
+        let mut state = self.allowed(Act::SignOutGlobal)?;
         Self::end(&mut state, Player::Owner);
         Self::end(&mut state, Player::Thief);
         self.outrun(&mut state);
