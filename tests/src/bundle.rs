@@ -26,7 +26,6 @@ pub const CHEAP: Params = Params {
 /// What a deployment without mail asks for before a session ends others.
 pub const POLICY: VerificationPolicy = VerificationPolicy {
     sends_mail: false,
-    most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY,
     external: None,
 };
 
@@ -133,7 +132,7 @@ impl Bundle {
             session: deps!(session, limits: limits, sends_mail: false),
             list_devices: deps!(list_devices, limits: limits),
             rename_device: deps!(rename_device, limits: limits),
-            sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY),
+            sign_out_device: deps!(sign_out_device, limits: limits, policy: POLICY, most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY),
             sign_out_all: deps!(sign_out_all, limits: limits, policy: POLICY),
             verify: deps!(verify, limits: limits, policy: POLICY, codes: None, notices: None, checker: CHECKER, hasher: hasher()),
             second_step: deps!(second_step, limits: limits, policy: POLICY, checker: CHECKER, product: "Films".to_owned(), sign_in_codes: false, notices: None, codes: None),

@@ -64,8 +64,6 @@ impl Deps {
     fn policy(&self) -> VerificationPolicy {
         VerificationPolicy {
             sends_mail: self.sends_mail(),
-            // No sign-in ends a single device.
-            most_unproven: 0,
             external: self.external,
         }
     }

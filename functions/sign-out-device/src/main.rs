@@ -19,6 +19,7 @@ fn deps() -> Result<Deps, Error> {
         store: Store::new(Clients::from_environment()?.dynamodb(), tables),
         limits: runtime::limits()?,
         policy: runtime::verification_policy()?,
+        most_unproven: runtime::unproven_sign_outs()?,
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
     })

@@ -18,7 +18,7 @@ use domain::password::PasswordCheck;
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
-use domain::{FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
+use domain::{ChallengeSecret, FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
 use factors::{Accepted, Checker, news_of, queue_news};
 use http_api::{
     Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Proving, Reply, Request,
@@ -145,8 +145,8 @@ async fn request_code(deps: &Deps, request: &Request, now: Timestamp) -> Result<
 
 /// Verifies that the holder of this session is the owner, and replaces its token. The token
 /// before is accepted until the new one is first seen, for five minutes at most, and only for
-/// what needs no verification. The verification counts for five minutes, an external one from its `auth_time`. One by a factor stops
-/// the removal of lost ones.
+/// what needs no verification. The verification counts for five minutes, an external one from
+/// its `auth_time`. One by a factor stops the removal of lost ones.
 #[utoipa::path(
     post, path = "/v1/verifications", operation_id = "verify", tag = "sessions",
     request_body(content = Verification, example = json!({
@@ -214,13 +214,8 @@ async fn prove(
             external: deps.policy.external,
         });
     }
-    if proofs.external.is_some() {
-        // It is not counted: it has 256 bits, and any site can open the page with a wrong one.
-        let challenge = answered(deps, caller, proofs, now).await?;
-        return Ok(UsedUp {
-            challenge: Some(challenge.ok_or(Problem::CodeInvalid)?),
-            ..UsedUp::default()
-        });
+    if let Some(secret) = &proofs.external {
+        return prove_externally(deps, proving, caller, secret).await;
     }
     let attempt = proving.count(caller).await?;
     let factor = shown_factor(deps, caller, proofs, now).await?;
@@ -248,6 +243,27 @@ async fn prove(
     Ok(used)
 }
 
+/// Checks the proof of the team's own login, and returns its challenge. A wrong one is not
+/// counted: it has 256 bits, and any site can open the page with one.
+async fn prove_externally(
+    deps: &Deps,
+    proving: &Proving<'_>,
+    caller: &Authenticated,
+    secret: &ChallengeSecret,
+) -> Result<UsedUp, Problem> {
+    let (id, purpose) = (secret.id(), Purpose::External);
+    let found = deps.store.try_challenge(&id, purpose).await?;
+    let is_proof = |it: &Challenge| it.external_proof(caller, proving.now).is_some();
+    let Some(challenge) = found.filter(is_proof) else {
+        proving.request.note_outcome("wrong-code");
+        return Err(Problem::CodeInvalid);
+    };
+    Ok(UsedUp {
+        challenge: Some(challenge),
+        ..UsedUp::default()
+    })
+}
+
 /// Returns the factor that the request has shown, if it counts.
 async fn shown_factor(
     deps: &Deps,
@@ -264,18 +280,13 @@ async fn shown_factor(
 }
 
 /// Counts a try of the challenge, and returns it if the code answers it and this session
-/// asked for it, or if the team's own login gave it to this session.
+/// asked for it.
 async fn answered(
     deps: &Deps,
     caller: &Authenticated,
     proofs: &Proofs,
     now: Timestamp,
 ) -> Result<Option<Challenge>, Problem> {
-    if let Some(secret) = &proofs.external {
-        let id = secret.id();
-        let found = deps.store.try_challenge(&id, Purpose::External).await?;
-        return Ok(found.filter(|it| it.external_proof(caller, now).is_some()));
-    }
     let Some((secret, code)) = &proofs.code else {
         return Ok(None);
     };

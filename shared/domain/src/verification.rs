@@ -25,9 +25,6 @@ pub use crate::ownership::verification::{Proof, UNPROVEN_SIGN_OUTS_PER_DAY};
 pub struct VerificationPolicy {
     /// Whether the deployment sends mail.
     pub sends_mail: bool,
-    /// The most devices that a recognized device signs out in a day without a
-    /// verification.
-    pub most_unproven: u32,
     /// The address of the team's own login, whose backend says who has proven what. With one,
     /// nothing else verifies. It lives as long as the process.
     pub external: Option<&'static str>,
@@ -176,7 +173,6 @@ mod tests {
     const SECOND: SignedDuration = SignedDuration::from_secs(1);
     const MAIL: VerificationPolicy = VerificationPolicy {
         sends_mail: true,
-        most_unproven: UNPROVEN_SIGN_OUTS_PER_DAY,
         external: None,
     };
 
@@ -238,7 +234,6 @@ mod tests {
             let policy = VerificationPolicy {
                 sends_mail,
                 external,
-                ..MAIL
             };
             let methods = methods(&account, &device, is_recognized, policy, now);
             assert_eq!(methods, [[Proof::External]]);

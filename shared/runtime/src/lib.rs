@@ -25,7 +25,7 @@ pub use run::{Error, run, run_with_warmup, try_run};
 pub use settings::{
     allowed_origins, budget, external_verification, limits, origin_policy, password_hasher,
     password_rules, product, sign_in_budgets, sign_in_codes, uncounted_networks,
-    verification_policy,
+    unproven_sign_outs, verification_policy,
 };
 
 // The system's allocator took one instruction in six of a check. The cost of this one

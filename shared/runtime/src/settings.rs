@@ -120,11 +120,23 @@ pub fn sign_in_budgets() -> Result<SignInBudgets, ConfigError> {
     })
 }
 
-/// Reads `MAIL_FROM` (none), `UNPROVEN_SIGN_OUTS` (3) and `EXTERNAL_VERIFICATION` (none).
+/// Reads `MAIL_FROM` (none) and `EXTERNAL_VERIFICATION` (none).
 ///
 /// # Errors
-/// [`ConfigError`], if the number is not one from 0 to 3, or the address not one of a page.
+/// [`ConfigError`], if the address is not one of a page.
 pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
+    Ok(VerificationPolicy {
+        sends_mail: optional("MAIL_FROM").is_some(),
+        external: external_verification()?,
+    })
+}
+
+/// Reads `UNPROVEN_SIGN_OUTS` (3): how many devices a recognized device signs out in a day
+/// without a verification.
+///
+/// # Errors
+/// [`ConfigError`], if it is not a number from 0 to 3.
+pub fn unproven_sign_outs() -> Result<u32, ConfigError> {
     let name = "UNPROVEN_SIGN_OUTS";
     let most_unproven = number(name, UNPROVEN_SIGN_OUTS_PER_DAY)?;
     if most_unproven > UNPROVEN_SIGN_OUTS_PER_DAY {
@@ -133,11 +145,7 @@ pub fn verification_policy() -> Result<VerificationPolicy, ConfigError> {
             expected: "a number from 0 to 3",
         });
     }
-    Ok(VerificationPolicy {
-        sends_mail: optional("MAIL_FROM").is_some(),
-        most_unproven,
-        external: external_verification()?,
-    })
+    Ok(most_unproven)
 }
 
 /// Reads `EXTERNAL_VERIFICATION` (none). Call it once in a process, because it leaks the text.

@@ -355,10 +355,11 @@ fn variables_read(folder: &str) -> BTreeMap<String, bool> {
         read.insert("SIGN_IN_CODES".to_owned(), true);
     }
     if main.contains("runtime::verification_policy()") {
-        for name in ["MAIL_FROM", "UNPROVEN_SIGN_OUTS"] {
-            read.insert(name.to_owned(), true);
-        }
+        read.insert("MAIL_FROM".to_owned(), true);
         read.insert("EXTERNAL_VERIFICATION".to_owned(), false);
+    }
+    if main.contains("runtime::unproven_sign_outs()") {
+        read.insert("UNPROVEN_SIGN_OUTS".to_owned(), true);
     }
     if main.contains("runtime::external_verification()") {
         read.insert("EXTERNAL_VERIFICATION".to_owned(), false);

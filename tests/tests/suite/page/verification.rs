@@ -11,7 +11,7 @@ use domain::recognition::recognized_until;
 use domain::verification::VERIFIED_FOR;
 use http::Method;
 use runtime::Clock;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 const ASKED: &str = "Confirm that it is you";
@@ -248,6 +248,39 @@ async fn a_page_whose_new_cookie_was_lost_offers_to_sign_in_again() {
     assert_eq!(tv.devices("all").await.len(), 2);
 }
 
+/// Returns the problem of a deployment with a login of its own.
+fn external_required() -> Value {
+    json!({
+        "type": "urn:curfew:problem:verification-required",
+        "title": "Confirm that it is you.",
+        "status": 401,
+        "methods": [["external"]],
+        "max_age": 300,
+        "verify_at": "https://login.example.com/verify",
+    })
+}
+
+#[tokio::test]
+async fn signing_in_alone_signs_in_first_where_only_the_teams_own_login_verifies() {
+    let household = Household::register().await;
+    let network = Network::before(api_url()).await.unwrap();
+    let page = network.api_url().replace("127.0.0.1", "localhost");
+    let person = Person::open_at(format!("{page}/"), &[]).await.unwrap();
+    for path in ["/v1/login", "/v1/sign-out-all"] {
+        let required = Fault::Json(401, external_required());
+        network.fault(Some(Method::POST), path, required, 1);
+    }
+    let (browser, password) = (&person.browser, &household.password);
+    browser.write("#email", &household.email).await.unwrap();
+    browser.write("#password", password).await.unwrap();
+    browser.click("button[name=others]").await.unwrap();
+
+    person.reads(ASKED).await.unwrap();
+    person.reads("Open the sign-in page").await.unwrap();
+    person.press("Cancel").await.unwrap();
+    person.reads("This device").await.unwrap();
+}
+
 /// Signs everything else out on a page whose deployment has a login of its own. That answers
 /// here for the stack of the tests, which has none.
 #[tokio::test]
@@ -261,15 +294,7 @@ async fn a_login_of_the_teams_own_opens_in_another_tab_and_the_act_goes_on_in_th
     person.sign_in(email, password).await.unwrap();
     person.reads("This device").await.unwrap();
     let stored = person.browser.value(STORED_SESSION).await.unwrap();
-    let required = json!({
-        "type": "urn:curfew:problem:verification-required",
-        "title": "Confirm that it is you.",
-        "status": 401,
-        "methods": [["external"]],
-        "max_age": 300,
-        "verify_at": "https://login.example.com/verify",
-    });
-    let post = Some(Method::POST);
+    let (required, post) = (external_required(), Some(Method::POST));
     network.fault(
         post.clone(),
         "/v1/sign-out-all",
