@@ -1,4 +1,5 @@
-//! Challenges: how a person proves that they read the mail of an address.
+//! Challenges: how a person proves that they read the mail of an address, have a factor, or were
+//! at the team's own login.
 //!
 //! Who asks gets a secret. The mail has a code, which works together with that secret
 //! only, so that the mail may be read on any device and is of no use to anybody else. A
@@ -51,8 +52,7 @@ pub enum Purpose {
     SecondStep,
     /// Changing the address of an account to this one.
     AddressChange,
-    /// The address was changed to this one. The session that asked may ask again what became of
-    /// it.
+    /// The address was changed to this one. The session that asked may repeat its confirmation.
     AddressChanged,
     /// Having the factors removed that the owner has lost.
     LostFactor,
@@ -122,11 +122,11 @@ pub struct Challenge {
     pub link: Option<LinkHash>,
     /// The time when it was asked for, or of the external proof.
     pub asked_at: Timestamp,
-    /// The session that asked, which alone may answer it: for a verification and for a change
+    /// The session that alone may answer it: for a verification, an external proof and a change
     /// of the address.
     pub session: Option<SessionId>,
-    /// The account's epoch when it was asked for, in which alone it may be answered: for a
-    /// change of the address.
+    /// The account's epoch when it was made, in which alone it may be answered: for an external
+    /// proof and a change of the address.
     pub epoch: Option<Epoch>,
     /// The sign-in that a second step completes, or that lacks a lost factor.
     pub sign_in: Option<PendingSignIn>,
