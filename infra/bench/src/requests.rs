@@ -1,6 +1,7 @@
 //! The requests that functions are measured with: their most frequent ones, done in
 //! full, on two households in the embedded DynamoDB.
 
+mod codes;
 mod environment;
 pub mod events;
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use store::Connection;
 use tokio::process::Command;
 
+use self::codes::Codes;
 pub use self::environment::environment;
 use self::events::{alarm, authorizer, gateway, queued, socket};
 use crate::services::{Services, bundle_over};
@@ -46,6 +48,7 @@ pub struct World {
     first: Vec<Member>,
     second: Vec<Member>,
     sign_out: String,
+    codes: Codes,
     /// The record of the sign-out in the stream, and the message published for it.
     record: Value,
     message: String,
@@ -57,8 +60,10 @@ struct Member {
 }
 
 /// The functions that change rows, so that a second request would have less to do.
-const CHANGING: [&str; 9] = [
+const CHANGING: [&str; 11] = [
+    "change-address",
     "change-password",
+    "confirm-codes",
     "login",
     "notify-owner",
     "push-revocations",
@@ -106,10 +111,17 @@ impl World {
         let sign_out = body["sign_out"]["id"].as_str();
         let sign_out = sign_out.with_context(|| format!("signing out: {reply:?}"))?;
         verify_all(&engine)?;
+        let codes = Codes::ask(&bundle, "lea@example.com", &first[0].token).await?;
         let services = Services::start(engine).await?;
         let record = record(&services.engine, sign_out)?;
         let mut rows = Vec::new();
-        for table in [tables::ACCOUNTS, tables::DEVICES, tables::CONNECTIONS] {
+        for table in [
+            tables::ACCOUNTS,
+            tables::IDENTITIES,
+            tables::DEVICES,
+            tables::CONNECTIONS,
+            tables::CHALLENGES,
+        ] {
             for row in services.engine.rows(table) {
                 rows.push((table, serde_json::to_value(&row)?));
             }
@@ -121,6 +133,7 @@ impl World {
             first,
             second,
             sign_out: sign_out.to_owned(),
+            codes,
             record,
             message,
         })
@@ -129,7 +142,8 @@ impl World {
     /// Restores every row, and deletes what requests have added: a second notice of one event
     /// would have less to do.
     pub fn restore(&self) {
-        let added: [(&str, &[&str]); 2] = [
+        let added: [(&str, &[&str]); 3] = [
+            (tables::IDENTITIES, &["email"]),
             (tables::NOTICES, &["account_id", "notice_id"]),
             (tables::ATTEMPTS, &["counter"]),
         ];
@@ -255,20 +269,16 @@ impl World {
                 ("a pass, without mail", event)
             }
             "confirm-codes" => {
-                let secret = domain::ChallengeSecret::new([7; 32]);
-                let body = json!({
-                    "challenge": *secret.to_text(), "code": "0000-0000", "password": PASSWORD,
-                });
+                let mut body = self.codes.recovery.clone();
+                body["password"] = OTHER_PASSWORD.into();
                 let path = "/v1/password-resets/confirmations";
                 let event = gateway("POST", path, None, Some(&body));
-                ("a code that nobody asked for", event)
+                ("a recovery", event)
             }
             "change-address" => {
-                let secret = domain::ChallengeSecret::new([7; 32]);
-                let body = json!({ "challenge": *secret.to_text(), "code": "0000-0000" });
-                let path = "/v1/address-confirmations";
-                let event = gateway("POST", path, Some(token), Some(&body));
-                ("a code that nobody asked for", event)
+                let path = "/v1/address-changes/confirmations";
+                let event = gateway("POST", path, Some(token), Some(&self.codes.address_change));
+                ("another address", event)
             }
             "api" => {
                 let event = gateway("GET", "/v1/openapi.json", None, None);
