@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use curfew::process::{Tether, Tethered, append_to};
 use curfew::tools::find_python;
 use curfew::{root, target};
+use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{ClientBuilder, Locator};
 use http::{Method, Request, Response, StatusCode};
@@ -253,23 +254,37 @@ impl Browser {
         }
     }
 
-    /// Types into a field.
+    /// Loads the page again, and waits until it is loaded.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it can't be loaded.
+    pub async fn reload(&self) -> Result<()> {
+        Ok(self.client.refresh().await?)
+    }
+
+    /// Waits for an element.
+    async fn found(&self, selector: &str) -> Result<Element> {
+        let wait = self.client.wait().at_most(PATIENCE).every(PAUSE);
+        let found = wait.for_element(Locator::Css(selector)).await;
+        found.with_context(|| format!("{selector} never appeared"))
+    }
+
+    /// Types into a field, as soon as it is there.
+    ///
+    /// # Errors
+    /// When it never is.
     pub async fn write(&self, field: &str, text: &str) -> Result<()> {
-        let field = self.client.find(Locator::Css(field)).await?;
+        let field = self.found(field).await?;
         field.clear().await?;
         Ok(field.send_keys(text).await?)
     }
 
-    /// Clicks on an element.
+    /// Clicks on an element, as soon as it is there.
     ///
     /// # Errors
-    /// When there is no such element.
+    /// When it never is, or can't be clicked on.
     pub async fn click(&self, what: &str) -> Result<()> {
-        let what = self.client.find(Locator::Css(what)).await?;
-        Ok(what.click().await?)
+        Ok(self.found(what).await?.click().await?)
     }
 
     /// Takes a screenshot as a PNG in `target/browsers`.

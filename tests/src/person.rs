@@ -137,9 +137,17 @@ impl Person {
     /// When the page can't be opened.
     pub async fn go(&self, view: &str) -> Result<()> {
         self.browser.go(&format!("{}{view}", self.page)).await?;
+        // Another fragment loads no document: the old view is there until the next frame.
+        self.next_frame().await?;
         self.browser
             .until("document.querySelector('h1') !== null")
             .await
+    }
+
+    /// Waits until the page shows what it has rendered.
+    async fn next_frame(&self) -> Result<()> {
+        let frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))";
+        self.browser.value(frames).await.map(|_| ())
     }
 
     /// Fills in the form of the sign-in view, and sends it.
@@ -177,9 +185,7 @@ impl Person {
     pub async fn press(&self, name: &str) -> Result<()> {
         self.browser.until(&is_named_once(name)).await?;
         self.browser.click("[data-press]").await?;
-        // The page shows the outcome in its next frame.
-        let frames = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(null))))";
-        self.browser.value(frames).await.map(|_| ())
+        self.next_frame().await
     }
 
     /// Waits until the page shows a text.

@@ -859,7 +859,7 @@ async fn a_new_device_causes_a_mail_whose_link_ends_it_in_the_deployed_stack() {
     let mut messages = listed["messages"].as_array().unwrap().iter();
     let oldest = messages.next_back().unwrap();
     assert!(oldest["returned_at"].is_string(), "{listed}");
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("This mail was returned").await.unwrap();
 }
 

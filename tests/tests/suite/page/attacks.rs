@@ -72,7 +72,7 @@ async fn a_whole_visit_breaks_no_rule_of_the_policy() {
     let source = json!({ "source": count });
     let command = "Page.addScriptToEvaluateOnNewDocument";
     person.browser.devtools(command, source).await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
 
     for view in ["#/sign-up", "#/forgotten", "#/pass"] {
         person.go(view).await.unwrap();
@@ -246,7 +246,7 @@ async fn a_sibling_subdomain_and_a_foreign_site_change_nothing_and_read_nothing(
     let statuses: Vec<_> = posts.map(|seen| seen.status).collect();
     assert_eq!(statuses, [400; 4], "{sign_outs:?}");
     assert!(tv.is_signed_in().await);
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.press("Signed in").await.unwrap();
     let own = format!("2 devices are signed in to {}", household.email);
     person.reads(&own).await.unwrap();

@@ -50,7 +50,7 @@ pub(super) async fn open_with_axe() -> Person {
     ] {
         person.browser.devtools(command, parameters).await.unwrap();
     }
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("E-mail address").await.unwrap();
     person
 }
@@ -138,7 +138,7 @@ async fn inspect_notice(person: &Person, email: &str) {
     begins(person).await;
     inspect(person, "notice-ended", "Signed out").await;
     person.go(&link).await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.go(&link).await.unwrap();
     person.reads("This link does not work").await.unwrap();
     inspect(person, "notice-missing", "This link does not work").await;
@@ -522,7 +522,7 @@ async fn nothing_moves_while_the_page_loads() {
         .await
         .unwrap();
 
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("Other devices").await.unwrap();
 
     let shift = person.browser.value("window.shift || 0").await.unwrap();

@@ -106,7 +106,7 @@ async fn a_sign_in_that_was_the_owners_is_answered_once_and_stays() {
     let listed = laptop.get("/v1/messages").await.done(200);
     assert_eq!(listed["messages"][0]["answer"], "mine");
     person.go(&link).await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.go(&link).await.unwrap();
     person.reads("This link does not work").await.unwrap();
 }

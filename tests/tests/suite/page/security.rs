@@ -96,7 +96,7 @@ async fn an_owner_adds_an_app_and_recovery_codes_and_signs_in_elsewhere_with_eit
     tablet.fill(RECOVERY_CODE, &typed).await.unwrap();
     tablet.press("Sign in").await.unwrap();
     tablet.reads("3 devices are signed in").await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("9 of 10 are left").await.unwrap();
 }
 

@@ -78,7 +78,7 @@ async fn a_tv_that_plays_goes_dark_while_the_page_says_that_it_is_wiped() {
     .unwrap();
     let person = Person::verified(&household).await.unwrap();
     tv.line("Socket open.").await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
 
     person.press(&format!("Sign out · {name}")).await.unwrap();
     let asked = format!("Sign out “{name}”?");
@@ -100,7 +100,7 @@ async fn a_tv_that_plays_goes_dark_while_the_page_says_that_it_is_wiped() {
 async fn after_a_lost_phone_everything_else_is_signed_out_and_this_device_stays() {
     let (household, tv, person) = tv_and_person().await;
     let phone = household.sign_in(PHONE).await;
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
 
     person.press("Sign out everywhere").await.unwrap();
     person
@@ -207,7 +207,7 @@ async fn a_sign_out_whose_request_or_answer_is_lost_is_looked_up_and_not_guessed
     let command = "Page.addScriptToEvaluateOnNewDocument";
     person.browser.devtools(command, losing).await.unwrap();
     person.go("").await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("Other devices").await.unwrap();
 
     person
@@ -261,7 +261,7 @@ async fn a_lost_answer_to_the_pages_own_sign_out_leaves_no_dead_cookie() {
         .unwrap();
     person.sign_in(email, password).await.unwrap();
     person.reads("This device").await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("No other device is signed in.").await.unwrap();
     person
         .browser
@@ -383,7 +383,7 @@ async fn a_person_whose_address_was_never_confirmed_confirms_it() {
     person.press("Confirm").await.unwrap();
 
     person.reads("The address is confirmed.").await.unwrap();
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("1 device is signed in").await.unwrap();
     let shown = "document.body.innerText.includes('is not confirmed yet')";
     assert_eq!(person.browser.value(shown).await.unwrap(), false);
@@ -496,6 +496,6 @@ async fn the_page_speaks_the_language_that_is_chosen() {
         .unwrap();
     let language = person.browser.value("document.documentElement.lang").await;
     assert_eq!(language.unwrap(), "es");
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("Cerrar sesión en todas partes").await.unwrap();
 }

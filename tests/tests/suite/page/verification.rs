@@ -65,7 +65,7 @@ async fn a_thief_of_a_session_signs_nobody_out_without_a_proof() {
         .write_time("signed_in_at", Clock::System.now() - VERIFIED_FOR)
         .await
         .unwrap();
-    thief.browser.value("location.reload()").await.unwrap();
+    thief.browser.reload().await.unwrap();
 
     sign_out_others(&thief).await;
     thief.reads(ASKED).await.unwrap();
@@ -106,7 +106,7 @@ async fn the_owner_proves_it_by_the_password_and_the_very_act_is_done() {
 
     person.reads("1 signed out · 1 not reached").await.unwrap();
     tv.ended().await;
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.reads("No other device is signed in.").await.unwrap();
 }
 
@@ -114,7 +114,7 @@ async fn the_owner_proves_it_by_the_password_and_the_very_act_is_done() {
 async fn the_owner_proves_it_by_a_code_and_is_asked_once_for_several_devices() {
     let (household, tv, person) = tv_and_page().await;
     let phone = household.sign_in(PHONE).await;
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.press("Select several").await.unwrap();
     for label in ["Hotel TV", "iPhone"] {
         let choice = format!(
@@ -137,7 +137,7 @@ async fn the_owner_proves_it_by_a_code_and_is_asked_once_for_several_devices() {
 async fn who_gives_up_is_asked_once_and_nothing_is_done() {
     let (household, tv, person) = tv_and_page().await;
     let phone = household.sign_in(PHONE).await;
-    person.browser.value("location.reload()").await.unwrap();
+    person.browser.reload().await.unwrap();
     person.press("Select several").await.unwrap();
     let choose = "document.querySelectorAll('input[aria-label]').forEach((it) => it.click())";
     person.browser.value(choose).await.unwrap();
