@@ -204,7 +204,10 @@ pub(crate) async fn confirm_factor(
             return Ok(Answer::json(200, &Empty {}));
         }
         require_room(deps, &caller, now)?;
-        let row = begun_by(deps, &caller, wanted, now).await?;
+        let Some(row) = begun_by(deps, &caller, wanted, now).await? else {
+            // Another request has confirmed it since the account was read.
+            continue;
+        };
         let step = match added {
             Some(step) => step,
             None => *added.insert(right_step(deps, request, &caller, (&row, &code), now).await?),
@@ -217,21 +220,26 @@ pub(crate) async fn confirm_factor(
     Err(StoreError::Contended.into())
 }
 
-/// Returns the factor, if the caller's session has begun it and may still confirm it.
+/// Returns the factor, if the caller's session has begun it and may still confirm it; `None` if
+/// it is confirmed.
 async fn begun_by(
     deps: &Deps,
     caller: &Authenticated,
     wanted: FactorId,
     now: Timestamp,
-) -> Result<TotpFactor, Problem> {
+) -> Result<Option<TotpFactor>, Problem> {
     let rows = deps.store.factors(caller.account.id).await?;
     let row = rows.totp.into_iter().find(|row| row.id == wanted);
-    let may_confirm = |row: &TotpFactor| {
-        row.begun.is_some_and(|begun| {
-            begun.may_be_confirmed(caller.device.session, caller.account.epoch, now)
-        })
+    let row = row.ok_or(Problem::FactorNotFound)?;
+    let Some(begun) = row.begun else {
+        return Ok(None);
     };
-    row.filter(may_confirm).ok_or(Problem::FactorNotFound)
+    let session = caller.device.session;
+    if begun.may_be_confirmed(session, caller.account.epoch, now) {
+        Ok(Some(row))
+    } else {
+        Err(Problem::FactorNotFound)
+    }
 }
 
 /// Queues the news of the factor, and adds it with the time step of the code that was shown.

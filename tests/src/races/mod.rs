@@ -6,3 +6,4 @@ pub mod operations;
 pub mod oracle;
 pub mod pairs;
 pub mod schedule;
+pub mod second_steps;

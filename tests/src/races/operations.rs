@@ -17,6 +17,7 @@ use runtime::lock;
 use serde_json::{Value, json};
 use store::{Change, StoreError};
 
+use super::second_steps;
 use crate::account::{EMAIL, NOON, TestAccount, disable};
 use crate::app::event_of;
 use crate::bundle::{Bundle, event, json_of};
@@ -61,6 +62,11 @@ pub enum Operation {
     ChangeAddress(usize),
     /// Somebody who reads the mail of the address before undoes the change.
     UndoAddress,
+    /// A new device completes the second step with this number, by the recovery code with that
+    /// number.
+    CompleteSignIn(u8, u8),
+    /// A device confirms the authenticator app that it has begun to add.
+    ConfirmApp(usize),
     /// A device proves again that it is the owner's, and gets another token.
     Verify(usize),
     /// A device makes a call when a touch is due.
@@ -102,6 +108,7 @@ impl Operation {
             | Self::ChangePasswordKeeping(by)
             | Self::ChangePassword(by)
             | Self::ChangeAddress(by)
+            | Self::ConfirmApp(by)
             | Self::Verify(by)
             | Self::Touch(by)
             | Self::Check(by) => Some(by),
@@ -110,6 +117,7 @@ impl Operation {
             | Self::SignInFirst
             | Self::SignInAgain(_)
             | Self::SignInEndingOthers
+            | Self::CompleteSignIn(..)
             | Self::Disable
             | Self::Recover
             | Self::UndoAddress
@@ -127,6 +135,7 @@ impl Operation {
                 | Self::SignInFirst
                 | Self::SignInAgain(_)
                 | Self::SignInEndingOthers
+                | Self::CompleteSignIn(..)
         )
     }
 
@@ -153,7 +162,11 @@ impl Operation {
     pub fn needs_a_session_alone(self) -> bool {
         matches!(
             self,
-            Self::Touch(_) | Self::Check(_) | Self::Rename(..) | Self::ChangeAddress(_)
+            Self::Touch(_)
+                | Self::Check(_)
+                | Self::Rename(..)
+                | Self::ChangeAddress(_)
+                | Self::ConfirmApp(_)
         )
     }
 
@@ -161,6 +174,12 @@ impl Operation {
     #[must_use]
     pub fn is_about_addresses(self) -> bool {
         matches!(self, Self::ChangeAddress(_) | Self::UndoAddress)
+    }
+
+    /// Returns whether it uses or writes a factor.
+    #[must_use]
+    pub fn is_about_factors(self) -> bool {
+        matches!(self, Self::CompleteSignIn(..) | Self::ConfirmApp(_))
     }
 
     /// Returns whether it only writes receipt entries, or replaces a session that has
@@ -192,6 +211,8 @@ impl Operation {
             Self::Recover => "recover",
             Self::ChangeAddress(_) => "change address",
             Self::UndoAddress => "undo address",
+            Self::CompleteSignIn(..) => "sign in, by a second step",
+            Self::ConfirmApp(_) => "confirm app",
             Self::Verify(_) => "verify",
             Self::Touch(_) => "touch",
             Self::Sweep(_) => "sweep",
@@ -428,6 +449,10 @@ pub fn begin(
             }
             Operation::Verify(by) => bundle.verify(token(by), password).await,
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
+            Operation::CompleteSignIn(challenge, code) => {
+                second_steps::complete(bundle, challenge, code).await
+            }
+            Operation::ConfirmApp(by) => second_steps::confirm_app(bundle, by, token(by)).await,
             Operation::Recover => bundle.recover(&recovery(actor), &new_password(actor)).await,
             Operation::ChangeAddress(by) => {
                 let device = &account.devices[by];

@@ -123,6 +123,8 @@ pub struct Oracle<'a> {
     password: String,
     /// The account's epoch before the race.
     epoch: Epoch,
+    /// The second steps that have signed a device in, each with its recovery code.
+    completed: Vec<(u8, u8)>,
     /// The number of changes of the address that were written.
     address_changes: usize,
     /// The names that were written for each device.
@@ -164,6 +166,7 @@ impl<'a> Oracle<'a> {
             sessions,
             seen,
             epoch,
+            completed: Vec::new(),
             address_changes: 0,
             password: account.password.clone(),
             names: BTreeMap::new(),
@@ -205,6 +208,7 @@ impl<'a> Oracle<'a> {
         }
         self.check_sessions(by, header.as_ref(), &after, now)?;
         self.check_address(by, &after, now)?;
+        self.check_factors(by, &after, now)?;
         self.check_names(by, &after)?;
         self.check_rows(by, &after, now)?;
         Self::check_index(by, &after)?;

@@ -61,6 +61,10 @@ fn assignments(history: History) -> Vec<Operation> {
     if history == History::AddressChanged {
         all.push(Operation::UndoAddress);
     }
+    if history == History::Fresh {
+        let steps = [(0, 0), (0, 1), (1, 0)];
+        all.extend(steps.map(|(challenge, code)| Operation::CompleteSignIn(challenge, code)));
+    }
     for by in 0..DEVICES {
         all.push(Operation::SignInAgain(by));
         all.push(Operation::Check(by));
@@ -79,6 +83,7 @@ fn assignments(history: History) -> Vec<Operation> {
         ]);
         if history == History::Fresh {
             all.push(Operation::ChangeAddress(by));
+            all.push(Operation::ConfirmApp(by));
         }
         all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
         all.extend((0..DEVICES).map(|of| Operation::Rename(by, of)));
@@ -116,6 +121,10 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
     if pair.into_iter().any(Operation::is_about_addresses) {
         let [one, other] = pair;
         return is_worth_it_to_address(one, other) || is_worth_it_to_address(other, one);
+    }
+    if pair.into_iter().any(Operation::is_about_factors) {
+        let [one, other] = pair;
+        return is_worth_it_to_factors(one, other) || is_worth_it_to_factors(other, one);
     }
     let verifies = |it| matches!(it, Operation::Verify(_));
     if pair.into_iter().any(verifies) {
@@ -184,6 +193,34 @@ fn is_worth_it_to_address(change: Operation, other: Operation) -> bool {
                     | Operation::UndoAddress
             );
             is_of_one || is_of_all && is_of_first
+        }
+        _ => false,
+    }
+}
+
+/// Returns whether the other operation ends the session that confirms an app, or the sign-in that
+/// a second step completes, or uses the same factor.
+fn is_worth_it_to_factors(of_factor: Operation, other: Operation) -> bool {
+    let ends_all = ends_many(other)
+        || other.is_change_of_password()
+        || matches!(other, Operation::Recover | Operation::SignInEndingOthers);
+    match of_factor {
+        Operation::CompleteSignIn(0, 0) => {
+            let is_of_device = matches!(
+                other,
+                Operation::CompleteSignIn(..) | Operation::SignOutOne(_, Target::Newest)
+            );
+            ends_all || is_of_device
+        }
+        Operation::ConfirmApp(by) => {
+            let is_of_session = match other {
+                Operation::SignOutOne(_, Target::Device(of)) => of == by,
+                Operation::SignInAgain(device)
+                | Operation::SignOutThis(device)
+                | Operation::Verify(device) => device == by,
+                _ => matches!(other, Operation::ConfirmApp(_) | Operation::SignIn),
+            };
+            ends_all || is_of_session
         }
         _ => false,
     }
@@ -282,6 +319,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         Operation::ChangePasswordKeeping(by) => Operation::ChangePasswordKeeping(name(by)),
         Operation::ChangePassword(by) => Operation::ChangePassword(name(by)),
         Operation::ChangeAddress(by) => Operation::ChangeAddress(name(by)),
+        Operation::ConfirmApp(by) => Operation::ConfirmApp(name(by)),
         Operation::Touch(by) => Operation::Touch(name(by)),
         Operation::Verify(by) => Operation::Verify(name(by)),
         Operation::Check(by) => Operation::Check(name(by)),
@@ -289,6 +327,7 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         | Operation::SignInWithRehash
         | Operation::SignInFirst
         | Operation::SignInEndingOthers
+        | Operation::CompleteSignIn(..)
         | Operation::Disable
         | Operation::Recover
         | Operation::UndoAddress

@@ -19,8 +19,10 @@ use std::sync::{Arc, Mutex};
 use domain::challenge::{Challenge, ChallengeRandom};
 use domain::device::EndingActs;
 use domain::limits::ENDING_ACTS_PER_HOUR;
+use domain::ownership::factors::SETTLED_AFTER;
 use domain::password::{Hasher, Params};
 use domain::{Account, EmailAddress, Epoch, NewChallenge, Notice, NoticeEvent, Purpose};
+use factors::Sealer;
 use jiff::SignedDuration;
 use runtime::{Clock, PasswordHasher, lock};
 use serde_json::json;
@@ -33,10 +35,12 @@ use super::operations::{
     CHANGED_EMAIL, Functions, Operation, REFERENCE, address_change, recovery, undo_token,
 };
 use super::oracle::{FinalStatus, Violation};
+use super::second_steps;
 use crate::account::{EMAIL, PASSWORD, TestAccount, TestDevice, noon, register};
 use crate::background::Background;
 use crate::bundle::{Bundle, CHEAP};
 use crate::engine::Engine;
+use crate::kms;
 use crate::tables::DEVICES;
 use crate::wire;
 
@@ -172,10 +176,15 @@ impl Runner {
         let mut sweep = Background::new(&clients, &rehashing).sweep;
         sweep.page_size = 1;
         let handed_over = lock(&pending).handed_over.clone();
+        let mut bundle = Bundle::new(client.clone(), clock.clone());
+        let sealer = Some(Sealer::new(clients.kms(), kms::KEY.to_owned()));
+        bundle.second_step.checker.sealer = sealer;
+        // A recovery has been asked for by mail, so a young app does not count against it.
+        bundle.confirm_codes.checker.sends_mail = true;
         let functions = Functions {
             sweep,
             handed_over,
-            bundle: Bundle::new(client.clone(), clock.clone()),
+            bundle,
             earlier: Bundle::new(client, earlier.clone()),
             rehashing,
         };
@@ -214,7 +223,9 @@ impl Runner {
     async fn live(&self, history: History) -> TestAccount {
         let bundle = &self.functions.bundle;
         let (store, now) = (&bundle.store, bundle.clock.now());
-        let registered = register(store, EMAIL, PASSWORD, Some(now), now).await;
+        // The address was confirmed long ago, so that an app does not settle at once.
+        let confirmed_at = Some(now - SETTLED_AFTER);
+        let registered = register(store, EMAIL, PASSWORD, confirmed_at, now).await;
         registered.expect("the tables answer");
         let mut devices = Vec::new();
         for _ in 0..3 {
@@ -246,6 +257,9 @@ impl Runner {
         let account = rows.expect("the tables answer").account;
         let account = account.expect("the account");
         self.ask(&devices, &account).await;
+        if history == History::Fresh {
+            second_steps::prepare(bundle, &account, &devices).await;
+        }
         TestAccount {
             id: devices[0].account,
             email: account.email,

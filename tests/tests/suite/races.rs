@@ -311,6 +311,9 @@ fn is_likely(pair: [Operation; 2], clause: &Clause) -> bool {
             [Operation::Check(one) | Operation::SignInAgain(one), Operation::Check(other)]
                 if one == other);
     }
+    if pair.into_iter().all(Operation::is_about_factors) {
+        return true;
+    }
     let is_in_the_way = |it: Operation, of: Operation| {
         if clause.write.ends_with("Accounts") {
             matches!(it, Operation::SignOutOthers(_)) && it.caller() != of.caller()
@@ -525,6 +528,9 @@ fn every_condition_that_is_knocked_out_breaks_a_rule() {
         // `every_condition_on_addresses_is_needed` has these.
         .filter(|clause| clause.operation != "undo address")
         .filter(|clause| !clause.write.ends_with("Identities"))
+        // Two confirmations of one app exclude each other by the account's list of factors, and
+        // only a third one meets a list that has one: `every_condition_on_factors_is_needed`.
+        .filter(|clause| clause.text != "begun_by = :session" && clause.text != "factors = :before")
         // Its other conditions on the account are in `sign_in_others`. That on the row is for
         // a known device, whose session it replaces: for a new one, the epoch's is enough.
         .filter(|clause| clause.operation != ENDING_OTHERS || clause.text.starts_with("epoch"))

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 
 use domain::password::{Hasher, Password, PasswordCheck};
 use domain::session::{SessionStatus, session_status};
-use domain::{Device, Limits, SessionId, Step, Timestamp, Token};
+use domain::{Device, DeviceId, Limits, SessionId, Step, Timestamp, Token};
 
 use super::rules::{
-    ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, ONE_DEVICE,
+    ACKNOWLEDGED, ADMITTED, ATTRIBUTED, AVAILABLE, CONTACTED, Checked, MONOTONE, ONCE, ONE_DEVICE,
     REFUSED, broken,
 };
 use super::{CompletedOperation, FinalStatus, Oracle, Snapshot, TrackedSession};
 use crate::engine::Engine;
 use crate::races::operations::{Operation, Outcome, Target, first_key};
+use crate::races::second_steps::device_key;
 
 impl Oracle<'_> {
     /// Checks the answers of all operations.
@@ -28,7 +29,7 @@ impl Oracle<'_> {
     ) -> Checked {
         for ran in all {
             if let Some(outcome) = &ran.outcome {
-                self.check_outcome(ran, outcome, now)?;
+                self.check_outcome(all, ran, outcome, now)?;
             }
         }
         for (at, device) in self.account.devices.iter().enumerate() {
@@ -48,6 +49,7 @@ impl Oracle<'_> {
         if all.iter().filter(is_change).count() > self.address_changes {
             return broken(ACKNOWLEDGED, "a change of the address was not written");
         }
+        Self::check_second_steps(all)?;
         self.check_new_devices(all)?;
         for header in self.seen.headers.values() {
             for (session, tracked) in &self.sessions {
@@ -75,6 +77,20 @@ impl Oracle<'_> {
         Ok(())
     }
 
+    /// Checks that no two operations have completed the same second step.
+    fn check_second_steps(all: &[CompletedOperation]) -> Checked {
+        let mut completed = BTreeSet::new();
+        for ran in all {
+            if let Operation::CompleteSignIn(step, _) = ran.operation
+                && matches!(ran.outcome, Some(Outcome::SignedIn { .. }))
+                && !completed.insert(step)
+            {
+                return broken(ONCE, format!("{step} was completed twice"));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that each sign-in without a key made at most one device, and that those
     /// with the same key made the same one.
     fn check_new_devices(&self, all: &[CompletedOperation]) -> Checked {
@@ -84,7 +100,12 @@ impl Oracle<'_> {
         let without_key = all
             .iter()
             .filter(|ran| ran.operation.is_sign_in_without_key());
-        let made = made.filter(|id| **id != first).count();
+        let is_completed = |id: &DeviceId| {
+            [0, 1]
+                .map(|step| device_key(step).device_in(self.account.id))
+                .contains(id)
+        };
+        let made = made.filter(|id| **id != first && !is_completed(id)).count();
         if made > without_key.count() {
             return broken(ONE_DEVICE, format!("{made} devices"));
         }
@@ -93,6 +114,7 @@ impl Oracle<'_> {
 
     fn check_outcome(
         &self,
+        all: &[CompletedOperation],
         ran: &CompletedOperation,
         outcome: &Outcome,
         now: Timestamp,
@@ -125,6 +147,11 @@ impl Oracle<'_> {
                     return broken(ACKNOWLEDGED, format!("{alive} outlived a sign-in"));
                 }
                 let first = first_key().device_in(self.account.id);
+                if let Operation::CompleteSignIn(step, _) = operation
+                    && *device != device_key(step).device_in(self.account.id)
+                {
+                    return broken(ONE_DEVICE, "the second step is of another device");
+                }
                 if operation == Operation::SignInFirst && *device != first {
                     return broken(ONE_DEVICE, "the key names another device");
                 }
@@ -185,7 +212,7 @@ impl Oracle<'_> {
                 _ => {}
             },
             Outcome::Refused { status, problem } => {
-                self.check_refusal(ran, *status, problem, now)?;
+                self.check_refusal(all, ran, (*status, problem), now)?;
             }
         }
         Ok(())
@@ -193,9 +220,9 @@ impl Oracle<'_> {
 
     fn check_refusal(
         &self,
+        all: &[CompletedOperation],
         ran: &CompletedOperation,
-        status: i64,
-        problem: &str,
+        (status, problem): (i64, &str),
         now: Timestamp,
     ) -> Checked {
         let operation = ran.operation;
@@ -238,6 +265,27 @@ impl Oracle<'_> {
                 address_changed || self.seen.account.recovered_at.is_some()
             }
             (Operation::UndoAddress, 404, "notice-not-found") => address_changed,
+            (Operation::CompleteSignIn(..), 403, "code-invalid") => {
+                let is_step = |it: &&CompletedOperation| {
+                    matches!(it.operation, Operation::CompleteSignIn(..))
+                };
+                let account = &self.seen.account;
+                account.epoch != self.epoch
+                    || account.recovered_at.is_some()
+                    || all.iter().filter(is_step).count() > 1
+            }
+            (Operation::ConfirmApp(_), 404, "factor-not-found") => {
+                self.seen.account.epoch != self.epoch
+            }
+            (_, 403, "second-step-required") => {
+                operation.is_sign_in() && !self.seen.account.factors.is_empty()
+            }
+            // The password is no proof where the account has an app.
+            (Operation::Verify(_), 401, "verification-required")
+                if !self.seen.account.factors.is_empty() =>
+            {
+                true
+            }
             // A verification has given the session another token than the caller has.
             (_, 401, "verification-required") => caller.is_some_and(|caller| {
                 let hash = Token::parse(&caller.token).map(|token| token.hash());

@@ -7,6 +7,7 @@ use domain::device::{
     Device, DeviceInfo, DeviceState, DeviceType, EndingActs, Place, PreviousToken, UnprovenActs,
 };
 use domain::end_info::{ByDevice, EndInfo};
+use domain::factors::AccountFactor;
 use domain::ownership::{Hold, HoldCause};
 use domain::password::StoredHash;
 use domain::receipt::ReceiptEntry;
@@ -62,12 +63,30 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         confirmed_at: moment(row, "confirmed_at"),
         recovered_at: moment(row, "recovered_at"),
         recovered_epoch: number(row, "recovered_epoch").map(Epoch),
-        factors: Vec::new(),
+        factors: factors(row)?,
         factors_lost_at: None,
         hold: hold(row),
         address_change: address_change(row),
         sign_in_codes: false,
     })
+}
+
+fn factors(row: &Item) -> Option<Vec<AccountFactor>> {
+    let Some(AttributeValue::L(factors)) = row.get("factors") else {
+        return Some(Vec::new());
+    };
+    let read = |factor: &AttributeValue| {
+        let AttributeValue::M(factor) = factor else {
+            return None;
+        };
+        Some(AccountFactor {
+            id: id(factor, "factor_id")?,
+            added_at: moment(factor, "added_at")?,
+            epoch: Epoch(number(factor, "epoch")?),
+            notified_at: moment(factor, "notified_at"),
+        })
+    };
+    factors.iter().map(read).collect()
 }
 
 fn hold(row: &Item) -> Option<Hold> {

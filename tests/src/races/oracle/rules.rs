@@ -64,5 +64,9 @@ pub const ROTATED: &str =
 /// The account has one address.
 pub const ADDRESS: &str =
     "only a valid session changes the address, only the old mailbox undoes it, and one opens it";
+/// A second step works once.
+pub const ONCE: &str = "a second step and a recovery code complete one sign-in, in their epoch";
+/// Factors are added by their owner.
+pub const FACTORS: &str = "only a valid session adds a factor, and no other write removes it";
 /// A receipt matches the history.
 pub const RECEIPT: &str = "a receipt shows what the history of the writes shows";

@@ -10,8 +10,8 @@ use dynoxide::Item;
 
 use super::rows::signed_in_key;
 use super::rules::{
-    ACKNOWLEDGED, ADDRESS, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FORWARD,
-    INDEXED, LIMITED, MONOTONE, PART, ROTATED, SETTLED, TIMES, broken,
+    ACKNOWLEDGED, ADDRESS, ATTRIBUTED, CALLER, CONTACTED, COUNTED, Checked, EXPLAINED, FACTORS,
+    FORWARD, INDEXED, LIMITED, MONOTONE, ONCE, PART, ROTATED, SETTLED, TIMES, broken,
 };
 use super::snapshot::{ended_epoch, first_to_end};
 use super::{Oracle, Snapshot, TrackedSession};
@@ -154,6 +154,16 @@ impl Oracle<'_> {
             if !by.is_sign_in() || !(is_valid || is_ended_at_birth) {
                 return broken(EXPLAINED, format!("{by:?} made a session"));
             }
+            if let Operation::CompleteSignIn(challenge, code) = by {
+                // An attempt whose answer was lost completes the same step twice, on one device.
+                let of_other =
+                    |(other, shown): &&(u8, u8)| (*other == challenge) != (*shown == code);
+                let used = self.completed.iter().find(of_other);
+                if used.is_some() || device.epoch != self.epoch {
+                    return broken(ONCE, format!("{by:?} after {used:?}"));
+                }
+                self.completed.push((challenge, code));
+            }
             let tracked = TrackedSession::new(device, after, now);
             self.sessions.insert(device.session, tracked);
         }
@@ -281,6 +291,31 @@ impl Oracle<'_> {
             broken(
                 ADDRESS,
                 format!("{by:?} made {} of {}", is.email, was.email),
+            )
+        }
+    }
+
+    /// Checks that only the valid session that began an app adds it, in its epoch, and that no
+    /// other write changes the factors.
+    pub(super) fn check_factors(&self, by: Operation, after: &Snapshot, now: Timestamp) -> Checked {
+        let (was, is) = (&self.seen.account, &after.account);
+        if was.factors == is.factors {
+            return Ok(());
+        }
+        let added = is.factors.strip_prefix(was.factors.as_slice());
+        let is_right = match (by, added) {
+            (Operation::ConfirmApp(member), Some([added])) => {
+                let session = self.account.devices[member].session;
+                self.seen.is_valid(session, now) && added.epoch == was.epoch
+            }
+            _ => false,
+        };
+        if is_right {
+            Ok(())
+        } else {
+            broken(
+                FACTORS,
+                format!("{by:?} made {:?} of {:?}", is.factors, was.factors),
             )
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::delivery;
 use crate::engine::Engine;
+use crate::kms;
 use crate::races::clauses::{self, Clause};
 use crate::tables::{CHALLENGES, IDENTITIES, RECEIPTS};
 use crate::wire::{Call, CallResult, Slot};
@@ -45,13 +46,16 @@ impl PendingCalls {
     }
 }
 
-/// Receives a call. SNS and SQS answer at once: they take no part in a race.
+/// Receives a call. SNS, SQS and KMS answer at once: they take no part in a race.
 pub(super) fn receive(pending: &mut PendingCalls, call: Call) -> CallResult {
     match call.operation.as_str() {
         "PublishBatch" => {
             let messages = delivery::batch(&call.body).into_iter();
             let outcomes: Vec<_> = messages.map(|(id, _)| (id, None)).collect();
             return CallResult::Answered(delivery::batch_answer(&outcomes));
+        }
+        "Encrypt" | "Decrypt" => {
+            return CallResult::Answered(kms::answer(&call.operation, &call.body));
         }
         "SendMessage" => {
             let place = delivery::sent(&call.body).attributes["after"].clone();
@@ -151,9 +155,15 @@ pub(super) fn footprint(operation: &str, body: &str) -> Footprint {
     let body: Value = serde_json::from_str(body).expect("a call of JSON");
     let mut footprint = Footprint::default();
     let mut add = |table: &Value, key: &Value| {
-        let sort = ["device_id", "sign_out_id", "email"]
-            .into_iter()
-            .find_map(|name| key[name]["S"].as_str());
+        let sort = [
+            "device_id",
+            "sign_out_id",
+            "email",
+            "factor_id",
+            "challenge_id",
+        ]
+        .into_iter()
+        .find_map(|name| key[name]["S"].as_str());
         let table = table.as_str().unwrap_or_default().to_owned();
         let sort = sort.unwrap_or_default().to_owned();
         footprint.rows.insert((table, sort));
