@@ -23,6 +23,9 @@ use crate::stack::{self, stack, store};
 /// The time for an answer: long, because a busy machine starts functions slowly.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
+/// The path of the sign-out of many sessions.
+pub const SIGN_OUT_ALL: &str = "/v1/sign-out-all";
+
 /// The User-Agent of a TV.
 pub const TV: &str = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) AppleWebKit/537.36 (KHTML, like Gecko) 94.0.4606.31/7.0 TV Safari/537.36";
 /// The User-Agent of a phone.
@@ -423,10 +426,7 @@ impl Device {
     /// Signs out by scope: `global` or `others`.
     pub async fn sign_out_scope(&self, scope: &str) -> Answer {
         let body = json!({ "scope": scope });
-        self.call("POST", "/v1/sign-out-all")
-            .json(&body)
-            .send()
-            .await
+        self.call("POST", SIGN_OUT_ALL).json(&body).send().await
     }
 
     /// Signs out one device of the account.

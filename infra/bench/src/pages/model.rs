@@ -281,7 +281,7 @@ fn production() -> Result<Amounts> {
     Ok(numbers.collect())
 }
 
-/// Returns a function's name in the template: `SignOutAll` for `sign-out-all`.
+/// Returns a function's name in the template: `ListDevices` for `list-devices`.
 fn logical_id(function: &str) -> String {
     let words = function.split('-').map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));

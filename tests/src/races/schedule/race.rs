@@ -84,12 +84,16 @@ impl Race<'_> {
         self.epoch = before.epoch;
         self.changed_at = before.address_change.as_ref().map(|it| it.at);
         loop {
-            let mut steps = self.steps();
+            let last = self.run.steps.last().copied();
+            let mut steps = self.steps(last);
             if steps.is_empty() {
                 break;
             }
             if chooser.is_exhaustive() {
-                steps.retain(|step| !self.is_out_of_order(*step));
+                let len = self.run.steps.len();
+                let last = last.map(|last| (last, &self.last_footprint));
+                steps.retain(|step| !self.is_out_of_order(*step, last, len));
+                steps.retain(|step| !self.leads_nowhere(*step));
                 if steps.is_empty() {
                     self.run.is_equivalent = true;
                     return Ok(());
@@ -106,10 +110,9 @@ impl Race<'_> {
         self.end(&oracle)
     }
 
-    /// Returns the steps that are possible now.
-    fn steps(&self) -> Vec<Step> {
+    /// Returns the steps that are possible after the last one.
+    fn steps(&self, last: Option<Step>) -> Vec<Step> {
         let pending = lock(&self.runner.pending);
-        let last = self.run.steps.last().copied();
         // An operation that begins goes on to its first call: nothing before it reads a
         // table.
         let only = match last {
@@ -156,27 +159,44 @@ impl Race<'_> {
     }
 
     /// Returns whether the step could as well have come before the last one, because the
-    /// two are independent. The other order is run, too.
-    fn is_out_of_order(&self, step: Step) -> bool {
-        let Some(last) = self.run.steps.last().copied() else {
+    /// two are independent. The other order is run, too. `len` steps were made before it.
+    fn is_out_of_order(&self, step: Step, last: Option<(Step, &Footprint)>, len: usize) -> bool {
+        let Some((last, last_footprint)) = last else {
             return false;
         };
-        let was_possible = self.actors[step.actor()].waits_since < self.run.steps.len();
+        let was_possible = self.actors[step.actor()].waits_since < len;
         if !was_possible || matches!(last, Step::Begin(_)) || step.rank() >= last.rank() {
             return false;
         }
         match (last.is_read(), step.is_read()) {
             (true, true) => true,
-            (true, false) => {
-                step.is_write() && !self.footprint(step).overlaps(&self.last_footprint)
-            }
+            (true, false) => step.is_write() && !self.footprint(step).overlaps(last_footprint),
             (false, true) => {
                 last.is_write()
                     && !matches!(step, Step::Begin(_))
-                    && !self.footprint(step).overlaps(&self.last_footprint)
+                    && !self.footprint(step).overlaps(last_footprint)
             }
             (false, false) => false,
         }
+    }
+
+    /// Returns whether every step after this one is out of order. That is known of the read of
+    /// one row of several, which lets no operation go on.
+    fn leads_nowhere(&self, step: Step) -> bool {
+        let Step::Read(at, _) = step else {
+            return false;
+        };
+        if lock(&self.runner.pending).waiting[&at].parts.len() == 1 {
+            return false;
+        }
+        let len = self.run.steps.len() + 1;
+        let footprint = self.footprint(step);
+        let next = self
+            .steps(Some(step))
+            .into_iter()
+            .filter(|next| *next != step);
+        let mut next = next.map(|next| self.is_out_of_order(next, Some((step, &footprint)), len));
+        next.all(|is_out_of_order| is_out_of_order)
     }
 
     /// Returns the rows of a step.

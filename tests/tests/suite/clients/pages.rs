@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use curfew_tests::authenticator::Authenticator;
 use curfew_tests::browser::{Browser, Pages};
-use curfew_tests::client::{Device, Household, PHONE};
+use curfew_tests::client::{Device, Household, PHONE, SIGN_OUT_ALL};
 use curfew_tests::conformance::{Fault, Network, PATIENCE};
 use curfew_tests::inbox;
 use curfew_tests::person::{STORED_SESSION, write_time_of};
@@ -949,7 +949,7 @@ const PROVING: &str = "(async (givesUp) => {
         isVerified = password === 'right';
         return isVerified ? Response.json({ token: 'cft_b', session: 's' }) : refuse(403, 'credentials-invalid');
       }
-      if (!path.endsWith('sign-out') && !path.endsWith('sign-out-all')) {
+      if (!/sign-out(-all)?$/.test(path)) {
         return new Response('', { status: 503 });
       }
       const token = headers.get('authorization');
@@ -979,7 +979,7 @@ async fn acts_that_need_a_proof_ask_once_and_go_on_by_themselves() {
     let tv = Screen::open(&pages, "TV").await;
 
     let done = tv.browser.value_of(PROVING, json!(false)).await.unwrap();
-    let (all, one) = ("/v1/sign-out-all", "/v1/devices/e/sign-out");
+    let (all, one) = (SIGN_OUT_ALL, "/v1/devices/e/sign-out");
     let methods = json!([["password"]]);
     let asked = json!([[methods, null], [methods, "credentials-invalid"]]);
     assert_eq!(done["asked"], asked);

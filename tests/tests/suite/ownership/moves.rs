@@ -6,7 +6,7 @@ use curfew_tests::account::register;
 use curfew_tests::app::TestApp;
 use curfew_tests::authenticator::Authenticator;
 use curfew_tests::bundle::{event_about, json_of};
-use curfew_tests::client::{Api, Household, remember, unique};
+use curfew_tests::client::{Api, Household, SIGN_OUT_ALL, remember, unique};
 use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::inbox;
 use curfew_tests::stack::stack;
@@ -456,8 +456,8 @@ impl Game {
     }
 
     async fn sign_out_others(&mut self, who: Who) -> Option<()> {
-        let body = json!({ "scope": "others" });
-        let done = self.act(who, "POST /v1/sign-out-all", "", Some(body)).await;
+        let (route, body) = (format!("POST {SIGN_OUT_ALL}"), json!({ "scope": "others" }));
+        let done = self.act(who, &route, "", Some(body)).await;
         done.map(drop)
     }
 

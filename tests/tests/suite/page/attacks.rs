@@ -1,6 +1,6 @@
 //! What an attacker gets from the page.
 
-use curfew_tests::client::{Api, Household, TV};
+use curfew_tests::client::{Api, Household, SIGN_OUT_ALL, TV};
 use curfew_tests::conformance::{Fault, Network};
 use curfew_tests::person::Person;
 use curfew_tests::stack::{SHOP_ORIGIN, api_url};
@@ -155,8 +155,8 @@ const ATTACK: &str = "(async () => {
     const call = (path, options) =>
         fetch(given.page + path, { method: 'POST', credentials: 'include', ...options }).catch(() => null);
     const body = JSON.stringify({ scope: 'global' });
-    await call('/v1/sign-out-all', { headers: { 'content-type': 'application/json' }, body });
-    await call('/v1/sign-out-all', { mode: 'no-cors', body });
+    await call(given.all, { headers: { 'content-type': 'application/json' }, body });
+    await call(given.all, { mode: 'no-cors', body });
     await call(`/v1/devices/${given.tv}/sign-out`, { mode: 'no-cors' });
     for (const name of ['__Host-curfew', '__host-curfew', '=__Host-curfew', 'curfew', '__Host-curfew-device']) {
         for (const more of ['; Domain=shop.localhost', '; Path=/; Secure', '; Path=/v1; Domain=shop.localhost; Secure']) {
@@ -203,7 +203,8 @@ async fn a_sibling_subdomain_and_a_foreign_site_change_nothing_and_read_nothing(
         .await
         .unwrap();
     person.reads("2 devices are signed in").await.unwrap();
-    let given = json!({ "page": page, "tv": tv.id, "token": thief.sign_in(TV).await.token });
+    let token = thief.sign_in(TV).await.token;
+    let given = json!({ "page": page, "all": SIGN_OUT_ALL, "tv": tv.id, "token": token });
     let mut sign_in = thief.credentials();
     sign_in["transport"] = json!("cookie");
     let sign_in = sign_in.to_string().replace('}', ",\"x\":\"");
@@ -221,7 +222,7 @@ async fn a_sibling_subdomain_and_a_foreign_site_change_nothing_and_read_nothing(
         person.browser.value_of(FRAME, given.clone()).await.unwrap();
         network.until_seen("/", opened + 1).await.unwrap();
         for (path, text) in [
-            ("/v1/sign-out-all", r#"{"scope":"global","x":""#.to_owned()),
+            (SIGN_OUT_ALL, r#"{"scope":"global","x":""#.to_owned()),
             ("/v1/sign-out", String::new()),
             ("/v1/login", sign_in.clone()),
         ] {
@@ -241,7 +242,7 @@ async fn a_sibling_subdomain_and_a_foreign_site_change_nothing_and_read_nothing(
             .unwrap();
     }
 
-    let sign_outs = network.seen("/v1/sign-out-all");
+    let sign_outs = network.seen(SIGN_OUT_ALL);
     let posts = sign_outs.iter().filter(|seen| seen.method != "OPTIONS");
     let statuses: Vec<_> = posts.map(|seen| seen.status).collect();
     assert_eq!(statuses, [400; 4], "{sign_outs:?}");

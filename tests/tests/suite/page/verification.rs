@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use curfew_tests::client::{Device, Household, PHONE, TV};
+use curfew_tests::client::{Device, Household, PHONE, SIGN_OUT_ALL, TV};
 use curfew_tests::conformance::{Fault, Network};
 use curfew_tests::inbox;
 use curfew_tests::person::{Person, STORED_SESSION};
@@ -266,7 +266,7 @@ async fn signing_in_alone_signs_in_first_where_only_the_teams_own_login_verifies
     let network = Network::before(api_url()).await.unwrap();
     let page = network.api_url().replace("127.0.0.1", "localhost");
     let person = Person::open_at(format!("{page}/"), &[]).await.unwrap();
-    for path in ["/v1/login", "/v1/sign-out-all"] {
+    for path in ["/v1/login", SIGN_OUT_ALL] {
         let required = Fault::Json(401, external_required());
         network.fault(Some(Method::POST), path, required, 1);
     }
@@ -295,12 +295,7 @@ async fn a_login_of_the_teams_own_opens_in_another_tab_and_the_act_goes_on_in_th
     person.reads("This device").await.unwrap();
     let stored = person.browser.value(STORED_SESSION).await.unwrap();
     let (required, post) = (external_required(), Some(Method::POST));
-    network.fault(
-        post.clone(),
-        "/v1/sign-out-all",
-        Fault::Json(401, required),
-        1,
-    );
+    network.fault(post.clone(), SIGN_OUT_ALL, Fault::Json(401, required), 1);
     sign_out_others(&person).await;
     person.reads(ASKED).await.unwrap();
     let link = "document.querySelector('dialog a').href";

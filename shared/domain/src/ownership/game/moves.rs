@@ -36,7 +36,7 @@ impl Turn<'_> {
             self.claim(),
             self.sign_in(),
             self.sign_in_and_end_others(),
-            self.sign_out_all(),
+            self.sign_out_global(),
             self.sign_out_others(),
             self.sign_out_device(),
             self.change_password(),
@@ -216,7 +216,7 @@ impl Turn<'_> {
         is_built.then_some(("signs in and signs out all others", state))
     }
 
-    fn sign_out_all(&self) -> Option<Moved> {
+    fn sign_out_global(&self) -> Option<Moved> {
         let mut state = self.allowed(Act::SignOutGlobal)?;
         Self::end(&mut state, Player::Owner);
         Self::end(&mut state, Player::Thief);
