@@ -115,12 +115,24 @@ impl FakeAws {
         meanwhile: impl Future<Output = ()>,
         change: impl FnOnce(Call) -> Call,
     ) -> T {
+        let is_it =
+            move |call: &Call| call.operation == "TransactWriteItems" && call.body.contains(table);
+        self.hold_up_call(is_it, request, meanwhile, change).await
+    }
+
+    /// As [`Self::hold_up`], for any call.
+    pub async fn hold_up_call<T>(
+        &self,
+        is_it: impl Fn(&Call) -> bool + Send + 'static,
+        request: impl Future<Output = T>,
+        meanwhile: impl Future<Output = ()>,
+        change: impl FnOnce(Call) -> Call,
+    ) -> T {
         let (slot, held) = (Slot::default(), Arc::new(Mutex::new(None)));
         let (parked, answers) = (held.clone(), slot.clone());
         let mut is_held = false;
         self.intercept(move |call| {
-            let is_it = call.operation == "TransactWriteItems" && call.body.contains(table);
-            if is_held || !is_it {
+            if is_held || !is_it(call) {
                 return Intercept::Make;
             }
             is_held = true;

@@ -231,7 +231,8 @@ async fn queue_mails(
         let message = Message::Notice(Box::new(mail));
         queue.send(&message).await.map_err(Error::NotQueued)?;
     }
-    deps.store.notice_queued(&notice, now).await?;
+    // Before the notice counts as queued: otherwise a factor whose write failed stays young for
+    // ever, because a second delivery does nothing more.
     if let NoticeEvent::Factor {
         act: FactorAct::Added,
         id,
@@ -240,6 +241,7 @@ async fn queue_mails(
     {
         Box::pin(begin_to_settle(deps, account.id, id, now)).await?;
     }
+    deps.store.notice_queued(&notice, now).await?;
     Ok(Outcome::Queued)
 }
 

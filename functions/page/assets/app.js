@@ -31,6 +31,7 @@ import { Language } from "./text.js";
  * @property {(isProven: true | null) => void} answer
  */
 
+/** @typedef {import("./curfew.js").Factor & { remember?: boolean }} StepProof the answer to a second step */
 /** @typedef {"totp" | "recovery_code"} Way a code of the authenticator app, or a recovery code */
 
 /**
@@ -82,6 +83,10 @@ export class App {
   externalProof = null;
   /** @type {Step | null} */
   step = null;
+  /** The last answer to a second step. @type {StepProof | null} */
+  stepShown = null;
+  /** The answer to the next second step, which the person has given before. @type {StepProof | null} */
+  stepAgain = null;
   /** What a recovery needs besides the mail. @type {Way | null} */
   recoveryFactor = null;
   /** The state of the view "Security", while it is shown. @type {import("./security.js").Security | null} */
@@ -213,10 +218,19 @@ export class App {
    * Asks for a factor, or shows that the last one was refused.
    * @param {CurfewError | null} error
    * @param {() => Promise<string>} reportLost
-   * @returns {Promise<import("./curfew.js").Factor & { remember?: boolean } | null>}
+   * @returns {Promise<StepProof | null>}
    */
   #askForStep(error, reportLost) {
-    return new Promise((answer) => {
+    const { stepAgain } = this;
+    this.stepAgain = null;
+    if (stepAgain !== null && error === null) {
+      return Promise.resolve(stepAgain);
+    }
+    return new Promise((done) => {
+      const answer = (/** @type {StepProof | null} */ proof) => {
+        this.stepShown = proof;
+        done(proof);
+      };
       if (error === null || this.step === null) {
         const form = { isBusy: false, faults: {} };
         this.step = { way: "totp", form, answer, refuse: () => {}, lost: null, reportLost };

@@ -203,6 +203,8 @@ pub(crate) async fn confirm_factor(
             // After a write whose answer was lost.
             return Ok(Answer::json(200, &Empty {}));
         }
+        // The warning may have come after the app was begun.
+        require_no_hold(deps, &caller, Act::AddFactor, now)?;
         require_room(deps, &caller, now)?;
         let Some(row) = begun_by(deps, &caller, wanted, now).await? else {
             // Another request has confirmed it since the account was read.
@@ -258,9 +260,10 @@ async fn add(
     let news = news_of(&caller.device, (FactorAct::Added, row.id), now);
     queue_news(deps.notices.as_ref(), &news).await?;
     let attempt = FactorId::new(now, runtime::random());
+    let ended = caller.account.removal_of_ended(deps.policy.sends_mail, now);
     let confirming = deps
         .store
-        .confirm_factor(caller, (row, factor), step, attempt);
+        .confirm_factor(caller, (row, factor), (step, &ended), attempt);
     Ok(confirming.await?)
 }
 

@@ -5,11 +5,12 @@ use std::mem;
 use domain::challenge::{ChallengeSecret, PendingSignIn};
 use domain::factors::FactorUse;
 use domain::notice::FactorAct;
+use domain::verification::is_proven_by_sign_in;
 use domain::{Account, Challenge, CounterKey, FactorId, Purpose, Timestamp};
 use factors::{Accepted, Checker, Shown, news_from, queue_news};
 use http_api::{
     Answer, BodyProblems, DeviceKeys, Object, Problem, Request, RequestProblems,
-    SecondStepProblems, TooManyAttempts,
+    SecondStepProblems, TooManyAttempts, UnprovenStep,
 };
 use serde::Deserialize;
 use sign_in::{
@@ -96,7 +97,8 @@ impl Step {
 }
 
 /// Completes a sign-in whose password was right, with a factor of the account. A factor that
-/// counts, or a recovery code, stops the removal of lost ones.
+/// counts, or a recovery code, stops the removal of lost ones. A young factor verifies nothing, so
+/// it can't sign the other devices out: sign in first, then verify the session.
 #[utoipa::path(
     post, path = "/v1/second-steps", operation_id = "completeSignIn", tag = "sessions",
     request_body(content = SecondStep, example = json!({
@@ -106,7 +108,7 @@ impl Step {
     responses(
         (status = 200, description = "The device is signed in.", body = LoggedIn,
             example = json!(LoggedIn::example())),
-        RequestProblems, BodyProblems, SecondStepProblems, TooManyAttempts,
+        RequestProblems, UnprovenStep, BodyProblems, SecondStepProblems, TooManyAttempts,
     ),
 )]
 pub(crate) async fn complete_sign_in(
@@ -124,8 +126,8 @@ pub(crate) async fn complete_sign_in(
     let devices = keys.devices_in(pending.account);
     let rows = deps.store.rows(pending.account, &devices).await?;
     let account = account_of(&rows, pending)?;
-    let by = (&step.shown, &challenge);
-    let charged = use_up(deps, request, by, account, now).await?;
+    let using = use_up(deps, request, (&step, &challenge), account, now);
+    let (charged, verified_at) = using.await?;
     let sign_in = SignIn {
         store: &deps.store,
         limits: &deps.limits,
@@ -136,8 +138,7 @@ pub(crate) async fn complete_sign_in(
     };
     let trust = Trust {
         is_recognized: step.remember,
-        // Where the team's own login verifies, a factor does not.
-        verified_at: deps.policy.external.is_none().then_some(now),
+        verified_at,
     };
     let writing = write_session(&sign_in, (rows, pending), &mut keys, trust);
     let (account, session) = writing.await?;
@@ -146,21 +147,30 @@ pub(crate) async fn complete_sign_in(
 }
 
 /// Checks what the request has shown, and takes it away together with the challenge. Returns
-/// what it was charged to. Wrong codes stay charged.
+/// what it was charged to, and the time of the verification that it is, if it is one. Wrong codes
+/// stay charged.
 async fn use_up(
     deps: &Deps,
     request: &Request,
-    (shown, challenge): (&Shown, &Challenge),
+    (step, challenge): (&Step, &Challenge),
     account: &Account,
     now: Timestamp,
-) -> Result<Charged, Problem> {
-    let charged = shown.charge(&deps.store, account, now).await?;
-    let shown = (shown, Accepted::Live);
+) -> Result<(Charged, Option<Timestamp>), Problem> {
+    let charged = step.shown.charge(&deps.store, account, now).await?;
+    let shown = (&step.shown, Accepted::Live);
     let checking = deps.checker.check(&deps.store, account, shown, now);
     let Some(used) = Box::pin(checking).await? else {
         request.note_outcome("wrong-code");
         return Err(Problem::CodeInvalid);
     };
+    let is_verified = is_verified(deps, account, &used, now);
+    if step.wanted.ends_others && !is_verified {
+        // Nothing is used up, so that the same code signs the device in without the others' end.
+        request.note_outcome("unproven");
+        Checker::give_back(&deps.store, &charged).await;
+        let has_settled = account.has_settled_factor(deps.policy.sends_mail, now);
+        return Err(Problem::step_unproven(has_settled));
+    }
     let attempt = FactorId::new(now, runtime::random());
     if matches!(used, FactorUse::RecoveryCode(_)) {
         let act = (FactorAct::CodeUsed, attempt);
@@ -174,7 +184,15 @@ async fn use_up(
         request.note_outcome("used-code");
         return Err(Problem::CodeInvalid);
     }
-    Ok(charged)
+    Ok((charged, is_verified.then_some(now)))
+}
+
+/// Returns whether the sign-in counts as a verification: by the factor that was used, or by the
+/// password where that is enough. Where the team's own login verifies, neither does.
+fn is_verified(deps: &Deps, account: &Account, used: &FactorUse, now: Timestamp) -> bool {
+    let policy = deps.policy;
+    let by_factor = account.is_proven_by(used, policy.sends_mail, now);
+    policy.external.is_none() && by_factor || is_proven_by_sign_in(account, false, policy, now)
 }
 
 /// Writes a session, as long as the account has the epoch of the sign-in. Returns the account

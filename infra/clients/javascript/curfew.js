@@ -357,7 +357,8 @@ export class Curfew {
       try {
         return await send({ totp, recovery_code: recoveryCode, remember });
       } catch (refusal) {
-        if (!(refusal instanceof CurfewError)) {
+        // A young app signs in, but signs no other device out: the app tries without that.
+        if (!(refusal instanceof CurfewError) || refusal.problem === "verification-required") {
           throw refusal;
         }
         tries += [403, 429].includes(refusal.status) ? 1 : 0;

@@ -99,17 +99,44 @@ impl Account {
         }
     }
 
+    /// Returns the removal of the factors that have ended: an account keeps no more than it can
+    /// use.
+    #[must_use]
+    pub fn removal_of_ended(&self, sends_mail: bool, now: Timestamp) -> FactorRemoval {
+        let is_live =
+            |it: &AccountFactor| self.standing_of(it, sends_mail, now).is_asked_at_sign_in();
+        let (left, removed) = self.factors.iter().copied().partition(is_live);
+        FactorRemoval {
+            asked_at: None,
+            removed,
+            left,
+        }
+    }
+
     /// Returns whether this use of a factor stops the removal of lost ones: a young one has no
     /// power over what was there before.
     #[must_use]
     pub fn stops_removal(&self, used: &FactorUse, sends_mail: bool, now: Timestamp) -> bool {
         let counts = match used {
             FactorUse::RecoveryCode(_) => true,
-            FactorUse::Totp { id, .. } => self
-                .live_factors(sends_mail, now)
-                .any(|(factor, standing)| factor.id == *id && standing.counts()),
+            FactorUse::Totp { id, .. } => self.is_settled(*id, sends_mail, now),
         };
         counts && self.removal_due_at(now).is_some()
+    }
+
+    /// Returns whether this use of a factor is a verification: a young app raises nobody's, and a
+    /// recovery code stands in for an app that counts.
+    #[must_use]
+    pub fn is_proven_by(&self, used: &FactorUse, sends_mail: bool, now: Timestamp) -> bool {
+        match used {
+            FactorUse::RecoveryCode(_) => self.has_settled_factor(sends_mail, now),
+            FactorUse::Totp { id, .. } => self.is_settled(*id, sends_mail, now),
+        }
+    }
+
+    fn is_settled(&self, id: FactorId, sends_mail: bool, now: Timestamp) -> bool {
+        self.live_factors(sends_mail, now)
+            .any(|(factor, standing)| factor.id == id && standing.counts())
     }
 
     /// Returns whether a factor was there when the removal of lost ones was asked for.

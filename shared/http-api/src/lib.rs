@@ -49,8 +49,8 @@ pub use responses::{
     CodeProblems, CredentialsInvalid, CurrentPasswordWrong, DeviceNotFound, EndedTokenProblems,
     FactorNotFound, FactorProblems, IamProblems, MailUnavailable, NewPasswordProblems,
     NoticeNotFound, OriginProblems, RateLimited, RecoveryProblems, RequestProblems,
-    SecondStepProblems, SignOutNotFound, TokenProblems, TooManyAttempts, VerifiedTokenProblems,
-    WrongProofs,
+    SecondStepProblems, SignOutNotFound, TokenProblems, TooManyAttempts, UnprovenStep,
+    VerifiedTokenProblems, WrongProofs,
 };
 pub use serve::{Event, Reply, serve};
 pub use views::{

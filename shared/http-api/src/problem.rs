@@ -216,6 +216,21 @@ impl Problem {
         }
     }
 
+    /// Creates the problem of a second step that signs others out, but is no verification. The
+    /// device signs in first, and verifies its session.
+    #[must_use]
+    pub fn step_unproven(has_settled_factor: bool) -> Self {
+        Self::VerificationRequired {
+            methods: if has_settled_factor {
+                &[&[Proof::Factor], &[Proof::RecoveryCode]]
+            } else {
+                &[&[Proof::Password, Proof::AddressCode]]
+            },
+            challenge: None,
+            external: None,
+        }
+    }
+
     /// Creates the problem of a sign-in that signs others out without a proof of the team's own
     /// login, whose address this is.
     #[must_use]

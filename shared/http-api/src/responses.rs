@@ -177,6 +177,16 @@ impl IntoResponses for AddressUnconfirmed {
     }
 }
 
+/// The problem of a second step that signs others out without being a verification.
+#[derive(Debug)]
+pub enum UnprovenStep {}
+
+impl IntoResponses for UnprovenStep {
+    fn responses() -> Responses {
+        grouped(&[Problem::step_unproven(false)])
+    }
+}
+
 /// The problems of a second step.
 #[derive(Debug)]
 pub enum SecondStepProblems {}

@@ -66,13 +66,14 @@ impl Store {
         Ok(())
     }
 
-    /// Confirms a factor with the code of a time step, and adds it to the account.
+    /// Confirms a factor with the code of a time step, and adds it to the account, whose ended
+    /// factors are removed.
     ///
     /// One transaction: Accounts (`account_id`), only if it still has the epoch and the
     /// factors that were read; Devices (`account_id`, `device_id`), only if the row still has
     /// the caller's session, signed in; Factors (`account_id`, `factor_id`), only if this
-    /// session began it and nobody has confirmed it. `attempt` is the client request token, so a
-    /// replay changes nothing.
+    /// session began it and nobody has confirmed it, and those that are deleted. `attempt` is the
+    /// client request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.
@@ -80,15 +81,16 @@ impl Store {
         &self,
         caller: &Authenticated,
         (begun, added): (&TotpFactor, AccountFactor),
-        step: u64,
+        (step, ended): (u64, &FactorRemoval),
         attempt: FactorId,
     ) -> Result<WriteOutcome, StoreError> {
-        let mut factors = caller.account.factors.clone();
+        let mut factors = ended.left.clone();
         factors.push(added);
         let session = caller.device.session;
         let confirm = factor::confirm(&self.tables.factors, begun, session, step);
         let mut writes = self.replace_factors(caller, &factors);
         writes.push(Write::Update(confirm));
+        writes.extend(self.deletes_of(caller.account.id, ended));
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 

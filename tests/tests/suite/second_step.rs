@@ -9,11 +9,14 @@ use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
+use curfew_tests::fake_aws::Intercept;
 use curfew_tests::races::clauses::{Clause, clauses, weakened};
-use curfew_tests::tables::{CHALLENGES, DEVICES, FACTORS};
+use curfew_tests::routes::session_routes;
+use curfew_tests::tables::{ACCOUNTS, CHALLENGES, DEVICES, FACTORS};
 use curfew_tests::wire::CallResult;
 use domain::challenge::CODE_LIFETIME;
 use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
+use domain::ownership::HoldCause;
 use domain::ownership::factors::SETTLED_AFTER;
 use futures_util::future::join_all;
 use http_api::Reply;
@@ -22,11 +25,15 @@ use mail::MailQueue;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret, Totp};
 
+use super::sockets::handshakes::connect;
+use super::transport::with_cookie;
+
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// Long enough for the next code.
 const STEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// An authenticator app.
+#[derive(Clone)]
 pub(crate) struct Phone {
     id: String,
     totp: Totp,
@@ -85,7 +92,7 @@ async fn notify(app: &TestApp, device: &TestDevice) {
     let account = account.unwrap();
     let mut factors = account.factors.clone();
     for factor in &mut factors {
-        factor.notified_at = Some(app.clock.now());
+        factor.notified_at.get_or_insert(app.clock.now());
     }
     let recording = store.record_factor_notices(&account, &factors).await;
     assert_eq!(recording.unwrap(), store::WriteOutcome::Done);
@@ -217,13 +224,23 @@ async fn a_challenge_opens_nothing_and_is_bound_to_its_device() {
     let asked = json_of(&sign_in(&app, None).await);
     let challenge = asked["challenge"].as_str().unwrap();
     // Every route takes a token, and a challenge is none.
-    for path in ["/v1/session", "/v1/devices", "/v1/factors"] {
-        let reply = app
-            .bundle
-            .send(event("GET", path, Some(challenge), None))
-            .await;
-        assert_ne!(reply.status_code, 200, "{path}");
+    let id = laptop.id.to_string();
+    for route in session_routes() {
+        let by_header = route.event(Some(challenge), &id);
+        let by_cookie = with_cookie(route.event(None, &id), "__Host-curfew", challenge);
+        for request in [by_header, by_cookie] {
+            let reply = app.bundle.send(request).await;
+            assert_eq!(reply.status_code, 401, "{}", route.id);
+        }
     }
+    let check = event("GET", "/films", Some(challenge), None);
+    let decision = authorizer::handle(&app.bundle.authorizer, check).await;
+    assert!(!decision.unwrap().is_authorized);
+    let introspected = json_of(&app.bundle.introspect(challenge).await);
+    assert_eq!(introspected["active"], false);
+    let bearer = format!("Bearer {challenge}");
+    let refused = connect(&app, &[("authorization", &bearer)]).await;
+    assert_eq!(refused.status_code, 401);
     // Another device has another key, or none.
     let other = sign_in(&app, None).await;
     for key in [
@@ -555,8 +572,18 @@ async fn a_sealed_secret_that_was_changed_or_moved_does_not_open() {
         let key = json!({ "account_id": { "S": laptop.account }, "factor_id": { "S": id } });
         app.aws.engine.row(FACTORS, &key).unwrap()
     };
-    // Who can write to the table puts the secret of their own app into another's row, and
-    // changes a byte of their own.
+    // Who can write to the table changes a byte, or puts the secret of their own app into
+    // another's row.
+    let sealed = row(&first.id);
+    let mut changed = sealed.clone();
+    let bytes = changed["sealed_secret"]["B"].as_str().unwrap();
+    let (head, tail) = bytes.split_at(bytes.len() / 2);
+    let other = if tail.starts_with('A') { "B" } else { "A" };
+    changed["sealed_secret"]["B"] = format!("{head}{other}{}", &tail[1..]).into();
+    app.aws.engine.put(FACTORS, &changed);
+    let asked = sign_in(&app, None).await;
+    invalid(&complete(&app, &asked, json!({ "totp": first.code(&app) })).await);
+    app.aws.engine.put(FACTORS, &sealed);
     let mut moved = row(&first.id);
     moved["sealed_secret"] = row(&second.id)["sealed_secret"].clone();
     app.aws.engine.put(FACTORS, &moved);
@@ -576,22 +603,96 @@ async fn a_sealed_secret_that_was_changed_or_moved_does_not_open() {
     assert_eq!(done.status_code, 200, "{}", json_of(&done));
 }
 
-#[tokio::test]
-async fn signing_in_with_a_second_step_can_sign_out_every_other_device() {
-    let (app, laptop) = app_with_device().await;
-    let phone = add(&app, &laptop).await;
-    app.advance(STEP);
+/// Signs in on an unknown device, to sign every other one out. Returns the answer to the
+/// password.
+async fn begin_alone(app: &TestApp) -> Reply {
     let body = json!({ "email": EMAIL, "password": PASSWORD, "sign_out": "others" });
     let asked = app
         .bundle
         .send(event("POST", "/v1/login", None, Some(&body)))
         .await;
     required(&asked);
+    asked
+}
+
+#[tokio::test]
+async fn signing_in_with_a_second_step_can_sign_out_every_other_device() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    let asked = begin_alone(&app).await;
     let proof = json!({ "totp": phone.code(&app), "sign_out": "others" });
     let done = complete(&app, &asked, proof).await;
     let tv = TestDevice::of(&done);
     assert_eq!(app.bundle.who_am_i(&tv.token).await.status_code, 200);
     assert_eq!(app.bundle.who_am_i(&laptop.token).await.status_code, 401);
+}
+
+#[tokio::test]
+async fn a_young_app_signs_a_device_in_and_verifies_nothing() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    app.advance(STEP);
+    let (both, settled) = (
+        json!([["password", "code"]]),
+        json!([["totp"], ["recovery_code"]]),
+    );
+    // Once without a settled app, and once beside one.
+    for wanted in [&both, &settled] {
+        let young = if *wanted == settled {
+            app.advance(SETTLED_AFTER);
+            mark_verified(&app, &laptop);
+            add(&app, &laptop).await
+        } else {
+            phone.clone()
+        };
+        app.advance(STEP);
+        let mut proofs = vec![json!({ "totp": young.code(&app) })];
+        if *wanted == both {
+            proofs.push(json!({ "recovery_code": codes[0] }));
+        }
+        for proof in proofs {
+            let asked = begin_alone(&app).await;
+            let mut alone = proof.clone();
+            alone["sign_out"] = "others".into();
+            let refused = complete(&app, &asked, alone).await;
+            assert_eq!(
+                problem_of(&refused),
+                (401, "verification-required".to_owned())
+            );
+            assert_eq!(json_of(&refused)["methods"], *wanted);
+            // Nothing was used up.
+            let tv = TestDevice::of(&complete(&app, &asked, proof).await);
+            let body = json!({ "scope": "others" });
+            let remove = event_about(
+                "DELETE /v1/factors/{factor_id}",
+                Some(&tv.token),
+                &phone.id,
+                None,
+            );
+            let change = json!({ "email": "thief@example.com" });
+            let acts = [
+                event("POST", "/v1/sign-out-all", Some(&tv.token), Some(&body)),
+                event("POST", "/v1/recovery-codes", Some(&tv.token), None),
+                event(
+                    "POST",
+                    "/v1/address-changes",
+                    Some(&tv.token),
+                    Some(&change),
+                ),
+                remove,
+            ];
+            for act in acts {
+                let refused = app.bundle.send(act).await;
+                let expected = (401, "verification-required".to_owned());
+                assert_eq!(problem_of(&refused), expected);
+            }
+            let left = app.bundle.sign_out_this(&tv.token).await;
+            assert_eq!(left.status_code, 200);
+        }
+    }
+    assert_eq!(app.bundle.who_am_i(&laptop.token).await.status_code, 200);
 }
 
 #[tokio::test]
@@ -639,14 +740,17 @@ async fn a_deployment_without_factors_says_so() {
 }
 
 /// Delivers the news of factors that were queued, and returns the notices that are mailed.
-pub(crate) async fn notices(app: &TestApp) -> Vec<mail::Notice> {
-    let clients = app.aws.clients();
-    let notify = notify_owner::Deps {
+fn notifying(app: &TestApp) -> notify_owner::Deps {
+    notify_owner::Deps {
         store: app.bundle.store.clone(),
-        queue: Some(MailQueue::new(clients.sqs(), "mails".to_owned())),
+        queue: Some(MailQueue::new(app.aws.clients().sqs(), "mails".to_owned())),
         language: mail::Language::En,
         clock: app.clock.clone(),
-    };
+    }
+}
+
+pub(crate) async fn notices(app: &TestApp) -> Vec<mail::Notice> {
+    let notify = notifying(app);
     let news: Vec<String> = app
         .aws
         .take_queued()
@@ -706,6 +810,89 @@ async fn a_new_factor_settles_seven_days_after_its_notice_and_not_after_it_was_a
         .parse()
         .unwrap();
     assert_eq!(shown, at);
+}
+
+#[tokio::test]
+async fn a_factor_settles_though_the_write_that_its_notice_went_failed_once() {
+    let (app, laptop) = app_with_device().await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    let notify = notifying(&app);
+    let news = app.aws.take_queued();
+    let news: Vec<&str> = news.iter().map(|it| it.body.as_str()).collect();
+    app.aws.intercept(|call| {
+        if call.body.contains("SET factors") {
+            return Intercept::Replace(CallResult::Broken);
+        }
+        Intercept::Make
+    });
+    let failed = notify_owner::handle(&notify, queue_event(&news)).await;
+    assert_eq!(failed_messages(failed), ["0"]);
+    app.aws.restore();
+    app.advance(notify_owner::LEASE.try_into().unwrap());
+    let failed = notify_owner::handle(&notify, queue_event(&news)).await;
+    assert_eq!(failed_messages(failed), [] as [&str; 0]);
+    let rows = app.bundle.store.rows(laptop.account, &[]).await.unwrap();
+    let [factor] = <[_; 1]>::try_from(rows.account.unwrap().factors).unwrap();
+    assert_eq!(factor.notified_at, Some(app.clock.now()));
+}
+
+#[tokio::test]
+async fn a_warning_holds_new_factors_and_codes_and_the_app_that_was_begun_before() {
+    let (app, laptop) = app_with_device().await;
+    let phone = Phone::of(&begin(&app, &laptop).await);
+    let mut account = app.aws.rows(ACCOUNTS).remove(0);
+    let now = app.clock.now().as_millisecond().to_string();
+    account["held_since"] = json!({ "N": now });
+    account["held_by"] = json!({ "S": HoldCause::Warning.as_str() });
+    app.aws.engine.put(ACCOUNTS, &account);
+    let held = (409, "change-held".to_owned());
+    let confirmed = confirm(&app, &laptop, &phone.id, &phone.code(&app)).await;
+    assert_eq!(problem_of(&confirmed), held);
+    let name = json!({ "name": "Another phone" });
+    for (path, body) in [("/v1/factors", Some(&name)), ("/v1/recovery-codes", None)] {
+        let refused = post(&app, path, &laptop.token, body).await;
+        assert_eq!(problem_of(&refused), held, "{path}");
+    }
+    assert_eq!(live_factors(&app, &laptop).await, 0);
+}
+
+#[tokio::test]
+async fn an_account_keeps_no_ended_factor_and_its_row_stays_under_four_kilobytes() {
+    let (app, laptop) = app_with_device().await;
+    let mut device = laptop;
+    for password in ["nine lanterns drift past it", "ten lanterns drift past it"] {
+        for _ in 0..5 {
+            let _phone = add(&app, &device).await;
+            app.advance(STEP);
+        }
+        let _codes = recovery_codes(&app, &device).await;
+        let asked = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+        let recovered = app.bundle.recover(&asked, password).await;
+        assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+        app.advance(SETTLED_AFTER);
+        let key = Some(device.key.as_str());
+        device = TestDevice::of(&app.bundle.log_in(EMAIL, password, key).await);
+        mark_verified(&app, &device);
+        // The five have ended, and the next one removes them.
+        let _phone = add(&app, &device).await;
+        assert_eq!(live_factors(&app, &device).await, 1);
+        let apps = app.aws.rows(FACTORS);
+        assert_eq!(apps.len(), 1, "{apps:?}");
+        let route = "DELETE /v1/factors/{factor_id}";
+        let id = apps[0]["factor_id"]["S"].as_str().unwrap();
+        let remove = event_about(route, Some(&device.token), id, None);
+        assert_eq!(app.bundle.send(remove).await.status_code, 200);
+    }
+    for _ in 0..5 {
+        let _phone = add(&app, &device).await;
+        app.advance(STEP);
+    }
+    let row = app.aws.rows(ACCOUNTS).remove(0).to_string();
+    assert!(
+        row.len() < 4_096 / 2,
+        "half is for names and longer texts: {row}"
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 mod caps;
 mod frames;
-mod handshakes;
+pub(crate) mod handshakes;
 mod interleavings;
 mod logs;
 mod pushes;

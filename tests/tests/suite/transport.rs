@@ -9,6 +9,7 @@ use curfew_tests::bundle::{
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::tables::ACCOUNTS;
 use curfew_tests::wire::CallResult;
+use domain::verification::VERIFIED_FOR;
 use domain::{EntryState, Place};
 use http_api::{CLEARED_SESSION_COOKIE, ENDED_COOKIE, Event, OriginPolicy, Reply, cookie};
 use jiff::SignedDuration;
@@ -94,7 +95,7 @@ async fn every_time_has_three_digits_of_a_second() {
 }
 
 /// Returns a request of a page whose token is in a cookie.
-fn with_cookie(mut event: Event, name: &str, token: &str) -> Event {
+pub(crate) fn with_cookie(mut event: Event, name: &str, token: &str) -> Event {
     let cookie = format!("{name}={token}").parse().unwrap();
     event.headers.remove("authorization");
     event.headers.insert("cookie", cookie);
@@ -163,6 +164,29 @@ async fn a_401_deletes_the_cookie_of_a_session_that_has_ended_and_no_other() {
     beside.headers.insert("authorization", bearer);
     let beside = app.bundle.send(beside).await;
     assert_eq!(beside.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_401_about_a_valid_session_deletes_no_cookie() {
+    let (app, [page]) = TestApp::with_devices().await;
+    app.advance(VERIFIED_FOR);
+    let others = json!({ "scope": "others" });
+    let act = event("POST", "/v1/sign-out-all", None, Some(&others));
+    let unproven = with_cookie(act, "__Host-curfew", &page.token);
+    let unproven = app.bundle.send(unproven).await;
+    let verified = json_of(&app.bundle.verify(&page.token, PASSWORD).await);
+    let seen = app.bundle.who_am_i(verified["token"].as_str().unwrap());
+    assert_eq!(seen.await.status_code, 200);
+    let check = event("GET", "/v1/session", None, None);
+    let superseded = with_cookie(check, "__Host-curfew", &page.token);
+    let superseded = app.bundle.send(superseded).await;
+    for (reply, problem) in [
+        (unproven, "verification-required"),
+        (superseded, "token-superseded"),
+    ] {
+        assert_eq!(problem_of(&reply), (401, problem.to_owned()));
+        assert_eq!(reply.cookies, [""; 0], "{problem}");
+    }
 }
 
 #[tokio::test]

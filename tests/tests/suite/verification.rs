@@ -1,10 +1,15 @@
 //! Verification: what a session has to prove before it ends others, and the token that it gets.
 
+use std::collections::BTreeSet;
+
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{TestApp, sign_out_of};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
+use curfew_tests::doors::{Door, DoorAnswer};
 use curfew_tests::engine::ServiceResponse;
-use curfew_tests::wire::CallResult;
+use curfew_tests::races::clauses::{Clause, clauses, weakened};
+use curfew_tests::tables::DEVICES;
+use curfew_tests::wire::{Call, CallResult};
 use domain::challenge::{CODE_LIFETIME, ChallengeRandom};
 use domain::recognition::EARNED_AFTER;
 use domain::verification::VERIFIED_FOR;
@@ -250,6 +255,143 @@ async fn the_token_before_is_accepted_until_the_new_one_is_seen_and_proves_nothi
     // The session is the same.
     let shown = json_of(&app.bundle.who_am_i(&new).await);
     assert_eq!(shown["device"]["id"], device.id.to_string());
+}
+
+#[tokio::test]
+async fn every_door_accepts_the_token_before_until_the_new_one_is_seen_and_no_door_afterwards() {
+    let (app, [mut device]) = TestApp::with_devices().await;
+    let new = token_of(&verify(&app, &device.token, json!({ "password": PASSWORD })).await);
+    let id = device.id.to_string();
+    for door in Door::harmless() {
+        let answer = door.knock(&app, &device, &id).await;
+        assert!(answer.is_accepted(), "{}", door.name());
+    }
+    device.token = new;
+    assert_eq!(status(&app, &device.token).await, fine());
+    let before = app.sign_in(Some(&device.key)).await;
+    let new = token_of(&verify(&app, &before.token, json!({ "password": PASSWORD })).await);
+    assert_eq!(status(&app, &new).await, fine());
+    for door in Door::all() {
+        match door.knock(&app, &before, &id).await {
+            DoorAnswer::Reply(reply) => {
+                assert_eq!(
+                    problem_of(&reply),
+                    refused("token-superseded"),
+                    "{}",
+                    door.name()
+                );
+            }
+            answer => assert!(!answer.is_accepted(), "{}", door.name()),
+        }
+    }
+    assert_eq!(status(&app, &new).await, fine());
+}
+
+/// Ends the time of the token before while something else happens to the row. Returns whether the
+/// token that is then the one before is accepted, and the clauses of the write.
+async fn keeps_the_token_before(
+    signs_in_again: bool,
+    knocked_out: Option<&Clause>,
+) -> (bool, BTreeSet<Clause>) {
+    let (app, [device]) = TestApp::with_devices().await;
+    let password = || json!({ "password": PASSWORD });
+    let new = token_of(&verify(&app, &device.token, password()).await);
+    let mut before = new.clone();
+    let meanwhile = async {
+        if signs_in_again {
+            let again = app.bundle.log_in(EMAIL, PASSWORD, Some(&device.key)).await;
+            before = token_of(&again);
+        } else {
+            app.advance(SECOND);
+        }
+        assert_eq!(verify(&app, &before, password()).await.status_code, 200);
+    };
+    let mut met = BTreeSet::new();
+    let change = |call| {
+        met.extend(clauses("end the token before", &call));
+        weakened(call, knocked_out)
+    };
+    let is_it = |call: &Call| call.body.contains("SET previous_token_until");
+    let request = app.bundle.who_am_i(&new);
+    app.aws
+        .hold_up_call(is_it, request, meanwhile, change)
+        .await;
+    (status(&app, &before).await == fine(), met)
+}
+
+#[tokio::test]
+async fn every_condition_of_ending_the_token_before_is_needed() {
+    for (signs_in_again, text) in [
+        (false, "previous_token_until = :until"),
+        (true, "session_id = :session"),
+    ] {
+        let (is_kept, clauses) = Box::pin(keeps_the_token_before(signs_in_again, None)).await;
+        assert!(is_kept, "{text}");
+        assert_eq!(clauses.len(), 2, "{clauses:?}");
+        let clause = clauses.iter().find(|clause| clause.text == text);
+        let weakened = keeps_the_token_before(signs_in_again, clause);
+        assert!(!Box::pin(weakened).await.0, "{text}");
+    }
+}
+
+/// Signs single devices out without a verification, two of them at once as the first ones of the
+/// day or as the last. Returns how many are signed out, and the clauses of the count.
+async fn unproven(first: usize, knocked_out: Option<&Clause>) -> (usize, BTreeSet<Clause>) {
+    let (app, [mut owner]) = with_mail().await;
+    app.advance(EARNED_AFTER);
+    let mut tvs = Vec::new();
+    for _ in 0..7 {
+        tvs.push(app.sign_in(None).await);
+    }
+    // A verified one, so that none is the first of the hour, which is counted on its own.
+    owner.token = token_of(&verify(&app, &owner.token, json!({ "password": PASSWORD })).await);
+    let verified = app.bundle.sign_out_device(&owner.token, tvs[6].id).await;
+    assert_eq!(verified.status_code, 200);
+    app.advance(VERIFIED_FOR);
+    let tvs = tvs.iter().collect::<Vec<_>>();
+    let ends = async |tv: &TestDevice| {
+        let done = sign_out_with_key(&app, &owner, tv, &owner.key).await;
+        done.status_code == 200
+    };
+    let mut done = 0;
+    for tv in &tvs[..first] {
+        done += usize::from(ends(tv).await);
+    }
+    let mut met = BTreeSet::new();
+    let change = |call| {
+        met.extend(clauses("sign out one", &call));
+        weakened(call, knocked_out)
+    };
+    let meanwhile = async {
+        done += usize::from(ends(tvs[4]).await);
+    };
+    let held = app
+        .aws
+        .hold_up(DEVICES, ends(tvs[5]), meanwhile, change)
+        .await;
+    done += usize::from(held);
+    for tv in &tvs[first..4] {
+        done += usize::from(ends(tv).await);
+    }
+    (done, met)
+}
+
+#[tokio::test]
+async fn every_condition_of_counting_unproven_sign_outs_is_needed() {
+    for (first, text) in [
+        (2, "unproven_acts < :most_unproven"),
+        (
+            0,
+            "(attribute_not_exists(unproven_acts_day) OR unproven_acts_day < :day)",
+        ),
+    ] {
+        let (done, clauses) = Box::pin(unproven(first, None)).await;
+        assert_eq!(done, 3, "{text}");
+        let clause = clauses.iter().find(|clause| clause.text == text);
+        let clause = clause.unwrap_or_else(|| panic!("{text} is not in {clauses:?}"));
+        let (done, _) = Box::pin(unproven(first, Some(clause))).await;
+        assert_eq!(done, 4, "{text}");
+    }
 }
 
 #[tokio::test]

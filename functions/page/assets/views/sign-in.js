@@ -14,12 +14,6 @@ export function signIn(app) {
       await enter(app, email, password, undefined, signOut);
     } catch (error) {
       const { challenge, problem } = /** @type {import("../curfew.js").CurfewError} */ (error);
-      if (!challenge && problem === "verification-required") {
-        // The team's own login verifies sessions only, so this device signs in first.
-        await enter(app, email, password);
-        app.outcomes.signOutOthers();
-        return;
-      }
       if (!challenge || problem === "second-step-required") {
         throw error;
       }
@@ -47,7 +41,8 @@ export function signIn(app) {
 }
 
 /**
- * Signs in, and checks that the browser kept the cookie.
+ * Signs in, and checks that the browser kept the cookie. If the sign-in is too weak to sign the
+ * others out, it does that afterwards, which asks for a proof.
  * @param {App} app
  * @param {string} email
  * @param {string} password
@@ -57,8 +52,20 @@ export function signIn(app) {
 export async function enter(app, email, password, pass, signOut) {
   try {
     await app.curfew.signIn({ email, password, pass, signOut });
+  } catch (error) {
+    const { challenge, problem } = /** @type {import("../curfew.js").CurfewError} */ (error);
+    if (!signOut || challenge || problem !== "verification-required") {
+      throw error;
+    }
+    // A young app verifies nothing, and the team's own login verifies sessions only, so this
+    // device signs in first. The code of the app was not used up.
+    app.stepAgain = app.stepShown;
+    await enter(app, email, password, pass);
+    app.outcomes.signOutOthers();
+    return;
   } finally {
     app.step = null;
+    app.stepAgain = null;
   }
   if (app.config.transport === "cookie" && (await app.curfew.check()) === false) {
     // The module shows the sign-in view again, with this reason.

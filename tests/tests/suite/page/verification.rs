@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use curfew_tests::client::{Device, Household, PHONE, SIGN_OUT_ALL, TV};
+use curfew_tests::authenticator::Authenticator;
+use curfew_tests::client::{Device, Household, LAPTOP, PHONE, SIGN_OUT_ALL, TV};
 use curfew_tests::conformance::{Fault, Network};
 use curfew_tests::inbox;
 use curfew_tests::person::{Person, STORED_SESSION};
@@ -13,6 +14,8 @@ use http::Method;
 use runtime::Clock;
 use serde_json::{Value, json};
 use url::Url;
+
+use super::security::APP_CODE;
 
 const ASKED: &str = "Confirm that it is you";
 const NOT_DONE: &str =
@@ -279,6 +282,27 @@ async fn signing_in_alone_signs_in_first_where_only_the_teams_own_login_verifies
     person.reads("Open the sign-in page").await.unwrap();
     person.press("Cancel").await.unwrap();
     person.reads("This device").await.unwrap();
+}
+
+#[tokio::test]
+async fn who_signs_in_alone_with_a_young_app_is_asked_for_its_code_once_and_for_one_by_mail() {
+    let household = Household::register_long_ago().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let mut app = Authenticator::add(&laptop).await;
+    let (email, password) = (&household.email, &household.password);
+    let person = Person::open().await.unwrap();
+    person.browser.write("#email", email).await.unwrap();
+    person.browser.write("#password", password).await.unwrap();
+    person.browser.click("button[name=others]").await.unwrap();
+
+    person.fill(APP_CODE, &app.code()).await.unwrap();
+    person.press("Sign in").await.unwrap();
+    person.reads(ASKED).await.unwrap();
+    assert!(laptop.is_signed_in().await);
+    confirm_with_code(&person, email).await;
+
+    person.reads("No other device is signed in.").await.unwrap();
+    laptop.ended().await;
 }
 
 /// Signs everything else out on a page whose deployment has a login of its own. That answers

@@ -10,7 +10,7 @@ use socket::Reply;
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-async fn connect(app: &TestApp, headers: &[(&str, &str)]) -> Reply {
+pub(crate) async fn connect(app: &TestApp, headers: &[(&str, &str)]) -> Reply {
     app.socket_event(handshake("new", headers)).await
 }
 
