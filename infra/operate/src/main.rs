@@ -1,15 +1,16 @@
-//! `operate`: ends sessions, and disables and enables accounts, for an operator.
+//! `operate`: ends sessions, disables and enables accounts, and removes lost factors, for an
+//! operator.
 //!
 //! Takes the credentials and the Region from the environment, and the tables from options,
-//! so that it works on restored tables, too. Every act is one transaction with its record,
-//! as the API's own: devices are refused with the reason, and wipe. Acts can be repeated.
+//! so that it works on restored tables, too. Every end of sessions is one transaction with its
+//! record, as the API's own: devices are refused with the reason, and wipe. Acts can be repeated.
 
 use std::future::ready;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
-use domain::{Account, AccountId, EmailAddress, Limits, SignOut};
+use domain::{Account, AccountId, EmailAddress, FactorId, Limits, SignOut};
 use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::SignedDuration;
@@ -24,7 +25,7 @@ const AT_ONCE: usize = 32;
 /// The attempts of one act. Only another act on the same account makes one fail.
 const ATTEMPTS: u32 = 5;
 
-/// Ends sessions, and disables and enables accounts.
+/// Ends sessions, disables and enables accounts, and removes lost factors.
 #[derive(Parser)]
 struct Arguments {
     /// The name of the table of accounts.
@@ -36,6 +37,9 @@ struct Arguments {
     /// The name of the table of identities, to find an account by its address.
     #[arg(long, default_value = "")]
     identities: String,
+    /// The name of the table of factors, to remove them.
+    #[arg(long, default_value = "")]
+    factors: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,6 +53,11 @@ enum Command {
     },
     /// Enables a disabled account. No earlier session comes back.
     Enable {
+        /// The account's e-mail address or id.
+        who: String,
+    },
+    /// Removes every authenticator app and recovery code of an account whose owner has lost them.
+    RemoveFactors {
         /// The account's e-mail address or id.
         who: String,
     },
@@ -92,6 +101,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         accounts: arguments.accounts,
         receipts: arguments.receipts,
         identities: arguments.identities.clone(),
+        factors: arguments.factors.clone(),
         ..Tables::default()
     };
     let operator = Operator {
@@ -113,6 +123,14 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             let account = operator.find(&who, has_identities).await?;
             operator.enable(account).await?;
             println!("{account} is enabled.");
+        }
+        Command::RemoveFactors { who } => {
+            if arguments.factors.is_empty() {
+                bail!("name the table of the factors: --factors NAME");
+            }
+            let account = operator.find(&who, has_identities).await?;
+            let count = operator.remove_factors(account).await?;
+            println!("{account} has no factor any more. It had {count} authenticator apps.");
         }
         Command::EndSessions { who: Some(who), .. } => {
             let account = operator.find(&who, has_identities).await?;
@@ -176,6 +194,19 @@ impl Operator {
             let ended = self.store.end_sessions(&sign_out, &self.limits).await;
             if ended.map_err(chain)? == WriteOutcome::Done {
                 return Ok(());
+            }
+        }
+        bail!("other acts on {id} got in the way: try again")
+    }
+
+    /// Removes the factors. Returns the number of authenticator apps that there were.
+    async fn remove_factors(&self, id: AccountId) -> Result<usize> {
+        for _ in 0..ATTEMPTS {
+            let account = self.account(id).await?;
+            let attempt = FactorId::new(self.clock.now(), runtime::random());
+            let removed = self.store.remove_factors(&account, attempt).await;
+            if removed.map_err(chain)? == WriteOutcome::Done {
+                return Ok(account.factors.len());
             }
         }
         bail!("other acts on {id} got in the way: try again")

@@ -263,6 +263,27 @@ impl Store {
         writes::transact(&self.client, writes, attempt.to_string()).await
     }
 
+    /// Removes every factor of an account and its recovery codes, for an operator.
+    ///
+    /// One transaction: Accounts (`account_id`), only if it still has the factors that were
+    /// read; Factors (`account_id`, `factor_id`), which are deleted. `attempt` is the client
+    /// request token, so a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the write failed or its outcome is unknown.
+    pub async fn remove_factors(
+        &self,
+        account: &Account,
+        attempt: FactorId,
+    ) -> Result<WriteOutcome, StoreError> {
+        let removal = account.removal_of_all();
+        let update = account::remove_lost_factors(&self.tables.accounts, account, &removal);
+        let codes = factor::delete_codes(&self.tables.factors, account.id, None);
+        let mut writes = vec![Write::Update(update), Write::Delete(codes)];
+        writes.extend(self.deletes_of(account.id, &removal));
+        writes::transact(&self.client, writes, attempt.to_string()).await
+    }
+
     /// Writes that the notice of a new factor went to the owner, from which on it settles.
     ///
     /// `UpdateItem` of Accounts (`account_id`), only if it still has the epoch and the factors

@@ -7,9 +7,10 @@ use curfew::emulator::point;
 use curfew::process::run;
 use curfew::root;
 use curfew::tools::find_python;
+use curfew_tests::authenticator::{Authenticator, recovery_codes};
 use curfew_tests::aws::{Call, Principal};
 use curfew_tests::bundle::event;
-use curfew_tests::client::{Device, Household, TV, unique};
+use curfew_tests::client::{Device, Household, LAPTOP, TV, unique};
 use curfew_tests::stack::{stack, store};
 use curfew_tests::tables::{ACCOUNTS, DEVICES, RECEIPTS, definitions};
 use domain::{Limits, Timestamp};
@@ -42,8 +43,14 @@ async fn operate(tables: &Tables, command: &[&str]) -> (i32, String) {
     let mut operate = Command::new(program().await);
     operate.args(["--accounts", &tables.accounts]);
     operate.args(["--receipts", &tables.receipts]);
-    if !tables.identities.is_empty() {
-        operate.args(["--identities", &tables.identities]);
+    let optional = [
+        ("--identities", &tables.identities),
+        ("--factors", &tables.factors),
+    ];
+    for (option, name) in optional {
+        if !name.is_empty() {
+            operate.args([option, name.as_str()]);
+        }
     }
     operate.env_remove("AWS_SESSION_TOKEN").args(command);
     point(&mut operate, &stack().aws);
@@ -142,6 +149,37 @@ async fn a_session_that_a_backup_brings_back_is_ended_before_the_tables_are_used
     assert_eq!(problem["type"], "urn:curfew:problem:session-signed-out");
     assert_eq!(problem["reason"], "signed_out");
     assert_eq!(problem["signed_out_by"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_owner_who_has_lost_app_and_recovery_codes_signs_in_after_they_are_removed() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let _app = Authenticator::add(&laptop).await;
+    let codes = recovery_codes(&laptop).await;
+    let asked = household.log_in(json!({})).send().await;
+    let asked = asked.refused(403, "second-step-required");
+    let remove = ["remove-factors", household.email.as_str()];
+
+    let unnamed = Tables {
+        factors: String::new(),
+        ..tables()
+    };
+    let (code, printed) = operate(&unnamed, &remove).await;
+    assert_eq!(code, 1);
+    assert!(printed.contains("--factors"), "{printed}");
+    for count in [1, 0] {
+        let (code, printed) = operate(&tables(), &remove).await;
+        assert_eq!(code, 0, "{printed}");
+        let had = format!("It had {count} authenticator apps.");
+        assert!(printed.contains(&had), "{printed}");
+    }
+
+    let tv = household.sign_in(TV).await;
+    assert!(tv.is_signed_in().await && laptop.is_signed_in().await);
+    let body = json!({ "challenge": asked["challenge"], "recovery_code": codes[0] });
+    let by_code = household.api.call("POST", "/v1/second-steps").json(&body);
+    let _ = by_code.send().await.refused(403, "code-invalid");
 }
 
 #[tokio::test]
