@@ -96,12 +96,13 @@ pub(crate) async fn recover_account(
     let body: PasswordResetConfirmation = request.json()?;
     let shown = body.shown()?;
     let challenge = proven(deps, &body, now).await?;
-    let mut used: Option<FactorUse> = None;
     let mut hashed: Option<StoredHash> = None;
     for _ in 0..WRITE_ATTEMPTS {
         let account = account_of(deps, &challenge).await?;
         request.note_account(account.id);
-        if used.is_none() && account.has_settled_factor(deps.checker.sends_mail, now) {
+        // Again in each round: another request may have used the code.
+        let mut used = None;
+        if account.has_settled_factor(deps.checker.sends_mail, now) {
             let shown = shown.as_ref().ok_or(Problem::FactorRequired)?;
             used = Some(use_factor(deps, request, &account, shown, now).await?);
         }

@@ -146,7 +146,8 @@ impl Checker {
         }
     }
 
-    /// Returns the authenticator app that shows this code, with its time step.
+    /// Returns the authenticator app that shows this code, with its time step. A code that was
+    /// used is wrong (RFC 6238, section 5.2).
     async fn find(
         &self,
         account: &Account,
@@ -158,6 +159,7 @@ impl Checker {
             let row = rows.totp.iter().find(|row| row.id == factor.id);
             if let Some(row) = row.filter(|_| accepted.takes(standing))
                 && let Some(step) = self.step_of(row, code, now).await?
+                && row.last_step.is_none_or(|last| last < step)
             {
                 let id = factor.id;
                 return Ok(Some(FactorUse::Totp { id, step }));

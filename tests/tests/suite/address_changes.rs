@@ -719,6 +719,33 @@ async fn the_old_mailbox_undoes_a_change_for_seven_days_to_the_second_whatever_h
 }
 
 #[tokio::test]
+async fn an_undo_ends_the_factors_that_are_young_and_no_settled_one() {
+    for (hours, is_left) in [(0, false), (7 * 24, true)] {
+        let (it, [thief]) = changing().await;
+        let at = it.app.clock.now() - SignedDuration::from_hours(hours);
+        let at = json!({ "N": at.as_millisecond().to_string() });
+        let factor = json!({
+            "factor_id": { "S": domain::FactorId::new(it.app.clock.now(), [7; 10]) },
+            "added_at": at, "notified_at": at, "epoch": { "N": "1" },
+        });
+        // On its first day, an account's factor settles at once.
+        it.rewrite(
+            &thief,
+            &json!({ "confirmed_at": { "N": "0" }, "factors": { "L": [{ "M": factor }] } }),
+        );
+        let mail = it.changed_mail(&thief).await;
+        let now = it.app.clock.now();
+        assert!(it.account(&thief).await.has_factor(true, now));
+
+        assert_eq!(it.press(&mail).await.status_code, 200);
+
+        let account = it.account(&thief).await;
+        assert_eq!(account.email, EMAIL);
+        assert_eq!(account.has_factor(true, now), is_left);
+    }
+}
+
+#[tokio::test]
 async fn where_a_settled_factor_proved_the_change_a_press_only_holds_the_next_ones() {
     let (it, [owner]) = changing().await;
     let mail = it.changed_by_factor(&owner).await;

@@ -9,6 +9,7 @@ use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{event, event_about, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
+use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::Intercept;
 use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::routes::session_routes;
@@ -529,8 +530,7 @@ async fn a_settled_factor_is_the_only_proof_and_a_young_one_is_none() {
     // The same code again, with the new token.
     let token = json_of(&right)["token"].as_str().unwrap().to_owned();
     let body = json!({ "totp": phone.code(&app) });
-    let again = post(&app, "/v1/verifications", &token, Some(&body)).await;
-    assert_ne!(again.status_code, 200);
+    invalid(&post(&app, "/v1/verifications", &token, Some(&body)).await);
 }
 
 #[tokio::test]
@@ -835,6 +835,188 @@ async fn a_factor_settles_though_the_write_that_its_notice_went_failed_once() {
     let rows = app.bundle.store.rows(laptop.account, &[]).await.unwrap();
     let [factor] = <[_; 1]>::try_from(rows.account.unwrap().factors).unwrap();
     assert_eq!(factor.notified_at, Some(app.clock.now()));
+}
+
+#[tokio::test]
+async fn without_kms_nothing_is_sealed_or_used_up() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let begun = Phone::of(&begin(&app, &laptop).await);
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    let totp = json!({ "totp": phone.code(&app) });
+    let name = json!({ "name": "Another phone" });
+    let unavailable = (503, "unavailable".to_owned());
+    let rows = app.aws.rows(FACTORS);
+    let refused = || CallResult::Answered(ServiceResponse::error(400, "AccessDeniedException"));
+    for fails in [(|| CallResult::Broken) as fn() -> CallResult, refused] {
+        app.aws.fail("Encrypt", fails);
+        let sealed = post(&app, "/v1/factors", &laptop.token, Some(&name)).await;
+        assert_eq!(problem_of(&sealed), unavailable);
+        app.aws.fail("Decrypt", fails);
+        let completed = complete(&app, &asked, totp.clone()).await;
+        assert_eq!(problem_of(&completed), unavailable);
+        let confirmed = confirm(&app, &laptop, &begun.id, &begun.code(&app)).await;
+        assert_eq!(problem_of(&confirmed), unavailable);
+        app.aws.restore();
+    }
+    assert_eq!(app.aws.rows(FACTORS), rows);
+    assert_eq!(complete(&app, &asked, totp).await.status_code, 200);
+
+    app.advance(SETTLED_AFTER);
+    let totp = json!({ "totp": phone.code(&app) });
+    app.aws.fail("Decrypt", || CallResult::Broken);
+    let verified = post(&app, "/v1/verifications", &laptop.token, Some(&totp)).await;
+    assert_eq!(problem_of(&verified), unavailable);
+    app.aws.restore();
+    let verified = post(&app, "/v1/verifications", &laptop.token, Some(&totp)).await;
+    assert_eq!(verified.status_code, 200, "{}", json_of(&verified));
+}
+
+#[tokio::test]
+async fn a_hundred_wrong_codes_in_a_row_lock_the_apps_and_not_the_recovery_codes() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    let wrong = json!({ "totp": "000000" });
+    // Twenty a day, five of a challenge.
+    for _day in 0..5 {
+        app.advance(SignedDuration::from_hours(24));
+        for _ in 0..4 {
+            let asked = sign_in(&app, None).await;
+            for _ in 0..5 {
+                invalid(&complete(&app, &asked, wrong.clone()).await);
+            }
+        }
+    }
+    app.advance(SignedDuration::from_hours(24));
+    let asked = sign_in(&app, None).await;
+    let right = json!({ "totp": phone.code(&app) });
+    let locked = complete(&app, &asked, right.clone()).await;
+    assert_eq!(problem_of(&locked), (403, "factor-locked".to_owned()));
+
+    // The recovery codes are counted on their own: ten tries, and then one an hour.
+    let unknown = json!({ "recovery_code": "7K2M-9QXR-4TVB-H0CD-8WNE-31FG" });
+    for _ in 0..2 {
+        let asked = sign_in(&app, None).await;
+        for _ in 0..5 {
+            invalid(&complete(&app, &asked, unknown.clone()).await);
+        }
+    }
+    let code = |at: usize| json!({ "recovery_code": codes[at] });
+    let asked = sign_in(&app, None).await;
+    assert_eq!(complete(&app, &asked, code(0)).await.status_code, 429);
+    app.advance(SignedDuration::from_hours(1));
+    let asked = sign_in(&app, None).await;
+    assert_eq!(complete(&app, &asked, code(0)).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_code_that_was_used_is_wrong_everywhere() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    let totp = json!({ "totp": phone.code(&app) });
+    let asked = sign_in(&app, None).await;
+    let tv = TestDevice::of(&complete(&app, &asked, totp.clone()).await);
+
+    invalid(&post(&app, "/v1/verifications", &tv.token, Some(&totp)).await);
+    let recovery = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+    let recover = async |totp: &Value| {
+        let body = json!({
+            "challenge": *recovery.secret.to_text(), "code": *recovery.code.to_text(),
+            "password": "nine lanterns drift past it", "totp": totp,
+        });
+        let path = "/v1/password-resets/confirmations";
+        app.bundle
+            .send(event("POST", path, None, Some(&body)))
+            .await
+    };
+    invalid(&recover(&totp["totp"]).await);
+    invalid(&complete(&app, &sign_in(&app, None).await, totp).await);
+    app.advance(STEP);
+    let next = json!(phone.code(&app));
+    let recovered = recover(&next).await;
+    assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+}
+
+/// Recovers an account by a code that a sign-in uses meanwhile. Returns the status, and the
+/// clauses of the write.
+async fn recovered_meanwhile(
+    by_app: bool,
+    knocked_out: Option<&Clause>,
+) -> (i64, BTreeSet<Clause>) {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    let proof = if by_app {
+        json!({ "totp": phone.code(&app) })
+    } else {
+        json!({ "recovery_code": codes[0] })
+    };
+    let recovery = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+    let mut body = proof.clone();
+    body["challenge"] = json!(*recovery.secret.to_text());
+    body["code"] = json!(*recovery.code.to_text());
+    body["password"] = "nine lanterns drift past it".into();
+    let path = "/v1/password-resets/confirmations";
+    let held = app.bundle.send(event("POST", path, None, Some(&body)));
+    let asked = sign_in(&app, None).await;
+    let meanwhile = async {
+        assert_eq!(complete(&app, &asked, proof).await.status_code, 200);
+    };
+    let mut met = BTreeSet::new();
+    let reply = Box::pin(around(&app, held, (knocked_out, &mut met), meanwhile)).await;
+    (reply.status_code, met)
+}
+
+/// Verifies two sessions by one code at once. Returns the status of the one that was held up,
+/// and the clauses of its write.
+async fn verified_twice(by_app: bool, knocked_out: Option<&Clause>) -> (i64, BTreeSet<Clause>) {
+    let (app, laptop) = app_with_device().await;
+    let other = app.sign_in(None).await;
+    let phone = add(&app, &laptop).await;
+    let codes = recovery_codes(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    let proof = if by_app {
+        json!({ "totp": phone.code(&app) })
+    } else {
+        json!({ "recovery_code": codes[0] })
+    };
+    let path = "/v1/verifications";
+    let mut met = BTreeSet::new();
+    let held = post(&app, path, &laptop.token, Some(&proof));
+    let meanwhile = async {
+        let first = post(&app, path, &other.token, Some(&proof)).await;
+        assert_eq!(first.status_code, 200, "{}", json_of(&first));
+    };
+    let reply = Box::pin(around(&app, held, (knocked_out, &mut met), meanwhile)).await;
+    (reply.status_code, met)
+}
+
+#[tokio::test]
+async fn what_one_request_uses_up_another_can_not_show_and_the_condition_is_needed() {
+    for (by_app, text) in [
+        (true, "last_step < :step"),
+        (false, "contains(code_hashes, :code)"),
+    ] {
+        let (status, clauses) = Box::pin(verified_twice(by_app, None)).await;
+        assert_eq!(status, 403, "{text}");
+        let (recovered, of_recovery) = Box::pin(recovered_meanwhile(by_app, None)).await;
+        assert_eq!(recovered, 403, "{text}");
+        let find = |clauses: &BTreeSet<Clause>| {
+            let clause = clauses.iter().find(|clause| clause.text == text);
+            clause
+                .unwrap_or_else(|| panic!("{text} is not in {clauses:?}"))
+                .clone()
+        };
+        let (status, _) = Box::pin(verified_twice(by_app, Some(&find(&clauses)))).await;
+        assert_eq!(status, 200, "{text}");
+        let clause = find(&of_recovery);
+        let weakened = recovered_meanwhile(by_app, Some(&clause));
+        assert_eq!(Box::pin(weakened).await.0, 200, "{text}");
+    }
 }
 
 #[tokio::test]

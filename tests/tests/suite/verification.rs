@@ -207,6 +207,28 @@ async fn three_single_sign_outs_a_day_of_a_recognized_device_need_its_key_alone(
 }
 
 #[tokio::test]
+async fn a_deployment_can_allow_fewer_single_sign_outs_or_none() {
+    for most in [0, 1] {
+        let (mut app, [owner]) = with_mail().await;
+        app.bundle.sign_out_device.most_unproven = most;
+        app.advance(EARNED_AFTER);
+        for number in 0..2 {
+            let tv = app.sign_in(None).await;
+            let reply = sign_out_with_key(&app, &owner, &tv, &owner.key).await;
+            if number < most {
+                assert_eq!(reply.status_code, 200, "{number} of {most}");
+            } else {
+                assert_eq!(
+                    problem_of(&reply).1,
+                    "verification-required",
+                    "{number} of {most}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_ten_single_sign_outs_at_once_three_are_done_without_a_verification() {
     let (app, [owner]) = with_mail().await;
     app.advance(EARNED_AFTER);
