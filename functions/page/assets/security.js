@@ -12,6 +12,8 @@ export class Security {
   problem = null;
   /** What was done last. @type {string | null} */
   done = null;
+  /** Whether that changed the factors, after which the others' sessions can be ended. */
+  isChanged = false;
   isBusy = false;
   /** The app that is being added: its name is asked for, or it is begun. @type {"name" | import("./curfew.js").BegunFactor | null} */
   adding = null;
@@ -67,7 +69,7 @@ export class Security {
    */
   async confirm(id, totp) {
     await this.#app.curfew.confirmFactor(id, totp);
-    this.show({ adding: null, done: this.#app.say("security.done") }, "h1");
+    this.show({ adding: null, done: this.#app.say("security.done"), isChanged: true }, "h1");
     await this.load();
   }
 
@@ -77,10 +79,16 @@ export class Security {
     await this.#act(async () => {
       if (removing !== null) {
         await this.#app.curfew.removeFactor(removing.id);
-        this.show({ done: this.#app.say("security.removed", { name: removing.name }) }, "h1");
+        this.show({ done: this.#app.say("security.removed", { name: removing.name }), isChanged: true }, "h1");
       }
       await this.load();
     });
+  }
+
+  /** Signs every other device out, and shows them. */
+  signOutOthers() {
+    location.hash = "#/";
+    void this.#app.outcomes.signOutOthers();
   }
 
   /** Stops the removal of lost apps, which a verification by one does. */

@@ -366,6 +366,7 @@ export default {
   "security.open": "Eine App auf diesem Gerät öffnen",
   "security.confirm": "Diese App hinzufügen",
   "security.done": "Die App ist hinzugefügt. Ab jetzt fragen wir auf Geräten, die wir nicht kennen, nach ihrem Code.",
+  "security.others": "Alle anderen Geräte abmelden",
   "security.remove": "Entfernen",
   "security.remove_ask": "„{name}“ entfernen?",
   "security.remove_text": "Ihre Codes gelten sofort nicht mehr. Ohne jede App meldet das Passwort allein an.",

@@ -360,6 +360,7 @@ export default {
   "security.open": "Open an app on this device",
   "security.confirm": "Add this app",
   "security.done": "The app is added. From now on we ask for its code on devices that we don’t know.",
+  "security.others": "Sign out every other device",
   "security.remove": "Remove",
   "security.remove_ask": "Remove “{name}”?",
   "security.remove_text": "Its codes stop working at once. Without any app, the password alone signs in.",

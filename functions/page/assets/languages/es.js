@@ -373,6 +373,7 @@ export default {
   "security.open": "Abrir una aplicación en este dispositivo",
   "security.confirm": "Añadir esta aplicación",
   "security.done": "La aplicación está añadida. A partir de ahora pedimos su código en los dispositivos que no conocemos.",
+  "security.others": "Cerrar la sesión en todos los demás dispositivos",
   "security.remove": "Quitar",
   "security.remove_ask": "¿Quitar «{name}»?",
   "security.remove_text": "Sus códigos dejan de servir al instante. Sin ninguna aplicación, basta la contraseña para entrar.",

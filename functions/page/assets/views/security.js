@@ -38,6 +38,7 @@ export function security(app) {
  */
 function overview(app, state) {
   const { factors, problem, done, removing } = state;
+  const others = done && state.isChanged;
   return html`
     <p class="back"><a href="#/">${app.say("back")}</a></p>
     <div class="title spaced">
@@ -45,6 +46,7 @@ function overview(app, state) {
       <p>${app.say("security.lead")}</p>
     </div>
     ${done && html`<p class="notice" role="status">${sign("done")} <span>${done}</span></p>`}
+    ${others && html`<p class="tools"><button type="button" onClick=${() => state.signOutOthers()}>${app.say("security.others")}</button></p>`}
     ${problem && trouble(app, problem, () => state.load())}
     ${factors ? content(app, state, factors) : !problem && skeletons(app)} ${removing && askToRemove(app, state, removing)}
   `;

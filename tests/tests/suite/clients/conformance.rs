@@ -80,6 +80,7 @@ facts! {
     signing_out_the_others_needs_a_proof_and_gives_another_token,
     three_devices_a_day_are_signed_out_by_the_device_key,
     a_verification_whose_answer_was_lost_is_repeated,
+    a_device_that_stops_before_it_stores_its_new_token_goes_on_with_the_one_before,
     a_replaced_token_that_nobody_knows_wipes_and_forgets_nothing,
     a_device_with_the_token_before_is_wiped_and_acknowledges,
     wrong_proofs_change_nothing,
@@ -748,6 +749,30 @@ async fn a_verification_whose_answer_was_lost_is_repeated(kind: Kind) {
     hotel.tv.switch_on(&hotel.network).await.unwrap();
     hotel.tv.event("connected").await.unwrap();
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+    hotel.is_untouched().await;
+}
+
+async fn a_device_that_stops_before_it_stores_its_new_token_goes_on_with_the_one_before(
+    kind: Kind,
+) {
+    let mut hotel = Hotel::open_unconfirmed(kind).await;
+    let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+    let path = "/v1/verifications";
+    hotel.network.fault(post, path, lost, usize::MAX);
+    let verify = json!({ "do": "verify", "password": hotel.household.password });
+    let unheard = hotel.tv.try_command(verify).await.unwrap();
+    assert_eq!(unheard["ok"], false);
+
+    hotel.tv.switch_off().await.unwrap();
+    hotel.network.clear_faults();
+    hotel.tv.switch_on(&hotel.network).await.unwrap();
+    hotel.tv.event("connected").await.unwrap();
+
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+    hotel.verify().await;
+    let others = json!({ "do": "sign_out", "scope": "others" });
+    hotel.tv.command(others).await.unwrap();
+    assert!(!hotel.phone.is_signed_in().await);
     hotel.is_untouched().await;
 }
 

@@ -101,6 +101,20 @@ async fn an_owner_adds_an_app_and_recovery_codes_and_signs_in_elsewhere_with_eit
 }
 
 #[tokio::test]
+async fn who_has_added_an_app_can_sign_out_every_other_device() {
+    let household = Household::register().await;
+    let laptop = household.sign_in(LAPTOP).await;
+    let person = Person::verified(&household).await.unwrap();
+    person.press("Security").await.unwrap();
+    let _app = add_app(&person).await;
+
+    person.press("Sign out every other device").await.unwrap();
+
+    person.reads("No other device is signed in.").await.unwrap();
+    laptop.ended().await;
+}
+
+#[tokio::test]
 async fn an_owner_without_an_app_turns_on_codes_by_mail_and_a_new_device_needs_one() {
     let household = Household::register().await;
     let (email, password) = (&household.email, &household.password);
