@@ -871,28 +871,52 @@ async fn a_token_that_one_tab_has_replaced_is_replaced_in_every_tab() {
 #[tokio::test]
 async fn two_tabs_that_verify_at_once_end_with_the_same_token() {
     let pages = Pages::serve().await.unwrap();
-    let (tv, proof) = provable(Screen::open_patient(&pages, "TV").await).await;
-    tv.browser.tab(1).await.unwrap();
-    tv.load().await;
-    tv.until(READY).await;
-    let begin =
-        "void (window.verified = Promise.all([curfew.verify(given), curfew.verify(given)]))";
-    for tab in [0, 1] {
-        tv.browser.tab(tab).await.unwrap();
-        let given = proof.clone();
-        tv.browser.value_of(begin, given).await.unwrap();
-    }
+    for has_cookie in [false, true] {
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
+        tv.browser.tab(1).await.unwrap();
+        tv.load().await;
+        tv.until(READY).await;
+        let begin =
+            "void (window.verified = Promise.all([curfew.verify(given), curfew.verify(given)]))";
+        for tab in [0, 1] {
+            tv.browser.tab(tab).await.unwrap();
+            let given = proof.clone();
+            tv.browser.value_of(begin, given).await.unwrap();
+        }
 
-    for tab in [0, 1] {
-        tv.browser.tab(tab).await.unwrap();
-        let done = tv.value("window.verified.then(() => true)").await;
-        assert_eq!(done, true);
-        is_signed_in(&tv).await;
+        for tab in [0, 1] {
+            tv.browser.tab(tab).await.unwrap();
+            let done = tv.value("window.verified.then(() => true)").await;
+            assert_eq!(done, true);
+            is_signed_in(&tv).await;
+        }
+        assert_eq!(statuses(&tv), [200; 4]);
     }
+}
+
+/// Returns the statuses of the verifications that a page has asked for.
+fn statuses(tv: &Screen) -> Vec<u16> {
     let seen = tv.network.seen("/v1/verifications");
     let posts = seen.iter().filter(|one| one.method == Method::POST);
-    let statuses: Vec<u16> = posts.map(|one| one.status).collect();
-    assert_eq!(statuses, [200; 4]);
+    posts.map(|one| one.status).collect()
+}
+
+#[tokio::test]
+async fn a_verification_whose_answer_was_lost_is_asked_again_with_token_or_cookie() {
+    let pages = Pages::serve().await.unwrap();
+    for has_cookie in [false, true] {
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
+        let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+        tv.network.fault(post, "/v1/verifications", lost, 1);
+
+        verify(&tv, &proof).await;
+
+        assert_eq!(statuses(&tv).len(), 2, "{has_cookie}");
+        is_signed_in(&tv).await;
+        tv.load().await;
+        tv.until(READY).await;
+        is_signed_in(&tv).await;
+    }
 }
 
 #[tokio::test]
