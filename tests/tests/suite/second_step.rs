@@ -14,7 +14,7 @@ use curfew_tests::fake_aws::Intercept;
 use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::routes::session_routes;
 use curfew_tests::tables::{ACCOUNTS, CHALLENGES, DEVICES, FACTORS};
-use curfew_tests::wire::CallResult;
+use curfew_tests::wire::{Call, CallResult};
 use domain::challenge::CODE_LIFETIME;
 use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
 use domain::ownership::HoldCause;
@@ -938,6 +938,78 @@ async fn a_code_that_was_used_is_wrong_everywhere() {
     let next = json!(phone.code(&app));
     let recovered = recover(&next).await;
     assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+}
+
+/// A write of the account's list of factors.
+#[derive(Debug, Clone, Copy)]
+enum Rewrite {
+    /// The owner removes an app.
+    Remove,
+    /// A press in the mail removes a young one.
+    Press,
+    /// The notice of one has gone.
+    Notice,
+}
+
+/// Writes the list of factors while another app is added. Returns whether that stays, and the
+/// clauses of the write.
+async fn keeps_what_is_added(
+    rewrite: Rewrite,
+    knocked_out: Option<&Clause>,
+) -> (bool, BTreeSet<Clause>) {
+    let (app, laptop) = app_with_device().await;
+    let other = app.sign_in(None).await;
+    mark_verified(&app, &other);
+    let (phone, notice) = add_with_notice(&app, &laptop).await;
+    let another = Phone::of(&begin(&app, &other).await);
+    let meanwhile = async {
+        let added = confirm(&app, &other, &another.id, &another.code(&app)).await;
+        assert_eq!(added.status_code, 200, "{}", json_of(&added));
+    };
+    let mut met = BTreeSet::new();
+    let change = |call| {
+        met.extend(clauses("factor", &call));
+        weakened(call, knocked_out)
+    };
+    match rewrite {
+        Rewrite::Remove => {
+            let route = "DELETE /v1/factors/{factor_id}";
+            let remove = event_about(route, Some(&other.token), &phone.id, None);
+            let held = app.bundle.send(remove);
+            app.aws.hold_up(FACTORS, held, meanwhile, change).await;
+        }
+        Rewrite::Press => {
+            let body = json!({ "secret": notice.link_secret, "action": "end" });
+            let press = event("POST", "/v1/notices/actions", None, Some(&body));
+            let held = app.bundle.send(press);
+            app.aws.hold_up(FACTORS, held, meanwhile, change).await;
+        }
+        Rewrite::Notice => {
+            let store = &app.bundle.store;
+            let account = store.rows(laptop.account, &[]).await.unwrap().account;
+            let account = account.unwrap();
+            let held = store.record_factor_notices(&account, &account.factors);
+            let is_it = |call: &Call| call.body.contains("SET factors");
+            let _ = app.aws.hold_up_call(is_it, held, meanwhile, change).await;
+        }
+    }
+    let account = app.bundle.store.rows(laptop.account, &[]).await.unwrap();
+    let factors = account.account.unwrap().factors;
+    let is_kept = factors.iter().any(|it| it.id.to_string() == another.id);
+    (is_kept, met)
+}
+
+#[tokio::test]
+async fn no_write_of_the_factors_loses_one_that_was_added_meanwhile() {
+    for rewrite in [Rewrite::Remove, Rewrite::Press, Rewrite::Notice] {
+        let (is_kept, clauses) = Box::pin(keeps_what_is_added(rewrite, None)).await;
+        assert!(is_kept, "{rewrite:?}");
+        let text = "factors = :before";
+        let clause = clauses.iter().find(|clause| clause.text == text);
+        let clause = clause.unwrap_or_else(|| panic!("{text} is not in {clauses:?}"));
+        let (is_kept, _) = Box::pin(keeps_what_is_added(rewrite, Some(clause))).await;
+        assert!(!is_kept, "{rewrite:?}");
+    }
 }
 
 /// Recovers an account by a code that a sign-in uses meanwhile. Returns the status, and the

@@ -41,6 +41,9 @@ async fn a_forgotten_password_is_replaced_from_another_browser_and_every_device_
     other.reads("No other device is signed in.").await.unwrap();
     other.press("Messages").await.unwrap();
     other.reads("The account was recovered").await.unwrap();
+    other.press("Security").await.unwrap();
+    let held = "Your e-mail address can be changed from";
+    other.reads(held).await.unwrap();
     asking.go(&link).await.unwrap();
     asking
         .fill("New password", "another violet lantern")

@@ -226,6 +226,11 @@ async fn a_remembered_device_is_not_asked_again() {
     person.sign_in(email, password).await.unwrap();
 
     person.reads("2 devices are signed in").await.unwrap();
+    person.press("Security").await.unwrap();
+    let known = "On these, your password alone signs you in.";
+    person.reads(known).await.unwrap();
+    let listed = "document.querySelectorAll('section[aria-labelledby=known] li').length === 1";
+    person.browser.until(listed).await.unwrap();
 }
 
 #[tokio::test]
