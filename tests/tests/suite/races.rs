@@ -311,7 +311,12 @@ fn is_likely(pair: [Operation; 2], clause: &Clause) -> bool {
             [Operation::Check(one) | Operation::SignInAgain(one), Operation::Check(other)]
                 if one == other);
     }
-    if pair.into_iter().all(Operation::is_about_factors) {
+    let is_rename = |it: Operation| matches!(it, Operation::Rename(..));
+    if clause.text.contains("owner_name") {
+        return pair.into_iter().any(is_rename);
+    }
+    let is_change = |it: Operation| matches!(it, Operation::ChangeAddress(_));
+    if pair.into_iter().all(Operation::is_about_factors) || pair.into_iter().all(is_change) {
         return true;
     }
     let is_in_the_way = |it: Operation, of: Operation| {
