@@ -100,7 +100,7 @@ pub(crate) async fn recover_account(
     for _ in 0..WRITE_ATTEMPTS {
         let account = account_of(deps, &challenge).await?;
         request.note_account(account.id);
-        // Again in each round: another request may have used the code.
+        // Checked again in each round, because another request may have used the code meanwhile.
         let mut used = None;
         if account.has_settled_factor(deps.checker.sends_mail, now) {
             let shown = shown.as_ref().ok_or(Problem::FactorRequired)?;

@@ -63,7 +63,7 @@ impl<'a> Rounds<'a> {
         let is_recognized = self
             .charges
             .are_of_recognized(&self.keys, &account, &devices);
-        if !is_recognized && account.has_factor(sign_in.sends_mail, sign_in.now) {
+        if self.needs_second_step(&account, is_recognized) {
             let asking = second_step::ask(deps, &sign_in, (&account, devices), &mut self.keys);
             return Box::pin(asking).await.map(Some);
         }
@@ -103,6 +103,17 @@ impl<'a> Rounds<'a> {
             return Err(Problem::invalid("proof.account", detail));
         }
         Ok(account)
+    }
+
+    /// Returns whether a factor has to complete the sign-in: on a device that is not recognized,
+    /// and to sign the others out where only a factor verifies.
+    fn needs_second_step(&self, account: &Account, is_recognized: bool) -> bool {
+        let SignIn {
+            sends_mail, now, ..
+        } = self.sign_in;
+        let is_alone = self.attempt.wanted.ends_others && self.attempt.proven.is_none();
+        let needs_proof = is_alone && account.has_settled_factor(sends_mail, now);
+        account.has_factor(sends_mail, now) && (!is_recognized || needs_proof)
     }
 
     fn trust(&self, account: &Account, is_recognized: bool) -> Trust {

@@ -223,7 +223,15 @@ async fn queue_mails(
         Recorded::QueuedBefore => return Ok(Outcome::QueuedBefore),
         Recorded::InProgress => return Err(Error::InProgress),
     };
-    if !is_within_budget(deps, &notice, now).await? {
+    // An app whose notice is left out would stay young for ever.
+    let must_go = matches!(
+        notice.event,
+        NoticeEvent::Factor {
+            act: FactorAct::Added,
+            ..
+        }
+    );
+    if !must_go && !is_within_budget(deps, &notice, now).await? {
         deps.store.notice_queued(&notice, now).await?;
         return Ok(Outcome::OverBudget);
     }
@@ -231,8 +239,8 @@ async fn queue_mails(
         let message = Message::Notice(Box::new(mail));
         queue.send(&message).await.map_err(Error::NotQueued)?;
     }
-    // Before the notice counts as queued: otherwise a factor whose write failed stays young for
-    // ever, because a second delivery does nothing more.
+    // Settle first, then mark the notice as queued: a second delivery of a queued notice does
+    // nothing, so a failed write would leave the factor young for ever.
     if let NoticeEvent::Factor {
         act: FactorAct::Added,
         id,

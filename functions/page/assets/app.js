@@ -85,7 +85,7 @@ export class App {
   step = null;
   /** The last answer to a second step. @type {StepProof | null} */
   stepShown = null;
-  /** The answer to the next second step, which the person has given before. @type {StepProof | null} */
+  /** The last answer, to be sent once more without asking. @type {StepProof | null} */
   stepAgain = null;
   /** What a recovery needs besides the mail. @type {Way | null} */
   recoveryFactor = null;
@@ -564,7 +564,9 @@ export class App {
     }
     const name = error.status === 429 ? "rate-limited" : (error.problem ?? "unavailable");
     const key = `problem.${name}`;
-    return this.say(this.language.has(key) ? key : error.passes ? "problem.unavailable" : "problem.other");
+    const held = /** @type {any} */ (error.document)?.held_until;
+    const values = held ? { date: this.language.date(held) } : undefined;
+    return this.say(this.language.has(key) ? key : error.passes ? "problem.unavailable" : "problem.other", values);
   }
 
   /**
@@ -599,10 +601,6 @@ export class App {
     }
     if (error.document?.field === "reference") {
       return { reference: this.say("problem.reference") };
-    }
-    if (error.problem === "change-held") {
-      const date = this.language.date(error.document.held_until);
-      return { form: this.say("problem.change-held", { date }) };
     }
     if (error.document?.field === "email") {
       return { email: this.say("problem.email") };

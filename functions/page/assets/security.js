@@ -12,7 +12,7 @@ export class Security {
   problem = null;
   /** What was done last. @type {string | null} */
   done = null;
-  /** Whether that changed the factors, after which the others' sessions can be ended. */
+  /** Whether it changed the apps; then the view offers to sign out the other devices. */
   isChanged = false;
   isBusy = false;
   /** The app that is being added: its name is asked for, or it is begun. @type {"name" | import("./curfew.js").BegunFactor | null} */
@@ -96,7 +96,7 @@ export class Security {
     await this.#act(async () => {
       if ((await this.#app.prove([["totp"], ["recovery_code"]])) !== null) {
         await this.load();
-        this.show({ done: this.#app.say("security.removal_stopped") }, "h1");
+        this.show({ done: this.#app.say("security.removal_stopped"), isChanged: false }, "h1");
       }
     });
   }
@@ -113,7 +113,7 @@ export class Security {
   async setMailed(enabled) {
     await this.#act(async () => {
       await this.#app.curfew.setSignInCodes(enabled);
-      this.show({ done: this.#app.say(enabled ? "security.mailed_on" : "security.mailed_off") }, "h1");
+      this.show({ done: this.#app.say(enabled ? "security.mailed_on" : "security.mailed_off"), isChanged: false }, "h1");
       await this.load();
     });
   }

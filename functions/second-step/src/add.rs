@@ -203,7 +203,7 @@ pub(crate) async fn confirm_factor(
             // After a write whose answer was lost.
             return Ok(Answer::json(200, &Empty {}));
         }
-        // The warning may have come after the app was begun.
+        // A warning may have come since the app was begun.
         require_no_hold(deps, &caller, Act::AddFactor, now)?;
         require_room(deps, &caller, now)?;
         let Some(row) = begun_by(deps, &caller, wanted, now).await? else {

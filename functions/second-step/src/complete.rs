@@ -43,7 +43,7 @@ pub struct SecondStep {
     )]
     pub recovery_code: Option<Zeroizing<String>>,
     /// Whether the device is recognized from now on, for 90 days: its next sign-ins need no
-    /// second step.
+    /// second step. Only a factor that counts can do that.
     #[serde(default)]
     pub remember: bool,
     /// As at the sign-in.
@@ -137,7 +137,8 @@ pub(crate) async fn complete_sign_in(
         now,
     };
     let trust = Trust {
-        is_recognized: step.remember,
+        // A young factor must not make a device on which the password alone verifies.
+        is_recognized: step.remember && verified_at.is_some(),
         verified_at,
     };
     let writing = write_session(&sign_in, (rows, pending), &mut keys, trust);
@@ -147,8 +148,7 @@ pub(crate) async fn complete_sign_in(
 }
 
 /// Checks what the request has shown, and takes it away together with the challenge. Returns
-/// what it was charged to, and the time of the verification that it is, if it is one. Wrong codes
-/// stay charged.
+/// what it was charged to and, if it counts as a verification, its time. Wrong codes stay charged.
 async fn use_up(
     deps: &Deps,
     request: &Request,
@@ -165,9 +165,8 @@ async fn use_up(
     };
     let is_verified = is_verified(deps, account, &used, now);
     if step.wanted.ends_others && !is_verified {
-        // Nothing is used up, so that the same code signs the device in without the others' end.
+        // Uses nothing up, so the same code can still sign this device in without `sign_out`.
         request.note_outcome("unproven");
-        Checker::give_back(&deps.store, &charged).await;
         let has_settled = account.has_settled_factor(deps.policy.sends_mail, now);
         return Err(Problem::step_unproven(has_settled));
     }
@@ -187,12 +186,12 @@ async fn use_up(
     Ok((charged, is_verified.then_some(now)))
 }
 
-/// Returns whether the sign-in counts as a verification: by the factor that was used, or by the
-/// password where that is enough. Where the team's own login verifies, neither does.
+/// Returns whether the sign-in counts as a verification: by the factor that was used, or because
+/// the password alone is enough. With a login of the team's own, always false.
 fn is_verified(deps: &Deps, account: &Account, used: &FactorUse, now: Timestamp) -> bool {
     let policy = deps.policy;
     let by_factor = account.is_proven_by(used, policy.sends_mail, now);
-    policy.external.is_none() && by_factor || is_proven_by_sign_in(account, false, policy, now)
+    (policy.external.is_none() && by_factor) || is_proven_by_sign_in(account, false, policy, now)
 }
 
 /// Writes a session, as long as the account has the epoch of the sign-in. Returns the account

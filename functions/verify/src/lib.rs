@@ -218,6 +218,11 @@ async fn prove(
         return prove_externally(deps, proving, caller, secret).await;
     }
     let attempt = proving.count(caller).await?;
+    // Counted for the account, too: a thief with the password gets as many sessions as they like.
+    let charged = match &proofs.factor {
+        Some(shown) => Some(shown.charge(&deps.store, account, now).await?),
+        None => None,
+    };
     let factor = shown_factor(deps, caller, proofs, now).await?;
     let stops = |used| account.stops_removal(used, deps.policy.sends_mail, now);
     let used = UsedUp {
@@ -240,6 +245,9 @@ async fn prove(
         return Err(proving.refuse(caller, &attempt, wrong).await?);
     }
     proving.give_back(&attempt).await;
+    if let Some(charged) = charged {
+        Checker::give_back(&deps.store, &charged).await;
+    }
     Ok(used)
 }
 

@@ -282,7 +282,8 @@ export interface Options {
    * recovery code: the module completes the sign-in. `remember`: this device is not asked for 90
    * days. If the code was wrong, it asks again, with the `error`. Return `null` to give up. After
    * that, after five wrong codes or ten minutes, and without this hook, `signIn` throws
-   * `second-step-required`: sign in again. `reportLost` asks for a mail with a code, with which
+   * `second-step-required`: sign in again. With `signOut`, a new app is too weak: `signIn` throws
+   * `verification-required`, without a `challenge`. `reportLost` asks for a mail with a code, with which
    * `confirmLost` has the apps removed after 72 hours, and returns its challenge.
    */
   secondStepRequired?(asked: {

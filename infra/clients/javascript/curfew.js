@@ -357,7 +357,7 @@ export class Curfew {
       try {
         return await send({ totp, recovery_code: recoveryCode, remember });
       } catch (refusal) {
-        // A young app signs in, but signs no other device out: the app tries without that.
+        // The factor is too weak for `signOut`: the caller can sign in without it.
         if (!(refusal instanceof CurfewError) || refusal.problem === "verification-required") {
           throw refusal;
         }

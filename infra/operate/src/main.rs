@@ -130,7 +130,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             let account = operator.find(&who, has_identities).await?;
             let count = operator.remove_factors(account).await?;
-            println!("{account} has no factor any more. It had {count} authenticator apps.");
+            println!("The factors of {account} are removed. Authenticator apps: {count}.");
         }
         Command::EndSessions { who: Some(who), .. } => {
             let account = operator.find(&who, has_identities).await?;

@@ -99,12 +99,16 @@ impl Account {
         }
     }
 
-    /// Returns the removal of the factors that have ended: an account keeps no more than it can
-    /// use.
+    /// Returns the removal of the factors that a recovery has ended, so that the account's row
+    /// stays small. Lost ones have a removal of their own, which can be stopped.
     #[must_use]
     pub fn removal_of_ended(&self, sends_mail: bool, now: Timestamp) -> FactorRemoval {
-        let is_live =
-            |it: &AccountFactor| self.standing_of(it, sends_mail, now).is_asked_at_sign_in();
+        let is_live = |it: &AccountFactor| {
+            let history = self.history(it, sends_mail);
+            Factor::from(it)
+                .standing(&history, now)
+                .is_asked_at_sign_in()
+        };
         let (left, removed) = self.factors.iter().copied().partition(is_live);
         FactorRemoval {
             asked_at: None,
@@ -124,8 +128,8 @@ impl Account {
         counts && self.removal_due_at(now).is_some()
     }
 
-    /// Returns whether this use of a factor is a verification: a young app raises nobody's, and a
-    /// recovery code stands in for an app that counts.
+    /// Returns whether this use of a factor is a verification: a young app doesn't count, and a
+    /// recovery code counts if the account has an app that does.
     #[must_use]
     pub fn is_proven_by(&self, used: &FactorUse, sends_mail: bool, now: Timestamp) -> bool {
         match used {

@@ -216,8 +216,8 @@ impl Problem {
         }
     }
 
-    /// Creates the problem of a second step that signs others out, but is no verification. The
-    /// device signs in first, and verifies its session.
+    /// Creates the problem of a second step with `sign_out` by a factor that doesn't count as a
+    /// verification. The device signs in first, and verifies its session.
     #[must_use]
     pub fn step_unproven(has_settled_factor: bool) -> Self {
         Self::VerificationRequired {

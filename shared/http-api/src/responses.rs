@@ -142,6 +142,7 @@ impl IntoResponses for WrongProofs {
         grouped(&[
             Problem::CurrentPasswordWrong,
             Problem::CodeInvalid,
+            Problem::FactorLocked,
             Problem::DistributionRequired,
         ])
     }
@@ -177,7 +178,7 @@ impl IntoResponses for AddressUnconfirmed {
     }
 }
 
-/// The problem of a second step that signs others out without being a verification.
+/// The problem of a second step with `sign_out` by a factor that doesn't count as a verification.
 #[derive(Debug)]
 pub enum UnprovenStep {}
 

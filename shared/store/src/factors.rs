@@ -72,8 +72,8 @@ impl Store {
     /// One transaction: Accounts (`account_id`), only if it still has the epoch and the
     /// factors that were read; Devices (`account_id`, `device_id`), only if the row still has
     /// the caller's session, signed in; Factors (`account_id`, `factor_id`), only if this
-    /// session began it and nobody has confirmed it, and those that are deleted. `attempt` is the
-    /// client request token, so a replay changes nothing.
+    /// session began it and nobody has confirmed it. Deletes the rows of ended factors. `attempt`
+    /// is the client request token, so a replay changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

@@ -171,7 +171,7 @@ async fn an_owner_who_has_lost_app_and_recovery_codes_signs_in_after_they_are_re
     for count in [1, 0] {
         let (code, printed) = operate(&tables(), &remove).await;
         assert_eq!(code, 0, "{printed}");
-        let had = format!("It had {count} authenticator apps.");
+        let had = format!("Authenticator apps: {count}.");
         assert!(printed.contains(&had), "{printed}");
     }
 

@@ -149,7 +149,7 @@ fn invalid(reply: &Reply) {
 async fn a_sign_in_on_an_unknown_device_needs_the_app_and_a_recognized_one_does_not() {
     let (app, laptop) = app_with_device().await;
     let phone = add(&app, &laptop).await;
-    app.advance(STEP);
+    app.advance(SETTLED_AFTER);
     let asked = sign_in(&app, None).await;
     required(&asked);
     let body = json_of(&asked);
@@ -629,6 +629,75 @@ async fn signing_in_with_a_second_step_can_sign_out_every_other_device() {
 }
 
 #[tokio::test]
+async fn a_recognized_device_shows_the_app_before_it_signs_every_other_one_out() {
+    for sends_mail in [false, true] {
+        let mut app = TestApp::new().await;
+        if sends_mail {
+            app = app.with_mail();
+        }
+        let app = app.with_factors();
+        app.advance(SETTLED_AFTER);
+        let laptop = app.sign_in(None).await;
+        mark_verified(&app, &laptop);
+        let phone = add(&app, &laptop).await;
+        let tv = app.aws.rows(DEVICES).len();
+        app.advance(SETTLED_AFTER);
+        // A session of seven days makes its device recognized.
+        let again = sign_in(&app, Some(&laptop.key)).await;
+        assert_eq!(again.status_code, 200, "{}", json_of(&again));
+        let body = json!({
+            "email": EMAIL, "password": PASSWORD, "sign_out": "others", "device_key": laptop.key,
+        });
+        let asked = app
+            .bundle
+            .send(event("POST", "/v1/login", None, Some(&body)))
+            .await;
+        required(&asked);
+        let challenge = json_of(&asked)["challenge"].clone();
+        let step = json!({
+            "challenge": challenge, "device_key": laptop.key, "totp": phone.code(&app),
+            "sign_out": "others",
+        });
+        let path = "/v1/second-steps";
+        let done = app
+            .bundle
+            .send(event("POST", path, None, Some(&step)))
+            .await;
+        assert_eq!(TestDevice::of(&done).id, laptop.id);
+        assert_eq!(app.aws.rows(DEVICES).len(), tv);
+    }
+}
+
+#[tokio::test]
+async fn codes_at_a_verification_are_counted_for_the_account_whatever_session_shows_them() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    let (mut wrong, mut refused) = (0, 0);
+    for _ in 0..4 {
+        // Changing the password to itself ends the wrong proofs in a row of the session.
+        let unchanged = app
+            .bundle
+            .change_password(&laptop.token, PASSWORD, PASSWORD, false);
+        assert_eq!(unchanged.await.status_code, 422);
+        app.advance(SignedDuration::from_secs(30));
+        for _ in 0..7 {
+            let guess = json!({ "totp": "000000" });
+            let reply = post(&app, "/v1/verifications", &laptop.token, Some(&guess)).await;
+            match reply.status_code {
+                403 => wrong += 1,
+                429 => refused += 1,
+                other => panic!("{other}: {}", json_of(&reply)),
+            }
+        }
+    }
+    assert_eq!((wrong, refused), (20, 8));
+    let right = json!({ "totp": phone.code(&app) });
+    let reply = post(&app, "/v1/verifications", &laptop.token, Some(&right)).await;
+    assert_eq!(reply.status_code, 429);
+}
+
+#[tokio::test]
 async fn a_young_app_signs_a_device_in_and_verifies_nothing() {
     let (app, laptop) = app_with_device().await;
     let phone = add(&app, &laptop).await;
@@ -663,7 +732,13 @@ async fn a_young_app_signs_a_device_in_and_verifies_nothing() {
             );
             assert_eq!(json_of(&refused)["methods"], *wanted);
             // Nothing was used up.
-            let tv = TestDevice::of(&complete(&app, &asked, proof).await);
+            let mut remembered = proof;
+            remembered["remember"] = true.into();
+            let tv = TestDevice::of(&complete(&app, &asked, remembered).await);
+            let by_password = json!({ "password": PASSWORD });
+            let path = "/v1/verifications";
+            let refused = post(&app, path, &tv.token, Some(&by_password)).await;
+            assert_eq!(problem_of(&refused).1, "verification-required");
             let body = json!({ "scope": "others" });
             let remove = event_about(
                 "DELETE /v1/factors/{factor_id}",

@@ -315,7 +315,7 @@ export default {
   "new_address.done": "Die Adresse ist geändert. Melde dich von nun an mit ihr an.",
   "problem.reference": "Das ist nicht die Kennung in der Mail.",
   "problem.change-held":
-    "Die Adresse lässt sich ab {date} wieder ändern: 72 Stunden nach einer Wiederherstellung, sieben Tage nach der letzten Änderung.",
+    "Das lässt sich ab {date} wieder ändern: 72 Stunden nach einer Wiederherstellung oder Warnung, sieben Tage nach der letzten Änderung der Adresse.",
   "nav.security": "Sicherheit",
   "factor.totp": "Code der Authenticator-App",
   "factor.recovery_code": "Wiederherstellungscode",

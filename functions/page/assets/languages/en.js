@@ -309,7 +309,7 @@ export default {
   "new_address.done": "The address is changed. Sign in with it from now on.",
   "problem.reference": "That is not the reference in the mail.",
   "problem.change-held":
-    "The address can be changed again from {date} on: 72 hours after a recovery, seven days after the last change.",
+    "This can be changed again from {date} on: 72 hours after a recovery or a warning, seven days after the last change of the address.",
   "nav.security": "Security",
   "factor.totp": "Code of the authenticator app",
   "factor.recovery_code": "Recovery code",

@@ -322,7 +322,7 @@ export default {
   "new_address.done": "La dirección está cambiada. Desde ahora inicia sesión con ella.",
   "problem.reference": "Esa no es la referencia del correo.",
   "problem.change-held":
-    "La dirección se puede volver a cambiar a partir del {date}: 72 horas después de una recuperación, siete días después del último cambio.",
+    "Esto se puede volver a cambiar a partir del {date}: 72 horas después de una recuperación o de un aviso, siete días después del último cambio de la dirección.",
   "nav.security": "Seguridad",
   "factor.totp": "Código de la aplicación de autenticación",
   "factor.recovery_code": "Código de recuperación",

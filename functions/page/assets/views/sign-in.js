@@ -58,13 +58,16 @@ export async function enter(app, email, password, pass, signOut) {
       throw error;
     }
     // A young app verifies nothing, and the team's own login verifies sessions only, so this
-    // device signs in first. The code of the app was not used up.
+    // device signs in first. The refused step used up nothing, so its answer is sent again.
     app.stepAgain = app.stepShown;
     await enter(app, email, password, pass);
-    app.outcomes.signOutOthers();
+    if (!app.isWithoutCookie) {
+      app.outcomes.signOutOthers();
+    }
     return;
   } finally {
     app.step = null;
+    app.stepShown = null;
     app.stepAgain = null;
   }
   if (app.config.transport === "cookie" && (await app.curfew.check()) === false) {

@@ -64,7 +64,7 @@ impl Problem {
             Self::VerificationRequired {
                 challenge: None, ..
             } => {
-                "Verify with one of the methods (`POST /v1/verifications`), and send this again. At a second step, sign in without `sign_out` first."
+                "Verify with one of the methods (`POST /v1/verifications`), and send this again. At a second step, complete it without `sign_out` first."
             }
             Self::AccountDisabled => "Its sessions are not accepted.",
             Self::CredentialsInvalid => "The e-mail address or the password is wrong.",
