@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
-use curfew_tests::bundle::{event, event_about, json_of, problem_of};
+use curfew_tests::bundle::{ORIGIN, event, event_about, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
 use curfew_tests::engine::ServiceResponse;
 use curfew_tests::fake_aws::Intercept;
@@ -168,6 +168,45 @@ async fn a_sign_in_on_an_unknown_device_needs_the_app_and_a_recognized_one_does_
     assert_eq!(app.bundle.who_am_i(&tv.token).await.status_code, 200);
     let again = sign_in(&app, Some(&tv.key)).await;
     assert_eq!(again.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_page_completes_a_sign_in_and_gets_its_secrets_in_cookies() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(STEP);
+    let sign_in = json!({ "email": EMAIL, "password": PASSWORD, "transport": "cookie" });
+    let page = |path: &str, body: &Value, cookie: &str| {
+        let mut event = event("POST", path, None, Some(body));
+        event.headers.insert("origin", ORIGIN.parse().unwrap());
+        event.headers.insert("cookie", cookie.parse().unwrap());
+        app.bundle.send(event)
+    };
+    let value = |reply: &Reply, name: &str| {
+        let mut values = reply.cookies.iter().filter_map(|it| {
+            let rest = it.strip_prefix(name)?.strip_prefix('=')?;
+            Some(rest.split(';').next()?.to_owned())
+        });
+        values
+            .next()
+            .unwrap_or_else(|| panic!("{name} in {:?}", reply.cookies))
+    };
+    let asked = page("/v1/login", &sign_in, "").await;
+    required(&asked);
+    let key = value(&asked, "__Host-curfew-device");
+    let mut step = json!({ "totp": phone.code(&app), "transport": "cookie" });
+    step["challenge"] = json_of(&asked)["challenge"].clone();
+
+    invalid(&page("/v1/second-steps", &step, "").await);
+    let cookie = format!("__Host-curfew-device={key}");
+    let done = page("/v1/second-steps", &step, &cookie).await;
+
+    assert_eq!(done.status_code, 200, "{}", json_of(&done));
+    assert_eq!(json_of(&done)["token"], Value::Null);
+    let token = value(&done, "__Host-curfew");
+    let check = event("GET", "/v1/session", None, None);
+    let checked = app.bundle.send(with_cookie(check, "__Host-curfew", &token));
+    assert_eq!(checked.await.status_code, 200);
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ facts! {
     three_devices_a_day_are_signed_out_by_the_device_key,
     a_verification_whose_answer_was_lost_is_repeated,
     a_device_that_stops_before_it_stores_its_new_token_goes_on_with_the_one_before,
+    a_code_whose_answer_was_lost_is_used_up_and_another_one_verifies,
     a_replaced_token_that_nobody_knows_wipes_and_forgets_nothing,
     a_device_with_the_token_before_is_wiped_and_acknowledges,
     wrong_proofs_change_nothing,
@@ -102,6 +103,18 @@ impl Hotel {
     /// Signs the TV in, waits until it is connected, and stores something.
     async fn open(kind: Kind) -> Self {
         Self::open_of(kind, Household::register().await).await
+    }
+
+    /// Asks for a mail with a code, and returns the command that verifies with it. `number` is
+    /// how many there are then.
+    async fn mailed_proof(&mut self, number: usize) -> Value {
+        let ask = json!({ "do": "request_verification_code" });
+        let asked = self.tv.command(ask).await.unwrap();
+        let subject = "Your code to confirm that it is you";
+        let email = &self.household.email;
+        let mails = inbox::wait_for_subject(email, subject, number).await;
+        let code = inbox::code_in(mails.last().unwrap()).unwrap();
+        json!({ "do": "verify", "challenge": asked["challenge"], "code": code })
     }
 
     /// The same in an account whose address nobody has confirmed: a verification takes the
@@ -662,11 +675,7 @@ async fn signing_out_the_others_needs_a_proof_and_gives_another_token(kind: Kind
     assert_eq!(hotel.refused(others.clone()).await, required);
     assert!(hotel.phone.is_signed_in().await);
 
-    let ask = json!({ "do": "request_verification_code" });
-    let asked = hotel.tv.command(ask).await.unwrap();
-    let email = &hotel.household.email;
-    let code = inbox::code_with(email, "Your code to confirm that it is you").await;
-    let verify = json!({ "do": "verify", "challenge": asked["challenge"], "code": code });
+    let verify = hotel.mailed_proof(1).await;
     hotel.tv.command(verify).await.unwrap();
 
     hotel.tv.command(others).await.unwrap();
@@ -770,6 +779,24 @@ async fn a_device_that_stops_before_it_stores_its_new_token_goes_on_with_the_one
 
     assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
     hotel.verify().await;
+    let others = json!({ "do": "sign_out", "scope": "others" });
+    hotel.tv.command(others).await.unwrap();
+    assert!(!hotel.phone.is_signed_in().await);
+    hotel.is_untouched().await;
+}
+
+async fn a_code_whose_answer_was_lost_is_used_up_and_another_one_verifies(kind: Kind) {
+    let mut hotel = Hotel::open(kind).await;
+    let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+    hotel.network.fault(post, "/v1/verifications", lost, 1);
+
+    let used = hotel.mailed_proof(1).await;
+    let refused = hotel.tv.try_command(used).await.unwrap();
+
+    assert_eq!(refused["problem"], "code-invalid", "{refused}");
+    assert_eq!(hotel.call("/v1/session").await, json!([200, null]));
+    let another = hotel.mailed_proof(2).await;
+    hotel.tv.command(another).await.unwrap();
     let others = json!({ "do": "sign_out", "scope": "others" });
     hotel.tv.command(others).await.unwrap();
     assert!(!hotel.phone.is_signed_in().await);
