@@ -947,6 +947,58 @@ async fn a_call_under_way_during_a_verification_is_repeated_with_the_newer_token
     }
 }
 
+/// The calls of the module with the session's token that need no mail, and their paths.
+const CALLS: [(&str, &str); 11] = [
+    ("curfew.check()", "/v1/session"),
+    ("curfew.devices()", "/v1/devices"),
+    (
+        "curfew.renameDevice(curfew.session.device.id, 'TV')",
+        "/v1/devices",
+    ),
+    ("curfew.messages()", "/v1/messages"),
+    ("curfew.factors()", "/v1/factors"),
+    ("curfew.beginFactor('TV')", "/v1/factors"),
+    ("curfew.makeRecoveryCodes()", "/v1/recovery-codes"),
+    ("curfew.setSignInCodes(false)", "/v1/sign-in-codes"),
+    ("curfew.signOutAll('others')", SIGN_OUT_ALL),
+    ("curfew.receipt(window.ended)", "/v1/sign-outs/"),
+    (
+        "curfew.changePassword({ currentPassword: given.password, newPassword: given.password, keepCurrent: true }).catch(({ problem }) => problem === 'password-rejected')",
+        "/v1/password",
+    ),
+];
+
+#[tokio::test]
+async fn every_call_under_way_during_a_verification_is_repeated_with_the_newer_token() {
+    let pages = Pages::serve().await.unwrap();
+    for has_cookie in [false, true] {
+        let (tv, proof) = provable_by(&pages, has_cookie).await;
+        verify(&tv, &proof).await;
+        let ended = "curfew.signOutAll('others').then(({ id }) => { window.ended = id; })";
+        tv.value(ended).await;
+        for (number, (call, path)) in CALLS.into_iter().enumerate() {
+            let refused = Fault::Problem(401, "token-superseded");
+            tv.network.hold_faults(true);
+            tv.network.fault(None, path, refused, 1);
+            let begin = format!(
+                "void (window.late = {call}.then((done) => done !== false, (error) => `${{error.status}} ${{error.problem}}`))"
+            );
+            tv.browser.value_of(&begin, proof.clone()).await.unwrap();
+            verify(&tv, &proof).await;
+
+            tv.network.hold_faults(false);
+
+            let done = tv.value("window.late").await;
+            assert_eq!(done, true, "{call}");
+            let seen = tv.network.seen("/v1/");
+            let refused = seen.iter().filter(|one| one.status == 401).count();
+            assert_eq!(refused, number + 1, "{call} was refused once");
+        }
+        is_signed_in(&tv).await;
+        assert_eq!(tv.count("sign_in_screen").await, 1);
+    }
+}
+
 /// Calls a module whose API refuses two acts until a verification, with a hook that gives a
 /// wrong proof first, or gives up.
 const PROVING: &str = "(async (givesUp) => {
