@@ -223,15 +223,9 @@ async fn queue_mails(
         Recorded::QueuedBefore => return Ok(Outcome::QueuedBefore),
         Recorded::InProgress => return Err(Error::InProgress),
     };
+    let added = added_factor(&notice);
     // An app whose notice is left out would stay young for ever.
-    let must_go = matches!(
-        notice.event,
-        NoticeEvent::Factor {
-            act: FactorAct::Added,
-            ..
-        }
-    );
-    if !must_go && !is_within_budget(deps, &notice, now).await? {
+    if added.is_none() && !is_within_budget(deps, &notice, now).await? {
         deps.store.notice_queued(&notice, now).await?;
         return Ok(Outcome::OverBudget);
     }
@@ -241,16 +235,23 @@ async fn queue_mails(
     }
     // Settle first, then mark the notice as queued: a second delivery of a queued notice does
     // nothing, so a failed write would leave the factor young for ever.
-    if let NoticeEvent::Factor {
-        act: FactorAct::Added,
-        id,
-        ..
-    } = notice.event
-    {
+    if let Some(id) = added {
         Box::pin(begin_to_settle(deps, account.id, id, now)).await?;
     }
     deps.store.notice_queued(&notice, now).await?;
     Ok(Outcome::Queued)
+}
+
+/// Returns the factor that was added, if the notice is about one.
+fn added_factor(notice: &Notice) -> Option<FactorId> {
+    match notice.event {
+        NoticeEvent::Factor {
+            act: FactorAct::Added,
+            id,
+            ..
+        } => Some(id),
+        _ => None,
+    }
 }
 
 /// Counts the mail for its account and its kind.

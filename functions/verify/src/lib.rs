@@ -28,7 +28,7 @@ use http_api::{
 use mail::MailQueue;
 use runtime::{Clock, PasswordHasher};
 use serde::Serialize;
-use store::{Store, StoreError, UsedUp, WriteOutcome};
+use store::{Charged, Store, StoreError, UsedUp, WriteOutcome};
 use utoipa::{OpenApi, ToSchema};
 use zeroize::Zeroizing;
 
@@ -218,12 +218,7 @@ async fn prove(
         return prove_externally(deps, proving, caller, secret).await;
     }
     let attempt = proving.count(caller).await?;
-    // Counted for the account, too: a thief with the password gets as many sessions as they like.
-    let charged = match &proofs.factor {
-        Some(shown) => Some(shown.charge(&deps.store, account, now).await?),
-        None => None,
-    };
-    let factor = shown_factor(deps, caller, proofs, now).await?;
+    let (factor, charged) = shown_factor(deps, caller, proofs, now).await?;
     let stops = |used| account.stops_removal(used, deps.policy.sends_mail, now);
     let used = UsedUp {
         challenge: answered(deps, caller, proofs, now).await?,
@@ -272,19 +267,22 @@ async fn prove_externally(
     })
 }
 
-/// Returns the factor that the request has shown, if it counts.
+/// Returns the factor that the request has shown, if it counts, and the charge of the try. It is
+/// counted for the account, too: a thief with the password gets as many sessions as they like.
 async fn shown_factor(
     deps: &Deps,
     caller: &Authenticated,
     proofs: &Proofs,
     now: Timestamp,
-) -> Result<Option<FactorUse>, Problem> {
+) -> Result<(Option<FactorUse>, Option<Charged>), Problem> {
+    let (store, account) = (&deps.store, &caller.account);
     let Some(shown) = &proofs.factor else {
-        return Ok(None);
+        return Ok((None, None));
     };
+    let charged = shown.charge(store, account, now).await?;
     let shown = (shown, Accepted::Settled);
-    let checking = deps.checker.check(&deps.store, &caller.account, shown, now);
-    Box::pin(checking).await
+    let checking = deps.checker.check(store, account, shown, now);
+    Ok((Box::pin(checking).await?, Some(charged)))
 }
 
 /// Counts a try of the challenge, and returns it if the code answers it and this session

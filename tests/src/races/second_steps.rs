@@ -41,7 +41,9 @@ fn totp_secret(member: usize) -> [u8; 20] {
     [u8::try_from(member).expect("few devices"); 20]
 }
 
-fn factor_id(member: usize) -> FactorId {
+/// Returns the id of the app that a device has begun to add.
+#[must_use]
+pub fn factor_id(member: usize) -> FactorId {
     let member = u8::try_from(member).expect("few devices");
     FactorId::new(asked_at(), [member; 10])
 }

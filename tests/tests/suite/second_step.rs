@@ -1126,13 +1126,10 @@ async fn no_write_of_the_factors_loses_one_that_was_added_meanwhile() {
     }
 }
 
-/// Recovers an account by a code that a sign-in uses meanwhile. Returns the status, and the
-/// clauses of the write.
-async fn recovered_meanwhile(
-    by_app: bool,
-    knocked_out: Option<&Clause>,
-) -> (i64, BTreeSet<Clause>) {
+/// Returns two devices of an account with a settled app, and a proof by it or a recovery code.
+async fn with_proof(by_app: bool) -> (TestApp, TestDevice, TestDevice, Value) {
     let (app, laptop) = app_with_device().await;
+    let other = app.sign_in(None).await;
     let phone = add(&app, &laptop).await;
     let codes = recovery_codes(&app, &laptop).await;
     app.advance(SETTLED_AFTER);
@@ -1141,6 +1138,16 @@ async fn recovered_meanwhile(
     } else {
         json!({ "recovery_code": codes[0] })
     };
+    (app, laptop, other, proof)
+}
+
+/// Recovers an account by a code that a sign-in uses meanwhile. Returns the status, and the
+/// clauses of the write.
+async fn recovered_meanwhile(
+    by_app: bool,
+    knocked_out: Option<&Clause>,
+) -> (i64, BTreeSet<Clause>) {
+    let (app, _, _, proof) = with_proof(by_app).await;
     let recovery = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
     let mut body = proof.clone();
     body["challenge"] = json!(*recovery.secret.to_text());
@@ -1160,16 +1167,7 @@ async fn recovered_meanwhile(
 /// Verifies two sessions by one code at once. Returns the status of the one that was held up,
 /// and the clauses of its write.
 async fn verified_twice(by_app: bool, knocked_out: Option<&Clause>) -> (i64, BTreeSet<Clause>) {
-    let (app, laptop) = app_with_device().await;
-    let other = app.sign_in(None).await;
-    let phone = add(&app, &laptop).await;
-    let codes = recovery_codes(&app, &laptop).await;
-    app.advance(SETTLED_AFTER);
-    let proof = if by_app {
-        json!({ "totp": phone.code(&app) })
-    } else {
-        json!({ "recovery_code": codes[0] })
-    };
+    let (app, laptop, other, proof) = with_proof(by_app).await;
     let path = "/v1/verifications";
     let mut met = BTreeSet::new();
     let held = post(&app, path, &laptop.token, Some(&proof));
@@ -1202,6 +1200,19 @@ async fn what_one_request_uses_up_another_can_not_show_and_the_condition_is_need
         let clause = find(&of_recovery);
         let weakened = recovered_meanwhile(by_app, Some(&clause));
         assert_eq!(Box::pin(weakened).await.0, 200, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_notice_of_a_new_app_is_never_left_out() {
+    let (app, laptop) = app_with_device().await;
+    for _ in 0..12 {
+        mark_verified(&app, &laptop);
+        let (phone, _) = add_with_notice(&app, &laptop).await;
+        let route = "DELETE /v1/factors/{factor_id}";
+        let remove = event_about(route, Some(&laptop.token), &phone.id, None);
+        assert_eq!(app.bundle.send(remove).await.status_code, 200);
+        let _removed = notices(&app).await;
     }
 }
 

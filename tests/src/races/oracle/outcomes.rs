@@ -14,7 +14,7 @@ use super::rules::{
 use super::{CompletedOperation, FinalStatus, Oracle, Snapshot, TrackedSession};
 use crate::engine::Engine;
 use crate::races::operations::{Operation, Outcome, Target, first_key};
-use crate::races::second_steps::device_key;
+use crate::races::second_steps::{device_key, factor_id};
 
 impl Oracle<'_> {
     /// Checks the answers of all operations.
@@ -49,7 +49,7 @@ impl Oracle<'_> {
         if all.iter().filter(is_change).count() > self.address_changes {
             return broken(ACKNOWLEDGED, "a change of the address was not written");
         }
-        Self::check_second_steps(all)?;
+        self.check_factors_of(all)?;
         self.check_new_devices(all)?;
         for header in self.seen.headers.values() {
             for (session, tracked) in &self.sessions {
@@ -77,10 +77,19 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// Checks that no two operations have completed the same second step.
-    fn check_second_steps(all: &[CompletedOperation]) -> Checked {
+    /// Checks that no two operations have completed the same second step, and that the account
+    /// has each app whose confirmation was answered.
+    fn check_factors_of(&self, all: &[CompletedOperation]) -> Checked {
         let mut completed = BTreeSet::new();
         for ran in all {
+            if let Operation::ConfirmApp(member) = ran.operation
+                && ran.outcome == Some(Outcome::Passed)
+            {
+                let mut factors = self.seen.account.factors.iter();
+                if !factors.any(|factor| factor.id == factor_id(member)) {
+                    return broken(ACKNOWLEDGED, "an app was not added");
+                }
+            }
             if let Operation::CompleteSignIn(step, _) = ran.operation
                 && matches!(ran.outcome, Some(Outcome::SignedIn { .. }))
                 && !completed.insert(step)
@@ -266,13 +275,12 @@ impl Oracle<'_> {
             }
             (Operation::UndoAddress, 404, "notice-not-found") => address_changed,
             (Operation::CompleteSignIn(..), 403, "code-invalid") => {
-                let is_step = |it: &&CompletedOperation| {
+                // Another operation has used the step or the code up, if it was not refused.
+                let has_used = |it: &CompletedOperation| {
                     matches!(it.operation, Operation::CompleteSignIn(..))
+                        && !matches!(it.outcome, Some(Outcome::Refused { .. }))
                 };
-                let account = &self.seen.account;
-                account.epoch != self.epoch
-                    || account.recovered_at.is_some()
-                    || all.iter().filter(is_step).count() > 1
+                self.seen.account.epoch != self.epoch || all.iter().any(has_used)
             }
             (Operation::ConfirmApp(_), 404, "factor-not-found") => {
                 self.seen.account.epoch != self.epoch

@@ -105,6 +105,16 @@ impl Hotel {
         Self::open_of(kind, Household::register().await).await
     }
 
+    /// Verifies the TV, which never hears the answer.
+    async fn loses_its_new_token(&mut self) {
+        let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
+        self.network
+            .fault(post, "/v1/verifications", lost, usize::MAX);
+        let verify = json!({ "do": "verify", "password": self.household.password });
+        let unheard = self.tv.try_command(verify).await.unwrap();
+        assert_eq!(unheard["ok"], false);
+    }
+
     /// Asks for a mail with a code, and returns the command that verifies with it. `number` is
     /// how many there are then.
     async fn mailed_proof(&mut self, number: usize) -> Value {
@@ -765,12 +775,7 @@ async fn a_device_that_stops_before_it_stores_its_new_token_goes_on_with_the_one
     kind: Kind,
 ) {
     let mut hotel = Hotel::open_unconfirmed(kind).await;
-    let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
-    let path = "/v1/verifications";
-    hotel.network.fault(post, path, lost, usize::MAX);
-    let verify = json!({ "do": "verify", "password": hotel.household.password });
-    let unheard = hotel.tv.try_command(verify).await.unwrap();
-    assert_eq!(unheard["ok"], false);
+    hotel.loses_its_new_token().await;
 
     hotel.tv.switch_off().await.unwrap();
     hotel.network.clear_faults();
@@ -826,12 +831,7 @@ async fn a_replaced_token_that_nobody_knows_wipes_and_forgets_nothing(kind: Kind
 
 async fn a_device_with_the_token_before_is_wiped_and_acknowledges(kind: Kind) {
     let mut hotel = Hotel::open_unconfirmed(kind).await;
-    let (post, lost) = (Some(Method::POST), Fault::LostAnswer);
-    let path = "/v1/verifications";
-    hotel.network.fault(post, path, lost, usize::MAX);
-    let verify = json!({ "do": "verify", "password": hotel.household.password });
-    let unheard = hotel.tv.try_command(verify).await.unwrap();
-    assert_eq!(unheard["ok"], false);
+    hotel.loses_its_new_token().await;
     hotel.network.set_cut(true);
     hotel.tv.event("disconnected").await.unwrap();
     let sign_out = hotel.sign_out().await;
