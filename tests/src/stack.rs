@@ -20,7 +20,9 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use curfew::{Options, Record, Stack};
+use curfew::deploy::{Protocol, deploy_apart};
+use curfew::tools::find_python;
+use curfew::{Options, Record, Stack, functions};
 use serde_json::{Map, Value, json};
 use store::Store;
 
@@ -183,4 +185,29 @@ fn start() -> Result<Record> {
 pub fn store() -> Store {
     let Record { aws, tables, .. } = stack();
     Store::new(aws.clients().dynamodb(), tables.clone().into())
+}
+
+/// Deploys the template a second time to the same local AWS, as a deployment that sends no
+/// mail. Returns the URL of its API, and its tables.
+///
+/// # Errors
+/// When it can't be deployed.
+pub async fn deploy_without_mail() -> Result<(String, store::Tables)> {
+    let aws = &stack().aws;
+    let tether = find_python()?;
+    let binaries = functions::build(&tether).await?;
+    let deploying = deploy_apart(
+        &tether,
+        aws,
+        &binaries,
+        "without-mail",
+        "template.yaml",
+        &[
+            ("SecondFactors", "true"),
+            ("UncountedNetworks", "127.0.0.1/32"),
+        ],
+    );
+    let deployed = deploying.await?;
+    let url = format!("{}{}", aws.endpoint_url, deployed.path(Protocol::Http)?);
+    Ok((url, deployed.tables()?.into()))
 }

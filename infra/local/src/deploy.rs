@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::emulator::point;
 use crate::process::{Tether, Tethered, run, run_logged};
-use crate::record::{Aws, Function, Service};
+use crate::record::{Aws, Function, Service, Tables};
 use crate::tools::Environment;
 use crate::{program, root, target};
 
@@ -83,6 +83,35 @@ impl Deployed {
             .with_context(|| format!("template.yaml has no output {name}"))
     }
 
+    /// Returns the path at which the local gateway serves the API of a protocol.
+    ///
+    /// # Errors
+    /// Unless there is exactly one.
+    pub fn path(&self, protocol: Protocol) -> Result<String> {
+        let api = self.api(protocol)?;
+        Ok(format!("/_aws/execute-api/{}/{}", api.id, api.stage))
+    }
+
+    /// Returns the names of the tables.
+    ///
+    /// # Errors
+    /// When the stack has not every table.
+    pub fn tables(&self) -> Result<Tables> {
+        let resource = |logical_id| self.resource(logical_id).map(str::to_owned);
+        Ok(Tables {
+            accounts: resource("Accounts")?,
+            identities: resource("Identities")?,
+            devices: resource("Devices")?,
+            receipts: resource("Receipts")?,
+            connections: resource("Connections")?,
+            tickets: resource("Tickets")?,
+            attempts: resource("Attempts")?,
+            notices: resource("Notices")?,
+            challenges: resource("Challenges")?,
+            factors: resource("Factors")?,
+        })
+    }
+
     /// Returns the physical id of a resource.
     ///
     /// # Errors
@@ -113,8 +142,7 @@ pub async fn deploy(
     complete(tether, aws, NAME).await
 }
 
-/// Deploys the example API, which uses the authorizer of the bundle. It is not
-/// deployed by `sam`, which takes as long for it as for the whole bundle.
+/// Deploys the example API, which uses the authorizer of the bundle.
 ///
 /// # Errors
 /// As [`deploy`].
@@ -124,22 +152,41 @@ pub async fn deploy_example(
     binaries: &Path,
     bundle: &Deployed,
 ) -> Result<Deployed> {
+    let output = |name| Ok::<_, anyhow::Error>((name, bundle.output(name)?));
+    let parameters = [output("AuthorizerArn")?, output("IntrospectionArn")?];
+    let template = "infra/example/template.yaml";
+    deploy_apart(tether, aws, binaries, EXAMPLE, template, &parameters).await
+}
+
+/// Deploys another stack. It is not deployed by `sam`, which takes as long for a small one
+/// as for the whole bundle.
+///
+/// # Errors
+/// As [`deploy`].
+pub async fn deploy_apart(
+    tether: &Tether,
+    aws: &Aws,
+    binaries: &Path,
+    name: &str,
+    template: &str,
+    parameters: &[(&str, &str)],
+) -> Result<Deployed> {
     let mut command = tether.command(Environment::Aws.programs().join("python"));
     command
         .arg(program("create.py"))
-        .arg(root().join("infra/example/template.yaml"))
+        .arg(root().join(template))
         .arg(binaries)
         .arg(archives())
-        .arg(EXAMPLE)
+        .arg(name)
         .arg(format!("Architecture={}", architecture()?))
-        .arg(format!("AuthorizerArn={}", bundle.output("AuthorizerArn")?))
-        .arg(format!(
-            "IntrospectionArn={}",
-            bundle.output("IntrospectionArn")?
-        ));
+        .args(
+            parameters
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
     point(&mut command, aws);
-    run(command, "deploying infra/example").await?;
-    complete(tether, aws, EXAMPLE).await
+    run(command, &format!("deploying {template}")).await?;
+    complete(tether, aws, name).await
 }
 
 /// The folder of the packed functions.

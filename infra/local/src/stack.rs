@@ -13,7 +13,7 @@ use crate::emulator::Emulator;
 use crate::process::{Tether, open_many_files};
 use crate::progress::step;
 use crate::proxy::{EXAMPLE_PATH, LOCAL_ORIGIN, Proxy, SOCKET_PATH, Upstream, Upstreams, listen};
-use crate::record::{Aws, Demo, Record, Service, Tables, page_url};
+use crate::record::{Aws, Demo, Record, Service, page_url};
 use crate::state::{SecretFile, TemporaryFolder, lock, remove_folder};
 use crate::tools::{Environment, find_python};
 use crate::watch::{Watch, router};
@@ -121,7 +121,7 @@ impl Stack {
             watch = Some(started);
         }
         let proxy = Proxy::serve(listener, upstreams)?;
-        let store = Store::new(aws.clients().dynamodb(), tables(&deployed)?.into());
+        let store = Store::new(aws.clients().dynamodb(), deployed.tables()?.into());
         let demo = step("Making the demo account", demo::create(&store)).await?;
 
         let record = Record {
@@ -235,8 +235,7 @@ async fn start_watch(
 /// Returns where the local gateway serves the API of a protocol.
 fn gateway(aws: &Aws, deployed: &Deployed, protocol: Protocol) -> Result<Upstream> {
     let authority = aws.endpoint_url.trim_start_matches("http://").to_owned();
-    let api = deployed.api(protocol)?;
-    let prefix = format!("/_aws/execute-api/{}/{}", api.id, api.stage);
+    let prefix = deployed.path(protocol)?;
     Ok(Upstream { authority, prefix })
 }
 
@@ -255,7 +254,7 @@ fn record(
         api_url,
         socket_url,
         aws: aws.clone(),
-        tables: tables(&deployed)?,
+        tables: deployed.tables()?,
         topic_arn: resource("Events")?,
         mails_url: mails::url(aws),
         demo,
@@ -265,21 +264,5 @@ fn record(
         outputs: deployed.outputs,
         resources: deployed.resources,
         watch: false,
-    })
-}
-
-fn tables(deployed: &Deployed) -> Result<Tables> {
-    let resource = |logical_id| deployed.resource(logical_id).map(str::to_owned);
-    Ok(Tables {
-        accounts: resource("Accounts")?,
-        identities: resource("Identities")?,
-        devices: resource("Devices")?,
-        receipts: resource("Receipts")?,
-        connections: resource("Connections")?,
-        tickets: resource("Tickets")?,
-        attempts: resource("Attempts")?,
-        notices: resource("Notices")?,
-        challenges: resource("Challenges")?,
-        factors: resource("Factors")?,
     })
 }

@@ -1,10 +1,9 @@
 //! Every line of the table in `infra/docs/ownership.md`, played against the product.
 //!
-//! The lines of deployments with mail are played on the running stack, over HTTP and with the
-//! mails of its inbox. Those without mail are played in process, since the stack sends mail. No
-//! line has to wait: a recognized device, a proof that is over and a factor that has settled are
-//! rows with earlier times. How long the owner can stay away is in `address_changes.rs` and
-//! `second_step.rs`.
+//! Over HTTP: the lines of deployments with mail on the running stack, with the mails of its
+//! inbox, and those without mail on a second stack that sends none. No line has to wait: a
+//! recognized device, a proof that is over and a factor that has settled are rows with earlier
+//! times. How long the owner can stay away is in `address_changes.rs` and `second_step.rs`.
 //!
 //! What a thief with password and mailbox gets by having a factor removed as lost, after 72 hours,
 //! is in `second_step/lost.rs`.
@@ -17,7 +16,7 @@ use std::fs;
 use futures_util::{StreamExt as _, stream};
 
 use lines::{ACCOUNTS, Account, Part, THEFTS};
-use moves::{Game, Move, Who};
+use moves::{Deployments, Game, Move, Who};
 
 /// How many lines are played at once: the local AWS has no more than two cores.
 const AT_ONCE: usize = 8;
@@ -42,8 +41,26 @@ const LOCK_OUT: [Move; 4] = [
     Move::AddFactor,
 ];
 
+/// What a thief tries who has the mailbox for an hour. The recovery holds the change of the
+/// address until it is over.
+const IN_AN_HOUR: [Move; 5] = [
+    Move::Recover,
+    Move::SignIn,
+    Move::ChangeAddress,
+    Move::SignOutOthers,
+    Move::ChangePassword,
+];
+
 /// What the password alone changes.
 const CHANGED_PASSWORD: [Move; 3] = [Move::SignIn, Move::SignIn, Move::ChangePassword];
+
+/// What the mailbox alone takes over.
+const RECOVERED: [Move; 4] = [
+    Move::Recover,
+    Move::SignIn,
+    Move::SignOutOthers,
+    Move::ChangePassword,
+];
 
 /// What the password takes over in a deployment without mail.
 const WITHOUT_MAIL: [Move; 6] = [
@@ -121,10 +138,10 @@ async fn owner_keeps(game: &mut Game, has: &[Part], line: &str) {
 }
 
 /// Plays a line. Returns what the thief could take over alone.
-async fn play([theft, setting, wins]: &[String; 3]) -> Vec<Move> {
+async fn play(deployments: &Deployments, [theft, setting, wins]: &[String; 3]) -> Vec<Move> {
     let line = &*format!("{theft}; {setting}");
     let (has, account) = (named(&THEFTS, theft), named(&ACCOUNTS, setting));
-    let mut game = Game::new(has, account).await;
+    let mut game = Game::new(deployments, has, account).await;
     if wins == "contested" {
         // Each undoes what the other did. The thief waits, so that no mailbox gets too many mails.
         owner_acts(&mut game, has).await;
@@ -135,7 +152,13 @@ async fn play([theft, setting, wins]: &[String; 3]) -> Vec<Move> {
         game.is_held_by(Who::Owner, line).await;
         return taken;
     }
-    let taken = tries(&mut game, &TAKE_OVER).await;
+    let taken = if has.contains(&Part::ForAnHour) {
+        let taken = tries(&mut game, &IN_AN_HOUR).await;
+        game.ends_hour();
+        taken
+    } else {
+        tries(&mut game, &TAKE_OVER).await
+    };
     owner_acts(&mut game, has).await;
     if wins == "thief" || wins == "who acts first" {
         game.is_held_by(Who::Thief, line).await;
@@ -144,7 +167,7 @@ async fn play([theft, setting, wins]: &[String; 3]) -> Vec<Move> {
         owner_keeps(&mut game, has, line).await;
     }
     if wins != "thief" && !has.starts_with(&[Part::Mailbox]) {
-        let mut game = Game::new(has, account).await;
+        let mut game = Game::new(deployments, has, account).await;
         if wins.starts_with("owner") {
             tries(&mut game, &LOCK_OUT).await;
         }
@@ -172,7 +195,7 @@ fn takes(has: &[Part], account: Account) -> &'static [Move] {
         NoMail if password => &WITHOUT_MAIL,
         Factor | NoMail => &[],
         _ if password && is_recognized => &TAKE_OVER,
-        _ if mailbox => &TAKE_OVER[4..],
+        _ if mailbox => &RECOVERED,
         _ if password => &CHANGED_PASSWORD,
         _ => &[],
     }
@@ -181,7 +204,8 @@ fn takes(has: &[Part], account: Account) -> &'static [Move] {
 #[tokio::test]
 async fn each_line_of_the_table_ends_as_the_page_says() {
     let lines = lines();
-    let plays = lines.iter().map(|line| Box::pin(play(line)));
+    let deployments = Deployments::new().await;
+    let plays = lines.iter().map(|line| Box::pin(play(&deployments, line)));
     let mut plays = stream::iter(plays).buffered(AT_ONCE);
     for line in &lines {
         let taken = plays.next().await.expect("a play of each line");

@@ -11,6 +11,7 @@ mod rules;
 mod solve;
 mod state;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use left_out::{CHANGE_NO_LINE, NEEDED};
@@ -29,13 +30,13 @@ const PREMISE: usize = 2;
 const ATTEMPTS: [&str; 5] = [
     "completes",
     "presses",
+    "signs in",
     "asks for",
     "changes the address",
-    "signs in",
 ];
 
 /// The moves of the owner in a trace.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 
 /// Who wins a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +258,8 @@ fn the_owner_wins_every_line_that_the_table_says_and_no_other() {
         }
     }
     for (theft, setting, verdict) in [
+        (T::MailboxForAnHour, Setting::NoFactor, OwnerFor(2)),
+        (T::MailboxForAnHour, Setting::Factor, Owner),
         (T::PhoneWithFactor, Setting::Factor, Thief),
         (T::PhoneWithFactorCodesKept, Setting::Factor, First),
         (T::ThiefFirst, Setting::NoFactor, Owner),
@@ -276,7 +279,22 @@ fn each_rule_that_the_owner_needs_is_needed() {
         let with = play(theft, setting, &[]).alone_until_lost();
         let left_out = play(theft, setting, without).alone_until_lost();
         assert!(left_out < with, "{without:?} {theft:?} {setting:?}");
+        for back in without {
+            let others: Vec<_> = without
+                .iter()
+                .copied()
+                .filter(|rule| rule != back)
+                .collect();
+            let saved = play(theft, setting, &others).alone_until_lost();
+            assert_eq!(saved, with, "{back:?} of {without:?} {theft:?} {setting:?}");
+        }
     }
+}
+
+#[test]
+fn each_rule_is_one_that_the_owner_needs() {
+    let needed: BTreeSet<_> = NEEDED.iter().flat_map(|(rules, ..)| *rules).collect();
+    assert_eq!(needed.len(), Rule::FewUnproven as usize + 1, "{needed:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The lines of the table: what the thief has, and what the account is like.
 
-use Part::{CodesAreKept, Factor, First, Mailbox, MailboxIsLost, Password, Recognized, Session};
+use Part::{
+    CodesAreKept, Factor, First, ForAnHour, Mailbox, MailboxIsLost, Password, Recognized, Session,
+};
 
 /// Something that the thief has, or that is special about the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Part {
     Factor,
     /// The mailbox of the account's address.
     Mailbox,
+    /// The thief has the mailbox for an hour only.
+    ForAnHour,
     /// The owner can't read it.
     MailboxIsLost,
     /// The owner has recovery codes.
@@ -23,7 +27,7 @@ pub enum Part {
 }
 
 /// What the thief has, as the page says it.
-pub const THEFTS: [(&str, &[Part]); 11] = [
+pub const THEFTS: [(&str, &[Part]); 12] = [
     ("token of a recognized device", &[Recognized]),
     ("token of another device", &[Session]),
     ("password", &[Password]),
@@ -32,6 +36,10 @@ pub const THEFTS: [(&str, &[Part]); 11] = [
         &[Recognized, Password],
     ),
     ("mailbox, which the owner reads, too", &[Mailbox]),
+    (
+        "mailbox for an hour, which the owner reads, too",
+        &[Mailbox, ForAnHour],
+    ),
     (
         "mailbox, and token of a recognized device (an open phone)",
         &[Recognized, Mailbox],

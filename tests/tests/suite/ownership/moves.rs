@@ -3,14 +3,10 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use curfew_tests::account::register;
-use curfew_tests::app::TestApp;
 use curfew_tests::authenticator::Authenticator;
-use curfew_tests::bundle::{event_about, json_of};
 use curfew_tests::client::{Api, Household, SIGN_OUT_ALL, remember, unique};
-use curfew_tests::fake_aws::FakeAws;
 use curfew_tests::inbox;
-use curfew_tests::stack::stack;
-use curfew_tests::tables;
+use curfew_tests::stack::{deploy_without_mail, stack};
 use domain::ownership::factors::SETTLED_AFTER;
 use domain::recognition::recognized_until;
 use domain::verification::VERIFIED_FOR;
@@ -44,10 +40,37 @@ pub enum Move {
     ChangePassword,
 }
 
-/// The product, with mail or without.
-enum Product {
-    Stack(Box<Api>),
-    InProcess(Box<TestApp>),
+/// A deployment, with mail or without.
+#[derive(Clone)]
+struct Deployment {
+    api: Api,
+    tables: Tables,
+    has_mail: bool,
+}
+
+/// The deployments on the local AWS.
+pub struct Deployments([Deployment; 2]);
+
+impl Deployments {
+    /// Returns the running stack, and a second one that sends no mail.
+    pub async fn new() -> Self {
+        let with_mail = Deployment {
+            api: Api::default(),
+            tables: stack().tables.clone().into(),
+            has_mail: true,
+        };
+        let (url, tables) = Box::pin(deploy_without_mail()).await.unwrap();
+        let without_mail = Deployment {
+            api: Api::at(&url),
+            tables,
+            has_mail: false,
+        };
+        Self([with_mail, without_mail])
+    }
+
+    fn of(&self, account: Account) -> Deployment {
+        self.0[usize::from(account == Account::NoMail)].clone()
+    }
 }
 
 #[derive(Clone)]
@@ -72,9 +95,8 @@ struct Player {
 
 /// A game about one account.
 pub struct Game {
-    product: Product,
+    deployment: Deployment,
     client: Client,
-    tables: Tables,
     store: Store,
     account: AccountId,
     /// The address of the account.
@@ -115,29 +137,20 @@ impl Player {
 
 impl Game {
     /// Sets a line up: the account, and what the thief has of it. The owner has no session.
-    pub async fn new(has: &[Part], account: Account) -> Self {
+    pub async fn new(deployments: &Deployments, has: &[Part], account: Account) -> Self {
         let Household {
             email, password, ..
         } = Household::unregistered();
-        let (product, client, tables) = if account == Account::NoMail {
-            let aws = FakeAws::new();
-            let app = TestApp::over(&aws, &aws.clients(), Clock::System);
-            let product = Product::InProcess(Box::new(app.with_factors()));
-            (product, aws.clients().dynamodb(), tables::names())
-        } else {
-            let client = stack().aws.clients().dynamodb();
-            let product = Product::Stack(Box::default());
-            (product, client, stack().tables.clone().into())
-        };
-        let store = Store::new(client.clone(), tables.clone());
+        let deployment = deployments.of(account);
+        let client = stack().aws.clients().dynamodb();
+        let store = Store::new(client.clone(), deployment.tables.clone());
         let now = Clock::System.now();
         let confirmed_at = (!has.contains(&Part::First)).then(|| now - SETTLED_AFTER);
         let registering = register(&store, &email, &password, confirmed_at, now);
         let account_id = Box::pin(registering).await.unwrap();
         let mut game = Self {
-            product,
+            deployment,
             client,
-            tables,
             store,
             account: account_id,
             address: email.clone(),
@@ -182,6 +195,11 @@ impl Game {
                 .extend(has.contains(&Part::Mailbox).then_some(email));
         }
         game
+    }
+
+    /// Ends the hour in which the thief has the mailbox.
+    pub fn ends_hour(&mut self) {
+        self.thief.reads.retain(|it| *it == self.thief.own);
     }
 
     /// Adds an app of the owner, which has settled, and makes recovery codes.
@@ -229,7 +247,7 @@ impl Game {
         let key = ["account", "device"].map(|of| text(&session[of]["id"]).unwrap());
         let [account, device] = key;
         let key = [("account_id", account), ("device_id", device)];
-        let table = &self.tables.devices;
+        let table = &self.deployment.tables.devices;
         self.update(table, key, name, at.as_millisecond()).await;
     }
 
@@ -241,25 +259,18 @@ impl Game {
         token: Option<&str>,
         body: Option<&Value>,
     ) -> (u16, Value) {
-        let (status, answer) = match &self.product {
-            Product::Stack(api) => {
-                let (method, path) = route.split_once(' ').unwrap();
-                let mut call = api.call(method, &path.replace("{factor_id}", id));
-                if let Some(token) = token {
-                    call = call.token(token);
-                }
-                if let Some(body) = body {
-                    call = call.json(body);
-                }
-                let answer = call.send().await;
-                let body = serde_json::from_slice(&answer.body).unwrap_or_default();
-                (answer.status, body)
-            }
-            Product::InProcess(app) => {
-                let reply = app.bundle.send(event_about(route, token, id, body)).await;
-                (reply.status_code.try_into().unwrap(), json_of(&reply))
-            }
-        };
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path.replace("{factor_id}", id);
+        let mut call = self.deployment.api.call(method, &path);
+        if let Some(token) = token {
+            call = call.token(token);
+        }
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        let answer = call.send().await;
+        let status = answer.status;
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         assert!(status < 500, "{route}: {answer}");
         assert_ne!(status, 429, "{route}: {answer}");
         assert!(!is(&answer, "request-invalid"), "{route}: {answer}");
@@ -324,7 +335,8 @@ impl Game {
         } = self.of(who).apps.first()?.clone();
         // A code works once in 30 seconds, for which nobody waits here.
         let key = [("account_id", account.to_string()), ("factor_id", id)];
-        self.update(&self.tables.factors, key, "last_step", 0).await;
+        self.update(&self.deployment.tables.factors, key, "last_step", 0)
+            .await;
         Some(Authenticator::new(&secret).code().into())
     }
 
@@ -591,9 +603,8 @@ impl Game {
         let session = session.unwrap_or_else(|| panic!("{line}: {who:?} is not signed in"));
         let account = session["account"].clone();
         assert_eq!(account["email"], json!(self.address), "{line}");
-        let has_mail = matches!(self.product, Product::Stack(_));
         assert!(
-            !has_mail || self.reads_address(who),
+            !self.deployment.has_mail || self.reads_address(who),
             "{line}: {who:?} has no mail"
         );
         let other = match who {

@@ -1,10 +1,13 @@
 //! The rules that are left out in turn, each in a line where that costs the owner.
+//!
+//! Some rules stand behind others: only where those are left out, too, does the owner lose.
 
 use super::lines::{Setting, Theft};
 use super::rules::Rule;
 
-/// Rules without which the owner loses, or loses sooner.
-pub const NEEDED: [(&[Rule], Theft, Setting); 14] = [
+/// Rules without which the owner loses, or loses sooner. Of several, each alone is enough to
+/// prevent that.
+pub const NEEDED: [(&[Rule], Theft, Setting); 17] = [
     (
         &[Rule::Verification],
         Theft::RecognizedToken,
@@ -33,6 +36,11 @@ pub const NEEDED: [(&[Rule], Theft, Setting); 14] = [
         Setting::Forgot,
     ),
     (
+        &[Rule::RecoveryHolds],
+        Theft::MailboxForAnHour,
+        Setting::NoFactor,
+    ),
+    (
         &[Rule::LostFactorWaits],
         Theft::PasswordAndMailbox,
         Setting::Factor,
@@ -59,13 +67,31 @@ pub const NEEDED: [(&[Rule], Theft, Setting); 14] = [
         Theft::RecognizedToken,
         Setting::NoMail,
     ),
+    (
+        &[
+            Rule::SignInEndsOthers,
+            Rule::OthersNeedProof,
+            Rule::RecoveryEndsSessions,
+        ],
+        Theft::TokenAndPassword,
+        Setting::Forgot,
+    ),
+    (
+        &[
+            Rule::SignInEndsOthers,
+            Rule::FewUnproven,
+            Rule::RecoveryEndsSessions,
+            Rule::RecoveryEndsRecognition,
+        ],
+        Theft::TokenAndPassword,
+        Setting::Forgot,
+    ),
 ];
 
-/// Rules that change no line when one of them is left out.
-pub const CHANGE_NO_LINE: [Rule; 6] = [
+/// Rules that change no line when one of them is left out: each stands behind another.
+pub const CHANGE_NO_LINE: [Rule; 5] = [
     Rule::RecoveryEndsSessions,
     Rule::RecoveryEndsRecognition,
-    Rule::RecoveryHolds,
     Rule::SignInEndsOthers,
     Rule::OthersNeedProof,
     Rule::FewUnproven,

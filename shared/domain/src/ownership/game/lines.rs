@@ -11,6 +11,7 @@ pub enum Theft {
     Password,
     TokenAndPassword,
     Mailbox,
+    MailboxForAnHour,
     OpenPhone,
     PhoneWithFactor,
     ThiefFirst,
@@ -28,7 +29,7 @@ pub enum Setting {
     NoMail,
 }
 
-pub const THEFTS: [(Theft, &str); 11] = [
+pub const THEFTS: [(Theft, &str); 12] = [
     (Theft::RecognizedToken, "token of a recognized device"),
     (Theft::Token, "token of another device"),
     (Theft::Password, "password"),
@@ -37,6 +38,10 @@ pub const THEFTS: [(Theft, &str); 11] = [
         "token of a recognized device, and password",
     ),
     (Theft::Mailbox, "mailbox, which the owner reads, too"),
+    (
+        Theft::MailboxForAnHour,
+        "mailbox for an hour, which the owner reads, too",
+    ),
     (
         Theft::OpenPhone,
         "mailbox, and token of a recognized device (an open phone)",
@@ -66,8 +71,11 @@ pub const SETTINGS: [(Setting, &str); 4] = [
 
 impl Theft {
     fn has_session(self) -> bool {
-        use Theft::{Mailbox, MailboxAlone, Password, PasswordAndMailbox};
-        !matches!(self, Password | Mailbox | PasswordAndMailbox | MailboxAlone)
+        use Theft::{Mailbox, MailboxAlone, MailboxForAnHour, Password, PasswordAndMailbox};
+        !matches!(
+            self,
+            Password | Mailbox | MailboxForAnHour | PasswordAndMailbox | MailboxAlone
+        )
     }
 
     fn has_password(self) -> bool {
@@ -95,7 +103,7 @@ impl Theft {
         match self {
             Self::PhoneWithFactor | Self::PhoneWithFactorCodesKept => setting == Setting::Factor,
             Self::ThiefFirst => setting != Setting::Factor,
-            Self::PasswordAndMailbox | Self::MailboxAlone => {
+            Self::MailboxForAnHour | Self::PasswordAndMailbox | Self::MailboxAlone => {
                 matches!(setting, Setting::NoFactor | Setting::Factor)
             }
             _ => true,
@@ -130,6 +138,7 @@ pub fn start(theft: Theft, setting: Setting) -> (World, State) {
         thief,
         address: Address::First,
         is_unconfirmed: is_first,
+        is_mailbox_lent: theft == Theft::MailboxForAnHour,
         change: None,
         held: None,
         unproven: 0,
@@ -145,7 +154,7 @@ pub fn is_in_control(world: World, state: &State, player: Player) -> bool {
         _ if !world.has_mail => true,
         (Address::Of(reader), _) => reader == player,
         (Address::First, Player::Owner) => world.owner_reads_first_address,
-        (Address::First, Player::Thief) => world.thief_reads_first_address,
+        (Address::First, Player::Thief) => world.thief_reads_first_address || state.is_mailbox_lent,
     };
     let has_entry = me.session.is_some() && me.knows_password && has_address;
     has_entry && other.session.is_none() && other.factor.is_none()

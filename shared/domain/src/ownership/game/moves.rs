@@ -66,7 +66,9 @@ impl Turn<'_> {
     fn reads(&self, player: Player, address: Address) -> bool {
         let reads = match (address, player) {
             (Address::First, Player::Owner) => self.world.owner_reads_first_address,
-            (Address::First, Player::Thief) => self.world.thief_reads_first_address,
+            (Address::First, Player::Thief) => {
+                self.world.thief_reads_first_address || self.state.is_mailbox_lent
+            }
             (Address::Of(reader), player) => reader == player,
         };
         self.world.has_mail && reads
@@ -169,6 +171,7 @@ impl Turn<'_> {
                 thief: Side::default(),
                 address: Address::First,
                 is_unconfirmed: false,
+                is_mailbox_lent: self.state.is_mailbox_lent,
                 change: None,
                 held: None,
                 unproven: 0,

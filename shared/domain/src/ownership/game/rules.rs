@@ -10,7 +10,7 @@ use crate::ownership::{
 };
 
 /// A rule that can be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     Verification,
     OthersNeedProof,

@@ -57,6 +57,8 @@ pub struct Change {
     pub from: Address,
     pub age: u8,
     pub by_settled_factor: bool,
+    /// Whether the thief has deleted its notice, so that the owner has nothing to press.
+    pub is_hidden: bool,
 }
 
 /// A hold, with its age.
@@ -74,6 +76,8 @@ pub struct State {
     pub address: Address,
     /// Whether nobody has ever confirmed the address.
     pub is_unconfirmed: bool,
+    /// Whether the thief still has the mailbox that they have for an hour.
+    pub is_mailbox_lent: bool,
     pub change: Option<Change>,
     pub held: Option<Held>,
     /// The single devices that the thief has signed out today without a proof.
@@ -121,6 +125,7 @@ impl State {
         };
         self.held = self.held.map(aged).filter(|held| held.age < WAITED);
         self.unproven = 0;
+        self.is_mailbox_lent = false;
         self.normal()
     }
 

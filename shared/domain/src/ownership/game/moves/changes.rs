@@ -52,6 +52,7 @@ impl Turn<'_> {
             from: state.address,
             age: 0,
             by_settled_factor: self.proves_by_settled_factor(),
+            is_hidden: self.state.is_mailbox_lent && self.player == Player::Thief,
         });
         state.address = own;
         for side in state.both() {
@@ -62,7 +63,7 @@ impl Turn<'_> {
 
     pub(super) fn press_in_old_mailbox(&self) -> Option<Moved> {
         let change = self.state.change?;
-        let reads = self.reads(self.player, change.from);
+        let reads = self.reads(self.player, change.from) && !change.is_hidden;
         let mut state = self.state;
         state.change = None;
         match self.rules.undo(change.age, change.by_settled_factor) {
@@ -95,7 +96,7 @@ impl Turn<'_> {
 
     pub(super) fn add_factor(&self) -> Option<Moved> {
         let mut state = self.allowed(Act::AddFactor)?;
-        let is_told = self.reads(self.player.other(), state.address);
+        let is_told = self.reads(self.player.other(), state.address) && !state.is_mailbox_lent;
         let has_mail = self.world.has_mail;
         let counts = self.rules.standing(0, has_mail).counts();
         let me = state.side_mut(self.player);
