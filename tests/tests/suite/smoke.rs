@@ -7,6 +7,7 @@ use curfew_tests::scripts;
 use curfew_tests::stack::stack;
 use http::Method;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 /// Every check, in its order.
 const CHECKS: [&str; 16] = [
@@ -75,11 +76,15 @@ async fn set_burst_limit(limit: u32) {
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
+/// One test at a time: the stack's throttles are for all.
+static THROTTLES: Mutex<()> = Mutex::const_new(());
+
 /// Where nothing answers.
 const NOBODY: &str = "http://127.0.0.1:1";
 
 #[tokio::test]
 async fn a_working_stack_meets_every_check_and_what_is_broken_fails_its_own() {
+    let _alone = THROTTLES.lock().await;
     let (api, socket) = (&*stack().api_url, &*stack().socket_url);
 
     let (code, checks) = smoke("curfew", api, socket).await;
@@ -100,6 +105,7 @@ async fn a_working_stack_meets_every_check_and_what_is_broken_fails_its_own() {
 
 #[tokio::test]
 async fn a_device_that_is_let_in_after_its_sign_out_and_one_that_is_not_heard_fail() {
+    let _alone = THROTTLES.lock().await;
     let network = Network::before(&stack().api_url).await.unwrap();
     let (api, socket) = (network.api_url(), network.socket_url());
     let session = Fault::Other(200, "{}");

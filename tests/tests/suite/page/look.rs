@@ -67,8 +67,8 @@ pub(super) async fn can_be_used(person: &Person) {
 /// A scheme changes nothing but colours.
 async fn inspect(person: &Person, view: &str, title: &str) {
     let browser = &person.browser;
-    let shown = browser.value("document.title").await.unwrap();
-    assert_eq!(shown, format!("{title} · Curfew"));
+    let shown = format!("document.title === {}", json!(format!("{title} · Curfew")));
+    browser.until(&shown).await.unwrap();
     let all = json!({ "rules": { "target-size": { "enabled": true } } });
     let colours = json!({ "runOnly": ["color-contrast", "link-in-text-block"] });
     for (size, pixels) in SIZES {
