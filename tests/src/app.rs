@@ -144,7 +144,7 @@ impl TestApp {
     pub fn with_factors(mut self) -> Self {
         let sends_mail = self.bundle.session.sends_mail;
         let checker = Checker {
-            sealer: Some(Sealer::new(self.clients.kms(), kms::KEY.to_owned())),
+            sealer: Some(Sealer::new(self.clients.config(), kms::KEY.to_owned())),
             sends_mail,
         };
         self.bundle.verify.checker = checker.clone();

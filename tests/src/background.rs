@@ -38,7 +38,7 @@ impl Background {
     #[must_use]
     pub fn new(clients: &Clients, bundle: &Bundle) -> Self {
         let store = || Store::new(clients.dynamodb(), tables::names());
-        let topic = Topic::new(clients.sns(), TOPIC_ARN.to_owned());
+        let topic = Topic::new(clients.config(), TOPIC_ARN.to_owned());
         let queue = PushQueue::new(clients.sqs(), PUSH_QUEUE.to_owned());
         let (table_calls, push_calls) = (Calls::default(), Calls::default());
         let counted = clients.counted(&table_calls).dynamodb();

@@ -25,9 +25,8 @@ impl Listener {
     /// When a call to the local AWS fails.
     pub async fn of(account: &str) -> Result<Self> {
         let clients = stack().aws.clients();
-        let (sns, sqs, topic_arn) = (clients.sns(), clients.sqs(), &stack().topic_arn);
         Ok(Self {
-            topic: Topic::subscribe(sns, sqs, topic_arn, Some(account)).await?,
+            topic: Topic::subscribe(&clients, &stack().topic_arn, Some(account)).await?,
             received: Vec::new(),
         })
     }

@@ -27,7 +27,7 @@ fn deps() -> Result<Deps, Error> {
         origin_policy: runtime::origin_policy()?,
         clock: Clock::System,
         checker: Checker {
-            sealer: key.map(|key| Sealer::new(clients.kms(), key)),
+            sealer: key.map(|key| Sealer::new(clients.config(), key)),
             // A recovery has been asked for by mail.
             sends_mail: true,
         },

@@ -1,5 +1,6 @@
 //! Wiring of the `pause-mails` function.
 
+use aws_sdk_sesv2::Client;
 use pause_mails::{AlarmEvent, Deps, handle};
 use runtime::{Clients, Error};
 
@@ -11,7 +12,7 @@ fn main() -> Result<(), Error> {
 
 fn deps() -> Result<Deps, Error> {
     Ok(Deps {
-        ses: Clients::from_environment()?.ses(),
+        ses: Client::new(Clients::from_environment()?.config()),
         set: runtime::required("UNPROVEN_CONFIGURATION_SET")?,
     })
 }

@@ -11,7 +11,7 @@ fn main() -> Result<(), Error> {
 fn deps() -> Result<Deps, Error> {
     let clients = Clients::from_environment()?;
     Ok(Deps {
-        topic: Topic::new(clients.sns(), runtime::required("TOPIC_ARN")?),
+        topic: Topic::new(clients.config(), runtime::required("TOPIC_ARN")?),
         unpublished: Unpublished::new(clients, runtime::required("UNPUBLISHED_QUEUE_URL")?),
         issuer: runtime::required("ISSUER")?,
     })

@@ -30,7 +30,7 @@ fn deps() -> Result<Deps, Error> {
         limits: runtime::limits()?,
         policy,
         checker: Checker {
-            sealer: key.map(|key| Sealer::new(clients.kms(), key)),
+            sealer: key.map(|key| Sealer::new(clients.config(), key)),
             sends_mail: policy.sends_mail,
         },
         sign_in_codes: runtime::sign_in_codes()?,

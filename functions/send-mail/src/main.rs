@@ -21,7 +21,7 @@ fn deps() -> Result<Deps, Error> {
         proven: runtime::required("PROVEN_CONFIGURATION_SET")?,
     };
     let product = runtime::product()?;
-    let sender = |from: String| Sender::new(clients.ses(), &from, &product, sets);
+    let sender = |from: String| Sender::new(clients.config(), &from, &product, sets);
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
         sender: runtime::optional("MAIL_FROM").map(sender),

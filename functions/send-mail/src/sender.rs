@@ -1,10 +1,10 @@
 //! SES.
 
-use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::{BuildError, ProvideErrorMetadata as _};
 use aws_sdk_sesv2::types::{
     Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag,
 };
+use aws_sdk_sesv2::{Client, Config};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -31,10 +31,16 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Takes the client, the address and the name of the sender, and the configuration
+    /// Takes the client's configuration, the address and the name of the sender, and the configuration
     /// sets; does no I/O.
     #[must_use]
-    pub fn new(client: Client, address: &str, name: &str, sets: ConfigurationSets) -> Self {
+    pub fn new(
+        config: impl Into<Config>,
+        address: &str,
+        name: &str,
+        sets: ConfigurationSets,
+    ) -> Self {
+        let client = Client::from_conf(config.into());
         let from = from(address, name);
         Self { client, from, sets }
     }

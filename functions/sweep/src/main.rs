@@ -18,7 +18,7 @@ fn deps() -> Result<Deps, Error> {
     };
     Ok(Deps {
         store: Store::new(clients.dynamodb(), tables),
-        topic: Topic::new(clients.sns(), runtime::required("TOPIC_ARN")?),
+        topic: Topic::new(clients.config(), runtime::required("TOPIC_ARN")?),
         queue: Queue::new(clients.sqs(), runtime::required("SWEEP_QUEUE_URL")?),
         issuer: runtime::required("ISSUER")?,
         page_size: page_size()?,

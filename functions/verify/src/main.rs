@@ -37,7 +37,7 @@ fn deps() -> Result<Deps, Error> {
         limits: runtime::limits()?,
         policy,
         checker: Checker {
-            sealer: key.map(|key| Sealer::new(clients.kms(), key)),
+            sealer: key.map(|key| Sealer::new(clients.config(), key)),
             sends_mail: policy.sends_mail,
         },
         origin_policy: runtime::origin_policy()?,

@@ -394,7 +394,7 @@ async fn message(services: &Services, record: &Value) -> Result<String> {
     );
     let deps = publish_revocations::Deps {
         topic: ::events::Topic::new(
-            clients.sns(),
+            clients.config(),
             "arn:aws:sns:eu-central-1:1:events".to_owned(),
         ),
         unpublished: publish_revocations::Unpublished::new(

@@ -42,7 +42,7 @@ pub fn url(aws: &Aws) -> String {
 
 /// Lets the local AWS send from an address. The real one asks its owner first.
 pub(crate) async fn verify(aws: &Aws, address: &str) -> Result<()> {
-    let ses = aws.clients().ses();
+    let ses = aws_sdk_sesv2::Client::new(aws.clients().config());
     let created = ses.create_email_identity().email_identity(address).send();
     created
         .await

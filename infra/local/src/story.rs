@@ -57,7 +57,7 @@ async fn play_on(
     interrupted: impl Future<Output = Result<()>>,
 ) -> Result<()> {
     let clients = record.aws.clients();
-    let topic = Topic::subscribe(clients.sns(), clients.sqs(), &record.topic_arn, None);
+    let topic = Topic::subscribe(&clients, &record.topic_arn, None);
     let store = Store::new(clients.dynamodb(), record.tables.clone().into());
     let [email, password] = [demo::password()?, demo::password()?];
     let email = format!("lea.{}@example.com", email.to_lowercase());

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use aws_sdk_sqs::types::QueueAttributeName::{Policy, VisibilityTimeout};
+use runtime::Clients;
 use serde_json::{Value, json};
 
 use crate::story::random;
@@ -22,11 +23,11 @@ impl Topic {
     /// # Errors
     /// When a call fails.
     pub async fn subscribe(
-        sns: aws_sdk_sns::Client,
-        sqs: aws_sdk_sqs::Client,
+        clients: &Clients,
         topic_arn: &str,
         account: Option<&str>,
     ) -> Result<Self> {
+        let (sns, sqs) = (aws_sdk_sns::Client::new(clients.config()), clients.sqs());
         let (prefix, _) = topic_arn.rsplit_once(':').context("the topic's ARN")?;
         let name = format!("subscriber-{}", random());
         let queue_arn = format!("{}:{name}", prefix.replace(":sns:", ":sqs:"));

@@ -1,10 +1,10 @@
 //! The SNS topic of the events. No policy: the caller decides what to do with a
 //! message that was not published.
 
-use aws_sdk_sns::Client;
 use aws_sdk_sns::error::ProvideErrorMetadata;
 use aws_sdk_sns::operation::publish_batch::PublishBatchOutput;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use aws_sdk_sns::{Client, Config};
 use errors::chain;
 
 use crate::messages::Message;
@@ -32,9 +32,10 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Takes the client and the topic's ARN; does no I/O.
+    /// Takes the client's configuration and the topic's ARN; does no I/O.
     #[must_use]
-    pub fn new(client: Client, arn: String) -> Self {
+    pub fn new(config: impl Into<Config>, arn: String) -> Self {
+        let client = Client::from_conf(config.into());
         Self { client, arn }
     }
 

@@ -1,9 +1,9 @@
 //! Secrets sealed by KMS. The encryption context binds each to its account and factor: a
 //! secret that is copied into another row does not open.
 
-use aws_sdk_kms::Client;
 use aws_sdk_kms::operation::decrypt::DecryptError;
 use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::{Client, Config};
 use domain::factors::TotpFactor;
 use domain::{AccountId, FactorId};
 use errors::chain;
@@ -28,9 +28,10 @@ pub enum SealError {
 }
 
 impl Sealer {
-    /// Takes the key, by its ARN; does no I/O.
+    /// Takes the client's configuration, and the key by its ARN; does no I/O.
     #[must_use]
-    pub fn new(client: Client, key: String) -> Self {
+    pub fn new(config: impl Into<Config>, key: String) -> Self {
+        let client = Client::from_conf(config.into());
         Self { client, key }
     }
 

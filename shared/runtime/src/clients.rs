@@ -144,22 +144,11 @@ impl Clients {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// Builds a client of KMS.
+    /// Returns the configuration of the clients that only a few functions need: their SDKs
+    /// take long to compile.
     #[must_use]
-    pub fn kms(&self) -> aws_sdk_kms::Client {
-        aws_sdk_kms::Client::new(&self.config)
-    }
-
-    /// Builds a client of SES.
-    #[must_use]
-    pub fn ses(&self) -> aws_sdk_sesv2::Client {
-        aws_sdk_sesv2::Client::new(&self.config)
-    }
-
-    /// Builds a client of SNS.
-    #[must_use]
-    pub fn sns(&self) -> aws_sdk_sns::Client {
-        aws_sdk_sns::Client::new(&self.config)
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
     }
 
     /// Builds a client of SQS.

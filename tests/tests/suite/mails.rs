@@ -47,7 +47,7 @@ pub(crate) fn deps(aws: &Arc<FakeAws>) -> Deps {
         proven: "proven".to_owned(),
     };
     let name = "Für alle\"\r\nBcc: <b@e.c>";
-    let sender = Sender::new(clients.ses(), "no-reply@example.com", name, sets);
+    let sender = Sender::new(clients.config(), "no-reply@example.com", name, sets);
     Deps {
         store: Store::new(clients.dynamodb(), tables::names()),
         sender: Some(sender),
@@ -283,7 +283,7 @@ async fn a_pause_of_mails_to_unproven_addresses_keeps_codes_and_drops_the_rest()
 async fn an_alarm_pauses_the_mails_to_unproven_addresses_alone() {
     let aws = FakeAws::new();
     let deps = pause_mails::Deps {
-        ses: aws.clients().ses(),
+        ses: aws_sdk_sesv2::Client::new(aws.clients().config()),
         set: "unproven".to_owned(),
     };
     let alarm = |state: &str| {
