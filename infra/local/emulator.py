@@ -224,6 +224,29 @@ def permit_mails_by_their_sender() -> None:
     app._enforce_ses_v2 = enforce_sender
 
 
+def show_the_mails_to_one_address() -> None:
+    """The mails are shown all at once, each time more of them. Show those to one
+    address with `?to=`: the tests look for theirs several times a second."""
+    from ministack import app
+    from ministack.services import ses
+
+    show = app._handle_ses_messages_request
+    shown = ("Source", "To", "Subject", "BodyText", "BodyHtml")
+
+    async def show_one(method: str, path: str, headers: dict, query_params: dict):
+        address = query_params.get("to", [""])[0]
+        if path != "/_ministack/ses/messages" or not address:
+            return await show(method, path, headers, query_params)
+        # The last part of each key names what is kept.
+        kept = [value for key, value in ses._sent_emails.to_dict().items() if key[-1] == "entries"]
+        mails = [mail for mails in kept for mail in mails if address in mail["To"]]
+        mails = [{name: mail[name] for name in shown} for mail in mails]
+        body = json.dumps({"messages": {"": mails}}).encode()
+        return 200, {"Content-Type": "application/json"}, body
+
+    app._handle_ses_messages_request = show_one
+
+
 def hand_preflights_to_the_routes() -> None:
     """An OPTIONS request gets a 403 if the API has no CORS settings. The real
     gateway then uses the routes, such as `$default`."""
@@ -461,6 +484,7 @@ CORRECTIONS = {
     "batch-permissions": permit_a_batch_as_its_parts,
     "attributes": name_the_attributes_of_writes,
     "senders": permit_mails_by_their_sender,
+    "one-mailbox": show_the_mails_to_one_address,
     "queue-concurrency": read_concurrency_as_a_number,
     "signatures": verify_signatures_as_sent,
     "subprotocols": accept_the_functions_subprotocol,

@@ -495,6 +495,21 @@ def publishes_batches_by_the_right_to_publish() -> bool:
     return len(answer["Successful"]) == 1
 
 
+def mails_to_one_address() -> list:
+    """The subjects of the mails that are shown for one of two addresses."""
+    ses = boto3.client("sesv2")
+    for address, subject in (("a+b@example.com", "to one"), ("b@example.com", "to another")):
+        ses.send_email(
+            FromEmailAddress="one@example.com",
+            Destination={"ToAddresses": [address]},
+            Content={"Simple": {"Subject": {"Data": subject}, "Body": {"Text": {"Data": "it"}}}},
+        )
+    url = f"{ses.meta.endpoint_url}/_ministack/ses/messages?to=a%2Bb%40example.com"
+    with urllib.request.urlopen(url) as answer:
+        messages = json.load(answer)["messages"]
+    return [mail["Subject"] for mails in messages.values() for mail in mails]
+
+
 def mails_by_the_right_to_one_sender() -> list:
     """The senders from which a role may send that has the right to one of them."""
     ses = boto3.client("sesv2")
@@ -596,6 +611,7 @@ def main() -> None:
     seen["publishes_batches_by_the_right_to_publish"] = publishes_batches_by_the_right_to_publish()
     seen["updates"] = updates()
     seen["mails_by_the_right_to_one_sender"] = mails_by_the_right_to_one_sender()
+    seen["mails_to_one_address"] = mails_to_one_address()
     json.dump(seen, sys.stdout)
 
 

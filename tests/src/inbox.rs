@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew::mails::{Mail, sent};
+use curfew::mails::{Mail, sent_to};
 use tokio::time::{Instant, sleep};
 
 use crate::client::remember;
@@ -11,7 +11,7 @@ use crate::stack::stack;
 /// The time in which a mail has to arrive: a message of SQS takes a second or two.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The time between two looks. Each one reads every mail of the stack.
+/// The time between two looks.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Waits for the mails to an address, until there are `count`, and returns the code of the
@@ -83,9 +83,8 @@ pub async fn code_with(address: &str, subject: &str) -> String {
 pub async fn wait_for(address: &str, count: usize) -> Vec<Mail> {
     let until = Instant::now() + DEADLINE;
     loop {
-        let mails = sent(&stack().aws).await.expect("the local AWS answers");
-        let to_address = |mail: &Mail| mail.to.iter().any(|to| to == address);
-        let mails: Vec<Mail> = mails.into_iter().filter(to_address).collect();
+        let mails = sent_to(&stack().aws, address).await;
+        let mails = mails.expect("the local AWS answers");
         if mails.len() >= count {
             return mails;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use curfew_client::Api;
+use form_urlencoded::byte_serialize;
 use http::Method;
 use serde::Deserialize;
 
@@ -55,16 +56,29 @@ pub(crate) async fn verify(aws: &Aws, address: &str) -> Result<()> {
 /// # Errors
 /// When the local AWS does not answer.
 pub async fn sent(aws: &Aws) -> Result<Vec<Mail>> {
+    read(aws, PATH).await
+}
+
+/// Returns the mails that were sent to an address, the oldest first.
+///
+/// # Errors
+/// When the local AWS does not answer.
+pub async fn sent_to(aws: &Aws, address: &str) -> Result<Vec<Mail>> {
+    let address: String = byte_serialize(address.as_bytes()).collect();
+    read(aws, &format!("{PATH}?to={address}")).await
+}
+
+async fn read(aws: &Aws, path: &str) -> Result<Vec<Mail>> {
     let answer = Api::new(&aws.endpoint_url)?
-        .call(Method::GET, PATH)
+        .call(Method::GET, path)
         .send()
         .await?;
     ensure!(
         answer.status == 200,
-        "the local AWS answered {} to {PATH}",
+        "the local AWS answered {} to {path}",
         answer.status
     );
     let mails: Mails = serde_json::from_str(&answer.text())
-        .with_context(|| format!("{PATH} is not what was expected"))?;
+        .with_context(|| format!("{path} is not what was expected"))?;
     Ok(mails.messages.into_values().flatten().collect())
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 /// Every correction of `infra/local/emulator.py`.
-const CORRECTIONS: [&str; 16] = [
+const CORRECTIONS: [&str; 17] = [
     "nagle",
     "partial-batches",
     "client-address",
@@ -22,6 +22,7 @@ const CORRECTIONS: [&str; 16] = [
     "batch-permissions",
     "attributes",
     "senders",
+    "one-mailbox",
     "queue-concurrency",
     "signatures",
     "subprotocols",
@@ -49,6 +50,7 @@ struct Seen {
     publishes_batches_by_the_right_to_publish: bool,
     updates: Vec<String>,
     mails_by_the_right_to_one_sender: Vec<String>,
+    mails_to_one_address: Vec<String>,
 }
 
 /// The report of a client of a socket and of its function.
@@ -255,6 +257,14 @@ fn a_policy_can_allow_the_mails_of_one_sender() {
 
     let bare = &bare().mails_by_the_right_to_one_sender;
     assert_ne!(bare, &one, "no longer needed");
+}
+
+#[test]
+fn the_mails_to_one_address_are_shown() {
+    let one = ["to one"];
+    assert_eq!(corrected().mails_to_one_address, one);
+
+    assert_ne!(bare().mails_to_one_address, one, "no longer needed");
 }
 
 #[test]
