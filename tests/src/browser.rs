@@ -46,7 +46,7 @@ pub const ORIGIN: &str = "http://page.localhost";
 /// The maximum time for the driver to start, and for a condition of a page.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause between two checks of a page.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A server for the pages of the tests and the module that they use.
 #[derive(Debug)]

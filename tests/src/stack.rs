@@ -20,7 +20,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use curfew::deploy::{Protocol, deploy_apart};
+use curfew::deploy::{Protocol, create_stack};
 use curfew::tools::find_python;
 use curfew::{Options, Record, Stack, functions};
 use serde_json::{Map, Value, json};
@@ -196,7 +196,7 @@ pub async fn deploy_without_mail() -> Result<(String, store::Tables)> {
     let aws = &stack().aws;
     let tether = find_python()?;
     let binaries = functions::build(&tether).await?;
-    let deploying = deploy_apart(
+    let deploying = create_stack(
         &tether,
         aws,
         &binaries,

@@ -7,7 +7,7 @@ use domain::factors::FactorUse;
 use domain::ownership::{Hold, LostFactor, Proof};
 use domain::password::StoredHash;
 use domain::{CounterKey, Purpose, SignOut, Timestamp};
-use factors::{Accepted, Checker, Shown};
+use factors::{Accepted, After, Checker, Shown};
 use http_api::{
     Answer, BodyProblems, Empty, NewPasswordProblems, Problem, RecoveryProblems, Request,
     RequestProblems, TooManyAttempts, WRITE_ATTEMPTS,
@@ -159,7 +159,8 @@ async fn use_factor(
     shown: &Shown,
     now: Timestamp,
 ) -> Result<FactorUse, Problem> {
-    let charged = shown.charge(&deps.store, account, now).await?;
+    let charging = shown.charge(&deps.store, account, After::AddressCode, now);
+    let charged = charging.await?;
     let checking = deps
         .checker
         .check(&deps.store, account, (shown, Accepted::Settled), now);

@@ -63,6 +63,8 @@ impl<'a> Rounds<'a> {
         let is_recognized = self
             .charges
             .are_of_recognized(&self.keys, &account, &devices);
+        self.require_code_before_young_factor(&account, is_recognized)
+            .await?;
         if self.needs_second_step(&account, is_recognized) {
             let asking = second_step::ask(deps, &sign_in, (&account, devices), &mut self.keys);
             return Box::pin(asking).await.map(Some);
@@ -114,6 +116,26 @@ impl<'a> Rounds<'a> {
         let is_alone = self.attempt.wanted.ends_others && self.attempt.proven.is_none();
         let needs_proof = is_alone && account.has_settled_factor(sends_mail, now);
         account.has_factor(sends_mail, now) && (!is_recognized || needs_proof)
+    }
+
+    /// Requires the code by mail that the owner or the team wants also where the account has a
+    /// factor, as long as that has not settled: a thief may have added it.
+    async fn require_code_before_young_factor(
+        &self,
+        account: &Account,
+        is_recognized: bool,
+    ) -> Result<(), Problem> {
+        let SignIn {
+            sends_mail, now, ..
+        } = self.sign_in;
+        let is_proven = is_recognized || self.charges.is_by_pass;
+        let wants_code = account.wants_code(sends_mail, self.deps.sign_in_codes);
+        let has_young =
+            account.has_factor(sends_mail, now) && !account.has_settled_factor(sends_mail, now);
+        if is_proven || !wants_code || !has_young {
+            return Ok(());
+        }
+        Err(Problem::code_required(&self.send_pass(account).await?))
     }
 
     fn trust(&self, account: &Account, is_recognized: bool) -> Trust {

@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use domain::{AccountId, ConnectionId, DeviceId, EndInfo, Rfc3339, SessionId, SignOutId, Step};
+use domain::{
+    AccountId, ConnectionId, Device, DeviceId, EndInfo, EndedSession, Rfc3339, SessionId,
+    SignOutId, Step,
+};
 use serde::Serialize;
 use sockets::{HANDSHAKE, SocketOutcome, SocketTask};
 use store::{Cause, Connection, ResolvedStatus, StoreError, chain};
@@ -191,12 +194,12 @@ impl Notifier<'_> {
         let (account, id) = (connection.account, &connection.id);
         match &self.statuses[&connection.session.session] {
             ResolvedStatus::SignedIn => Ok(PushResult::SignedIn),
-            ResolvedStatus::SignedOut(end) => {
+            ResolvedStatus::SignedOut(end, row) => {
                 match deps.sockets.send(id, &frame(connection, end)).await? {
                     SocketOutcome::Done => {
                         // At once, and not with the rest of the chunk: time may run
                         // out before that.
-                        self.record(connection, end).await;
+                        self.record(connection, end, row).await;
                         Ok(PushResult::Notified)
                     }
                     SocketOutcome::Gone => self.forget_or_retry(connection).await,
@@ -235,15 +238,18 @@ impl Notifier<'_> {
 
     /// Records in the receipt that a device was notified, unless another of its
     /// sockets has done so. A failure is logged; [`Self::is_recorded`] then says no.
-    async fn record(&self, connection: &Connection, end: &EndInfo) {
+    ///
+    /// The session's row has its last tokens, of which either acknowledges; the connection
+    /// has those of its handshake.
+    async fn record(&self, connection: &Connection, end: &EndInfo, row: &Device) {
         if self.is_recorded(connection) {
             return;
         }
         let Batch { deps, now, .. } = self.batch;
-        let (session, step) = (&connection.session, Step::Notified);
+        let (session, step) = (EndedSession::from(row), Step::Notified);
         let recorded = deps
             .store
-            .record_step(self.account, end, session, step, *now, &deps.limits)
+            .record_step(self.account, end, &session, step, *now, &deps.limits)
             .await;
         match recorded {
             Ok(()) => {

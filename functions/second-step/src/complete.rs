@@ -7,7 +7,7 @@ use domain::factors::FactorUse;
 use domain::notice::FactorAct;
 use domain::verification::is_proven_by_sign_in;
 use domain::{Account, Challenge, CounterKey, FactorId, Purpose, Timestamp};
-use factors::{Accepted, Checker, Shown, news_from, queue_news};
+use factors::{Accepted, After, Checker, Shown, news_from, queue_news};
 use http_api::{
     Answer, BodyProblems, DeviceKeys, Object, Problem, Request, RequestProblems,
     SecondStepProblems, TooManyAttempts, UnprovenStep,
@@ -156,7 +156,10 @@ async fn use_up(
     account: &Account,
     now: Timestamp,
 ) -> Result<(Charged, Option<Timestamp>), Problem> {
-    let charged = step.shown.charge(&deps.store, account, now).await?;
+    let charging = step
+        .shown
+        .charge(&deps.store, account, After::Password, now);
+    let charged = charging.await?;
     let shown = (&step.shown, Accepted::Live);
     let checking = deps.checker.check(&deps.store, account, shown, now);
     let Some(used) = Box::pin(checking).await? else {

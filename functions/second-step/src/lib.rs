@@ -1,7 +1,7 @@
 //! `POST /v1/second-steps`: completes a sign-in with a factor. `/v1/factors` and
 //! `POST /v1/recovery-codes`: the owner's factors. `/v1/lost-factors`: asks for the removal of
-//! those that the owner has lost. `PUT /v1/sign-in-codes`: whether a sign-in without a factor
-//! needs a code by mail.
+//! those that the owner has lost. `PUT /v1/sign-in-codes`: whether a sign-in without a settled
+//! factor needs a code by mail.
 //!
 //! The secrets of authenticator apps are sealed by KMS, and only this function may seal one.
 

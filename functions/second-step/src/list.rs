@@ -1,6 +1,6 @@
 //! Listing the factors.
 
-use domain::ownership::FactorStanding;
+use domain::ownership::{Act, FactorStanding};
 use domain::session::Authenticated;
 use domain::{Rfc3339, Timestamp};
 use http_api::{Answer, Problem, Request, RequestProblems, TokenProblems, authenticate};
@@ -26,7 +26,12 @@ pub struct FactorsView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub address_held_until: Option<Rfc3339>,
-    /// Codes by mail, which a sign-in without a factor needs.
+    /// The time until which no authenticator app can be added and no recovery codes can be made:
+    /// after a warning. Absent if they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub factors_held_until: Option<Rfc3339>,
+    /// Codes by mail, which a sign-in without a settled factor needs.
     pub sign_in_codes: SignInCodesView,
     /// The removal of lost authenticator apps that somebody with the password and the mail asked
     /// for; absent if nobody did. A verification by a factor or a recovery code stops it.
@@ -82,6 +87,7 @@ impl FactorsView {
             }),
             available: true,
             address_held_until: None,
+            factors_held_until: None,
             sign_in_codes: SignInCodesView::example(),
             removal: None,
         }
@@ -129,6 +135,9 @@ fn view(deps: &Deps, caller: &Authenticated, rows: &Factors, now: Timestamp) -> 
         }),
         available: deps.checker.sealer.is_some(),
         address_held_until: account.address_held_until(sends_mail, now).map(Into::into),
+        factors_held_until: account
+            .held_until(Act::AddFactor, sends_mail, now)
+            .map(Into::into),
         sign_in_codes: SignInCodesView::of(deps, account),
         removal: account.removal_due_at(now).map(RemovalView::from),
     }

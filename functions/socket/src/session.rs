@@ -43,7 +43,7 @@ pub(crate) async fn check_session(
         SessionStatus::EndedByEpoch => {
             let limits = &deps.limits;
             match deps.store.resolve_end(&device, limits, now).await? {
-                ResolvedStatus::SignedOut(end) => CheckedSession::SignedOut(device, end),
+                ResolvedStatus::SignedOut(end, device) => CheckedSession::SignedOut(device, end),
                 _ => CheckedSession::Ended,
             }
         }

@@ -19,7 +19,7 @@ use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
 use domain::{ChallengeSecret, FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
-use factors::{Accepted, Checker, news_of, queue_news};
+use factors::{Accepted, After, Checker, news_of, queue_news};
 use http_api::{
     Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Proving, Reply, Request,
     RequestProblems, SESSION_COOKIE, TooManyAttempts, Transport, VerifiedTokenProblems,
@@ -168,8 +168,14 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         random: runtime::random(),
     };
     let presented = request.token()?;
+    let mut found = None;
     for _ in 0..WRITE_ATTEMPTS {
         let caller = authenticate(&deps.store, request, &deps.limits, now).await?;
+        if *found.get_or_insert(caller.device.token_hash) != caller.device.token_hash {
+            // Another verification came first. Its answer has the token that the client will
+            // store, which must not be replaced now.
+            return Err(Problem::TokenSuperseded);
+        }
         let proofs = Proofs::read(request)?;
         let answered = prove(deps, &proving, &caller, &proofs).await?;
         if let Some(FactorUse::RecoveryCode(_)) = answered.factor {
@@ -218,7 +224,7 @@ async fn prove(
         return prove_externally(deps, proving, caller, secret).await;
     }
     let attempt = proving.count(caller).await?;
-    let (factor, charged) = shown_factor(deps, caller, proofs, now).await?;
+    let (factor, charged) = shown_factor(deps, (caller, is_recognized), proofs, now).await?;
     let stops = |used| account.stops_removal(used, deps.policy.sends_mail, now);
     let used = UsedUp {
         challenge: answered(deps, caller, proofs, now).await?,
@@ -271,7 +277,7 @@ async fn prove_externally(
 /// counted for the account, too: a thief with the password gets as many sessions as they like.
 async fn shown_factor(
     deps: &Deps,
-    caller: &Authenticated,
+    (caller, is_recognized): (&Authenticated, bool),
     proofs: &Proofs,
     now: Timestamp,
 ) -> Result<(Option<FactorUse>, Option<Charged>), Problem> {
@@ -279,7 +285,12 @@ async fn shown_factor(
     let Some(shown) = &proofs.factor else {
         return Ok((None, None));
     };
-    let charged = shown.charge(store, account, now).await?;
+    let after = if is_recognized {
+        After::Recognized(caller.device.id)
+    } else {
+        After::Password
+    };
+    let charged = shown.charge(store, account, after, now).await?;
     let shown = (shown, Accepted::Settled);
     let checking = deps.checker.check(store, account, shown, now);
     Ok((Box::pin(checking).await?, Some(charged)))

@@ -155,7 +155,10 @@ export interface Factors {
   available: boolean;
   /** The time until which the address can't be changed; absent if it can. */
   address_held_until?: string;
-  /** Codes by mail, which sign-ins on new devices need where the account has no factor: whether
+  /** The time until which no app can be added and no recovery codes can be made; absent if they
+   * can. */
+  factors_held_until?: string;
+  /** Codes by mail, which sign-ins on new devices need where no factor has settled: whether
    * the owner has turned them on, whether the deployment always asks for them, and whether they
    * can reach the owner. */
   sign_in_codes: { enabled: boolean; always: boolean; available: boolean };

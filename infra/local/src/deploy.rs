@@ -155,7 +155,7 @@ pub async fn deploy_example(
     let output = |name| Ok::<_, anyhow::Error>((name, bundle.output(name)?));
     let parameters = [output("AuthorizerArn")?, output("IntrospectionArn")?];
     let template = "infra/example/template.yaml";
-    deploy_apart(tether, aws, binaries, EXAMPLE, template, &parameters).await
+    create_stack(tether, aws, binaries, EXAMPLE, template, &parameters).await
 }
 
 /// Deploys another stack. It is not deployed by `sam`, which takes as long for a small one
@@ -163,7 +163,7 @@ pub async fn deploy_example(
 ///
 /// # Errors
 /// As [`deploy`].
-pub async fn deploy_apart(
+pub async fn create_stack(
     tether: &Tether,
     aws: &Aws,
     binaries: &Path,

@@ -192,8 +192,9 @@ impl Codes {
     }
 
     /// Mails a code for the removal of lost factors to the address of an account, and answers
-    /// 202. Counts the mail for the account alone, as a pass: a stranger, who lacks the password,
-    /// can't use up its budget. The challenge is bound to the sign-in and its epoch.
+    /// 202. Counts the mail for the asker's network, and ten times as many for the account: a
+    /// thief with the password does not use up the mails of an owner in another network. The
+    /// challenge is bound to the sign-in and its epoch.
     ///
     /// # Errors
     /// `mail-unavailable` for an account without a confirmed address, `too-many-attempts` and
@@ -210,12 +211,19 @@ impl Codes {
         let email = email.and_then(|account| EmailAddress::parse(&account.email).ok());
         let email = email.ok_or(Problem::MailUnavailable)?;
         let purpose = Purpose::LostFactor;
-        let counters = TO_A_MAILBOX.map(|(period, budget)| {
+        let ip = request.place().ip.and_then(|ip| ip.parse().ok());
+        let mut counters = Vec::new();
+        for (period, budget) in TO_A_MAILBOX {
             let of = account.id.as_bytes();
             let parts = [purpose.as_str().as_bytes(), period.as_bytes(), of];
-            (CounterKey::new("mail-account", &parts), budget)
-        });
-        charge(store, request, counters.to_vec(), now).await?;
+            for (network, budget) in networks_of(ip, budget) {
+                let parts = [&parts[..], &[network.as_bytes()]].concat();
+                counters.push((CounterKey::new("mail-account-network", &parts), budget));
+            }
+            let total = budget.times(TIMES_OF_A_NETWORK);
+            counters.push((CounterKey::new("mail-account", &parts), total));
+        }
+        charge(store, request, counters, now).await?;
         let new = NewChallenge::new(purpose, email, now, random).of_sign_in(sign_in);
         self.send(store, request, &new, true).await?;
         request.note_outcome("code-requested");

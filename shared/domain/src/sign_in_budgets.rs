@@ -37,7 +37,8 @@ pub const WRONG_PROOFS: Budget =
     Budget::new(20, SignedDuration::from_secs(1)).with_in_a_row(10, None);
 
 /// The tries of the authenticator apps of an account: 20 a day. After 100 in a row without a
-/// success, none is taken any more; a recovery code and a recognized device still are.
+/// success, none is taken any more, until the owner proves themselves in another way. Sign-ins,
+/// recoveries and each recognized device have tries of their own.
 pub const SECOND_STEPS: Budget =
     Budget::new(20, SignedDuration::from_mins(72)).with_in_a_row(100, None);
 

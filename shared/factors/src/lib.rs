@@ -9,12 +9,12 @@ mod news;
 mod seal;
 mod totp;
 
-use domain::Account;
-use domain::attempts::{Budget, CounterKey};
+use domain::attempts::CounterKey;
 use domain::factors::{FactorUse, RecoveryCode, TotpFactor};
 use domain::ownership::FactorStanding;
 use domain::sign_in_budgets::{RECOVERY_CODE_TRIES, SECOND_STEPS};
 use domain::verification::Proof;
+use domain::{Account, DeviceId};
 use http_api::Problem;
 use jiff::Timestamp;
 use store::{Charge, Charged, Factors, Store};
@@ -64,8 +64,9 @@ impl Shown {
         }
     }
 
-    /// Counts a try for the account. Who has the password or the mailbox could guess
-    /// without an end otherwise.
+    /// Counts a try for the account, by what its caller has proven: who has the password or the
+    /// mailbox could guess without an end otherwise, and a thief who has one of them must not
+    /// use up the tries of an owner who has the other.
     ///
     /// # Errors
     /// `too-many-attempts`, `factor-locked` and `unavailable`.
@@ -73,25 +74,49 @@ impl Shown {
         &self,
         store: &Store,
         account: &Account,
+        after: After,
         now: Timestamp,
     ) -> Result<Charged, Problem> {
-        let (counter, budget) = self.budget(account);
+        let (counter, budget) = match self {
+            Self::Totp(_) => (after.counter("second-step", account), &SECOND_STEPS),
+            Self::RecoveryCode(_) => {
+                let counter = after.counter("recovery-code", account);
+                (counter, &RECOVERY_CODE_TRIES)
+            }
+        };
         match store.charge(counter, budget, now).await? {
             Charge::Admitted(charged) => Ok(charged),
             Charge::Refused(wait) => Err(Problem::too_many_attempts(wait)),
             Charge::Spent => Err(Problem::FactorLocked),
         }
     }
+}
 
-    /// Returns the counter of tries: 20 a day of the authenticator apps of an account and
-    /// 100 in a row; the recovery codes have a budget of their own, so that the one can't use
-    /// up the other.
-    fn budget(&self, account: &Account) -> (CounterKey, &'static Budget) {
-        let key = |kind| CounterKey::new(kind, &[account.id.as_bytes()]);
-        match self {
-            Self::Totp(_) => (key("second-step"), &SECOND_STEPS),
-            Self::RecoveryCode(_) => (key("recovery-code"), &RECOVERY_CODE_TRIES),
-        }
+/// What the caller has proven before a factor is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The password, on a device that is not recognized.
+    Password,
+    /// That it is this recognized device.
+    Recognized(DeviceId),
+    /// A code to the address.
+    AddressCode,
+}
+
+impl After {
+    /// Returns the counter of the account's epoch and newest app. A recovery, a changed password
+    /// and a new app begin another, so that a hundred wrong codes don't lock the owner out for
+    /// good. Nobody does any of this with the password alone.
+    fn counter(self, kind: &'static str, account: &Account) -> CounterKey {
+        let (id, epoch) = (account.id.as_bytes(), account.epoch.0.to_be_bytes());
+        let newest = account.factors.last();
+        let newest = newest.map_or(&[][..], |factor| factor.id.as_bytes());
+        let by: &[u8] = match &self {
+            Self::Password => b"password",
+            Self::Recognized(device) => device.as_bytes(),
+            Self::AddressCode => b"address",
+        };
+        CounterKey::new(kind, &[id, &epoch, newest, by])
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn authenticate_with_device(
         Err(AuthError::SignedOut(ended, device)) => (ended, device),
         Err(AuthError::EndedByEpoch(device)) => {
             match store.resolve_end(&device, limits, now).await? {
-                ResolvedStatus::SignedOut(ended) => (ended, device),
+                ResolvedStatus::SignedOut(ended, device) => (ended, device),
                 ResolvedStatus::Expired => return Err(Problem::SessionExpired),
                 ResolvedStatus::AccountDisabled => return Err(Problem::AccountDisabled),
                 ResolvedStatus::Replaced | ResolvedStatus::SignedIn => {
@@ -95,8 +95,8 @@ pub async fn check_token(
         }
         Err(AuthError::EndedByEpoch(device)) if !device.has_contact(Step::Seen) => {
             match store.resolve_end(device, limits, now).await {
-                Ok(ResolvedStatus::SignedOut(ended)) => {
-                    record_contact(store, device, &ended, Step::Seen, limits, now).await;
+                Ok(ResolvedStatus::SignedOut(ended, device)) => {
+                    record_contact(store, &device, &ended, Step::Seen, limits, now).await;
                 }
                 Ok(_) => {}
                 Err(error) => contact_not_recorded(&error),

@@ -144,8 +144,8 @@ impl Clients {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// Returns the configuration of the clients that only a few functions need: their SDKs
-    /// take long to compile.
+    /// Returns the configuration, for the clients that few functions build. Their SDKs compile
+    /// slowly, so they are no dependencies here.
     #[must_use]
     pub fn config(&self) -> &SdkConfig {
         &self.config

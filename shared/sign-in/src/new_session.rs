@@ -100,7 +100,8 @@ fn new_row(
         seen_at: None,
         notified_at: None,
         ending_acts: EndingActs::default(),
-        unproven_acts: UnprovenActs::default(),
+        // A sign-in by the password alone is no proof where the account has a factor.
+        unproven_acts: before.map_or_else(UnprovenActs::default, |row| row.unproven_acts),
     }
 }
 

@@ -42,8 +42,9 @@ pub struct SessionKey {
 pub enum ResolvedStatus {
     /// The session is valid.
     SignedIn,
-    /// A sign-out ended the session, in its own row or by the account's epoch.
-    SignedOut(EndInfo),
+    /// A sign-out ended the session, in its own row or by the account's epoch. By
+    /// [`Store::resolve_end`] the row is read after that, so it has the session's last tokens.
+    SignedOut(EndInfo, Box<Device>),
     /// The device has another session, or its row is gone.
     Replaced,
     /// The session has expired, also after a sign-out whose record is no longer kept.
@@ -118,7 +119,9 @@ impl Store {
                 };
                 statuses.push(match session_status(account, row, limits, now) {
                     SessionStatus::SignedIn => ResolvedStatus::SignedIn,
-                    SessionStatus::SignedOut(ended) => ResolvedStatus::SignedOut(ended),
+                    SessionStatus::SignedOut(ended) => {
+                        ResolvedStatus::SignedOut(ended, Box::new((*row).clone()))
+                    }
                     SessionStatus::Expired => ResolvedStatus::Expired,
                     SessionStatus::AccountDisabled => ResolvedStatus::AccountDisabled,
                     SessionStatus::EndedByEpoch => {
@@ -195,7 +198,10 @@ fn ended_status(
 ) -> Result<ResolvedStatus, StoreError> {
     match ended {
         Some(ended) if !device.is_in_receipt_of(&ended, limits) => Ok(ResolvedStatus::Expired),
-        Some(ended) => Ok(ResolvedStatus::SignedOut(ended)),
+        Some(ended) => {
+            let row = Box::new(device.clone());
+            Ok(ResolvedStatus::SignedOut(ended, row))
+        }
         None if device.had_expired(now, limits) => Ok(ResolvedStatus::Expired),
         None => Err(StoreError::Corrupt {
             table: receipt::TABLE,

@@ -70,7 +70,7 @@ impl Store {
     /// seen.
     ///
     /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row still holds this
-    /// session and the end that was read. A replay is `Stale`. Not retried when the row is
+    /// session, signed in, and the end that was read. A replay is `Stale`. Not retried when the row is
     /// busy: the next call will do, and five minutes after the verification it ends anyway.
     ///
     /// # Errors

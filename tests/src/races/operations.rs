@@ -296,6 +296,8 @@ pub struct Functions {
     pub bundle: Bundle,
     /// The same, on a clock by which no touch is due.
     pub earlier: Bundle,
+    /// The same, at the time for which the mail about a change of the address was made.
+    pub on_time: Bundle,
     /// The same, with other parameters for new hashes.
     pub rehashing: Bundle,
     /// The sweep.
@@ -313,8 +315,8 @@ pub struct Found {
     pub announced: Option<SignOut>,
     /// The account's epoch before the race.
     pub epoch: Epoch,
-    /// The time of the change of the address before the race.
-    pub changed_at: Option<Timestamp>,
+    /// The time of the change of the address before the race, or in it.
+    pub changed_at: Timestamp,
 }
 
 /// Returns the key of the device that signs in first. It is newer than all others.
@@ -380,7 +382,7 @@ pub fn address_change(
     asked.bound_to(session).in_epoch(epoch)
 }
 
-/// Returns the token in the mail about the change of a history that has one.
+/// Returns the token in the mail about a change of the address.
 #[must_use]
 pub fn undo_token(account: AccountId, at: Timestamp) -> NoticeToken {
     let notice = NoticeEvent::AddressChanged.notice_id(at, None);
@@ -458,11 +460,11 @@ pub fn begin(
                 let device = &account.devices[by];
                 let epoch = found.epoch;
                 let asked = address_change(actor, by, device.session, epoch);
+                let bundle = &functions.on_time;
                 bundle.change_address(&device.token, &asked).await
             }
             Operation::UndoAddress => {
-                let at = found.changed_at.expect("a history with a change");
-                let secret = undo_token(account.id, at).to_text();
+                let secret = undo_token(account.id, found.changed_at).to_text();
                 bundle.undo_address(&secret, REFERENCE).await
             }
             Operation::Disable => {

@@ -94,8 +94,10 @@ pub enum FinalStatus {
     EndedByEpoch,
     /// It has expired.
     Expired,
-    /// Its row has another session.
+    /// Its row has another session, or tokens of later verifications.
     Replaced,
+    /// The session is valid, and a later token has been seen.
+    Superseded,
 }
 
 /// An operation that has run.
@@ -111,6 +113,8 @@ pub struct CompletedOperation {
     pub to_mark: Option<(SignOutId, BTreeSet<SessionId>)>,
     /// The session of its target when it began.
     pub target: Option<SessionId>,
+    /// Whether a change of the address could be undone when it began.
+    pub has_change: bool,
 }
 
 /// Checks one account after each write.
@@ -123,10 +127,16 @@ pub struct Oracle<'a> {
     password: String,
     /// The account's epoch before the race.
     epoch: Epoch,
+    /// Whether its address was changed before the race, and the change can be undone.
+    is_changed: bool,
     /// The second steps that have signed a device in, each with its recovery code.
     completed: Vec<(u8, u8)>,
     /// The number of changes of the address that were written.
     address_changes: usize,
+    /// Whether one was undone.
+    is_undone: bool,
+    /// The tokens before a verification that a call with the new one has ended.
+    superseded: Vec<TokenHash>,
     /// The names that were written for each device.
     names: BTreeMap<DeviceId, Vec<String>>,
     /// Whether the write arrives again after its caller was answered.
@@ -161,13 +171,17 @@ impl<'a> Oracle<'a> {
         });
         let sessions = gone.chain(sessions).collect();
         let epoch = seen.account.epoch;
+        let is_changed = seen.account.address_change.is_some();
         Ok(Self {
             account,
             sessions,
             seen,
             epoch,
+            is_changed,
             completed: Vec::new(),
             address_changes: 0,
+            is_undone: false,
+            superseded: Vec::new(),
             password: account.password.clone(),
             names: BTreeMap::new(),
             is_replay: false,

@@ -9,6 +9,9 @@ use crate::random::SeededRandom;
 /// The number of devices of the account.
 const DEVICES: usize = 3;
 
+/// The number of the first device with the token before its verification.
+const TOKEN_BEFORE: usize = 3;
+
 /// Returns every pair of operations that is worth a race after the history, with every
 /// assignment of up to three devices. Of pairs that differ only in the numbers of equal
 /// devices one is returned.
@@ -46,6 +49,9 @@ pub fn drawn<const N: usize>(history: History, random: &mut SeededRandom) -> [Op
 
 /// Returns every operation with every assignment of devices.
 fn assignments(history: History) -> Vec<Operation> {
+    if history == History::Verified {
+        return of_verified();
+    }
     let mut all = vec![
         Operation::SignIn,
         Operation::SignInWithRehash,
@@ -58,8 +64,9 @@ fn assignments(history: History) -> Vec<Operation> {
     if history == History::TwoSignOuts {
         all.push(Operation::Sweep(Announced::First));
     }
-    if history == History::AddressChanged {
+    if matches!(history, History::Fresh | History::AddressChanged) {
         all.push(Operation::UndoAddress);
+        all.extend((0..DEVICES).map(Operation::ChangeAddress));
     }
     if history == History::Fresh {
         let steps = [(0, 0), (0, 1), (1, 0)];
@@ -82,11 +89,30 @@ fn assignments(history: History) -> Vec<Operation> {
             Operation::SignOutOne(by, Target::Newest),
         ]);
         if history == History::Fresh {
-            all.push(Operation::ChangeAddress(by));
             all.push(Operation::ConfirmApp(by));
         }
         all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
         all.extend((0..DEVICES).map(|of| Operation::Rename(by, of)));
+    }
+    all.sort_unstable();
+    all
+}
+
+/// The operations that the first device makes with both tokens, and those that end its session.
+fn of_verified() -> Vec<Operation> {
+    let mut all = vec![
+        Operation::SignInAgain(0),
+        Operation::SignOutOne(1, Target::Device(0)),
+        Operation::SignOutOthers(1),
+        Operation::ChangePassword(1),
+        Operation::Recover,
+    ];
+    for by in [0, TOKEN_BEFORE] {
+        all.extend([
+            Operation::Touch(by),
+            Operation::Verify(by),
+            Operation::SignOutThis(by),
+        ]);
     }
     all.sort_unstable();
     all
@@ -98,10 +124,18 @@ fn is_ended(history: History, member: usize) -> bool {
         History::Fresh | History::AtTheLimit | History::AddressChanged => false,
         History::OneSignOut => member == 1,
         History::TwoSignOuts => member != 2,
+        History::Verified => unreachable!("its operations are a list"),
     }
 }
 
 fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
+    if history == History::Verified {
+        // The first call with the new token against everything; another verification also against
+        // a sign-out, of which that call is a part, and against one with the token before.
+        let others = [Operation::Verify(TOKEN_BEFORE), Operation::SignOutThis(0)];
+        return pair.contains(&Operation::Touch(0))
+            || pair.contains(&Operation::Verify(0)) && others.iter().any(|it| pair.contains(it));
+    }
     let newest = |operation| matches!(operation, Operation::SignOutOne(_, Target::Newest));
     let rehash = |operation| operation == Operation::SignInWithRehash;
     let sweeps = |operation| matches!(operation, Operation::Sweep(_));
@@ -119,8 +153,14 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     || matches!(other, Operation::SignOutGlobal(_))
             });
     if pair.into_iter().any(Operation::is_about_addresses) {
+        let undoes = pair.contains(&Operation::UndoAddress);
+        if pair.into_iter().all(Operation::is_about_addresses) && undoes {
+            return true;
+        }
+        // Without a change there is nothing to undo. With one, the next is held.
         let [one, other] = pair;
-        return is_worth_it_to_address(one, other) || is_worth_it_to_address(other, one);
+        return undoes == (history == History::AddressChanged)
+            && (is_worth_it_to_address(one, other) || is_worth_it_to_address(other, one));
     }
     if pair.into_iter().any(Operation::is_about_factors) {
         let [one, other] = pair;
@@ -157,8 +197,8 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
                     && !pair.into_iter().any(Operation::is_change_of_password)
         }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
-        // For scripts, and for the undo alone.
-        History::AtTheLimit | History::AddressChanged => false,
+        // For scripts, for the undo alone, and above.
+        History::AtTheLimit | History::AddressChanged | History::Verified => false,
     };
     has_newest && adds && is_new
 }
@@ -248,7 +288,10 @@ fn is_worth_it_to_verify(history: History, verification: Operation, other: Opera
                 || matches!(other, Operation::Recover | Operation::SignInEndingOthers)
         }
         History::OneSignOut => matches!(other, Operation::Sweep(_)),
-        History::TwoSignOuts | History::AtTheLimit | History::AddressChanged => false,
+        History::TwoSignOuts
+        | History::AtTheLimit
+        | History::AddressChanged
+        | History::Verified => false,
     }
 }
 
@@ -266,7 +309,7 @@ fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) 
         History::Fresh | History::OneSignOut => is_of_target,
         // The first device has no name, and its end is not swept.
         History::TwoSignOuts => other == Operation::SignInAgain(0) && of == 0,
-        History::AtTheLimit | History::AddressChanged => false,
+        History::AtTheLimit | History::AddressChanged | History::Verified => false,
     }
 }
 

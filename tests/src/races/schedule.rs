@@ -21,7 +21,9 @@ use domain::device::EndingActs;
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::ownership::factors::SETTLED_AFTER;
 use domain::password::{Hasher, Params};
-use domain::{Account, EmailAddress, Epoch, NewChallenge, Notice, NoticeEvent, Purpose};
+use domain::{
+    Account, AccountId, EmailAddress, Epoch, NewChallenge, Notice, NoticeEvent, Purpose, Timestamp,
+};
 use factors::Sealer;
 use jiff::SignedDuration;
 use runtime::{Clock, PasswordHasher, lock};
@@ -38,7 +40,7 @@ use super::oracle::{FinalStatus, Violation};
 use super::second_steps;
 use crate::account::{EMAIL, PASSWORD, TestAccount, TestDevice, noon, register};
 use crate::background::Background;
-use crate::bundle::{Bundle, CHEAP};
+use crate::bundle::{Bundle, CHEAP, json_of};
 use crate::engine::Engine;
 use crate::kms;
 use crate::tables::DEVICES;
@@ -117,6 +119,9 @@ pub enum History {
     AtTheLimit,
     /// Three devices are signed in, and one has changed the address.
     AddressChanged,
+    /// Three devices are signed in, and the first has been verified. A fourth number stands
+    /// for it with the token before, which it may still use.
+    Verified,
 }
 
 /// A history that races start from, saved to a file.
@@ -177,7 +182,7 @@ impl Runner {
         sweep.page_size = 1;
         let handed_over = lock(&pending).handed_over.clone();
         let mut bundle = Bundle::new(client.clone(), clock.clone());
-        let sealer = Some(Sealer::new(clients.kms(), kms::KEY.to_owned()));
+        let sealer = Some(Sealer::new(clients.config(), kms::KEY.to_owned()));
         bundle.second_step.checker.sealer = sealer;
         // A recovery has been asked for by mail, so a young app does not count against it.
         bundle.confirm_codes.checker.sends_mail = true;
@@ -185,7 +190,8 @@ impl Runner {
             sweep,
             handed_over,
             bundle,
-            earlier: Bundle::new(client, earlier.clone()),
+            earlier: Bundle::new(client.clone(), earlier.clone()),
+            on_time: Bundle::new(client, Clock::fixed(begins_at())),
             rehashing,
         };
         Self {
@@ -236,7 +242,11 @@ impl Runner {
             let reply = bundle.sign_out_scope(&by.token, "others").await;
             assert_eq!(reply.status_code, 200);
         };
-        if history == History::AtTheLimit {
+        if history == History::Verified {
+            let device = self.verify(devices[0].clone()).await;
+            let before = std::mem::replace(&mut devices[0], device);
+            devices.push(before);
+        } else if history == History::AtTheLimit {
             self.use_up_acts();
         } else if history == History::AddressChanged {
             self.change_address(&devices[0]).await;
@@ -258,6 +268,7 @@ impl Runner {
         let account = account.expect("the account");
         self.ask(&devices, &account).await;
         if history == History::Fresh {
+            self.notify_of_change(account.id, begins_at()).await;
             second_steps::prepare(bundle, &account, &devices).await;
         }
         TestAccount {
@@ -265,6 +276,18 @@ impl Runner {
             email: account.email,
             password: PASSWORD.to_owned(),
             devices,
+        }
+    }
+
+    /// Verifies a device a minute before a race, and returns it with its new token.
+    async fn verify(&self, device: TestDevice) -> TestDevice {
+        let at = begins_at() - SignedDuration::from_mins(1);
+        self.clock.advance(at.duration_since(self.clock.now()));
+        let verified = self.functions.bundle.verify(&device.token, PASSWORD).await;
+        let token = json_of(&verified)["token"].as_str().map(str::to_owned);
+        TestDevice {
+            token: token.expect("a new token"),
+            ..device
         }
     }
 
@@ -303,20 +326,24 @@ impl Runner {
         put.expect("the tables answer");
         let changed = bundle.change_address(&by.token, &asked).await;
         assert_eq!(changed.status_code, 200);
-        let token = undo_token(by.account, now);
+        self.notify_of_change(by.account, now).await;
+    }
+
+    /// Makes the mail about a change of the address at `at`.
+    async fn notify_of_change(&self, account: AccountId, at: Timestamp) {
+        let token = undo_token(account, at);
         let notice = Notice {
-            account: by.account,
+            account,
             id: token.notice(),
             event: NoticeEvent::AddressChanged,
-            at: now,
+            at,
             device: None,
             reference: REFERENCE.to_owned(),
             answer: None,
             returned_at: None,
         };
-        let recorded = store
-            .record_notice(&notice, &token.hash(), (now, now))
-            .await;
+        let store = &self.functions.bundle.store;
+        let recorded = store.record_notice(&notice, &token.hash(), (at, at)).await;
         recorded.expect("the tables answer");
     }
 
@@ -324,7 +351,7 @@ impl Runner {
     fn verify_all(&self) {
         let pending = lock(&self.pending);
         let engine = pending.engine();
-        let at = noon().now() + SignedDuration::from_mins(10);
+        let at = begins_at();
         for row in engine.rows(DEVICES) {
             let mut row = serde_json::to_value(&row).expect("a row is JSON");
             row["verified_at"] = json!({ "N": at.as_millisecond().to_string() });
@@ -403,7 +430,7 @@ impl Runner {
                     .all(|it| it.is_about_parts() || matches!(it, Operation::Touch(_))),
             last_footprint: Footprint::default(),
             epoch: Epoch::FIRST,
-            changed_at: None,
+            changed_at: begins_at(),
             run: &mut run,
             knocked_out,
         };
@@ -412,6 +439,11 @@ impl Runner {
         }
         run
     }
+}
+
+/// Returns the time at which a race begins, and the address is changed in it.
+fn begins_at() -> Timestamp {
+    noon().now() + SignedDuration::from_mins(10)
 }
 
 /// Returns a random name for a file.

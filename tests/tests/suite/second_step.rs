@@ -5,7 +5,7 @@ mod lost;
 
 use std::collections::BTreeSet;
 
-use curfew_tests::account::{EMAIL, OTHER_EMAIL, PASSWORD, TestDevice};
+use curfew_tests::account::{EMAIL, OTHER_EMAIL, OTHER_PASSWORD, PASSWORD, TestDevice};
 use curfew_tests::app::{Boxed, TestApp};
 use curfew_tests::bundle::{ORIGIN, event, event_about, json_of, problem_of};
 use curfew_tests::delivery::{failed_messages, queue_event};
@@ -15,10 +15,12 @@ use curfew_tests::races::clauses::{Clause, clauses, weakened};
 use curfew_tests::routes::session_routes;
 use curfew_tests::tables::{ACCOUNTS, CHALLENGES, DEVICES, FACTORS};
 use curfew_tests::wire::{Call, CallResult};
+use domain::Rfc3339;
 use domain::challenge::CODE_LIFETIME;
 use domain::factors::{CONFIRM_WITHIN, RECOVERY_CODES};
 use domain::ownership::HoldCause;
 use domain::ownership::factors::SETTLED_AFTER;
+use domain::ownership::holds::HELD_FOR;
 use futures_util::future::join_all;
 use http_api::Reply;
 use jiff::SignedDuration;
@@ -1022,7 +1024,54 @@ async fn a_hundred_wrong_codes_in_a_row_lock_the_apps_and_not_the_recovery_codes
     assert_eq!(complete(&app, &asked, code(0)).await.status_code, 429);
     app.advance(SignedDuration::from_hours(1));
     let asked = sign_in(&app, None).await;
-    assert_eq!(complete(&app, &asked, code(0)).await.status_code, 200);
+    let tv = TestDevice::of(&complete(&app, &asked, code(0)).await);
+
+    // A new password takes it from the thief, and the app is accepted again.
+    let changed = app
+        .bundle
+        .change_password(&tv.token, PASSWORD, OTHER_PASSWORD, false);
+    assert_eq!(changed.await.status_code, 200);
+    let asked = app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
+    let right = json!({ "totp": phone.code(&app) });
+    assert_eq!(complete(&app, &asked, right).await.status_code, 200);
+}
+
+#[tokio::test]
+async fn a_thief_with_the_password_does_not_use_up_the_codes_of_the_owner() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    for _day in 0..5 {
+        app.advance(SignedDuration::from_hours(24));
+        for _ in 0..4 {
+            let asked = sign_in(&app, None).await;
+            for _ in 0..5 {
+                invalid(&complete(&app, &asked, json!({ "totp": "000000" })).await);
+            }
+        }
+    }
+    app.advance(SignedDuration::from_hours(24));
+    let totp = json!({ "totp": phone.code(&app) });
+    let asked = sign_in(&app, None).await;
+    let locked = complete(&app, &asked, totp.clone()).await;
+    assert_eq!(problem_of(&locked), (403, "factor-locked".to_owned()));
+
+    // A recognized device proves the owner, and so does the mailbox with the app.
+    let verified = post(&app, "/v1/verifications", &laptop.token, Some(&totp)).await;
+    assert_eq!(verified.status_code, 200, "{}", json_of(&verified));
+    app.advance(STEP);
+    let recovery = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+    let body = json!({
+        "challenge": *recovery.secret.to_text(), "code": *recovery.code.to_text(),
+        "password": OTHER_PASSWORD, "totp": phone.code(&app),
+    });
+    let path = "/v1/password-resets/confirmations";
+    let recovered = app.bundle.send(event("POST", path, None, Some(&body)));
+    assert_eq!(recovered.await.status_code, 200);
+    app.advance(STEP);
+    let asked = app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
+    let totp = json!({ "totp": phone.code(&app) });
+    assert_eq!(complete(&app, &asked, totp).await.status_code, 200);
 }
 
 #[tokio::test]
@@ -1233,6 +1282,11 @@ async fn a_warning_holds_new_factors_and_codes_and_the_app_that_was_begun_before
         let refused = post(&app, path, &laptop.token, body).await;
         assert_eq!(problem_of(&refused), held, "{path}");
     }
+    let list = event("GET", "/v1/factors", Some(&laptop.token), None);
+    let shown = json_of(&app.bundle.send(list).await);
+    let until = json!(Rfc3339::from(app.clock.now() + HELD_FOR));
+    assert_eq!(shown["factors_held_until"], until);
+    assert_eq!(shown["address_held_until"], until);
     assert_eq!(live_factors(&app, &laptop).await, 0);
 }
 

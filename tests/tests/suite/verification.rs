@@ -195,6 +195,14 @@ async fn three_single_sign_outs_a_day_of_a_recognized_device_need_its_key_alone(
     let tv = app.sign_in(None).await;
     let fourth = sign_out_with_key(&app, &owner, &tv, &owner.key).await;
     assert_eq!(problem_of(&fourth).1, "verification-required");
+    // To sign in again by the password alone is no way round.
+    let row = app.row(&owner).await.unproven_acts;
+    let again = app.sign_in_again(&owner).await;
+    assert_eq!((row.count, app.row(&again).await.unproven_acts), (3, row));
+    let owner = again;
+    app.advance(SignedDuration::from_mins(6));
+    let fourth = sign_out_with_key(&app, &owner, &tv, &owner.key).await;
+    assert_eq!(problem_of(&fourth).1, "verification-required");
     let token = token_of(&verify(&app, &owner.token, json!({ "password": PASSWORD })).await);
     let done = app.bundle.sign_out_device(&token, tv.id).await;
     assert_eq!(done.status_code, 200);
@@ -309,24 +317,42 @@ async fn every_door_accepts_the_token_before_until_the_new_one_is_seen_and_no_do
     assert_eq!(status(&app, &new).await, fine());
 }
 
+/// Something that happens to a row while the time of the token before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Verifies,
+    SignsInAgain,
+    IsSignedOut,
+}
+
 /// Ends the time of the token before while something else happens to the row. Returns whether the
-/// token that is then the one before is accepted, and the clauses of the write.
+/// row keeps what that made of it, and the clauses of the write.
 async fn keeps_the_token_before(
-    signs_in_again: bool,
+    what: Meanwhile,
     knocked_out: Option<&Clause>,
 ) -> (bool, BTreeSet<Clause>) {
-    let (app, [device]) = TestApp::with_devices().await;
+    let (app, [device, other]) = TestApp::with_devices().await;
     let password = || json!({ "password": PASSWORD });
     let new = token_of(&verify(&app, &device.token, password()).await);
-    let mut before = new.clone();
+    let mut made = None;
     let meanwhile = async {
-        if signs_in_again {
-            let again = app.bundle.log_in(EMAIL, PASSWORD, Some(&device.key)).await;
-            before = token_of(&again);
-        } else {
-            app.advance(SECOND);
-        }
+        let before = match what {
+            Meanwhile::Verifies => {
+                app.advance(SECOND);
+                new.clone()
+            }
+            Meanwhile::SignsInAgain => {
+                let again = app.bundle.log_in(EMAIL, PASSWORD, Some(&device.key));
+                token_of(&again.await)
+            }
+            Meanwhile::IsSignedOut => {
+                app.sign_out_device(&other, &device).await;
+                made = Some(app.row(&device).await.previous_token);
+                return;
+            }
+        };
         assert_eq!(verify(&app, &before, password()).await.status_code, 200);
+        made = Some(app.row(&device).await.previous_token);
     };
     let mut met = BTreeSet::new();
     let change = |call| {
@@ -335,23 +361,24 @@ async fn keeps_the_token_before(
     };
     let is_it = |call: &Call| call.body.contains("SET previous_token_until");
     let request = app.bundle.who_am_i(&new);
-    app.aws
-        .hold_up_call(is_it, request, meanwhile, change)
-        .await;
-    (status(&app, &before).await == fine(), met)
+    let holding = app.aws.hold_up_call(is_it, request, meanwhile, change);
+    Box::pin(holding).await;
+    let is_kept = Some(app.row(&device).await.previous_token) == made;
+    (is_kept, met)
 }
 
 #[tokio::test]
 async fn every_condition_of_ending_the_token_before_is_needed() {
-    for (signs_in_again, text) in [
-        (false, "previous_token_until = :until"),
-        (true, "session_id = :session"),
+    for (what, text) in [
+        (Meanwhile::Verifies, "previous_token_until = :until"),
+        (Meanwhile::SignsInAgain, "session_id = :session"),
+        (Meanwhile::IsSignedOut, "#state = :signed_in"),
     ] {
-        let (is_kept, clauses) = Box::pin(keeps_the_token_before(signs_in_again, None)).await;
+        let (is_kept, clauses) = Box::pin(keeps_the_token_before(what, None)).await;
         assert!(is_kept, "{text}");
-        assert_eq!(clauses.len(), 2, "{clauses:?}");
+        assert_eq!(clauses.len(), 3, "{clauses:?}");
         let clause = clauses.iter().find(|clause| clause.text == text);
-        let weakened = keeps_the_token_before(signs_in_again, clause);
+        let weakened = keeps_the_token_before(what, Some(clause.expect("the clause")));
         assert!(!Box::pin(weakened).await.0, "{text}");
     }
 }

@@ -58,11 +58,13 @@ function overview(app, state) {
  * @param {import("../curfew.js").Factors} shown
  */
 function content(app, state, shown) {
-  const { factors, recovery_codes: codes, available, sign_in_codes: mailed, address_held_until: held } = shown;
+  const { factors, recovery_codes: codes, available, sign_in_codes: mailed } = shown;
+  const { address_held_until: held, factors_held_until: factorsHeld } = shown;
   const hasApps = available || factors.length > 0;
   const hasMailed = mailed.available || mailed.enabled;
   return html`
     ${held && html`<p class="notice">${app.say("security.held", { date: app.language.date(held) })}</p>`}
+    ${factorsHeld && html`<p class="notice">${app.say("security.held-factors", { date: app.language.date(factorsHeld) })}</p>`}
     ${!hasApps && !hasMailed && html`<p class="empty">${app.say("security.unavailable")}</p>`}
     ${hasApps && apps(app, state, shown)} ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
     ${hasMailed && byMail(app, state, mailed, factors.length > 0)} ${known(app, state)}

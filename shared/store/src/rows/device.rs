@@ -137,6 +137,11 @@ pub(crate) fn to_item(device: &Device, limits: &Limits) -> Item {
     if let Some(until) = device.recognized_until {
         set(RECOGNIZED_UNTIL, timestamp(until));
     }
+    let unproven = device.unproven_acts;
+    if unproven.count > 0 {
+        set(UNPROVEN_ACTS, number(unproven.count));
+        set(UNPROVEN_ACTS_DAY, number(unproven.day));
+    }
     item
 }
 

@@ -16,9 +16,9 @@ use domain::{AccountId, DeviceId, Limits, Reason, Scope, SignOutId, Timestamp};
 
 use crate::attributes::{
     ACCOUNT_ID, DELETE_AT, DEVICE_ID, DEVICE_TYPE, ENDED_EPOCH, EPOCH, FROM_EPOCH, Item,
-    KEPT_SESSION, KIND, NAME, NOTIFIED_AT, PREVIOUS_TOKEN_HASH, REASON, RECORD, REFUSED_AT,
-    REQUESTED_AT, REQUESTED_BY, REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID,
-    TOKEN_HASH, WIPED_AT, built, bytes, number, string, timestamp, ttl,
+    KEPT_SESSION, KIND, NAME, NOTIFIED_AT, REASON, RECORD, REFUSED_AT, REQUESTED_AT, REQUESTED_BY,
+    REQUESTED_BY_NAME, Reader, SCOPE, SEEN_AT, SESSION_ID, SIGN_OUT_ID, TOKEN_HASH, WIPED_AT,
+    built, bytes, number, string, timestamp, ttl,
 };
 use crate::error::StoreError;
 
@@ -199,7 +199,7 @@ pub(crate) fn update_entry(
     step: Option<(Step, Timestamp)>,
     limits: &Limits,
 ) -> Update {
-    let mut values = session_to_attributes(session);
+    let mut values = session_to_attributes(session).to_vec();
     values.push((REFUSED_AT, timestamp(ended.at)));
     values.push((DELETE_AT, ttl(limits.sign_out_kept_until(ended.at))));
     if let Some((step, now)) = step {
@@ -230,32 +230,34 @@ pub(crate) fn entry_from_item(item: &Item) -> Result<ReceiptEntry, StoreError> {
     })
 }
 
-/// Returns the attributes that name a session in a header, an entry or a connection.
-pub(crate) fn session_to_attributes(session: &EndedSession) -> Vec<(&'static str, AttributeValue)> {
+/// Returns the attributes that name a session in a header, an entry or a connection. The hash of
+/// the token before is appended to that of the token: an entry is never made of two sessions.
+pub(crate) fn session_to_attributes(session: &EndedSession) -> [(&'static str, AttributeValue); 6] {
     let previous = session.previous_token_hash.as_ref();
-    let previous = previous.map(|hash| (PREVIOUS_TOKEN_HASH, bytes(hash.as_bytes())));
+    let previous = previous.map_or(&[][..], |hash| hash.as_bytes());
+    let hashes = [session.token_hash.as_bytes(), previous].concat();
     [
         (DEVICE_ID, string(session.device)),
         (SESSION_ID, string(session.session)),
         (EPOCH, number(session.epoch.0)),
-        (TOKEN_HASH, bytes(session.token_hash.as_bytes())),
+        (TOKEN_HASH, bytes(&hashes)),
         (NAME, string(&session.name)),
         (DEVICE_TYPE, string(session.device_type.as_str())),
     ]
-    .into_iter()
-    .chain(previous)
-    .collect()
 }
 
 pub(crate) fn session_from(row: &Reader<'_>) -> Result<EndedSession, StoreError> {
+    let hashes = row.blob(TOKEN_HASH)?;
+    let (hashes, rest) = hashes.as_chunks::<32>();
+    let (&[token_hash, ref previous @ ..], []) = (hashes, rest) else {
+        return Err(row.corrupt(TOKEN_HASH));
+    };
     Ok(EndedSession {
         device: row.id(DEVICE_ID)?,
         session: row.id(SESSION_ID)?,
         epoch: Epoch(row.number(EPOCH)?),
-        token_hash: TokenHash::from_bytes(row.bytes(TOKEN_HASH)?),
-        previous_token_hash: row
-            .bytes_opt(PREVIOUS_TOKEN_HASH)?
-            .map(TokenHash::from_bytes),
+        token_hash: TokenHash::from_bytes(token_hash),
+        previous_token_hash: previous.first().copied().map(TokenHash::from_bytes),
         name: row.string(NAME)?,
         device_type: row.parsed(DEVICE_TYPE, DeviceType::parse)?,
     })

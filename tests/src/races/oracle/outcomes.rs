@@ -239,8 +239,17 @@ impl Oracle<'_> {
             .caller()
             .map(|member| &self.account.devices[member]);
         let has_ended = caller.is_none_or(|caller| !self.seen.is_valid(caller.session, now));
-        let is_replaced =
-            caller.is_some_and(|caller| self.seen.device_of(caller.session).is_none());
+        let row = caller.and_then(|caller| self.seen.device_of(caller.session));
+        let is_replaced = caller.is_some() && row.is_none();
+        let hash = caller.map(|caller| {
+            let token = Token::parse(&caller.token);
+            token.expect("a token of ours").hash()
+        });
+        let is_current = |row: &Device| Some(row.token_hash) == hash;
+        let is_previous = |row: &Device| row.previous_token.map(|it| it.hash) == hash;
+        // A verification has given the session another token than the caller has.
+        let is_rotated = row.is_some_and(|row| !is_current(row));
+        let is_unknown = row.is_some_and(|row| !is_current(row) && !is_previous(row));
         let password_changed = self.password != self.account.password;
         let address_changed = self.seen.account.email != self.account.email;
         if let Some(caller) = caller {
@@ -271,9 +280,9 @@ impl Oracle<'_> {
                 address_changed || self.seen.account.epoch != self.epoch
             }
             (Operation::ChangeAddress(_), 409, "change-held") => {
-                address_changed || self.seen.account.recovered_at.is_some()
+                address_changed || self.is_changed || self.seen.account.recovered_at.is_some()
             }
-            (Operation::UndoAddress, 404, "notice-not-found") => address_changed,
+            (Operation::UndoAddress, 404, "notice-not-found") => !ran.has_change || self.is_undone,
             (Operation::CompleteSignIn(..), 403, "code-invalid") => {
                 // Another operation has used the step or the code up, if it was not refused.
                 let has_used = |it: &CompletedOperation| {
@@ -294,12 +303,7 @@ impl Oracle<'_> {
             {
                 true
             }
-            // A verification has given the session another token than the caller has.
-            (_, 401, "verification-required") => caller.is_some_and(|caller| {
-                let hash = Token::parse(&caller.token).map(|token| token.hash());
-                let row = self.seen.device_of(caller.session);
-                row.is_some_and(|row| Ok(row.token_hash) != hash)
-            }),
+            (_, 401, "verification-required") => is_rotated,
             (_, 401, "credentials-invalid") => {
                 operation.is_sign_in()
                     && (password_changed
@@ -307,7 +311,12 @@ impl Oracle<'_> {
                         || self.seen.account.disabled_at.is_some())
             }
             (Operation::Check(_), 403, "") | (_, 401, "session-signed-out") => has_ended,
-            (_, 401, "token-invalid") => has_ended && is_replaced,
+            // A call with the new token ended this one, or another verification came first.
+            (_, 401, "token-superseded") => {
+                let is_ended = hash.is_some_and(|hash| self.superseded.contains(&hash));
+                is_ended || is_rotated && matches!(operation, Operation::Verify(_))
+            }
+            (_, 401, "token-invalid") => has_ended && is_replaced || is_unknown,
             (_, 403, "credentials-invalid") => {
                 let is_proof = matches!(operation, Operation::Verify(_));
                 (is_proof || operation.is_change_of_password()) && password_changed
@@ -342,8 +351,10 @@ impl Oracle<'_> {
                 let Some(device) = devices.find(is_its_own) else {
                     return FinalStatus::Replaced;
                 };
+                let is_accepted = device.token_hash == hash || device.accepts_previous_token(now);
                 match session_status(&self.seen.account, device, &Limits::default(), now) {
-                    SessionStatus::SignedIn => FinalStatus::Valid,
+                    SessionStatus::SignedIn if is_accepted => FinalStatus::Valid,
+                    SessionStatus::SignedIn => FinalStatus::Superseded,
                     SessionStatus::SignedOut(_) => FinalStatus::SignedOut,
                     SessionStatus::EndedByEpoch | SessionStatus::AccountDisabled => {
                         FinalStatus::EndedByEpoch
@@ -354,17 +365,23 @@ impl Oracle<'_> {
             .collect()
     }
 
-    /// Checks the answer of the authorizer to a token after all operations.
+    /// Checks the answer of the authorizer to a token, by the tables before that call: one with a
+    /// new token ends the token before.
     ///
     /// # Errors
     /// The rule that was broken.
-    pub fn check_probe(&self, token: &str, outcome: &Outcome, now: Timestamp) -> Checked {
+    pub fn check_probe(
+        before: &Snapshot,
+        token: &str,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Checked {
         let hash = Token::parse(token).expect("a token of ours").hash();
-        // No schedule uses the token that a verification gave, so the one before is accepted.
-        let is_valid = self.sessions.iter().any(|(session, tracked)| {
-            let tokens = &tracked.session;
-            let is_its_own = tokens.token_hash == hash || tokens.previous_token_hash == Some(hash);
-            is_its_own && self.seen.is_valid(*session, now)
+        let is_valid = before.devices.values().any(|device| {
+            let previous = device.previous_token.map(|it| it.hash);
+            let is_accepted = device.token_hash == hash
+                || previous == Some(hash) && device.accepts_previous_token(now);
+            is_accepted && before.is_valid(device.session, now)
         });
         match (is_valid, outcome) {
             (true, Outcome::Passed) | (false, Outcome::Refused { status: 403, .. }) => Ok(()),

@@ -93,7 +93,10 @@ impl Oracle<'_> {
         let session = seen
             .devices
             .values()
-            .find(|device| device.token_hash == hash)
+            .find(|device| {
+                let previous = device.previous_token.map(|it| it.hash);
+                device.token_hash == hash || previous == Some(hash)
+            })
             .map(|device| device.session);
         match session {
             Some(session) if self.sessions[&session].has_ended => {

@@ -169,12 +169,21 @@ fn previous_token(row: &Item) -> Option<PreviousToken> {
 }
 
 fn read_ended(row: &Item) -> Option<EndedSession> {
+    let AttributeValue::B(hashes) = row.get("token_hash")? else {
+        return None;
+    };
+    let mut hashes = hashes
+        .as_chunks::<32>()
+        .0
+        .iter()
+        .copied()
+        .map(TokenHash::from_bytes);
     Some(EndedSession {
         device: id(row, "device_id")?,
         session: id(row, "session_id")?,
         epoch: Epoch(number(row, "epoch")?),
-        token_hash: TokenHash::from_bytes(bytes(row, "token_hash")?),
-        previous_token_hash: bytes(row, "previous_token_hash").map(TokenHash::from_bytes),
+        token_hash: hashes.next()?,
+        previous_token_hash: hashes.next(),
         name: text(row, "device_name")?.to_owned(),
         device_type: DeviceType::parse(text(row, "device_type")?)?,
     })

@@ -195,6 +195,10 @@ impl Oracle<'_> {
                 if device.session != before.session && !by.is_sign_in() {
                     return broken(EXPLAINED, format!("{by:?} changed a row's session"));
                 }
+                let presented = by.caller().map(|member| {
+                    let token = Token::parse(&self.account.devices[member].token);
+                    token.expect("a token of ours").hash()
+                });
                 let is_of_caller = matches!(by, Operation::Verify(member)
                     if self.account.devices[member].session == before.session);
                 let is_verified = device.token_hash != before.token_hash
@@ -206,17 +210,23 @@ impl Oracle<'_> {
                     if !self.seen.is_valid(before.session, now) {
                         return broken(ROTATED, format!("{by:?} of an ended session"));
                     }
-                    let presented = by
-                        .caller()
-                        .map(|member| &self.account.devices[member].token);
-                    let presented = presented.expect("a verification has a caller");
-                    let presented = Token::parse(presented).expect("a token of ours").hash();
-                    if device.previous_token.map(|it| it.hash) != Some(presented) {
+                    if device.previous_token.map(|it| it.hash) != presented {
                         return broken(ROTATED, "the caller has lost its token");
                     }
                     if let Some(tracked) = self.sessions.get_mut(&device.session) {
                         tracked.replace_token(device);
                     }
+                } else if device.previous_token != before.previous_token
+                    && device.session == before.session
+                {
+                    // The first call with the new token ends the one before, and no other.
+                    let is_ended = matches!((before.previous_token, device.previous_token),
+                        (Some(was), Some(is)) if was.hash == is.hash && is.until < was.until);
+                    if !is_ended || presented != Some(before.token_hash) {
+                        return broken(ROTATED, format!("{by:?} changed the token before"));
+                    }
+                    self.superseded
+                        .extend(before.previous_token.map(|it| it.hash));
                 }
             }
             if device.last_active_at < device.signed_in_at
@@ -276,9 +286,11 @@ impl Oracle<'_> {
             Operation::ChangeAddress(member) => {
                 self.address_changes += 1;
                 let session = self.account.devices[member].session;
-                self.seen.is_valid(session, now) && kept_until == undo_ends_at
+                let is_held = was.address_change.is_some();
+                self.seen.is_valid(session, now) && !is_held && kept_until == undo_ends_at
             }
             Operation::UndoAddress => {
+                self.is_undone = true;
                 let before = was.address_change.as_ref().map(|it| &it.previous);
                 let is_void = is.password_hash != was.password_hash;
                 before == Some(&is.email) && is_void && kept_until.is_some_and(|at| at <= now)

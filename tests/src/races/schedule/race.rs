@@ -33,6 +33,7 @@ pub(super) struct Actor {
     valid_before: BTreeSet<domain::SessionId>,
     to_mark: Option<(SignOutId, BTreeSet<domain::SessionId>)>,
     target: Option<domain::SessionId>,
+    has_change: bool,
 }
 
 impl Actor {
@@ -48,6 +49,7 @@ impl Actor {
             valid_before: BTreeSet::new(),
             to_mark: None,
             target: None,
+            has_change: false,
         }
     }
 }
@@ -70,8 +72,8 @@ pub(super) struct Race<'a> {
     pub(super) last_footprint: Footprint,
     /// The account's epoch before the race.
     pub(super) epoch: Epoch,
-    /// The time of the change of the address before the race.
-    pub(super) changed_at: Option<Timestamp>,
+    /// The time of the change of the address before the race, or in it.
+    pub(super) changed_at: Timestamp,
     pub(super) run: &'a mut Run,
     pub(super) knocked_out: Option<&'a Clause>,
 }
@@ -82,7 +84,9 @@ impl Race<'_> {
         let mut oracle = Oracle::new(&account, &self.engine, self.runner.clock.now())?;
         let before = oracle.seen().account();
         self.epoch = before.epoch;
-        self.changed_at = before.address_change.as_ref().map(|it| it.at);
+        if let Some(change) = &before.address_change {
+            self.changed_at = change.at;
+        }
         loop {
             let last = self.run.steps.last().copied();
             let mut steps = self.steps(last);
@@ -275,6 +279,7 @@ impl Race<'_> {
         let actor = &mut self.actors[at];
         actor.is_begun = true;
         actor.valid_before = seen.valid(now);
+        actor.has_change = seen.account().address_change.is_some();
         actor.to_mark = announced
             .as_ref()
             .map(|sign_out| (sign_out.id, seen.unmarked(sign_out.id)));
@@ -410,6 +415,7 @@ impl Race<'_> {
                 valid_before: std::mem::take(&mut actor.valid_before),
                 to_mark: actor.to_mark.take(),
                 target: actor.target,
+                has_change: actor.has_change,
             })
             .collect();
         oracle.check_outcomes(&ran, &mut self.runner.hasher, now)?;
@@ -439,11 +445,12 @@ impl Race<'_> {
             return Ok(());
         }
         for token in tokens {
+            let before = Snapshot::read(&self.engine)?;
             let outcome = self
                 .runner
                 .runtime
                 .block_on(check(&functions.earlier, token));
-            oracle.check_probe(token, &outcome, now)?;
+            Oracle::check_probe(&before, token, &outcome, now)?;
             oracle.check_contact(token, &self.engine)?;
         }
         if oracle.seen().account().disabled_at.is_some() {

@@ -9,7 +9,7 @@ use curfew_client::{
     Api, Client, Credentials, DeviceInfo, Secret, Settings, Storage, Timing, Verification,
 };
 use curfew_tests::authenticator::Authenticator;
-use curfew_tests::client::{Household, LAPTOP, unique};
+use curfew_tests::client::{Household, LAPTOP, SIGN_OUT_ALL, remember, unique};
 use curfew_tests::conformance::{Fault, Network, device_command};
 use curfew_tests::inbox;
 use curfew_tests::snippets::Terminal;
@@ -240,44 +240,116 @@ async fn a_device_asks_for_a_code_with_the_key_of_that_address() {
     }
 }
 
+/// A call of the client with the session's token.
+#[derive(Clone, Debug)]
+enum ClientCall<'a> {
+    /// By method and path.
+    Call(Method, &'a str),
+    SignOutDevice(&'a str),
+    SignOutOthers,
+    ChangePassword(&'a str, &'a str),
+}
+
+impl ClientCall<'_> {
+    /// Returns the start of its path.
+    fn path(&self) -> &str {
+        match self {
+            Self::Call(_, path) => path,
+            Self::SignOutDevice(_) => "/v1/devices/",
+            Self::SignOutOthers => SIGN_OUT_ALL,
+            Self::ChangePassword(..) => "/v1/password",
+        }
+    }
+
+    /// Makes it, and returns whether it succeeded.
+    async fn make(self, client: &Client) -> bool {
+        match self {
+            Self::Call(method, path) => {
+                let answer = client.call(method, path, None).await;
+                answer.is_ok_and(|answer| answer.status < 300)
+            }
+            Self::SignOutDevice(id) => client.sign_out_device(id).await.is_ok(),
+            Self::SignOutOthers => client.sign_out("others").await.is_ok(),
+            Self::ChangePassword(old, new) => {
+                let [old, new] = [old, new].map(Secret::new);
+                client.change_password(&old, &new, true).await.is_ok()
+            }
+        }
+    }
+}
+
 #[tokio::test]
-async fn a_call_under_way_during_a_verification_is_repeated_with_the_newer_token() {
+async fn calls_under_way_during_a_verification_are_repeated_with_the_newer_token() {
     let household = Household::register_as(false).await;
-    for problem in ["token-superseded", "token-invalid"] {
-        let network = Network::before(api_url()).await.unwrap();
-        let settings = Settings {
-            api: Api::new(&network.api_url()).unwrap(),
-            socket_url: Some(network.socket_url()),
-            device: DeviceInfo::default(),
-            timing: Timing::default(),
-        };
-        let (mut client, _events) = Client::new(settings, Storage::in_memory());
-        let password = Secret::new(&household.password);
-        let credentials = Credentials {
-            email: household.email.clone(),
-            password: password.clone(),
-        };
-        let before = client.sign_in(&credentials).await.unwrap();
+    let other = household.sign_in(LAPTOP).await.id;
+    let network = Network::before(api_url()).await.unwrap();
+    let settings = Settings {
+        api: Api::new(&network.api_url()).unwrap(),
+        socket_url: Some(network.socket_url()),
+        device: DeviceInfo::default(),
+        timing: Timing::default(),
+    };
+    let (mut client, _events) = Client::new(settings, Storage::in_memory());
+    let password = Secret::new(&household.password);
+    let credentials = Credentials {
+        email: household.email.clone(),
+        password: password.clone(),
+    };
+    let first = client.sign_in(&credentials).await.unwrap();
+    let verification = Verification {
+        password: Some(password),
+        ..Verification::default()
+    };
+    let new_password = format!("seven violet lanterns {}", unique());
+    remember(&[&new_password]);
+    for (made, problem) in [
+        (
+            ClientCall::Call(Method::GET, "/v1/session"),
+            "token-superseded",
+        ),
+        (
+            ClientCall::Call(Method::GET, "/v1/devices"),
+            "token-superseded",
+        ),
+        (
+            ClientCall::Call(Method::GET, "/v1/devices"),
+            "token-invalid",
+        ),
+        (
+            ClientCall::Call(Method::GET, "/v1/messages"),
+            "token-superseded",
+        ),
+        (
+            ClientCall::Call(Method::GET, "/v1/factors"),
+            "token-superseded",
+        ),
+        (
+            ClientCall::Call(Method::POST, "/v1/recovery-codes"),
+            "token-superseded",
+        ),
+        (ClientCall::SignOutDevice(&other), "token-superseded"),
+        (ClientCall::SignOutOthers, "token-superseded"),
+        (
+            ClientCall::ChangePassword(&household.password, &new_password),
+            "token-superseded",
+        ),
+    ] {
+        let before = client.session().unwrap();
         network.hold_faults(true);
         let refused = Fault::Problem(401, problem);
-        network.fault(None, "/v1/devices", refused, 1);
-        let verification = Verification {
-            password: Some(password),
-            ..Verification::default()
-        };
-
+        network.fault(None, made.path(), refused, 1);
         let verify = async {
             let verified = client.verify(&verification).await;
             network.hold_faults(false);
             verified
         };
-        let (called, verified) =
-            tokio::join!(client.call(Method::GET, "/v1/devices", None), verify);
+
+        let (is_done, verified) = tokio::join!(made.clone().make(&client), verify);
 
         verified.unwrap();
-        assert_eq!(called.unwrap().status, 200, "{problem}");
+        assert!(is_done, "{made:?} {problem}");
         let after = client.session().unwrap();
-        assert_eq!(after.id, before.id);
+        assert_eq!(after.id, first.id);
         assert_ne!(after.token, before.token);
     }
 }

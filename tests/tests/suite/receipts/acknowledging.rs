@@ -65,6 +65,24 @@ async fn the_ended_token_of_a_device_that_signed_in_again_acknowledges() {
 }
 
 #[tokio::test]
+async fn a_device_that_was_verified_on_an_open_socket_acknowledges_after_it_signed_in_again() {
+    for is_new in [true, false] {
+        let app = TestApp::new().await;
+        let [laptop, tv] = app.connected(["laptop", "tv"]).await;
+        let verified = app.verify(&tv).await;
+        let id = app.sign_out_scope(&laptop, "others").await;
+        app.push(&app.event_of(tv.account, id).await).await;
+        app.sign_in_again(&verified).await;
+
+        let token = if is_new { &verified.token } else { &tv.token };
+        let reply = app.bundle.acknowledge(token, id).await;
+
+        assert_eq!(reply.status_code, 200, "{is_new}");
+        assert_eq!(json_of(&reply), json!({ "state": "wiped" }));
+    }
+}
+
+#[tokio::test]
 async fn only_a_session_that_the_sign_out_ended_can_acknowledge_it() {
     let (app, [laptop, tv, phone]) = TestApp::with_devices().await;
     let earlier = app.sign_out_device(&laptop, &phone).await;

@@ -340,6 +340,13 @@ async fn a_code_is_tried_five_times_and_asked_for_three_times_an_hour() {
     for status in [202, 202, 429] {
         assert_eq!(report(&app, &asked).await.status_code, status);
     }
+    // A thief with the password does not stop the owner, who is elsewhere.
+    let asked_for = json_of(&asked);
+    let body =
+        json!({ "challenge": asked_for["challenge"], "device_key": asked_for["device_key"] });
+    let mut elsewhere = event("POST", "/v1/lost-factors", None, Some(&body));
+    elsewhere.request_context.http.source_ip = Some("203.0.113.200".to_owned());
+    assert_eq!(app.bundle.send(elsewhere).await.status_code, 202);
     // A code that confirms nothing else.
     let pass = ask(&app, Purpose::Pass, EMAIL).await;
     let body = json!({ "challenge": *pass.secret.to_text(), "code": *pass.code.to_text() });

@@ -74,6 +74,13 @@ impl Turn<'_> {
         self.world.has_mail && reads
     }
 
+    /// Returns whether the notice of what this player does goes to a mailbox in which they
+    /// delete it.
+    pub(super) fn deletes_notice(&self) -> bool {
+        let has_mailbox = self.state.is_mailbox_lent && self.state.address == Address::First;
+        has_mailbox && self.player == Player::Thief
+    }
+
     fn gets_mail(&self) -> bool {
         self.reads(self.player, self.state.address)
     }

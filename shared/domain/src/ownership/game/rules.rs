@@ -32,6 +32,29 @@ pub enum Rule {
     FewUnproven,
 }
 
+impl Rule {
+    pub const ALL: [Self; 18] = [
+        Self::Verification,
+        Self::OthersNeedProof,
+        Self::BothProofs,
+        Self::FactorProves,
+        Self::YoungCountsNothing,
+        Self::RecoveryEndsYoung,
+        Self::RecoveryEndsSessions,
+        Self::RecoveryEndsRecognition,
+        Self::RecoveryNeedsFactor,
+        Self::RecoveryIsNotOutrun,
+        Self::RecoveryHolds,
+        Self::LostFactorWaits,
+        Self::Undo,
+        Self::UndoEndsSessions,
+        Self::WarningOnly,
+        Self::ClaimLeavesNothing,
+        Self::SignInEndsOthers,
+        Self::FewUnproven,
+    ];
+}
+
 /// The rules, without those that are left out.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {

@@ -156,15 +156,16 @@ pub(crate) fn verify(table: &str, device: &Device, new: &NewToken) -> Update {
     built(update.update_expression(set).build())
 }
 
-/// Returns the update that ends the time of the token before, if that is still the one that
-/// was read. It names no token, so that the functions that make it may not write one.
+/// Returns the update that ends the time of the token before, if its end is still the one that
+/// was read and the session is signed in. It names no token attribute, because the policies of
+/// its callers deny those.
 pub(crate) fn end_previous_token(
     table: &str,
     device: &Device,
     until: Timestamp,
     now: Timestamp,
 ) -> Update {
-    let mut condition = has_session(device.session);
+    let mut condition = is_signed_in(device.session);
     condition
         .expression
         .to_mut()

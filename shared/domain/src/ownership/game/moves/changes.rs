@@ -52,7 +52,7 @@ impl Turn<'_> {
             from: state.address,
             age: 0,
             by_settled_factor: self.proves_by_settled_factor(),
-            is_hidden: self.state.is_mailbox_lent && self.player == Player::Thief,
+            is_hidden: self.deletes_notice(),
         });
         state.address = own;
         for side in state.both() {
@@ -96,7 +96,7 @@ impl Turn<'_> {
 
     pub(super) fn add_factor(&self) -> Option<Moved> {
         let mut state = self.allowed(Act::AddFactor)?;
-        let is_told = self.reads(self.player.other(), state.address) && !state.is_mailbox_lent;
+        let is_told = self.reads(self.player.other(), state.address) && !self.deletes_notice();
         let has_mail = self.world.has_mail;
         let counts = self.rules.standing(0, has_mail).counts();
         let me = state.side_mut(self.player);
