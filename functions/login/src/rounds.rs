@@ -63,14 +63,13 @@ impl<'a> Rounds<'a> {
         let is_recognized = self
             .charges
             .are_of_recognized(&self.keys, &account, &devices);
-        self.require_code_before_young_factor(&account, is_recognized)
-            .await?;
-        if self.needs_second_step(&account, is_recognized) {
+        let trust = self.trust(&account, is_recognized);
+        let needs_step = self.needs_second_step(&account, is_recognized);
+        self.require_pass(&account, trust, needs_step).await?;
+        if needs_step {
             let asking = second_step::ask(deps, &sign_in, (&account, devices), &mut self.keys);
             return Box::pin(asking).await.map(Some);
         }
-        let trust = self.trust(&account, is_recognized);
-        self.require_pass(&account, trust).await?;
         self.charges.take_pass().await?;
         let preparing = sign_in.prepare(&account, devices, &mut self.keys, trust);
         let session = Box::pin(preparing).await?;
@@ -118,26 +117,6 @@ impl<'a> Rounds<'a> {
         account.has_factor(sends_mail, now) && (!is_recognized || needs_proof)
     }
 
-    /// Requires the code by mail that the owner or the team wants also where the account has a
-    /// factor, as long as that has not settled: a thief may have added it.
-    async fn require_code_before_young_factor(
-        &self,
-        account: &Account,
-        is_recognized: bool,
-    ) -> Result<(), Problem> {
-        let SignIn {
-            sends_mail, now, ..
-        } = self.sign_in;
-        let is_proven = is_recognized || self.charges.is_by_pass;
-        let wants_code = account.wants_code(sends_mail, self.deps.sign_in_codes);
-        let has_young =
-            account.has_factor(sends_mail, now) && !account.has_settled_factor(sends_mail, now);
-        if is_proven || !wants_code || !has_young {
-            return Ok(());
-        }
-        Err(Problem::code_required(&self.send_pass(account).await?))
-    }
-
     fn trust(&self, account: &Account, is_recognized: bool) -> Trust {
         // A pass proves access to the address's mail, which a password thief lacks.
         let is_recognized = is_recognized || self.charges.is_by_pass;
@@ -151,19 +130,31 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// Requires a pass, and mails one, if the password alone is not enough.
-    async fn require_pass(&self, account: &Account, trust: Trust) -> Result<(), Problem> {
+    /// Requires a pass, and mails one, if the password alone is not enough. A second step takes
+    /// its place, but a young factor, which a thief may have added, not that of a wanted code.
+    async fn require_pass(
+        &self,
+        account: &Account,
+        trust: Trust,
+        needs_step: bool,
+    ) -> Result<(), Problem> {
         let SignIn {
             sends_mail, now, ..
         } = self.sign_in;
-        let by_team = self.deps.sign_in_codes;
+        let wants_code =
+            !trust.is_recognized && account.wants_code(sends_mail, self.deps.sign_in_codes);
         let lacks_proof = self.attempt.wanted.ends_others && trust.verified_at.is_none();
-        if let (true, Some(address)) = (lacks_proof, self.deps.external) {
+        if let (true, false, Some(address)) = (lacks_proof, needs_step, self.deps.external) {
             return Err(Problem::external_required(address));
         }
-        let problem = if !trust.is_recognized && account.needs_code(sends_mail, now) {
+        let problem = if needs_step {
+            if !wants_code || account.has_settled_factor(sends_mail, now) {
+                return Ok(());
+            }
+            Problem::code_required
+        } else if !trust.is_recognized && account.needs_code(sends_mail, now) {
             Problem::address_unconfirmed
-        } else if !trust.is_recognized && account.wants_code(sends_mail, by_team) {
+        } else if wants_code {
             Problem::code_required
         } else if lacks_proof {
             Problem::pass_required
