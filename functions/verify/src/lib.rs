@@ -18,7 +18,7 @@ use domain::password::PasswordCheck;
 use domain::recognition::is_recognized;
 use domain::session::Authenticated;
 use domain::verification::{NewToken, VERIFIED_FOR, VerificationPolicy, is_enough, methods};
-use domain::{ChallengeSecret, FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
+use domain::{ChallengeSecret, Device, FactorId, Limits, Purpose, Rfc3339, Timestamp, Token};
 use factors::{Accepted, After, Checker, news_of, queue_news};
 use http_api::{
     Answer, BodyProblems, Event, MailUnavailable, OriginPolicy, Problem, Proving, Reply, Request,
@@ -178,12 +178,7 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         }
         let proofs = Proofs::read(request)?;
         let answered = prove(deps, &proving, &caller, &proofs).await?;
-        if let Some(FactorUse::RecoveryCode(_)) = answered.factor {
-            let id = FactorId::new(now, runtime::random());
-            let act = (FactorAct::CodeUsed, id);
-            let news = news_of(&caller.device, act, now);
-            queue_news(deps.notices.as_ref(), &news).await?;
-        }
+        queue_used_code(deps, &caller.device, &answered, now).await?;
         let (account, device) = (caller.account.id, caller.device.id);
         let token = Token::new(account, device, runtime::random());
         let challenge = answered.challenge.as_ref();
@@ -201,6 +196,21 @@ async fn verify(deps: &Deps, request: &Request, now: Timestamp) -> Result<Answer
         }
     }
     Err(StoreError::Contended.into())
+}
+
+/// Queues the news of a recovery code that was used.
+async fn queue_used_code(
+    deps: &Deps,
+    device: &Device,
+    used: &UsedUp,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    if !matches!(used.factor, Some(FactorUse::RecoveryCode(_))) {
+        return Ok(());
+    }
+    let id = FactorId::new(now, runtime::random());
+    let news = news_of(device, (FactorAct::CodeUsed, id), now);
+    queue_news(deps.notices.as_ref(), &news).await
 }
 
 /// Checks the proofs of the caller. Returns what they use up.
@@ -231,17 +241,7 @@ async fn prove(
         stops_removal: factor.as_ref().is_some_and(stops),
         factor,
     };
-    // The codes first: they cost less than a hash.
-    let is_wrong = proofs.code.is_some() && used.challenge.is_none()
-        || proofs.factor.is_some() && used.factor.is_none();
-    let wrong = if is_wrong {
-        Some(("wrong-code", Problem::CodeInvalid))
-    } else if !is_right_password(deps, caller, proofs).await? {
-        Some(("wrong-password", Problem::CurrentPasswordWrong))
-    } else {
-        None
-    };
-    if let Some((outcome, wrong)) = wrong {
+    if let Some((outcome, wrong)) = fault(deps, caller, proofs, &used).await? {
         proving.request.note_outcome(outcome);
         return Err(proving.refuse(caller, &attempt, wrong).await?);
     }
@@ -250,6 +250,25 @@ async fn prove(
         Checker::give_back(&deps.store, &charged).await;
     }
     Ok(used)
+}
+
+/// Returns the outcome and the problem of a proof that is wrong, if one is.
+async fn fault(
+    deps: &Deps,
+    caller: &Authenticated,
+    proofs: &Proofs,
+    used: &UsedUp,
+) -> Result<Option<(&'static str, Problem)>, Problem> {
+    // The codes first: they cost less than a hash.
+    let is_wrong = proofs.code.is_some() && used.challenge.is_none()
+        || proofs.factor.is_some() && used.factor.is_none();
+    Ok(if is_wrong {
+        Some(("wrong-code", Problem::CodeInvalid))
+    } else if !is_right_password(deps, caller, proofs).await? {
+        Some(("wrong-password", Problem::CurrentPasswordWrong))
+    } else {
+        None
+    })
 }
 
 /// Checks the proof of the team's own login, and returns its challenge. A wrong one is not

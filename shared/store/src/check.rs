@@ -119,9 +119,7 @@ impl Store {
                 };
                 statuses.push(match session_status(account, row, limits, now) {
                     SessionStatus::SignedIn => ResolvedStatus::SignedIn,
-                    SessionStatus::SignedOut(ended) => {
-                        ResolvedStatus::SignedOut(ended, Box::new((*row).clone()))
-                    }
+                    SessionStatus::SignedOut(ended) => signed_out(ended, row),
                     SessionStatus::Expired => ResolvedStatus::Expired,
                     SessionStatus::AccountDisabled => ResolvedStatus::AccountDisabled,
                     SessionStatus::EndedByEpoch => {
@@ -188,6 +186,10 @@ impl Store {
     }
 }
 
+fn signed_out(ended: EndInfo, row: &Device) -> ResolvedStatus {
+    ResolvedStatus::SignedOut(ended, Box::new(row.clone()))
+}
+
 /// Returns the status of a session that the epoch ended. Without the record the session
 /// must have expired, because records are kept until then; if not, a row is corrupt.
 fn ended_status(
@@ -198,10 +200,7 @@ fn ended_status(
 ) -> Result<ResolvedStatus, StoreError> {
     match ended {
         Some(ended) if !device.is_in_receipt_of(&ended, limits) => Ok(ResolvedStatus::Expired),
-        Some(ended) => {
-            let row = Box::new(device.clone());
-            Ok(ResolvedStatus::SignedOut(ended, row))
-        }
+        Some(ended) => Ok(signed_out(ended, device)),
         None if device.had_expired(now, limits) => Ok(ResolvedStatus::Expired),
         None => Err(StoreError::Corrupt {
             table: receipt::TABLE,

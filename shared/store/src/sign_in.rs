@@ -16,8 +16,8 @@ impl Store {
     /// still has the epoch that the row carries.
     ///
     /// `PutItem` of Devices (`account_id`, `device_id`), only if the row still holds
-    /// the session `replaced` and the owner's name, or is still absent if `replaced` is
-    /// `None`. No condition on the epoch is needed: a session with an old one is never
+    /// the session `replaced`, the owner's name and the count of sign-outs without a
+    /// verification, or is still absent if `replaced` is `None`. No condition on the epoch is needed: a session with an old one is never
     /// valid.
     ///
     /// A replay of a put that succeeded finds the condition false and is `Stale`, so
@@ -34,7 +34,7 @@ impl Store {
     ) -> Result<WriteOutcome, StoreError> {
         let condition = match replaced {
             None => device::is_absent(),
-            Some(session) => has_name(device::has_session(session), device),
+            Some(session) => has_kept(device::has_session(session), device),
         };
         let put = condition.put(&self.tables.devices, device::to_item(device, limits));
         writes::put(&self.client, &put).await
@@ -65,8 +65,8 @@ impl Store {
             .expression_attribute_values(":kept", string(device.session));
         let condition = match (replaced, unswept) {
             (None, _) => device::is_absent(),
-            (Some(session), Some(_)) => has_name(device::is_signed_in(session), device),
-            (Some(session), None) => has_name(device::has_session(session), device),
+            (Some(session), Some(_)) => has_kept(device::is_signed_in(session), device),
+            (Some(session), None) => has_kept(device::has_session(session), device),
         };
         let put = condition.put(&self.tables.devices, device::to_item(device, limits));
         let mut writes = vec![Write::Update(built(jump.build())), Write::Put(put)];
@@ -84,8 +84,8 @@ impl Store {
     /// Replaces a session that an account-wide sign-out ended but the sweep has not
     /// marked yet, and writes its receipt entry in the same transaction.
     ///
-    /// One transaction of Devices (`account_id`, `device_id`), only if the row still
-    /// holds the session `replaced` and the owner's name and is not marked, and Receipts (`account_id`,
+    /// One transaction of Devices (`account_id`, `device_id`), only if the row is as
+    /// [`Store::sign_in`] requires and not marked, and Receipts (`account_id`,
     /// `sign_out_id#device_id`), each attribute only if it is absent. The new
     /// session's id is the transaction's token, so a replay changes nothing.
     ///
@@ -101,7 +101,7 @@ impl Store {
         // The state is part of the condition because the caller may have read the
         // device before the account: a session that was signed out by itself in
         // between has no entry in the receipt of what moved the epoch.
-        let put = has_name(device::is_signed_in(replaced.session), device)
+        let put = has_kept(device::is_signed_in(replaced.session), device)
             .put(&self.tables.devices, device::to_item(device, limits));
         let entry = receipt::update_entry(
             &self.tables.receipts,
@@ -116,8 +116,9 @@ impl Store {
     }
 }
 
-/// Requires that the row still has the owner's name that the new row keeps, so that a
-/// rename in between is not lost.
-fn has_name(condition: Condition, device: &Device) -> Condition {
-    device::and_has_owner_name(condition, device.owner_name.as_deref())
+/// Requires that the row still has what the new row keeps, so that no change in between is
+/// lost: the owner's name, and the count of sign-outs without a verification.
+fn has_kept(condition: Condition, device: &Device) -> Condition {
+    let condition = device::and_has_owner_name(condition, device.owner_name.as_deref());
+    device::and_has_unproven(condition, device.unproven_acts)
 }

@@ -443,6 +443,57 @@ async fn every_condition_of_counting_unproven_sign_outs_is_needed() {
     }
 }
 
+/// Signs a device in again while its session before signs another device out without a
+/// verification: the first of all, the second of the day, or the first after one of the day
+/// before. Returns whether the new session keeps that count, and the clauses of its write.
+async fn keeps_the_count(
+    (before, hours): (usize, i64),
+    knocked_out: Option<&Clause>,
+) -> (bool, BTreeSet<Clause>) {
+    let (app, [owner]) = with_mail().await;
+    app.advance(EARNED_AFTER);
+    let sign_out_one = async || {
+        let tv = app.sign_in(None).await;
+        let done = sign_out_with_key(&app, &owner, &tv, &owner.key).await;
+        assert_eq!(done.status_code, 200);
+    };
+    for _ in 0..before {
+        sign_out_one().await;
+    }
+    app.advance(SignedDuration::from_hours(hours));
+    let mut made = None;
+    let meanwhile = async {
+        sign_out_one().await;
+        made = Some(app.row(&owner).await.unproven_acts);
+    };
+    let mut met = BTreeSet::new();
+    let change = |call| {
+        met.extend(clauses("sign in again", &call));
+        weakened(call, knocked_out)
+    };
+    let signing_in = app.sign_in_again(&owner);
+    let is_it = |call: &Call| call.operation == "PutItem" && call.body.contains(DEVICES);
+    let holding = app.aws.hold_up_call(is_it, signing_in, meanwhile, change);
+    let again = Box::pin(holding).await;
+    (Some(app.row(&again).await.unproven_acts) == made, met)
+}
+
+#[tokio::test]
+async fn a_sign_in_keeps_the_count_of_unproven_sign_outs_and_each_condition_is_needed() {
+    for (case, text) in [
+        ((0, 0), "attribute_not_exists(unproven_acts)"),
+        ((1, 0), "unproven_acts = :acts"),
+        ((1, 24), "unproven_acts_day = :day"),
+    ] {
+        let (is_kept, clauses) = Box::pin(keeps_the_count(case, None)).await;
+        assert!(is_kept, "{text}");
+        let clause = clauses.iter().find(|clause| clause.text == text);
+        let clause = clause.unwrap_or_else(|| panic!("{text} is not in {clauses:?}"));
+        let (is_kept, _) = Box::pin(keeps_the_count(case, Some(clause))).await;
+        assert!(!is_kept, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn the_token_before_is_accepted_for_five_minutes_at_most() {
     let (app, [device]) = TestApp::with_devices().await;

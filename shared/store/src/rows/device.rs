@@ -90,6 +90,20 @@ pub(crate) fn and_has_owner_name(mut condition: Condition, name: Option<&str>) -
     condition
 }
 
+/// Also requires that the row has this count of sign-outs without a verification.
+pub(crate) fn and_has_unproven(mut condition: Condition, unproven: UnprovenActs) -> Condition {
+    let is_same = if unproven.count == 0 {
+        " AND attribute_not_exists(unproven_acts)"
+    } else {
+        let values = [(":acts", unproven.count.into()), (":day", unproven.day)];
+        let values = values.map(|(name, value)| (name, number(value)));
+        condition.values.extend(values);
+        " AND unproven_acts = :acts AND unproven_acts_day = :day"
+    };
+    condition.expression.to_mut().push_str(is_same);
+    condition
+}
+
 /// Requires that the row holds this session, ended or not.
 pub(crate) fn has_session(session: SessionId) -> Condition {
     Condition {
