@@ -989,23 +989,26 @@ async fn without_kms_nothing_is_sealed_or_used_up() {
     assert_eq!(verified.status_code, 200, "{}", json_of(&verified));
 }
 
+/// Shows twenty wrong codes a day, five of a challenge, as a thief with the password can.
+async fn show_a_hundred_wrong_codes(app: &TestApp) {
+    for _day in 0..5 {
+        app.advance(SignedDuration::from_hours(24));
+        for _ in 0..4 {
+            let asked = sign_in(app, None).await;
+            for _ in 0..5 {
+                invalid(&complete(app, &asked, json!({ "totp": "000000" })).await);
+            }
+        }
+    }
+    app.advance(SignedDuration::from_hours(24));
+}
+
 #[tokio::test]
 async fn a_hundred_wrong_codes_in_a_row_lock_the_apps_and_not_the_recovery_codes() {
     let (app, laptop) = app_with_device().await;
     let phone = add(&app, &laptop).await;
     let codes = recovery_codes(&app, &laptop).await;
-    let wrong = json!({ "totp": "000000" });
-    // Twenty a day, five of a challenge.
-    for _day in 0..5 {
-        app.advance(SignedDuration::from_hours(24));
-        for _ in 0..4 {
-            let asked = sign_in(&app, None).await;
-            for _ in 0..5 {
-                invalid(&complete(&app, &asked, wrong.clone()).await);
-            }
-        }
-    }
-    app.advance(SignedDuration::from_hours(24));
+    show_a_hundred_wrong_codes(&app).await;
     let asked = sign_in(&app, None).await;
     let right = json!({ "totp": phone.code(&app) });
     let locked = complete(&app, &asked, right.clone()).await;
@@ -1041,16 +1044,7 @@ async fn a_thief_with_the_password_does_not_use_up_the_codes_of_the_owner() {
     let (app, laptop) = app_with_device().await;
     let phone = add(&app, &laptop).await;
     app.advance(SETTLED_AFTER);
-    for _day in 0..5 {
-        app.advance(SignedDuration::from_hours(24));
-        for _ in 0..4 {
-            let asked = sign_in(&app, None).await;
-            for _ in 0..5 {
-                invalid(&complete(&app, &asked, json!({ "totp": "000000" })).await);
-            }
-        }
-    }
-    app.advance(SignedDuration::from_hours(24));
+    show_a_hundred_wrong_codes(&app).await;
     let totp = json!({ "totp": phone.code(&app) });
     let asked = sign_in(&app, None).await;
     let locked = complete(&app, &asked, totp.clone()).await;

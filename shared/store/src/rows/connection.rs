@@ -24,7 +24,8 @@ pub struct Connection {
     pub account: AccountId,
     /// The gateway's id of the socket.
     pub id: ConnectionId,
-    /// The session that opened the socket, with the details that a receipt shows.
+    /// The session that opened the socket, as it was at the handshake. Receipts take it from the
+    /// device's row.
     pub session: EndedSession,
     /// The time at which the socket was opened.
     pub connected_at: Timestamp,
