@@ -26,7 +26,7 @@ use curfew::{Options, Record, Stack, functions};
 use serde_json::{Map, Value, json};
 use store::Store;
 
-use crate::client::remember;
+use crate::client::{remember, unique};
 
 /// The allowed origins of the stack, besides those of this machine.
 const ORIGINS: [&str; 3] = [
@@ -196,11 +196,13 @@ pub async fn deploy_without_mail() -> Result<(String, store::Tables)> {
     let aws = &stack().aws;
     let tether = find_python()?;
     let binaries = functions::build(&tether).await?;
+    // A running stack may have one of an earlier run.
+    let name = format!("without-mail-{}", unique());
     let deploying = create_stack(
         &tether,
         aws,
         &binaries,
-        "without-mail",
+        &name,
         "template.yaml",
         &[
             ("SecondFactors", "true"),

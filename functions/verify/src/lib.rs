@@ -293,7 +293,8 @@ async fn prove_externally(
 }
 
 /// Returns the factor that the request has shown, if it counts, and the charge of the try. It is
-/// counted for the account, too: a thief with the password gets as many sessions as they like.
+/// counted for the account, too, or for a recognized device in it: a thief with the password gets
+/// as many sessions as they like.
 async fn shown_factor(
     deps: &Deps,
     (caller, is_recognized): (&Authenticated, bool),

@@ -216,7 +216,8 @@ impl Codes {
         for (period, budget) in TO_A_MAILBOX {
             let of = account.id.as_bytes();
             let parts = [purpose.as_str().as_bytes(), period.as_bytes(), of];
-            for (network, budget) in networks_of(ip, budget) {
+            // The widest network alone: with one for each /64, a /48 could use up the account's.
+            if let Some((network, _)) = networks_of(ip, budget).pop() {
                 let parts = [&parts[..], &[network.as_bytes()]].concat();
                 counters.push((CounterKey::new("mail-account-network", &parts), budget));
             }

@@ -111,8 +111,8 @@ impl Account {
     }
 
     /// Returns whether a device that is not recognized needs a code to the confirmed address to
-    /// sign in, because the owner or the team (`by_team`) wants it. A factor that counts is asked for
-    /// in its place.
+    /// sign in, because the owner or the team (`by_team`) wants it. A factor that counts is
+    /// asked for in its place.
     #[must_use]
     pub fn wants_code(&self, sends_mail: bool, by_team: bool) -> bool {
         self.can_get_code(sends_mail) && (by_team || self.sign_in_codes)

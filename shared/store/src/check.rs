@@ -119,7 +119,9 @@ impl Store {
                 };
                 statuses.push(match session_status(account, row, limits, now) {
                     SessionStatus::SignedIn => ResolvedStatus::SignedIn,
-                    SessionStatus::SignedOut(ended) => signed_out(ended, row),
+                    SessionStatus::SignedOut(ended) => {
+                        ResolvedStatus::SignedOut(ended, Box::new((*row).clone()))
+                    }
                     SessionStatus::Expired => ResolvedStatus::Expired,
                     SessionStatus::AccountDisabled => ResolvedStatus::AccountDisabled,
                     SessionStatus::EndedByEpoch => {
@@ -133,8 +135,8 @@ impl Store {
         // ends, so it must be found.
         let devices: Vec<&Device> = by_epoch.iter().map(|(_, row)| row).collect();
         let ends = self.ends_by_epoch(account, &devices).await?;
-        for ((at, row), ended) in by_epoch.iter().zip(ends) {
-            statuses[*at] = ended_status(row, ended, limits, now)?;
+        for ((at, row), ended) in by_epoch.into_iter().zip(ends) {
+            statuses[at] = ended_status(row, ended, limits, now)?;
         }
         Ok(statuses)
     }
@@ -158,7 +160,7 @@ impl Store {
     ) -> Result<ResolvedStatus, StoreError> {
         if device.has_contact(Step::Seen) || device.has_contact(Step::Notified) {
             let ended = self.end_by_epoch(device).await?;
-            return ended_status(device, ended, limits, now);
+            return ended_status(device.clone(), ended, limits, now);
         }
         let session = SessionKey {
             device: device.id,
@@ -186,21 +188,17 @@ impl Store {
     }
 }
 
-fn signed_out(ended: EndInfo, row: &Device) -> ResolvedStatus {
-    ResolvedStatus::SignedOut(ended, Box::new(row.clone()))
-}
-
 /// Returns the status of a session that the epoch ended. Without the record the session
 /// must have expired, because records are kept until then; if not, a row is corrupt.
 fn ended_status(
-    device: &Device,
+    device: Device,
     ended: Option<EndInfo>,
     limits: &Limits,
     now: Timestamp,
 ) -> Result<ResolvedStatus, StoreError> {
     match ended {
         Some(ended) if !device.is_in_receipt_of(&ended, limits) => Ok(ResolvedStatus::Expired),
-        Some(ended) => Ok(signed_out(ended, device)),
+        Some(ended) => Ok(ResolvedStatus::SignedOut(ended, Box::new(device))),
         None if device.had_expired(now, limits) => Ok(ResolvedStatus::Expired),
         None => Err(StoreError::Corrupt {
             table: receipt::TABLE,

@@ -17,8 +17,8 @@ impl Store {
     ///
     /// `PutItem` of Devices (`account_id`, `device_id`), only if the row still holds
     /// the session `replaced`, the owner's name and the count of sign-outs without a
-    /// verification, or is still absent if `replaced` is `None`. No condition on the epoch is needed: a session with an old one is never
-    /// valid.
+    /// verification, or is still absent if `replaced` is `None`. No condition on the
+    /// epoch is needed: a session with an old one is never valid.
     ///
     /// A replay of a put that succeeded finds the condition false and is `Stale`, so
     /// it cannot revive a session that was ended in between. For that reason a

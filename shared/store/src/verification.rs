@@ -70,8 +70,8 @@ impl Store {
     /// seen.
     ///
     /// `UpdateItem` of Devices (`account_id`, `device_id`), only if the row still holds this
-    /// session, signed in, and the end that was read. A replay is `Stale`. Not retried when the row is
-    /// busy: the next call will do, and five minutes after the verification it ends anyway.
+    /// session, signed in, and the end that was read. A replay is `Stale`. Not retried when the
+    /// row is busy: the next call will do, and five minutes after the verification it ends anyway.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

@@ -394,7 +394,7 @@ export default {
   "security.mailed_on": "Codes per E-Mail sind eingeschaltet.",
   "security.mailed_off": "Codes per E-Mail sind ausgeschaltet.",
   "security.held": "Deine E-Mail-Adresse lässt sich ab {date} ändern.",
-  "security.held-factors": "Apps und Wiederherstellungscodes lassen sich ab {date} hinzufügen.",
+  "security.held_factors": "Apps und Wiederherstellungscodes lassen sich ab {date} hinzufügen.",
   "security.known": "Geräte, die wir kennen",
   "security.known_lead": "Auf ihnen meldet dich dein Passwort allein an. Melde ab, was nicht dir gehört.",
   "security.known_none": "Wir kennen noch keines deiner Geräte.",

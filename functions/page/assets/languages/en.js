@@ -388,7 +388,7 @@ export default {
   "security.mailed_on": "Codes by mail are on.",
   "security.mailed_off": "Codes by mail are off.",
   "security.held": "Your e-mail address can be changed from {date} on.",
-  "security.held-factors": "Apps can be added and recovery codes made from {date} on.",
+  "security.held_factors": "Apps can be added and recovery codes made from {date} on.",
   "security.known": "Devices that we know",
   "security.known_lead": "On these, your password alone signs you in. Sign one out if it is not yours.",
   "security.known_none": "We know none of your devices yet.",

@@ -401,7 +401,7 @@ export default {
   "security.mailed_on": "Los códigos por correo están activados.",
   "security.mailed_off": "Los códigos por correo están desactivados.",
   "security.held": "Podrás cambiar tu dirección de correo a partir del {date}.",
-  "security.held-factors": "Podrás añadir aplicaciones y crear códigos de recuperación a partir del {date}.",
+  "security.held_factors": "Podrás añadir aplicaciones y crear códigos de recuperación a partir del {date}.",
   "security.known": "Dispositivos que conocemos",
   "security.known_lead": "En estos basta tu contraseña para iniciar sesión. Cierra la sesión del que no sea tuyo.",
   "security.known_none": "Aún no conocemos ninguno de tus dispositivos.",

@@ -64,7 +64,7 @@ function content(app, state, shown) {
   const hasMailed = mailed.available || mailed.enabled;
   return html`
     ${held && html`<p class="notice">${app.say("security.held", { date: app.language.date(held) })}</p>`}
-    ${factorsHeld && html`<p class="notice">${app.say("security.held-factors", { date: app.language.date(factorsHeld) })}</p>`}
+    ${factorsHeld && html`<p class="notice">${app.say("security.held_factors", { date: app.language.date(factorsHeld) })}</p>`}
     ${!hasApps && !hasMailed && html`<p class="empty">${app.say("security.unavailable")}</p>`}
     ${hasApps && apps(app, state, shown)} ${(factors.length > 0 || codes) && recoveryCodes(app, state, codes)}
     ${hasMailed && byMail(app, state, mailed, factors.length > 0)} ${known(app, state)}

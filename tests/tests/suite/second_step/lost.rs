@@ -344,9 +344,16 @@ async fn a_code_is_tried_five_times_and_asked_for_three_times_an_hour() {
     let asked_for = json_of(&asked);
     let body =
         json!({ "challenge": asked_for["challenge"], "device_key": asked_for["device_key"] });
-    let mut elsewhere = event("POST", "/v1/lost-factors", None, Some(&body));
-    elsewhere.request_context.http.source_ip = Some("203.0.113.200".to_owned());
-    assert_eq!(app.bundle.send(elsewhere).await.status_code, 202);
+    let from = async |ip: &str| {
+        let mut elsewhere = event("POST", "/v1/lost-factors", None, Some(&body));
+        elsewhere.request_context.http.source_ip = Some(ip.to_owned());
+        app.bundle.send(elsewhere).await.status_code
+    };
+    for n in 0..4 {
+        let status = if n < 3 { 202 } else { 429 };
+        assert_eq!(from(&format!("2001:db8:7:{n}::1")).await, status, "{n}");
+    }
+    assert_eq!(from("203.0.113.200").await, 202);
     // A code that confirms nothing else.
     let pass = ask(&app, Purpose::Pass, EMAIL).await;
     let body = json!({ "challenge": *pass.secret.to_text(), "code": *pass.code.to_text() });
