@@ -2,8 +2,9 @@
 //!
 //! Over HTTP: the lines of deployments with mail on the running stack, with the mails of its
 //! inbox, and those without mail on a second stack that sends none. No line has to wait: a
-//! recognized device, a proof that is over and a factor that has settled are rows with earlier
-//! times. How long the owner can stay away is in `address_changes.rs` and `second_step.rs`.
+//! recognized device, a proof that is over, a factor that has settled and a removal that is due
+//! are rows with earlier times. How long the owner can stay away is in `address_changes.rs` and
+//! `second_step.rs`.
 //!
 //! What a thief with password and mailbox gets by having a factor removed as lost, after 72 hours,
 //! is in `second_step/lost.rs`.
@@ -111,6 +112,7 @@ async fn owner_acts(game: &mut Game, has: &[Part]) {
     } else if !has.contains(&Part::MailboxIsLost) && !game.reads_address(Who::Owner) {
         game.plays(Who::Owner, Move::Press).await;
     }
+    game.plays(Who::Owner, Move::LoseFactor).await;
     if game.plays(Who::Owner, Move::SignInAlone).await {
         game.plays(Who::Owner, Move::ChangePassword).await;
     } else if game.plays(Who::Owner, Move::Recover).await {
@@ -160,7 +162,11 @@ async fn play(deployments: &Deployments, [theft, setting, wins]: &[String; 3]) -
         tries(&mut game, &TAKE_OVER).await
     };
     owner_acts(&mut game, has).await;
-    if wins == "thief" || wins == "who acts first" {
+    if account == Account::FactorLost {
+        for who in [Who::Owner, Who::Thief] {
+            assert!(!game.is_signed_in(who).await, "{line}: {who:?} is in");
+        }
+    } else if wins == "thief" || wins == "who acts first" {
         game.is_held_by(Who::Thief, line).await;
     } else {
         assert!(wins.starts_with("owner, now"), "{line}: {wins}");
@@ -179,21 +185,24 @@ async fn play(deployments: &Deployments, [theft, setting, wins]: &[String; 3]) -
 
 /// Returns what a thief takes over: alone, or in a contested line after the owner has acted.
 fn takes(has: &[Part], account: Account) -> &'static [Move] {
-    use Account::{Factor, NoMail};
-    let [is_recognized, password, mailbox, factor] = [
+    use Account::{Factor, FactorLost, NoMail};
+    let [is_recognized, password, mailbox, factor, codes] = [
         Part::Recognized,
         Part::Password,
         Part::Mailbox,
         Part::Factor,
+        Part::Codes,
     ]
     .map(|part| has.contains(&part));
     match account {
         // The factor proves everything, and gets a password by the new address.
         Factor if factor => &TAKE_OVER[1..],
+        // The codes and the mailbox remove the factor.
+        Factor if codes => &RECOVERED,
         // The password alone changes itself, and nothing else.
-        Factor if password && is_recognized => &CHANGED_PASSWORD,
+        Factor | FactorLost if password && is_recognized => &CHANGED_PASSWORD,
         NoMail if password => &WITHOUT_MAIL,
-        Factor | NoMail => &[],
+        Factor | FactorLost | NoMail => &[],
         _ if password && is_recognized => &TAKE_OVER,
         _ if mailbox => &RECOVERED,
         _ if password => &CHANGED_PASSWORD,

@@ -1,7 +1,8 @@
 //! The lines of the table: what the thief has, and what the account is like.
 
 use Part::{
-    CodesAreKept, Factor, First, ForAnHour, Mailbox, MailboxIsLost, Password, Recognized, Session,
+    Codes, CodesAreKept, Factor, First, ForAnHour, Mailbox, MailboxIsLost, Password, Recognized,
+    Session,
 };
 
 /// Something that the thief has, or that is special about the line.
@@ -22,12 +23,14 @@ pub enum Part {
     MailboxIsLost,
     /// The owner has recovery codes.
     CodesAreKept,
+    /// A copy of them.
+    Codes,
     /// The thief has made the account, whose address nobody has confirmed.
     First,
 }
 
 /// What the thief has, as the page says it.
-pub const THEFTS: [(&str, &[Part]); 12] = [
+pub const THEFTS: [(&str, &[Part]); 13] = [
     ("token of a recognized device", &[Recognized]),
     ("token of another device", &[Session]),
     ("password", &[Password]),
@@ -39,6 +42,10 @@ pub const THEFTS: [(&str, &[Part]); 12] = [
     (
         "mailbox for an hour, which the owner reads, too",
         &[Mailbox, ForAnHour],
+    ),
+    (
+        "recovery codes, and mailbox for an hour; the owner has both, too",
+        &[Mailbox, ForAnHour, CodesAreKept, Codes],
     ),
     (
         "mailbox, and token of a recognized device (an open phone)",
@@ -73,12 +80,14 @@ pub enum Account {
     Factor,
     Forgot,
     NoMail,
+    FactorLost,
 }
 
 /// What the account is like, as the page says it.
-pub const ACCOUNTS: [(&str, Account); 4] = [
+pub const ACCOUNTS: [(&str, Account); 5] = [
     ("address, no factor", Account::NoFactor),
     ("settled factor", Account::Factor),
     ("no factor, password forgotten", Account::Forgot),
     ("no mail in this deployment", Account::NoMail),
+    ("settled factor, which is lost", Account::FactorLost),
 ];

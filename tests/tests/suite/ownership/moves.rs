@@ -8,6 +8,7 @@ use curfew_tests::client::{Api, Household, SIGN_OUT_ALL, remember, unique};
 use curfew_tests::inbox;
 use curfew_tests::stack::{deploy_without_mail, stack};
 use domain::ownership::factors::SETTLED_AFTER;
+use domain::ownership::recovery::LOST_FACTOR_WAIT;
 use domain::recognition::recognized_until;
 use domain::verification::VERIFIED_FOR;
 use domain::{AccountId, EmailAddress, Timestamp};
@@ -34,6 +35,7 @@ pub enum Move {
     AddFactor,
     RemoveFactor,
     MakeCodes,
+    LoseFactor,
     ChangeAddress,
     Press,
     Recover,
@@ -101,6 +103,7 @@ pub struct Game {
     account: AccountId,
     /// The address of the account.
     address: String,
+    is_factor_lost: bool,
     owner: Player,
     thief: Player,
 }
@@ -154,6 +157,7 @@ impl Game {
             store,
             account: account_id,
             address: email.clone(),
+            is_factor_lost: account == Account::FactorLost,
             owner: Player::new(),
             thief: Player::new(),
         };
@@ -173,12 +177,18 @@ impl Game {
             game.write_time(Who::Thief, "recognized_until", until).await;
         }
         game.owner.password = Some(password.clone());
-        if account == Account::Factor {
+        if matches!(account, Account::Factor | Account::FactorLost) {
             game.settle_factor_of_owner(has.contains(&Part::CodesAreKept))
                 .await;
         }
         if has.contains(&Part::Factor) {
             game.thief.apps.append(&mut game.owner.apps);
+        }
+        if game.is_factor_lost {
+            game.owner.apps.clear();
+        }
+        if has.contains(&Part::Codes) {
+            game.thief.codes = game.owner.codes.clone();
         }
         game.thief.password = has.contains(&Part::Password).then_some(password);
         if account == Account::Forgot || has.contains(&Part::First) {
@@ -229,10 +239,11 @@ impl Game {
     }
 
     /// Writes a number into a row.
-    async fn update(&self, table: &str, key: [(&str, String); 2], name: &str, value: i64) {
-        let [account, id] = key.map(|(name, id)| (name, AttributeValue::S(id)));
-        let update = self.client.update_item().table_name(table);
-        let update = update.key(account.0, account.1).key(id.0, id.1);
+    async fn update(&self, table: &str, key: &[(&str, String)], name: &str, value: i64) {
+        let mut update = self.client.update_item().table_name(table);
+        for (name, id) in key {
+            update = update.key(*name, AttributeValue::S(id.clone()));
+        }
         let update = update.update_expression("SET #name = :value, last_write = :write");
         let update = update.expression_attribute_names("#name", name);
         let update = update
@@ -248,7 +259,7 @@ impl Game {
         let [account, device] = key;
         let key = [("account_id", account), ("device_id", device)];
         let table = &self.deployment.tables.devices;
-        self.update(table, key, name, at.as_millisecond()).await;
+        self.update(table, &key, name, at.as_millisecond()).await;
     }
 
     /// Sends a request, and returns the status and the body of the answer.
@@ -335,7 +346,7 @@ impl Game {
         } = self.of(who).apps.first()?.clone();
         // A code works once in 30 seconds, for which nobody waits here.
         let key = [("account_id", account.to_string()), ("factor_id", id)];
-        self.update(&self.deployment.tables.factors, key, "last_step", 0)
+        self.update(&self.deployment.tables.factors, &key, "last_step", 0)
             .await;
         Some(Authenticator::new(&secret).code().into())
     }
@@ -375,6 +386,10 @@ impl Game {
         (status == 200).then_some(session)
     }
 
+    pub async fn is_signed_in(&mut self, who: Who) -> bool {
+        self.session(who).await.is_some()
+    }
+
     async fn account_of(&mut self, who: Who) -> Option<AccountId> {
         let session = self.session(who).await?;
         text(&session["account"]["id"])?.parse().ok()
@@ -399,6 +414,7 @@ impl Game {
             Move::AddFactor => self.add_factor(who).await,
             Move::RemoveFactor => self.remove_factor(who).await,
             Move::MakeCodes => self.make_codes(who).await,
+            Move::LoseFactor => self.lose_factor(who).await,
             Move::ChangeAddress => self.change_address(who).await,
             Move::Press => self.press(who).await,
             Move::Recover => self.recover(who).await,
@@ -509,6 +525,37 @@ impl Game {
         Some(())
     }
 
+    /// Reports the app as lost, if it is, at the second step of a sign-in. No line waits, so the
+    /// request is then 72 hours old.
+    async fn lose_factor(&mut self, who: Who) -> Option<()> {
+        if !self.is_factor_lost {
+            return None;
+        }
+        let email = self.address.clone();
+        let body = json!({ "email": email, "password": self.of(who).password.clone()? });
+        let (_, asked) = self.call("POST /v1/login", "", None, Some(&body)).await;
+        let body = json!({
+            "challenge": asked["challenge"].as_str()?, "device_key": asked["device_key"],
+        });
+        let (route, subject) = (
+            "POST /v1/lost-factors",
+            "Your code to remove a lost authenticator app",
+        );
+        let reported = self.mailed(who, route, Some(&body), &email, subject).await;
+        let (challenge, code) = reported?;
+        let body = json!({ "challenge": challenge, "code": code });
+        let route = "POST /v1/lost-factors/confirmations";
+        let (status, _) = self.call(route, "", None, Some(&body)).await;
+        if status != 202 {
+            return None;
+        }
+        let key = [("account_id", self.account.to_string())];
+        let at = (Clock::System.now() - LOST_FACTOR_WAIT).as_millisecond();
+        let accounts = &self.deployment.tables.accounts;
+        self.update(accounts, &key, "factors_lost_at", at).await;
+        Some(())
+    }
+
     async fn change_address(&mut self, who: Who) -> Option<()> {
         let session = self.session(who).await?;
         let own = Some(self.of(who).own.clone());
@@ -568,6 +615,8 @@ impl Game {
         if is(&answer, "factor-required") {
             let kind = self.of(who).kind_of_factor();
             body[kind] = self.factor(who, kind).await?;
+            // Who has no app, but codes, has it removed.
+            body["remove_factors"] = json!(kind == "recovery_code");
             status = self.call(route, "", None, Some(&body)).await.0;
         }
         if status != 200 {

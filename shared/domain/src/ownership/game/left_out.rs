@@ -5,9 +5,9 @@
 use super::lines::{Setting, Theft};
 use super::rules::Rule;
 
-/// Rules without which the owner loses, or loses sooner. Of several, each alone is enough to
-/// prevent that.
-pub const NEEDED: [(&[Rule], Theft, Setting); 17] = [
+/// Rules without which the owner loses, or loses sooner, or even with the first move. Of several,
+/// each alone is enough to prevent that.
+pub const NEEDED: [(&[Rule], Theft, Setting); 21] = [
     (
         &[Rule::Verification],
         Theft::RecognizedToken,
@@ -53,9 +53,33 @@ pub const NEEDED: [(&[Rule], Theft, Setting); 17] = [
     ),
     (&[Rule::WarningOnly], Theft::MailboxAlone, Setting::Factor),
     (
+        &[Rule::OneChangeAtATime],
+        Theft::TokenAndPassword,
+        Setting::Forgot,
+    ),
+    (
+        &[Rule::OnlyFactorStopsRemoval],
+        Theft::TokenAndPassword,
+        Setting::FactorLost,
+    ),
+    (
+        &[Rule::RecoveryEndsCodes],
+        Theft::CodesAndMailboxForAnHour,
+        Setting::Factor,
+    ),
+    (
         &[Rule::ClaimLeavesNothing],
         Theft::ThiefFirst,
         Setting::NoFactor,
+    ),
+    (
+        &[
+            Rule::Verification,
+            Rule::RecoveryEndsSessions,
+            Rule::FactorNotice,
+        ],
+        Theft::TokenAndPassword,
+        Setting::Forgot,
     ),
     (
         &[Rule::SignInEndsOthers, Rule::OthersNeedProof],
@@ -89,12 +113,13 @@ pub const NEEDED: [(&[Rule], Theft, Setting); 17] = [
 ];
 
 /// Rules that change no line when one of them is left out: each stands behind another.
-pub const CHANGE_NO_LINE: [Rule; 5] = [
+pub const CHANGE_NO_LINE: [Rule; 6] = [
     Rule::RecoveryEndsSessions,
     Rule::RecoveryEndsRecognition,
     Rule::SignInEndsOthers,
     Rule::OthersNeedProof,
     Rule::FewUnproven,
+    Rule::FactorNotice,
 ];
 
 impl Rule {
@@ -119,6 +144,14 @@ impl Rule {
             Self::ClaimLeavesNothing => "a confirmed address gets a new account",
             Self::SignInEndsOthers => "a sign-in can sign out all others at once",
             Self::FewUnproven => "a recognized device signs out three devices a day unproven",
+            Self::FactorNotice => "a press in its notice ends a young factor and its session",
+            Self::RecoveryEndsCodes => "a recovery ends recovery codes",
+            Self::OnlyFactorStopsRemoval => {
+                "only a factor or a recovery code stops the removal of a lost factor"
+            }
+            Self::OneChangeAtATime => {
+                "an address is not changed while its last change can be undone"
+            }
         }
     }
 }

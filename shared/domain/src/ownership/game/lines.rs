@@ -18,6 +18,7 @@ pub enum Theft {
     PasswordAndMailbox,
     MailboxAlone,
     PhoneWithFactorCodesKept,
+    CodesAndMailboxForAnHour,
 }
 
 /// What the account is like.
@@ -27,9 +28,10 @@ pub enum Setting {
     Factor,
     Forgot,
     NoMail,
+    FactorLost,
 }
 
-pub const THEFTS: [(Theft, &str); 12] = [
+pub const THEFTS: [(Theft, &str); 13] = [
     (Theft::RecognizedToken, "token of a recognized device"),
     (Theft::Token, "token of another device"),
     (Theft::Password, "password"),
@@ -41,6 +43,10 @@ pub const THEFTS: [(Theft, &str); 12] = [
     (
         Theft::MailboxForAnHour,
         "mailbox for an hour, which the owner reads, too",
+    ),
+    (
+        Theft::CodesAndMailboxForAnHour,
+        "recovery codes, and mailbox for an hour; the owner has both, too",
     ),
     (
         Theft::OpenPhone,
@@ -62,20 +68,19 @@ pub const THEFTS: [(Theft, &str); 12] = [
     (Theft::MailboxAlone, "mailbox, which the owner has lost"),
 ];
 
-pub const SETTINGS: [(Setting, &str); 4] = [
+pub const SETTINGS: [(Setting, &str); 5] = [
     (Setting::NoFactor, "address, no factor"),
     (Setting::Factor, "settled factor"),
     (Setting::Forgot, "no factor, password forgotten"),
     (Setting::NoMail, "no mail in this deployment"),
+    (Setting::FactorLost, "settled factor, which is lost"),
 ];
 
 impl Theft {
     fn has_session(self) -> bool {
-        use Theft::{Mailbox, MailboxAlone, MailboxForAnHour, Password, PasswordAndMailbox};
-        !matches!(
-            self,
-            Password | Mailbox | MailboxForAnHour | PasswordAndMailbox | MailboxAlone
-        )
+        use Theft::{Mailbox, MailboxAlone, Password, PasswordAndMailbox};
+        let has_none = matches!(self, Password | Mailbox | PasswordAndMailbox | MailboxAlone);
+        !has_none && !self.has_mailbox_for_an_hour()
     }
 
     fn has_password(self) -> bool {
@@ -94,6 +99,13 @@ impl Theft {
         )
     }
 
+    fn has_mailbox_for_an_hour(self) -> bool {
+        matches!(
+            self,
+            Self::MailboxForAnHour | Self::CodesAndMailboxForAnHour
+        )
+    }
+
     fn has_factor(self) -> bool {
         matches!(self, Self::PhoneWithFactor | Self::PhoneWithFactorCodesKept)
     }
@@ -101,7 +113,10 @@ impl Theft {
     /// Returns whether the line exists.
     pub fn is_with(self, setting: Setting) -> bool {
         match self {
-            Self::PhoneWithFactor | Self::PhoneWithFactorCodesKept => setting == Setting::Factor,
+            _ if setting == Setting::FactorLost => self == Self::TokenAndPassword,
+            Self::PhoneWithFactor
+            | Self::PhoneWithFactorCodesKept
+            | Self::CodesAndMailboxForAnHour => setting == Setting::Factor,
             Self::ThiefFirst => setting != Setting::Factor,
             Self::MailboxForAnHour | Self::PasswordAndMailbox | Self::MailboxAlone => {
                 matches!(setting, Setting::NoFactor | Setting::Factor)
@@ -117,20 +132,23 @@ pub fn start(theft: Theft, setting: Setting) -> (World, State) {
         has_mail: setting != Setting::NoMail,
         owner_reads_first_address: theft != Theft::MailboxAlone,
         thief_reads_first_address: theft.has_mailbox(),
-        owner_has_own_factor: !theft.has_factor(),
+        owner_has_own_factor: !theft.has_factor() && setting != Setting::FactorLost,
         thief_has_owners_factor: theft.has_factor(),
     };
     let is_first = theft == Theft::ThiefFirst;
+    let have_both_codes = theft == Theft::CodesAndMailboxForAnHour;
+    let has_factor = matches!(setting, Setting::Factor | Setting::FactorLost);
     let owner = Side {
         knows_password: setting != Setting::Forgot && !is_first,
-        factor: (setting == Setting::Factor).then_some(SETTLED),
-        has_codes: theft == Theft::PhoneWithFactorCodesKept,
+        factor: has_factor.then_some(SETTLED),
+        has_codes: have_both_codes || theft == Theft::PhoneWithFactorCodesKept,
         ..Side::default()
     };
     let thief = Side {
         session: theft.has_session().then_some(0),
         is_recognized: theft.has_session() && theft != Theft::Token,
         knows_password: theft.has_password(),
+        has_codes: have_both_codes,
         ..Side::default()
     };
     let state = State {
@@ -138,7 +156,7 @@ pub fn start(theft: Theft, setting: Setting) -> (World, State) {
         thief,
         address: Address::First,
         is_unconfirmed: is_first,
-        is_mailbox_lent: theft == Theft::MailboxForAnHour,
+        is_mailbox_lent: theft.has_mailbox_for_an_hour(),
         change: None,
         held: None,
         unproven: 0,

@@ -134,7 +134,7 @@ impl Turn<'_> {
         let is_allowed = self
             .rules
             .allows(act, self.caller(), &self.proofs(), unproven);
-        let by_factor = self.proves_by_settled_factor();
+        let by_factor = self.has_counting_factor();
         let is_held = |held| is_held(held, act, by_factor);
         let is_held = self.state.held.is_some_and(is_held);
         (self.me().session.is_some() && is_allowed && !is_held).then_some(self.state)
@@ -151,12 +151,13 @@ impl Turn<'_> {
         side.is_recognized = false;
     }
 
-    /// Ends what an act ends that is not a recovery: without the rule, recoveries, too.
+    /// Ends what a sign-out or a new password ends besides sessions: with the rules, nothing.
     fn outrun(&self, state: &mut State) {
-        if !self.rules.has(Rule::RecoveryIsNotOutrun) {
-            for side in state.both() {
-                side.has_asked_recovery = false;
-            }
+        let keeps_recovery = self.rules.has(Rule::RecoveryIsNotOutrun);
+        let keeps_removal = self.rules.has(Rule::OnlyFactorStopsRemoval);
+        for side in state.both() {
+            side.has_asked_recovery &= keeps_recovery;
+            side.lost_factor = side.lost_factor.filter(|_| keeps_removal);
         }
     }
 

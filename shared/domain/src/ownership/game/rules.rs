@@ -30,10 +30,14 @@ pub enum Rule {
     ClaimLeavesNothing,
     SignInEndsOthers,
     FewUnproven,
+    FactorNotice,
+    RecoveryEndsCodes,
+    OnlyFactorStopsRemoval,
+    OneChangeAtATime,
 }
 
 impl Rule {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Verification,
         Self::OthersNeedProof,
         Self::BothProofs,
@@ -52,6 +56,10 @@ impl Rule {
         Self::ClaimLeavesNothing,
         Self::SignInEndsOthers,
         Self::FewUnproven,
+        Self::FactorNotice,
+        Self::RecoveryEndsCodes,
+        Self::OnlyFactorStopsRemoval,
+        Self::OneChangeAtATime,
     ];
 }
 
@@ -146,6 +154,7 @@ impl Rules<'_> {
         let is_left_out = match remnant {
             Remnant::Session => !self.has(Rule::RecoveryEndsSessions),
             Remnant::Recognition => !self.has(Rule::RecoveryEndsRecognition),
+            Remnant::RecoveryCodes => !self.has(Rule::RecoveryEndsCodes),
             _ => false,
         };
         is_left_out || remnant.survives_recovery()

@@ -16,7 +16,8 @@ pub struct Game {
     pub states: Vec<State>,
     index: HashMap<State, usize>,
     moves: [Vec<Vec<(&'static str, usize)>>; 2],
-    steps: Vec<usize>,
+    /// The position after a wait from each.
+    pub steps: Vec<usize>,
     /// The positions before each by a move of each player, and by waiting.
     before: [Vec<Vec<usize>>; 2],
     before_wait: Vec<Vec<usize>>,

@@ -1,18 +1,17 @@
 //! Moves that change the address and the factors.
 
-use super::super::rules::is_lost_factor_due;
-use super::super::state::{Address, Change, Held, Player, SETTLED, State};
+use super::super::rules::{Rule, is_lost_factor_due};
+use super::super::state::{Address, Change, Held, SETTLED, State};
 use super::{Moved, Turn};
 use crate::ownership::{Act, LostFactor, Undo};
 
 impl Turn<'_> {
     pub(super) fn lose_factor(&self) -> Option<Moved> {
-        let is_owner = self.player == Player::Owner;
         let is_possible = self.has_counting_factor() && self.me().lost_factor.is_none();
         match self.rules.lost_factor(&self.proofs()) {
             _ if !is_possible => None,
-            // The owner never needs the slow way, nor a thief who can show a factor.
-            LostFactor::AfterWait if !is_owner && !self.proves_by_settled_factor() => {
+            // Who can show a factor never needs the slow way.
+            LostFactor::AfterWait if !self.proves_by_settled_factor() => {
                 let mut state = self.state;
                 state.side_mut(self.player).lost_factor = Some(0);
                 Some(("reports the factor as lost", state))
@@ -36,7 +35,8 @@ impl Turn<'_> {
     pub(super) fn stop_lost_factor(&self) -> Option<Moved> {
         let mut state = self.state;
         state.side_mut(self.player.other()).lost_factor = None;
-        let can_stop = self.proves_by_settled_factor();
+        let is_pressed = !self.rules.has(Rule::OnlyFactorStopsRemoval) && self.gets_mail();
+        let can_stop = self.proves_by_settled_factor() || self.me().has_codes || is_pressed;
         can_stop.then_some(("stops the removal of the factor", state))
     }
 
@@ -44,21 +44,30 @@ impl Turn<'_> {
         let mut state = self.allowed(Act::ChangeAddress)?;
         let own = Address::Of(self.player);
         let undo = |change: Change| self.rules.undo(change.age, change.by_settled_factor);
-        let is_held = state.change.is_some_and(|change| undo(change).is_open());
-        if !self.world.has_mail || state.address == own || is_held {
+        let is_open = state.change.is_some_and(|change| undo(change).is_open());
+        let is_held = is_open && self.rules.has(Rule::OneChangeAtATime);
+        let is_again = state.address == own;
+        // A second address of one's own only ends the undo of the last change.
+        let is_useless = is_again && !is_open;
+        if !self.world.has_mail || is_useless || is_held {
             return None;
         }
         state.change = Some(Change {
             from: state.address,
             age: 0,
-            by_settled_factor: self.proves_by_settled_factor(),
+            by_settled_factor: self.has_counting_factor(),
             is_hidden: self.deletes_notice(),
         });
         state.address = own;
         for side in state.both() {
             side.has_asked_recovery = false;
         }
-        Some(("changes the address", state))
+        let name = if is_again {
+            "changes the address again"
+        } else {
+            "changes the address"
+        };
+        Some((name, state))
     }
 
     pub(super) fn press_in_old_mailbox(&self) -> Option<Moved> {
@@ -86,7 +95,7 @@ impl Turn<'_> {
     pub(super) fn press_factor_notice(&self) -> Option<Moved> {
         let other = self.player.other();
         let mut state = self.state;
-        if !state.side(other).factor_was_told {
+        if !state.side(other).factor_was_told || !self.rules.has(Rule::FactorNotice) {
             return None;
         }
         state.side_mut(other).factor = None;
@@ -119,8 +128,10 @@ impl Turn<'_> {
         state.side_mut(self.player).has_codes = true;
         state.side_mut(self.player.other()).has_codes = false;
         // Only where codes are at stake: elsewhere who can make them has a factor anyway.
-        let is_at_stake = self.world.thief_has_owners_factor && self.has_counting_factor();
-        is_at_stake.then_some(("makes new recovery codes", state))
+        let has_codes = self.state.owner.has_codes || self.state.thief.has_codes;
+        let is_at_stake = self.world.thief_has_owners_factor || has_codes;
+        let is_possible = is_at_stake && self.has_counting_factor();
+        is_possible.then_some(("makes new recovery codes", state))
     }
 }
 
