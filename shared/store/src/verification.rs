@@ -30,7 +30,8 @@ impl Store {
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
     /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
     /// still has the token that was read, which names the session, and is signed in; with a code,
-    /// Challenges (`challenge_id`), which is deleted only if it is there; with a factor, Factors
+    /// Challenges (`challenge_id`), which is deleted: only this session can answer it, and another
+    /// verification of it has replaced the token; with a factor, Factors
     /// (`account_id`, `factor_id`), as [`Store::take_second_step`], which can stop the removal of
     /// lost factors. The account's other sessions and the session's own times stay. The start of
     /// the new token's hash is the client request token, so a replay changes nothing.
@@ -59,8 +60,7 @@ impl Store {
             writes.push(self.use_factor(account.id, shown));
         }
         if let Some(answered) = &used.challenge {
-            let key = challenge::key(&answered.id);
-            let take = challenge::exists().delete(&self.tables.challenges, key);
+            let take = challenge::delete(&self.tables.challenges, &answered.id);
             writes.push(Write::Delete(take));
         }
         writes::transact(&self.client, writes, request_token(new)).await

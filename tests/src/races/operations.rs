@@ -67,8 +67,21 @@ pub enum Operation {
     CompleteSignIn(u8, u8),
     /// A device confirms the authenticator app that it has begun to add.
     ConfirmApp(usize),
+    /// A device removes the account's authenticator app.
+    RemoveApp(usize),
+    /// A device makes new recovery codes.
+    MakeCodes(usize),
+    /// A device turns codes by mail at sign-ins off.
+    TurnOffCodes(usize),
+    /// Somebody who has the password reports the account's app as lost, by the mailed code with
+    /// this number.
+    ReportLost(u8),
     /// A device proves again that it is the owner's, and gets another token.
     Verify(usize),
+    /// The same, by a mailed code.
+    VerifyByMail(usize),
+    /// The same, by the recovery code with this number.
+    VerifyByCode(usize, u8),
     /// A device makes a call when a touch is due.
     Touch(usize),
     /// The sweep marks the devices that a sign-out of many has ended.
@@ -109,7 +122,12 @@ impl Operation {
             | Self::ChangePassword(by)
             | Self::ChangeAddress(by)
             | Self::ConfirmApp(by)
+            | Self::RemoveApp(by)
+            | Self::MakeCodes(by)
+            | Self::TurnOffCodes(by)
             | Self::Verify(by)
+            | Self::VerifyByMail(by)
+            | Self::VerifyByCode(by, _)
             | Self::Touch(by)
             | Self::Check(by) => Some(by),
             Self::SignIn
@@ -118,6 +136,7 @@ impl Operation {
             | Self::SignInAgain(_)
             | Self::SignInEndingOthers
             | Self::CompleteSignIn(..)
+            | Self::ReportLost(_)
             | Self::Disable
             | Self::Recover
             | Self::UndoAddress
@@ -167,6 +186,18 @@ impl Operation {
                 | Self::Rename(..)
                 | Self::ChangeAddress(_)
                 | Self::ConfirmApp(_)
+                | Self::RemoveApp(_)
+                | Self::MakeCodes(_)
+                | Self::TurnOffCodes(_)
+        )
+    }
+
+    /// Returns whether it gives the caller's session another token.
+    #[must_use]
+    pub fn is_verification(self) -> bool {
+        matches!(
+            self,
+            Self::Verify(_) | Self::VerifyByMail(_) | Self::VerifyByCode(..)
         )
     }
 
@@ -179,7 +210,16 @@ impl Operation {
     /// Returns whether it uses or writes a factor.
     #[must_use]
     pub fn is_about_factors(self) -> bool {
-        matches!(self, Self::CompleteSignIn(..) | Self::ConfirmApp(_))
+        matches!(
+            self,
+            Self::CompleteSignIn(..)
+                | Self::ConfirmApp(_)
+                | Self::RemoveApp(_)
+                | Self::MakeCodes(_)
+                | Self::TurnOffCodes(_)
+                | Self::ReportLost(_)
+                | Self::VerifyByCode(..)
+        )
     }
 
     /// Returns whether it only writes receipt entries, or replaces a session that has
@@ -213,7 +253,13 @@ impl Operation {
             Self::UndoAddress => "undo address",
             Self::CompleteSignIn(..) => "sign in, by a second step",
             Self::ConfirmApp(_) => "confirm app",
+            Self::RemoveApp(_) => "remove app",
+            Self::MakeCodes(_) => "make recovery codes",
+            Self::TurnOffCodes(_) => "turn codes off",
+            Self::ReportLost(_) => "report a lost app",
             Self::Verify(_) => "verify",
+            Self::VerifyByMail(_) => "verify, by a mailed code",
+            Self::VerifyByCode(..) => "verify, by a recovery code",
             Self::Touch(_) => "touch",
             Self::Sweep(_) => "sweep",
             Self::Check(_) => "check",
@@ -258,7 +304,7 @@ impl Outcome {
     fn of(reply: &Reply) -> Self {
         let body = json_of(reply);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        if reply.status_code != 200 {
+        if !matches!(reply.status_code, 200..=202) {
             let kind = text(&body["type"]);
             return Self::Refused {
                 status: reply.status_code,
@@ -296,7 +342,8 @@ pub struct Functions {
     pub bundle: Bundle,
     /// The same, on a clock by which no touch is due.
     pub earlier: Bundle,
-    /// The same, at the time for which the mail about a change of the address was made.
+    /// The same, at the time when a race begins: a mail about a change of the address was made
+    /// for it, and the wait after the report of a lost app is not over.
     pub on_time: Bundle,
     /// The same, with other parameters for new hashes.
     pub rehashing: Bundle,
@@ -317,6 +364,9 @@ pub struct Found {
     pub epoch: Epoch,
     /// The time of the change of the address before the race, or in it.
     pub changed_at: Timestamp,
+    /// Whether the account's app was reported as lost before the race. Then a clock that is
+    /// ahead finds the end of the wait, and the one by which the report is stopped does not.
+    pub is_app_lost: bool,
 }
 
 /// Returns the key of the device that signs in first. It is newer than all others.
@@ -409,6 +459,11 @@ pub fn begin(
         let bundle = &functions.bundle;
         let token = |member: usize| account.devices[member].token.as_str();
         let (email, password) = (account.email.as_str(), account.password.as_str());
+        let in_time = if found.is_app_lost {
+            &functions.on_time
+        } else {
+            bundle
+        };
         let reply = match operation {
             Operation::SignIn => bundle.log_in(email, password, None).await,
             Operation::SignInWithRehash => functions.rehashing.log_in(email, password, None).await,
@@ -450,11 +505,21 @@ pub fn begin(
                     .await
             }
             Operation::Verify(by) => bundle.verify(token(by), password).await,
+            Operation::VerifyByMail(by) => {
+                second_steps::verify_by_mail(bundle, by, token(by)).await
+            }
+            Operation::VerifyByCode(by, code) => {
+                second_steps::verify_by_code(in_time, code, token(by)).await
+            }
             Operation::Touch(by) => bundle.who_am_i(token(by)).await,
             Operation::CompleteSignIn(challenge, code) => {
-                second_steps::complete(bundle, challenge, code).await
+                second_steps::complete(in_time, &account, challenge, code).await
             }
             Operation::ConfirmApp(by) => second_steps::confirm_app(bundle, by, token(by)).await,
+            Operation::RemoveApp(by) => second_steps::remove_app(bundle, token(by)).await,
+            Operation::MakeCodes(by) => second_steps::make_codes(bundle, token(by)).await,
+            Operation::TurnOffCodes(by) => second_steps::turn_off_codes(bundle, token(by)).await,
+            Operation::ReportLost(code) => second_steps::report_lost(in_time, code).await,
             Operation::Recover => bundle.recover(&recovery(actor), &new_password(actor)).await,
             Operation::ChangeAddress(by) => {
                 let device = &account.devices[by];

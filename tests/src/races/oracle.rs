@@ -21,6 +21,7 @@ use self::snapshot::first_to_end;
 use super::operations::{Operation, Outcome};
 use crate::account::TestAccount;
 use crate::engine::Engine;
+use crate::wire::Call;
 
 /// A session and its end.
 #[derive(Debug, Clone)]
@@ -119,6 +120,7 @@ pub struct CompletedOperation {
 
 /// Checks one account after each write.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Oracle<'a> {
     account: &'a TestAccount,
     sessions: BTreeMap<SessionId, TrackedSession>,
@@ -129,8 +131,14 @@ pub struct Oracle<'a> {
     epoch: Epoch,
     /// Whether its address was changed before the race, and the change can be undone.
     is_changed: bool,
+    /// Whether the account's app was reported as lost, before the race or in it.
+    was_reported: bool,
     /// The second steps that have signed a device in, each with its recovery code.
     completed: Vec<(u8, u8)>,
+    /// The operations that have used a recovery code up.
+    has_used_code: Vec<Operation>,
+    /// The mailed codes by which the app was reported as lost.
+    reported: Vec<u8>,
     /// The number of changes of the address that were written.
     address_changes: usize,
     /// Whether one was undone.
@@ -172,13 +180,17 @@ impl<'a> Oracle<'a> {
         let sessions = gone.chain(sessions).collect();
         let epoch = seen.account.epoch;
         let is_changed = seen.account.address_change.is_some();
+        let was_reported = seen.account.factors_lost_at.is_some();
         Ok(Self {
             account,
             sessions,
             seen,
             epoch,
             is_changed,
+            was_reported,
             completed: Vec::new(),
+            has_used_code: Vec::new(),
+            reported: Vec::new(),
             address_changes: 0,
             is_undone: false,
             superseded: Vec::new(),
@@ -200,12 +212,12 @@ impl<'a> Oracle<'a> {
     /// The rule that it broke.
     pub fn check_write(
         &mut self,
-        by: Operation,
-        new_password: &str,
+        (by, new_password): (Operation, &str),
         engine: &Engine,
+        call: &Call,
         now: Timestamp,
     ) -> Checked {
-        let after = Snapshot::read(engine)?;
+        let after = self.seen.after(engine, call)?;
         let header = self.new_header(&after)?;
         if let Some(header) = &header {
             self.check_act(by, header, &after, now)?;
@@ -223,6 +235,8 @@ impl<'a> Oracle<'a> {
         self.check_sessions(by, header.as_ref(), &after, now)?;
         self.check_address(by, &after, now)?;
         self.check_factors(by, &after, now)?;
+        self.check_lost(by, &after, now)?;
+        self.check_codes(by, &after, now)?;
         self.check_names(by, &after)?;
         self.check_rows(by, &after, now)?;
         Self::check_index(by, &after)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::operations::{Announced, Operation, Target};
 use super::schedule::History;
+use super::second_steps::ON_FIRST_DEVICE;
 use crate::random::SeededRandom;
 
 /// The number of devices of the account.
@@ -49,8 +50,11 @@ pub fn drawn<const N: usize>(history: History, random: &mut SeededRandom) -> [Op
 
 /// Returns every operation with every assignment of devices.
 fn assignments(history: History) -> Vec<Operation> {
-    if history == History::Verified {
-        return of_verified();
+    match history {
+        History::Verified => return of_verified(),
+        History::WithApp => return of_app(),
+        History::AppLost => return of_lost_app(),
+        _ => {}
     }
     let mut all = vec![
         Operation::SignIn,
@@ -89,7 +93,11 @@ fn assignments(history: History) -> Vec<Operation> {
             Operation::SignOutOne(by, Target::Newest),
         ]);
         if history == History::Fresh {
-            all.push(Operation::ConfirmApp(by));
+            all.extend([
+                Operation::ConfirmApp(by),
+                Operation::TurnOffCodes(by),
+                Operation::VerifyByMail(by),
+            ]);
         }
         all.extend((0..DEVICES).map(|of| Operation::SignOutOne(by, Target::Device(of))));
         all.extend((0..DEVICES).map(|of| Operation::Rename(by, of)));
@@ -118,13 +126,60 @@ fn of_verified() -> Vec<Operation> {
     all
 }
 
+/// The operations on the factors of an account that has an app, and those that end them.
+fn of_app() -> Vec<Operation> {
+    let mut all = vec![
+        Operation::CompleteSignIn(0, 0),
+        Operation::CompleteSignIn(ON_FIRST_DEVICE, 1),
+        Operation::VerifyByCode(0, 0),
+        Operation::VerifyByCode(0, 1),
+        Operation::VerifyByCode(1, 0),
+        Operation::ConfirmApp(1),
+        Operation::RemoveApp(0),
+        Operation::RemoveApp(1),
+        Operation::MakeCodes(0),
+        Operation::MakeCodes(1),
+        Operation::ReportLost(0),
+        Operation::ReportLost(1),
+    ];
+    all.extend(ends_by_second());
+    all.sort_unstable();
+    all
+}
+
+/// The operations that a lost app is removed by, those that stop that, and those that end them.
+fn of_lost_app() -> Vec<Operation> {
+    let mut all = vec![
+        Operation::SignIn,
+        Operation::Recover,
+        Operation::CompleteSignIn(0, 0),
+        Operation::VerifyByCode(0, 1),
+        Operation::ConfirmApp(1),
+        Operation::RemoveApp(0),
+        Operation::ReportLost(0),
+    ];
+    all.extend(ends_by_second());
+    all.sort_unstable();
+    all
+}
+
+/// The ways in which the second device ends the session of the first, or all, and the first
+/// device its own.
+fn ends_by_second() -> [Operation; 4] {
+    [
+        Operation::SignOutThis(0),
+        Operation::SignOutOne(1, Target::Device(0)),
+        Operation::SignOutGlobal(1),
+        Operation::ChangePassword(1),
+    ]
+}
+
 /// Returns whether the history ended the device's session.
 fn is_ended(history: History, member: usize) -> bool {
     match history {
-        History::Fresh | History::AtTheLimit | History::AddressChanged => false,
         History::OneSignOut => member == 1,
         History::TwoSignOuts => member != 2,
-        History::Verified => unreachable!("its operations are a list"),
+        _ => false,
     }
 }
 
@@ -135,6 +190,11 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
         let others = [Operation::Verify(TOKEN_BEFORE), Operation::SignOutThis(0)];
         return pair.contains(&Operation::Touch(0))
             || pair.contains(&Operation::Verify(0)) && others.iter().any(|it| pair.contains(it));
+    }
+    if matches!(history, History::WithApp | History::AppLost) {
+        let [one, other] = pair;
+        return is_worth_it_with_app(history, one, other)
+            || is_worth_it_with_app(history, other, one);
     }
     let newest = |operation| matches!(operation, Operation::SignOutOne(_, Target::Newest));
     let rehash = |operation| operation == Operation::SignInWithRehash;
@@ -166,7 +226,7 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
         let [one, other] = pair;
         return is_worth_it_to_factors(one, other) || is_worth_it_to_factors(other, one);
     }
-    let verifies = |it| matches!(it, Operation::Verify(_));
+    let verifies = |it| matches!(it, Operation::Verify(_) | Operation::VerifyByMail(_));
     if pair.into_iter().any(verifies) {
         let [one, other] = pair;
         return is_worth_it_to_verify(history, one, other)
@@ -198,7 +258,7 @@ fn is_worth_it(history: History, pair: [Operation; 2]) -> bool {
         }
         History::TwoSignOuts => pair.into_iter().any(sweeps),
         // For scripts, for the undo alone, and above.
-        History::AtTheLimit | History::AddressChanged | History::Verified => false,
+        _ => false,
     };
     has_newest && adds && is_new
 }
@@ -214,14 +274,8 @@ fn is_worth_it_to_address(change: Operation, other: Operation) -> bool {
         );
     match change {
         Operation::ChangeAddress(by) => {
-            let is_of_session = match other {
-                Operation::SignOutOne(_, Target::Device(of)) => of == by,
-                Operation::SignInAgain(device)
-                | Operation::SignOutThis(device)
-                | Operation::Verify(device) => device == by,
-                _ => matches!(other, Operation::ChangeAddress(_)),
-            };
-            is_of_all || is_of_session
+            let is_change = matches!(other, Operation::ChangeAddress(_));
+            is_of_all || is_change || is_of_session(other, by)
         }
         Operation::UndoAddress => {
             let is_of_first = other.caller().is_none_or(|by| by == 0);
@@ -253,45 +307,91 @@ fn is_worth_it_to_factors(of_factor: Operation, other: Operation) -> bool {
             ends_all || is_of_device
         }
         Operation::ConfirmApp(by) => {
-            let is_of_session = match other {
-                Operation::SignOutOne(_, Target::Device(of)) => of == by,
-                Operation::SignInAgain(device)
-                | Operation::SignOutThis(device)
-                | Operation::Verify(device) => device == by,
-                _ => matches!(other, Operation::ConfirmApp(_) | Operation::SignIn),
-            };
-            ends_all || is_of_session
+            let is_of_factor = matches!(other, Operation::ConfirmApp(_) | Operation::SignIn);
+            ends_all || is_of_factor || is_of_session(other, by)
         }
+        Operation::TurnOffCodes(by) => ends_all || is_of_session(other, by),
         _ => false,
+    }
+}
+
+/// Returns whether the operation ends the session of this device alone, or replaces its token.
+fn is_of_session(operation: Operation, by: usize) -> bool {
+    match operation {
+        Operation::SignOutOne(_, Target::Device(of)) => of == by,
+        Operation::SignInAgain(device)
+        | Operation::SignOutThis(device)
+        | Operation::Verify(device) => device == by,
+        _ => false,
+    }
+}
+
+/// Returns whether the other operation ends the session that changes the factors of an account
+/// with an app, or the sign-in, or changes or uses the same factor.
+fn is_worth_it_with_app(history: History, of_factor: Operation, other: Operation) -> bool {
+    // A sign-out of one device changes nothing that these two read.
+    let needs_no_session = matches!(
+        of_factor,
+        Operation::CompleteSignIn(..)
+            | Operation::ReportLost(_)
+            | Operation::SignIn
+            | Operation::Recover
+    );
+    let is_own = |it: Operation| it.caller().is_none_or(|by| by == 0);
+    let removes = |it: Operation| {
+        matches!(
+            it,
+            Operation::RemoveApp(0) | Operation::SignIn | Operation::Recover
+        )
+    };
+    let is_new_session =
+        |it: Operation| matches!(it, Operation::CompleteSignIn(step, _) if step == ON_FIRST_DEVICE);
+    match other {
+        _ if is_new_session(of_factor) || matches!(of_factor, Operation::ConfirmApp(_)) => false,
+        Operation::ConfirmApp(_) => removes(of_factor),
+        Operation::SignOutThis(_) | Operation::SignOutOne(..) => {
+            !needs_no_session && of_factor.is_about_factors() && is_own(of_factor)
+        }
+        Operation::SignOutGlobal(_) | Operation::ChangePassword(_) => {
+            of_factor.is_about_factors() && is_own(of_factor)
+        }
+        _ if history == History::AppLost => {
+            of_factor.is_about_factors() && other.is_about_factors()
+                || of_factor == Operation::SignIn
+                || of_factor == Operation::Recover
+        }
+        _ => of_factor.is_about_factors() && other.is_about_factors() && is_own(of_factor),
     }
 }
 
 /// Returns whether the other operation ends the session that is verified, or is made by it.
 fn is_worth_it_to_verify(history: History, verification: Operation, other: Operation) -> bool {
-    let Operation::Verify(by) = verification else {
-        return false;
+    let by = match verification {
+        Operation::Verify(by) => by,
+        // A mailed code adds the challenge that it uses up.
+        Operation::VerifyByMail(by) => {
+            let is_of_it = is_of_session(other, by) || other == Operation::VerifyByMail(by);
+            let ends_all = matches!(
+                other,
+                Operation::SignOutGlobal(_) | Operation::ChangePassword(_) | Operation::Recover
+            );
+            return history == History::Fresh && (is_of_it || ends_all);
+        }
+        _ => return false,
     };
-    let is_of_session = match other {
-        Operation::SignOutOne(_, Target::Device(of)) => of == by,
-        Operation::SignInAgain(device)
-        | Operation::SignOutThis(device)
-        | Operation::Touch(device)
-        | Operation::Verify(device) => device == by,
-        _ => ends_many(other) || other.is_change_of_password(),
-    };
+    let is_of_this = is_of_session(other, by) || other == Operation::Touch(by);
+    let ends_all = ends_many(other) || other.is_change_of_password();
     match history {
         History::Fresh => {
             let is_made_by_it = other.caller() == Some(by)
                 && !matches!(other, Operation::Check(_) | Operation::Rename(..));
-            is_of_session
+            is_of_this
+                || ends_all
                 || is_made_by_it
                 || matches!(other, Operation::Recover | Operation::SignInEndingOthers)
         }
         History::OneSignOut => matches!(other, Operation::Sweep(_)),
-        History::TwoSignOuts
-        | History::AtTheLimit
-        | History::AddressChanged
-        | History::Verified => false,
+        _ => false,
     }
 }
 
@@ -309,7 +409,7 @@ fn is_worth_it_to_rename(history: History, rename: Operation, other: Operation) 
         History::Fresh | History::OneSignOut => is_of_target,
         // The first device has no name, and its end is not swept.
         History::TwoSignOuts => other == Operation::SignInAgain(0) && of == 0,
-        History::AtTheLimit | History::AddressChanged | History::Verified => false,
+        _ => false,
     }
 }
 
@@ -363,6 +463,8 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         Operation::ChangePassword(by) => Operation::ChangePassword(name(by)),
         Operation::ChangeAddress(by) => Operation::ChangeAddress(name(by)),
         Operation::ConfirmApp(by) => Operation::ConfirmApp(name(by)),
+        Operation::TurnOffCodes(by) => Operation::TurnOffCodes(name(by)),
+        Operation::VerifyByMail(by) => Operation::VerifyByMail(name(by)),
         Operation::Touch(by) => Operation::Touch(name(by)),
         Operation::Verify(by) => Operation::Verify(name(by)),
         Operation::Check(by) => Operation::Check(name(by)),
@@ -371,6 +473,10 @@ fn renamed(operation: Operation, mut name: impl FnMut(usize) -> usize) -> Operat
         | Operation::SignInFirst
         | Operation::SignInEndingOthers
         | Operation::CompleteSignIn(..)
+        | Operation::ReportLost(_)
+        | Operation::RemoveApp(_)
+        | Operation::MakeCodes(_)
+        | Operation::VerifyByCode(..)
         | Operation::Disable
         | Operation::Recover
         | Operation::UndoAddress

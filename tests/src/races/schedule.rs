@@ -122,6 +122,11 @@ pub enum History {
     /// Three devices are signed in, and the first has been verified. A fourth number stands
     /// for it with the token before, which it may still use.
     Verified,
+    /// Three devices are signed in to an account with an authenticator app that has settled.
+    WithApp,
+    /// The same, and the app was reported as lost. The wait is over a second after the races
+    /// begin.
+    AppLost,
 }
 
 /// A history that races start from, saved to a file.
@@ -228,6 +233,10 @@ impl Runner {
 
     async fn live(&self, history: History) -> TestAccount {
         let bundle = &self.functions.bundle;
+        let has_app = matches!(history, History::WithApp | History::AppLost);
+        if has_app {
+            self.clock.advance(-SETTLED_AFTER);
+        }
         let (store, now) = (&bundle.store, bundle.clock.now());
         // The address was confirmed long ago, so that an app does not settle at once.
         let confirmed_at = Some(now - SETTLED_AFTER);
@@ -250,6 +259,9 @@ impl Runner {
             self.use_up_acts();
         } else if history == History::AddressChanged {
             self.change_address(&devices[0]).await;
+        } else if has_app {
+            second_steps::add_app(bundle, &devices[0]).await;
+            self.clock.advance(SETTLED_AFTER);
         } else if history != History::Fresh {
             let named = async |device: &TestDevice| {
                 let renamed = bundle.rename_device(&devices[0].token, device.id, "Home");
@@ -269,7 +281,13 @@ impl Runner {
         self.ask(&devices, &account).await;
         if history == History::Fresh {
             self.notify_of_change(account.id, begins_at()).await;
+        }
+        if history == History::Fresh || has_app {
             second_steps::prepare(bundle, &account, &devices).await;
+        }
+        if history == History::AppLost {
+            let due_at = begins_at() + SignedDuration::from_secs(1);
+            second_steps::lose_app(bundle, &account, due_at).await;
         }
         TestAccount {
             id: devices[0].account,
@@ -429,8 +447,10 @@ impl Runner {
                     .iter()
                     .all(|it| it.is_about_parts() || matches!(it, Operation::Touch(_))),
             last_footprint: Footprint::default(),
+            has_just_written: false,
             epoch: Epoch::FIRST,
             changed_at: begins_at(),
+            is_app_lost: false,
             run: &mut run,
             knocked_out,
         };

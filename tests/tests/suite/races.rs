@@ -30,12 +30,14 @@ use runtime::{Clock, lock};
 use serde_json::{Value, json};
 use store::{Charged, Store, WriteOutcome};
 
-const HISTORIES: [History; 5] = [
+const HISTORIES: [History; 7] = [
     History::Fresh,
     History::OneSignOut,
     History::TwoSignOuts,
     History::AddressChanged,
     History::Verified,
+    History::WithApp,
+    History::AppLost,
 ];
 
 /// The number of random schedules of three operations, unless `CURFEW_RACES` is set.
@@ -260,7 +262,8 @@ fn knock_out(
     let scripted = after_two_ends_by_one(clause)
         .or_else(|| later(clause))
         .or_else(|| two_acts(clause))
-        .or_else(|| swept_over(clause));
+        .or_else(|| swept_over(clause))
+        .or_else(|| reported_after_a_stop(clause));
     if let Some((case, turns)) = scripted {
         let history = find(histories, case.history);
         let run = runner.run(
@@ -352,6 +355,29 @@ fn swept_over(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
         Turn::ToItsWrite(2),
         Turn::ToItsEnd(0),
         Turn::ToItsEnd(2),
+    ];
+    Some((script, turns.into()))
+}
+
+/// Returns a script for the clause by which a mailed code reports a lost app once: the report was
+/// stopped since the same request came first.
+fn reported_after_a_stop(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
+    if !clause.text.starts_with("purpose") {
+        return None;
+    }
+    let script = Script {
+        history: History::WithApp,
+        operations: vec![
+            Operation::ReportLost(0),
+            Operation::ReportLost(0),
+            Operation::CompleteSignIn(0, 0),
+        ],
+    };
+    let turns = [
+        Turn::ToItsWrite(0),
+        Turn::ToItsEnd(1),
+        Turn::ToItsEnd(2),
+        Turn::ToItsEnd(0),
     ];
     Some((script, turns.into()))
 }
@@ -536,7 +562,7 @@ fn every_condition_that_is_knocked_out_breaks_a_rule() {
         .filter(|clause| !clause.write.ends_with("Identities"))
         // Two confirmations of one app exclude each other by the account's list of factors, and
         // only a third one meets a list that has one: `every_condition_on_factors_is_needed`.
-        .filter(|clause| clause.text != "begun_by = :session" && clause.text != "factors = :before")
+        .filter(|clause| clause.text != "begun_by = :session")
         // Its other conditions on the account are in `sign_in_others`. That on the row is for
         // a known device, whose session it replaces: for a new one, the epoch's is enough.
         .filter(|clause| clause.operation != ENDING_OTHERS || clause.text.starts_with("epoch"))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use aws_sdk_dynamodb::types::Delete;
 use domain::challenge::{
     Challenge, ChallengeId, CodeDigest, LinkHash, PendingSignIn, Purpose, TRIES,
 };
@@ -9,7 +10,8 @@ use domain::{EmailAddress, Epoch};
 
 use crate::attributes::{
     ACCOUNT_ID, ASKED_AT, CHALLENGE_ID, CODE_DIGEST, DELETE_AT, DEVICE_ID, EMAIL, EPOCH, Item,
-    LINK_HASH, PURPOSE, Reader, SESSION_ID, TRIES_MADE, bytes, number, string, timestamp, ttl,
+    LINK_HASH, PURPOSE, Reader, SESSION_ID, TRIES_MADE, built, bytes, number, string, timestamp,
+    ttl,
 };
 use crate::error::StoreError;
 use crate::writes::Condition;
@@ -75,6 +77,11 @@ pub(crate) fn to_item(challenge: &Challenge) -> Item {
     }
     set(DELETE_AT, ttl(challenge.kept_until()));
     item
+}
+
+pub(crate) fn delete(table: &str, id: &ChallengeId) -> Delete {
+    let delete = Delete::builder().table_name(table).set_key(Some(key(id)));
+    built(delete.build())
 }
 
 pub(crate) fn from_item(item: &Item) -> Result<Challenge, StoreError> {

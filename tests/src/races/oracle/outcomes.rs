@@ -14,7 +14,7 @@ use super::rules::{
 use super::{CompletedOperation, FinalStatus, Oracle, Snapshot, TrackedSession};
 use crate::engine::Engine;
 use crate::races::operations::{Operation, Outcome, Target, first_key};
-use crate::races::second_steps::{device_key, factor_id};
+use crate::races::second_steps::{device_of, factor_id, own_app};
 
 impl Oracle<'_> {
     /// Checks the answers of all operations.
@@ -86,7 +86,9 @@ impl Oracle<'_> {
                 && ran.outcome == Some(Outcome::Passed)
             {
                 let mut factors = self.seen.account.factors.iter();
-                if !factors.any(|factor| factor.id == factor_id(member)) {
+                // A recovery that had read the account before ends it: it has not settled.
+                let is_ended = self.seen.account.recovered_at.is_some();
+                if !is_ended && !factors.any(|factor| factor.id == factor_id(member)) {
                     return broken(ACKNOWLEDGED, "an app was not added");
                 }
             }
@@ -111,7 +113,7 @@ impl Oracle<'_> {
             .filter(|ran| ran.operation.is_sign_in_without_key());
         let is_completed = |id: &DeviceId| {
             [0, 1]
-                .map(|step| device_key(step).device_in(self.account.id))
+                .map(|step| device_of(step, self.account))
                 .contains(id)
         };
         let made = made.filter(|id| **id != first && !is_completed(id)).count();
@@ -157,7 +159,7 @@ impl Oracle<'_> {
                 }
                 let first = first_key().device_in(self.account.id);
                 if let Operation::CompleteSignIn(step, _) = operation
-                    && *device != device_key(step).device_in(self.account.id)
+                    && *device != device_of(step, self.account)
                 {
                     return broken(ONE_DEVICE, "the second step is of another device");
                 }
@@ -209,6 +211,7 @@ impl Oracle<'_> {
                         return broken(ACKNOWLEDGED, "a session was not marked");
                     }
                 }
+                Operation::ReportLost(_) if self.was_reported => {}
                 Operation::Recover => {
                     let mut alive = ran.valid_before.iter();
                     if let Some(alive) = alive.find(|session| !has_ended(**session)) {
@@ -216,7 +219,7 @@ impl Oracle<'_> {
                     }
                 }
                 _ if self.seen.account.disabled_at.is_none() => {
-                    return broken(ACKNOWLEDGED, "the account is not disabled");
+                    return broken(ACKNOWLEDGED, format!("{operation:?} was not written"));
                 }
                 _ => {}
             },
@@ -249,6 +252,9 @@ impl Oracle<'_> {
         let is_previous = |row: &Device| row.previous_token.map(|it| it.hash) == hash;
         // A verification has given the session another token than the caller has.
         let is_rotated = row.is_some_and(|row| !is_current(row));
+        let account = &self.seen.account;
+        let has_moved = account.epoch != self.epoch;
+        let has_no_app = account.factors.is_empty();
         let is_unknown = row.is_some_and(|row| !is_current(row) && !is_previous(row));
         let password_changed = self.password != self.account.password;
         let address_changed = self.seen.account.email != self.account.email;
@@ -272,37 +278,19 @@ impl Oracle<'_> {
         }
         let is_right = match (operation, status, problem) {
             (_, 503, _) => return broken(AVAILABLE, format!("{operation:?}")),
+            _ if self.is_refused_by_factors(all, operation, (status, problem)) => true,
+            (Operation::Recover, 403, "factor-required") => !has_no_app,
             (Operation::Recover, 403, "code-invalid") => {
-                let account = &self.seen.account;
                 address_changed || account.recovered_at.is_some() || account.disabled_at.is_some()
             }
-            (Operation::ChangeAddress(_), 403, "code-invalid") => {
-                address_changed || self.seen.account.epoch != self.epoch
-            }
+            (Operation::ChangeAddress(_), 403, "code-invalid") => address_changed || has_moved,
             (Operation::ChangeAddress(_), 409, "change-held") => {
                 address_changed || self.is_changed || self.seen.account.recovered_at.is_some()
             }
             (Operation::UndoAddress, 404, "notice-not-found") => !ran.has_change || self.is_undone,
-            (Operation::CompleteSignIn(..), 403, "code-invalid") => {
-                // Another operation has used the step or the code up, if it was not refused.
-                let has_used = |it: &CompletedOperation| {
-                    matches!(it.operation, Operation::CompleteSignIn(..))
-                        && !matches!(it.outcome, Some(Outcome::Refused { .. }))
-                };
-                self.seen.account.epoch != self.epoch || all.iter().any(has_used)
-            }
-            (Operation::ConfirmApp(_), 404, "factor-not-found") => {
-                self.seen.account.epoch != self.epoch
-            }
-            (_, 403, "second-step-required") => {
-                operation.is_sign_in() && !self.seen.account.factors.is_empty()
-            }
-            // The password is no proof where the account has an app.
-            (Operation::Verify(_), 401, "verification-required")
-                if !self.seen.account.factors.is_empty() =>
-            {
-                true
-            }
+            (_, 403, "second-step-required") => operation.is_sign_in() && !has_no_app,
+            // The password is no proof where the account has an app, and a code only there.
+            (Operation::Verify(_), 401, "verification-required") if !has_no_app => true,
             (_, 401, "verification-required") => is_rotated,
             (_, 401, "credentials-invalid") => {
                 operation.is_sign_in()
@@ -314,12 +302,12 @@ impl Oracle<'_> {
             // A call with the new token ended this one, or another verification came first.
             (_, 401, "token-superseded") => {
                 let is_ended = hash.is_some_and(|hash| self.superseded.contains(&hash));
-                is_ended || is_rotated && matches!(operation, Operation::Verify(_))
+                is_ended || is_rotated && operation.is_verification()
             }
             (_, 401, "token-invalid") => has_ended && is_replaced || is_unknown,
             (_, 403, "credentials-invalid") => {
-                let is_proof = matches!(operation, Operation::Verify(_));
-                (is_proof || operation.is_change_of_password()) && password_changed
+                (operation.is_verification() || operation.is_change_of_password())
+                    && password_changed
             }
             (Operation::SignOutOne(_, Target::Newest), 404, "device-not-found") => {
                 ran.target.is_none()
@@ -333,6 +321,46 @@ impl Oracle<'_> {
                 ADMITTED,
                 format!("{operation:?} was answered {status} {problem}"),
             )
+        }
+    }
+
+    /// Returns whether an operation on factors or codes was refused for what another has done to
+    /// these.
+    fn is_refused_by_factors(
+        &self,
+        all: &[CompletedOperation],
+        operation: Operation,
+        (status, problem): (i64, &str),
+    ) -> bool {
+        let account = &self.seen.account;
+        let has_moved = account.epoch != self.epoch;
+        let is_app_gone = account.factors.iter().all(|it| it.id != own_app());
+        let is_sent_twice = || all.iter().filter(|it| it.operation == operation).count() > 1;
+        // Another operation has used the step or the code up, or replaced the code, if it was not
+        // refused.
+        let has_used = |it: &CompletedOperation| {
+            let is_of_codes = matches!(
+                it.operation,
+                Operation::CompleteSignIn(..)
+                    | Operation::VerifyByCode(..)
+                    | Operation::MakeCodes(_)
+            );
+            let is_refused = matches!(it.outcome, Some(Outcome::Refused { .. }));
+            is_of_codes && !is_refused && it.operation != operation
+        };
+        match (operation, status, problem) {
+            (Operation::CompleteSignIn(..) | Operation::VerifyByCode(..), 403, "code-invalid") => {
+                has_moved || is_sent_twice() || all.iter().any(has_used)
+            }
+            (Operation::VerifyByMail(_), 403, "code-invalid") => is_sent_twice(),
+            (Operation::VerifyByCode(..), 401, "verification-required")
+            | (Operation::RemoveApp(_), 404, "factor-not-found") => is_app_gone,
+            (Operation::ReportLost(code), 403, "code-invalid") => {
+                let was_stopped = self.reported.contains(&code);
+                has_moved || is_app_gone || was_stopped
+            }
+            (Operation::ConfirmApp(_), 404, "factor-not-found") => has_moved,
+            _ => false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The mapping of rows, independent of the store's.
 
+use std::collections::BTreeSet;
+
 use domain::DeviceKeyHash;
 use domain::account::{Account, Epoch};
 use domain::address_change::{AddressChange, ChangeState};
@@ -64,10 +66,10 @@ pub(super) fn read_account(row: &Item) -> Option<Account> {
         recovered_at: moment(row, "recovered_at"),
         recovered_epoch: number(row, "recovered_epoch").map(Epoch),
         factors: factors(row)?,
-        factors_lost_at: None,
+        factors_lost_at: moment(row, "factors_lost_at"),
         hold: hold(row),
         address_change: address_change(row),
-        sign_in_codes: false,
+        sign_in_codes: row.contains_key("sign_in_codes"),
     })
 }
 
@@ -102,6 +104,14 @@ fn address_change(row: &Item) -> Option<AddressChange> {
         at: moment(row, "address_changed_at")?,
         state: ChangeState::parse(text(row, "address_change")?)?,
     })
+}
+
+/// Reads the hashes of the recovery codes that are left.
+pub(super) fn read_codes(row: &Item) -> Option<BTreeSet<String>> {
+    match row.get("code_hashes")? {
+        AttributeValue::SS(hashes) => Some(hashes.iter().cloned().collect()),
+        _ => None,
+    }
 }
 
 /// Reads an address, and until when it is kept for who had it.

@@ -65,8 +65,8 @@ pub const ROTATED: &str =
 pub const ADDRESS: &str =
     "only a valid session changes the address, only the old mailbox undoes it, and one opens it";
 /// A second step works once.
-pub const ONCE: &str = "a second step and a recovery code complete one sign-in, in their epoch";
-/// Factors are added by their owner.
-pub const FACTORS: &str = "only a valid session adds a factor, and no other write removes it";
+pub const ONCE: &str = "a second step and a recovery code are used once, in their epoch";
+/// Factors are changed by their owner.
+pub const FACTORS: &str = "only a valid session adds or removes a factor, or a report of a lost one after its wait; and only a factor stops that";
 /// A receipt matches the history.
 pub const RECEIPT: &str = "a receipt shows what the history of the writes shows";

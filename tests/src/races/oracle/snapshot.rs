@@ -9,10 +9,13 @@ use domain::session::{SessionStatus, session_status};
 use domain::{DeviceId, Limits, SessionId, SignOut, SignOutId, SignOutTarget, Timestamp};
 use dynoxide::Item;
 
-use super::rows::{read_account, read_device, read_header, read_identity, read_part, read_record};
+use super::rows::{
+    read_account, read_codes, read_device, read_header, read_identity, read_part, read_record,
+};
 use super::rules::{READABLE, Violation, broken};
 use crate::engine::Engine;
-use crate::tables::{ACCOUNTS, DEVICES, IDENTITIES, RECEIPTS};
+use crate::tables::{ACCOUNTS, DEVICES, FACTORS, IDENTITIES, RECEIPTS};
+use crate::wire::Call;
 
 /// The tables at one moment.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Snapshot {
     pub(super) parts: BTreeMap<(SignOutId, DeviceId), ReceiptEntry>,
     /// The addresses, each with the time until which it is kept if it is a former one.
     pub(super) addresses: BTreeMap<String, Option<Timestamp>>,
+    /// The hashes of the recovery codes that are left.
+    pub(super) codes: BTreeSet<String>,
 }
 
 impl Snapshot {
@@ -33,50 +38,81 @@ impl Snapshot {
     /// # Errors
     /// A [`Violation`] when a row can't be read.
     pub fn read(engine: &Engine) -> Result<Self, Violation> {
-        let unreadable = |what: &str| Violation {
-            rule: READABLE,
-            what: what.to_owned(),
-        };
-        let accounts = engine.rows(ACCOUNTS);
-        let [account] = accounts.as_slice() else {
-            return broken(READABLE, format!("{} accounts", accounts.len()));
-        };
-        let account = read_account(account).ok_or_else(|| unreadable("the account"))?;
         let mut snapshot = Self {
-            account,
+            account: account_of(engine)?,
             devices: BTreeMap::new(),
             rows: BTreeMap::new(),
             headers: BTreeMap::new(),
             records: BTreeMap::new(),
             parts: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            codes: BTreeSet::new(),
         };
-        for row in engine.rows(IDENTITIES) {
-            let (email, kept_until) =
-                read_identity(&row).ok_or_else(|| unreadable("an address"))?;
-            snapshot.addresses.insert(email, kept_until);
+        snapshot.read_tables(engine, |_| true)?;
+        Ok(snapshot)
+    }
+
+    /// Reads the tables that a call has written to. The others are as they were.
+    pub(super) fn after(&self, engine: &Engine, call: &Call) -> Result<Self, Violation> {
+        let mut snapshot = self.clone();
+        let is_written = |table: &str| call.body.contains(&format!("\"{table}\""));
+        if is_written(ACCOUNTS) {
+            snapshot.account = account_of(engine)?;
         }
-        for mut row in engine.rows(DEVICES) {
-            let device = read_device(&row).ok_or_else(|| unreadable("a device"))?;
-            // The contacts are checked separately from the rest of the row.
-            row.remove("seen_at");
-            row.remove("notified_at");
-            snapshot.rows.insert(device.id, row);
-            snapshot.devices.insert(device.id, device);
+        snapshot.read_tables(engine, is_written)?;
+        Ok(snapshot)
+    }
+
+    fn read_tables(&mut self, engine: &Engine, of: impl Fn(&str) -> bool) -> Result<(), Violation> {
+        if of(FACTORS) {
+            self.codes.clear();
+            for row in engine.rows(FACTORS) {
+                self.codes.extend(read_codes(&row).unwrap_or_default());
+            }
         }
+        if of(IDENTITIES) {
+            self.addresses.clear();
+            for row in engine.rows(IDENTITIES) {
+                let (email, kept_until) =
+                    read_identity(&row).ok_or_else(|| unreadable("an address"))?;
+                self.addresses.insert(email, kept_until);
+            }
+        }
+        if of(DEVICES) {
+            self.rows.clear();
+            self.devices.clear();
+            for mut row in engine.rows(DEVICES) {
+                let device = read_device(&row).ok_or_else(|| unreadable("a device"))?;
+                // The contacts are checked separately from the rest of the row.
+                row.remove("seen_at");
+                row.remove("notified_at");
+                self.rows.insert(device.id, row);
+                self.devices.insert(device.id, device);
+            }
+        }
+        if of(RECEIPTS) {
+            self.read_receipts(engine)?;
+        }
+        Ok(())
+    }
+
+    fn read_receipts(&mut self, engine: &Engine) -> Result<(), Violation> {
+        self.headers.clear();
+        self.records.clear();
+        self.parts.clear();
         for row in engine.rows(RECEIPTS) {
             if row.contains_key("scope") {
                 let header = read_header(&row).ok_or_else(|| unreadable("a header"))?;
-                snapshot.headers.insert(header.id, header);
+                self.headers.insert(header.id, header);
             } else if row.contains_key("record") {
                 let (ended, record) = read_record(&row).ok_or_else(|| unreadable("a record"))?;
-                snapshot.records.insert(ended, record);
+                self.records.insert(ended, record);
             } else if !row.contains_key("kind") {
                 let (sign_out, part) = read_part(&row).ok_or_else(|| unreadable("a part"))?;
-                snapshot.parts.insert((sign_out, part.session.device), part);
+                self.parts.insert((sign_out, part.session.device), part);
             }
         }
-        Ok(snapshot)
+        Ok(())
     }
 
     /// Returns the account.
@@ -152,6 +188,21 @@ impl Snapshot {
             .collect();
         ends.sort_by_key(ended_epoch);
         ends
+    }
+}
+
+fn account_of(engine: &Engine) -> Result<Account, Violation> {
+    let accounts = engine.rows(ACCOUNTS);
+    let [account] = accounts.as_slice() else {
+        return broken(READABLE, format!("{} accounts", accounts.len()));
+    };
+    read_account(account).ok_or_else(|| unreadable("the account"))
+}
+
+fn unreadable(what: &str) -> Violation {
+    Violation {
+        rule: READABLE,
+        what: what.to_owned(),
     }
 }
 

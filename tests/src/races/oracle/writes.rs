@@ -2,11 +2,14 @@
 
 use domain::address_change::AddressChange;
 use domain::device::DeviceState;
+use domain::factors::AccountFactor;
 use domain::limits::ENDING_ACTS_PER_HOUR;
 use domain::{
-    Device, EndedSession, Epoch, Scope, SessionId, SignOut, SignOutTarget, Step, Timestamp, Token,
+    Device, DeviceId, EndedSession, Epoch, Scope, SessionId, SignOut, SignOutTarget, Step,
+    Timestamp, Token,
 };
 use dynoxide::Item;
+use jiff::SignedDuration;
 
 use super::rows::signed_in_key;
 use super::rules::{
@@ -16,6 +19,7 @@ use super::rules::{
 use super::snapshot::{ended_epoch, first_to_end};
 use super::{Oracle, Snapshot, TrackedSession};
 use crate::races::operations::{Operation, Target};
+use crate::races::second_steps::{code_hash, device_of, own_app};
 
 impl Oracle<'_> {
     pub(super) fn check_act(
@@ -130,6 +134,9 @@ impl Oracle<'_> {
                         let known = &self.account.devices;
                         match by {
                             Operation::SignInAgain(member) => known[member].id == device.id,
+                            Operation::CompleteSignIn(step, _) => {
+                                device_of(step, self.account) == device.id
+                            }
                             // The session of an earlier attempt.
                             _ => by.is_sign_in() && known.iter().all(|it| it.id != device.id),
                         }
@@ -199,8 +206,9 @@ impl Oracle<'_> {
                     let token = Token::parse(&self.account.devices[member].token);
                     token.expect("a token of ours").hash()
                 });
-                let is_of_caller = matches!(by, Operation::Verify(member)
-                    if self.account.devices[member].session == before.session);
+                let caller = by.caller().filter(|_| by.is_verification());
+                let is_of_caller =
+                    caller.is_some_and(|by| self.account.devices[by].session == before.session);
                 let is_verified = device.token_hash != before.token_hash
                     || device.verified_at != before.verified_at;
                 if is_verified && device.session == before.session {
@@ -307,18 +315,42 @@ impl Oracle<'_> {
         }
     }
 
-    /// Checks that only the valid session that began an app adds it, in its epoch, and that no
-    /// other write changes the factors.
+    /// Checks that only a valid session adds or removes an app, in its epoch, and that a report of
+    /// a lost one removes it after the wait.
     pub(super) fn check_factors(&self, by: Operation, after: &Snapshot, now: Timestamp) -> Checked {
         let (was, is) = (&self.seen.account, &after.account);
+        if was.sign_in_codes != is.sign_in_codes
+            && !(matches!(by, Operation::TurnOffCodes(_)) && self.is_by_valid(by, now))
+        {
+            return broken(FACTORS, format!("{by:?} turned codes at sign-ins off"));
+        }
         if was.factors == is.factors {
             return Ok(());
         }
         let added = is.factors.strip_prefix(was.factors.as_slice());
         let is_right = match (by, added) {
-            (Operation::ConfirmApp(member), Some([added])) => {
-                let session = self.account.devices[member].session;
-                self.seen.is_valid(session, now) && added.epoch == was.epoch
+            (Operation::ConfirmApp(_), Some([added])) => {
+                self.is_by_valid(by, now) && added.epoch == was.epoch
+            }
+            (Operation::RemoveApp(_), None) => {
+                let kept = was.factors.iter().filter(|it| it.id != own_app());
+                self.is_by_valid(by, now) && kept.eq(&is.factors)
+            }
+            (Operation::SignIn | Operation::Recover, None) => {
+                let lost_at = was.factors_lost_at;
+                let since = |hours, at| now.duration_since(at) >= SignedDuration::from_hours(hours);
+                let is_lost = |it: &AccountFactor| lost_at.is_some_and(|at| it.added_at <= at);
+                // A recovery ends every factor that has not settled.
+                let is_settled = |it: &AccountFactor| {
+                    let is_old = it.notified_at.is_some_and(|at| since(7 * 24, at));
+                    is_old || by != Operation::Recover
+                };
+                let is_over = lost_at.is_some_and(|at| since(72, at));
+                let left: Vec<_> = was.factors.iter().filter(|it| !is_lost(it)).collect();
+                let mut kept = left.iter().filter(|it| is_settled(it));
+                is_over
+                    && is.factors.iter().all(|it| left.contains(&it))
+                    && kept.all(|it| is.factors.contains(it))
             }
             _ => false,
         };
@@ -330,6 +362,89 @@ impl Oracle<'_> {
                 format!("{by:?} made {:?} of {:?}", is.factors, was.factors),
             )
         }
+    }
+
+    /// Checks that each mailed code reports a lost app once, in its epoch, that a second report
+    /// does not change the time, and that only a factor, the removal and a recovery end the
+    /// report.
+    pub(super) fn check_lost(
+        &mut self,
+        by: Operation,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
+        let (was, is) = (&self.seen.account, &after.account);
+        let is_right = match (was.factors_lost_at, is.factors_lost_at, by) {
+            (before, now, _) if before == now => true,
+            (None, Some(_), Operation::ReportLost(code)) => {
+                let is_new = !self.reported.contains(&code);
+                self.reported.push(code);
+                self.was_reported = true;
+                is_new && was.epoch == self.epoch
+            }
+            (Some(_), None, Operation::CompleteSignIn(..)) => was.epoch == self.epoch,
+            (Some(_), None, Operation::VerifyByCode(..)) => self.is_by_valid(by, now),
+            // Of an app that was removed nothing is left but the report.
+            (Some(_), None, Operation::SignIn) => {
+                is.factors.is_empty() || was.factors != is.factors
+            }
+            (Some(_), None, Operation::Recover) => true,
+            _ => false,
+        };
+        if is_right {
+            Ok(())
+        } else {
+            broken(FACTORS, format!("{by:?} changed the report of a lost app"))
+        }
+    }
+
+    /// Checks that each recovery code is used up by what it proves, and that only a valid session
+    /// makes new ones.
+    pub(super) fn check_codes(
+        &mut self,
+        by: Operation,
+        after: &Snapshot,
+        now: Timestamp,
+    ) -> Checked {
+        let (was, is) = (&self.seen.codes, &after.codes);
+        let used = match by {
+            Operation::CompleteSignIn(_, code) | Operation::VerifyByCode(_, code) => {
+                Some(code_hash(self.account.id, code))
+            }
+            _ => None,
+        };
+        if was != is {
+            let is_used = |code: &String| {
+                let mut left = was.clone();
+                left.remove(code) && left == *is
+            };
+            let is_right = match by {
+                Operation::MakeCodes(_) => self.is_by_valid(by, now),
+                Operation::Recover => is.is_empty(),
+                _ => used.as_ref().is_some_and(is_used),
+            };
+            if !is_right {
+                return broken(ONCE, format!("{by:?} made {is:?} of {was:?}"));
+            }
+            if used.is_some() {
+                self.has_used_code.push(by);
+            }
+        }
+        let has_entered = |(id, device): (&DeviceId, &Device)| {
+            let before = self.seen.devices.get(id);
+            before.is_none_or(|before| before.token_hash != device.token_hash)
+        };
+        let is_proof = used.is_some() && after.devices.iter().any(has_entered);
+        if is_proof && !self.has_used_code.contains(&by) {
+            return broken(ONCE, format!("{by:?} by a code that was used up"));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the session of the caller is valid.
+    fn is_by_valid(&self, by: Operation, now: Timestamp) -> bool {
+        let caller = by.caller().map(|member| &self.account.devices[member]);
+        caller.is_some_and(|caller| self.seen.is_valid(caller.session, now))
     }
 
     /// Checks that each row is in the index until a write has ended its session, by the

@@ -54,6 +54,7 @@ impl Actor {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Race<'a> {
     pub(super) runner: &'a mut Runner,
     pub(super) engine: Engine,
@@ -70,10 +71,14 @@ pub(super) struct Race<'a> {
     /// separate steps, and so do all random schedules.
     pub(super) are_contacts_steps: bool,
     pub(super) last_footprint: Footprint,
+    /// Whether the last write succeeded.
+    pub(super) has_just_written: bool,
     /// The account's epoch before the race.
     pub(super) epoch: Epoch,
     /// The time of the change of the address before the race, or in it.
     pub(super) changed_at: Timestamp,
+    /// Whether the account's app was reported as lost before the race.
+    pub(super) is_app_lost: bool,
     pub(super) run: &'a mut Run,
     pub(super) knocked_out: Option<&'a Clause>,
 }
@@ -84,6 +89,7 @@ impl Race<'_> {
         let mut oracle = Oracle::new(&account, &self.engine, self.runner.clock.now())?;
         let before = oracle.seen().account();
         self.epoch = before.epoch;
+        self.is_app_lost = before.factors_lost_at.is_some();
         if let Some(change) = &before.address_change {
             self.changed_at = change.at;
         }
@@ -109,7 +115,7 @@ impl Race<'_> {
             let second = SignedDuration::from_secs(1);
             self.runner.clock.advance(second);
             self.runner.earlier.advance(second);
-            self.take(step, &mut oracle)?;
+            self.take(step, &mut oracle, chooser)?;
         }
         self.end(&oracle)
     }
@@ -138,20 +144,14 @@ impl Race<'_> {
             if let Some(waiting) = pending.waiting.get(&at) {
                 if waiting.call.is_write() {
                     steps.push(Step::Write(at));
-                    if !self.is_fault_used {
+                    if !self.is_fault_used && !self.is_exhaustive {
                         steps.push(Step::WriteLosingAnswer(at));
-                        if !self.is_exhaustive {
-                            steps.push(Step::WriteThenReplay(at));
-                        }
+                        steps.push(Step::WriteThenReplay(at));
                     }
                 } else {
                     steps.extend(waiting.parts.iter().map(|part| Step::Read(at, part.0)));
                 }
-                // The other operations do not notice a crash, so it follows directly on a
-                // step of the same operation.
-                let has_just_moved = last.is_some_and(|last| last.actor() == at)
-                    && !matches!(last, Some(Step::Begin(_) | Step::Replay(_)));
-                if !self.is_fault_used && has_just_moved {
+                if !self.is_fault_used && last.is_some_and(|last| self.may_crash(at, last)) {
                     steps.push(Step::Crash(at));
                 }
             }
@@ -160,6 +160,22 @@ impl Race<'_> {
             }
         }
         steps
+    }
+
+    /// Returns whether a crash of an operation after the last step is a schedule of its own. The
+    /// others do not notice a crash, so it follows directly on a step of the same operation. Only
+    /// what it has written is left of it, so a crash after a read is the same as one after the
+    /// write before, or as if it had never begun: every schedule of the others alone is run with a
+    /// crash after the first read.
+    fn may_crash(&self, at: usize, last: Step) -> bool {
+        let is_of_it = last.actor() == at;
+        let is_first_read = self.run.steps.len() == 2;
+        is_of_it
+            && match last {
+                Step::Begin(_) | Step::Replay(_) => false,
+                Step::Read(..) => !self.is_exhaustive || is_first_read,
+                _ => !self.is_exhaustive || self.has_just_written,
+            }
     }
 
     /// Returns whether the step could as well have come before the last one, because the
@@ -222,7 +238,12 @@ impl Race<'_> {
         }
     }
 
-    fn take(&mut self, step: Step, oracle: &mut Oracle<'_>) -> Result<(), Violation> {
+    fn take(
+        &mut self,
+        step: Step,
+        oracle: &mut Oracle<'_>,
+        chooser: &mut dyn Chooser,
+    ) -> Result<(), Violation> {
         let at = step.actor();
         self.is_fault_used |= step.is_fault();
         match step {
@@ -238,7 +259,7 @@ impl Race<'_> {
             Step::Write(_) | Step::WriteLosingAnswer(_) | Step::WriteThenReplay(_) => {
                 let call = lock(&self.runner.pending).waiting[&at].call.clone();
                 let answer = self.write(at, &call, oracle)?;
-                if matches!(step, Step::WriteLosingAnswer(_)) {
+                if matches!(step, Step::WriteLosingAnswer(_)) || self.loses_answer(at, chooser) {
                     return Ok(());
                 }
                 if matches!(step, Step::WriteThenReplay(_)) {
@@ -262,6 +283,20 @@ impl Race<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Lets an exhaustive chooser decide whether the answer to a write is lost. A write that failed
+    /// has changed nothing, and its retry would be the write of another schedule.
+    fn loses_answer(&mut self, at: usize, chooser: &mut dyn Chooser) -> bool {
+        if !self.is_exhaustive || self.is_fault_used || !self.has_just_written {
+            return false;
+        }
+        let ways = [Step::Write(at), Step::WriteLosingAnswer(at)];
+        let way = ways[chooser.choose(&ways)];
+        self.is_fault_used = way.is_fault();
+        self.run.steps.pop();
+        self.run.steps.push(way);
+        way.is_fault()
     }
 
     fn begin(&mut self, at: usize, seen: &Snapshot) {
@@ -290,6 +325,7 @@ impl Race<'_> {
             announced,
             epoch: self.epoch,
             changed_at: self.changed_at,
+            is_app_lost: self.is_app_lost,
         };
         let running = begin(operation, at, &self.runner.functions, &self.account, found);
         self.actors[at].running = Some(running);
@@ -393,9 +429,11 @@ impl Race<'_> {
         }
         let call = weakened.as_ref().unwrap_or(call);
         let answer = self.engine.answer(&call.operation, &call.body);
+        self.has_just_written = answer.is_success();
         if answer.is_success() {
             let now = self.runner.clock.now();
-            oracle.check_write(operation, &new_password(at), &self.engine, now)?;
+            let by = (operation, &*new_password(at));
+            oracle.check_write(by, &self.engine, call, now)?;
         } else {
             let is_condition = answer.body.contains("ConditionalCheckFailed");
             assert!(is_condition, "{}", answer.body);
