@@ -11,7 +11,7 @@ use curfew::root;
 use serde::Deserialize;
 
 use crate::callgrind;
-use crate::programs::{Builder, Program};
+use crate::programs::Builder;
 use crate::report::Table;
 use crate::requests::World;
 use crate::{start, work};
@@ -38,17 +38,12 @@ struct Limit {
     zip: u64,
 }
 
-/// Builds the functions that have limits.
-pub async fn build(builder: &Builder) -> Result<()> {
-    programs(builder, &limits()?).await?;
-    Ok(())
-}
-
 /// Builds the functions that have limits, and counts. Fails if a limit is exceeded.
 pub async fn run(builder: &Builder) -> Result<()> {
     callgrind::required().await?;
     let limits = limits()?;
-    let programs = programs(builder, &limits).await?;
+    let names: Vec<String> = limits.functions.keys().cloned().collect();
+    let programs = builder.functions(&names).await?;
     let world = Box::pin(World::new()).await?;
     let mut table = Table::new("Limits", &["what", "found", "limit", "used"]);
     let mut exceeded = Vec::new();
@@ -80,11 +75,6 @@ pub async fn run(builder: &Builder) -> Result<()> {
         bail!("limits of infra/bench/limits.toml are exceeded: {exceeded}");
     }
     Ok(())
-}
-
-async fn programs(builder: &Builder, limits: &Limits) -> Result<Vec<Program>> {
-    let names: Vec<String> = limits.functions.keys().cloned().collect();
-    builder.functions(&names).await
 }
 
 fn limits() -> Result<Limits> {

@@ -58,8 +58,6 @@ enum Part {
     Enumeration,
     /// How long it takes to judge passwords that were made to be slow.
     Passwords,
-    /// Build what the gate checks.
-    GateBuild,
     /// Check instructions and sizes against `limits.toml`, as CI does.
     Gate,
     /// Render the tables of the cost and scale pages.
@@ -77,9 +75,6 @@ async fn main() -> Result<()> {
         [] => all_functions()?,
         some => some.to_vec(),
     };
-    if arguments.part == Part::GateBuild {
-        return gate::build(&Builder::new(arguments.built).await?).await;
-    }
     if arguments.part == Part::Gate {
         return gate::run(&Builder::new(arguments.built).await?).await;
     }
