@@ -135,7 +135,7 @@ pub(crate) async fn confirm_lost_factors(
     let body: LostFactorConfirmation = request.json()?;
     let presented = parse_answer(&body.challenge, &body.code)?;
     let purposes = [Purpose::LostFactor, Purpose::LostFactorReported];
-    let challenge = open_or_completed_challenge(&deps.store, purposes, &presented, now).await?;
+    let mut challenge = open_or_completed_challenge(&deps.store, purposes, &presented, now).await?;
     let sign_in = challenge.sign_in.ok_or(Problem::CodeInvalid)?;
     request.note_account(sign_in.account);
     for _ in 0..WRITE_ATTEMPTS {
@@ -157,11 +157,9 @@ pub(crate) async fn confirm_lost_factors(
             let due_at = LostFactor::due_at(now);
             return Ok(Answer::json(202, &RemovalView::from(due_at)));
         }
-        // Another request with it came first, and its removal was stopped since.
-        let open = deps.store.challenge(&challenge.id).await?;
-        if open.is_none_or(|it| it.purpose != Purpose::LostFactor) {
-            return Err(Problem::CodeInvalid);
-        }
+        // Another request may have come first, also with the same code.
+        let found = deps.store.challenge(&challenge.id).await?;
+        challenge = found.ok_or(Problem::CodeInvalid)?;
     }
     Err(StoreError::Contended.into())
 }

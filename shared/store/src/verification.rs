@@ -30,11 +30,14 @@ impl Store {
     /// One transaction: Accounts (`account_id`), only if it still has the epoch that the
     /// caller was authenticated under; Devices (`account_id`, `device_id`), only if the row
     /// still has the token that was read, which names the session, and is signed in; with a code,
-    /// Challenges (`challenge_id`), which is deleted: only this session can answer it, and another
-    /// verification of it has replaced the token; with a factor, Factors
+    /// Challenges (`challenge_id`), which is deleted; with a factor, Factors
     /// (`account_id`, `factor_id`), as [`Store::take_second_step`], which can stop the removal of
     /// lost factors. The account's other sessions and the session's own times stay. The start of
     /// the new token's hash is the client request token, so a replay changes nothing.
+    ///
+    /// The delete of the challenge needs no condition: only this session can answer it, and a
+    /// verification that used it before has replaced the token. So the caller must read the row
+    /// before it tries the code.
     ///
     /// # Errors
     /// [`StoreError`] when the write failed or its outcome is unknown.

@@ -158,6 +158,12 @@ impl Operation {
         )
     }
 
+    /// Returns whether it begins a session by the password, and shows no factor.
+    #[must_use]
+    pub fn is_sign_in_by_password(self) -> bool {
+        self.is_sign_in() && !matches!(self, Self::CompleteSignIn(..))
+    }
+
     /// Returns whether it begins a session on a device that gets its key in the answer.
     #[must_use]
     pub fn is_sign_in_without_key(self) -> bool {
@@ -342,8 +348,8 @@ pub struct Functions {
     pub bundle: Bundle,
     /// The same, on a clock by which no touch is due.
     pub earlier: Bundle,
-    /// The same, at the time when a race begins: a mail about a change of the address was made
-    /// for it, and the wait after the report of a lost app is not over.
+    /// The same, on the clock of the begin of a race: the mail about a change of the address has
+    /// this time, and the wait for a lost app is not over.
     pub on_time: Bundle,
     /// The same, with other parameters for new hashes.
     pub rehashing: Bundle,
@@ -364,8 +370,8 @@ pub struct Found {
     pub epoch: Epoch,
     /// The time of the change of the address before the race, or in it.
     pub changed_at: Timestamp,
-    /// Whether the account's app was reported as lost before the race. Then a clock that is
-    /// ahead finds the end of the wait, and the one by which the report is stopped does not.
+    /// Whether the account's app was reported as lost before the race. Then operations that stop
+    /// the report run on a clock on which the wait is not over; the others on one on which it is.
     pub is_app_lost: bool,
 }
 

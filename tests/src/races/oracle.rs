@@ -116,6 +116,10 @@ pub struct CompletedOperation {
     pub target: Option<SessionId>,
     /// Whether a change of the address could be undone when it began.
     pub has_change: bool,
+    /// Whether the account's app was reported as lost when it began.
+    pub is_reported: bool,
+    /// Whether the account had that app when it began.
+    pub has_app: bool,
 }
 
 /// Checks one account after each write.
@@ -131,12 +135,16 @@ pub struct Oracle<'a> {
     epoch: Epoch,
     /// Whether its address was changed before the race, and the change can be undone.
     is_changed: bool,
-    /// Whether the account's app was reported as lost, before the race or in it.
-    was_reported: bool,
+    /// Whether the account's app was reported as lost before the race.
+    is_app_lost: bool,
+    /// Whether a report of the lost app was ended without its removal.
+    was_stopped: bool,
     /// The second steps that have signed a device in, each with its recovery code.
     completed: Vec<(u8, u8)>,
     /// The operations that have used a recovery code up.
     has_used_code: Vec<Operation>,
+    /// The number of times that new recovery codes were written.
+    codes_made: usize,
     /// The mailed codes by which the app was reported as lost.
     reported: Vec<u8>,
     /// The number of changes of the address that were written.
@@ -180,16 +188,18 @@ impl<'a> Oracle<'a> {
         let sessions = gone.chain(sessions).collect();
         let epoch = seen.account.epoch;
         let is_changed = seen.account.address_change.is_some();
-        let was_reported = seen.account.factors_lost_at.is_some();
+        let is_app_lost = seen.account.factors_lost_at.is_some();
         Ok(Self {
             account,
             sessions,
             seen,
             epoch,
             is_changed,
-            was_reported,
+            is_app_lost,
+            was_stopped: false,
             completed: Vec::new(),
             has_used_code: Vec::new(),
+            codes_made: 0,
             reported: Vec::new(),
             address_changes: 0,
             is_undone: false,

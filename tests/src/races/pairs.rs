@@ -129,6 +129,8 @@ fn of_verified() -> Vec<Operation> {
 /// The operations on the factors of an account that has an app, and those that end them.
 fn of_app() -> Vec<Operation> {
     let mut all = vec![
+        Operation::SignIn,
+        Operation::Recover,
         Operation::CompleteSignIn(0, 0),
         Operation::CompleteSignIn(ON_FIRST_DEVICE, 1),
         Operation::VerifyByCode(0, 0),
@@ -147,13 +149,16 @@ fn of_app() -> Vec<Operation> {
     all
 }
 
-/// The operations that a lost app is removed by, those that stop that, and those that end them.
+/// The operations that remove a lost app, that stop the removal, and that end the sessions of
+/// either.
 fn of_lost_app() -> Vec<Operation> {
     let mut all = vec![
         Operation::SignIn,
         Operation::Recover,
         Operation::CompleteSignIn(0, 0),
+        Operation::VerifyByCode(0, 0),
         Operation::VerifyByCode(0, 1),
+        Operation::MakeCodes(0),
         Operation::ConfirmApp(1),
         Operation::RemoveApp(0),
         Operation::ReportLost(0),
@@ -329,14 +334,16 @@ fn is_of_session(operation: Operation, by: usize) -> bool {
 /// Returns whether the other operation ends the session that changes the factors of an account
 /// with an app, or the sign-in, or changes or uses the same factor.
 fn is_worth_it_with_app(history: History, of_factor: Operation, other: Operation) -> bool {
-    // A sign-out of one device changes nothing that these two read.
+    let is_new_session =
+        |it: Operation| matches!(it, Operation::CompleteSignIn(step, _) if step == ON_FIRST_DEVICE);
+    // A sign-out of one device changes nothing that these read.
     let needs_no_session = matches!(
         of_factor,
         Operation::CompleteSignIn(..)
             | Operation::ReportLost(_)
             | Operation::SignIn
             | Operation::Recover
-    );
+    ) && !is_new_session(of_factor);
     let is_own = |it: Operation| it.caller().is_none_or(|by| by == 0);
     let removes = |it: Operation| {
         matches!(
@@ -344,10 +351,8 @@ fn is_worth_it_with_app(history: History, of_factor: Operation, other: Operation
             Operation::RemoveApp(0) | Operation::SignIn | Operation::Recover
         )
     };
-    let is_new_session =
-        |it: Operation| matches!(it, Operation::CompleteSignIn(step, _) if step == ON_FIRST_DEVICE);
     match other {
-        _ if is_new_session(of_factor) || matches!(of_factor, Operation::ConfirmApp(_)) => false,
+        _ if matches!(of_factor, Operation::ConfirmApp(_)) => false,
         Operation::ConfirmApp(_) => removes(of_factor),
         Operation::SignOutThis(_) | Operation::SignOutOne(..) => {
             !needs_no_session && of_factor.is_about_factors() && is_own(of_factor)
@@ -360,6 +365,11 @@ fn is_worth_it_with_app(history: History, of_factor: Operation, other: Operation
                 || of_factor == Operation::SignIn
                 || of_factor == Operation::Recover
         }
+        // Neither shows a factor.
+        Operation::SignIn | Operation::Recover => matches!(
+            of_factor,
+            Operation::RemoveApp(0) | Operation::ReportLost(0) | Operation::CompleteSignIn(0, 0)
+        ),
         _ => of_factor.is_about_factors() && other.is_about_factors() && is_own(of_factor),
     }
 }

@@ -124,8 +124,7 @@ pub enum History {
     Verified,
     /// Three devices are signed in to an account with an authenticator app that has settled.
     WithApp,
-    /// The same, and the app was reported as lost. The wait is over a second after the races
-    /// begin.
+    /// The same, and the app was reported as lost. The wait ends one second after a race begins.
     AppLost,
 }
 

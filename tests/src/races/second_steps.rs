@@ -98,7 +98,7 @@ pub fn factor_id(member: usize) -> FactorId {
     FactorId::new(asked_at(), [member; 10])
 }
 
-/// Opens two second steps, makes two recovery codes and codes by mail, turns codes at sign-ins
+/// Opens three second steps, makes two recovery codes and codes by mail, turns codes at sign-ins
 /// on, and lets each device begin an app.
 ///
 /// # Panics
@@ -164,7 +164,7 @@ pub async fn add_app(bundle: &Bundle, by: &TestDevice) {
     recorded.expect("a notice");
 }
 
-/// Reports the app as lost, a moment before the wait is long enough for a removal at `due_at`.
+/// Reports the app as lost, so early that the removal is due at `due_at`.
 ///
 /// # Panics
 /// When a table fails.

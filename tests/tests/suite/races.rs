@@ -359,8 +359,8 @@ fn swept_over(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
     Some((script, turns.into()))
 }
 
-/// Returns a script for the clause by which a mailed code reports a lost app once: the report was
-/// stopped since the same request came first.
+/// Returns a script for the clause by which a mailed code reports a lost app once: the same
+/// request came first, and its report was then stopped.
 fn reported_after_a_stop(clause: &Clause) -> Option<(Script, VecDeque<Turn>)> {
     if !clause.text.starts_with("purpose") {
         return None;

@@ -1285,6 +1285,36 @@ async fn a_warning_holds_new_factors_and_codes_and_the_app_that_was_begun_before
 }
 
 #[tokio::test]
+async fn a_recovery_holds_no_change_of_the_address_by_an_app_that_had_settled() {
+    let (app, laptop) = app_with_device().await;
+    let phone = add(&app, &laptop).await;
+    app.advance(SETTLED_AFTER);
+    let asked = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
+    let body = json!({
+        "challenge": *asked.secret.to_text(), "code": *asked.code.to_text(),
+        "password": PASSWORD, "totp": phone.code(&app),
+    });
+    let path = "/v1/password-resets/confirmations";
+    let recovered = app
+        .bundle
+        .send(event("POST", path, None, Some(&body)))
+        .await;
+    assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+    app.advance(STEP);
+    let asked = sign_in(&app, None).await;
+    let tv = complete(&app, &asked, json!({ "totp": phone.code(&app) })).await;
+    let tv = TestDevice::of(&tv);
+    let rows = app.bundle.store.rows(tv.account, &[]).await.unwrap();
+    let hold = rows.account.unwrap().hold.map(|hold| hold.cause);
+    assert_eq!(hold, Some(HoldCause::Recovery));
+
+    let new = json!({ "email": "new@example.com" });
+    let changing = post(&app, "/v1/address-changes", &tv.token, Some(&new)).await;
+
+    assert_eq!(changing.status_code, 202, "{}", json_of(&changing));
+}
+
+#[tokio::test]
 async fn an_account_keeps_no_ended_factor_and_its_row_stays_under_four_kilobytes() {
     let (app, laptop) = app_with_device().await;
     let mut device = laptop;

@@ -77,16 +77,44 @@ impl Oracle<'_> {
         Ok(())
     }
 
-    /// Checks that no two operations have completed the same second step, and that the account
-    /// has each app whose confirmation was answered.
+    /// Checks that no two operations have completed the same second step, or used the same code,
+    /// and that each change of the factors that was answered was written.
     fn check_factors_of(&self, all: &[CompletedOperation]) -> Checked {
         let mut completed = BTreeSet::new();
+        let mut used = BTreeSet::new();
+        let passed = all.iter().filter(|it| it.outcome == Some(Outcome::Passed));
+        let made = passed.filter(|it| matches!(it.operation, Operation::MakeCodes(_)));
+        if made.count() > self.codes_made {
+            return broken(ACKNOWLEDGED, "new recovery codes were not written");
+        }
         for ran in all {
+            let is_lost = match ran.operation {
+                Operation::RemoveApp(_) => {
+                    let mut factors = self.seen.account.factors.iter();
+                    factors.any(|it| it.id == own_app())
+                }
+                Operation::TurnOffCodes(_) => self.seen.account.sign_in_codes,
+                _ => false,
+            };
+            if is_lost && ran.outcome == Some(Outcome::Passed) {
+                return broken(ACKNOWLEDGED, format!("{:?} was not written", ran.operation));
+            }
+            let code = match ran.operation {
+                Operation::VerifyByMail(_) => Some(ran.operation),
+                Operation::VerifyByCode(_, code) => Some(Operation::VerifyByCode(0, code)),
+                _ => None,
+            };
+            if let (Some(code), Some(Outcome::Verified { .. })) = (code, &ran.outcome)
+                && !used.insert(code)
+            {
+                return broken(ONCE, format!("{code:?} has verified twice"));
+            }
             if let Operation::ConfirmApp(member) = ran.operation
                 && ran.outcome == Some(Outcome::Passed)
             {
                 let mut factors = self.seen.account.factors.iter();
-                // A recovery that had read the account before ends it: it has not settled.
+                // A recovery that read the account before the app was added still ends it, because
+                // it is young.
                 let is_ended = self.seen.account.recovered_at.is_some();
                 if !is_ended && !factors.any(|factor| factor.id == factor_id(member)) {
                     return broken(ACKNOWLEDGED, "an app was not added");
@@ -211,7 +239,7 @@ impl Oracle<'_> {
                         return broken(ACKNOWLEDGED, "a session was not marked");
                     }
                 }
-                Operation::ReportLost(_) if self.was_reported => {}
+                Operation::ReportLost(_) if ran.is_reported || !self.reported.is_empty() => {}
                 Operation::Recover => {
                     let mut alive = ran.valid_before.iter();
                     if let Some(alive) = alive.find(|session| !has_ended(**session)) {
@@ -255,6 +283,8 @@ impl Oracle<'_> {
         let account = &self.seen.account;
         let has_moved = account.epoch != self.epoch;
         let has_no_app = account.factors.is_empty();
+        // A report of its loss whose wait is over ends it, unless it was stopped.
+        let is_app_asked_for = ran.has_app && (!self.is_app_lost || self.was_stopped);
         let is_unknown = row.is_some_and(|row| !is_current(row) && !is_previous(row));
         let password_changed = self.password != self.account.password;
         let address_changed = self.seen.account.email != self.account.email;
@@ -279,7 +309,7 @@ impl Oracle<'_> {
         let is_right = match (operation, status, problem) {
             (_, 503, _) => return broken(AVAILABLE, format!("{operation:?}")),
             _ if self.is_refused_by_factors(all, operation, (status, problem)) => true,
-            (Operation::Recover, 403, "factor-required") => !has_no_app,
+            (Operation::Recover, 403, "factor-required") => is_app_asked_for,
             (Operation::Recover, 403, "code-invalid") => {
                 address_changed || account.recovered_at.is_some() || account.disabled_at.is_some()
             }
@@ -288,8 +318,12 @@ impl Oracle<'_> {
                 address_changed || self.is_changed || self.seen.account.recovered_at.is_some()
             }
             (Operation::UndoAddress, 404, "notice-not-found") => !ran.has_change || self.is_undone,
-            (_, 403, "second-step-required") => operation.is_sign_in() && !has_no_app,
-            // The password is no proof where the account has an app, and a code only there.
+            (_, 403, "second-step-required") => {
+                let mut factors = account.factors.iter();
+                let has_other = factors.any(|it| it.id != own_app());
+                operation.is_sign_in() && (is_app_asked_for || has_other)
+            }
+            // With an app, the password is no proof.
             (Operation::Verify(_), 401, "verification-required") if !has_no_app => true,
             (_, 401, "verification-required") => is_rotated,
             (_, 401, "credentials-invalid") => {
@@ -306,8 +340,9 @@ impl Oracle<'_> {
             }
             (_, 401, "token-invalid") => has_ended && is_replaced || is_unknown,
             (_, 403, "credentials-invalid") => {
-                (operation.is_verification() || operation.is_change_of_password())
-                    && password_changed
+                let shows_password =
+                    matches!(operation, Operation::Verify(_) | Operation::VerifyByMail(_));
+                (shows_password || operation.is_change_of_password()) && password_changed
             }
             (Operation::SignOutOne(_, Target::Newest), 404, "device-not-found") => {
                 ran.target.is_none()
@@ -324,8 +359,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// Returns whether an operation on factors or codes was refused for what another has done to
-    /// these.
+    /// Returns whether an operation on factors or codes was refused because of what another
+    /// operation did to them.
     fn is_refused_by_factors(
         &self,
         all: &[CompletedOperation],
@@ -335,28 +370,36 @@ impl Oracle<'_> {
         let account = &self.seen.account;
         let has_moved = account.epoch != self.epoch;
         let is_app_gone = account.factors.iter().all(|it| it.id != own_app());
-        let is_sent_twice = || all.iter().filter(|it| it.operation == operation).count() > 1;
-        // Another operation has used the step or the code up, or replaced the code, if it was not
-        // refused.
-        let has_used = |it: &CompletedOperation| {
-            let is_of_codes = matches!(
-                it.operation,
-                Operation::CompleteSignIn(..)
-                    | Operation::VerifyByCode(..)
-                    | Operation::MakeCodes(_)
-            );
-            let is_refused = matches!(it.outcome, Some(Outcome::Refused { .. }));
-            is_of_codes && !is_refused && it.operation != operation
+        let is_refused = |it: &CompletedOperation| {
+            it.operation == operation && matches!(it.outcome, Some(Outcome::Refused { .. }))
         };
+        let sent = all.iter().filter(|it| it.operation == operation).count();
+        let is_sent_twice = all.iter().filter(|it| is_refused(it)).count() < sent;
+        let (step, code) = match operation {
+            Operation::CompleteSignIn(step, code) => (Some(step), Some(code)),
+            Operation::VerifyByCode(_, code) => (None, Some(code)),
+            _ => (None, None),
+        };
+        // Another operation has used the step or the code up.
+        let has_used = |it: &Operation| match *it {
+            Operation::CompleteSignIn(its_step, its_code) => {
+                *it != operation && (Some(its_step) == step || Some(its_code) == code)
+            }
+            Operation::VerifyByCode(_, its_code) => *it != operation && Some(its_code) == code,
+            _ => false,
+        };
+        // What it has used up itself is not lost.
+        let is_used = (self.has_used_code.iter().any(has_used) || self.codes_made > 0)
+            && !self.has_used_code.contains(&operation);
         match (operation, status, problem) {
             (Operation::CompleteSignIn(..) | Operation::VerifyByCode(..), 403, "code-invalid") => {
-                has_moved || is_sent_twice() || all.iter().any(has_used)
+                has_moved || is_sent_twice || is_used
             }
-            (Operation::VerifyByMail(_), 403, "code-invalid") => is_sent_twice(),
+            (Operation::VerifyByMail(_), 403, "code-invalid") => is_sent_twice,
             (Operation::VerifyByCode(..), 401, "verification-required")
             | (Operation::RemoveApp(_), 404, "factor-not-found") => is_app_gone,
             (Operation::ReportLost(code), 403, "code-invalid") => {
-                let was_stopped = self.reported.contains(&code);
+                let was_stopped = self.was_stopped && self.reported.contains(&code);
                 has_moved || is_app_gone || was_stopped
             }
             (Operation::ConfirmApp(_), 404, "factor-not-found") => has_moved,

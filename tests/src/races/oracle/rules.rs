@@ -67,6 +67,6 @@ pub const ADDRESS: &str =
 /// A second step works once.
 pub const ONCE: &str = "a second step and a recovery code are used once, in their epoch";
 /// Factors are changed by their owner.
-pub const FACTORS: &str = "only a valid session adds or removes a factor, or a report of a lost one after its wait; and only a factor stops that";
+pub const FACTORS: &str = "only a valid session, or a report of a loss after its wait, changes the factors, and only a factor or a recovery ends a report";
 /// A receipt matches the history.
 pub const RECEIPT: &str = "a receipt shows what the history of the writes shows";

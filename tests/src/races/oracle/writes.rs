@@ -319,11 +319,16 @@ impl Oracle<'_> {
     /// a lost one removes it after the wait.
     pub(super) fn check_factors(&self, by: Operation, after: &Snapshot, now: Timestamp) -> Checked {
         let (was, is) = (&self.seen.account, &after.account);
-        if was.sign_in_codes != is.sign_in_codes
-            && !(matches!(by, Operation::TurnOffCodes(_)) && self.is_by_valid(by, now))
-        {
-            return broken(FACTORS, format!("{by:?} turned codes at sign-ins off"));
+        if was.sign_in_codes != is.sign_in_codes {
+            let is_off = matches!(by, Operation::TurnOffCodes(_)) && !is.sign_in_codes;
+            if !is_off || !self.is_by_valid(by, now) {
+                return broken(
+                    FACTORS,
+                    format!("{by:?} turned codes at sign-ins on or off"),
+                );
+            }
         }
+        self.check_entry_past_app(by, after)?;
         if was.factors == is.factors {
             return Ok(());
         }
@@ -364,9 +369,24 @@ impl Oracle<'_> {
         }
     }
 
-    /// Checks that each mailed code reports a lost app once, in its epoch, that a second report
-    /// does not change the time, and that only a factor, the removal and a recovery end the
-    /// report.
+    /// Checks that neither the password alone nor the mailbox alone gets past the account's app.
+    fn check_entry_past_app(&self, by: Operation, after: &Snapshot) -> Checked {
+        let has_app = after.account.factors.iter().any(|it| it.id == own_app());
+        let is_entry = if by == Operation::Recover {
+            after.account.epoch != self.seen.account.epoch
+        } else {
+            let mut devices = after.devices.values();
+            let is_new = |it: &Device| self.seen.device_of(it.session).is_none();
+            by.is_sign_in_by_password() && devices.any(is_new)
+        };
+        if has_app && is_entry {
+            return broken(FACTORS, format!("{by:?} got past the app"));
+        }
+        Ok(())
+    }
+
+    /// Checks that each mailed code reports a lost app once and in its epoch, that a second report
+    /// keeps the time, and that only a factor, the removal or a recovery ends the report.
     pub(super) fn check_lost(
         &mut self,
         by: Operation,
@@ -374,19 +394,27 @@ impl Oracle<'_> {
         now: Timestamp,
     ) -> Checked {
         let (was, is) = (&self.seen.account, &after.account);
+        let uses_code = after.codes.len() < self.seen.codes.len();
         let is_right = match (was.factors_lost_at, is.factors_lost_at, by) {
+            (Some(_), Some(_), Operation::Recover) if was.epoch != is.epoch => false,
             (before, now, _) if before == now => true,
             (None, Some(_), Operation::ReportLost(code)) => {
                 let is_new = !self.reported.contains(&code);
                 self.reported.push(code);
-                self.was_reported = true;
                 is_new && was.epoch == self.epoch
             }
-            (Some(_), None, Operation::CompleteSignIn(..)) => was.epoch == self.epoch,
-            (Some(_), None, Operation::VerifyByCode(..)) => self.is_by_valid(by, now),
-            // Of an app that was removed nothing is left but the report.
-            (Some(_), None, Operation::SignIn) => {
-                is.factors.is_empty() || was.factors != is.factors
+            (Some(_), None, Operation::CompleteSignIn(..)) => {
+                self.was_stopped = true;
+                was.epoch == self.epoch && uses_code
+            }
+            (Some(_), None, Operation::VerifyByCode(..)) => {
+                self.was_stopped = true;
+                self.is_by_valid(by, now) && uses_code
+            }
+            (Some(at), None, Operation::SignIn) => {
+                let is_over = now.duration_since(at) >= SignedDuration::from_hours(72);
+                // Or its owner has removed the app, and only the report is left.
+                is_over && (is.factors.is_empty() || was.factors != is.factors)
             }
             (Some(_), None, Operation::Recover) => true,
             _ => false,
@@ -398,8 +426,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// Checks that each recovery code is used up by what it proves, and that only a valid session
-    /// makes new ones.
+    /// Checks that each recovery code is used up when it proves something, that only a valid
+    /// session makes new ones, and that a recovery ends all.
     pub(super) fn check_codes(
         &mut self,
         by: Operation,
@@ -429,13 +457,24 @@ impl Oracle<'_> {
             if used.is_some() {
                 self.has_used_code.push(by);
             }
+            self.codes_made += usize::from(matches!(by, Operation::MakeCodes(_)));
+        }
+        let has_recovered = after.account.epoch != self.seen.account.epoch;
+        if by == Operation::Recover && has_recovered && !is.is_empty() {
+            return broken(ONCE, "recovery codes outlived a recovery");
         }
         let has_entered = |(id, device): (&DeviceId, &Device)| {
             let before = self.seen.devices.get(id);
             before.is_none_or(|before| before.token_hash != device.token_hash)
         };
         let is_proof = used.is_some() && after.devices.iter().any(has_entered);
-        if is_proof && !self.has_used_code.contains(&by) {
+        // A second step is taken before the session is written, and a verification is one write.
+        let is_used = if by.is_verification() {
+            was != is
+        } else {
+            self.has_used_code.contains(&by)
+        };
+        if is_proof && !is_used {
             return broken(ONCE, format!("{by:?} by a code that was used up"));
         }
         Ok(())

@@ -18,9 +18,11 @@ use crate::races::operations::{
     Announced, Found, Operation, Outcome, Running, Target, begin, check, new_password,
 };
 use crate::races::oracle::{CompletedOperation, Oracle, Snapshot, Violation};
+use crate::races::second_steps::own_app;
 use crate::tables::IDENTITIES;
 use crate::wire::Call;
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Actor {
     operation: Operation,
     running: Option<Running>,
@@ -34,6 +36,8 @@ pub(super) struct Actor {
     to_mark: Option<(SignOutId, BTreeSet<domain::SessionId>)>,
     target: Option<domain::SessionId>,
     has_change: bool,
+    is_reported: bool,
+    has_app: bool,
 }
 
 impl Actor {
@@ -50,6 +54,8 @@ impl Actor {
             to_mark: None,
             target: None,
             has_change: false,
+            is_reported: false,
+            has_app: false,
         }
     }
 }
@@ -95,7 +101,7 @@ impl Race<'_> {
         }
         loop {
             let last = self.run.steps.last().copied();
-            let mut steps = self.steps(last);
+            let mut steps = self.steps(last, self.run.steps.len());
             if steps.is_empty() {
                 break;
             }
@@ -120,8 +126,8 @@ impl Race<'_> {
         self.end(&oracle)
     }
 
-    /// Returns the steps that are possible after the last one.
-    fn steps(&self, last: Option<Step>) -> Vec<Step> {
+    /// Returns the steps that are possible after the last of `len` ones.
+    fn steps(&self, last: Option<Step>, len: usize) -> Vec<Step> {
         let pending = lock(&self.runner.pending);
         // An operation that begins goes on to its first call: nothing before it reads a
         // table.
@@ -151,7 +157,7 @@ impl Race<'_> {
                 } else {
                     steps.extend(waiting.parts.iter().map(|part| Step::Read(at, part.0)));
                 }
-                if !self.is_fault_used && last.is_some_and(|last| self.may_crash(at, last)) {
+                if !self.is_fault_used && last.is_some_and(|last| self.may_crash(at, last, len)) {
                     steps.push(Step::Crash(at));
                 }
             }
@@ -162,14 +168,14 @@ impl Race<'_> {
         steps
     }
 
-    /// Returns whether a crash of an operation after the last step is a schedule of its own. The
-    /// others do not notice a crash, so it follows directly on a step of the same operation. Only
-    /// what it has written is left of it, so a crash after a read is the same as one after the
-    /// write before, or as if it had never begun: every schedule of the others alone is run with a
-    /// crash after the first read.
-    fn may_crash(&self, at: usize, last: Step) -> bool {
+    /// Returns whether a crash now differs from every other schedule. The others don't notice a
+    /// crash, so it comes directly after a step of the same operation. Only its writes remain (and
+    /// counted tries, which no rule is about), so a crash after a read equals one after the write
+    /// before. If there was none, it equals a run of the others alone, for which one crash after
+    /// the first read stands.
+    fn may_crash(&self, at: usize, last: Step, len: usize) -> bool {
         let is_of_it = last.actor() == at;
-        let is_first_read = self.run.steps.len() == 2;
+        let is_first_read = len == 2;
         is_of_it
             && match last {
                 Step::Begin(_) | Step::Replay(_) => false,
@@ -212,7 +218,7 @@ impl Race<'_> {
         let len = self.run.steps.len() + 1;
         let footprint = self.footprint(step);
         let next = self
-            .steps(Some(step))
+            .steps(Some(step), len)
             .into_iter()
             .filter(|next| *next != step);
         let mut next = next.map(|next| self.is_out_of_order(next, Some((step, &footprint)), len));
@@ -286,9 +292,13 @@ impl Race<'_> {
     }
 
     /// Lets an exhaustive chooser decide whether the answer to a write is lost. A write that failed
-    /// has changed nothing, and its retry would be the write of another schedule.
+    /// has changed nothing: its retry is the same as making the write later, which another
+    /// schedule does.
     fn loses_answer(&mut self, at: usize, chooser: &mut dyn Chooser) -> bool {
-        if !self.is_exhaustive || self.is_fault_used || !self.has_just_written {
+        let is_contact = lock(&self.runner.pending).waiting[&at].is_contact;
+        let is_step = self.are_contacts_steps || !is_contact;
+        let may_lose = self.is_exhaustive && is_step && !self.is_fault_used;
+        if !may_lose || !self.has_just_written {
             return false;
         }
         let ways = [Step::Write(at), Step::WriteLosingAnswer(at)];
@@ -315,6 +325,8 @@ impl Race<'_> {
         actor.is_begun = true;
         actor.valid_before = seen.valid(now);
         actor.has_change = seen.account().address_change.is_some();
+        actor.is_reported = seen.account().factors_lost_at.is_some();
+        actor.has_app = seen.account().factors.iter().any(|it| it.id == own_app());
         actor.to_mark = announced
             .as_ref()
             .map(|sign_out| (sign_out.id, seen.unmarked(sign_out.id)));
@@ -454,6 +466,8 @@ impl Race<'_> {
                 to_mark: actor.to_mark.take(),
                 target: actor.target,
                 has_change: actor.has_change,
+                is_reported: actor.is_reported,
+                has_app: actor.has_app,
             })
             .collect();
         oracle.check_outcomes(&ran, &mut self.runner.hasher, now)?;

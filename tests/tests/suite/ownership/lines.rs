@@ -23,7 +23,7 @@ pub enum Part {
     MailboxIsLost,
     /// The owner has recovery codes.
     CodesAreKept,
-    /// A copy of them.
+    /// A copy of the owner's recovery codes.
     Codes,
     /// The thief has made the account, whose address nobody has confirmed.
     First,

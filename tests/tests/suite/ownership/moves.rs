@@ -615,7 +615,7 @@ impl Game {
         if is(&answer, "factor-required") {
             let kind = self.of(who).kind_of_factor();
             body[kind] = self.factor(who, kind).await?;
-            // Who has no app, but codes, has it removed.
+            // A player with codes but no app has the app removed.
             body["remove_factors"] = json!(kind == "recovery_code");
             status = self.call(route, "", None, Some(&body)).await.0;
         }

@@ -5,7 +5,7 @@
 use super::lines::{Setting, Theft};
 use super::rules::Rule;
 
-/// Rules without which the owner loses, or loses sooner, or even with the first move. Of several,
+/// Rules without which the owner loses, loses sooner, or loses even when moving first. Of several,
 /// each alone is enough to prevent that.
 pub const NEEDED: [(&[Rule], Theft, Setting); 21] = [
     (

@@ -151,7 +151,8 @@ impl Turn<'_> {
         side.is_recognized = false;
     }
 
-    /// Ends what a sign-out or a new password ends besides sessions: with the rules, nothing.
+    /// Ends what a sign-out or a new password ends besides sessions: nothing, unless a rule is
+    /// left out.
     fn outrun(&self, state: &mut State) {
         let keeps_recovery = self.rules.has(Rule::RecoveryIsNotOutrun);
         let keeps_removal = self.rules.has(Rule::OnlyFactorStopsRemoval);

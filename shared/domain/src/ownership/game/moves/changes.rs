@@ -10,7 +10,7 @@ impl Turn<'_> {
         let is_possible = self.has_counting_factor() && self.me().lost_factor.is_none();
         match self.rules.lost_factor(&self.proofs()) {
             _ if !is_possible => None,
-            // Who can show a factor never needs the slow way.
+            // Nobody who can show a factor needs the slow way.
             LostFactor::AfterWait if !self.proves_by_settled_factor() => {
                 let mut state = self.state;
                 state.side_mut(self.player).lost_factor = Some(0);
@@ -47,7 +47,7 @@ impl Turn<'_> {
         let is_open = state.change.is_some_and(|change| undo(change).is_open());
         let is_held = is_open && self.rules.has(Rule::OneChangeAtATime);
         let is_again = state.address == own;
-        // A second address of one's own only ends the undo of the last change.
+        // Changing it again only matters while the last change can be undone.
         let is_useless = is_again && !is_open;
         if !self.world.has_mail || is_useless || is_held {
             return None;
