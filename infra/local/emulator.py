@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import contextvars
+import gc
 import json
 import logging
 import os
@@ -604,6 +605,10 @@ def main() -> None:
         # Each open request takes several files; macOS allows 256 by default.
         _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
+
+    # By default every 700 new objects start a collection, which was a seventh of the
+    # processor time.
+    gc.set_threshold(100_000, 20, 100)
 
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]

@@ -43,7 +43,8 @@ impl Builder {
         Ok(Self { tether, built })
     }
 
-    /// Builds functions in release, as they are deployed.
+    /// Builds functions in release, as they are deployed. `.ci/run` does the same beside its
+    /// other steps.
     pub async fn functions(&self, names: &[String]) -> Result<Vec<Program>> {
         // `cargo run` has its development builds in another folder.
         let built = folder().join("lambda");
