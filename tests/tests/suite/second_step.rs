@@ -1039,6 +1039,19 @@ async fn a_hundred_wrong_codes_in_a_row_lock_the_apps_and_not_the_recovery_codes
     assert_eq!(complete(&app, &asked, right).await.status_code, 200);
 }
 
+/// Recovers the account with a code to the address and one of the app.
+async fn recover_by_app(app: &TestApp, phone: &Phone, password: &str) {
+    let asked = super::challenges::ask(app, domain::Purpose::Recovery, EMAIL).await;
+    let body = json!({
+        "challenge": *asked.secret.to_text(), "code": *asked.code.to_text(),
+        "password": password, "totp": phone.code(app),
+    });
+    let path = "/v1/password-resets/confirmations";
+    let recovering = app.bundle.send(event("POST", path, None, Some(&body)));
+    let recovered = recovering.await;
+    assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+}
+
 #[tokio::test]
 async fn a_thief_with_the_password_does_not_use_up_the_codes_of_the_owner() {
     let (app, laptop) = app_with_device().await;
@@ -1054,14 +1067,7 @@ async fn a_thief_with_the_password_does_not_use_up_the_codes_of_the_owner() {
     let verified = post(&app, "/v1/verifications", &laptop.token, Some(&totp)).await;
     assert_eq!(verified.status_code, 200, "{}", json_of(&verified));
     app.advance(STEP);
-    let recovery = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
-    let body = json!({
-        "challenge": *recovery.secret.to_text(), "code": *recovery.code.to_text(),
-        "password": OTHER_PASSWORD, "totp": phone.code(&app),
-    });
-    let path = "/v1/password-resets/confirmations";
-    let recovered = app.bundle.send(event("POST", path, None, Some(&body)));
-    assert_eq!(recovered.await.status_code, 200);
+    recover_by_app(&app, &phone, OTHER_PASSWORD).await;
     app.advance(STEP);
     let asked = app.bundle.log_in(EMAIL, OTHER_PASSWORD, None).await;
     let totp = json!({ "totp": phone.code(&app) });
@@ -1289,17 +1295,7 @@ async fn a_recovery_holds_no_change_of_the_address_by_an_app_that_had_settled() 
     let (app, laptop) = app_with_device().await;
     let phone = add(&app, &laptop).await;
     app.advance(SETTLED_AFTER);
-    let asked = super::challenges::ask(&app, domain::Purpose::Recovery, EMAIL).await;
-    let body = json!({
-        "challenge": *asked.secret.to_text(), "code": *asked.code.to_text(),
-        "password": PASSWORD, "totp": phone.code(&app),
-    });
-    let path = "/v1/password-resets/confirmations";
-    let recovered = app
-        .bundle
-        .send(event("POST", path, None, Some(&body)))
-        .await;
-    assert_eq!(recovered.status_code, 200, "{}", json_of(&recovered));
+    recover_by_app(&app, &phone, PASSWORD).await;
     app.advance(STEP);
     let asked = sign_in(&app, None).await;
     let tv = complete(&app, &asked, json!({ "totp": phone.code(&app) })).await;
