@@ -157,7 +157,7 @@ pub(crate) async fn confirm_lost_factors(
             let due_at = LostFactor::due_at(now);
             return Ok(Answer::json(202, &RemovalView::from(due_at)));
         }
-        // Another request may have come first, also with the same code.
+        // Another request came first, perhaps with the same code: look again.
         let found = deps.store.challenge(&challenge.id).await?;
         challenge = found.ok_or(Problem::CodeInvalid)?;
     }

@@ -149,8 +149,7 @@ fn of_app() -> Vec<Operation> {
     all
 }
 
-/// The operations that remove a lost app, that stop the removal, and that end the sessions of
-/// either.
+/// The operations that remove a lost app or stop that, and the sign-outs that end their sessions.
 fn of_lost_app() -> Vec<Operation> {
     let mut all = vec![
         Operation::SignIn,
@@ -168,8 +167,7 @@ fn of_lost_app() -> Vec<Operation> {
     all
 }
 
-/// The ways in which the second device ends the session of the first, or all, and the first
-/// device its own.
+/// The sign-outs that end the first device's session, by itself or by the second device.
 fn ends_by_second() -> [Operation; 4] {
     [
         Operation::SignOutThis(0),

@@ -14,6 +14,7 @@ use domain::{
 use factors::TotpSecret;
 use http_api::Reply;
 use serde_json::{Value, json};
+use store::WriteOutcome;
 use totp_rs::Builder;
 
 use super::operations::recovery;
@@ -102,7 +103,7 @@ pub fn factor_id(member: usize) -> FactorId {
 /// on, and lets each device begin an app.
 ///
 /// # Panics
-/// When a table fails.
+/// When a table fails, or a write is refused.
 pub async fn prepare(bundle: &Bundle, account: &Account, devices: &[TestDevice]) {
     let store = &bundle.store;
     let email = EmailAddress::parse(&account.email).expect("an address");
@@ -127,7 +128,7 @@ pub async fn prepare(bundle: &Bundle, account: &Account, devices: &[TestDevice])
         device: rows.take_device(first.id).expect("the first device"),
     };
     let turned_on = store.set_sign_in_codes(&caller, true, FactorId::new(asked_at(), [101; 10]));
-    turned_on.await.expect("codes at sign-ins");
+    assert_eq!(turned_on.await.expect("an answer"), WriteOutcome::Done);
     let left = (0..COUNT).map(|number| recovery_code(number).hash_in(account.id));
     let codes = RecoveryCodes {
         left: left.collect(),
@@ -135,7 +136,7 @@ pub async fn prepare(bundle: &Bundle, account: &Account, devices: &[TestDevice])
     };
     let attempt = FactorId::new(asked_at(), [100; 10]);
     let made = store.put_recovery_codes(&caller, &codes, attempt).await;
-    made.expect("recovery codes");
+    assert_eq!(made.expect("an answer"), WriteOutcome::Done);
     for (member, device) in devices.iter().enumerate() {
         begin_app(bundle, account, (member, device)).await;
     }
@@ -144,7 +145,7 @@ pub async fn prepare(bundle: &Bundle, account: &Account, devices: &[TestDevice])
 /// Adds an app that has settled when the races begin, from a device that has just signed in.
 ///
 /// # Panics
-/// When a table fails, or the app is refused.
+/// When a table fails, or a write is refused.
 pub async fn add_app(bundle: &Bundle, by: &TestDevice) {
     let (store, now) = (&bundle.store, bundle.clock.now());
     let account = async || {
@@ -161,13 +162,13 @@ pub async fn add_app(bundle: &Bundle, by: &TestDevice) {
     };
     let notified: Vec<_> = account.factors.iter().map(notified).collect();
     let recorded = store.record_factor_notices(&account, &notified).await;
-    recorded.expect("a notice");
+    assert_eq!(recorded.expect("an answer"), WriteOutcome::Done);
 }
 
 /// Reports the app as lost, so early that the removal is due at `due_at`.
 ///
 /// # Panics
-/// When a table fails.
+/// When a table fails, or a write is refused.
 pub async fn lose_app(bundle: &Bundle, account: &Account, due_at: Timestamp) {
     let asked = mailed(Purpose::LostFactor, 230).challenge;
     let put = bundle.store.put_challenge(&asked).await;
@@ -178,7 +179,7 @@ pub async fn lose_app(bundle: &Bundle, account: &Account, due_at: Timestamp) {
     let losing = bundle
         .store
         .lose_factors(&asked, sign_in, due_at - wait, attempt);
-    losing.await.expect("a report");
+    assert_eq!(losing.await.expect("an answer"), WriteOutcome::Done);
 }
 
 async fn begin_app(bundle: &Bundle, account: &Account, (member, device): (usize, &TestDevice)) {
